@@ -1,0 +1,131 @@
+//! Time: the only place that asks the system for it.
+//!
+//! In: nothing. Out: [`Moment`]s, nanoseconds on a monotonic clock since the run's origin, and the
+//! calendar time of that origin. Everything else in the crate takes moments as arguments, so that the same
+//! logic runs in real and in virtual time.
+
+use std::ops::{Add, Sub};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A point in time: nanoseconds since the run's origin, on a monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The run's origin.
+    pub const ZERO: Self = Self(0);
+    /// A moment that never comes (584 years after the origin).
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// The moment `ns` nanoseconds after the origin.
+    #[must_use]
+    pub const fn from_ns(ns: u64) -> Self {
+        Self(ns)
+    }
+
+    /// Nanoseconds since the origin.
+    #[must_use]
+    pub const fn as_ns(self) -> u64 {
+        self.0
+    }
+
+    /// Microseconds since the origin, rounded down.
+    #[must_use]
+    pub const fn as_us(self) -> u64 {
+        self.0 / 1_000
+    }
+
+    /// Whole seconds since the origin: the index of the interval that this moment falls in.
+    #[must_use]
+    pub const fn as_second(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+
+    /// The time from `earlier` to here; zero when `earlier` is in fact later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    /// The moment `after` later; [`Moment::NEVER`] when that is beyond 584 years.
+    fn add(self, after: Duration) -> Self {
+        let ns = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(ns))
+    }
+}
+
+impl Sub<Moment> for Moment {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        self.since(earlier)
+    }
+}
+
+/// The system's monotonic clock, read relative to an origin that has a calendar time.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    origin: Instant,
+    origin_unix_us: u64,
+}
+
+impl Clock {
+    /// A clock whose origin is now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    pub fn start() -> Self {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let origin_unix_us = u64::try_from(unix.as_micros()).unwrap_or(u64::MAX);
+        Self { origin: Instant::now(), origin_unix_us }
+    }
+
+    /// The moment that it is now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    pub fn now(&self) -> Moment {
+        let ns = Instant::now().saturating_duration_since(self.origin).as_nanos();
+        Moment(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
+
+    /// The system's instant of `moment`, for timers.
+    #[must_use]
+    pub fn instant(&self, moment: Moment) -> Instant {
+        let far = Duration::from_secs(60 * 60 * 24 * 365);
+        self.origin.checked_add(Duration::from_nanos(moment.0)).unwrap_or(self.origin + far)
+    }
+
+    /// Calendar time of `moment`: microseconds since 1970-01-01T00:00Z, carried forward from the origin by
+    /// the monotonic clock, so a step of the system's calendar during the run does not move it.
+    #[must_use]
+    pub const fn unix_us(&self, moment: Moment) -> u64 {
+        self.origin_unix_us.saturating_add(moment.as_us())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_saturate_instead_of_wrapping() {
+        assert_eq!(Moment::from_ns(5).since(Moment::from_ns(9)), Duration::ZERO);
+        assert_eq!(Moment::NEVER + Duration::from_secs(1), Moment::NEVER);
+        assert_eq!(Moment::from_ns(1_500_000_000).as_second(), 1);
+        assert_eq!(Moment::from_ns(1_999).as_us(), 1);
+    }
+
+    #[test]
+    fn the_clock_goes_forward_and_keeps_its_origin() {
+        let clock = Clock::start();
+        let first = clock.now();
+        let second = clock.now();
+        assert!(second >= first);
+        assert_eq!(clock.unix_us(first + Duration::from_secs(1)), clock.unix_us(first) + 1_000_000);
+    }
+}

@@ -1,0 +1,47 @@
+//! resurge: a load-simulation harness for token-authenticated WebSocket services.
+//!
+//! Thousands of virtual clients, each with its own OAuth2 token lifecycle, are forced off their sessions and come
+//! back; resurge records how: the latency of each reconnect phase by phase, refusals and their causes, throughput.
+//!
+//! Data flows one way, and a module imports only from those above it and from the vocabulary
+//! ([`units`], [`clock`], [`random`], [`sample`]):
+//!
+//! ```text
+//! scenario ─▶ plan ─▶ engine ─spawns▶ clients (lifecycle, driven by drive) ─samples▶ record ─▶ run folder ─▶ report
+//!                                          ▲▼
+//!                                        target
+//! ```
+//!
+//! What always holds:
+//! - every attempt has exactly one outcome ([`sample::Outcome`]), so `attempts == Σ outcomes` in every report;
+//! - the lifecycle ([`lifecycle`]) and the target's rules ([`target::rules`]) do no I/O, read no clock and draw no
+//!   randomness but from the stream that they were given;
+//! - every report derives from the run's journal ([`record`]);
+//! - only [`clock`] asks the system for the time.
+//!
+//! Start reading at [`run`], which leads one scenario from its file to its verdict.
+
+pub mod clock;
+pub mod random;
+pub mod sample;
+pub mod units;
+
+pub mod scenario;
+
+pub mod plan;
+
+pub mod lifecycle;
+
+pub mod target;
+
+pub mod drive;
+
+pub mod engine;
+
+pub mod record;
+
+pub mod report;
+
+pub mod run;
+
+pub mod cli;

@@ -1,0 +1,3 @@
+//! The `resurge` program: parse, dispatch, exit code; nothing else.
+
+fn main() {}

@@ -1,0 +1,107 @@
+//! Randomness: streams that depend on nothing but the seed and who draws.
+//!
+//! In: the scenario's seed, a purpose and a number (the client's). Out: a stream of draws that is the same on every
+//! machine, in every version and for every number of shards. A stream keeps only its position (24 bytes), not
+//! a generator's buffer, because there is one for each client.
+
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// What a stream is drawn for. Streams of different purposes never overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A virtual client's lifecycle: backoff jitter.
+    Lifecycle,
+    /// Which clients a storm strikes.
+    Storm,
+    /// The delays of the target.
+    TargetDelay,
+    /// Which sessions a storm at the target strikes.
+    TargetStorm,
+    /// The target's tokens.
+    TargetToken,
+}
+
+/// A stream of random draws (ChaCha8, RFC 8439's core with 8 rounds), addressed by position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draws {
+    seed: u64,
+    stream: u64,
+    taken: u64,
+}
+
+impl Draws {
+    /// The stream of `number` for `purpose` under `seed`.
+    #[must_use]
+    pub const fn new(seed: u64, purpose: Purpose, number: u32) -> Self {
+        Self { seed, stream: ((purpose as u64) << 32) | number as u64, taken: 0 }
+    }
+
+    /// The next 64 random bits.
+    pub fn next_u64(&mut self) -> u64 {
+        let mut generator = ChaCha8Rng::seed_from_u64(self.seed);
+        generator.set_stream(self.stream);
+        generator.set_word_pos(u128::from(self.taken) * 2);
+        self.taken += 1;
+        generator.next_u64()
+    }
+
+    /// The next draw, uniform in [0, 1).
+    pub fn next_unit(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// The next draw, a duration uniform in [low, high); `low` when the range is empty.
+    pub fn next_duration(&mut self, low: Duration, high: Duration) -> Duration {
+        let unit = self.next_unit();
+        low + high.saturating_sub(low).mul_f64(unit)
+    }
+
+    /// The next draw from the standard normal distribution (Box and Muller 1958).
+    pub fn next_normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.next_unit()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.next_unit()).cos()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_a_function_of_seed_purpose_and_number() {
+        let draw = |seed, purpose, number| {
+            let mut draws = Draws::new(seed, purpose, number);
+            [draws.next_u64(), draws.next_u64(), draws.next_u64()]
+        };
+        let one = draw(7, Purpose::Lifecycle, 1);
+        assert_eq!(one, draw(7, Purpose::Lifecycle, 1));
+        assert_ne!(one, draw(8, Purpose::Lifecycle, 1));
+        assert_ne!(one, draw(7, Purpose::Storm, 1));
+        assert_ne!(one, draw(7, Purpose::Lifecycle, 2));
+        assert_ne!(one[0], one[1]);
+    }
+
+    #[test]
+    fn the_stream_never_changes_between_versions() {
+        let mut draws = Draws::new(42, Purpose::Lifecycle, 0);
+        let first = [draws.next_u64(), draws.next_u64()];
+        let mut whole = ChaCha8Rng::seed_from_u64(42);
+        assert_eq!(first, [whole.next_u64(), whole.next_u64()], "position is as if read in one go");
+    }
+
+    #[test]
+    fn draws_have_the_moments_of_their_distributions() {
+        let mut draws = Draws::new(3, Purpose::TargetDelay, 0);
+        let units: Vec<f64> = (0..20_000).map(|_| draws.next_unit()).collect();
+        let mean = units.iter().sum::<f64>() / 20_000.0;
+        assert!((mean - 0.5).abs() < 0.01, "mean of uniform draws: {mean}");
+        let normals: Vec<f64> = (0..20_000).map(|_| draws.next_normal()).collect();
+        let variance = normals.iter().map(|x| x * x).sum::<f64>() / 20_000.0;
+        assert!((variance - 1.0).abs() < 0.05, "variance of normal draws: {variance}");
+        let within = draws.next_duration(Duration::from_secs(1), Duration::from_secs(2));
+        assert!(within >= Duration::from_secs(1) && within < Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,3 @@
+//! The scenario: a TOML file becomes typed, checked data.
+
+pub mod model;

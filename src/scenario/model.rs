@@ -1,0 +1,643 @@
+//! The scenario as typed data: what a checked file means.
+//!
+//! In: nothing. Out: types whose values are valid by construction or by [`super::check`]. Durations are
+//! `std::time::Duration`, shares are 0..1, rates are per second.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::sample::{Counter, Metric};
+
+/// A whole scenario.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Its name: `name` in the file, else the file's stem. Letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub description: Option<String>,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// How long clients are held; then the run drains.
+    pub duration: Duration,
+    /// How long attempts and sessions get to end after `duration` before they are cut off.
+    pub drain: Duration,
+    /// What the clients connect to.
+    pub target: Target,
+    /// The populations of clients, one or more, names unique.
+    pub groups: Vec<Group>,
+    /// Disconnects forced on many clients at one moment.
+    pub storms: Vec<Storm>,
+    /// What the run must hold.
+    pub thresholds: Vec<Threshold>,
+    /// How late the generator may be before the run is not valid.
+    pub health: Health,
+}
+
+impl Scenario {
+    /// How many virtual clients there are in all groups.
+    #[must_use]
+    pub fn clients(&self) -> u32 {
+        self.groups.iter().map(|group| group.clients).sum()
+    }
+}
+
+/// What the clients connect to.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// The target inside this process, on loopback.
+    Embedded(Box<TargetRules>),
+    /// A service somewhere.
+    Remote(RemoteTarget),
+}
+
+/// A service that is not ours.
+#[derive(Debug, Clone)]
+pub struct RemoteTarget {
+    /// WebSocket URL, `ws://` or `wss://`.
+    pub url: url::Url,
+    /// Token endpoint, `http://` or `https://`. Needed where a group fetches tokens.
+    pub token_url: Option<url::Url>,
+    /// PEM file of certificate authorities to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The rules of the embedded target. The defaults are the profile `forum`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetRules {
+    /// A session without traffic for this long is closed; `None`: never.
+    pub idle_timeout: Option<Duration>,
+    /// Which traffic counts.
+    pub idle_counts: IdleCounts,
+    /// The code of the idle close.
+    pub idle_close_code: u16,
+    /// The life of a token.
+    pub token_life: Duration,
+    /// What ends a token's life early.
+    pub invalidation: Invalidation,
+    /// Scopes that the WebSocket endpoint requires.
+    pub required_scopes: Vec<String>,
+    /// Status of every refused handshake: 401, 403, or another 4xx or 5xx.
+    pub refusal_status: u16,
+    /// Whether a refusal names its reason (body and `WWW-Authenticate`), or is bare.
+    pub refusal_detail: RefusalDetail,
+    /// The clients that it knows; empty: any id and secret will do.
+    pub clients: Vec<TargetClient>,
+    /// Each session gets a message this often; `None`: none.
+    pub messages_every: Option<Duration>,
+    /// Bytes of padding in each message.
+    pub message_padding: usize,
+    /// How long the upgrade's answer is held back.
+    pub upgrade_delay: Delay,
+    /// How long the token's answer is held back.
+    pub token_delay: Delay,
+    /// How long the target waits for the answer to its close frame before it drops the connection.
+    pub close_timeout: Duration,
+}
+
+impl Default for TargetRules {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Some(Duration::from_secs(60)),
+            idle_counts: IdleCounts::Client,
+            idle_close_code: 1001,
+            token_life: Duration::from_secs(24 * 60 * 60),
+            invalidation: Invalidation::OnDisconnect,
+            required_scopes: vec!["analytics:events:read".to_owned()],
+            refusal_status: 403,
+            refusal_detail: RefusalDetail::Full,
+            clients: Vec::new(),
+            messages_every: None,
+            message_padding: 0,
+            upgrade_delay: Delay::None,
+            token_delay: Delay::None,
+            close_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Which traffic resets the idle clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdleCounts {
+    /// `"client"`: what the client sends, control frames included.
+    Client,
+    /// `"either"`: what either side sends, the target's messages included.
+    Either,
+}
+
+/// What ends a token's life early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invalidation {
+    /// `"never"`.
+    Never,
+    /// `"on-disconnect"`: the end of the session that it opened, by whatever end.
+    OnDisconnect,
+    /// `"on-new-token"`: the issue of a newer token to the same client id.
+    OnNewToken,
+}
+
+/// How much a refusal says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalDetail {
+    /// `"full"`: a JSON body with a code, and `WWW-Authenticate` (RFC 6750 §3).
+    Full,
+    /// `"bare"`: the status alone.
+    Bare,
+}
+
+/// A client that the embedded target knows.
+#[derive(Debug, Clone)]
+pub struct TargetClient {
+    /// Its id.
+    pub id: String,
+    /// Its secret.
+    pub secret: SecretString,
+    /// The scopes that it may have.
+    pub scopes: Vec<String>,
+}
+
+impl PartialEq for TargetClient {
+    fn eq(&self, other: &Self) -> bool {
+        use secrecy::ExposeSecret as _;
+        self.id == other.id
+            && self.scopes == other.scopes
+            && self.secret.expose_secret() == other.secret.expose_secret()
+    }
+}
+
+/// A distribution of delays.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Delay {
+    /// No delay.
+    None,
+    /// Always the same: `"5ms"`.
+    Constant(Duration),
+    /// Uniform: `{ uniform = ["1ms", "9ms"] }`.
+    Uniform {
+        /// The least.
+        low: Duration,
+        /// The most.
+        high: Duration,
+    },
+    /// Log-normal: `{ log_normal = { median = "5ms", sigma = 0.5 } }`.
+    LogNormal {
+        /// The median.
+        median: Duration,
+        /// Standard deviation of the logarithm, at most 3.
+        sigma: f64,
+    },
+}
+
+/// A population of clients that behave alike.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Its name, unique, not `all`. Letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// How many clients, at least 1.
+    pub clients: u32,
+    /// When they start.
+    pub start: Start,
+    /// Their tokens; `None`: they send none (`grant = "none"`).
+    pub token: Option<TokenRules>,
+    /// How they connect.
+    pub connect: ConnectRules,
+    /// What they do while connected.
+    pub session: SessionRules,
+    /// Disconnects that the client itself causes.
+    pub disconnects: Vec<ClientDisconnect>,
+    /// How they come back.
+    pub reconnect: ReconnectRules,
+}
+
+/// When the clients of a group start.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Start {
+    /// `"at-once"`.
+    AtOnce,
+    /// `{ over = "10s" }`: evenly over that time.
+    Over(Duration),
+    /// `{ rate = "200/s" }`.
+    Rate(f64),
+    /// `{ stages = [{ clients = 100, over = "5s" }, …] }`: one after the other; their sum is the group's clients.
+    Stages(Vec<Stage>),
+}
+
+/// A part of a start in stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    /// How many clients start in it.
+    pub clients: u32,
+    /// Evenly over this time; zero: at once.
+    pub over: Duration,
+}
+
+/// A group's token lifecycle.
+#[derive(Debug, Clone)]
+pub struct TokenRules {
+    /// How a token is got.
+    pub grant: Grant,
+    /// What happens to the token at a reconnect.
+    pub on_reconnect: OnReconnect,
+    /// With `fetch`: the close codes after which a token is fetched; `None`: after each.
+    pub fetch_on_codes: Option<Vec<u16>>,
+    /// Fetch a new token this long before the old one expires, also while a session lasts.
+    pub refresh_before_expiry: Option<Duration>,
+    /// Own tokens, or one for the group.
+    pub sharing: Sharing,
+    /// Connections to the token endpoint.
+    pub connection: TokenConnection,
+    /// With `pooled`: at most this many connections at once, at least 1.
+    pub max_connections: u32,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+    /// Token endpoint of this group, instead of the target's.
+    pub url: Option<url::Url>,
+}
+
+/// How a token is got.
+#[derive(Debug, Clone)]
+pub enum Grant {
+    /// `client_credentials` (RFC 6749 §4.4).
+    ClientCredentials(ClientCredentials),
+    /// `fixed`: always the same token.
+    Fixed(SecretString),
+}
+
+/// What a client shows to get a token.
+#[derive(Debug, Clone)]
+pub struct ClientCredentials {
+    /// Client id.
+    pub client_id: String,
+    /// Client secret.
+    pub client_secret: SecretString,
+    /// Where they go.
+    pub auth: ClientAuth,
+    /// Scopes asked for; empty: no `scope` is sent.
+    pub scopes: Vec<String>,
+}
+
+/// Where the client's credentials go (RFC 6749 §2.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// `"body"`: in the form body.
+    Body,
+    /// `"basic"`: HTTP Basic.
+    Basic,
+}
+
+/// What happens to the token at a reconnect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnReconnect {
+    /// `"reuse"`: the old one.
+    Reuse,
+    /// `"fetch"`: a new one, before the handshake.
+    Fetch,
+    /// `{ fetch_if_older_than = "30s" }`: a new one if the old one is older.
+    FetchIfOlderThan(Duration),
+}
+
+/// Whose token it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// `"own"`: each client has its own.
+    Own,
+    /// `"group"`: one for the group; one request at a time fetches it, the others wait for its answer.
+    Group,
+}
+
+/// Connections to the token endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenConnection {
+    /// `"pooled"`: kept and shared.
+    Pooled,
+    /// `"fresh"`: a new one for each request.
+    Fresh,
+}
+
+/// How clients connect.
+#[derive(Debug, Clone)]
+pub struct ConnectRules {
+    /// WebSocket URL of this group, instead of the target's.
+    pub url: Option<url::Url>,
+    /// Path and query on the embedded target, instead of `/api/v2/analytics/events`.
+    pub path: Option<String>,
+    /// Headers of the upgrade request, in order. A value may be a reference to a secret.
+    pub headers: Vec<(String, HeaderText)>,
+    /// Subprotocols offered, in order.
+    pub subprotocols: Vec<String>,
+    /// Where the token goes.
+    pub token_in: TokenIn,
+    /// Longest wait for the name to resolve.
+    pub dns_timeout: Duration,
+    /// How long an address is kept; zero: each connect resolves anew.
+    pub dns_ttl: Duration,
+    /// Longest wait for the TCP connection.
+    pub tcp_timeout: Duration,
+    /// Longest wait for the TLS handshake.
+    pub tls_timeout: Duration,
+    /// Longest wait for the answer to the upgrade request.
+    pub upgrade_timeout: Duration,
+    /// Longest wait for the peer's part of the closing handshake.
+    pub close_timeout: Duration,
+}
+
+/// The value of a header.
+#[derive(Debug, Clone)]
+pub enum HeaderText {
+    /// Written in the scenario.
+    Plain(String),
+    /// From the environment or a file.
+    Secret(SecretString),
+}
+
+/// Where the token goes in the handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenIn {
+    /// `"header"`: `Authorization: Bearer …`.
+    Header,
+    /// `{ query = "access_token" }`: a query parameter of that name.
+    Query(String),
+    /// `{ subprotocol = "bearer." }`: offered as a subprotocol, with that prefix.
+    Subprotocol(String),
+    /// `{ first_message = "{\"token\":\"{token}\"}" }`: in the first message, at the place of `{token}`.
+    FirstMessage(String),
+}
+
+/// What a client does while connected.
+#[derive(Debug, Clone)]
+pub struct SessionRules {
+    /// What makes a session ready.
+    pub ready: Ready,
+    /// Longest wait for that.
+    pub ready_timeout: Duration,
+    /// Keep-alive; `None`: silent.
+    pub keep_alive: Option<KeepAlive>,
+    /// Messages to the target; `None`: none.
+    pub send: Option<Send>,
+    /// A session that hears nothing for this long is taken for dead; `None`: never.
+    pub silence_timeout: Option<Duration>,
+    /// Largest message accepted, in bytes.
+    pub max_message_bytes: usize,
+}
+
+/// What makes a session ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ready {
+    /// `"upgraded"`: the upgrade.
+    Upgraded,
+    /// `"first-message"`: the first data message.
+    FirstMessage,
+    /// `{ message_contains = "…" }`: the first text message that contains this.
+    MessageContains(String),
+}
+
+/// Keep-alive while connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// How often.
+    pub every: Duration,
+    /// What is sent.
+    pub what: KeepAliveKind,
+    /// Longest wait for a sign of life after it (a pong for a ping, anything for a text).
+    pub timeout: Duration,
+}
+
+/// What a keep-alive sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeepAliveKind {
+    /// `"ping"`: a ping frame.
+    Ping,
+    /// A text message.
+    Text(String),
+}
+
+/// Messages to the target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Send {
+    /// Messages per second and client, above 0.
+    pub rate: f64,
+    /// The text.
+    pub text: String,
+}
+
+/// A disconnect that the client itself causes, again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientDisconnect {
+    /// This long after a session became ready.
+    pub after: Duration,
+    /// How.
+    pub how: DisconnectHow,
+}
+
+/// How a client leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisconnectHow {
+    /// `"close"` with `code`: a close frame and the closing handshake.
+    Close {
+        /// The close code.
+        code: u16,
+    },
+    /// `"rst"`: the connection is reset.
+    Reset,
+    /// `"half-open"`: the client falls silent and keeps the connection, as when a network cable is pulled. It
+    /// notices by its keep-alive or silence timeout.
+    HalfOpen,
+}
+
+/// How clients come back.
+#[derive(Debug, Clone)]
+pub struct ReconnectRules {
+    /// The close codes after which they do; `None`: after each.
+    pub on_codes: Option<Vec<u16>>,
+    /// How long they wait before an attempt.
+    pub backoff: Backoff,
+    /// Whether a `Retry-After` is obeyed where it is longer than the backoff.
+    pub honour_retry_after: bool,
+    /// Attempts in a row before giving up; `None`: no limit.
+    pub max_attempts: Option<u32>,
+    /// Statuses after which a token is fetched before the next attempt.
+    pub refetch_on: Vec<u16>,
+    /// Statuses after which the client gives up at once.
+    pub give_up_on: Vec<u16>,
+}
+
+/// Waiting before an attempt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backoff {
+    /// How the wait grows.
+    pub growth: Growth,
+    /// How it is spread.
+    pub jitter: Jitter,
+}
+
+/// How the wait grows from attempt to attempt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Growth {
+    /// `kind = "none"`: no wait.
+    None,
+    /// `kind = "constant"`.
+    Constant {
+        /// The wait.
+        base: Duration,
+    },
+    /// `kind = "exponential"`: base · factorⁿ, at most `max`.
+    Exponential {
+        /// The first wait.
+        base: Duration,
+        /// The longest wait.
+        max: Duration,
+        /// The factor, at least 1.
+        factor: f64,
+    },
+}
+
+/// How a wait is spread (names as in "Exponential Backoff And Jitter", AWS Architecture Blog 2015).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jitter {
+    /// `"none"`.
+    None,
+    /// `"full"`: uniform(0, wait).
+    Full,
+    /// `"equal"`: wait/2 + uniform(0, wait/2).
+    Equal,
+    /// `"decorrelated"`: min(max, uniform(base, 3 · previous wait)).
+    Decorrelated,
+}
+
+/// A disconnect forced on many clients at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Storm {
+    /// When, after the run's start.
+    pub at: Duration,
+    /// Who does it.
+    pub by: StormBy,
+    /// Which share of the sessions, in (0, 1].
+    pub fraction: f64,
+}
+
+/// Who forces a storm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StormBy {
+    /// `by = "target"`: the embedded target closes its sessions with this code.
+    Target {
+        /// The close code.
+        code: u16,
+    },
+    /// `by = "client"`: the clients leave.
+    Client {
+        /// How.
+        how: DisconnectHow,
+        /// Indexes of the groups it strikes; `None`: all.
+        groups: Option<Vec<usize>>,
+    },
+}
+
+/// How late the generator may be before its numbers are not to be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// 99th percentile of the clients' lag.
+    pub max_lag_p99: Duration,
+    /// Longest stall of the event loop.
+    pub max_stall: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { max_lag_p99: Duration::from_millis(250), max_stall: Duration::from_secs(1) }
+    }
+}
+
+/// A condition that the run must hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Threshold {
+    /// What is looked at.
+    pub subject: Subject,
+    /// In which group; `None`: in all together.
+    pub group: Option<String>,
+    /// Which number of it.
+    pub aggregate: Aggregate,
+    /// How it is compared.
+    pub comparison: Comparison,
+    /// With what: microseconds for times, 0..1 for shares, per second for rates, else a count.
+    pub limit: f64,
+    /// End the run when it fails, once this long has passed.
+    pub abort_after: Option<Duration>,
+    /// As written: `reconnect_latency{group:a}: p(99) < 1s`.
+    pub source: String,
+}
+
+/// What a threshold looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A time.
+    Metric(Metric),
+    /// A count.
+    Counter(Counter),
+    /// A share of attempts.
+    Share(ShareOf),
+    /// All attempts.
+    Attempts,
+}
+
+/// A share of attempts: numerator over the attempts that say something about the target (for
+/// `local_limit_rate` and `aborted_rate`: over all).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShareOf {
+    /// `handshake_403_rate`: 403s over handshakes that were answered.
+    Handshake403,
+    /// `handshake_401_rate`.
+    Handshake401,
+    /// `handshake_429_rate`.
+    Handshake429,
+    /// `handshake_5xx_rate`.
+    Handshake5xx,
+    /// `attempt_failure_rate`: attempts whose outcome is not `ok`.
+    AttemptFailure,
+    /// `reconnect_success_rate`: completed reconnects over disconnects after which one was wanted, but for those
+    /// unfinished at the end.
+    ReconnectSuccess,
+    /// `local_limit_rate`.
+    LocalLimit,
+}
+
+/// Which number of a subject.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Aggregate {
+    /// `p(99.9)`, a percentile in (0, 100]; of times.
+    Percentile(f64),
+    /// `min`, of times.
+    Min,
+    /// `avg` or `mean`, of times.
+    Mean,
+    /// `max`, of times.
+    Max,
+    /// `count`, of times and counts.
+    Count,
+    /// `rate`: of shares, 0..1; of counts, per second of the run.
+    Rate,
+}
+
+/// How a number is compared with a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `<`
+    Below,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Above,
+    /// `>=`
+    AtLeast,
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+}
+
+/// The overrides of `--set KEY=VALUE`, in the order given.
+pub type Overrides = Vec<(String, String)>;
+
+/// Where each secret of a scenario came from: dotted path of its key to how it is written in the copy.
+pub type SecretReferences = BTreeMap<String, String>;

@@ -1,0 +1,70 @@
+//! What the target counted itself, exactly: the other half of the reconciliation.
+//!
+//! In: nothing. Out: plain numbers, also as JSON at `GET /_resurge/counters`. Sessions end with one close each, so
+//! `upgrades == Σ closes + sessions_open` always.
+
+use serde::{Deserialize, Serialize};
+
+use crate::sample::{Abnormal, Cause, Initiator};
+
+/// The target's own counters.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TargetCounters {
+    /// TCP connections accepted, whatever came over them.
+    pub accepted: u64,
+    /// TCP connections whose first request went to the token endpoint.
+    pub accepted_token: u64,
+    /// TCP connections whose first request went to the control endpoint.
+    pub accepted_control: u64,
+    /// Upgrade requests answered with 101.
+    pub upgrades: u64,
+    /// Upgrade requests refused, by status and cause.
+    pub refused: Vec<RefusedCount>,
+    /// Tokens issued.
+    pub tokens_issued: u64,
+    /// Token requests refused, by the OAuth error code (RFC 6749 §5.2).
+    pub token_requests_refused: Vec<TokenRefusedCount>,
+    /// Sessions ended, by who ended them and with which code.
+    pub closes: Vec<CloseCount>,
+    /// Sessions open now.
+    pub sessions_open: u64,
+    /// Data messages sent.
+    pub messages_sent: u64,
+    /// Data messages received.
+    pub messages_received: u64,
+    /// Requests that were none of the above, or no HTTP at all.
+    pub bad_requests: u64,
+}
+
+/// How often an upgrade was refused with this status for this cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedCount {
+    /// HTTP status.
+    pub status: u16,
+    /// The true cause: the target knows.
+    pub cause: Cause,
+    /// How often.
+    pub count: u64,
+}
+
+/// How often a token request was refused with this error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRefusedCount {
+    /// OAuth error code, as `invalid_client`.
+    pub error: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// How often a session ended this way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloseCount {
+    /// Who ended it: `target` (idle), `storm`, `client` (its close frame came first) or `network` (no close frame).
+    pub initiator: Initiator,
+    /// The code in the first close frame; 1006 where none came.
+    pub code: u16,
+    /// How, for 1006.
+    pub abnormal: Option<Abnormal>,
+    /// How often.
+    pub count: u64,
+}
