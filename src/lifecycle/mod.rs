@@ -1,1 +1,22 @@
-//! To come.
+//! One virtual client without I/O: when it fetches a token, when it connects, what a close code means to it, how
+//! long it backs off, when it gives up.
+//!
+//! In: a moment and an [`Event`]. Out: the next [`Action`] and the samples of what has just been decided. It opens
+//! no socket, reads no clock and draws no randomness but from the stream that it was given. The network driver and
+//! the virtual-time driver run this same machine.
+
+mod backoff;
+mod cause;
+mod event;
+mod machine;
+mod rules;
+mod session;
+mod token;
+
+pub use backoff::next_wait;
+pub use cause::{Evidence, TokenKnowledge, attribute};
+pub use event::{
+    Action, ConnectFailure, Ending, EndingHow, Event, Finish, Leave, Marks, Signs, TokenFacts, TokenFailure,
+};
+pub use machine::Client;
+pub use rules::{GroupRules, StormRule};

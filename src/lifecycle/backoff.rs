@@ -1,0 +1,91 @@
+//! How long to wait before an attempt.
+//!
+//! In: the backoff's rule, which attempt of this reconnect it is, the wait before the last one, draws. Out: a
+//! duration. Formulas as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+
+use std::time::Duration;
+
+use crate::random::Draws;
+use crate::scenario::model::{Backoff, Growth, Jitter};
+
+/// The wait before attempt `attempt` (0 for the first after a disconnect), `previous` being the wait before the
+/// one before it (zero for the first).
+pub fn next_wait(backoff: &Backoff, attempt: u32, previous: Duration, draws: &mut Draws) -> Duration {
+    let (base, max, full) = match backoff.growth {
+        Growth::None => return Duration::ZERO,
+        Growth::Constant { base } => (base, base, base),
+        Growth::Exponential { base, max, factor } => (base, max, grow(base, max, factor, attempt)),
+    };
+    match backoff.jitter {
+        Jitter::None => full,
+        Jitter::Full => draws.next_duration(Duration::ZERO, full),
+        Jitter::Equal => full / 2 + draws.next_duration(Duration::ZERO, full / 2),
+        Jitter::Decorrelated => {
+            let high = previous.max(base).saturating_mul(3);
+            draws.next_duration(base, high.max(base)).min(max.max(base))
+        }
+    }
+}
+
+/// min(max, base · factor^attempt), without overflow.
+fn grow(base: Duration, max: Duration, factor: f64, attempt: u32) -> Duration {
+    let exponent = i32::try_from(attempt).unwrap_or(i32::MAX);
+    let seconds = base.as_secs_f64() * factor.powi(exponent);
+    if seconds.is_finite() && seconds < max.as_secs_f64() { Duration::from_secs_f64(seconds) } else { max }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Purpose;
+
+    const BASE: Duration = Duration::from_millis(100);
+    const MAX: Duration = Duration::from_secs(2);
+
+    fn exponential(jitter: Jitter) -> Backoff {
+        Backoff { growth: Growth::Exponential { base: BASE, max: MAX, factor: 2.0 }, jitter }
+    }
+
+    fn draws() -> Draws {
+        Draws::new(1, Purpose::Lifecycle, 0)
+    }
+
+    #[test]
+    fn without_jitter_the_wait_doubles_to_its_cap() {
+        let wait = |n| next_wait(&exponential(Jitter::None), n, Duration::ZERO, &mut draws()).as_millis();
+        assert_eq!([0, 1, 2, 3, 4, 5, 6].map(wait), [100, 200, 400, 800, 1600, 2000, 2000]);
+        assert_eq!(wait(u32::MAX), 2000, "no overflow however long it goes on");
+    }
+
+    #[test]
+    fn none_never_waits_and_constant_never_grows() {
+        let none = Backoff { growth: Growth::None, jitter: Jitter::Full };
+        assert_eq!(next_wait(&none, 9, BASE, &mut draws()), Duration::ZERO);
+        let constant = Backoff { growth: Growth::Constant { base: BASE }, jitter: Jitter::None };
+        assert_eq!(next_wait(&constant, 9, BASE, &mut draws()), BASE);
+    }
+
+    #[test]
+    fn each_jitter_stays_in_its_range_and_fills_it() {
+        // (jitter, attempt, previous wait, least, most)
+        let rows = [
+            (Jitter::Full, 2, Duration::ZERO, Duration::ZERO, BASE * 4),
+            (Jitter::Equal, 2, Duration::ZERO, BASE * 2, BASE * 4),
+            (Jitter::Decorrelated, 2, BASE * 2, BASE, BASE * 6),
+            (Jitter::Decorrelated, 0, Duration::ZERO, BASE, BASE * 3),
+            (Jitter::Decorrelated, 9, MAX, BASE, MAX),
+        ];
+        for (jitter, attempt, previous, least, most) in rows {
+            let mut draws = draws();
+            let waits: Vec<_> =
+                (0..2_000).map(|_| next_wait(&exponential(jitter), attempt, previous, &mut draws)).collect();
+            let (low, high) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+            assert!(*low >= least && *high <= most, "{jitter:?}: {low:?}..{high:?}");
+            let spread = most - least;
+            assert!(
+                *low < least + spread / 5 && *high > most - spread / 5,
+                "{jitter:?} fills {least:?}..{most:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What a driver tells a virtual client, and what the client answers.
+//!
+//! In: nothing. Out: plain types without behaviour of their own.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::sample::{Abnormal, Outcome};
+
+use super::cause::Evidence;
+
+/// What has happened to a client.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Its start was due then. The first event, once.
+    Begin {
+        /// When the plan wanted it to start.
+        due: Moment,
+    },
+    /// The moment that [`Action::Sleep`] or [`Action::Hold`] named has come.
+    Due(Signs),
+    /// A token is there.
+    TokenReady {
+        /// What is known of it.
+        facts: TokenFacts,
+        /// Whether this client's own request fetched it (not another client's, not a cache).
+        fetched: bool,
+    },
+    /// No token is to be had.
+    TokenFailed {
+        /// Why.
+        failure: TokenFailure,
+        /// How long the endpoint asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The upgrade succeeded.
+    Connected(Marks),
+    /// The connection or the upgrade failed.
+    ConnectFailed {
+        /// How far it came.
+        marks: Marks,
+        /// Why it failed.
+        failure: ConnectFailure,
+    },
+    /// What the session had to show to be ready has been seen.
+    BecameReady,
+    /// A frame of [`Action::Ping`], [`Action::SendKeepAlive`] or [`Action::SendMessage`] was written.
+    Sent,
+    /// The session is over.
+    Ended(Ending),
+    /// The run is draining: no new attempts.
+    Stop,
+    /// The run is cut off: nothing more.
+    Abort,
+}
+
+/// What a client has to do next. It does one thing at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Wait; then [`Event::Due`], or [`Event::Stop`].
+    Sleep {
+        /// Until when.
+        until: Moment,
+    },
+    /// Get a token; then [`Event::TokenReady`] or [`Event::TokenFailed`].
+    FetchToken {
+        /// A token requested earlier will not do.
+        not_before: Moment,
+        /// A token that expires earlier will not do.
+        valid_until: Moment,
+    },
+    /// Connect with the token in hand; then [`Event::Connected`] or [`Event::ConnectFailed`].
+    Connect,
+    /// Read the session; then [`Event::Due`], [`Event::BecameReady`], [`Event::Ended`], [`Event::Stop`], or the
+    /// token events of a refresh under way.
+    Hold {
+        /// Until when.
+        until: Moment,
+        /// Whether [`Event::BecameReady`] is being waited for.
+        awaiting_ready: bool,
+    },
+    /// Send a ping frame; then [`Event::Sent`] or [`Event::Ended`].
+    Ping,
+    /// Send the keep-alive text; then [`Event::Sent`] or [`Event::Ended`].
+    SendKeepAlive,
+    /// Send the group's message; then [`Event::Sent`] or [`Event::Ended`].
+    SendMessage,
+    /// Begin to fetch a token while the session goes on; then at once [`Event::Sent`], and the token events later.
+    StartRefresh {
+        /// A token requested earlier will not do.
+        not_before: Moment,
+        /// A token that expires earlier will not do.
+        valid_until: Moment,
+    },
+    /// End the session; then [`Event::Ended`].
+    Leave(Leave),
+    /// The client is done.
+    Finish(Finish),
+}
+
+/// How a client ends its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// Close frame, then the closing handshake (RFC 6455 §7.1.2).
+    Close {
+        /// The close code.
+        code: u16,
+    },
+    /// TCP reset.
+    Reset,
+    /// Stop reading and writing, but keep the connection open beside what follows.
+    FallSilent,
+    /// Let go of a connection that is taken for dead.
+    Abandon,
+}
+
+/// Why a client is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The run ended.
+    RunEnded,
+    /// It gave up coming back.
+    GaveUp,
+    /// The scenario wants no reconnect after this close code.
+    NotWanted,
+}
+
+/// When a connection passed each stage; stages that were not reached are `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marks {
+    /// When the connection was begun.
+    pub began: Moment,
+    /// When the address was known.
+    pub dns: Option<Moment>,
+    /// When TCP was connected.
+    pub tcp: Option<Moment>,
+    /// When TLS was established; for plain connections the same as `tcp`.
+    pub tls: Option<Moment>,
+    /// When the upgrade was answered, or the connection failed.
+    pub ended: Moment,
+}
+
+/// Signs of life of a session's peer, as of an [`Event::Due`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signs {
+    /// When anything was last received; the upgrade counts.
+    pub heard: Moment,
+    /// When a pong was last received.
+    pub pong: Moment,
+}
+
+/// What is known of a token, without the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// When its request was sent.
+    pub requested: Moment,
+    /// When it arrived.
+    pub received: Moment,
+    /// When it expires, by its `expires_in`; [`Moment::NEVER`] when the endpoint gave none.
+    pub expires: Moment,
+}
+
+/// Why no token is to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFailure {
+    /// The endpoint refused with an OAuth error.
+    Refused,
+    /// It could not be reached, took too long, or answered something else.
+    Error,
+    /// This machine ran out of descriptors or ports.
+    LocalLimit,
+}
+
+impl TokenFailure {
+    pub(super) const fn outcome(self) -> Outcome {
+        match self {
+            Self::Refused => Outcome::TokenRefused,
+            Self::Error => Outcome::TokenError,
+            Self::LocalLimit => Outcome::LocalLimit,
+        }
+    }
+}
+
+/// Why a connection failed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ConnectFailure {
+    /// The name did not resolve.
+    Dns,
+    /// TCP was refused, or the host is unreachable.
+    Refused,
+    /// The connection was reset or closed before the upgrade was answered.
+    Reset,
+    /// A stage took too long.
+    Timeout,
+    /// TLS failed.
+    Tls,
+    /// The answer was neither an upgrade nor an HTTP refusal.
+    Protocol,
+    /// The upgrade was refused by HTTP.
+    Http(Box<Evidence>),
+    /// This machine ran out of descriptors or ports.
+    LocalLimit,
+}
+
+impl ConnectFailure {
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Dns => Outcome::Dns,
+            Self::Refused => Outcome::TcpRefused,
+            Self::Reset => Outcome::TcpReset,
+            Self::Timeout => Outcome::Timeout,
+            Self::Tls => Outcome::Tls,
+            Self::Protocol => Outcome::Protocol,
+            Self::LocalLimit => Outcome::LocalLimit,
+            Self::Http(evidence) => match evidence.status {
+                401 => Outcome::Http401,
+                403 => Outcome::Http403,
+                429 => Outcome::Http429,
+                400..=499 => Outcome::Http4xx,
+                500..=599 => Outcome::Http5xx,
+                _ => Outcome::Protocol,
+            },
+        }
+    }
+}
+
+/// How a session ended, as the driver saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// When the first evidence of the end was seen.
+    pub at: Moment,
+    /// What the evidence was.
+    pub how: EndingHow,
+}
+
+/// The evidence of a session's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndingHow {
+    /// The peer's close frame came before ours, with this code (1005 where it carried none).
+    PeerClosed(u16),
+    /// Our own [`Action::Leave`] was carried out.
+    Left,
+    /// The connection ended without the peer's close frame.
+    Abnormal(Abnormal),
+}

@@ -1,0 +1,539 @@
+use proptest::prelude::*;
+use secrecy::SecretString;
+
+use super::*;
+use crate::lifecycle::Evidence;
+use crate::scenario::model::{
+    Backoff, ClientAuth, ClientCredentials, ClientDisconnect, Grant, Growth, Jitter, KeepAlive,
+    KeepAliveKind, OnReconnect, ReconnectRules, SessionRules, Sharing, TokenConnection, TokenRules,
+};
+
+const fn ms(ms: u64) -> Moment {
+    Moment::from_ns(ms * 1_000_000)
+}
+
+fn token_rules(on_reconnect: OnReconnect) -> TokenRules {
+    TokenRules {
+        grant: Grant::ClientCredentials(ClientCredentials {
+            client_id: "id".into(),
+            client_secret: SecretString::from("secret"),
+            auth: ClientAuth::Body,
+            scopes: Vec::new(),
+        }),
+        on_reconnect,
+        fetch_on_codes: None,
+        refresh_before_expiry: None,
+        sharing: Sharing::Own,
+        connection: TokenConnection::Pooled,
+        max_connections: 8,
+        timeout: Duration::from_secs(5),
+        url: None,
+    }
+}
+
+fn rules(on_reconnect: OnReconnect) -> GroupRules {
+    GroupRules {
+        token: Some(token_rules(on_reconnect)),
+        session: SessionRules {
+            ready: Ready::Upgraded,
+            ready_timeout: Duration::from_secs(5),
+            keep_alive: None,
+            send: None,
+            silence_timeout: None,
+            max_message_bytes: 1 << 20,
+        },
+        disconnects: Vec::new(),
+        reconnect: ReconnectRules {
+            on_codes: None,
+            backoff: Backoff {
+                growth: Growth::Constant { base: Duration::from_millis(10) },
+                jitter: Jitter::None,
+            },
+            honour_retry_after: true,
+            max_attempts: None,
+            refetch_on: Vec::new(),
+            give_up_on: Vec::new(),
+        },
+        storms: Vec::new(),
+        seed: 1,
+    }
+}
+
+/// A client under test, with all that it has said.
+struct Bench {
+    client: Client,
+    rules: GroupRules,
+    samples: Vec<Sample>,
+}
+
+impl Bench {
+    fn new(rules: GroupRules) -> Self {
+        Self { client: Client::new(1, 0), rules, samples: Vec::new() }
+    }
+
+    fn step(&mut self, now: Moment, event: Event) -> Action {
+        self.client.step(&self.rules, now, event, &mut self.samples)
+    }
+
+    fn token_at(&mut self, now: Moment) -> Action {
+        let facts = TokenFacts { requested: now, received: now, expires: Moment::NEVER };
+        self.step(now, Event::TokenReady { facts, fetched: true })
+    }
+
+    /// Brings a new client into its first session, ready at `now`.
+    fn into_session(&mut self, now: Moment) {
+        self.step(now, Event::Begin { due: now });
+        self.token_at(now);
+        let action = self.step(now, Event::Connected(marks(now, now)));
+        assert!(matches!(action, Action::Hold { .. }), "{action:?}");
+        self.samples.clear();
+    }
+
+    fn close_by_target(&mut self, now: Moment, code: u16) -> Action {
+        self.step(now, Event::Ended(Ending { at: now, how: EndingHow::PeerClosed(code) }))
+    }
+
+    fn outcomes(&self) -> Vec<(Outcome, Option<Cause>)> {
+        let of = |sample: &Sample| match sample {
+            Sample::Attempt(end) => Some((end.outcome, end.cause)),
+            _ => None,
+        };
+        self.samples.iter().filter_map(of).collect()
+    }
+}
+
+fn marks(began: Moment, ended: Moment) -> Marks {
+    Marks { began, dns: Some(began), tcp: Some(began), tls: Some(began), ended }
+}
+
+fn refused(status: u16, began: Moment, ended: Moment) -> Event {
+    let evidence = Evidence { status, ..Evidence::default() };
+    Event::ConnectFailed { marks: marks(began, ended), failure: ConnectFailure::Http(Box::new(evidence)) }
+}
+
+#[test]
+fn fetch_takes_a_new_token_before_the_handshake_and_reuse_does_not() {
+    // (policy, codes that call for a fetch, close code, whether a token is fetched)
+    let rows = [
+        (OnReconnect::Fetch, None, 1001, true),
+        (OnReconnect::Fetch, Some(vec![1001, 1006]), 1001, true),
+        (OnReconnect::Fetch, Some(vec![1001, 1006]), 1012, false),
+        (OnReconnect::Reuse, None, 1001, false),
+        (OnReconnect::FetchIfOlderThan(Duration::from_secs(2)), None, 1001, false),
+        (OnReconnect::FetchIfOlderThan(Duration::from_millis(500)), None, 1001, true),
+    ];
+    for (policy, codes, code, fetches) in rows {
+        let mut rules = rules(policy);
+        rules.token.as_mut().unwrap().fetch_on_codes = codes;
+        let mut bench = Bench::new(rules);
+        bench.into_session(ms(0));
+        assert_eq!(bench.close_by_target(ms(1_000), code), Action::Sleep { until: ms(1_010) });
+        let action = bench.step(ms(1_010), Event::Due(Signs::default()));
+        let fetched = matches!(action, Action::FetchToken { .. });
+        assert_eq!(fetched, fetches, "{policy:?} after {code}: {action:?}");
+    }
+}
+
+#[test]
+fn a_reconnect_is_measured_from_its_disconnect_through_all_its_attempts() {
+    let mut bench = Bench::new(rules(OnReconnect::Reuse));
+    bench.into_session(ms(0));
+    let ending = Ending { at: ms(1_000), how: EndingHow::PeerClosed(1001) };
+    assert_eq!(bench.step(ms(1_002), Event::Ended(ending)), Action::Sleep { until: ms(1_012) });
+    assert_eq!(bench.step(ms(1_015), Event::Due(Signs::default())), Action::Connect);
+    assert_eq!(bench.step(ms(1_020), refused(403, ms(1_015), ms(1_020))), Action::Sleep { until: ms(1_030) });
+    assert_eq!(bench.step(ms(1_030), Event::Due(Signs::default())), Action::Connect);
+    let reached = Marks {
+        began: ms(1_030),
+        dns: Some(ms(1_031)),
+        tcp: Some(ms(1_033)),
+        tls: Some(ms(1_036)),
+        ended: ms(1_040),
+    };
+    bench.step(ms(1_041), Event::Connected(reached));
+    assert_eq!(bench.outcomes(), [(Outcome::Http403, Some(Cause::Unknown)), (Outcome::Ok, None)]);
+    let ready = bench.samples.iter().find_map(|sample| match sample {
+        Sample::Ready(ready) => Some(**ready),
+        _ => None,
+    });
+    let ready = ready.unwrap();
+    assert_eq!(ready.latency, Duration::from_millis(40), "from the close frame to the upgrade's answer");
+    let expected = [
+        (Phase::Detect, 2),
+        (Phase::Backoff, 23),
+        (Phase::Token, 0),
+        (Phase::Dns, 1),
+        (Phase::Tcp, 2),
+        (Phase::Tls, 3),
+        (Phase::Upgrade, 9),
+        (Phase::Ready, 0),
+    ];
+    for (phase, time_ms) in expected {
+        assert_eq!(ready.phases.get(phase), Duration::from_millis(time_ms), "{phase}");
+    }
+    assert_eq!(ready.service_time, Duration::from_millis(40 - 2 - 3), "without detection and our own lag");
+}
+
+#[test]
+fn refusals_lead_where_the_rules_say() {
+    let mut fetching = rules(OnReconnect::Reuse);
+    fetching.reconnect.refetch_on = vec![401];
+    fetching.reconnect.give_up_on = vec![410];
+    fetching.reconnect.max_attempts = Some(3);
+    let mut bench = Bench::new(fetching);
+    bench.into_session(ms(0));
+    bench.close_by_target(ms(100), 1001);
+    assert_eq!(bench.step(ms(110), Event::Due(Signs::default())), Action::Connect);
+    bench.step(ms(120), refused(401, ms(110), ms(120)));
+    let action = bench.step(ms(130), Event::Due(Signs::default()));
+    assert_eq!(
+        action,
+        Action::FetchToken { not_before: ms(120), valid_until: Moment::ZERO },
+        "401 wants a token"
+    );
+    assert_eq!(bench.token_at(ms(131)), Action::Connect);
+    bench.step(ms(140), refused(403, ms(131), ms(140)));
+    assert_eq!(bench.step(ms(150), Event::Due(Signs::default())), Action::Connect, "403 does not");
+    let action = bench.step(ms(160), refused(403, ms(150), ms(160)));
+    assert_eq!(action, Action::Finish(Finish::GaveUp), "three attempts and no more");
+
+    let mut bench = Bench::new(bench.rules);
+    bench.into_session(ms(0));
+    bench.close_by_target(ms(100), 1001);
+    bench.step(ms(110), Event::Due(Signs::default()));
+    assert_eq!(bench.step(ms(120), refused(410, ms(110), ms(120))), Action::Finish(Finish::GaveUp));
+}
+
+#[test]
+fn retry_after_is_obeyed_where_it_is_longer() {
+    for (honour, until) in [(true, ms(5_120)), (false, ms(130))] {
+        let mut rules = rules(OnReconnect::Reuse);
+        rules.reconnect.honour_retry_after = honour;
+        let mut bench = Bench::new(rules);
+        bench.into_session(ms(0));
+        bench.close_by_target(ms(100), 1001);
+        bench.step(ms(110), Event::Due(Signs::default()));
+        let evidence =
+            Evidence { status: 503, retry_after: Some(Duration::from_secs(5)), ..Evidence::default() };
+        let failure = ConnectFailure::Http(Box::new(evidence));
+        let action = bench.step(ms(120), Event::ConnectFailed { marks: marks(ms(110), ms(120)), failure });
+        assert_eq!(action, Action::Sleep { until });
+        assert_eq!(bench.outcomes(), [(Outcome::Http5xx, None)], "only 401 and 403 have a cause");
+    }
+}
+
+#[test]
+fn a_session_is_put_down_to_whoever_ended_it() {
+    let mut stormy = rules(OnReconnect::Reuse);
+    stormy.storms = vec![StormRule::ByTarget { at: ms(500), code: 1012, all: true }];
+    // (ending, initiator, code, abnormal)
+    let rows = [
+        (EndingHow::PeerClosed(1001), Initiator::Target, 1001, None),
+        (EndingHow::PeerClosed(1012), Initiator::Storm, 1012, None),
+        (EndingHow::Abnormal(Abnormal::Fin), Initiator::Network, 1006, Some(Abnormal::Fin)),
+        (EndingHow::Abnormal(Abnormal::Rst), Initiator::Network, 1006, Some(Abnormal::Rst)),
+    ];
+    for (how, initiator, code, abnormal) in rows {
+        let mut bench = Bench::new(stormy.clone());
+        bench.into_session(ms(0));
+        bench.step(ms(600), Event::Ended(Ending { at: ms(600), how }));
+        let length = Duration::from_millis(600);
+        let expected = SessionEnd { initiator, code, abnormal, length };
+        assert!(
+            bench.samples.iter().any(|sample| matches!(sample, Sample::SessionEnd(end) if *end == expected))
+        );
+    }
+}
+
+#[test]
+fn a_half_open_client_notices_by_its_keep_alive() {
+    let mut rules = rules(OnReconnect::Reuse);
+    rules.session.keep_alive = Some(KeepAlive {
+        every: Duration::from_millis(400),
+        what: KeepAliveKind::Ping,
+        timeout: Duration::from_millis(100),
+    });
+    rules.disconnects =
+        vec![ClientDisconnect { after: Duration::from_millis(500), how: DisconnectHow::HalfOpen }];
+    let mut bench = Bench::new(rules);
+    bench.into_session(ms(0));
+    assert_eq!(bench.step(ms(400), Event::Due(Signs::default())), Action::Ping);
+    assert_eq!(bench.step(ms(400), Event::Sent), Action::Hold { until: ms(500), awaiting_ready: false });
+    let alive = Signs { heard: ms(401), pong: ms(401) };
+    assert_eq!(bench.step(ms(500), Event::Due(alive)), Action::Leave(Leave::FallSilent));
+    let due = bench.step(ms(500), Event::Due(alive));
+    assert_eq!(due, Action::Sleep { until: ms(900) }, "the ping at 800 stays without an answer for 100 ms");
+    assert_eq!(bench.step(ms(900), Event::Due(alive)), Action::Sleep { until: ms(910) }, "then its backoff");
+    assert_eq!(bench.step(ms(910), Event::Due(alive)), Action::Connect);
+    bench.step(ms(911), Event::Connected(marks(ms(910), ms(911))));
+    let ready = bench.samples.iter().find_map(|sample| match sample {
+        Sample::Ready(ready) => Some(**ready),
+        _ => None,
+    });
+    let ready = ready.unwrap();
+    assert_eq!(ready.phases.get(Phase::Detect), Duration::from_millis(400), "from when it fell silent");
+    assert_eq!(ready.latency, Duration::from_millis(411));
+}
+
+#[test]
+fn a_silent_peer_is_given_up_and_a_live_one_is_not() {
+    let mut rules = rules(OnReconnect::Reuse);
+    rules.session.silence_timeout = Some(Duration::from_millis(300));
+    let mut bench = Bench::new(rules);
+    bench.into_session(ms(0));
+    let heard = |at| Signs { heard: ms(at), pong: Moment::ZERO };
+    let action = bench.step(ms(300), Event::Due(heard(250)));
+    assert_eq!(action, Action::Hold { until: ms(550), awaiting_ready: false });
+    assert_eq!(bench.step(ms(550), Event::Due(heard(250))), Action::Leave(Leave::Abandon));
+    bench.step(ms(550), Event::Ended(Ending { at: ms(550), how: EndingHow::Left }));
+    let end = bench.samples.iter().find_map(|sample| match sample {
+        Sample::SessionEnd(end) => Some(*end),
+        _ => None,
+    });
+    let end = end.unwrap();
+    assert_eq!((end.initiator, end.code, end.abnormal), (Initiator::Network, 1006, Some(Abnormal::Timeout)));
+}
+
+#[test]
+fn a_token_is_refreshed_before_it_expires() {
+    let mut rules = rules(OnReconnect::Reuse);
+    rules.token.as_mut().unwrap().refresh_before_expiry = Some(Duration::from_secs(2));
+    let mut bench = Bench::new(rules);
+    let facts = |at| TokenFacts { requested: ms(at), received: ms(at), expires: ms(at + 10_000) };
+    bench.step(ms(0), Event::Begin { due: ms(0) });
+    bench.step(ms(0), Event::TokenReady { facts: facts(0), fetched: true });
+    let action = bench.step(ms(0), Event::Connected(marks(ms(0), ms(0))));
+    assert!(matches!(action, Action::Hold { .. }));
+    let ready_gone = bench.step(ms(8_000), Event::Due(Signs::default()));
+    assert!(matches!(ready_gone, Action::StartRefresh { .. }), "{ready_gone:?}");
+    bench.step(ms(8_000), Event::Sent);
+    let action = bench.step(ms(8_050), Event::TokenReady { facts: facts(8_050), fetched: true });
+    assert_eq!(action, Action::Hold { until: ms(16_050), awaiting_ready: false });
+    bench.close_by_target(ms(9_000), 1001);
+    assert_eq!(
+        bench.step(ms(9_010), Event::Due(Signs::default())),
+        Action::Connect,
+        "the refreshed one will do"
+    );
+}
+
+#[test]
+fn when_the_run_ends_the_client_says_goodbye_and_that_is_no_disconnect() {
+    let mut bench = Bench::new(rules(OnReconnect::Reuse));
+    bench.into_session(ms(0));
+    assert_eq!(bench.step(ms(700), Event::Stop), Action::Leave(Leave::Close { code: 1000 }));
+    let ending = Ending { at: ms(700), how: EndingHow::Left };
+    assert_eq!(bench.step(ms(701), Event::Ended(ending)), Action::Finish(Finish::RunEnded));
+    assert!(!bench.samples.iter().any(|sample| matches!(sample, Sample::Count(Counter::Disconnects, _))));
+}
+
+/// What must hold whatever happens to a client.
+#[derive(Default)]
+struct Ledger {
+    attempt_open: bool,
+    session_open: bool,
+    attempts: u64,
+    outcomes: u64,
+    disconnects: u64,
+    settled: u64,
+}
+
+impl Ledger {
+    fn read(&mut self, samples: &[Sample]) {
+        for sample in samples {
+            match sample {
+                Sample::Attempt(end) => {
+                    // An attempt that needed no time for a token is first heard of by its end.
+                    self.attempts += u64::from(!self.attempt_open);
+                    self.attempt_open = false;
+                    self.outcomes += 1;
+                    assert_eq!(
+                        end.cause.is_some(),
+                        matches!(end.outcome, Outcome::Http401 | Outcome::Http403),
+                        "{end:?}"
+                    );
+                    if end.outcome == Outcome::Ok {
+                        assert!(!self.session_open, "a session begins while another lasts");
+                        self.session_open = true;
+                    }
+                }
+                Sample::SessionEnd(_) => {
+                    assert!(self.session_open, "a session ends twice");
+                    self.session_open = false;
+                }
+                Sample::Ready(ready) => {
+                    assert_eq!(ready.latency, ready.phases.total());
+                    assert!(ready.service_time <= ready.latency);
+                    self.settled += u64::from(ready.kind == AttemptKind::Reconnect);
+                }
+                Sample::Count(Counter::Disconnects, n) => self.disconnects += n,
+                Sample::Count(
+                    Counter::ReconnectsGivenUp | Counter::ReconnectsNotWanted | Counter::ReconnectsUnfinished,
+                    n,
+                ) => self.settled += n,
+                _ => {}
+            }
+        }
+    }
+
+    fn take_action(&mut self, action: Action) {
+        if matches!(action, Action::FetchToken { .. } | Action::Connect) && !self.attempt_open {
+            self.attempt_open = true;
+            self.attempts += 1;
+        }
+    }
+}
+
+/// An event that fits the action (`choice` decides which), or, one time in eight, any event at all.
+fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
+    let facts =
+        TokenFacts { requested: now, received: now, expires: now + Duration::from_secs(u64::from(choice)) };
+    let ended = |how| Event::Ended(Ending { at: now, how });
+    let any = |choice: u8| match choice % 12 {
+        0 => Event::Due(Signs { heard: now, pong: now }),
+        1 => Event::TokenReady { facts, fetched: choice.is_multiple_of(2) },
+        2 => Event::TokenFailed { failure: TokenFailure::Error, retry_after: None },
+        3 => Event::Connected(marks(now, now)),
+        4 => refused(if choice > 128 { 403 } else { 401 }, now, now),
+        5 => Event::BecameReady,
+        6 => Event::Sent,
+        7 => ended(EndingHow::PeerClosed(1001)),
+        8 => ended(EndingHow::Abnormal(Abnormal::Rst)),
+        9 => Event::Stop,
+        10 => Event::Abort,
+        _ => Event::Begin { due: now },
+    };
+    if spoiled {
+        return any(choice);
+    }
+    match action {
+        Action::Sleep { .. } => any(if choice.is_multiple_of(40) { 9 } else { 0 }),
+        Action::FetchToken { .. } => any(if choice.is_multiple_of(5) { 2 } else { 1 }),
+        Action::Connect if choice.is_multiple_of(7) => {
+            let failure = ConnectFailure::Timeout;
+            Event::ConnectFailed { marks: Marks { began: now, ended: now, ..Marks::default() }, failure }
+        }
+        Action::Connect => any(if choice.is_multiple_of(3) { 4 } else { 3 }),
+        Action::Hold { awaiting_ready, .. } => any(match choice % 5 {
+            0 => 7,
+            1 => 8,
+            2 if awaiting_ready => 5,
+            3 => 1,
+            _ => 0,
+        }),
+        Action::Leave(Leave::FallSilent) => any(0),
+        Action::Leave(_) => {
+            ended(if choice.is_multiple_of(4) { EndingHow::PeerClosed(1001) } else { EndingHow::Left })
+        }
+        Action::Ping | Action::SendKeepAlive | Action::SendMessage | Action::StartRefresh { .. } => {
+            Event::Sent
+        }
+        Action::Finish(_) => Event::Abort,
+    }
+}
+
+fn any_rules() -> impl Strategy<Value = GroupRules> {
+    let policy = prop_oneof![
+        Just(OnReconnect::Reuse),
+        Just(OnReconnect::Fetch),
+        Just(OnReconnect::FetchIfOlderThan(Duration::from_millis(50))),
+    ];
+    let how = prop_oneof![
+        Just(DisconnectHow::Close { code: 4000 }),
+        Just(DisconnectHow::Reset),
+        Just(DisconnectHow::HalfOpen),
+    ];
+    (policy, how, any::<[bool; 6]>(), 1_u32..5).prop_map(|(policy, how, flags, most)| {
+        let mut rules = rules(policy);
+        let token = rules.token.as_mut().unwrap();
+        token.sharing = if flags[0] { Sharing::Group } else { Sharing::Own };
+        token.refresh_before_expiry = flags[1].then_some(Duration::from_secs(3));
+        rules.session.ready = if flags[2] { Ready::FirstMessage } else { Ready::Upgraded };
+        rules.session.keep_alive = flags[3].then_some(KeepAlive {
+            every: Duration::from_millis(70),
+            what: KeepAliveKind::Ping,
+            timeout: Duration::from_millis(30),
+        });
+        rules.session.silence_timeout = Some(Duration::from_millis(500));
+        rules.disconnects = vec![ClientDisconnect { after: Duration::from_millis(90), how }];
+        rules.reconnect.max_attempts = flags[4].then_some(most);
+        if flags[5] {
+            rules.storms = vec![StormRule::ByClient { at: ms(200), how, index: 0, fraction: 0.5 }];
+        }
+        rules
+    })
+}
+
+proptest! {
+    #[test]
+    fn accounts_close_whatever_the_order_of_events(
+        rules in any_rules(),
+        script in prop::collection::vec((any::<u8>(), 0_u64..60, any::<u8>()), 1..200),
+    ) {
+        let mut bench = Bench::new(rules);
+        let mut ledger = Ledger::default();
+        let mut now = ms(0);
+        let mut action = bench.step(now, Event::Begin { due: now });
+        for (choice, later_ms, spoil) in script {
+            ledger.read(&std::mem::take(&mut bench.samples));
+            ledger.take_action(action);
+            if matches!(action, Action::Finish(_)) {
+                break;
+            }
+            now = match action {
+                Action::Sleep { until } | Action::Hold { until, .. } if until != Moment::NEVER => now.max(until),
+                _ => now + Duration::from_millis(later_ms),
+            };
+            action = bench.step(now, event_for(action, choice, now, spoil < 8));
+        }
+        if !matches!(action, Action::Finish(_)) {
+            action = bench.step(now, Event::Abort);
+        }
+        prop_assert!(matches!(action, Action::Finish(_)), "an abort ends it at once: {action:?}");
+        ledger.read(&std::mem::take(&mut bench.samples));
+        prop_assert!(!ledger.attempt_open, "an attempt without an outcome");
+        prop_assert!(!ledger.session_open, "a session without an end");
+        prop_assert_eq!(ledger.attempts, ledger.outcomes);
+        prop_assert_eq!(ledger.disconnects, ledger.settled, "each disconnect comes to one end");
+    }
+
+    #[test]
+    fn a_client_that_is_told_to_stop_ends(rules in any_rules(), choices in prop::collection::vec(any::<u8>(), 64)) {
+        let mut bench = Bench::new(rules);
+        let mut now = ms(0);
+        let mut action = bench.step(now, Event::Begin { due: now });
+        bench.client.stop();
+        for choice in choices {
+            now = now + Duration::from_millis(5);
+            action = match action {
+                Action::Finish(_) => break,
+                Action::Sleep { .. } | Action::Hold { .. } => bench.step(now, Event::Stop),
+                other => bench.step(now, event_for(other, choice, now, false)),
+            };
+        }
+        prop_assert!(matches!(action, Action::Finish(_)), "{action:?}");
+    }
+
+    #[test]
+    fn the_same_seed_and_events_lead_to_the_same_actions(
+        rules in any_rules(),
+        number in any::<u32>(),
+        choices in prop::collection::vec(any::<u8>(), 1..80),
+    ) {
+        let live = |mut client: Client| {
+            let mut samples = Vec::new();
+            let mut now = ms(0);
+            let mut actions = vec![client.step(&rules, now, Event::Begin { due: now }, &mut samples)];
+            for &choice in &choices {
+                let action = actions[actions.len() - 1];
+                if matches!(action, Action::Finish(_)) {
+                    break;
+                }
+                now = now + Duration::from_millis(10);
+                actions.push(client.step(&rules, now, event_for(action, choice, now, false), &mut samples));
+            }
+            (actions, format!("{samples:?}"))
+        };
+        prop_assert_eq!(live(Client::new(9, number)), live(Client::new(9, number)));
+    }
+}

@@ -1,0 +1,58 @@
+//! What the clients of a group have in common, and what the scenario has in store for all of them.
+//!
+//! In: the scenario. Out: [`GroupRules`], shared by the group's machines and passed to each step.
+
+use crate::clock::Moment;
+use crate::scenario::model::{ClientDisconnect, DisconnectHow, ReconnectRules, SessionRules, TokenRules};
+
+/// The rules by which the clients of a group behave.
+#[derive(Debug, Clone)]
+pub struct GroupRules {
+    /// Their tokens; `None`: they send none.
+    pub token: Option<TokenRules>,
+    /// What they do while connected.
+    pub session: SessionRules,
+    /// Disconnects that they cause.
+    pub disconnects: Vec<ClientDisconnect>,
+    /// How they come back.
+    pub reconnect: ReconnectRules,
+    /// The storms that may strike them, by time.
+    pub storms: Vec<StormRule>,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+/// A storm, as a client sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum StormRule {
+    /// The target closes sessions with this code; the client only has to know it for what it is.
+    ByTarget {
+        /// When.
+        at: Moment,
+        /// The close code.
+        code: u16,
+        /// Whether it closes every session.
+        all: bool,
+    },
+    /// The clients leave.
+    ByClient {
+        /// When.
+        at: Moment,
+        /// How.
+        how: DisconnectHow,
+        /// Index of the storm in the scenario: with the client's number it decides who is struck.
+        index: usize,
+        /// Share of the clients that it strikes.
+        fraction: f64,
+    },
+}
+
+impl StormRule {
+    /// When it is due.
+    #[must_use]
+    pub const fn at(&self) -> Moment {
+        match self {
+            Self::ByTarget { at, .. } | Self::ByClient { at, .. } => *at,
+        }
+    }
+}

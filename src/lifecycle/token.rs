@@ -1,0 +1,93 @@
+//! Whether the next handshake needs a new token, and when a token is to be refreshed.
+//!
+//! In: the group's token rules, what is known of the token in hand, why one might be needed. Out: a [`TokenNeed`] or a
+//! moment. No I/O, no state.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::sample::AttemptKind;
+use crate::scenario::model::{Grant, OnReconnect, Sharing, TokenRules};
+
+use super::event::TokenFacts;
+
+/// A token that a request must bring: the bounds of [`super::Action::FetchToken`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TokenNeed {
+    pub(super) not_before: Moment,
+    pub(super) valid_until: Moment,
+}
+
+/// What a client holds and what happened to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct TokenState {
+    /// The token in hand.
+    pub(super) facts: Option<TokenFacts>,
+    /// A disconnect or a refusal calls for a token requested no earlier than this.
+    pub(super) wanted_since: Option<Moment>,
+}
+
+impl TokenState {
+    /// Takes a token that has come.
+    pub(super) fn take(&mut self, facts: TokenFacts) {
+        self.facts = Some(facts);
+        if self.wanted_since.is_some_and(|since| facts.requested >= since) {
+            self.wanted_since = None;
+        }
+    }
+
+    /// What the attempt that begins now needs; `None`: the token in hand will do, or none is used. A shared token is
+    /// asked for `at_first` in any case: the cache may hold a newer one than this client has seen.
+    pub(super) fn need(
+        &self,
+        rules: &TokenRules,
+        kind: AttemptKind,
+        now: Moment,
+        at_first: bool,
+    ) -> Option<TokenNeed> {
+        if matches!(rules.grant, Grant::Fixed(_)) {
+            return None;
+        }
+        let valid_until = rules.refresh_before_expiry.map_or(Moment::ZERO, |margin| now + margin);
+        let not_before = self.not_before(rules, kind, now);
+        let will_do =
+            self.facts.is_some_and(|facts| facts.requested >= not_before && facts.expires >= valid_until);
+        let ask = !will_do || (at_first && rules.sharing == Sharing::Group);
+        ask.then_some(TokenNeed { not_before, valid_until })
+    }
+
+    fn not_before(&self, rules: &TokenRules, kind: AttemptKind, now: Moment) -> Moment {
+        let by_age = match rules.on_reconnect {
+            OnReconnect::FetchIfOlderThan(age) if kind == AttemptKind::Reconnect => {
+                Moment::from_ns(now.as_ns().saturating_sub(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)))
+            }
+            _ => Moment::ZERO,
+        };
+        by_age.max(self.wanted_since.unwrap_or(Moment::ZERO))
+    }
+
+    /// When the token in hand is to be refreshed while a session lasts. A token that lives no longer than the
+    /// margin is refreshed at half its life.
+    pub(super) fn refresh_due(&self, rules: &TokenRules) -> Option<Moment> {
+        let margin = rules.refresh_before_expiry?;
+        let facts = self.facts?;
+        if matches!(rules.grant, Grant::Fixed(_)) || facts.expires == Moment::NEVER {
+            return None;
+        }
+        let life = facts.expires.since(facts.received);
+        Some(facts.received + life.saturating_sub(margin).max(life / 2))
+    }
+}
+
+/// How long to wait after a failed refresh before the next: a quarter of the margin, at least a second.
+pub(super) fn refresh_retry(rules: &TokenRules) -> Duration {
+    rules
+        .refresh_before_expiry
+        .map_or(Duration::from_secs(1), |margin| (margin / 4).max(Duration::from_secs(1)))
+}
+
+/// Whether a disconnect with this close code calls for a new token.
+pub(super) fn disconnect_wants_token(rules: &TokenRules, code: u16) -> bool {
+    rules.on_reconnect == OnReconnect::Fetch
+        && rules.fetch_on_codes.as_ref().is_none_or(|codes| codes.contains(&code))
+}
