@@ -63,7 +63,16 @@ enum State {
     /// Ending the session.
     Leaving { recovery: Option<Recovery>, upgraded: Moment, attribution: Attribution },
     /// Fallen silent; will notice by itself.
-    Silent { upgraded: Moment, since: Moment, initiator: Initiator, notices: Moment },
+    Silent { recovery: Option<Recovery>, silence: Silence },
+}
+
+/// A client that has fallen silent.
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    upgraded: Moment,
+    since: Moment,
+    initiator: Initiator,
+    notices: Moment,
 }
 
 /// The way from a disconnect (or the due start) to the next ready session.
@@ -211,13 +220,10 @@ impl Step<'_> {
             (State::Leaving { recovery, upgraded, attribution }, Event::Ended(ending)) => {
                 self.left(recovery, upgraded, attribution, ending)
             }
-            (State::Silent { upgraded, since, initiator, notices }, Event::Due(_)) => {
-                self.noticed_silence(upgraded, since, initiator, notices)
-            }
-            (State::Silent { upgraded, since, initiator, .. }, Event::Stop) => {
-                self.end_session(upgraded, initiator, ABNORMAL_CLOSURE, Some(Abnormal::Dropped), since);
-                self.count(Counter::Disconnects);
-                self.finish_unfinished(AttemptKind::Reconnect)
+            (State::Silent { recovery, silence }, Event::Due(_)) => self.noticed_silence(recovery, silence),
+            (State::Silent { recovery, silence }, Event::Stop) => {
+                self.end_silence(recovery.is_none(), silence);
+                self.finish_unfinished(recovery.map_or(AttemptKind::Reconnect, |recovery| recovery.kind))
             }
             (state, _) => self.abort(state),
         }
@@ -516,7 +522,8 @@ impl Step<'_> {
                 // What becomes of the silent connection at the target, and when, the client cannot know.
                 self.count(Counter::Unsettled);
                 let notices = timetable.notices_silence(self.rules, due);
-                self.client.state = State::Silent { upgraded, since: due, initiator, notices };
+                let silence = Silence { upgraded, since: due, initiator, notices };
+                self.client.state = State::Silent { recovery, silence };
                 Action::Leave(Leave::FallSilent)
             }
         }
@@ -626,20 +633,27 @@ impl Step<'_> {
         }
     }
 
-    fn noticed_silence(
-        &mut self,
-        upgraded: Moment,
-        since: Moment,
-        initiator: Initiator,
-        notices: Moment,
-    ) -> Action {
-        if self.now < notices {
-            self.client.state = State::Silent { upgraded, since, initiator, notices };
-            return Action::Sleep { until: notices };
+    fn noticed_silence(&mut self, recovery: Option<Recovery>, silence: Silence) -> Action {
+        if self.now < silence.notices {
+            self.client.state = State::Silent { recovery, silence };
+            return Action::Sleep { until: silence.notices };
         }
-        self.samples.push(Sample::Lag(self.now.since(notices)));
+        self.samples.push(Sample::Lag(self.now.since(silence.notices)));
+        self.end_session(
+            silence.upgraded,
+            silence.initiator,
+            ABNORMAL_CLOSURE,
+            Some(Abnormal::Dropped),
+            silence.since,
+        );
+        self.come_back(recovery, ABNORMAL_CLOSURE, silence.since)
+    }
+
+    /// The run ends before a silent client has noticed.
+    fn end_silence(&mut self, was_ready: bool, silence: Silence) {
+        let Silence { upgraded, since, initiator, .. } = silence;
         self.end_session(upgraded, initiator, ABNORMAL_CLOSURE, Some(Abnormal::Dropped), since);
-        self.come_back(None, ABNORMAL_CLOSURE, since)
+        self.count_disconnect(was_ready);
     }
 
     fn end_session(
@@ -740,10 +754,9 @@ impl Step<'_> {
                     .map(|recovery| recovery.kind)
                     .or(attribution.disconnect.map(|_| AttemptKind::Reconnect))
             }
-            State::Silent { upgraded, since, initiator, .. } => {
-                self.end_session(upgraded, initiator, ABNORMAL_CLOSURE, Some(Abnormal::Dropped), since);
-                self.count_disconnect(true);
-                Some(AttemptKind::Reconnect)
+            State::Silent { recovery, silence } => {
+                self.end_silence(recovery.is_none(), silence);
+                Some(recovery.map_or(AttemptKind::Reconnect, |recovery| recovery.kind))
             }
         };
         match unfinished {
