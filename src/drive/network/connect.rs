@@ -1,0 +1,293 @@
+//! One connection, in stages that can be seen: name, TCP, TLS, upgrade.
+//!
+//! In: the group's context, a client's number and token. Out: when each stage was passed, and a WebSocket or the reason
+//! why there is none. Every stage has its timeout.
+
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use secrecy::ExposeSecret;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error as WsError;
+use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
+use tokio_tungstenite::tungstenite::handshake::client::{Request, Response, generate_key};
+use tokio_tungstenite::tungstenite::http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use crate::lifecycle::{ConnectFailure, Evidence, Marks};
+use crate::scenario::model::TokenIn;
+
+use super::context::{GroupContext, Token};
+use super::local::classify_io;
+use super::wire::Wire;
+
+/// A session's read buffer. It grows for larger messages; most sessions are idle, and memory for each counts.
+const READ_BUFFER: usize = 512;
+/// How much of a refusal's body is read for evidence.
+const EVIDENCE_CAP: usize = 8 * 1024;
+/// How long a refusal's body is waited for: the refusal itself has come by then.
+const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Names the client to the embedded target, which spreads its messages by it.
+const CLIENT_HEADER: HeaderName = HeaderName::from_static("x-resurge-client");
+
+/// A connected WebSocket.
+pub(super) type Socket = WebSocketStream<Wire>;
+
+/// Connects client `number` with `token`.
+pub(super) async fn connect(
+    context: &GroupContext,
+    number: u32,
+    token: Option<Token>,
+) -> (Marks, Result<Socket, ConnectFailure>) {
+    let mut marks = Marks { began: context.now(), ..Marks::default() };
+    let result = connect_in_stages(context, number, token, &mut marks).await;
+    if marks.ended == Default::default() {
+        marks.ended = context.now();
+    }
+    (marks, result)
+}
+
+async fn connect_in_stages(
+    context: &GroupContext,
+    number: u32,
+    token: Option<Token>,
+    marks: &mut Marks,
+) -> Result<Socket, ConnectFailure> {
+    let rules = &context.connect;
+    let tcp = open_tcp(context, number, marks).await?;
+    marks.tcp = Some(context.now());
+    let wire = match &context.tls {
+        Some(connector) => {
+            let name =
+                ServerName::try_from(context.endpoint.host.clone()).map_err(|_| ConnectFailure::Tls)?;
+            let handshake = timeout(rules.tls_timeout, connector.connect(name, tcp));
+            let stream = handshake.await.map_err(|_| ConnectFailure::Timeout)?;
+            Wire::tls(Box::new(stream.map_err(|error| classify_tls(&error))?))
+        }
+        None => Wire::plain(tcp),
+    };
+    marks.tls = Some(if context.tls.is_some() { context.now() } else { marks.tcp.unwrap_or_default() });
+    let request = upgrade_request(context, number, token.as_ref());
+    let upgrade = Box::pin(upgrade(context, wire, request, marks));
+    upgrade.await
+}
+
+/// Resolves the name, then opens TCP to the first of its addresses that answers.
+async fn open_tcp(
+    context: &GroupContext,
+    number: u32,
+    marks: &mut Marks,
+) -> Result<TcpStream, ConnectFailure> {
+    let rules = &context.connect;
+    let endpoint = &context.endpoint;
+    let resolving = context.run.resolve(&endpoint.host, endpoint.port, rules.dns_ttl, number);
+    let addresses = timeout(rules.dns_timeout, resolving).await.map_err(|_| ConnectFailure::Timeout)?;
+    if addresses.is_empty() {
+        return Err(ConnectFailure::Dns);
+    }
+    marks.dns = Some(context.now());
+    let attempt = async {
+        let mut last = ConnectFailure::Refused;
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = classify_io(&error),
+            }
+        }
+        Err(last)
+    };
+    let stream = timeout(rules.tcp_timeout, attempt).await.map_err(|_| ConnectFailure::Timeout)??;
+    // A small frame must not wait for the answer to the one before it. A socket that refuses the option is closed already:
+    // the upgrade will say so.
+    let refused = stream.set_nodelay(true).is_err();
+    if refused { Err(ConnectFailure::Reset) } else { Ok(stream) }
+}
+
+/// A TLS failure that was a connection's end is one.
+fn classify_tls(error: &std::io::Error) -> ConnectFailure {
+    match classify_io(error) {
+        ConnectFailure::LocalLimit => ConnectFailure::LocalLimit,
+        ConnectFailure::Reset => ConnectFailure::Reset,
+        _ => ConnectFailure::Tls,
+    }
+}
+
+/// The request of client `number`: the group's headers, a key, and the token where the group puts it.
+fn upgrade_request(context: &GroupContext, number: u32, token: Option<&Token>) -> Request {
+    let mut request = Request::new(());
+    *request.uri_mut() = context.endpoint.uri.clone();
+    *request.headers_mut() = context.headers.clone();
+    if let Ok(key) = HeaderValue::try_from(generate_key()) {
+        request.headers_mut().insert(SEC_WEBSOCKET_KEY, key);
+    }
+    if context.is_embedded {
+        request.headers_mut().insert(CLIENT_HEADER, HeaderValue::from(number));
+    }
+    if let Some(token) = token {
+        place_token(context, &mut request, token);
+    }
+    request
+}
+
+/// Puts the token into the request. A token that cannot stand there is left out: the target will say so.
+fn place_token(context: &GroupContext, request: &mut Request, token: &Token) {
+    let text = token.expose_secret();
+    let sensitive = |text: String| {
+        HeaderValue::try_from(text).ok().map(|mut value| {
+            value.set_sensitive(true);
+            value
+        })
+    };
+    match &context.connect.token_in {
+        TokenIn::Header => {
+            if let Some(value) = sensitive(format!("Bearer {text}")) {
+                request.headers_mut().insert(AUTHORIZATION, value);
+            }
+        }
+        TokenIn::Subprotocol(prefix) => {
+            if let Some(value) = sensitive(format!("{prefix}{text}")) {
+                request.headers_mut().append(SEC_WEBSOCKET_PROTOCOL, value);
+            }
+        }
+        TokenIn::Query(name) => {
+            let mut url = context.endpoint.url.clone();
+            url.query_pairs_mut().append_pair(name, text);
+            if let Ok(uri) = url.as_str().parse() {
+                *request.uri_mut() = uri;
+            }
+        }
+        TokenIn::FirstMessage(_) => {}
+    }
+}
+
+async fn upgrade(
+    context: &GroupContext,
+    mut wire: Wire,
+    request: Request,
+    marks: &mut Marks,
+) -> Result<Socket, ConnectFailure> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(Some(context.rules.session.max_message_bytes))
+        .max_frame_size(Some(context.rules.session.max_message_bytes));
+    let handshake = tokio_tungstenite::client_async_with_config(request, &mut wire, Some(config));
+    let answered = timeout(context.connect.upgrade_timeout, handshake).await;
+    marks.ended = context.now();
+    match answered {
+        Err(_) => return Err(ConnectFailure::Timeout),
+        Ok(Ok(_)) => {}
+        // RFC 6455 §4.1 lets a server choose none of the subprotocols that were offered. All else was found in order before.
+        Ok(Err(WsError::Protocol(ProtocolError::SecWebSocketSubProtocolError(
+            SubProtocolError::NoSubProtocol,
+        )))) => {}
+        Ok(Err(WsError::Http(response))) => return Err(refusal(context, &mut wire, &response).await),
+        Ok(Err(error)) => return Err(classify_upgrade(&error)),
+    }
+    // Wrapped anew, so that the handshake's buffers are given back.
+    let held = wire.take_held();
+    Ok(WebSocketStream::from_partially_read(wire, held, Role::Client, Some(config)).await)
+}
+
+fn classify_upgrade(error: &WsError) -> ConnectFailure {
+    match error {
+        WsError::Io(error) => match classify_io(error) {
+            ConnectFailure::Refused => ConnectFailure::Protocol,
+            other => other,
+        },
+        WsError::Protocol(ProtocolError::HandshakeIncomplete) | WsError::ConnectionClosed => {
+            ConnectFailure::Reset
+        }
+        _ => ConnectFailure::Protocol,
+    }
+}
+
+/// What an HTTP answer that is no upgrade says.
+async fn refusal(context: &GroupContext, wire: &mut Wire, response: &Response) -> ConnectFailure {
+    let status = response.status().as_u16();
+    if status < 400 {
+        return ConnectFailure::Protocol;
+    }
+    let headers = response.headers();
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let body = timeout(EVIDENCE_TIMEOUT, read_body(wire, headers)).await.unwrap_or_default();
+    let retry_after = text(RETRY_AFTER).and_then(|text| parse_retry_after(text, context.run.unix_us()));
+    let evidence = Evidence::read(status, text(WWW_AUTHENTICATE), text(CONTENT_TYPE), &body, retry_after);
+    ConnectFailure::Http(Box::new(evidence))
+}
+
+/// Reads a refusal's body, as far as it goes and is wanted.
+async fn read_body(wire: &mut Wire, headers: &HeaderMap) -> Vec<u8> {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let chunked = headers.contains_key(TRANSFER_ENCODING);
+    let wanted = if chunked { EVIDENCE_CAP } else { length.unwrap_or(EVIDENCE_CAP).min(EVIDENCE_CAP) };
+    let mut body = wire.take_held();
+    let mut chunk = [0; 1024];
+    while body.len() < wanted && !(chunked && body.ends_with(b"0\r\n\r\n")) {
+        match wire.read(&mut chunk).await {
+            Ok(0) | Err(_) => break,
+            Ok(n) => body.extend_from_slice(&chunk[..n]),
+        }
+    }
+    body.truncate(wanted);
+    if chunked { without_chunk_sizes(&body) } else { body }
+}
+
+/// The content of a chunked body (RFC 9112 §7.1), as far as it came.
+fn without_chunk_sizes(mut body: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    while let Some(end) = body.windows(2).position(|two| two == b"\r\n") {
+        let size = std::str::from_utf8(&body[..end]).ok().and_then(|line| {
+            let digits = line.split(';').next().unwrap_or_default().trim();
+            usize::from_str_radix(digits, 16).ok()
+        });
+        let Some(size) = size.filter(|size| *size > 0) else { break };
+        body = &body[end + 2..];
+        let size = size.min(body.len());
+        content.extend_from_slice(&body[..size]);
+        body = &body[size..];
+        body = body.strip_prefix(b"\r\n").unwrap_or(body);
+    }
+    content
+}
+
+/// `Retry-After` in seconds (RFC 9110 §10.2.3), or as a date: counted from `now_unix_us`.
+pub(super) fn parse_retry_after(text: &str, now_unix_us: u64) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
+    let then_us = u64::try_from(date.timestamp().as_microsecond()).unwrap_or_default();
+    Some(Duration::from_micros(then_us.saturating_sub(now_unix_us)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(parse_retry_after(" 7 ", 0), Some(Duration::from_secs(7)));
+        assert_eq!(
+            parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_775_000_000),
+            Some(Duration::from_secs(2))
+        );
+        assert_eq!(parse_retry_after("soon", 0), None);
+        let past = parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", 1_784_111_775_000_000);
+        assert_eq!(past, Some(Duration::ZERO), "it is over");
+    }
+
+    #[test]
+    fn chunk_sizes_are_taken_out() {
+        assert_eq!(without_chunk_sizes(b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"), b"abcde");
+        assert_eq!(without_chunk_sizes(b"ff\r\ncut off"), b"cut off");
+        assert_eq!(without_chunk_sizes(b"nonsense\r\n"), b"");
+        assert_eq!(without_chunk_sizes(b""), b"");
+    }
+}

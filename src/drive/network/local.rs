@@ -1,0 +1,74 @@
+//! Whether a failure was this machine's own.
+//!
+//! In: an `io::Error`, or an error that was caused by one. Out: yes where descriptors, ports or memory ran out here.
+
+use std::error::Error;
+use std::io;
+
+use crate::lifecycle::ConnectFailure;
+
+/// Linux error numbers that say that this machine has run out: `ENOMEM`, `ENFILE`, `EMFILE`, `EADDRINUSE`,
+/// `EADDRNOTAVAIL`, `ENOBUFS` (errno(3)).
+const LOCAL_LIMITS: [i32; 6] = [12, 23, 24, 98, 99, 105];
+
+/// Whether this machine ran out of something.
+pub(super) fn is_local_limit(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|number| LOCAL_LIMITS.contains(&number))
+}
+
+/// Whether an error was caused by one that says so.
+pub(super) fn is_caused_by_local_limit(error: &(dyn Error + 'static)) -> bool {
+    let mut source = Some(error);
+    while let Some(current) = source {
+        if current.downcast_ref::<io::Error>().is_some_and(is_local_limit) {
+            return true;
+        }
+        source = current.source();
+    }
+    false
+}
+
+/// What a failure to connect or to go on means.
+pub(super) fn classify_io(error: &io::Error) -> ConnectFailure {
+    if is_local_limit(error) {
+        return ConnectFailure::LocalLimit;
+    }
+    match error.kind() {
+        io::ErrorKind::TimedOut => ConnectFailure::Timeout,
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::UnexpectedEof => ConnectFailure::Reset,
+        _ => ConnectFailure::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn running_out_here_is_never_the_targets_fault() {
+        for number in LOCAL_LIMITS {
+            assert_eq!(
+                classify_io(&io::Error::from_raw_os_error(number)),
+                ConnectFailure::LocalLimit,
+                "{number}"
+            );
+        }
+        // ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH
+        let rows = [
+            (111, ConnectFailure::Refused),
+            (104, ConnectFailure::Reset),
+            (110, ConnectFailure::Timeout),
+            (113, ConnectFailure::Refused),
+        ];
+        for (number, failure) in rows {
+            assert_eq!(classify_io(&io::Error::from_raw_os_error(number)), failure, "{number}");
+        }
+        let wrapped = io::Error::other(io::Error::from_raw_os_error(24));
+        assert!(is_caused_by_local_limit(&wrapped));
+        assert!(!is_caused_by_local_limit(&io::Error::other("closed")));
+    }
+}

@@ -1,0 +1,23 @@
+//! The network driver: real sockets, real time, one small task for each virtual client.
+//!
+//! In: a group's context and a client's number. Out: samples. What the target does wrong becomes a sample; this module
+//! never decides what a client does next, that is the lifecycle's.
+
+mod address;
+mod client;
+mod connect;
+mod context;
+mod local;
+mod resolve;
+mod session;
+mod shared_token;
+mod tls;
+mod token;
+mod traffic;
+mod wire;
+
+pub use address::{AddressPolicy, Forbidden};
+pub use client::drive_client;
+pub use context::{ContextError, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress};
+pub use shared_token::{SharedTokens, TokenVerdict};
+pub use tls::{TlsError, client_config};

@@ -1,0 +1,225 @@
+//! A session on the wire: frames in and out, and the ways in which it ends.
+//!
+//! In: a connected WebSocket. Out: what happened, in the lifecycle's terms. What a frame means to the client is not decided
+//! here.
+
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, error::ProtocolError};
+
+use crate::clock::Moment;
+use crate::lifecycle::{Ending, EndingHow, Signs};
+use crate::sample::{Abnormal, Counter, Sample};
+use crate::scenario::model::Ready;
+
+use super::connect::Socket;
+use super::context::GroupContext;
+use super::traffic::TrafficTally;
+
+/// How long a frame may take to be written before the peer is taken for dead.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The code of a close frame that carries none (RFC 6455 §7.1.5).
+const NO_STATUS: u16 = 1005;
+
+/// A session on the wire.
+pub(super) struct Session {
+    socket: Socket,
+    pub(super) signs: Signs,
+}
+
+/// What a frame told.
+pub(super) enum Heard {
+    /// Nothing that the lifecycle must know at once.
+    Nothing,
+    /// What makes the session ready.
+    Ready,
+    /// The session is over.
+    Ended(Ending),
+}
+
+impl Session {
+    pub(super) fn new(socket: Socket, upgraded: Moment) -> Self {
+        Self { socket, signs: Signs::from(upgraded) }
+    }
+
+    /// Waits for the next frame, or the connection's end. Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<Result<Message, WsError>> {
+        self.socket.next().await
+    }
+
+    /// Takes in a frame.
+    pub(super) async fn hear(
+        &mut self,
+        context: &GroupContext,
+        tally: &mut TrafficTally,
+        frame: Option<Result<Message, WsError>>,
+    ) -> Heard {
+        let now = context.now();
+        match frame {
+            Some(Ok(Message::Close(frame))) => {
+                let code = frame.map_or(NO_STATUS, |frame| frame.code.into());
+                self.drain(context, tally).await;
+                Heard::Ended(Ending { at: now, how: EndingHow::PeerClosed(code) })
+            }
+            Some(Ok(message)) => {
+                self.signs.heard = now;
+                self.take_message(context, tally, &message, now).await
+            }
+            Some(Err(error)) => Heard::Ended(Ending { at: now, how: EndingHow::Abnormal(classify(&error)) }),
+            None => Heard::Ended(Ending { at: now, how: EndingHow::Abnormal(Abnormal::Fin) }),
+        }
+    }
+
+    async fn take_message(
+        &mut self,
+        context: &GroupContext,
+        tally: &mut TrafficTally,
+        message: &Message,
+        now: Moment,
+    ) -> Heard {
+        let text = match message {
+            Message::Text(text) => text.as_str(),
+            Message::Binary(_) => {
+                tally.received_binary();
+                ""
+            }
+            Message::Pong(_) => {
+                self.signs.pong = now;
+                return Heard::Nothing;
+            }
+            _ => return Heard::Nothing,
+        };
+        let is_text = matches!(message, Message::Text(_));
+        if is_text && let Some(gap) = tally.received(text, context.run.clock.unix_us(now)) {
+            if gap.missed > 0 {
+                context.send(now, Sample::Count(Counter::MessagesMissed, gap.missed)).await;
+            }
+            if gap.is_outage {
+                context.send(now, Sample::Count(Counter::OutagesMeasured, 1)).await;
+            }
+        }
+        if tally.is_due(now) {
+            self.report(context, tally, now).await;
+        }
+        let is_ready = match &context.rules.session.ready {
+            Ready::Upgraded => false,
+            Ready::FirstMessage => true,
+            Ready::MessageContains(part) => is_text && text.contains(part.as_str()),
+        };
+        if is_ready { Heard::Ready } else { Heard::Nothing }
+    }
+
+    /// Sends what has gone over the session to the recorder.
+    pub(super) async fn report(&mut self, context: &GroupContext, tally: &mut TrafficTally, now: Moment) {
+        let bytes = self.socket.get_mut().take_counts();
+        if let Some(traffic) = tally.report(now, bytes) {
+            context.send(now, Sample::Traffic(Box::new(traffic))).await;
+        }
+    }
+
+    /// Sends a frame. `Some`: it could not be sent, and the session is over.
+    pub(super) async fn send(&mut self, context: &GroupContext, message: Message) -> Option<Ending> {
+        let sent = timeout(WRITE_TIMEOUT, self.socket.send(message)).await;
+        let how = match sent {
+            Ok(Ok(())) => return None,
+            Ok(Err(error)) => classify(&error),
+            Err(_) => Abnormal::Timeout,
+        };
+        Some(Ending { at: context.now(), how: EndingHow::Abnormal(how) })
+    }
+
+    /// Ends the session with a close frame: the closing handshake, in which the server closes TCP first (RFC 6455 §7.1.1).
+    pub(super) async fn close(
+        &mut self,
+        context: &GroupContext,
+        tally: &mut TrafficTally,
+        code: u16,
+    ) -> Ending {
+        let at = context.now();
+        let handshake =
+            timeout(context.connect.close_timeout, self.close_handshake(context, tally, code)).await;
+        let how = handshake.unwrap_or(EndingHow::Abnormal(Abnormal::Timeout));
+        Ending { at, how }
+    }
+
+    async fn close_handshake(
+        &mut self,
+        context: &GroupContext,
+        tally: &mut TrafficTally,
+        code: u16,
+    ) -> EndingHow {
+        let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
+        if let Err(error) = self.socket.send(Message::Close(Some(frame))).await {
+            return EndingHow::Abnormal(classify(&error));
+        }
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Close(frame))) => {
+                    let answer = frame.map_or(NO_STATUS, |frame| frame.code.into());
+                    self.read_to_end(context, tally).await;
+                    // An answer repeats our code; another code was on its way before ours arrived.
+                    return if answer == code { EndingHow::Left } else { EndingHow::PeerClosed(answer) };
+                }
+                Some(Ok(message)) => count_only(context, tally, &message),
+                Some(Err(error)) => return EndingHow::Abnormal(classify(&error)),
+                None => return EndingHow::Abnormal(Abnormal::Fin),
+            }
+        }
+    }
+
+    /// After the peer's close frame: answers it and waits for the peer to end TCP.
+    async fn drain(&mut self, context: &GroupContext, tally: &mut TrafficTally) {
+        let late = timeout(context.connect.close_timeout, self.read_to_end(context, tally)).await.is_err();
+        if late {
+            log::debug!("the peer did not end TCP after its close frame");
+        }
+    }
+
+    async fn read_to_end(&mut self, context: &GroupContext, tally: &mut TrafficTally) {
+        while let Some(Ok(message)) = self.socket.next().await {
+            count_only(context, tally, &message);
+        }
+    }
+
+    /// Ends the connection with a reset.
+    pub(super) fn reset(&mut self) {
+        if self.socket.get_ref().set_reset_on_close().is_err() {
+            log::debug!("a connection could not be reset");
+        }
+    }
+
+    /// Lets go of the WebSocket and keeps the connection.
+    pub(super) fn into_wire(self) -> super::wire::Wire {
+        self.socket.into_inner()
+    }
+}
+
+/// Counts a message that came while the session was ending.
+fn count_only(context: &GroupContext, tally: &mut TrafficTally, message: &Message) {
+    match message {
+        Message::Text(text) => {
+            tally.received(text, context.run.unix_us());
+        }
+        Message::Binary(_) => tally.received_binary(),
+        _ => {}
+    }
+}
+
+/// What ended a session without a close frame.
+fn classify(error: &WsError) -> Abnormal {
+    match error {
+        WsError::ConnectionClosed
+        | WsError::AlreadyClosed
+        | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Abnormal::Fin,
+        WsError::Io(error) => match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => Abnormal::Fin,
+            std::io::ErrorKind::TimedOut => Abnormal::Timeout,
+            _ => Abnormal::Rst,
+        },
+        _ => Abnormal::Protocol,
+    }
+}

@@ -1,0 +1,148 @@
+//! What goes over a session: counts, latencies and sequence numbers of messages.
+//!
+//! In: messages as they come and go. Out: one [`Traffic`] sample at most each second while messages flow, and how many
+//! messages an outage cost. Nothing is sent for a single message.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::sample::Traffic;
+
+/// Traffic is reported at most this often.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// Or when this many latencies have been gathered.
+const MOST_LATENCIES: usize = 256;
+
+/// The tally of a client's traffic.
+#[derive(Debug, Default)]
+pub(super) struct TrafficTally {
+    messages_in: u64,
+    messages_out: u64,
+    latencies_us: Vec<u32>,
+    reported: Moment,
+    last_sequence: Option<u64>,
+    /// No sequence number has been seen in this session yet.
+    session_is_new: bool,
+}
+
+/// What a sequence number told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gap {
+    /// Messages that never came.
+    pub(super) missed: u64,
+    /// Whether the gap lies between two sessions.
+    pub(super) is_outage: bool,
+}
+
+impl TrafficTally {
+    /// A new session has begun.
+    pub(super) fn begin_session(&mut self) {
+        self.session_is_new = true;
+    }
+
+    /// Counts a message that was sent.
+    pub(super) fn sent(&mut self) {
+        self.messages_out += 1;
+    }
+
+    /// Counts a message that came at `unix_us`; answers with the gap before it, if it tells of one.
+    pub(super) fn received(&mut self, text: &str, unix_us: u64) -> Option<Gap> {
+        self.messages_in += 1;
+        if let Some(due_us) = number_of(text, "\"due_us\":") {
+            let latency = unix_us.saturating_sub(due_us);
+            self.latencies_us.push(u32::try_from(latency).unwrap_or(u32::MAX));
+        }
+        let sequence = number_of(text, "\"seq\":")?;
+        let is_outage = std::mem::take(&mut self.session_is_new);
+        let last = self.last_sequence.replace(sequence)?;
+        let missed = sequence.saturating_sub(last).saturating_sub(1);
+        (is_outage || missed > 0).then_some(Gap { missed, is_outage })
+    }
+
+    /// Counts a message without text.
+    pub(super) fn received_binary(&mut self) {
+        self.messages_in += 1;
+    }
+
+    /// Whether it is time to report.
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        now.since(self.reported) >= REPORT_EVERY || self.latencies_us.len() >= MOST_LATENCIES
+    }
+
+    /// What has gone over the session since the last report, with `bytes` (in, out); `None` when nothing has.
+    pub(super) fn report(&mut self, now: Moment, bytes: (u64, u64)) -> Option<Traffic> {
+        self.reported = now;
+        let traffic = Traffic {
+            messages_in: std::mem::take(&mut self.messages_in),
+            messages_out: std::mem::take(&mut self.messages_out),
+            bytes_in: bytes.0,
+            bytes_out: bytes.1,
+            message_latencies_us: std::mem::take(&mut self.latencies_us),
+        };
+        (traffic != Traffic::default()).then_some(traffic)
+    }
+}
+
+/// The number behind the first `key` in a JSON text.
+fn number_of(text: &str, key: &str) -> Option<u64> {
+    let at = text.find(key)? + key.len();
+    let rest = text[at..].trim_start();
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    rest[..digits].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(sequence: u64) -> String {
+        format!("{{\"topicName\":\"t\",\"seq\":{sequence},\"due_us\":1000}}")
+    }
+
+    #[test]
+    fn an_outage_costs_the_messages_between_the_last_and_the_first() {
+        let mut tally = TrafficTally::default();
+        tally.begin_session();
+        assert_eq!(tally.received(&message(7), 1_000), None, "nothing to compare with");
+        assert_eq!(tally.received(&message(8), 1_000), None);
+        assert_eq!(tally.received(&message(10), 1_000), Some(Gap { missed: 1, is_outage: false }));
+        tally.begin_session();
+        assert_eq!(tally.received(&message(15), 1_000), Some(Gap { missed: 4, is_outage: true }));
+        tally.begin_session();
+        assert_eq!(tally.received(&message(16), 1_000), Some(Gap { missed: 0, is_outage: true }));
+        assert_eq!(tally.received("{}", 1_000), None);
+    }
+
+    #[test]
+    fn traffic_is_reported_once_and_whole() {
+        let mut tally = TrafficTally::default();
+        tally.received(&message(1), 1_250);
+        tally.received_binary();
+        tally.sent();
+        assert!(!tally.is_due(Moment::from_ns(1)));
+        assert!(tally.is_due(Moment::from_ns(1_000_000_000)));
+        let traffic = tally.report(Moment::from_ns(5), (10, 20)).unwrap();
+        assert_eq!(
+            (traffic.messages_in, traffic.messages_out, traffic.bytes_in, traffic.bytes_out),
+            (2, 1, 10, 20)
+        );
+        assert_eq!(traffic.message_latencies_us, [250]);
+        assert_eq!(tally.report(Moment::from_ns(6), (0, 0)), None);
+    }
+
+    #[test]
+    fn numbers_are_read_from_any_text_without_panic() {
+        let rows = [
+            ("\"seq\":12}", Some(12)),
+            ("\"seq\": 12", Some(12)),
+            ("\"seq\":", None),
+            ("\"seq\":-1", None),
+            ("\"seq\":99999999999999999999", None),
+            ("é\"seq\":3é", Some(3)),
+            ("", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(number_of(text, "\"seq\":"), expected, "{text}");
+        }
+    }
+}
