@@ -155,7 +155,8 @@ mod tests {
     fn causes_follow_the_evidence() {
         let json = |code: &str| format!("{{\"status\":403,\"code\":\"{code}\"}}");
         // (WWW-Authenticate, content type, body, token, cause)
-        let rows: &[(Option<&str>, Option<&str>, String, TokenKnowledge, Cause)] = &[
+        type Row = (Option<&'static str>, Option<&'static str>, String, TokenKnowledge, Cause);
+        let rows: &[Row] = &[
             (None, None, String::new(), TokenKnowledge::Sent, Cause::Unknown),
             (None, None, String::new(), TokenKnowledge::NotSent, Cause::NoToken),
             (None, None, String::new(), TokenKnowledge::Expired, Cause::ExpiredToken),

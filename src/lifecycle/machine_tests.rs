@@ -2,10 +2,12 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 
 use super::*;
-use crate::lifecycle::Evidence;
+use crate::lifecycle::{Ending, EndingHow, Evidence, Finish, Leave, StormRule};
+use crate::sample::{Abnormal, Cause, Initiator, SessionEnd};
 use crate::scenario::model::{
-    Backoff, ClientAuth, ClientCredentials, ClientDisconnect, Grant, Growth, Jitter, KeepAlive,
-    KeepAliveKind, OnReconnect, ReconnectRules, SessionRules, Sharing, TokenConnection, TokenRules,
+    Backoff, ClientAuth, ClientCredentials, ClientDisconnect, DisconnectHow, Grant, Growth, Jitter,
+    KeepAlive, KeepAliveKind, OnReconnect, ReconnectRules, SessionRules, Sharing, TokenConnection,
+    TokenRules,
 };
 
 const fn ms(ms: u64) -> Moment {
@@ -81,7 +83,7 @@ impl Bench {
     }
 
     /// Brings a new client into its first session, ready at `now`.
-    fn into_session(&mut self, now: Moment) {
+    fn bring_into_session(&mut self, now: Moment) {
         self.step(now, Event::Begin { due: now });
         self.token_at(now);
         let action = self.step(now, Event::Connected(marks(now, now)));
@@ -126,7 +128,7 @@ fn fetch_takes_a_new_token_before_the_handshake_and_reuse_does_not() {
         let mut rules = rules(policy);
         rules.token.as_mut().unwrap().fetch_on_codes = codes;
         let mut bench = Bench::new(rules);
-        bench.into_session(ms(0));
+        bench.bring_into_session(ms(0));
         assert_eq!(bench.close_by_target(ms(1_000), code), Action::Sleep { until: ms(1_010) });
         let action = bench.step(ms(1_010), Event::Due(Signs::default()));
         let fetched = matches!(action, Action::FetchToken { .. });
@@ -137,7 +139,7 @@ fn fetch_takes_a_new_token_before_the_handshake_and_reuse_does_not() {
 #[test]
 fn a_reconnect_is_measured_from_its_disconnect_through_all_its_attempts() {
     let mut bench = Bench::new(rules(OnReconnect::Reuse));
-    bench.into_session(ms(0));
+    bench.bring_into_session(ms(0));
     let ending = Ending { at: ms(1_000), how: EndingHow::PeerClosed(1001) };
     assert_eq!(bench.step(ms(1_002), Event::Ended(ending)), Action::Sleep { until: ms(1_012) });
     assert_eq!(bench.step(ms(1_015), Event::Due(Signs::default())), Action::Connect);
@@ -181,7 +183,7 @@ fn refusals_lead_where_the_rules_say() {
     fetching.reconnect.give_up_on = vec![410];
     fetching.reconnect.max_attempts = Some(3);
     let mut bench = Bench::new(fetching);
-    bench.into_session(ms(0));
+    bench.bring_into_session(ms(0));
     bench.close_by_target(ms(100), 1001);
     assert_eq!(bench.step(ms(110), Event::Due(Signs::default())), Action::Connect);
     bench.step(ms(120), refused(401, ms(110), ms(120)));
@@ -198,7 +200,7 @@ fn refusals_lead_where_the_rules_say() {
     assert_eq!(action, Action::Finish(Finish::GaveUp), "three attempts and no more");
 
     let mut bench = Bench::new(bench.rules);
-    bench.into_session(ms(0));
+    bench.bring_into_session(ms(0));
     bench.close_by_target(ms(100), 1001);
     bench.step(ms(110), Event::Due(Signs::default()));
     assert_eq!(bench.step(ms(120), refused(410, ms(110), ms(120))), Action::Finish(Finish::GaveUp));
@@ -210,7 +212,7 @@ fn retry_after_is_obeyed_where_it_is_longer() {
         let mut rules = rules(OnReconnect::Reuse);
         rules.reconnect.honour_retry_after = honour;
         let mut bench = Bench::new(rules);
-        bench.into_session(ms(0));
+        bench.bring_into_session(ms(0));
         bench.close_by_target(ms(100), 1001);
         bench.step(ms(110), Event::Due(Signs::default()));
         let evidence =
@@ -235,7 +237,7 @@ fn a_session_is_put_down_to_whoever_ended_it() {
     ];
     for (how, initiator, code, abnormal) in rows {
         let mut bench = Bench::new(stormy.clone());
-        bench.into_session(ms(0));
+        bench.bring_into_session(ms(0));
         bench.step(ms(600), Event::Ended(Ending { at: ms(600), how }));
         let length = Duration::from_millis(600);
         let expected = SessionEnd { initiator, code, abnormal, length };
@@ -256,7 +258,7 @@ fn a_half_open_client_notices_by_its_keep_alive() {
     rules.disconnects =
         vec![ClientDisconnect { after: Duration::from_millis(500), how: DisconnectHow::HalfOpen }];
     let mut bench = Bench::new(rules);
-    bench.into_session(ms(0));
+    bench.bring_into_session(ms(0));
     assert_eq!(bench.step(ms(400), Event::Due(Signs::default())), Action::Ping);
     assert_eq!(bench.step(ms(400), Event::Sent), Action::Hold { until: ms(500), awaiting_ready: false });
     let alive = Signs { heard: ms(401), pong: ms(401) };
@@ -280,7 +282,7 @@ fn a_silent_peer_is_given_up_and_a_live_one_is_not() {
     let mut rules = rules(OnReconnect::Reuse);
     rules.session.silence_timeout = Some(Duration::from_millis(300));
     let mut bench = Bench::new(rules);
-    bench.into_session(ms(0));
+    bench.bring_into_session(ms(0));
     let heard = |at| Signs { heard: ms(at), pong: Moment::ZERO };
     let action = bench.step(ms(300), Event::Due(heard(250)));
     assert_eq!(action, Action::Hold { until: ms(550), awaiting_ready: false });
@@ -320,7 +322,7 @@ fn a_token_is_refreshed_before_it_expires() {
 #[test]
 fn when_the_run_ends_the_client_says_goodbye_and_that_is_no_disconnect() {
     let mut bench = Bench::new(rules(OnReconnect::Reuse));
-    bench.into_session(ms(0));
+    bench.bring_into_session(ms(0));
     assert_eq!(bench.step(ms(700), Event::Stop), Action::Leave(Leave::Close { code: 1000 }));
     let ending = Ending { at: ms(700), how: EndingHow::Left };
     assert_eq!(bench.step(ms(701), Event::Ended(ending)), Action::Finish(Finish::RunEnded));

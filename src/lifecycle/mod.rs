@@ -7,8 +7,11 @@
 
 mod backoff;
 mod cause;
+mod ending;
 mod event;
+mod in_session;
 mod machine;
+mod recovery;
 mod rules;
 mod session;
 mod token;

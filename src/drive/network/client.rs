@@ -12,7 +12,6 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
 use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Signs};
-use crate::sample::Sample;
 use crate::scenario::model::{KeepAliveKind, TokenIn};
 
 use super::connect::connect;
@@ -64,7 +63,9 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
         }
         let now = driven.context.now();
         let action = machine.step(&driven.context.rules, now, event, &mut samples);
-        driven.send(now, &mut samples).await;
+        for sample in samples.drain(..) {
+            driven.context.send(now, sample).await;
+        }
         if let Action::Finish(_) = action {
             driven.drop_session().await;
             return;
@@ -74,12 +75,6 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
 }
 
 impl Driven {
-    async fn send(&self, now: Moment, samples: &mut Vec<Sample>) {
-        for sample in std::mem::take(samples) {
-            self.context.send(now, sample).await;
-        }
-    }
-
     async fn perform(&mut self, action: Action) -> Event {
         match action {
             Action::Sleep { until } => self.sleep(until).await,

@@ -1,0 +1,118 @@
+//! One walk through a plan.
+//!
+//! In: who starts when, which storms strike when, when the run ends. Out: nothing but its end; what happens on the way is
+//! in the clients' samples.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use crate::clock::{Clock, Moment};
+use crate::drive::network::{GroupContext, StopPhase, drive_client};
+
+use super::control::{RunControl, StopReason};
+
+/// How long clients get to end once everything was cut off: no wait of theirs outlasts that.
+const ABORT_GRACE: Duration = Duration::from_secs(15);
+
+/// The clients of a group, and when each is due to start.
+pub struct Population {
+    /// What they share.
+    pub context: Arc<GroupContext>,
+    /// Client number and due start of each, by due start.
+    pub starts: Box<dyn Iterator<Item = (u32, Moment)> + Send>,
+}
+
+/// A storm that the target is to raise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StormStrike {
+    /// When.
+    pub at: Moment,
+    /// With which close code.
+    pub code: u16,
+    /// On which share of the sessions.
+    pub fraction: f64,
+}
+
+/// What a walk needs.
+pub struct EnginePlan {
+    /// The clients. They hold the senders of `done`.
+    pub populations: Vec<Population>,
+    /// Closed when the last client has ended.
+    pub done: mpsc::Receiver<()>,
+    /// Storms, by time.
+    pub storms: Vec<StormStrike>,
+    /// Raises a storm at the target.
+    pub strike: Box<dyn Fn(StormStrike) + Send + Sync>,
+    /// When the run's time is over.
+    pub end: Moment,
+    /// How long it may drain then.
+    pub drain: Duration,
+}
+
+/// Walks `plan` to its end: returns when every client has ended.
+///
+/// Clients that do not end within the drain are cut off; `false` says that some did not end even then.
+pub async fn walk_plan(plan: EnginePlan, control: &Arc<RunControl>, clock: Clock) -> bool {
+    let EnginePlan { populations, mut done, storms, strike, end, drain } = plan;
+    for population in populations {
+        tokio::spawn(start_clients(population, control.subscribe(), clock));
+    }
+    let stormy = tokio::spawn(raise_storms(storms, strike, control.subscribe(), clock));
+    let mut phase = control.subscribe();
+    tokio::select! {
+        () = until(clock, end) => control.stop(StopReason::Completed),
+        _ = phase.wait_for(|phase| *phase > StopPhase::Running) => {}
+        _ = done.recv() => control.stop(StopReason::ClientsDone),
+    }
+    stormy.abort();
+    let drained = tokio::select! {
+        _ = done.recv() => true,
+        () = tokio::time::sleep(drain) => false,
+        _ = phase.wait_for(|phase| *phase == StopPhase::Aborting) => false,
+    };
+    if drained {
+        return true;
+    }
+    control.abort();
+    timeout(ABORT_GRACE, done.recv()).await.is_ok()
+}
+
+/// Starts each client when it is due, until the run stops.
+async fn start_clients(population: Population, mut phase: watch::Receiver<StopPhase>, clock: Clock) {
+    let Population { context, starts } = population;
+    for (number, due) in starts {
+        if due > clock.now() {
+            tokio::select! {
+                () = until(clock, due) => {}
+                _ = phase.wait_for(|phase| *phase > StopPhase::Running) => return,
+            }
+        } else if *phase.borrow() > StopPhase::Running {
+            return;
+        } else if number.is_multiple_of(64) {
+            // Many clients due at one moment must not keep those already started from running.
+            tokio::task::yield_now().await;
+        }
+        tokio::spawn(drive_client(Arc::clone(&context), number, due));
+    }
+}
+
+async fn raise_storms(
+    storms: Vec<StormStrike>,
+    strike: Box<dyn Fn(StormStrike) + Send + Sync>,
+    mut phase: watch::Receiver<StopPhase>,
+    clock: Clock,
+) {
+    for storm in storms {
+        tokio::select! {
+            () = until(clock, storm.at) => strike(storm),
+            _ = phase.wait_for(|phase| *phase > StopPhase::Running) => return,
+        }
+    }
+}
+
+async fn until(clock: Clock, moment: Moment) {
+    tokio::time::sleep_until(clock.instant(moment).into()).await;
+}

@@ -1,0 +1,246 @@
+//! Steps of a client whose session, reconnect or life ends.
+//!
+//! In: how a session ended, or that the run does. Out: the next action, and the samples that close the accounts.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::sample::{
+    Abnormal, AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Sample, SessionEnd,
+};
+
+use super::event::{Action, Ending, EndingHow, Finish};
+use super::machine::{ABNORMAL_CLOSURE, State, Step};
+use super::recovery::{Attempt, Attribution, Recovery, Silence};
+use super::rules::StormRule;
+use super::token::disconnect_wants_token;
+
+/// A close by the target is put down to a storm only this long after it, where the storm did not strike everyone.
+const STORM_WINDOW: Duration = Duration::from_secs(2);
+
+impl Step<'_> {
+    /// The session ended without this client's doing.
+    pub(super) fn disconnected(
+        &mut self,
+        recovery: Option<Recovery>,
+        upgraded: Moment,
+        ending: Ending,
+    ) -> Action {
+        let (initiator, code, abnormal, from) = self.explain(upgraded, ending);
+        self.end_session(upgraded, initiator, code, abnormal, ending.at);
+        self.come_back(recovery, code, from)
+    }
+
+    /// Who ended it, with which code, how, and since when the client has been without a session.
+    pub(super) fn explain(
+        &self,
+        upgraded: Moment,
+        ending: Ending,
+    ) -> (Initiator, u16, Option<Abnormal>, Moment) {
+        match ending.how {
+            EndingHow::PeerClosed(code) => match self.storm_behind(upgraded, ending.at, code) {
+                Some(due) => (Initiator::Storm, code, None, due),
+                None => (Initiator::Target, code, None, ending.at),
+            },
+            EndingHow::Abnormal(how) => (Initiator::Network, ABNORMAL_CLOSURE, Some(how), ending.at),
+            EndingHow::Left => (Initiator::Client, ABNORMAL_CLOSURE, Some(Abnormal::Dropped), ending.at),
+        }
+    }
+
+    pub(super) fn storm_behind(&self, upgraded: Moment, closed: Moment, code: u16) -> Option<Moment> {
+        self.rules.storms.iter().rev().find_map(|storm| match *storm {
+            StormRule::ByTarget { at, code: storm_code, all }
+                if storm_code == code
+                    && upgraded < at
+                    && at <= closed
+                    && (all || closed.since(at) <= STORM_WINDOW) =>
+            {
+                Some(at)
+            }
+            _ => None,
+        })
+    }
+
+    /// The client's own leaving has been carried out.
+    pub(super) fn left(
+        &mut self,
+        recovery: Option<Recovery>,
+        upgraded: Moment,
+        attribution: Attribution,
+        ending: Ending,
+    ) -> Action {
+        let Attribution { initiator, code, abnormal, disconnect } = attribution;
+        // Where the peer's close frame was on its way before ours, the end was the peer's.
+        if let EndingHow::PeerClosed(_) = ending.how {
+            return self.disconnected(recovery, upgraded, ending);
+        }
+        let lost = match ending.how {
+            EndingHow::Abnormal(how) if abnormal.is_none() => Some(how),
+            _ => None,
+        };
+        match lost {
+            Some(how) => {
+                self.end_session(upgraded, Initiator::Network, ABNORMAL_CLOSURE, Some(how), ending.at);
+                self.count(Counter::Unsettled);
+            }
+            None => self.end_session(upgraded, initiator, code, abnormal, ending.at),
+        }
+        match disconnect {
+            Some(due) => self.come_back(recovery, code, due),
+            None => {
+                if let Some(recovery) = recovery {
+                    return self.finish_unfinished(recovery.kind);
+                }
+                Action::Finish(Finish::RunEnded)
+            }
+        }
+    }
+
+    pub(super) fn noticed_silence(&mut self, recovery: Option<Recovery>, silence: Silence) -> Action {
+        if self.now < silence.notices {
+            self.client.state = State::Silent { recovery, silence };
+            return Action::Sleep { until: silence.notices };
+        }
+        self.samples.push(Sample::Lag(self.now.since(silence.notices)));
+        self.end_session(
+            silence.upgraded,
+            silence.initiator,
+            ABNORMAL_CLOSURE,
+            Some(Abnormal::Dropped),
+            silence.since,
+        );
+        self.come_back(recovery, ABNORMAL_CLOSURE, silence.since)
+    }
+
+    /// The run ends before a silent client has noticed.
+    pub(super) fn end_silence(&mut self, was_ready: bool, silence: Silence) {
+        let Silence { upgraded, since, initiator, .. } = silence;
+        self.end_session(upgraded, initiator, ABNORMAL_CLOSURE, Some(Abnormal::Dropped), since);
+        self.count_disconnect(was_ready);
+    }
+
+    pub(super) fn end_session(
+        &mut self,
+        upgraded: Moment,
+        initiator: Initiator,
+        code: u16,
+        abnormal: Option<Abnormal>,
+        at: Moment,
+    ) {
+        let length = at.since(upgraded);
+        self.samples.push(Sample::SessionEnd(SessionEnd { initiator, code, abnormal, length }));
+    }
+
+    /// After a session's end: a reconnect begins at `from`, or the one under way goes on.
+    pub(super) fn come_back(&mut self, recovery: Option<Recovery>, code: u16, from: Moment) -> Action {
+        let was_ready = recovery.is_none();
+        let mut recovery = recovery.unwrap_or_else(|| Recovery::new(AttemptKind::Reconnect, from));
+        let phase = if was_ready { Phase::Detect } else { Phase::Ready };
+        recovery.account(phase, self.now);
+        if was_ready {
+            self.count(Counter::Disconnects);
+        } else {
+            recovery.attempts += 1;
+        }
+        if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, code)) {
+            self.client.token.wanted_since = Some(self.now);
+        }
+        if self.client.stopping {
+            return self.finish_unfinished(recovery.kind);
+        }
+        let wanted = self.rules.reconnect.on_codes.as_ref().is_none_or(|codes| codes.contains(&code));
+        if !wanted {
+            return self.not_wanted(recovery.kind);
+        }
+        if self.rules.reconnect.max_attempts.is_some_and(|most| recovery.attempts >= most) {
+            return self.give_up(recovery.kind);
+        }
+        self.wait_for_attempt(recovery, None)
+    }
+
+    pub(super) fn end_attempt(
+        &mut self,
+        kind: AttemptKind,
+        attempt: Attempt,
+        outcome: Outcome,
+        cause: Option<Cause>,
+    ) {
+        let latency = self.now.since(attempt.due);
+        self.samples.push(Sample::Attempt(AttemptEnd { kind, outcome, cause, latency }));
+    }
+
+    pub(super) fn give_up(&mut self, kind: AttemptKind) -> Action {
+        self.count(match kind {
+            AttemptKind::First => Counter::FirstGivenUp,
+            AttemptKind::Reconnect => Counter::ReconnectsGivenUp,
+        });
+        Action::Finish(Finish::GaveUp)
+    }
+
+    pub(super) fn not_wanted(&mut self, kind: AttemptKind) -> Action {
+        self.count(match kind {
+            AttemptKind::First => Counter::FirstGivenUp,
+            AttemptKind::Reconnect => Counter::ReconnectsNotWanted,
+        });
+        Action::Finish(Finish::NotWanted)
+    }
+
+    pub(super) fn finish_unfinished(&mut self, kind: AttemptKind) -> Action {
+        if kind == AttemptKind::Reconnect {
+            self.count(Counter::ReconnectsUnfinished);
+        }
+        Action::Finish(Finish::RunEnded)
+    }
+
+    /// Whatever is under way is cut off, and its accounts closed.
+    pub(super) fn abort(&mut self, state: &State) -> Action {
+        let unfinished = match state {
+            State::Outside => None,
+            State::Waiting { recovery, .. } => Some(recovery.kind),
+            State::Token { recovery, attempt, .. } => {
+                self.count(Counter::Unsettled);
+                self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None);
+                Some(recovery.kind)
+            }
+            State::Connecting { recovery, attempt } => {
+                self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None);
+                Some(recovery.kind)
+            }
+            State::Session { recovery, timetable } => {
+                self.drop_session(timetable.upgraded);
+                recovery.map(|recovery| recovery.kind)
+            }
+            State::Leaving { recovery, upgraded, attribution } => {
+                self.drop_session(*upgraded);
+                self.count_disconnect(attribution.disconnect.is_some() && recovery.is_none());
+                recovery
+                    .map(|recovery| recovery.kind)
+                    .or(attribution.disconnect.map(|_| AttemptKind::Reconnect))
+            }
+            State::Silent { recovery, silence } => {
+                self.end_silence(recovery.is_none(), *silence);
+                Some(recovery.map_or(AttemptKind::Reconnect, |recovery| recovery.kind))
+            }
+        };
+        match unfinished {
+            Some(kind) => self.finish_unfinished(kind),
+            None => Action::Finish(Finish::RunEnded),
+        }
+    }
+
+    pub(super) fn drop_session(&mut self, upgraded: Moment) {
+        self.count(Counter::Unsettled);
+        let how = Some(Abnormal::Dropped);
+        self.end_session(upgraded, Initiator::Client, ABNORMAL_CLOSURE, how, self.now);
+    }
+
+    pub(super) fn count_disconnect(&mut self, is_one: bool) {
+        if is_one {
+            self.count(Counter::Disconnects);
+        }
+    }
+
+    pub(super) fn count(&mut self, counter: Counter) {
+        self.samples.push(Sample::Count(counter, 1));
+    }
+}

@@ -1,0 +1,172 @@
+//! Steps of a client that has a session.
+//!
+//! In: events of the session and of the clock. Out: the next action; nothing here ends an attempt.
+
+use crate::clock::Moment;
+use crate::sample::{Abnormal, Counter, Initiator, Phase, Sample};
+use crate::scenario::model::{DisconnectHow, Ready};
+
+use super::event::{Action, Event, Leave, TokenFacts};
+use super::machine::{ABNORMAL_CLOSURE, NORMAL_CLOSURE, State, Step};
+use super::recovery::{Attribution, Recovery, Silence};
+use super::session::{DueThing, Timetable};
+use super::token::refresh_retry;
+
+impl Step<'_> {
+    pub(super) fn in_session(
+        &mut self,
+        recovery: Option<Recovery>,
+        mut timetable: Timetable,
+        event: &Event,
+    ) -> Action {
+        match (event, recovery) {
+            (Event::BecameReady, Some(recovery)) => self.became_ready(recovery, timetable),
+            (Event::Due(signs), _) => match timetable.take_due(self.rules, self.now, *signs) {
+                None => self.hold(recovery, timetable),
+                Some((thing, due)) => self.do_due(recovery, timetable, thing, due),
+            },
+            (Event::Sent | Event::BecameReady, _) => self.hold(recovery, timetable),
+            (Event::TokenReady { facts, fetched }, _) => {
+                self.refreshed(&mut timetable, *facts, *fetched);
+                self.hold(recovery, timetable)
+            }
+            (Event::TokenFailed { .. }, _) => {
+                self.refresh_failed(&mut timetable);
+                self.hold(recovery, timetable)
+            }
+            (Event::Ended(ending), _) => self.disconnected(recovery, timetable.upgraded, *ending),
+            (Event::Stop, _) => self.leave_at_end(recovery, timetable.upgraded),
+            _ => self.abort(&State::Session { recovery, timetable }),
+        }
+    }
+
+    pub(super) fn became_ready(&mut self, mut recovery: Recovery, mut timetable: Timetable) -> Action {
+        let ready = if self.rules.session.ready == Ready::Upgraded { timetable.upgraded } else { self.now };
+        recovery.account(Phase::Ready, ready);
+        self.samples.push(Sample::Ready(Box::new(recovery.ready_sample())));
+        timetable.became_ready(self.rules, ready);
+        if self.client.stopping {
+            return self.leave_at_end(None, timetable.upgraded);
+        }
+        self.hold(None, timetable)
+    }
+
+    pub(super) fn hold(&mut self, recovery: Option<Recovery>, timetable: Timetable) -> Action {
+        let action = Action::Hold { until: timetable.next_due(), awaiting_ready: recovery.is_some() };
+        self.client.state = State::Session { recovery, timetable };
+        action
+    }
+
+    pub(super) fn do_due(
+        &mut self,
+        recovery: Option<Recovery>,
+        timetable: Timetable,
+        thing: DueThing,
+        due: Moment,
+    ) -> Action {
+        self.samples.push(Sample::Lag(self.now.since(due)));
+        let upgraded = timetable.upgraded;
+        match thing {
+            DueThing::Ping => {
+                self.client.state = State::Session { recovery, timetable };
+                Action::Ping
+            }
+            DueThing::KeepAliveText => {
+                self.client.state = State::Session { recovery, timetable };
+                Action::SendKeepAlive
+            }
+            DueThing::Message => {
+                self.client.state = State::Session { recovery, timetable };
+                Action::SendMessage
+            }
+            DueThing::Refresh => {
+                self.client.state = State::Session { recovery, timetable };
+                Action::StartRefresh { not_before: self.now, valid_until: Moment::ZERO }
+            }
+            DueThing::Storm(how) => self.leave_how(recovery, timetable, how, Initiator::Storm, due),
+            DueThing::Leave(how) => self.leave_how(recovery, timetable, how, Initiator::Client, due),
+            DueThing::ReadyTimeout => {
+                self.count(Counter::ReadyTimeouts);
+                let how = DisconnectHow::Close { code: NORMAL_CLOSURE };
+                self.leave_how(recovery, timetable, how, Initiator::Client, due)
+            }
+            // The peer may have been gone since it was last heard of: that is when the outage began.
+            DueThing::Dead { heard } => {
+                let attribution = Attribution {
+                    initiator: Initiator::Network,
+                    code: ABNORMAL_CLOSURE,
+                    abnormal: Some(Abnormal::Timeout),
+                    disconnect: Some(heard),
+                };
+                self.count(Counter::Unsettled);
+                self.leave(recovery, upgraded, Leave::Abandon, attribution)
+            }
+        }
+    }
+
+    pub(super) fn leave_how(
+        &mut self,
+        recovery: Option<Recovery>,
+        timetable: Timetable,
+        how: DisconnectHow,
+        initiator: Initiator,
+        due: Moment,
+    ) -> Action {
+        let upgraded = timetable.upgraded;
+        let dropped = Attribution {
+            initiator,
+            code: ABNORMAL_CLOSURE,
+            abnormal: Some(Abnormal::Dropped),
+            disconnect: Some(due),
+        };
+        match how {
+            DisconnectHow::Close { code } => {
+                let attribution = Attribution { code, abnormal: None, ..dropped };
+                self.leave(recovery, upgraded, Leave::Close { code }, attribution)
+            }
+            DisconnectHow::Reset => self.leave(recovery, upgraded, Leave::Reset, dropped),
+            DisconnectHow::HalfOpen => {
+                // What becomes of the silent connection at the target, and when, the client cannot know.
+                self.count(Counter::Unsettled);
+                let notices = timetable.notices_silence(self.rules, due);
+                let silence = Silence { upgraded, since: due, initiator, notices };
+                self.client.state = State::Silent { recovery, silence };
+                Action::Leave(Leave::FallSilent)
+            }
+        }
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        recovery: Option<Recovery>,
+        upgraded: Moment,
+        how: Leave,
+        attribution: Attribution,
+    ) -> Action {
+        self.client.state = State::Leaving { recovery, upgraded, attribution };
+        Action::Leave(how)
+    }
+
+    /// The run ends: an orderly goodbye, which is no disconnect.
+    pub(super) fn leave_at_end(&mut self, recovery: Option<Recovery>, upgraded: Moment) -> Action {
+        let attribution = Attribution {
+            initiator: Initiator::Client,
+            code: NORMAL_CLOSURE,
+            abnormal: None,
+            disconnect: None,
+        };
+        self.leave(recovery, upgraded, Leave::Close { code: NORMAL_CLOSURE }, attribution)
+    }
+
+    pub(super) fn refreshed(&mut self, timetable: &mut Timetable, facts: TokenFacts, fetched: bool) {
+        self.take_token(facts, fetched);
+        let due = self.rules.token.as_ref().and_then(|token| self.client.token.refresh_due(token));
+        timetable.refresh = due.unwrap_or(Moment::NEVER);
+    }
+
+    pub(super) fn refresh_failed(&mut self, timetable: &mut Timetable) {
+        self.count(Counter::TokenFailures);
+        timetable.refresh =
+            self.rules.token.as_ref().map_or(Moment::NEVER, |token| self.now + refresh_retry(token));
+    }
+}

@@ -1,0 +1,92 @@
+//! The accounts of a way back: where its time went, whose doing the end before it was.
+//!
+//! In: moments. Out: durations that add up. No decisions.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::sample::{Abnormal, AttemptKind, Initiator, Phase, Phases, ReadySample};
+
+use super::event::Marks;
+
+/// A client that has fallen silent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Silence {
+    pub(super) upgraded: Moment,
+    pub(super) since: Moment,
+    pub(super) initiator: Initiator,
+    pub(super) notices: Moment,
+}
+
+/// The way from a disconnect (or the due start) to the next ready session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recovery {
+    pub(super) kind: AttemptKind,
+    /// Up to where the time since the intended start is accounted for in `phases`.
+    pub(super) accounted: Moment,
+    /// The generator's own lateness on the way.
+    pub(super) lag: Duration,
+    pub(super) phases: Phases,
+    /// Attempts that have ended.
+    pub(super) attempts: u32,
+    pub(super) previous_wait: Duration,
+}
+
+/// One attempt under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt {
+    pub(super) due: Moment,
+    pub(super) began: Moment,
+}
+
+/// Whose doing an end is that the client itself carries out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attribution {
+    pub(super) initiator: Initiator,
+    pub(super) code: u16,
+    pub(super) abnormal: Option<Abnormal>,
+    /// When the disconnect was due; `None` where it is none (the run ends).
+    pub(super) disconnect: Option<Moment>,
+}
+
+impl Recovery {
+    pub(super) fn new(kind: AttemptKind, from: Moment) -> Self {
+        Self {
+            kind,
+            accounted: from,
+            lag: Duration::ZERO,
+            phases: Phases::default(),
+            attempts: 0,
+            previous_wait: Duration::ZERO,
+        }
+    }
+
+    /// Puts the time since what is accounted for down to `phase`.
+    pub(super) fn account(&mut self, phase: Phase, until: Moment) {
+        self.phases.add(phase, until.since(self.accounted));
+        self.accounted = self.accounted.max(until);
+    }
+
+    /// Puts the stages of a connection down to their phases.
+    pub(super) fn account_marks(&mut self, marks: &Marks) {
+        let stages = [(Phase::Dns, marks.dns), (Phase::Tcp, marks.tcp), (Phase::Tls, marks.tls)];
+        for (phase, mark) in stages {
+            match mark {
+                Some(reached) => self.account(phase, reached),
+                None => return self.account(phase, marks.ended),
+            }
+        }
+        self.account(Phase::Upgrade, marks.ended);
+    }
+
+    pub(super) fn ready_sample(&self) -> ReadySample {
+        let latency = self.phases.total();
+        let own = self.phases.get(Phase::Detect) + self.lag;
+        ReadySample {
+            kind: self.kind,
+            latency,
+            service_time: latency.saturating_sub(own),
+            phases: self.phases,
+        }
+    }
+}
