@@ -1,3 +1,23 @@
-//! The scenario: a TOML file becomes typed, checked data.
+//! The scenario: a TOML file becomes typed, checked data, or every fault at once.
+//!
+//! In: a path and what the command line adds to it. Out: [`model::Scenario`], its copy and its hash.
 
+mod check;
+mod describe;
+mod edit;
+mod fault;
+mod load;
 pub mod model;
+mod parse;
+mod parse_group;
+mod reader;
+mod schema;
+mod threshold;
+
+pub use describe::describe;
+pub use fault::{Fault, Faults, ScenarioError};
+pub use load::{Loaded, load, load_target_rules};
+pub use schema::schema;
+
+#[cfg(test)]
+mod tests;

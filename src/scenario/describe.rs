@@ -1,0 +1,131 @@
+//! A scenario in words, for `resurge check`.
+//!
+//! In: a scenario. Out: text.
+
+use std::fmt::Write as _;
+
+use crate::units::{format_count, format_duration, format_share};
+
+use super::model::{
+    DisconnectHow, Grant, Group, Growth, Invalidation, Jitter, OnReconnect, Scenario, Sharing, Start,
+    StormBy, Target, TargetRules, TokenRules,
+};
+
+/// What a scenario does, a line for each thing.
+#[must_use]
+pub fn describe(scenario: &Scenario) -> String {
+    let mut text = String::new();
+    let clients = format_count(u64::from(scenario.clients()));
+    let time = format_duration(scenario.duration);
+    // Writing to a String does not fail.
+    let _ = writeln!(text, "{}: {clients} clients for {time}, seed {}", scenario.name, scenario.seed);
+    let _ = writeln!(text, "  target: {}", describe_target(&scenario.target));
+    for group in &scenario.groups {
+        let _ = writeln!(text, "  {}", describe_group(group));
+    }
+    for storm in &scenario.storms {
+        let how = match &storm.by {
+            StormBy::Target { code } => format!("the target closes with {code}"),
+            StormBy::Client { how, .. } => format!("clients {}", describe_how(*how)),
+        };
+        let share = format_share(storm.fraction);
+        let _ = writeln!(text, "  storm at {}: {how}, {share} of the sessions", format_duration(storm.at));
+    }
+    for threshold in &scenario.thresholds {
+        let _ = writeln!(text, "  must hold: {}", threshold.source);
+    }
+    text
+}
+
+fn describe_target(target: &Target) -> String {
+    match target {
+        Target::Remote(remote) => remote.url.to_string(),
+        Target::Embedded(rules) => format!("embedded; {}", describe_rules(rules)),
+    }
+}
+
+fn describe_rules(rules: &TargetRules) -> String {
+    let idle = rules.idle_timeout.map_or_else(
+        || "sessions may idle".to_owned(),
+        |idle| format!("closes with {} after {} idle", rules.idle_close_code, format_duration(idle)),
+    );
+    let dies = match rules.invalidation {
+        Invalidation::Never => "until they expire",
+        Invalidation::OnDisconnect => "until the disconnect",
+        Invalidation::OnNewToken => "until the next is issued",
+    };
+    let life = format_duration(rules.token_life);
+    format!("{idle}; tokens live {life}, {dies}; refuses with {}", rules.refusal_status)
+}
+
+fn describe_group(group: &Group) -> String {
+    let start = match &group.start {
+        Start::AtOnce => "at once".to_owned(),
+        Start::Over(over) => format!("over {}", format_duration(*over)),
+        Start::Rate(rate) => format!("{rate:.1} a second"),
+        Start::Stages(stages) => format!("in {} stages", stages.len()),
+    };
+    let token = group.token.as_ref().map_or_else(|| "no token".to_owned(), describe_token);
+    let leaves: Vec<String> = group
+        .disconnects
+        .iter()
+        .map(|disconnect| {
+            format!("; {} after {}", describe_how(disconnect.how), format_duration(disconnect.after))
+        })
+        .collect();
+    let clients = format_count(u64::from(group.clients));
+    let back = describe_backoff(group);
+    format!(
+        "{}: {clients} clients, started {start}; {token}; comes back {back}{}",
+        group.name,
+        leaves.concat()
+    )
+}
+
+fn describe_token(token: &TokenRules) -> String {
+    let policy = match token.on_reconnect {
+        OnReconnect::Reuse => "reuses its token".to_owned(),
+        OnReconnect::FetchIfOlderThan(age) => {
+            format!("fetches a token if it is older than {}", format_duration(age))
+        }
+        OnReconnect::Fetch => match &token.fetch_on_codes {
+            None => "fetches a token on every reconnect".to_owned(),
+            Some(codes) => {
+                let list = codes.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+                format!("fetches a token after {list}")
+            }
+        },
+    };
+    let policy = if matches!(token.grant, Grant::Fixed(_)) { "has a fixed token".to_owned() } else { policy };
+    let refresh = token
+        .refresh_before_expiry
+        .map(|margin| format!(", and {} before it expires", format_duration(margin)));
+    let shared = if token.sharing == Sharing::Group { ", one for the group" } else { "" };
+    format!("{policy}{}{shared}", refresh.unwrap_or_default())
+}
+
+fn describe_backoff(group: &Group) -> String {
+    let backoff = &group.reconnect.backoff;
+    let growth = match backoff.growth {
+        Growth::None => return "at once".to_owned(),
+        Growth::Constant { base } => format!("after {}", format_duration(base)),
+        Growth::Exponential { base, max, .. } => {
+            format!("after {} to {}", format_duration(base), format_duration(max))
+        }
+    };
+    let jitter = match backoff.jitter {
+        Jitter::None => "no jitter",
+        Jitter::Full => "full jitter",
+        Jitter::Equal => "equal jitter",
+        Jitter::Decorrelated => "decorrelated jitter",
+    };
+    format!("{growth}, {jitter}")
+}
+
+fn describe_how(how: DisconnectHow) -> String {
+    match how {
+        DisconnectHow::Close { code } => format!("close with {code}"),
+        DisconnectHow::Reset => "reset the connection".to_owned(),
+        DisconnectHow::HalfOpen => "go half-open".to_owned(),
+    }
+}

@@ -1,0 +1,170 @@
+//! What is wrong with a scenario, all of it at once.
+//!
+//! In: faults with the span of the text that they are about. Out: the error that a user sees: file, line, snippet, the
+//! value, what is allowed.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where in the text; an empty range at 0 where something is missing from the whole.
+    pub span: Range<usize>,
+    /// What is wrong, in a sentence that names the key and the value.
+    pub message: String,
+    /// What is allowed, or how to mend it.
+    pub help: String,
+}
+
+/// Why a scenario cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// The file cannot be read.
+    #[error("cannot read the scenario {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The name of a profile is none.
+    #[error(
+        "there is no profile {name}, and no file of that name: {source}. The built-in profile is `forum`"
+    )]
+    NoProfile {
+        /// What was asked for.
+        name: String,
+        /// Why the file cannot be read.
+        source: std::io::Error,
+    },
+    /// The text has faults.
+    #[error("{0}")]
+    Faults(Faults),
+}
+
+/// All faults of one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults {
+    /// The file's name.
+    pub origin: String,
+    /// The text, overrides applied.
+    pub text: String,
+    /// The faults, by place.
+    pub faults: Vec<Fault>,
+    /// Text that stands on a line of its own because of `--set`, to name its origin: (span, override).
+    pub overridden: Vec<(Range<usize>, String)>,
+}
+
+impl Faults {
+    /// Renders every fault, coloured or plain.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let source = masked(&self.text);
+        let mut text = String::new();
+        for fault in &self.faults {
+            let origin = self.origin_of(&fault.span);
+            let snippet = Snippet::source(source.as_str()).path(origin.as_str()).fold(true).annotation(
+                AnnotationKind::Primary.span(self.visible(&fault.span)).label(fault.help.as_str()),
+            );
+            let group = Level::ERROR.primary_title(fault.message.as_str()).element(snippet);
+            text.push_str(&renderer.render(&[group]).to_string());
+            text.push_str("\n\n");
+        }
+        let n = self.faults.len();
+        text.push_str(&format!("{n} fault{} in {}", if n == 1 { "" } else { "s" }, self.origin));
+        text
+    }
+
+    /// A span that can be pointed at: inside the text, on character boundaries.
+    fn visible(&self, span: &Range<usize>) -> Range<usize> {
+        let bound = |at: usize| {
+            let mut at = at.min(self.text.len());
+            while !self.text.is_char_boundary(at) {
+                at -= 1;
+            }
+            at
+        };
+        let (start, end) = (bound(span.start), bound(span.end));
+        start..end.max(start)
+    }
+
+    fn origin_of(&self, span: &Range<usize>) -> String {
+        let from_override =
+            self.overridden.iter().find(|(range, _)| range.start <= span.start && span.end <= range.end);
+        match from_override {
+            Some((_, set)) => format!("{} with --set {set}", self.origin),
+            None => self.origin.clone(),
+        }
+    }
+}
+
+/// The text with the secrets that stand in it starred out, every place where it was: a snippet may show any line.
+fn masked(text: &str) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for key in ["secret", "token", "authorization", "cookie", "api-key"] {
+        let lower = text.to_ascii_lowercase();
+        for (at, _) in lower.match_indices(key) {
+            mask_value(&mut bytes, at + key.len());
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Stars out the string that follows `= ` behind a key which ends at `at`, if one does.
+fn mask_value(bytes: &mut [u8], at: usize) {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'"' | b'\'');
+    let Some(equals) = bytes[at..].iter().position(|byte| !is_blank(byte)).map(|skip| at + skip) else {
+        return;
+    };
+    if bytes[equals] != b'=' {
+        return;
+    }
+    let Some(open) = bytes[equals + 1..].iter().position(|byte| !matches!(byte, b' ' | b'\t')) else {
+        return;
+    };
+    let open = equals + 1 + open;
+    let quote = bytes[open];
+    if !matches!(quote, b'"' | b'\'') {
+        return;
+    }
+    let mut inside = open + 1;
+    while inside < bytes.len() && bytes[inside] != quote && bytes[inside] != b'\n' {
+        if bytes[inside] == b'\\' && quote == b'"' && inside + 1 < bytes.len() {
+            bytes[inside] = b'*';
+            inside += 1;
+        }
+        bytes[inside] = b'*';
+        inside += 1;
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_starred_out_where_they_stand() {
+        let rows = [
+            ("client_secret = \"hush\" # x", "client_secret = \"****\" # x"),
+            ("{ client_secret='hush', a = \"b\" }", "{ client_secret='****', a = \"b\" }"),
+            ("token = \"a\\\"b\"", "token = \"****\""),
+            ("token = { env = \"NAME\" }", "token = { env = \"NAME\" }"),
+            ("headers = { \"Authorization\" = \"é\" }", "headers = { \"Authorization\" = \"**\" }"),
+            ("token_life = \"5s\"", "token_life = \"5s\""),
+            ("token =", "token ="),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(masked(text), expected);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! From a file and what the command line adds to it, to a scenario that can be run.
+//!
+//! In: a path, overrides, a seed, the environment. Out: [`Loaded`], or every fault at once.
+
+use std::ops::Range;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use toml_edit::DocumentMut;
+
+use super::check::check_scenario;
+use super::edit::{apply_override, copy_as_run, split_path};
+use super::fault::{Fault, Faults, ScenarioError};
+use super::model::{Overrides, Scenario, TargetRules};
+use super::parse::{parse_rules, parse_scenario};
+use super::reader::{Reading, Table};
+
+/// The largest scenario file.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// Keys that do not make two scenarios different: repeats differ by seed.
+const NOT_HASHED: [&str; 3] = ["name", "description", "seed"];
+
+/// A scenario that can be run.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Its text as run: overrides applied, secrets as references only.
+    pub copy: String,
+    /// SHA-256 of what it means (16 hex digits): comments, layout, name and seed do not count, nor do secrets.
+    pub hash: String,
+}
+
+/// Loads a scenario file.
+///
+/// # Errors
+/// [`ScenarioError`] with every fault of the file and of the overrides.
+pub fn load(
+    path: &Path,
+    overrides: &Overrides,
+    seed: Option<u64>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, ScenarioError> {
+    let origin = path.display().to_string();
+    let text = read(path).map_err(|source| ScenarioError::Unreadable { path: origin.clone(), source })?;
+    let stem =
+        path.file_stem().map_or_else(|| "scenario".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut overrides = overrides.clone();
+    overrides.extend(seed.map(|seed| ("seed".to_owned(), seed.to_string())));
+    let edit = Edit::new(&origin, text, &overrides)?;
+    let reading = Reading { faults: Default::default(), env, folder };
+    let scenario = parse_scenario(&reading, &edit.text, &stem);
+    let mut faults = reading.faults.into_inner();
+    if let Some(scenario) = scenario.as_ref().filter(|_| faults.is_empty()) {
+        faults.extend(check_scenario(scenario).into_iter().map(|conflict| Fault {
+            span: span_at(&edit.text, &conflict.path).unwrap_or(0..0),
+            message: conflict.message,
+            help: conflict.help,
+        }));
+    }
+    match scenario {
+        Some(scenario) if faults.is_empty() => {
+            let mut document = edit.document;
+            let copy = copy_as_run(&mut document, &scenario.name, scenario.seed);
+            let hash = hash(&copy);
+            Ok(Loaded { scenario, copy, hash })
+        }
+        _ => Err(edit.faults(faults)),
+    }
+}
+
+/// Loads the rules of `resurge serve [PROFILE]`: `forum`, or a file with the keys of `[target]`, in such a table or at the top.
+///
+/// # Errors
+/// [`ScenarioError`] with every fault.
+pub fn load_target_rules(
+    profile: &str,
+    overrides: &[(String, String)],
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<TargetRules, ScenarioError> {
+    let path = Path::new(profile);
+    let text = if profile == "forum" {
+        String::new()
+    } else {
+        read(path).map_err(|source| ScenarioError::NoProfile { name: profile.to_owned(), source })?
+    };
+    let nested = text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("target"));
+    let overrides: Overrides = overrides
+        .iter()
+        .map(|(key, value)| {
+            let bare = key.strip_prefix("target.").unwrap_or(key);
+            let key = if nested { format!("target.{bare}") } else { bare.to_owned() };
+            (key, value.clone())
+        })
+        .collect();
+    let edit = Edit::new(profile, text, &overrides)?;
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let reading = Reading { faults: Default::default(), env, folder };
+    let rules = {
+        let (root, errors) = DeTable::parse_recoverable(&edit.text);
+        for error in &errors {
+            reading.fault(error.span().unwrap_or(0..0), "this is not TOML", error.message().to_owned());
+        }
+        let table = Table::new(&reading, root.get_ref(), 0..0, String::new());
+        let target = if nested { table.table("target") } else { None };
+        let place = target.as_ref().unwrap_or(&table);
+        place.one_of("kind", &[("embedded", ())]);
+        place.one_of("profile", &[("forum", ())]);
+        let rules = parse_rules(place);
+        place.finish();
+        rules
+    };
+    let faults = reading.faults.into_inner();
+    if faults.is_empty() { Ok(rules) } else { Err(edit.faults(faults)) }
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let length = std::fs::metadata(path)?.len();
+    if length > MAX_BYTES {
+        return Err(std::io::Error::other(format!("it has {length} bytes, at most {MAX_BYTES} are read")));
+    }
+    std::fs::read_to_string(path)
+}
+
+/// A text with its overrides applied.
+struct Edit {
+    origin: String,
+    document: DocumentMut,
+    text: String,
+    overridden: Vec<(Range<usize>, String)>,
+}
+
+impl Edit {
+    fn new(origin: &str, text: String, overrides: &Overrides) -> Result<Self, ScenarioError> {
+        let faults_of = |text: String, faults: Vec<Fault>| {
+            ScenarioError::Faults(Faults { origin: origin.to_owned(), text, faults, overridden: Vec::new() })
+        };
+        let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+            let span = error.span().unwrap_or(0..0);
+            let fault = Fault { span, message: "this is not TOML".into(), help: error.message().to_owned() };
+            faults_of(text.clone(), vec![fault])
+        })?;
+        for (path, value) in overrides {
+            apply_override(&mut document, path, value).map_err(|fault| {
+                let message = format!("--set {path}={value}: {}", fault.message);
+                faults_of(text.clone(), vec![Fault { span: 0..0, message, help: fault.help }])
+            })?;
+        }
+        let text = if overrides.is_empty() { text } else { document.to_string() };
+        let overridden = overrides
+            .iter()
+            .filter_map(|(path, value)| Some((span_at(&text, path)?, format!("{path}={value}"))))
+            .collect();
+        Ok(Self { origin: origin.to_owned(), document, text, overridden })
+    }
+
+    fn faults(self, mut faults: Vec<Fault>) -> ScenarioError {
+        faults.sort_by_key(|fault| fault.span.start);
+        faults.dedup();
+        let Self { origin, text, overridden, .. } = self;
+        ScenarioError::Faults(Faults { origin, text, faults, overridden })
+    }
+}
+
+/// Where the value at a dotted path stands, key included.
+fn span_at(text: &str, path: &str) -> Option<Range<usize>> {
+    let root = DeTable::parse(text).ok()?;
+    let keys = split_path(path).ok()?;
+    let (last, parents) = keys.split_last()?;
+    let mut table = root.get_ref();
+    let mut list: Option<&toml::de::DeArray<'_>> = None;
+    for key in parents {
+        let value = enter(table, list.take(), key)?;
+        match value.get_ref() {
+            DeValue::Table(inner) => table = inner,
+            DeValue::Array(array) => list = Some(array),
+            _ => return None,
+        }
+    }
+    let value = enter(table, list, last)?;
+    let key_start = table.keys().find(|key| key.get_ref() == last).map(Spanned::span).map(|span| span.start);
+    let span = value.span();
+    Some(key_start.filter(|_| list.is_none()).unwrap_or(span.start).min(span.start)..span.end)
+}
+
+fn enter<'d>(
+    table: &'d DeTable<'d>,
+    list: Option<&'d toml::de::DeArray<'d>>,
+    key: &str,
+) -> Option<&'d Spanned<DeValue<'d>>> {
+    match list {
+        Some(list) => list.get(key.parse::<usize>().ok()?),
+        None => table.get(key),
+    }
+}
+
+/// The hash of what a scenario's copy means.
+fn hash(copy: &str) -> String {
+    let mut table: toml::Table = copy.parse().unwrap_or_default();
+    for key in NOT_HASHED {
+        table.remove(key);
+    }
+    let canonical = serde_json::to_string(&table).unwrap_or_default();
+    let digest = Sha256::digest(canonical.as_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

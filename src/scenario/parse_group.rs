@@ -1,0 +1,462 @@
+//! A group's tables become typed data, or faults.
+//!
+//! In: an element of `[[groups]]`. Out: a [`Group`].
+
+use std::time::Duration;
+
+use super::model::{
+    Backoff, ClientAuth, ClientCredentials, ClientDisconnect, ConnectRules, Grant, Group, Growth, HeaderText,
+    Jitter, KeepAlive, KeepAliveKind, OnReconnect, Ready, ReconnectRules, Send, SessionRules, Sharing, Stage,
+    Start, TokenConnection, TokenIn, TokenRules,
+};
+use super::parse::{MAX_CLIENTS, check_name, parse_how};
+use super::reader::Table;
+
+/// Headers that the handshake itself sets.
+const RESERVED_HEADERS: &[&str] = &["host", "upgrade", "connection", "content-length", "transfer-encoding"];
+
+pub(super) fn parse_group(table: &Table<'_>, is_embedded: bool) -> Option<Group> {
+    let name = table.string("name");
+    match &name {
+        Some(name) => {
+            check_name(table, "name", name);
+            if name == "all" {
+                table.fault(
+                    table.span_of("name"),
+                    "a group is named \"all\"",
+                    "`all` is what reports call all groups together",
+                );
+            }
+        }
+        None if table.get("name").is_none() => table.missing("name", "name = \"…\" is needed"),
+        None => {}
+    }
+    let clients = table.integer("clients", 1..=MAX_CLIENTS);
+    if table.get("clients").is_none() {
+        table.missing("clients", "say how many, as clients = 1000");
+    }
+    let start = parse_start(table, clients);
+    let token = match table.table("token") {
+        Some(token) => parse_token(&token),
+        None => {
+            if table.get("token").is_none() {
+                table.missing(
+                    "token",
+                    "add [groups.token] with client_id and client_secret, or grant = \"none\"",
+                );
+            }
+            None
+        }
+    };
+    let connect = parse_connect(table.table("connect").as_ref(), is_embedded);
+    let session = parse_session(table.table("session").as_ref());
+    let disconnects: Vec<_> = table.tables("disconnects").iter().filter_map(parse_disconnect).collect();
+    let reconnect = parse_reconnect(table.table("reconnect").as_ref());
+    table.finish();
+    Some(Group {
+        name: name?,
+        clients: clients? as u32,
+        start,
+        token,
+        connect,
+        session,
+        disconnects,
+        reconnect,
+    })
+}
+
+fn parse_start(table: &Table<'_>, clients: Option<u64>) -> Start {
+    let allowed = "\"at-once\", { over = \"10s\" }, { rate = \"200/s\" } or { stages = [{ clients = 10, over = \"5s\" }] } is needed";
+    let Some(value) = table.get("start") else { return Start::AtOnce };
+    if value.get_ref().as_str() == Some("at-once") {
+        return Start::AtOnce;
+    }
+    let Some(choice) = table.as_table("start", value) else {
+        table.wrong("start", value, allowed);
+        return Start::AtOnce;
+    };
+    let over = choice.duration("over");
+    let rate = choice
+        .parsed("rate", allowed, |text| crate::units::parse_rate(text).map_err(|error| error.to_string()));
+    let stages: Vec<Stage> = choice.tables("stages").iter().filter_map(parse_stage).collect();
+    let given = ["over", "rate", "stages"].iter().filter(|key| choice.get(key).is_some()).count();
+    choice.finish();
+    if given != 1 {
+        table.fault(
+            value.span(),
+            format!("`{}` names {given} ways to start", table.path_of("start")),
+            allowed,
+        );
+        return Start::AtOnce;
+    }
+    if choice.get("stages").is_some() {
+        let sum: u64 = stages.iter().map(|stage| u64::from(stage.clients)).sum();
+        if clients.is_some_and(|clients| clients != sum) {
+            let message =
+                format!("the stages start {sum} clients, the group has {}", clients.unwrap_or_default());
+            table.fault(value.span(), message, "make the two agree");
+        }
+        return Start::Stages(stages);
+    }
+    over.map(Start::Over).or(rate.map(Start::Rate)).unwrap_or(Start::AtOnce)
+}
+
+fn parse_stage(table: &Table<'_>) -> Option<Stage> {
+    let clients = table.integer("clients", 1..=MAX_CLIENTS);
+    if table.get("clients").is_none() {
+        table.missing("clients", "a stage is { clients = 10, over = \"5s\" }");
+    }
+    let over = table.duration("over").unwrap_or(Duration::ZERO);
+    table.finish();
+    Some(Stage { clients: clients? as u32, over })
+}
+
+/// The token rules; `None` for `grant = "none"`, and where there are faults.
+fn parse_token(table: &Table<'_>) -> Option<TokenRules> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Kind {
+        Credentials,
+        Fixed,
+        None,
+    }
+    let kinds = [("client_credentials", Kind::Credentials), ("fixed", Kind::Fixed), ("none", Kind::None)];
+    let kind = table.one_of("grant", &kinds);
+    if kind.is_none() && table.get("grant").is_some() {
+        return None;
+    }
+    let kind = kind.unwrap_or(Kind::Credentials);
+    if kind == Kind::None {
+        table.finish();
+        return None;
+    }
+    let grant = if kind == Kind::Fixed {
+        if table.get("token").is_none() {
+            table.missing("token", "a fixed token is token = { env = \"NAME\" }");
+        }
+        table.secret("token").map(Grant::Fixed)
+    } else {
+        parse_credentials(table).map(Grant::ClientCredentials)
+    };
+    let connections = [("pooled", TokenConnection::Pooled), ("fresh", TokenConnection::Fresh)];
+    let rules = grant.map(|grant| TokenRules {
+        grant,
+        on_reconnect: parse_on_reconnect(table),
+        fetch_on_codes: codes_or_any(table, "fetch_on_codes"),
+        refresh_before_expiry: table.positive_duration("refresh_before_expiry"),
+        sharing: table
+            .one_of("sharing", &[("own", Sharing::Own), ("group", Sharing::Group)])
+            .unwrap_or(Sharing::Own),
+        connection: table.one_of("connection", &connections).unwrap_or(TokenConnection::Pooled),
+        max_connections: table.integer("max_connections", 1..=100_000).map_or(256, |most| most as u32),
+        timeout: table.positive_duration("timeout").unwrap_or(Duration::from_secs(10)),
+        url: table.url("url", &["http", "https"]),
+    });
+    if rules.is_some() {
+        table.finish();
+    }
+    rules
+}
+
+fn parse_credentials(table: &Table<'_>) -> Option<ClientCredentials> {
+    for key in ["client_id", "client_secret"] {
+        if table.get(key).is_none() {
+            table.missing(
+                key,
+                "client_credentials needs client_id and client_secret; the secret may be { env = \"NAME\" }",
+            );
+        }
+    }
+    let auth = table.one_of("auth", &[("body", ClientAuth::Body), ("basic", ClientAuth::Basic)]);
+    let (id, secret) = (table.string("client_id"), table.secret("client_secret"));
+    let scopes = table.strings("scopes").unwrap_or_default();
+    Some(ClientCredentials {
+        client_id: id?,
+        client_secret: secret?,
+        auth: auth.unwrap_or(ClientAuth::Body),
+        scopes,
+    })
+}
+
+fn parse_on_reconnect(table: &Table<'_>) -> OnReconnect {
+    let allowed = "\"reuse\", \"fetch\" or { fetch_if_older_than = \"30s\" } is needed";
+    let Some(value) = table.get("on_reconnect") else { return OnReconnect::Reuse };
+    if let Some(choice) = table.as_table("on_reconnect", value) {
+        let age = choice.duration("fetch_if_older_than");
+        if choice.get("fetch_if_older_than").is_none() {
+            table.wrong("on_reconnect", value, allowed);
+        }
+        choice.finish();
+        return age.map_or(OnReconnect::Reuse, OnReconnect::FetchIfOlderThan);
+    }
+    let names = [("reuse", OnReconnect::Reuse), ("fetch", OnReconnect::Fetch)];
+    table.one_of("on_reconnect", &names).unwrap_or(OnReconnect::Reuse)
+}
+
+/// `"any"`, or a list of close codes; 1005 and 1006 are codes here too (RFC 6455 §7.1.5).
+fn codes_or_any(table: &Table<'_>, key: &str) -> Option<Vec<u16>> {
+    if table.get(key)?.get_ref().as_str() == Some("any") {
+        return None;
+    }
+    table.numbers(key, 1000..=4999)
+}
+
+fn parse_connect(table: Option<&Table<'_>>, is_embedded: bool) -> ConnectRules {
+    let seconds = Duration::from_secs;
+    let mut rules = ConnectRules {
+        url: None,
+        path: None,
+        headers: Vec::new(),
+        subprotocols: Vec::new(),
+        token_in: TokenIn::Header,
+        dns_timeout: seconds(5),
+        dns_ttl: seconds(60),
+        tcp_timeout: seconds(10),
+        tls_timeout: seconds(10),
+        upgrade_timeout: seconds(10),
+        close_timeout: seconds(2),
+    };
+    let Some(table) = table else { return rules };
+    rules.url = table.url("url", &["ws", "wss"]);
+    rules.path = table.string("path");
+    if let Some(path) =
+        rules.path.as_deref().filter(|path| !path.starts_with('/') || path.contains(char::is_whitespace))
+    {
+        table.fault(
+            table.span_of("path"),
+            format!("`path` is \"{path}\""),
+            "a path begins with `/` and holds no spaces",
+        );
+    }
+    if rules.path.is_some() && !is_embedded {
+        table.fault(
+            table.span_of("path"),
+            "`path` is for the embedded target",
+            "give the group a whole url instead",
+        );
+    }
+    rules.headers = table.table("headers").map(|headers| parse_headers(&headers)).unwrap_or_default();
+    rules.subprotocols = table.strings("subprotocols").unwrap_or_default();
+    rules.token_in = parse_token_in(table);
+    let timeouts = [
+        ("dns_timeout", &mut rules.dns_timeout),
+        ("tcp_timeout", &mut rules.tcp_timeout),
+        ("tls_timeout", &mut rules.tls_timeout),
+        ("upgrade_timeout", &mut rules.upgrade_timeout),
+        ("close_timeout", &mut rules.close_timeout),
+    ];
+    for (key, timeout) in timeouts {
+        *timeout = table.positive_duration(key).unwrap_or(*timeout);
+    }
+    rules.dns_ttl = table.duration("dns_ttl").unwrap_or(rules.dns_ttl);
+    table.finish();
+    rules
+}
+
+fn parse_headers(table: &Table<'_>) -> Vec<(String, HeaderText)> {
+    let mut headers = Vec::new();
+    for key in table.keys() {
+        let name = key.get_ref().as_ref();
+        let lower = name.to_ascii_lowercase();
+        if http::HeaderName::try_from(name).is_err() {
+            table.fault(
+                key.span(),
+                format!("\"{name}\" is no header name"),
+                "letters, digits and `-` are allowed",
+            );
+            continue;
+        }
+        if RESERVED_HEADERS.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
+            table.fault(
+                key.span(),
+                format!("the handshake itself sets {name}"),
+                "leave it out; subprotocols have a key of their own",
+            );
+            continue;
+        }
+        let is_plain = table.get(name).is_some_and(|value| value.get_ref().as_str().is_some());
+        let text = if is_plain {
+            let allowed = "visible ASCII is needed";
+            table.parsed(name, allowed, |text| {
+                http::HeaderValue::try_from(text)
+                    .map(|_| HeaderText::Plain(text.to_owned()))
+                    .map_err(|_| allowed.into())
+            })
+        } else {
+            table.secret(name).map(HeaderText::Secret)
+        };
+        headers.extend(text.map(|text| (name.to_owned(), text)));
+    }
+    headers
+}
+
+fn parse_token_in(table: &Table<'_>) -> TokenIn {
+    let allowed = "\"header\", { query = \"access_token\" }, { subprotocol = \"bearer.\" } or { first_message = \"…{token}…\" } is needed";
+    let Some(value) = table.get("token_in") else { return TokenIn::Header };
+    if value.get_ref().as_str() == Some("header") {
+        return TokenIn::Header;
+    }
+    let Some(choice) = table.as_table("token_in", value) else {
+        table.wrong("token_in", value, allowed);
+        return TokenIn::Header;
+    };
+    let ways = [
+        choice.string("query").map(TokenIn::Query),
+        choice.string("subprotocol").map(TokenIn::Subprotocol),
+        choice.string("first_message").map(TokenIn::FirstMessage),
+    ];
+    choice.finish();
+    let mut ways: Vec<TokenIn> = ways.into_iter().flatten().collect();
+    if ways.len() != 1 {
+        table.wrong("token_in", value, allowed);
+    }
+    if let Some(TokenIn::FirstMessage(text)) = ways.first()
+        && !text.contains("{token}")
+    {
+        table.fault(
+            value.span(),
+            "the first message has no place for the token",
+            "write {token} where it goes",
+        );
+    }
+    ways.pop().unwrap_or(TokenIn::Header)
+}
+
+fn parse_session(table: Option<&Table<'_>>) -> SessionRules {
+    let mut rules = SessionRules {
+        ready: Ready::Upgraded,
+        ready_timeout: Duration::from_secs(10),
+        keep_alive: None,
+        send: None,
+        silence_timeout: None,
+        max_message_bytes: 1 << 20,
+    };
+    let Some(table) = table else { return rules };
+    rules.ready = parse_ready(table);
+    rules.ready_timeout = table.positive_duration("ready_timeout").unwrap_or(rules.ready_timeout);
+    rules.keep_alive = table.table("keep_alive").and_then(|keep| parse_keep_alive(&keep));
+    rules.send = table.table("send").and_then(|send| parse_send(&send));
+    rules.silence_timeout = table.duration_or_never("silence_timeout").flatten();
+    let most = table.integer("max_message_bytes", 125..=1 << 30);
+    rules.max_message_bytes = most.map_or(rules.max_message_bytes, |most| most as usize);
+    table.finish();
+    rules
+}
+
+fn parse_ready(table: &Table<'_>) -> Ready {
+    let Some(value) = table.get("ready") else { return Ready::Upgraded };
+    if let Some(choice) = table.as_table("ready", value) {
+        let part = choice.string("message_contains");
+        if choice.get("message_contains").is_none() {
+            table.wrong("ready", value, "{ message_contains = \"…\" } is needed");
+        }
+        choice.finish();
+        return part.map_or(Ready::Upgraded, Ready::MessageContains);
+    }
+    let names = [("upgraded", false), ("first-message", true)];
+    if table.one_of("ready", &names).unwrap_or(false) { Ready::FirstMessage } else { Ready::Upgraded }
+}
+
+fn parse_keep_alive(table: &Table<'_>) -> Option<KeepAlive> {
+    let allowed = "{ ping_every = \"30s\", timeout = \"10s\" } or { text_every = \"30s\", text = \"…\", timeout = \"10s\" } is needed";
+    let ping = table.positive_duration("ping_every");
+    let text_every = table.positive_duration("text_every");
+    let text = table.string("text");
+    let timeout = table.positive_duration("timeout").unwrap_or(Duration::from_secs(10));
+    table.finish();
+    let (every, what) = match (ping, text_every, text) {
+        (Some(every), None, None) => (every, KeepAliveKind::Ping),
+        (None, Some(every), Some(text)) => (every, KeepAliveKind::Text(text)),
+        _ => {
+            table.fault(table.span.clone(), format!("`{}` names no single keep-alive", table.path), allowed);
+            return None;
+        }
+    };
+    Some(KeepAlive { every, what, timeout })
+}
+
+fn parse_send(table: &Table<'_>) -> Option<Send> {
+    let allowed = "{ rate = \"1/s\", text = \"…\" } is needed";
+    let rate = table
+        .parsed("rate", allowed, |text| crate::units::parse_rate(text).map_err(|error| error.to_string()));
+    if table.get("rate").is_none() {
+        table.missing("rate", allowed);
+    }
+    let text = table.string("text").unwrap_or_else(|| "{}".to_owned());
+    table.finish();
+    Some(Send { rate: rate?, text })
+}
+
+fn parse_disconnect(table: &Table<'_>) -> Option<ClientDisconnect> {
+    let after = table.positive_duration("after");
+    if table.get("after").is_none() {
+        table.missing("after", "say how long after the session became ready, as after = \"10s\"");
+    }
+    let how = parse_how(table);
+    table.finish();
+    Some(ClientDisconnect { after: after?, how: how? })
+}
+
+fn parse_reconnect(table: Option<&Table<'_>>) -> ReconnectRules {
+    let growth =
+        Growth::Exponential { base: Duration::from_millis(500), max: Duration::from_secs(30), factor: 2.0 };
+    let mut rules = ReconnectRules {
+        on_codes: None,
+        backoff: Backoff { growth, jitter: Jitter::Full },
+        honour_retry_after: true,
+        max_attempts: None,
+        refetch_on: vec![401],
+        give_up_on: Vec::new(),
+    };
+    let Some(table) = table else { return rules };
+    rules.on_codes = codes_or_any(table, "on_codes");
+    if let Some(backoff) = table.table("backoff") {
+        rules.backoff = parse_backoff(&backoff).unwrap_or(rules.backoff);
+    }
+    rules.honour_retry_after = table.boolean("honour_retry_after").unwrap_or(true);
+    rules.max_attempts = table.integer("max_attempts", 1..=1_000_000).map(|most| most as u32);
+    rules.refetch_on = table.numbers("refetch_on", 400..=599).unwrap_or(rules.refetch_on);
+    rules.give_up_on = table.numbers("give_up_on", 400..=599).unwrap_or_default();
+    table.finish();
+    rules
+}
+
+fn parse_backoff(table: &Table<'_>) -> Option<Backoff> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Kind {
+        None,
+        Constant,
+        Exponential,
+    }
+    let kinds = [("none", Kind::None), ("constant", Kind::Constant), ("exponential", Kind::Exponential)];
+    let kind = table.one_of("kind", &kinds);
+    if table.get("kind").is_some() && kind.is_none() {
+        return None;
+    }
+    let base = table.positive_duration("base");
+    let max = table.positive_duration("max");
+    let factor = table.float("factor", 1.0..=100.0).unwrap_or(2.0);
+    let jitters = [
+        ("none", Jitter::None),
+        ("full", Jitter::Full),
+        ("equal", Jitter::Equal),
+        ("decorrelated", Jitter::Decorrelated),
+    ];
+    let jitter = table.one_of("jitter", &jitters);
+    table.finish();
+    let base = base.unwrap_or(Duration::from_millis(500));
+    let max = max.unwrap_or(Duration::from_secs(30).max(base));
+    if max < base {
+        table.fault(
+            table.span_of("max"),
+            "the longest wait is shorter than the first",
+            "make `max` at least `base`",
+        );
+    }
+    let growth = match kind.unwrap_or(Kind::Exponential) {
+        Kind::None => Growth::None,
+        Kind::Constant => Growth::Constant { base },
+        Kind::Exponential => Growth::Exponential { base, max, factor },
+    };
+    let usual = if matches!(growth, Growth::Exponential { .. }) { Jitter::Full } else { Jitter::None };
+    Some(Backoff { growth, jitter: jitter.unwrap_or(usual) })
+}

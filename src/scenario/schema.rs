@@ -1,0 +1,263 @@
+//! The JSON Schema of the scenario file, for editors.
+//!
+//! In: nothing. Out: a schema (draft 2020-12). It is written here by hand beside the parser, for the file's values (durations,
+//! choices between a word and a table) have shapes that no derive knows; a test holds that both know the same keys.
+
+use serde_json::{Map, Value, json};
+
+use super::threshold::subject_names;
+
+/// The JSON Schema of a scenario file.
+#[must_use]
+pub fn schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "resurge scenario",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["duration", "target", "groups"],
+        "properties": {
+            "name": { "type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$", "description": "Default: the file's stem" },
+            "description": { "type": "string" },
+            "seed": { "type": "integer", "minimum": 0, "default": 1 },
+            "duration": duration("How long clients are held"),
+            "drain": duration("How long attempts and sessions get to end then; default 10s"),
+            "target": target(),
+            "groups": { "type": "array", "minItems": 1, "items": group() },
+            "storms": { "type": "array", "items": storm() },
+            "thresholds": thresholds(),
+            "health": table(json!({
+                "max_lag_p99": duration("99th percentile of the clients' lag; default 250ms"),
+                "max_stall": duration("Longest stall of the event loop; default 1s"),
+            })),
+        },
+        "$defs": {
+            "duration": { "type": "string", "pattern": "^([0-9.]+ *(ns|us|µs|ms|s|m|min|h|d) *)+$" },
+            "rate": { "type": "string", "pattern": "^[0-9.]+ */ *(s|m|min|h)$" },
+            "share": { "type": "string", "pattern": "^[0-9.]+ *%?$" },
+            "code": { "type": "integer", "minimum": 1000, "maximum": 4999 },
+            "secret": { "oneOf": [
+                { "type": "string" },
+                { "type": "object", "additionalProperties": false, "required": ["env"], "properties": { "env": { "type": "string" } } },
+                { "type": "object", "additionalProperties": false, "required": ["file"], "properties": { "file": { "type": "string" } } },
+            ] },
+        },
+    })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{name}") })
+}
+
+fn duration(description: &str) -> Value {
+    json!({ "$ref": "#/$defs/duration", "description": description })
+}
+
+fn duration_or_never(description: &str) -> Value {
+    json!({ "oneOf": [{ "const": "never" }, { "$ref": "#/$defs/duration" }], "description": description })
+}
+
+fn words(words: &[&str]) -> Value {
+    json!({ "enum": words })
+}
+
+fn strings() -> Value {
+    json!({ "type": "array", "items": { "type": "string" } })
+}
+
+fn codes() -> Value {
+    json!({ "oneOf": [{ "const": "any" }, { "type": "array", "items": { "$ref": "#/$defs/code" } }] })
+}
+
+fn statuses() -> Value {
+    json!({ "type": "array", "items": { "type": "integer", "minimum": 400, "maximum": 599 } })
+}
+
+/// A table with these keys and no others.
+fn table(properties: Value) -> Value {
+    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+/// A table with exactly one key.
+fn single(key: &str, value: Value) -> Value {
+    let mut properties = Map::new();
+    properties.insert(key.to_owned(), value);
+    json!({ "type": "object", "additionalProperties": false, "required": [key], "properties": properties })
+}
+
+fn delay() -> Value {
+    let uniform =
+        json!({ "type": "array", "items": { "$ref": "#/$defs/duration" }, "minItems": 2, "maxItems": 2 });
+    let log_normal = json!({
+        "type": "object", "additionalProperties": false, "required": ["median", "sigma"],
+        "properties": { "median": { "$ref": "#/$defs/duration" }, "sigma": { "type": "number", "minimum": 0, "maximum": 3 } },
+    });
+    json!({ "oneOf": [reference("duration"), single("uniform", uniform), single("log_normal", log_normal)] })
+}
+
+fn target() -> Value {
+    table(json!({
+        "kind": words(&["embedded", "remote"]),
+        "profile": words(&["forum"]),
+        "idle_timeout": duration_or_never("A session without traffic for this long is closed; default 60s"),
+        "idle_counts": words(&["client", "either"]),
+        "idle_close_code": reference("code"),
+        "token_life": duration("Default 24h"),
+        "invalidation": words(&["never", "on-disconnect", "on-new-token"]),
+        "required_scopes": strings(),
+        "refusal_status": { "type": "integer", "minimum": 400, "maximum": 599 },
+        "refusal_detail": words(&["full", "bare"]),
+        "clients": { "type": "array", "items": {
+            "type": "object", "additionalProperties": false, "required": ["id", "secret"],
+            "properties": { "id": { "type": "string" }, "secret": reference("secret"), "scopes": strings() },
+        } },
+        "messages_every": duration_or_never("Each session gets a message this often; default never"),
+        "message_padding": { "type": "integer", "minimum": 0, "maximum": 65_536 },
+        "upgrade_delay": delay(),
+        "token_delay": delay(),
+        "close_timeout": duration("Default 5s"),
+        "url": { "type": "string", "pattern": "^wss?://" },
+        "token_url": { "type": "string", "pattern": "^https?://" },
+        "ca_file": { "type": "string" },
+    }))
+}
+
+fn group() -> Value {
+    let stage = json!({
+        "type": "object", "additionalProperties": false, "required": ["clients"],
+        "properties": { "clients": { "type": "integer", "minimum": 1 }, "over": { "$ref": "#/$defs/duration" } },
+    });
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["name", "clients", "token"],
+        "properties": {
+            "name": { "type": "string", "not": { "const": "all" } },
+            "clients": { "type": "integer", "minimum": 1 },
+            "start": { "oneOf": [
+                { "const": "at-once" },
+                single("over", reference("duration")),
+                single("rate", reference("rate")),
+                single("stages", json!({ "type": "array", "items": stage })),
+            ] },
+            "token": token(),
+            "connect": connect(),
+            "session": session(),
+            "disconnects": { "type": "array", "items": {
+                "type": "object", "additionalProperties": false, "required": ["after"],
+                "properties": {
+                    "after": reference("duration"),
+                    "how": words(&["close", "rst", "half-open"]),
+                    "code": reference("code"),
+                },
+            } },
+            "reconnect": reconnect(),
+        },
+    })
+}
+
+fn token() -> Value {
+    table(json!({
+        "grant": words(&["client_credentials", "fixed", "none"]),
+        "client_id": { "type": "string" },
+        "client_secret": reference("secret"),
+        "auth": words(&["body", "basic"]),
+        "scopes": strings(),
+        "token": reference("secret"),
+        "on_reconnect": { "oneOf": [words(&["reuse", "fetch"]), single("fetch_if_older_than", reference("duration"))] },
+        "fetch_on_codes": codes(),
+        "refresh_before_expiry": reference("duration"),
+        "sharing": words(&["own", "group"]),
+        "connection": words(&["pooled", "fresh"]),
+        "max_connections": { "type": "integer", "minimum": 1, "maximum": 100_000 },
+        "timeout": reference("duration"),
+        "url": { "type": "string", "pattern": "^https?://" },
+    }))
+}
+
+fn connect() -> Value {
+    table(json!({
+        "url": { "type": "string", "pattern": "^wss?://" },
+        "path": { "type": "string", "pattern": "^/" },
+        "headers": { "type": "object", "additionalProperties": reference("secret") },
+        "subprotocols": strings(),
+        "token_in": { "oneOf": [
+            { "const": "header" },
+            single("query", json!({ "type": "string" })),
+            single("subprotocol", json!({ "type": "string" })),
+            single("first_message", json!({ "type": "string" })),
+        ] },
+        "dns_timeout": reference("duration"),
+        "dns_ttl": reference("duration"),
+        "tcp_timeout": reference("duration"),
+        "tls_timeout": reference("duration"),
+        "upgrade_timeout": reference("duration"),
+        "close_timeout": reference("duration"),
+    }))
+}
+
+fn session() -> Value {
+    table(json!({
+        "ready": { "oneOf": [words(&["upgraded", "first-message"]), single("message_contains", json!({ "type": "string" }))] },
+        "ready_timeout": reference("duration"),
+        "keep_alive": table(json!({
+            "ping_every": reference("duration"),
+            "text_every": reference("duration"),
+            "text": { "type": "string" },
+            "timeout": reference("duration"),
+        })),
+        "send": table(json!({ "rate": reference("rate"), "text": { "type": "string" } })),
+        "silence_timeout": duration_or_never("A session that hears nothing for this long is taken for dead; default never"),
+        "max_message_bytes": { "type": "integer", "minimum": 125 },
+    }))
+}
+
+fn reconnect() -> Value {
+    table(json!({
+        "on_codes": codes(),
+        "backoff": table(json!({
+            "kind": words(&["none", "constant", "exponential"]),
+            "base": reference("duration"),
+            "max": reference("duration"),
+            "factor": { "type": "number", "minimum": 1, "maximum": 100 },
+            "jitter": words(&["none", "full", "equal", "decorrelated"]),
+        })),
+        "honour_retry_after": { "type": "boolean" },
+        "max_attempts": { "type": "integer", "minimum": 1 },
+        "refetch_on": statuses(),
+        "give_up_on": statuses(),
+    }))
+}
+
+fn storm() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["at"],
+        "properties": {
+            "at": reference("duration"),
+            "by": words(&["target", "client"]),
+            "code": reference("code"),
+            "how": words(&["close", "rst", "half-open"]),
+            "fraction": reference("share"),
+            "groups": strings(),
+        },
+    })
+}
+
+fn thresholds() -> Value {
+    let names = subject_names().join("|");
+    let expression = json!({ "type": "string" });
+    let detailed = json!({
+        "type": "object", "additionalProperties": false, "required": ["expr"],
+        "properties": {
+            "expr": { "type": "string" }, "abort_on_fail": { "type": "boolean" }, "delay": { "$ref": "#/$defs/duration" },
+        },
+    });
+    let one = json!({ "oneOf": [expression, detailed] });
+    json!({
+        "type": "object",
+        "patternProperties": {
+            (format!("^({names})(\\{{group:[^}}]+\\}})?$")): { "oneOf": [one, { "type": "array", "items": one }] },
+        },
+        "additionalProperties": false,
+    })
+}

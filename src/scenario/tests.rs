@@ -1,0 +1,264 @@
+use std::path::{Path, PathBuf};
+
+use super::model::{Invalidation, Jitter, OnReconnect, Start, Target};
+use super::*;
+
+const SMALL: &str = r#"duration = "10s"
+[target]
+[[groups]]
+name = "g"
+clients = 3
+token = { client_id = "a", client_secret = "hush" }
+"#;
+
+fn load_text(text: &str, overrides: &[(&str, &str)]) -> Result<Loaded, ScenarioError> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("small.toml");
+    std::fs::write(&file, text).unwrap();
+    let overrides = overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let env = |name: &str| (name == "SET").then(|| "from-env".to_owned());
+    load(&file, &overrides, None, &env)
+}
+
+fn faults(text: &str, overrides: &[(&str, &str)]) -> String {
+    load_text(text, overrides).expect_err("there are faults").to_string()
+}
+
+fn shipped() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    files.sort();
+    files
+}
+
+#[test]
+fn every_shipped_scenario_loads_and_so_does_its_copy() {
+    let files = shipped();
+    assert!(files.len() >= 5, "{files:?}");
+    for file in files {
+        let loaded = load(&file, &Vec::new(), None, &|_| None).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!loaded.copy.contains("demo-secret"), "{}: a secret is in the copy", file.display());
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("copy.toml");
+        std::fs::write(&copy, &loaded.copy).unwrap();
+        let again = load(&copy, &Vec::new(), None, &|_| Some("x".to_owned()))
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(again.hash, loaded.hash, "{}", file.display());
+        assert_eq!(describe(&again.scenario), describe(&loaded.scenario));
+    }
+}
+
+#[test]
+fn keys_become_types() {
+    let text = r#"
+name = "typed"
+duration = "1m30s"
+seed = 7
+[target]
+kind = "embedded"
+idle_timeout = "never"
+invalidation = "on-new-token"
+[[groups]]
+name = "g"
+clients = 1_000
+start = { rate = "200/s" }
+[groups.token]
+client_id = "a"
+client_secret = { env = "SET" }
+on_reconnect = { fetch_if_older_than = "30s" }
+[groups.reconnect]
+backoff = { kind = "exponential", base = "1s", max = "9s", jitter = "decorrelated" }
+on_codes = [1001, 1006]
+"#;
+    let scenario = load_text(text, &[]).unwrap().scenario;
+    assert_eq!((scenario.name.as_str(), scenario.seed, scenario.duration.as_secs()), ("typed", 7, 90));
+    let Target::Embedded(rules) = &scenario.target else { panic!("embedded") };
+    assert_eq!((rules.idle_timeout, rules.invalidation), (None, Invalidation::OnNewToken));
+    let group = &scenario.groups[0];
+    assert_eq!((group.clients, &group.start), (1_000, &Start::Rate(200.0)));
+    let token = group.token.as_ref().unwrap();
+    assert_eq!(token.on_reconnect, OnReconnect::FetchIfOlderThan(std::time::Duration::from_secs(30)));
+    assert_eq!(group.reconnect.backoff.jitter, Jitter::Decorrelated);
+    assert_eq!(group.reconnect.on_codes.as_deref(), Some([1001, 1006].as_slice()));
+}
+
+#[test]
+fn all_faults_come_at_once_each_with_its_place() {
+    let text = r#"duration = "soon"
+[target]
+idle_timeot = "5s"
+[[groups]]
+name = "g"
+clients = 0
+start = { over = "-5s" }
+token = { client_id = "a", client_secret = { env = "UNSET" } }
+[thresholds]
+reconect_latency = ["p(99) < 1s"]
+reconnect_latency = "p(99) < 5"
+"#;
+    let message = faults(text, &[]);
+    let parts = [
+        "`duration` is \"soon\"",
+        "small.toml:1:12",
+        "unknown key `target.idle_timeot`",
+        "did you mean `idle_timeout`?",
+        "`groups.0.clients` is 0",
+        "a whole number from 1 to",
+        "a duration cannot be negative",
+        "the environment variable UNSET is not set",
+        "did you mean `reconnect_latency`?",
+        "`thresholds.reconnect_latency` has no usable expression",
+        "7 faults in ",
+    ];
+    for part in parts {
+        assert!(message.contains(part), "{part}\n{message}");
+    }
+}
+
+#[test]
+fn each_bad_scenario_is_told_what_is_wrong() {
+    let with = |more: &str| format!("{SMALL}{more}");
+    // (text, part of the message)
+    let rows: Vec<(String, &str)> = vec![
+        (String::new(), "the scenario has no `duration`"),
+        (String::new(), "the scenario has no `groups`"),
+        ("duration = ".into(), "this is not TOML"),
+        ("duration = 5\n[target]\ngroups = 3".into(), "`duration` is 5"),
+        (SMALL.replace("10s", "99999999999h"), "at most 10 years"),
+        (SMALL.replace("clients = 3", "clients = \"three\""), "`groups.0.clients` is \"three\""),
+        (SMALL.replace("\"g\"", "\"all\""), "what reports call all groups"),
+        (SMALL.replace("\"g\"", "\"a/b\""), "letters, digits"),
+        (SMALL.replace("token = ", "tokens = "), "did you mean `token`?"),
+        (with("[groups.reconnect]\nbackoff = { kind = \"expo\" }\n"), "did you mean \"exponential\"?"),
+        (with("start = { over = \"20s\" }\n"), "still starting when the run ends"),
+        (with("start = { stages = [{ clients = 2 }] }\n"), "the stages start 2 clients"),
+        (with("[[groups.disconnects]]\nafter = \"1s\"\nhow = \"half-open\"\n"), "would never notice"),
+        (with("[[storms]]\nat = \"20s\"\n"), "after the run's end"),
+        (with("[[storms]]\nat = \"2s\"\ncode = 1006\n"), "never stands in a close frame"),
+        (
+            with("[[groups]]\nname = \"g\"\nclients = 1\ntoken = { grant = \"none\" }\n"),
+            "two groups are named",
+        ),
+        (with("[groups.connect]\nheaders = { Host = \"x\" }\n"), "the handshake itself sets Host"),
+        (with("[thresholds]\n\"reconnect_latency{group:h}\" = \"max < 1s\"\n"), "there is no group \"h\""),
+        (SMALL.replace("[target]", "[target]\nurl = \"https://x/\""), "ws:// or wss://"),
+        (SMALL.replace("[target]", "[target]\nurl = \"ws://x/\""), "from where is not said"),
+    ];
+    for (text, part) in rows {
+        let message = faults(&text, &[]);
+        assert!(message.contains(part), "{part}\n{text}\n{message}");
+        assert!(!message.contains("hush"), "a secret in {message}");
+    }
+}
+
+#[test]
+fn overrides_are_checked_like_the_file_and_named_as_what_they_are() {
+    let loaded =
+        load_text(SMALL, &[("groups.0.clients", "200"), ("target.idle_timeout", "2s"), ("seed", "9")])
+            .unwrap();
+    assert_eq!((loaded.scenario.groups[0].clients, loaded.scenario.seed), (200, 9));
+    assert!(
+        loaded.copy.contains("clients = 200") && loaded.copy.contains("idle_timeout = \"2s\""),
+        "{}",
+        loaded.copy
+    );
+    let message = faults(SMALL, &[("groups.0.clients", "0")]);
+    assert!(message.contains("with --set groups.0.clients=0"), "{message}");
+    let message = faults(SMALL, &[("groups.0.clonts", "5")]);
+    assert!(
+        message.contains("unknown key `groups.0.clonts`") && message.contains("did you mean `clients`?"),
+        "{message}"
+    );
+    let message = faults(SMALL, &[("groups.7.clients", "5")]);
+    assert!(message.contains("no element 7"), "{message}");
+}
+
+#[test]
+fn the_hash_is_of_what_is_meant() {
+    let hash = |text: &str| load_text(text, &[]).unwrap().hash;
+    assert_eq!(hash(SMALL), hash(&format!("# a comment\n{}", SMALL.replace("\"hush\"", "\"other\""))));
+    assert_eq!(hash(SMALL), hash(&format!("seed = 5\n{SMALL}")), "repeats differ by seed");
+    assert_ne!(hash(SMALL), hash(&SMALL.replace("clients = 3", "clients = 4")));
+}
+
+#[test]
+fn target_rules_come_from_a_profile_or_a_file() {
+    let env = |_: &str| None;
+    let set = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+    let forum = load_target_rules("forum", &[], &env).unwrap();
+    assert_eq!(forum, model::TargetRules::default());
+    for key in ["idle_timeout", "target.idle_timeout"] {
+        let rules = load_target_rules("forum", &set(key, "2s"), &env).unwrap();
+        assert_eq!(rules.idle_timeout, Some(std::time::Duration::from_secs(2)), "{key}");
+    }
+    let message = load_target_rules("forum", &set("idle_timeot", "2s"), &env).unwrap_err().to_string();
+    assert!(message.contains("did you mean `idle_timeout`?"), "{message}");
+    let message = load_target_rules("no-such", &[], &env).unwrap_err().to_string();
+    assert!(message.contains("no profile no-such"), "{message}");
+}
+
+#[test]
+fn a_fault_reads_well() {
+    let text = SMALL.replace("clients = 3", "clents = 3");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("small.toml");
+    std::fs::write(&file, text).unwrap();
+    let message = load(&file, &Vec::new(), None, &|_| None).unwrap_err().to_string();
+    let message = message.replace(&folder.path().display().to_string(), "");
+    insta::assert_snapshot!(message, @r#"
+    error: [groups.0] has no `clients`
+     --> /small.toml:3:1
+      |
+    3 | [[groups]]
+      | ^^^^^^^^^^ say how many, as clients = 1000
+
+    error: unknown key `groups.0.clents`
+     --> /small.toml:5:1
+      |
+    5 | clents = 3
+      | ^^^^^^ did you mean `clients`? Known here: clients, connect, disconnects, name, reconnect, session, start, token
+
+    2 faults in /small.toml
+    "#);
+}
+
+/// Every key that the schema knows, by dotted path without indexes, and the same keys put before the parser: what one knows and the
+/// other does not is a fault.
+#[test]
+fn schema_and_parser_know_the_same_keys() {
+    let schema = schema();
+    let places: [(&str, &str, &str); 9] = [
+        ("", "", "nonsense = 1\n"),
+        ("/properties/target", "", "[target]\nnonsense = 1\n"),
+        ("/properties/groups/items", "", "[[groups]]\nnonsense = 1\n"),
+        ("/properties/groups/items/properties/connect", "", "[[groups]]\nconnect = { nonsense = 1 }\n"),
+        ("/properties/groups/items/properties/session", "", "[[groups]]\nsession = { nonsense = 1 }\n"),
+        ("/properties/groups/items/properties/reconnect", "", "[[groups]]\nreconnect = { nonsense = 1 }\n"),
+        (
+            "/properties/groups/items/properties/token",
+            "",
+            "[[groups]]\ntoken = { client_id = \"a\", client_secret = \"b\", nonsense = 1 }\n",
+        ),
+        ("/properties/storms/items", "", "[[storms]]\nnonsense = 1\n"),
+        ("/properties/health", "", "[health]\nnonsense = 1\n"),
+    ];
+    for (pointer, _, text) in places {
+        let table = schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer}"));
+        let properties = table["properties"].as_object().unwrap();
+        let message = faults(text, &[]);
+        let from = message.find("nonsense`").unwrap_or_else(|| panic!("{message}"));
+        let known = message[from..].split("nown here: ").nth(1).unwrap_or_else(|| panic!("{message}"));
+        let known: String =
+            known.split("\n\n").next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        let known: Vec<&str> = known.split(", ").map(str::trim).collect();
+        // Keys that belong to another choice of the same table.
+        let elsewhere = ["url", "token_url", "ca_file", "token", "groups", "how"];
+        for key in properties.keys().filter(|key| !elsewhere.contains(&key.as_str())) {
+            assert!(known.contains(&key.as_str()), "{pointer}: the parser does not know {key}: {known:?}");
+        }
+        for key in known {
+            assert!(properties.contains_key(key), "{pointer}: the schema does not know {key}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Thresholds: `reconnect_latency{group:a} = ["p(99) < 1s"]` becomes typed data.
+//!
+//! In: the key and the expression as written. Out: a [`Threshold`], or what is wrong with it. Units follow the subject:
+//! times take durations, shares percentages, counts numbers, and rates of counts `"/s"`.
+
+use std::time::Duration;
+
+use crate::sample::{Counter, Metric};
+use crate::units;
+
+use super::model::{Aggregate, Comparison, ShareOf, Subject, Threshold};
+use super::reader::nearest;
+
+/// Subjects that are shares of attempts.
+pub(super) const SHARES: &[(&str, ShareOf)] = &[
+    ("handshake_403_rate", ShareOf::Handshake403),
+    ("handshake_401_rate", ShareOf::Handshake401),
+    ("handshake_429_rate", ShareOf::Handshake429),
+    ("handshake_5xx_rate", ShareOf::Handshake5xx),
+    ("attempt_failure_rate", ShareOf::AttemptFailure),
+    ("reconnect_success_rate", ShareOf::ReconnectSuccess),
+    ("local_limit_rate", ShareOf::LocalLimit),
+];
+
+/// The subject that counts attempts.
+const ATTEMPTS: &str = "attempts";
+
+/// What a key names: a subject, and the group that it is limited to.
+pub(super) fn parse_subject(key: &str) -> Result<(Subject, Option<String>), String> {
+    let (name, group) = match key.split_once('{') {
+        None => (key, None),
+        Some((name, selector)) => {
+            let inner = selector.strip_suffix('}').and_then(|inner| inner.trim().strip_prefix("group:"));
+            let group = inner.map(str::trim).filter(|group| !group.is_empty());
+            (
+                name,
+                Some(
+                    group
+                        .ok_or("a selector is {group:NAME}, as reconnect_latency{group:fresh-token}")?
+                        .to_owned(),
+                ),
+            )
+        }
+    };
+    let name = name.trim();
+    subject(name).map(|subject| (subject, group)).ok_or_else(|| unknown_subject(name))
+}
+
+fn subject(name: &str) -> Option<Subject> {
+    if name == ATTEMPTS {
+        return Some(Subject::Attempts);
+    }
+    let share = SHARES.iter().find(|(share, _)| *share == name).map(|(_, share)| Subject::Share(*share));
+    share
+        .or_else(|| Metric::from_name(name).map(Subject::Metric))
+        .or_else(|| Counter::from_name(name).map(Subject::Counter))
+}
+
+/// Every name that a threshold may look at.
+pub(super) fn subject_names() -> Vec<&'static str> {
+    let metrics = Metric::ALL.iter().map(|metric| metric.name());
+    let shares = SHARES.iter().map(|(name, _)| *name);
+    let counters = Counter::ALL.iter().map(|counter| counter.name());
+    metrics.chain(shares).chain(counters).chain([ATTEMPTS]).collect()
+}
+
+fn unknown_subject(name: &str) -> String {
+    let names = subject_names();
+    match nearest(name, names.iter().copied()) {
+        Some(near) => format!("there is no metric `{name}`; did you mean `{near}`?"),
+        None => format!("there is no metric `{name}`; there are {}", names.join(", ")),
+    }
+}
+
+/// Parses an expression as `p(99) < 1s` on a subject.
+pub(super) fn parse_expression(
+    key: &str,
+    subject: Subject,
+    group: Option<&String>,
+    expression: &str,
+    abort_after: Option<Duration>,
+) -> Result<Threshold, String> {
+    let at = expression
+        .find(['<', '>', '=', '!'])
+        .ok_or("an expression is AGGREGATE OPERATOR LIMIT, as \"p(99) < 1s\"")?;
+    let (aggregate, rest) = expression.split_at(at);
+    let symbols = rest.find(|c| !matches!(c, '<' | '>' | '=' | '!')).unwrap_or(rest.len());
+    let (symbol, limit) = rest.split_at(symbols);
+    let comparison = match symbol {
+        "<" => Comparison::Below,
+        "<=" => Comparison::AtMost,
+        ">" => Comparison::Above,
+        ">=" => Comparison::AtLeast,
+        "==" | "===" => Comparison::Equal,
+        "!=" => Comparison::NotEqual,
+        other => return Err(format!("`{other}` is no comparison: one of < <= > >= == != is needed")),
+    };
+    let aggregate = parse_aggregate(aggregate.trim())?;
+    check_aggregate(subject, aggregate)?;
+    let limit = parse_limit(subject, aggregate, limit.trim())?;
+    let source = format!("{key}: {}", expression.trim());
+    Ok(Threshold { subject, group: group.cloned(), aggregate, comparison, limit, abort_after, source })
+}
+
+fn parse_aggregate(text: &str) -> Result<Aggregate, String> {
+    let allowed = "one of p(N), min, avg, mean, med, max, count, rate is needed";
+    Ok(match text {
+        "min" => Aggregate::Min,
+        "avg" | "mean" => Aggregate::Mean,
+        "med" => Aggregate::Percentile(50.0),
+        "max" => Aggregate::Max,
+        "count" => Aggregate::Count,
+        "rate" => Aggregate::Rate,
+        _ => {
+            let inner = text.strip_prefix("p(").and_then(|rest| rest.strip_suffix(')'));
+            let percentile = inner.and_then(|inner| inner.trim().parse::<f64>().ok());
+            let percentile = percentile.ok_or_else(|| format!("`{text}` is no aggregate: {allowed}"))?;
+            if !(percentile > 0.0 && percentile <= 100.0) {
+                return Err(format!("p({percentile}) is none: a percentile is above 0 and at most 100"));
+            }
+            Aggregate::Percentile(percentile)
+        }
+    })
+}
+
+fn check_aggregate(subject: Subject, aggregate: Aggregate) -> Result<(), String> {
+    let fits = match subject {
+        Subject::Metric(_) => !matches!(aggregate, Aggregate::Rate),
+        Subject::Share(_) => matches!(aggregate, Aggregate::Rate),
+        Subject::Counter(_) | Subject::Attempts => matches!(aggregate, Aggregate::Count | Aggregate::Rate),
+    };
+    let allowed = match subject {
+        Subject::Metric(_) => "a time has p(N), min, avg, med, max and count",
+        Subject::Share(_) => "a share has only rate",
+        Subject::Counter(_) | Subject::Attempts => "a count has count, and rate per second",
+    };
+    if fits { Ok(()) } else { Err(allowed.to_owned()) }
+}
+
+fn parse_limit(subject: Subject, aggregate: Aggregate, text: &str) -> Result<f64, String> {
+    let count = || {
+        let number =
+            text.replace('_', "").parse::<f64>().ok().filter(|number| *number >= 0.0 && number.is_finite());
+        number.ok_or_else(|| format!("\"{text}\" is no count: a number is needed, as 100"))
+    };
+    match (subject, aggregate) {
+        (_, Aggregate::Count) => count(),
+        (Subject::Metric(_), _) => units::parse_duration(text)
+            .map(|limit| limit.as_secs_f64() * 1e6)
+            .map_err(|error| format!("\"{text}\" is no limit for a time: {error}")),
+        (Subject::Share(_), _) => {
+            units::parse_share(text).map_err(|error| format!("\"{text}\" is no limit for a share: {error}"))
+        }
+        _ if text == "0" || text == "0/s" => Ok(0.0),
+        _ => units::parse_rate(text).map_err(|error| format!("\"{text}\" is no limit for a rate: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(key: &str, expression: &str) -> Result<Threshold, String> {
+        let (subject, group) = parse_subject(key)?;
+        parse_expression(key, subject, group.as_ref(), expression, None)
+    }
+
+    #[test]
+    fn expressions_parse_with_the_units_of_their_subject() {
+        // (key, expression, limit)
+        let rows = [
+            ("reconnect_latency", "p(99) < 1s", 1e6),
+            ("reconnect_latency{group:a}", "p(99.9)<=250ms", 250e3),
+            ("phase_upgrade", "med < 5ms", 5e3),
+            ("reconnect_latency", "count > 1_000", 1000.0),
+            ("handshake_403_rate", "rate < 0.1%", 0.001),
+            ("handshake_403_rate", "rate == 0", 0.0),
+            ("tokens_fetched", "rate < 200/s", 200.0),
+            ("attempts", "count >= 10", 10.0),
+        ];
+        for (key, expression, limit) in rows {
+            let threshold = parse(key, expression).unwrap();
+            assert!((threshold.limit - limit).abs() < 1e-9, "{key} {expression}: {}", threshold.limit);
+            assert_eq!(threshold.source, format!("{key}: {expression}"));
+        }
+        let threshold = parse("reconnect_latency{group: a }", "p(50) < 1s").unwrap();
+        assert_eq!(threshold.group.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn what_does_not_parse_is_told_why() {
+        // (key, expression, part of the message)
+        let rows = [
+            ("reconect_latency", "p(99) < 1s", "did you mean `reconnect_latency`"),
+            ("reconnect_latency{tag:x}", "p(99) < 1s", "{group:NAME}"),
+            ("reconnect_latency", "p(99) < 5", "duration"),
+            ("reconnect_latency", "p(0) < 5s", "percentile"),
+            ("reconnect_latency", "p99 < 5s", "no aggregate"),
+            ("reconnect_latency", "rate < 5s", "a time has"),
+            ("reconnect_latency", "p(99) =< 5s", "no comparison"),
+            ("reconnect_latency", "p(99)", "AGGREGATE OPERATOR LIMIT"),
+            ("handshake_403_rate", "rate < 1s", "share"),
+            ("handshake_403_rate", "p(99) < 1%", "only rate"),
+            ("tokens_fetched", "rate < 5", "rate"),
+            ("tokens_fetched", "count < -1", "no count"),
+        ];
+        for (key, expression, part) in rows {
+            let message = parse(key, expression).unwrap_err();
+            assert!(message.contains(part), "{key} {expression}: {message}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(key in ".{0,30}", expression in ".{0,30}") {
+            let _ = parse(&key, &expression);
+            let _ = parse("reconnect_latency", &expression);
+        }
+    }
+}
