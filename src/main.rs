@@ -1,3 +1,7 @@
 //! The `resurge` program: parse, dispatch, exit code; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(resurge::cli::main())
+}

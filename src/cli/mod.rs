@@ -1,1 +1,119 @@
-//! To come.
+//! The command line: what was typed, and nothing more. A file for each subcommand.
+//!
+//! In: arguments. Out: text on stdout (data) and stderr (progress, faults), and an exit code.
+
+mod check;
+mod completions;
+mod progress;
+mod report;
+mod run;
+mod schema;
+mod serve;
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::{Parser, Subcommand};
+
+/// Exit code: an error that nobody foresaw.
+pub const UNEXPECTED: u8 = 1;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    pass
+  1    unexpected error
+  2    usage
+  65   run folder damaged, unreadable or not comparable
+  77   target not authorised
+  99   a threshold failed
+  104  scenario invalid
+  105  interrupted, partial report written
+  110  run not valid (generator saturated, load not achieved, accounting broken, a threshold without samples)
+  111  incomplete";
+
+/// A load-simulation harness for token-authenticated WebSocket services.
+#[derive(Debug, Parser)]
+#[command(name = "resurge", version, about, long_about = None, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a scenario, write a run folder, print the summary; the exit code says how it came out
+    Run(run::RunArgs),
+    /// Run the embedded target alone, for any client
+    Serve(serve::ServeArgs),
+    /// Check scenarios, all faults at once, and print the plan in words
+    Check(check::CheckArgs),
+    /// Make any report of a run folder again, also after a crash
+    Report(report::ReportArgs),
+    /// Print the JSON Schema of the scenario file
+    Schema(schema::SchemaArgs),
+    /// Print shell completions
+    Completions(completions::CompletionsArgs),
+}
+
+/// Parses the arguments, does what they say, and answers with the exit code.
+#[must_use]
+pub fn main() -> u8 {
+    // RESURGE_LOG=debug shows what the program does; TRACE is compiled out, for some libraries log tokens there.
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("RESURGE_LOG", "warn")).init();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Where nobody reads it, there is nobody to tell.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(2);
+        }
+    };
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr());
+    let code = match &arguments.command {
+        Command::Run(args) => run::run(args, &mut out, &mut err),
+        Command::Serve(args) => serve::run(args, &mut out, &mut err),
+        Command::Check(args) => check::run(args, &mut out, &mut err),
+        Command::Report(args) => report::run(args, &mut out, &mut err),
+        Command::Schema(args) => schema::run(args, &mut out),
+        Command::Completions(args) => completions::run(args, &mut out),
+    };
+    match code {
+        Ok(code) => code,
+        // A reader that has had enough, as `head`, is no error of ours.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            let _ = writeln!(err, "error: {error}");
+            UNEXPECTED
+        }
+    }
+}
+
+/// Splits `KEY=VALUE`.
+fn parse_override(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("write it as KEY=VALUE, as groups.0.clients=200".to_owned()),
+    }
+}
+
+/// Whether colours are wanted on this stream: it is a terminal, and `NO_COLOR` is not set (no-color.org).
+fn wants_colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn overrides_are_split_at_the_first_equals_sign() {
+        assert_eq!(parse_override("a.b=c=d"), Ok(("a.b".into(), "c=d".into())));
+        assert!(parse_override("=x").is_err());
+        assert!(parse_override("x").is_err());
+    }
+}

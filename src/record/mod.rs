@@ -1,1 +1,22 @@
-//! To come.
+//! The recorder: samples become histograms and counters, closed into an interval each second and appended to the journal.
+//!
+//! In: samples, over one bounded channel. Out: the run's journal, from which every report derives, and a live view of the totals.
+//! One writer owns all numbers; nothing here prints.
+
+mod accounting;
+mod health;
+mod histogram;
+mod journal;
+mod manifest;
+mod recorder;
+mod tally;
+mod thresholds;
+
+pub use accounting::{Agreement, Reconciliation, ReconciliationRow, check_accounts, reconcile};
+pub use health::{GeneratorHealth, health_faults};
+pub use histogram::{HistogramError, Latencies};
+pub use journal::{Entry, Journal, JournalError, JournalWriter, read_journal};
+pub use manifest::{GroupManifest, HostManifest, Manifest, RunEnd, SCHEMA_VERSION, StormManifest};
+pub use recorder::{LiveView, Recorded, Recorder, run_recorder};
+pub use tally::{Attempts, Closes, Tally, merge_all};
+pub use thresholds::{ThresholdResult, ThresholdStatus, evaluate};

@@ -1,1 +1,124 @@
-//! To come.
+//! One run, from a scenario's file to its verdict.
+//!
+//! In: what the command line asks for. Out: a run folder and the run as reports see it. This module wires the others together; it decides
+//! nothing about clients, keeps no statistics and never prints.
+
+mod conduct;
+mod folder;
+pub mod host;
+mod prepare;
+mod watchdog;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use folder::FolderError;
+
+use crate::drive::network::{ContextError, Forbidden, TlsError};
+use crate::plan::BudgetError;
+use crate::record::{JournalError, JournalWriter, LiveView, read_journal};
+use crate::report::{JOURNAL_FILE, RunModel, WriteFault, write_all};
+use crate::scenario::model::{Overrides, Scenario};
+use crate::scenario::{ScenarioError, load};
+
+/// Called once a second with how the run stands.
+pub type OnProgress = Box<dyn FnMut(&Scenario, &LiveView) + Send>;
+
+/// What to run, and how.
+pub struct RunRequest {
+    /// The scenario's file.
+    pub scenario: PathBuf,
+    /// Overrides of its keys.
+    pub overrides: Overrides,
+    /// Override of its seed.
+    pub seed: Option<u64>,
+    /// The run folder; `None`: one under `reports/`.
+    pub out: Option<PathBuf>,
+    /// Hosts that may be hit though they are neither loopback nor private.
+    pub authorised: Vec<String>,
+    /// Told how the run stands.
+    pub on_progress: Option<OnProgress>,
+}
+
+/// A run that came to its end.
+#[derive(Debug)]
+pub struct RunDone {
+    /// What it found.
+    pub model: RunModel,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Files that could not be written.
+    pub write_faults: Vec<WriteFault>,
+}
+
+/// Why there was no run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The scenario cannot be used.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// There is no run folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// This machine is too small for it.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+    /// An address may not be hit.
+    #[error(transparent)]
+    NotAuthorised(#[from] Forbidden),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A group cannot be set up.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// The journal cannot be written or read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The embedded target or the runtime cannot be started.
+    #[error("cannot start {what}: {source}")]
+    Start {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl RunError {
+    /// The exit code that says it.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Scenario(_) => 104,
+            Self::NotAuthorised(_) => 77,
+            Self::Budget(_) => 110,
+            Self::Folder(FolderError::Exists { .. }) => 2,
+            Self::Folder(_) | Self::Tls(_) | Self::Context(_) | Self::Journal(_) | Self::Start { .. } => 1,
+        }
+    }
+}
+
+/// Runs a scenario to its end and writes its run folder.
+///
+/// # Errors
+/// [`RunError`] when the run cannot begin. What goes wrong later is in the result.
+pub fn run(request: RunRequest) -> Result<RunDone, RunError> {
+    let RunRequest { scenario, overrides, seed, out, authorised, on_progress } = request;
+    let loaded = load(&scenario, &overrides, seed, &|name| std::env::var(name).ok())?;
+    let prepared = prepare::prepare(loaded, &authorised)?;
+    let folder = folder::make_folder(out.as_deref(), &prepared.scenario.name, prepared.started_unix_us())?;
+    let journal_path = folder.join(JOURNAL_FILE);
+    let journal = JournalWriter::create(&journal_path, &prepared.manifest)
+        .map_err(|source| JournalError::Io { path: journal_path.clone(), source })?;
+    let runtime = prepare::client_runtime().map_err(|source| RunError::Start { what: "the runtime", source })?;
+    let conducted = runtime.block_on(conduct::conduct(Arc::new(prepared), journal, on_progress))?;
+    runtime.shutdown_background();
+    let journal = match conducted.in_memory {
+        Some(journal) => journal,
+        None => read_journal(&journal_path)?,
+    };
+    let model = RunModel::new(journal);
+    let write_faults = write_all(&model, &folder);
+    Ok(RunDone { model, folder, write_faults })
+}

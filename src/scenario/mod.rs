@@ -18,6 +18,7 @@ pub use describe::describe;
 pub use fault::{Fault, Faults, ScenarioError};
 pub use load::{Loaded, load, load_target_rules};
 pub use schema::schema;
+pub use threshold::parse_threshold;
 
 #[cfg(test)]
 mod tests;

@@ -102,6 +102,16 @@ pub(super) fn parse_expression(
     Ok(Threshold { subject, group: group.cloned(), aggregate, comparison, limit, abort_after, source })
 }
 
+/// Reads a threshold as [`Threshold::source`] has it: `reconnect_latency{group:a}: p(99) < 1s`.
+///
+/// # Errors
+/// What is wrong with it, in a sentence.
+pub fn parse_threshold(source: &str) -> Result<Threshold, String> {
+    let (key, expression) = source.rsplit_once(": ").ok_or("a threshold is METRIC: EXPRESSION")?;
+    let (subject, group) = parse_subject(key)?;
+    parse_expression(key, subject, group.as_ref(), expression, None)
+}
+
 fn parse_aggregate(text: &str) -> Result<Aggregate, String> {
     let allowed = "one of p(N), min, avg, mean, med, max, count, rate is needed";
     Ok(match text {
@@ -183,6 +193,7 @@ mod tests {
             let threshold = parse(key, expression).unwrap();
             assert!((threshold.limit - limit).abs() < 1e-9, "{key} {expression}: {}", threshold.limit);
             assert_eq!(threshold.source, format!("{key}: {expression}"));
+            assert_eq!(parse_threshold(&threshold.source), Ok(threshold));
         }
         let threshold = parse("reconnect_latency{group: a }", "p(50) < 1s").unwrap();
         assert_eq!(threshold.group.as_deref(), Some("a"));

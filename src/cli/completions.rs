@@ -1,0 +1,27 @@
+//! `resurge completions`.
+//!
+//! In: a shell's name. Out: its completions.
+
+use std::io::{self, Write};
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+const EXAMPLE: &str = "\
+Example:
+  resurge completions bash > ~/.local/share/bash-completion/completions/resurge";
+
+/// Arguments of `resurge completions`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    shell: Shell,
+}
+
+pub(super) fn run(args: &CompletionsArgs, out: &mut dyn Write) -> io::Result<u8> {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut super::Arguments::command(), "resurge", &mut text);
+    out.write_all(&text)?;
+    Ok(0)
+}

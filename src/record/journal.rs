@@ -1,0 +1,417 @@
+//! The journal: the truth of a run, from which all else derives.
+//!
+//! In: entries, appended as the run goes on. Out: the same entries, and how much was lost where the end is torn. A file is [`MAGIC`], then
+//! frames: length (u32 LE) and CRC-32C (RFC 3720 §B.4, u32 LE) of the payload, then the payload, whose first byte is its kind. A torn tail is what a crash
+//! leaves; damage before it is an error that names the offset.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::{Manifest, RunEnd, SCHEMA_VERSION};
+use super::tally::{Tally, TallyRecord};
+
+/// The first bytes of every journal.
+const MAGIC: &[u8; 8] = b"RSRGJRNL";
+/// The largest payload that is believed.
+const MAX_PAYLOAD: usize = 256 * 1024 * 1024;
+/// Bytes of a frame before its payload.
+const FRAME_HEAD: usize = 8;
+
+const KIND_MANIFEST: u8 = 1;
+const KIND_INTERVAL: u8 = 2;
+const KIND_END: u8 = 3;
+
+/// An entry of a journal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// How the run was begun. The first entry.
+    Manifest(Box<Manifest>),
+    /// A second's numbers, a tally for each group in the scenario's order.
+    Interval {
+        /// Which second since the run's start.
+        second: u64,
+        /// The groups' tallies.
+        groups: Vec<Tally>,
+    },
+    /// How the run ended. The last entry, missing after a crash.
+    End(Box<RunEnd>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct IntervalRecord {
+    second: u64,
+    groups: Vec<TallyRecord>,
+}
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no journal.
+    #[error("{} is no journal of resurge: it does not begin as one", path.display())]
+    NotAJournal {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is damaged before its end.
+    #[error("{} is damaged at byte {offset}: {what}. Nothing of it is reported, for what follows cannot be trusted", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// A newer program wrote it.
+    #[error("{} has schema version {found}, this program reads up to {SCHEMA_VERSION}: use the resurge that wrote it, or a newer one", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// It ends before its first entry.
+    #[error("{} holds nothing: the run ended before it began", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A journal that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Journal {
+    /// How the run was begun.
+    pub manifest: Manifest,
+    /// Its seconds, in order: which, and a tally for each group.
+    pub intervals: Vec<(u64, Vec<Tally>)>,
+    /// How it ended; `None` after a crash.
+    pub end: Option<RunEnd>,
+    /// Bytes at the end that were no whole frame: what a crash cut off.
+    pub torn_bytes: u64,
+}
+
+/// Appends to a journal.
+#[derive(Debug)]
+pub struct JournalWriter {
+    file: File,
+}
+
+impl JournalWriter {
+    /// Begins a journal. The file must not exist.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn create(path: &Path, manifest: &Manifest) -> io::Result<Self> {
+        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        file.write_all(MAGIC)?;
+        let mut writer = Self { file };
+        writer.append(&Entry::Manifest(Box::new(manifest.clone())))?;
+        Ok(writer)
+    }
+
+    /// Appends an entry, in one write: it is in the kernel's hands when this returns.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn append(&mut self, entry: &Entry) -> io::Result<()> {
+        let payload = encode(entry)?;
+        let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
+        let mut frame = Vec::with_capacity(payload.len() + FRAME_HEAD);
+        frame.extend_from_slice(&length.to_le_bytes());
+        frame.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
+        frame.extend_from_slice(&payload);
+        self.file.write_all(&frame)
+    }
+
+    /// Waits until everything is on the disk.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
+    let mut payload = Vec::new();
+    match entry {
+        Entry::Manifest(manifest) => {
+            payload.push(KIND_MANIFEST);
+            serde_json::to_writer(&mut payload, manifest)?;
+        }
+        Entry::Interval { second, groups } => {
+            payload.push(KIND_INTERVAL);
+            let record =
+                IntervalRecord { second: *second, groups: groups.iter().map(Tally::to_record).collect() };
+            payload = postcard::to_extend(&record, payload).map_err(io::Error::other)?;
+        }
+        Entry::End(end) => {
+            payload.push(KIND_END);
+            serde_json::to_writer(&mut payload, end)?;
+        }
+    }
+    Ok(payload)
+}
+
+fn decode(payload: &[u8]) -> Option<Entry> {
+    let (kind, body) = payload.split_first()?;
+    match *kind {
+        KIND_MANIFEST => {
+            serde_json::from_slice(body).ok().map(|manifest| Entry::Manifest(Box::new(manifest)))
+        }
+        KIND_INTERVAL => {
+            let record: IntervalRecord = postcard::from_bytes(body).ok()?;
+            let groups = record.groups.iter().map(Tally::from_record).collect::<Result<_, _>>().ok()?;
+            Some(Entry::Interval { second: record.second, groups })
+        }
+        KIND_END => serde_json::from_slice(body).ok().map(|end| Entry::End(Box::new(end))),
+        _ => None,
+    }
+}
+
+/// Reads a journal.
+///
+/// # Errors
+/// [`JournalError`] when it is none, damaged before its end, or newer than this program.
+pub fn read_journal(path: &Path) -> Result<Journal, JournalError> {
+    let bytes = std::fs::read(path).map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
+    read_bytes(path, &bytes)
+}
+
+fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Journal, JournalError> {
+    let damaged =
+        |offset: usize, what| JournalError::Damaged { path: path.to_owned(), offset: offset as u64, what };
+    if bytes.len() < MAGIC.len() && MAGIC.starts_with(bytes) {
+        return Err(JournalError::Empty { path: path.to_owned() });
+    }
+    if !bytes.starts_with(MAGIC) {
+        return Err(JournalError::NotAJournal { path: path.to_owned() });
+    }
+    let mut offset = MAGIC.len();
+    let mut journal: Option<Journal> = None;
+    while let Some(payload) = next_payload(bytes, offset).map_err(|what| damaged(offset, what))? {
+        if journal.is_none() {
+            check_version(path, payload)?;
+        }
+        match (decode(payload), &mut journal) {
+            (Some(Entry::Manifest(manifest)), none @ None) => {
+                *none =
+                    Some(Journal { manifest: *manifest, intervals: Vec::new(), end: None, torn_bytes: 0 });
+            }
+            (Some(Entry::Interval { second, groups }), Some(journal)) if journal.end.is_none() => {
+                let in_order = journal.intervals.last().is_none_or(|(last, _)| *last < second);
+                if !in_order || groups.len() != journal.manifest.groups.len() {
+                    return Err(damaged(offset, "an interval is out of order or has other groups"));
+                }
+                journal.intervals.push((second, groups));
+            }
+            (Some(Entry::End(end)), Some(journal)) if journal.end.is_none() => journal.end = Some(*end),
+            (Some(_), _) => return Err(damaged(offset, "an entry stands where none may")),
+            (None, _) => return Err(damaged(offset, "an entry cannot be read")),
+        }
+        offset += FRAME_HEAD + payload.len();
+    }
+    let mut journal = journal.ok_or_else(|| JournalError::Empty { path: path.to_owned() })?;
+    journal.torn_bytes = (bytes.len() - offset) as u64;
+    if journal.end.is_some() && journal.torn_bytes > 0 {
+        return Err(damaged(offset, "something follows the last entry"));
+    }
+    Ok(journal)
+}
+
+/// The payload of the frame at `offset`; `None` at the end, torn or not.
+///
+/// A frame that does not fit into the rest of the file is a torn tail: appends are in order, so nothing can follow it. One
+/// that fits and has another checksum is damaged.
+fn next_payload(bytes: &[u8], offset: usize) -> Result<Option<&[u8]>, &'static str> {
+    let rest = &bytes[offset..];
+    let Some((head, body)) = rest.split_at_checked(FRAME_HEAD) else { return Ok(None) };
+    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let (length, checksum) = (word(0) as usize, word(4));
+    if length == 0 || length > MAX_PAYLOAD {
+        return Err("a frame's length cannot be");
+    }
+    let Some(payload) = body.get(..length) else {
+        return if has_frame_behind(body) { Err("a frame's length is wrong") } else { Ok(None) };
+    };
+    if crc32c::crc32c(payload) == checksum {
+        return Ok(Some(payload));
+    }
+    Err("a frame's checksum is wrong")
+}
+
+/// Whether a whole frame lies somewhere in what would be a torn frame's body: then the length before it was damaged, and the
+/// frame is no torn tail.
+fn has_frame_behind(body: &[u8]) -> bool {
+    (0..body.len().saturating_sub(FRAME_HEAD)).any(|at| {
+        let head = &body[at..at + FRAME_HEAD];
+        let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let checksum = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+        let start = at + FRAME_HEAD;
+        let payload = body.get(start..start.saturating_add(length));
+        payload.is_some_and(|payload| {
+            matches!(payload.first(), Some(&(KIND_INTERVAL | KIND_END)))
+                && crc32c::crc32c(payload) == checksum
+        })
+    })
+}
+
+fn check_version(path: &Path, payload: &[u8]) -> Result<(), JournalError> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema_version: u32,
+    }
+    let version = payload.get(1..).and_then(|json| serde_json::from_slice::<Version>(json).ok());
+    match version {
+        Some(Version { schema_version }) if schema_version > SCHEMA_VERSION => {
+            Err(JournalError::Newer { path: path.to_owned(), found: schema_version })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::{GroupManifest, HostManifest};
+    use crate::sample::{Counter, Sample};
+
+    fn manifest() -> Manifest {
+        Manifest {
+            schema_version: SCHEMA_VERSION,
+            tool_version: "0".into(),
+            scenario: "s".into(),
+            scenario_hash: "h".into(),
+            scenario_text: String::new(),
+            seed: 1,
+            started_unix_us: 1,
+            duration_s: 3.0,
+            target_kind: "embedded".into(),
+            target_url: "ws://127.0.0.1:1/".into(),
+            authorised_hosts: Vec::new(),
+            shards: 1,
+            groups: vec![GroupManifest { name: "g".into(), clients: 1 }],
+            storms: Vec::new(),
+            thresholds: Vec::new(),
+            host: HostManifest { cores: 1, kernel: "k".into(), descriptor_limit: 1, local_ports: 1 },
+        }
+    }
+
+    fn interval(second: u64) -> Entry {
+        let mut tally = Tally::default();
+        tally.apply(&Sample::Count(Counter::TokensFetched, second + 1));
+        tally.apply(&Sample::Lag(Duration::from_millis(second)));
+        Entry::Interval { second, groups: vec![tally] }
+    }
+
+    fn written(intervals: u64) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.bin");
+        let mut writer = JournalWriter::create(&path, &manifest()).unwrap();
+        for second in 0..intervals {
+            writer.append(&interval(second)).unwrap();
+        }
+        std::fs::read(path).unwrap()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Journal, JournalError> {
+        read_bytes(Path::new("j"), bytes)
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let journal = read(&written(3)).unwrap();
+        assert_eq!(journal.manifest, manifest());
+        assert_eq!(journal.intervals.len(), 3);
+        assert_eq!(journal.intervals[2].1[0].counter(Counter::TokensFetched), 3);
+        assert_eq!((journal.end, journal.torn_bytes), (None, 0));
+    }
+
+    #[test]
+    fn a_torn_tail_loses_the_torn_entry_and_no_more() {
+        let whole = written(3);
+        let complete = read(&whole).unwrap();
+        for length in 0..whole.len() {
+            match read(&whole[..length]) {
+                Ok(journal) => {
+                    let n = journal.intervals.len();
+                    assert!(
+                        n < 3 && journal.intervals == complete.intervals[..n],
+                        "a prefix of the truth at {length}"
+                    );
+                }
+                Err(JournalError::Empty { .. }) => assert!(length < written(0).len(), "{length}"),
+                Err(error) => panic!("{length}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_journal_is_begun_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.bin");
+        JournalWriter::create(&path, &manifest()).unwrap();
+        assert!(JournalWriter::create(&path, &manifest()).is_err(), "and never overwritten");
+    }
+
+    #[test]
+    fn strangers_and_newer_files_are_told_so() {
+        assert!(matches!(read(b"hello, world"), Err(JournalError::NotAJournal { .. })));
+        assert!(matches!(read(b""), Err(JournalError::Empty { .. })));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.bin");
+        JournalWriter::create(&path, &Manifest { schema_version: 99, ..manifest() }).unwrap();
+        assert!(matches!(read_journal(&path), Err(JournalError::Newer { found: 99, .. })));
+    }
+
+    #[test]
+    fn damage_in_the_middle_names_its_offset() {
+        let mut bytes = written(3);
+        let first_interval = written(0).len();
+        bytes[first_interval + 12] ^= 1;
+        match read(&bytes) {
+            Err(JournalError::Damaged { offset, .. }) => assert_eq!(offset, first_interval as u64),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_flip_gives_a_wrong_number(at in 0_usize..100_000, bit in 0_u8..8) {
+            let whole = written(4);
+            let mut bytes = whole.clone();
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            if let Ok(journal) = read(&bytes) {
+                let complete = read(&whole).unwrap();
+                let n = journal.intervals.len();
+                prop_assert!(journal.intervals == complete.intervals[..n], "at {at}");
+                prop_assert!(n >= 3, "a flip loses at most the last entry, as a torn tail");
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let mut journal = MAGIC.to_vec();
+            journal.extend_from_slice(&bytes);
+            let _ = read(&journal);
+            let _ = read(&bytes);
+        }
+    }
+}

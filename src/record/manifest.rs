@@ -1,0 +1,103 @@
+//! What the journal says of the run beside its numbers: how it was begun, how it ended.
+//!
+//! In: plain facts. Out: JSON inside the journal's first and last frames. Together with the intervals they make every file of the run folder
+//! again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::StopReason;
+use crate::target::counters::TargetCounters;
+
+use super::health::GeneratorHealth;
+
+/// Version of the journal's contents and of `run.json`.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// How a run was begun.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`SCHEMA_VERSION`] of the program that wrote it.
+    pub schema_version: u32,
+    /// Version of that program.
+    pub tool_version: String,
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Its hash.
+    pub scenario_hash: String,
+    /// The scenario as run, secrets as references.
+    pub scenario_text: String,
+    /// Its seed.
+    pub seed: u64,
+    /// When the run began, microseconds since 1970.
+    pub started_unix_us: u64,
+    /// How long clients were to be held, in seconds.
+    pub duration_s: f64,
+    /// `embedded` or `remote`.
+    pub target_kind: String,
+    /// Where the clients connected to.
+    pub target_url: String,
+    /// Hosts that the user authorised.
+    pub authorised_hosts: Vec<String>,
+    /// Shards that the run was split into.
+    pub shards: u32,
+    /// The groups.
+    pub groups: Vec<GroupManifest>,
+    /// The storms.
+    pub storms: Vec<StormManifest>,
+    /// The thresholds, as written: `reconnect_latency{group:a}: p(99) < 1s`.
+    pub thresholds: Vec<String>,
+    /// The machine.
+    pub host: HostManifest,
+}
+
+/// A group, as a report needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupManifest {
+    /// Its name.
+    pub name: String,
+    /// Its clients.
+    pub clients: u32,
+}
+
+/// A storm, as a report needs it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StormManifest {
+    /// When, in seconds after the start.
+    pub at_s: f64,
+    /// What it is, in words.
+    pub what: String,
+    /// Share of the sessions, 0..1.
+    pub fraction: f64,
+}
+
+/// The machine that a run was on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostManifest {
+    /// Processors that the process could use.
+    pub cores: usize,
+    /// The kernel's version.
+    pub kernel: String,
+    /// Descriptors that the process could open.
+    pub descriptor_limit: u64,
+    /// Local ports towards one address.
+    pub local_ports: u64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunEnd {
+    /// Why it ended.
+    pub reason: StopReason,
+    /// How long it was, from its start to its last sample, in seconds.
+    pub elapsed_s: f64,
+    /// Clients that were to start.
+    pub clients_planned: u64,
+    /// Whether every client came to its end by itself.
+    pub drained: bool,
+    /// The generator's own health.
+    pub health: GeneratorHealth,
+    /// The embedded target's counters; `None` for a remote target.
+    pub target_counters: Option<TargetCounters>,
+    /// What could not be written while the run went on.
+    pub write_faults: Vec<String>,
+}

@@ -1,0 +1,268 @@
+//! The numbers of a group: of one interval, or of a whole run.
+//!
+//! In: samples. Out: counts and histograms that merge without loss. `attempts == Σ outcomes` by construction: an attempt is counted
+//! when, and as, it ends.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::sample::{
+    Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, ReadySample, Sample, Traffic,
+};
+
+use super::histogram::{HistogramError, Latencies};
+
+/// Attempts by kind, outcome and cause.
+pub type Attempts = BTreeMap<(AttemptKind, Outcome, Option<Cause>), u64>;
+/// Ends of sessions by initiator, close code and, for 1006, how.
+pub type Closes = BTreeMap<(Initiator, u16, Option<Abnormal>), u64>;
+
+/// What was counted and measured in a group.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tally {
+    /// Attempts that ended.
+    pub attempts: Attempts,
+    /// Sessions that ended.
+    pub closes: Closes,
+    /// Everything else that is counted; what is not in it is zero.
+    pub counters: BTreeMap<Counter, u64>,
+    /// What was measured; metrics without values are not in it.
+    pub histograms: BTreeMap<Metric, Latencies>,
+}
+
+/// A tally as the journal holds it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct TallyRecord {
+    attempts: Vec<(AttemptKind, Outcome, Option<Cause>, u64)>,
+    closes: Vec<(Initiator, u16, Option<Abnormal>, u64)>,
+    counters: Vec<(Counter, u64)>,
+    histograms: Vec<(Metric, Vec<u8>)>,
+}
+
+impl Tally {
+    /// Takes in a sample.
+    pub fn apply(&mut self, sample: &Sample) {
+        match sample {
+            Sample::Attempt(end) => {
+                *self.attempts.entry((end.kind, end.outcome, end.cause)).or_default() += 1;
+                if end.outcome.is_refusal() {
+                    self.histogram(Metric::RefusedLatency).record(end.latency);
+                }
+            }
+            Sample::Ready(ready) => self.apply_ready(ready),
+            Sample::SessionEnd(end) => {
+                *self.closes.entry((end.initiator, end.code, end.abnormal)).or_default() += 1;
+                self.histogram(Metric::SessionLength).record(end.length);
+            }
+            Sample::Lag(lag) => self.histogram(Metric::Lag).record(*lag),
+            Sample::Count(counter, n) => self.count(*counter, *n),
+            Sample::Traffic(traffic) => self.apply_traffic(traffic),
+        }
+    }
+
+    fn apply_ready(&mut self, ready: &ReadySample) {
+        if ready.kind == AttemptKind::First {
+            return self.histogram(Metric::ConnectLatency).record(ready.latency);
+        }
+        self.count(Counter::Reconnects, 1);
+        self.histogram(Metric::ReconnectLatency).record(ready.latency);
+        self.histogram(Metric::ReconnectServiceTime).record(ready.service_time);
+        for &phase in Phase::ALL {
+            self.histogram(Metric::of_phase(phase)).record(ready.phases.get(phase));
+        }
+    }
+
+    fn apply_traffic(&mut self, traffic: &Traffic) {
+        self.count(Counter::MessagesIn, traffic.messages_in);
+        self.count(Counter::MessagesOut, traffic.messages_out);
+        self.count(Counter::BytesIn, traffic.bytes_in);
+        self.count(Counter::BytesOut, traffic.bytes_out);
+        if !traffic.message_latencies_us.is_empty() {
+            let histogram = self.histogram(Metric::MessageLatency);
+            traffic.message_latencies_us.iter().for_each(|us| histogram.record_us(u64::from(*us)));
+        }
+    }
+
+    fn count(&mut self, counter: Counter, n: u64) {
+        if n > 0 {
+            *self.counters.entry(counter).or_default() += n;
+        }
+    }
+
+    fn histogram(&mut self, metric: Metric) -> &mut Latencies {
+        self.histograms.entry(metric).or_default()
+    }
+
+    /// Adds another tally.
+    pub fn merge(&mut self, other: &Self) {
+        for (key, n) in &other.attempts {
+            *self.attempts.entry(*key).or_default() += n;
+        }
+        for (key, n) in &other.closes {
+            *self.closes.entry(*key).or_default() += n;
+        }
+        for (key, n) in &other.counters {
+            *self.counters.entry(*key).or_default() += n;
+        }
+        for (metric, histogram) in &other.histograms {
+            self.histogram(*metric).merge(histogram);
+        }
+    }
+
+    /// A counter's value.
+    #[must_use]
+    pub fn counter(&self, counter: Counter) -> u64 {
+        self.counters.get(&counter).copied().unwrap_or(0)
+    }
+
+    /// All attempts that ended.
+    #[must_use]
+    pub fn attempts_total(&self) -> u64 {
+        self.attempts.values().sum()
+    }
+
+    /// Attempts that `wanted` picks.
+    pub fn attempts_where(&self, wanted: impl Fn(AttemptKind, Outcome, Option<Cause>) -> bool) -> u64 {
+        self.attempts
+            .iter()
+            .filter(|((kind, outcome, cause), _)| wanted(*kind, *outcome, *cause))
+            .map(|(_, n)| n)
+            .sum()
+    }
+
+    /// Attempts with this outcome.
+    #[must_use]
+    pub fn outcome(&self, wanted: Outcome) -> u64 {
+        self.attempts_where(|_, outcome, _| outcome == wanted)
+    }
+
+    /// Sessions that ended.
+    #[must_use]
+    pub fn closes_total(&self) -> u64 {
+        self.closes.values().sum()
+    }
+
+    /// Sessions open, where the tally reaches back to the run's start.
+    #[must_use]
+    pub fn connected(&self) -> u64 {
+        self.outcome(Outcome::Ok).saturating_sub(self.closes_total())
+    }
+
+    /// Whether nothing was counted or measured.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.attempts.is_empty()
+            && self.closes.is_empty()
+            && self.counters.is_empty()
+            && self.histograms.is_empty()
+    }
+
+    pub(super) fn to_record(&self) -> TallyRecord {
+        TallyRecord {
+            attempts: self
+                .attempts
+                .iter()
+                .map(|((kind, outcome, cause), n)| (*kind, *outcome, *cause, *n))
+                .collect(),
+            closes: self.closes.iter().map(|((who, code, how), n)| (*who, *code, *how, *n)).collect(),
+            counters: self.counters.iter().map(|(counter, n)| (*counter, *n)).collect(),
+            histograms: self
+                .histograms
+                .iter()
+                .map(|(metric, histogram)| (*metric, histogram.to_bytes()))
+                .collect(),
+        }
+    }
+
+    pub(super) fn from_record(record: &TallyRecord) -> Result<Self, HistogramError> {
+        let mut tally = Self::default();
+        for (kind, outcome, cause, n) in &record.attempts {
+            *tally.attempts.entry((*kind, *outcome, *cause)).or_default() += n;
+        }
+        for (who, code, how, n) in &record.closes {
+            *tally.closes.entry((*who, *code, *how)).or_default() += n;
+        }
+        for (counter, n) in &record.counters {
+            tally.count(*counter, *n);
+        }
+        for (metric, bytes) in &record.histograms {
+            tally.histograms.insert(*metric, Latencies::from_bytes(bytes)?);
+        }
+        Ok(tally)
+    }
+}
+
+/// All of some tallies together.
+#[must_use]
+pub fn merge_all<'t>(tallies: impl IntoIterator<Item = &'t Tally>) -> Tally {
+    let mut all = Tally::default();
+    tallies.into_iter().for_each(|tally| all.merge(tally));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sample::{AttemptEnd, Phases, SessionEnd};
+
+    fn any_sample() -> impl Strategy<Value = Sample> {
+        let ms = (0_u64..5_000).prop_map(Duration::from_millis);
+        let outcome = prop::sample::select(Outcome::ALL);
+        let kind = prop::sample::select(AttemptKind::ALL);
+        prop_oneof![
+            (kind.clone(), outcome, ms.clone()).prop_map(|(kind, outcome, latency)| {
+                let cause = (outcome == Outcome::Http403).then_some(Cause::StaleToken);
+                Sample::Attempt(AttemptEnd { kind, outcome, cause, latency })
+            }),
+            (kind, ms.clone()).prop_map(|(kind, latency)| {
+                let mut phases = Phases::default();
+                phases.add(Phase::Upgrade, latency);
+                Sample::Ready(Box::new(ReadySample { kind, latency, service_time: latency, phases }))
+            }),
+            (1000_u16..1015, ms.clone()).prop_map(|(code, length)| {
+                Sample::SessionEnd(SessionEnd { initiator: Initiator::Target, code, abnormal: None, length })
+            }),
+            ms.prop_map(Sample::Lag),
+            (prop::sample::select(Counter::ALL), 1_u64..9).prop_map(|(counter, n)| Sample::Count(counter, n)),
+            prop::collection::vec(0_u32..9_999, 0..4).prop_map(|message_latencies_us| {
+                let messages_in = message_latencies_us.len() as u64;
+                Sample::Traffic(Box::new(Traffic { messages_in, message_latencies_us, ..Traffic::default() }))
+            }),
+        ]
+    }
+
+    fn of(samples: &[Sample]) -> Tally {
+        let mut tally = Tally::default();
+        samples.iter().for_each(|sample| tally.apply(sample));
+        tally
+    }
+
+    proptest! {
+        #[test]
+        fn no_sample_is_lost_and_order_does_not_matter(samples in prop::collection::vec(any_sample(), 0..60), cut in 0_usize..60) {
+            let whole = of(&samples);
+            let cut = cut.min(samples.len());
+            let (first, second) = (of(&samples[..cut]), of(&samples[cut..]));
+            prop_assert_eq!(&merge_all([&first, &second]), &whole);
+            prop_assert_eq!(&merge_all([&second, &first]), &whole);
+            let attempts = samples.iter().filter(|sample| matches!(sample, Sample::Attempt(_))).count() as u64;
+            prop_assert_eq!(whole.attempts_total(), attempts);
+            let by_outcome: u64 = Outcome::ALL.iter().map(|outcome| whole.outcome(*outcome)).sum();
+            prop_assert_eq!(by_outcome, attempts);
+        }
+
+        #[test]
+        fn records_read_back(samples in prop::collection::vec(any_sample(), 0..40)) {
+            let tally = of(&samples);
+            let bytes = postcard::to_stdvec(&tally.to_record()).unwrap();
+            let record: TallyRecord = postcard::from_bytes(&bytes).unwrap();
+            prop_assert_eq!(Tally::from_record(&record).unwrap().to_record().counters, tally.to_record().counters);
+            prop_assert_eq!(Tally::from_record(&record).unwrap().attempts, tally.attempts);
+        }
+    }
+}

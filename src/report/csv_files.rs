@@ -1,0 +1,143 @@
+//! The CSV files of a run folder.
+//!
+//! In: a run. Out: text, with the headers that `README.md` documents; times in microseconds, shares 0..1.
+
+use crate::record::{Latencies, Tally};
+use crate::sample::{AttemptKind, Counter, Metric, Outcome};
+
+use super::model::RunModel;
+
+/// The name that stands for all groups together in `summary.csv`.
+const ALL: &str = "all";
+
+/// Why a CSV text cannot be made: the writer's memory failed.
+type CsvResult = Result<String, csv::Error>;
+
+fn write_rows(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> CsvResult {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header)?;
+    for row in rows {
+        writer.write_record(&row)?;
+    }
+    let bytes = writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// `summary.csv`: a row for each group and metric with values; then the same for `all` groups together.
+///
+/// # Errors
+/// Only when memory cannot be written.
+pub fn summary_csv(model: &RunModel) -> CsvResult {
+    let header = [
+        "group", "metric", "count", "min_us", "mean_us", "stddev_us", "p50_us", "p75_us", "p90_us", "p95_us", "p99_us",
+        "p99_9_us", "p99_99_us", "max_us",
+    ];
+    let rows = model.groups().chain([(ALL, &model.all)]).flat_map(|(name, tally)| summary_rows(name, tally));
+    write_rows(&header, rows)
+}
+
+fn summary_rows(name: &str, tally: &Tally) -> Vec<Vec<String>> {
+    let measured = Metric::ALL.iter().filter_map(|metric| Some((*metric, tally.histograms.get(metric)?)));
+    measured.map(|(metric, histogram)| summary_row(name, metric, histogram)).collect()
+}
+
+fn summary_row(name: &str, metric: Metric, histogram: &Latencies) -> Vec<String> {
+    let mut row = vec![name.to_owned(), metric.name().to_owned(), histogram.count().to_string()];
+    row.push(histogram.min_us().to_string());
+    row.push(format!("{:.1}", histogram.mean_us()));
+    row.push(format!("{:.1}", histogram.stddev_us()));
+    let percentiles = [50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99];
+    row.extend(percentiles.iter().map(|percentile| histogram.percentile_us(*percentile).to_string()));
+    row.push(histogram.max_us().to_string());
+    row
+}
+
+/// `outcomes.csv`: attempts by group, kind, outcome and cause; `share` is of the group's attempts of that kind.
+///
+/// # Errors
+/// Only when memory cannot be written.
+pub fn outcomes_csv(model: &RunModel) -> CsvResult {
+    let rows = model.groups().flat_map(|(name, tally)| {
+        let of_kind = |wanted: AttemptKind| tally.attempts_where(|kind, _, _| kind == wanted);
+        tally.attempts.iter().map(move |((kind, outcome, cause), count)| {
+            let share = *count as f64 / of_kind(*kind).max(1) as f64;
+            vec![
+                name.to_owned(),
+                kind.name().to_owned(),
+                outcome.name().to_owned(),
+                cause.map_or_else(String::new, |cause| cause.name().to_owned()),
+                count.to_string(),
+                format!("{share:.6}"),
+            ]
+        })
+    });
+    write_rows(&["group", "kind", "outcome", "cause", "count", "share"], rows)
+}
+
+/// `closes.csv`: sessions' ends by group, initiator and close code.
+///
+/// # Errors
+/// Only when memory cannot be written.
+pub fn closes_csv(model: &RunModel) -> CsvResult {
+    let rows = model.groups().flat_map(|(name, tally)| {
+        let mut by_code = std::collections::BTreeMap::<_, u64>::new();
+        for ((initiator, code, _), count) in &tally.closes {
+            *by_code.entry((*initiator, *code)).or_default() += count;
+        }
+        by_code.into_iter().map(move |((initiator, code), count)| {
+            vec![name.to_owned(), initiator.name().to_owned(), code.to_string(), count.to_string()]
+        })
+    });
+    write_rows(&["group", "initiator", "code", "count"], rows)
+}
+
+/// `timeseries.csv`: a row for each second and group.
+///
+/// # Errors
+/// Only when memory cannot be written.
+pub fn timeseries_csv(model: &RunModel) -> CsvResult {
+    let header = [
+        "second", "group", "connected", "attempts", "ok", "http_401", "http_403", "http_429", "http_5xx", "other_failures",
+        "disconnects", "tokens_fetched", "messages_in", "messages_out", "bytes_in", "bytes_out", "reconnect_p50_us",
+        "reconnect_p99_us", "reconnect_max_us", "lag_max_us",
+    ];
+    let names: Vec<&str> = model.groups().map(|(name, _)| name).collect();
+    let mut connected = vec![0_i64; names.len()];
+    let mut rows = Vec::new();
+    for (second, groups) in &model.seconds {
+        for ((name, tally), open) in names.iter().zip(groups).zip(&mut connected) {
+            *open += tally.outcome(Outcome::Ok) as i64 - tally.closes_total() as i64;
+            rows.push(timeseries_row(*second, name, *open, tally));
+        }
+    }
+    write_rows(&header, rows)
+}
+
+fn timeseries_row(second: u64, name: &str, connected: i64, tally: &Tally) -> Vec<String> {
+    let counted = [
+        tally.attempts_total(),
+        tally.outcome(Outcome::Ok),
+        tally.outcome(Outcome::Http401),
+        tally.outcome(Outcome::Http403),
+        tally.outcome(Outcome::Http429),
+        tally.outcome(Outcome::Http5xx),
+    ];
+    let named: u64 = counted[1..].iter().sum();
+    let counters = [
+        Counter::Disconnects,
+        Counter::TokensFetched,
+        Counter::MessagesIn,
+        Counter::MessagesOut,
+        Counter::BytesIn,
+        Counter::BytesOut,
+    ];
+    let reconnect = tally.histograms.get(&Metric::ReconnectLatency);
+    let percentile = |percentile| reconnect.map_or(0, |histogram| histogram.percentile_us(percentile));
+    let lag_max = tally.histograms.get(&Metric::Lag).map_or(0, Latencies::max_us);
+    let mut row = vec![second.to_string(), name.to_owned(), connected.to_string()];
+    row.extend(counted.iter().map(u64::to_string));
+    row.push((counted[0] - named).to_string());
+    row.extend(counters.iter().map(|counter| tally.counter(*counter).to_string()));
+    row.extend([percentile(50.0), percentile(99.0), reconnect.map_or(0, Latencies::max_us), lag_max].map(|us| us.to_string()));
+    row
+}

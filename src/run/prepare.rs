@@ -1,0 +1,174 @@
+//! Everything that can be known to be wrong before a run begins.
+//!
+//! In: a loaded scenario, the hosts that the user authorised. Out: [`Prepared`]: target started, addresses checked, budget held.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use url::Url;
+
+use crate::clock::Clock;
+use crate::drive::network::{AddressPolicy, TargetAddress, client_config};
+use crate::plan::{Needs, check_budget};
+use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
+use crate::scenario::Loaded;
+use crate::scenario::model::{DisconnectHow, Grant, Scenario, Storm, StormBy, Target};
+use crate::target::server::{Server, ServerSetup};
+
+use super::host;
+use super::{RunError};
+
+/// Threads of the clients' runtime on a machine with more cores than that.
+const MOST_CLIENT_THREADS: usize = 16;
+
+/// A run that can begin.
+pub(super) struct Prepared {
+    pub(super) scenario: Scenario,
+    pub(super) manifest: Manifest,
+    pub(super) clock: Clock,
+    pub(super) policy: Arc<AddressPolicy>,
+    pub(super) tls: Option<rustls::ClientConfig>,
+    pub(super) server: Option<Server>,
+    pub(super) address: TargetAddress,
+    pub(super) needs: Needs,
+}
+
+impl Prepared {
+    pub(super) const fn started_unix_us(&self) -> u64 {
+        self.manifest.started_unix_us
+    }
+}
+
+/// The runtime of the clients and the recorder.
+pub(super) fn client_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(host::cores().min(MOST_CLIENT_THREADS))
+        .max_blocking_threads(16)
+        .thread_name("resurge-clients")
+        .enable_all()
+        .build()
+}
+
+pub(super) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared, RunError> {
+    let Loaded { scenario, copy, hash } = loaded;
+    let descriptor_limit = host::raise_descriptor_limit();
+    let local_ports = host::local_ports();
+    let needs = check_budget(&scenario, descriptor_limit, local_ports)?;
+    let policy = Arc::new(AddressPolicy::new(authorised));
+    let urls = remote_urls(&scenario);
+    for url in &urls {
+        check_address(url, &policy)?;
+    }
+    let ca_file = match &scenario.target {
+        Target::Remote(remote) => remote.ca_file.as_deref(),
+        Target::Embedded(_) => None,
+    };
+    let is_secure = urls.iter().any(|url| matches!(url.scheme(), "wss" | "https"));
+    let tls = if is_secure || ca_file.is_some() { Some(client_config(ca_file)?) } else { None };
+    let clock = Clock::start();
+    let (server, address) = start_target(&scenario, clock)?;
+    let host = HostManifest { cores: host::cores(), kernel: host::kernel(), descriptor_limit, local_ports };
+    let manifest = manifest(&scenario, copy, hash, &address, authorised, host, clock);
+    Ok(Prepared { scenario, manifest, clock, policy, tls, server, address, needs })
+}
+
+/// Every URL that the scenario names.
+fn remote_urls(scenario: &Scenario) -> Vec<Url> {
+    let mut urls = Vec::new();
+    if let Target::Remote(remote) = &scenario.target {
+        urls.push(remote.url.clone());
+        urls.extend(remote.token_url.clone());
+    }
+    for group in &scenario.groups {
+        urls.extend(group.connect.url.clone());
+        urls.extend(group.token.as_ref().filter(|token| !matches!(token.grant, Grant::Fixed(_))).and_then(|token| token.url.clone()));
+    }
+    urls
+}
+
+/// Checks every address of a URL's host. A name that does not resolve is no fault here: the run will show it.
+fn check_address(url: &Url, policy: &AddressPolicy) -> Result<(), RunError> {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let Ok(addresses) = (bare, url.port_or_known_default().unwrap_or(0)).to_socket_addrs() else { return Ok(()) };
+    for address in addresses {
+        policy.check(host, address.ip())?;
+    }
+    Ok(())
+}
+
+fn start_target(scenario: &Scenario, clock: Clock) -> Result<(Option<Server>, TargetAddress), RunError> {
+    match &scenario.target {
+        Target::Remote(remote) => {
+            let (url, token_url) = (remote.url.clone(), remote.token_url.clone());
+            Ok((None, TargetAddress::Remote { url, token_url }))
+        }
+        Target::Embedded(rules) => {
+            let setup = ServerSetup {
+                listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+                rules: rules.as_ref().clone(),
+                seed: scenario.seed,
+                clock,
+                worker_threads: host::cores().clamp(1, MOST_CLIENT_THREADS),
+            };
+            let server =
+                Server::start(setup).map_err(|source| RunError::Start { what: "the embedded target", source })?;
+            let address = TargetAddress::Embedded(server.addr());
+            Ok((Some(server), address))
+        }
+    }
+}
+
+fn manifest(
+    scenario: &Scenario,
+    copy: String,
+    hash: String,
+    address: &TargetAddress,
+    authorised: &[String],
+    host: HostManifest,
+    clock: Clock,
+) -> Manifest {
+    let (target_kind, target_url) = match address {
+        TargetAddress::Embedded(address) => ("embedded", format!("ws://{address}")),
+        TargetAddress::Remote { url, .. } => ("remote", without_secrets(url)),
+    };
+    let groups = scenario.groups.iter().map(|group| GroupManifest { name: group.name.clone(), clients: group.clients });
+    Manifest {
+        schema_version: SCHEMA_VERSION,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        scenario: scenario.name.clone(),
+        scenario_hash: hash,
+        scenario_text: copy,
+        seed: scenario.seed,
+        started_unix_us: clock.unix_us(clock.now()),
+        duration_s: scenario.duration.as_secs_f64(),
+        target_kind: target_kind.to_owned(),
+        target_url,
+        authorised_hosts: authorised.to_vec(),
+        shards: 1,
+        groups: groups.collect(),
+        storms: scenario.storms.iter().map(storm).collect(),
+        thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
+        host,
+    }
+}
+
+/// A URL without user, password and query: any of them may be a credential.
+fn without_secrets(url: &Url) -> String {
+    let mut bare = url.clone();
+    bare.set_query(None);
+    // A URL that cannot have them has none.
+    let _ = (bare.set_username(""), bare.set_password(None));
+    bare.to_string()
+}
+
+fn storm(storm: &Storm) -> StormManifest {
+    let what = match &storm.by {
+        StormBy::Target { code } => format!("the target closes with {code}"),
+        StormBy::Client { how: DisconnectHow::Close { code }, .. } => format!("clients close with {code}"),
+        StormBy::Client { how: DisconnectHow::Reset, .. } => "clients reset".to_owned(),
+        StormBy::Client { how: DisconnectHow::HalfOpen, .. } => "clients go half-open".to_owned(),
+    };
+    StormManifest { at_s: storm.at.as_secs_f64(), what, fraction: storm.fraction }
+}
