@@ -1,4 +1,17 @@
 //! The embedded target: a service with a token endpoint and a guarded WebSocket endpoint.
+//!
+//! In: [`TargetRules`](crate::scenario::model::TargetRules). Out: decisions ([`rules`], [`session`], [`token`], [`delay`]: no
+//! I/O, no clock), the [`server`] that carries them out on sockets, and its own exact [`counters`].
 
 pub mod counters;
+pub mod delay;
+pub mod message;
+mod registry;
 pub mod rules;
+pub mod server;
+pub mod session;
+mod tally;
+pub mod token;
+
+#[cfg(test)]
+mod rules_tests;

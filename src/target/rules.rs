@@ -1,1 +1,255 @@
-//! To come.
+//! The target's decisions, without I/O.
+//!
+//! In: `(now, event)`: token requests, handshakes, ends of sessions, storms. Out: what the service answers, and exact counts.
+//! Opens no socket, reads no clock, draws only from the seed that it was given; so the server and the virtual-time driver
+//! share it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::random::{Draws, Purpose};
+use crate::sample::Cause;
+use crate::scenario::model::{Invalidation, TargetRules};
+
+use super::counters::TargetCounters;
+use super::delay;
+use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
+use super::session::{Ended, Session, SessionId};
+use super::tally::Tally;
+use super::token::{self, Issued, TokenAnswer, TokenRefusal, TokenRequest};
+
+/// The service: its tokens, its open sessions, its counts.
+#[derive(Debug)]
+pub struct TargetState {
+    rules: Arc<TargetRules>,
+    tokens: TokenRegistry,
+    /// The newest token of each client id; kept only where a newer one ends it.
+    newest: HashMap<String, TokenId>,
+    /// In the order of their upgrades, so that a storm strikes the same ones for the same seed.
+    sessions: BTreeMap<SessionId, Open>,
+    last_session: u64,
+    upgrade_delays: Draws,
+    token_delays: Draws,
+    storms: Draws,
+    tally: Tally,
+}
+
+/// An open session.
+#[derive(Debug)]
+struct Open {
+    token: TokenId,
+    is_closing: bool,
+}
+
+/// The answer to an upgrade request.
+#[derive(Debug)]
+pub enum Handshake {
+    /// 101: a session has begun, and must be ended by [`TargetState::end_session`].
+    Admitted(Session),
+    /// An HTTP refusal.
+    Refused {
+        /// Its status.
+        status: u16,
+        /// Its true cause.
+        cause: Cause,
+    },
+}
+
+/// Which kind of request a connection brought first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstRequest {
+    /// To the token endpoint.
+    Token,
+    /// To a control endpoint.
+    Control,
+}
+
+/// A storm that cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum StormError {
+    /// No server may send that code (RFC 6455 §7.4).
+    #[error("close code {0} cannot be sent: use 1000 to 1003, 1007 to 1013, or 3000 to 4999")]
+    Code(u16),
+    /// Not a share.
+    #[error("fraction {0} is not a share: use a number above 0 and up to 1")]
+    Fraction(f64),
+}
+
+impl TargetState {
+    /// A service by `rules`, fresh. The same seed gives the same tokens, delays and storms.
+    #[must_use]
+    pub fn new(rules: TargetRules, seed: u64) -> Self {
+        Self {
+            rules: Arc::new(rules),
+            tokens: TokenRegistry::new(seed, MOST_DEAD),
+            newest: HashMap::new(),
+            sessions: BTreeMap::new(),
+            last_session: 0,
+            upgrade_delays: Draws::new(seed, Purpose::TargetDelay, 0),
+            token_delays: Draws::new(seed, Purpose::TargetDelay, 1),
+            storms: Draws::new(seed, Purpose::TargetStorm, 0),
+            tally: Tally::default(),
+        }
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn rules(&self) -> &Arc<TargetRules> {
+        &self.rules
+    }
+
+    /// How long the next upgrade's answer is held back.
+    pub fn next_upgrade_delay(&mut self) -> Duration {
+        delay::sample(self.rules.upgrade_delay, &mut self.upgrade_delays)
+    }
+
+    /// How long the next token's answer is held back.
+    pub fn next_token_delay(&mut self) -> Duration {
+        delay::sample(self.rules.token_delay, &mut self.token_delays)
+    }
+
+    /// Answers a token request.
+    pub fn token_request(&mut self, now: Moment, request: TokenRequest<'_>) -> TokenAnswer {
+        let grant = match token::decide(&self.rules, request) {
+            Ok(grant) => grant,
+            Err(refusal) => return TokenAnswer::Refused(self.refuse_token(refusal)),
+        };
+        let expires_in = self.rules.token_life;
+        let id = self.tokens.issue(now, now + expires_in, grant.is_sufficient);
+        if self.rules.invalidation == Invalidation::OnNewToken {
+            let client = request.client_id.unwrap_or_default().to_owned();
+            if let Some(older) = self.newest.insert(client, id) {
+                self.tokens.invalidate(older);
+            }
+        }
+        self.tally.tokens_issued += 1;
+        TokenAnswer::Issued(Issued { access_token: id.text(), expires_in, scope: grant.scope })
+    }
+
+    /// Counts a refusal of the token endpoint, and gives it back: for faults found before the request could be read.
+    pub fn refuse_token(&mut self, refusal: TokenRefusal) -> TokenRefusal {
+        self.tally.refuse_token(refusal.error);
+        refusal
+    }
+
+    /// Answers an upgrade request that brought this token, for the message stream of that number.
+    pub fn handshake(&mut self, now: Moment, credential: Option<&str>, stream: Option<u64>) -> Handshake {
+        let cause = match credential.map(|text| self.tokens.look_up(now, text)) {
+            Some(Standing::Good(token)) => return Handshake::Admitted(self.admit(now, token, stream)),
+            Some(Standing::Unknown) => Cause::UnknownToken,
+            Some(Standing::Stale) => Cause::StaleToken,
+            Some(Standing::Expired) => Cause::ExpiredToken,
+            Some(Standing::Insufficient) => Cause::MissingScope,
+            None => Cause::NoToken,
+        };
+        let status = self.rules.refusal_status;
+        self.tally.refuse(status, cause);
+        Handshake::Refused { status, cause }
+    }
+
+    fn admit(&mut self, now: Moment, token: TokenId, stream: Option<u64>) -> Session {
+        self.last_session += 1;
+        let id = SessionId(self.last_session);
+        self.sessions.insert(id, Open { token, is_closing: false });
+        self.tally.upgrades += 1;
+        Session::open(id, Arc::clone(&self.rules), stream, now)
+    }
+
+    /// The target is about to send a close frame. What the end of the session takes away is gone from here on: a client
+    /// that comes back the moment it sees the frame must not find its token good.
+    pub fn begin_close(&mut self, id: SessionId) {
+        if let Some(open) = self.sessions.get_mut(&id) {
+            open.is_closing = true;
+            let token = open.token;
+            self.disconnect(token);
+        }
+    }
+
+    /// A session has ended. A session ends once: a second end of it is ignored.
+    pub fn end_session(&mut self, id: SessionId, ended: Ended) {
+        if let Some(open) = self.sessions.remove(&id) {
+            self.tally.close(ended);
+            self.disconnect(open.token);
+        }
+    }
+
+    fn disconnect(&mut self, token: TokenId) {
+        if self.rules.invalidation == Invalidation::OnDisconnect {
+            self.tokens.invalidate(token);
+        }
+    }
+
+    /// Picks the sessions that a storm strikes: this share of those that are not closing yet, rounded, at random. They
+    /// count as closing from here on.
+    ///
+    /// # Errors
+    /// A code that cannot be sent, or a fraction outside (0, 1].
+    pub fn storm(&mut self, code: u16, fraction: f64) -> Result<Vec<SessionId>, StormError> {
+        if !is_sendable(code) {
+            return Err(StormError::Code(code));
+        }
+        if !(fraction > 0.0 && fraction <= 1.0) {
+            return Err(StormError::Fraction(fraction));
+        }
+        let mut left = self.sessions.values().filter(|open| !open.is_closing).count();
+        // Exact for any count that fits into memory.
+        let mut wanted = (left as f64 * fraction).round() as usize;
+        let mut struck = Vec::with_capacity(wanted);
+        // Selection sampling: each subset of the wanted size is as likely as any other (Knuth, TAOCP 2, algorithm 3.4.2 S).
+        for (&id, open) in self.sessions.iter_mut().filter(|(_, open)| !open.is_closing) {
+            if (self.storms.next_unit() * left as f64) < wanted as f64 {
+                open.is_closing = true;
+                struck.push((id, open.token));
+                wanted -= 1;
+            }
+            left -= 1;
+        }
+        for &(_, token) in &struck {
+            self.disconnect(token);
+        }
+        Ok(struck.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// A TCP connection was accepted.
+    pub fn count_accepted(&mut self) {
+        self.tally.accepted += 1;
+    }
+
+    /// A connection's first request was of this kind.
+    pub fn count_first_request(&mut self, first: FirstRequest) {
+        match first {
+            FirstRequest::Token => self.tally.accepted_token += 1,
+            FirstRequest::Control => self.tally.accepted_control += 1,
+        }
+    }
+
+    /// A data message was sent.
+    pub fn count_message_sent(&mut self) {
+        self.tally.messages_sent += 1;
+    }
+
+    /// A data message was received.
+    pub fn count_message_received(&mut self) {
+        self.tally.messages_received += 1;
+    }
+
+    /// A request was not for this service, or no HTTP.
+    pub fn count_bad_request(&mut self) {
+        self.tally.bad_requests += 1;
+    }
+
+    /// All counts.
+    #[must_use]
+    pub fn counters(&self) -> TargetCounters {
+        self.tally.counters(self.sessions.len() as u64)
+    }
+}
+
+/// Whether a server may send `code` in a close frame: assigned by RFC 6455 §7.4.1 or its registry, or free for use, and
+/// understood by clients of RFC 6455.
+#[must_use]
+pub const fn is_sendable(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999)
+}

@@ -1,0 +1,211 @@
+//! The tokens that the target issued, and what became of each.
+//!
+//! In: issues and invalidations. Out: where a token stands. Dead tokens are remembered, so that a refusal knows its true
+//! cause; the oldest are forgotten first, and count as unknown from then on.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::clock::Moment;
+use crate::random::{Draws, Purpose};
+
+/// This many dead tokens are remembered.
+pub(super) const MOST_DEAD: usize = 1_000_000;
+
+/// The queue of the living is cleared of the dead when they outnumber the living by this.
+const SLACK: usize = 64;
+
+/// A token: 128 random bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TokenId(u128);
+
+impl TokenId {
+    /// As it goes over the wire: 32 hexadecimal digits.
+    pub(super) fn text(self) -> String {
+        format!("{:032x}", self.0)
+    }
+
+    /// The token of that text. The text is compared exactly, so upper case is another token.
+    fn read(text: &str) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 32 || !text.bytes().all(is_digit) {
+            return None;
+        }
+        u128::from_str_radix(text, 16).ok().map(Self)
+    }
+}
+
+/// Where a token stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It opens a session.
+    Good(TokenId),
+    /// Never issued, or forgotten.
+    Unknown,
+    /// Invalidated.
+    Stale,
+    /// Its life is over.
+    Expired,
+    /// It lacks a scope.
+    Insufficient,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    expires: Moment,
+    is_sufficient: bool,
+    is_invalidated: bool,
+    /// It stands in the queue of the dead.
+    is_dead: bool,
+}
+
+/// All tokens that are remembered.
+#[derive(Debug)]
+pub(super) struct TokenRegistry {
+    draws: Draws,
+    records: HashMap<TokenId, Record>,
+    /// In the order of their issue, which is the order in which they expire; the dead are taken out now and then.
+    by_issue: VecDeque<TokenId>,
+    dead: VecDeque<TokenId>,
+    most_dead: usize,
+}
+
+impl TokenRegistry {
+    pub(super) fn new(seed: u64, most_dead: usize) -> Self {
+        Self {
+            draws: Draws::new(seed, Purpose::TargetToken, 0),
+            records: HashMap::new(),
+            by_issue: VecDeque::new(),
+            dead: VecDeque::new(),
+            most_dead,
+        }
+    }
+
+    /// Issues a token that lives until `expires`, which never lies before that of an earlier one.
+    pub(super) fn issue(&mut self, now: Moment, expires: Moment, is_sufficient: bool) -> TokenId {
+        self.bury_expired(now);
+        let id = TokenId(u128::from(self.draws.next_u64()) << 64 | u128::from(self.draws.next_u64()));
+        let record = Record { expires, is_sufficient, is_invalidated: false, is_dead: false };
+        self.records.insert(id, record);
+        self.by_issue.push_back(id);
+        id
+    }
+
+    /// Ends a token's life early.
+    pub(super) fn invalidate(&mut self, id: TokenId) {
+        if let Some(record) = self.records.get_mut(&id) {
+            record.is_invalidated = true;
+            self.bury(id);
+        }
+    }
+
+    /// Where the token of that text stands.
+    pub(super) fn look_up(&self, now: Moment, text: &str) -> Standing {
+        let Some(id) = TokenId::read(text) else { return Standing::Unknown };
+        match self.records.get(&id) {
+            None => Standing::Unknown,
+            Some(record) if record.is_invalidated => Standing::Stale,
+            Some(record) if now >= record.expires => Standing::Expired,
+            Some(record) if !record.is_sufficient => Standing::Insufficient,
+            Some(_) => Standing::Good(id),
+        }
+    }
+
+    /// Buries the tokens whose life is over.
+    fn bury_expired(&mut self, now: Moment) {
+        while let Some(&oldest) = self.by_issue.front() {
+            match self.records.get(&oldest) {
+                Some(record) if !record.is_dead && now < record.expires => break,
+                _ => {
+                    self.by_issue.pop_front();
+                    self.bury(oldest);
+                }
+            }
+        }
+        let living = self.records.len() - self.dead.len();
+        if self.by_issue.len() > 2 * living + SLACK {
+            let records = &self.records;
+            self.by_issue.retain(|id| records.get(id).is_some_and(|record| !record.is_dead));
+        }
+    }
+
+    /// Puts a token among the dead, once, and forgets the oldest of them where there are too many.
+    fn bury(&mut self, id: TokenId) {
+        let Some(record) = self.records.get_mut(&id).filter(|record| !record.is_dead) else { return };
+        record.is_dead = true;
+        self.dead.push_back(id);
+        if self.dead.len() > self.most_dead
+            && let Some(oldest) = self.dead.pop_front()
+        {
+            self.records.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    const LIFE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_token_is_looked_up_by_its_exact_text() {
+        let mut registry = TokenRegistry::new(1, 10);
+        let id = registry.issue(Moment::ZERO, Moment::ZERO + LIFE, true);
+        let text = id.text();
+        assert_eq!(registry.look_up(Moment::ZERO, &text), Standing::Good(id));
+        for other in [text.to_uppercase(), format!("+{}", &text[1..]), text[1..].to_owned(), String::new()] {
+            assert_eq!(registry.look_up(Moment::ZERO, &other), Standing::Unknown, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_dead_are_forgotten_and_the_living_are_not() {
+        let mut registry = TokenRegistry::new(1, 3);
+        let alive = registry.issue(Moment::ZERO, Moment::ZERO + LIFE, true);
+        let dead: Vec<TokenId> = (0..5)
+            .map(|_| {
+                let id = registry.issue(Moment::ZERO, Moment::ZERO + LIFE, true);
+                registry.invalidate(id);
+                registry.invalidate(id);
+                id
+            })
+            .collect();
+        let standings: Vec<Standing> =
+            dead.iter().map(|id| registry.look_up(Moment::ZERO, &id.text())).collect();
+        use Standing::{Stale, Unknown};
+        assert_eq!(standings, [Unknown, Unknown, Stale, Stale, Stale]);
+        assert_eq!(registry.look_up(Moment::ZERO, &alive.text()), Standing::Good(alive));
+    }
+
+    proptest! {
+        /// Issue and invalidate at random: what is kept stays within its bound, and no dead token is ever good again.
+        #[test]
+        fn memory_is_bounded_and_the_dead_stay_dead(
+            steps in prop::collection::vec((0_u8..4, 0_usize..50, 0_u64..3_000), 1..2_000),
+        ) {
+            let mut registry = TokenRegistry::new(9, 20);
+            let mut now = Moment::ZERO;
+            let mut issued: Vec<(TokenId, Moment, bool)> = Vec::new();
+            for (what, which, pause_ms) in steps {
+                now = now + Duration::from_millis(pause_ms / 100);
+                let count = issued.len();
+                if what < 2 || count == 0 {
+                    issued.push((registry.issue(now, now + LIFE, true), now + LIFE, false));
+                    let living = issued.iter().filter(|entry| !entry.2 && now < entry.1).count();
+                    prop_assert!(registry.by_issue.len() <= 2 * living + SLACK + 1);
+                } else {
+                    let entry = &mut issued[count - 1 - which % count];
+                    entry.2 = true;
+                    registry.invalidate(entry.0);
+                }
+                prop_assert!(registry.dead.len() <= 20);
+            }
+            for (id, expires, invalidated) in issued {
+                let standing = registry.look_up(now, &id.text());
+                prop_assert_eq!(standing == Standing::Good(id), !invalidated && now < expires);
+            }
+        }
+    }
+}

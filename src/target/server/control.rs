@@ -1,0 +1,77 @@
+//! The control endpoints: counters and storms, for peers on this machine only.
+//!
+//! In: requests of whoever runs the target. Out: JSON.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::answer::{self, Answer};
+use super::body;
+use super::connection::Connection;
+
+/// `POST /_resurge/close`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CloseRequest {
+    code: u16,
+    #[serde(default = "all")]
+    fraction: f64,
+}
+
+const fn all() -> f64 {
+    1.0
+}
+
+/// Its answer.
+#[derive(Serialize)]
+struct Closed {
+    closed: u64,
+}
+
+pub(super) fn counters(connection: &Arc<Connection>, request: &Request<Incoming>) -> Answer {
+    match refuse(connection, request.method(), &Method::GET) {
+        Some(refusal) => refusal,
+        None => answer::json(StatusCode::OK, &connection.shared.state().counters()),
+    }
+}
+
+pub(super) async fn close(connection: &Arc<Connection>, request: Request<Incoming>) -> Answer {
+    if let Some(refusal) = refuse(connection, request.method(), &Method::POST) {
+        return refusal;
+    }
+    let shared = &connection.shared;
+    let bytes = match body::read(request.into_body()).await {
+        Ok(bytes) => bytes,
+        Err(fault) => return fault.answer(shared),
+    };
+    let bad = |message: &str| answer::bad(shared, StatusCode::BAD_REQUEST, "bad.request", message);
+    match serde_json::from_slice::<CloseRequest>(&bytes) {
+        Err(error) => bad(&format!("the body must be like {{\"code\":1001,\"fraction\":1.0}}: {error}")),
+        Ok(CloseRequest { code, fraction }) => match shared.storm(code, fraction) {
+            Ok(closed) => answer::json(StatusCode::OK, &Closed { closed }),
+            Err(error) => bad(&error.to_string()),
+        },
+    }
+}
+
+/// The refusal of a request that may not be made, or not in this way.
+fn refuse(connection: &Connection, method: &Method, allowed: &Method) -> Option<Answer> {
+    let shared = &connection.shared;
+    if !connection.is_local {
+        let message = "the control endpoints answer only on this machine";
+        return Some(answer::bad(shared, StatusCode::FORBIDDEN, "not.local", message));
+    }
+    if method != allowed {
+        let message = format!("use {allowed}");
+        let mut answer = answer::bad(shared, StatusCode::METHOD_NOT_ALLOWED, "method.not.allowed", &message);
+        if let Ok(value) = HeaderValue::from_str(allowed.as_str()) {
+            answer.headers_mut().insert(ALLOW, value);
+        }
+        return Some(answer);
+    }
+    None
+}

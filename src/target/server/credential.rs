@@ -1,0 +1,82 @@
+//! Where the token of an upgrade request stands, and which subprotocol is answered.
+//!
+//! In: headers and query of a request. Out: the token (RFC 6750 §2.1 and §2.3, or a subprotocol, as browsers need it) and
+//! the subprotocol to choose. No I/O.
+
+use hyper::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use hyper::{HeaderMap, Uri};
+use url::form_urlencoded;
+
+/// A subprotocol that carries a token begins with this.
+const TOKEN_PROTOCOL: &str = "bearer.";
+
+/// The token of a request: from the `Authorization` header, else the query, else a subprotocol.
+pub(super) fn token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let found = bearer(headers)
+        .or_else(|| access_token(uri))
+        .or_else(|| offered(headers).find_map(|name| name.strip_prefix(TOKEN_PROTOCOL)).map(str::to_owned));
+    found.filter(|token| !token.is_empty())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+fn access_token(uri: &Uri) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(uri.query()?.as_bytes());
+    pairs.find(|(name, _)| name == "access_token").map(|(_, value)| value.into_owned())
+}
+
+/// The subprotocols that the client offers, in its order.
+fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// The subprotocol to answer with: the first that is not the token; the token's own where nothing else is offered, as a
+/// browser takes no answer without one of its offers.
+pub(super) fn chosen_protocol(headers: &HeaderMap) -> Option<&str> {
+    let other = offered(headers).find(|name| !name.starts_with(TOKEN_PROTOCOL));
+    other.or_else(|| offered(headers).next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::{HeaderName, HeaderValue};
+
+    #[test]
+    fn tokens_and_subprotocols() {
+        const AUTH: &str = "authorization";
+        const PROTOCOL: &str = "sec-websocket-protocol";
+        type Row<'a> = (&'a [(&'static str, &'a str)], &'a str, Option<&'a str>, Option<&'a str>);
+        let table: &[Row<'_>] = &[
+            (&[], "/", None, None),
+            (&[(AUTH, "Bearer abc")], "/", Some("abc"), None),
+            (&[(AUTH, "bEARER   abc ")], "/", Some("abc"), None),
+            (&[(AUTH, "Basic abc")], "/", None, None),
+            (&[(AUTH, "Bearer ")], "/", None, None),
+            (&[], "/?x=1&access_token=a%62c", Some("abc"), None),
+            (&[], "/?access_token=", None, None),
+            (&[(AUTH, "Bearer one")], "/?access_token=two", Some("one"), None),
+            (&[(PROTOCOL, "bearer.abc")], "/", Some("abc"), Some("bearer.abc")),
+            (&[(PROTOCOL, "bearer.abc, v2.events")], "/", Some("abc"), Some("v2.events")),
+            (&[(PROTOCOL, "v1"), (PROTOCOL, "bearer.abc")], "/", Some("abc"), Some("v1")),
+            (&[(PROTOCOL, "v1, v2")], "/", None, Some("v1")),
+            (&[(PROTOCOL, " , ")], "/", None, None),
+        ];
+        for (fields, uri, expected_token, expected_protocol) in table {
+            let mut headers = HeaderMap::new();
+            for &(name, value) in *fields {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+            }
+            assert_eq!(
+                token(&headers, &uri.parse().unwrap()).as_deref(),
+                *expected_token,
+                "{fields:?} {uri}"
+            );
+            assert_eq!(chosen_protocol(&headers), *expected_protocol, "{fields:?}");
+        }
+    }
+}

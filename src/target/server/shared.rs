@@ -1,0 +1,135 @@
+//! What the server's tasks share: the state, the clock, the way to reach each session.
+//!
+//! In: rules, a seed, the clock. Out: locked access to the one [`TargetState`], storms that reach the tasks they strike,
+//! delays. No lock is held across an await.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::task::AtomicWaker;
+
+use crate::clock::{Clock, Moment};
+use crate::scenario::model::{Delay, TargetRules};
+use crate::target::message::MessageText;
+use crate::target::rules::{Handshake, StormError, TargetState};
+use crate::target::session::{Ended, Session, SessionId};
+
+use super::alarm::Alarm;
+use super::busy::Busy;
+
+/// What all tasks of a server share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) busy: Arc<Busy>,
+    pub(super) message_text: MessageText,
+    pub(super) rules: Arc<TargetRules>,
+    state: Mutex<TargetState>,
+    signals: Mutex<HashMap<SessionId, Arc<Signal>>>,
+    /// Only where the rules delay an answer.
+    alarm: Option<Alarm>,
+}
+
+/// Tells a session's task that a storm strikes it.
+#[derive(Debug, Default)]
+pub(super) struct Signal {
+    /// The close code; zero: no storm.
+    code: AtomicU16,
+    waker: AtomicWaker,
+}
+
+/// What an admitted session is made of.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) session: Session,
+    pub(super) signal: Arc<Signal>,
+}
+
+impl Shared {
+    pub(super) fn new(rules: TargetRules, seed: u64, clock: Clock) -> io::Result<Self> {
+        let is_delayed = rules.upgrade_delay != Delay::None || rules.token_delay != Delay::None;
+        let message_text = MessageText::new(rules.message_padding);
+        let state = TargetState::new(rules, seed);
+        Ok(Self {
+            clock,
+            busy: Arc::default(),
+            message_text,
+            rules: Arc::clone(state.rules()),
+            state: Mutex::new(state),
+            signals: Mutex::default(),
+            alarm: if is_delayed { Some(Alarm::start(clock)?) } else { None },
+        })
+    }
+
+    /// The state, locked. Its invariants hold after each call, so a panic elsewhere does not spoil it.
+    pub(super) fn state(&self) -> MutexGuard<'_, TargetState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn signals(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Signal>>> {
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides on an upgrade; a session that begins can be reached by storms from here on.
+    pub(super) fn handshake(
+        &self,
+        credential: Option<&str>,
+        stream: Option<u64>,
+    ) -> Result<Admitted, (u16, crate::sample::Cause)> {
+        let mut state = self.state();
+        match state.handshake(self.clock.now(), credential, stream) {
+            Handshake::Refused { status, cause } => Err((status, cause)),
+            Handshake::Admitted(session) => {
+                let signal = Arc::<Signal>::default();
+                // Under the state's lock: a storm that picks the session must find its signal.
+                self.signals().insert(session.id(), Arc::clone(&signal));
+                Ok(Admitted { session, signal })
+            }
+        }
+    }
+
+    /// Ends a session for good.
+    pub(super) fn end_session(&self, id: SessionId, ended: Ended) {
+        self.state().end_session(id, ended);
+        self.signals().remove(&id);
+    }
+
+    /// Strikes this share of the sessions; answers with how many.
+    pub(super) fn storm(&self, code: u16, fraction: f64) -> Result<u64, StormError> {
+        let struck = self.state().storm(code, fraction)?;
+        let signals = self.signals();
+        for signal in struck.iter().filter_map(|id| signals.get(id)) {
+            signal.raise(code);
+        }
+        Ok(struck.len() as u64)
+    }
+
+    /// Holds an answer back until `delay` after its request arrived.
+    pub(super) async fn hold_back(&self, arrived: Moment, delay: Duration) {
+        if delay > Duration::ZERO
+            && let Some(alarm) = &self.alarm
+        {
+            alarm.sleep_until(arrived + delay).await;
+        }
+    }
+}
+
+impl Signal {
+    fn raise(&self, code: u16) {
+        self.code.store(code, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// The code of the storm that struck the session, once.
+    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<u16> {
+        self.waker.register(context.waker());
+        match self.code.swap(0, Ordering::AcqRel) {
+            0 => Poll::Pending,
+            code => Poll::Ready(code),
+        }
+    }
+}

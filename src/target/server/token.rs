@@ -1,0 +1,122 @@
+//! `POST /oauth/token` over HTTP.
+//!
+//! In: a request. Out: the answer of RFC 6749 §5. What it means is decided by the rules.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, WWW_AUTHENTICATE,
+};
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use serde::Serialize;
+
+use crate::target::token::{Issued, TokenAnswer, TokenRefusal};
+
+use super::answer::{self, Answer};
+use super::body;
+use super::shared::Shared;
+use super::token_form::TokenForm;
+
+/// A successful answer (RFC 6749 §5.1).
+#[derive(Serialize)]
+struct Success {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: serde_json::Number,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+}
+
+/// A refusal (RFC 6749 §5.2).
+#[derive(Serialize)]
+struct Refusal {
+    error: &'static str,
+    error_description: &'static str,
+}
+
+pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer {
+    let arrived = shared.clock.now();
+    if request.method() != Method::POST {
+        let mut answer = answer::bad(
+            shared,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method.not.allowed",
+            "tokens are got by POST",
+        );
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return answer;
+    }
+    if !is_form(request.headers()) {
+        return answer::bad(
+            shared,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported.media.type",
+            "the body must be application/x-www-form-urlencoded",
+        );
+    }
+    let (parts, body) = request.into_parts();
+    let body = match body::read(body).await {
+        Ok(body) => body,
+        Err(fault) => return fault.answer(shared),
+    };
+    let form = TokenForm::parse(parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes), &body);
+    let delay = shared.state().next_token_delay();
+    shared.hold_back(arrived, delay).await;
+    // Decided when the answer leaves: a client that has gone by then has no token, and none is counted.
+    let mut state = shared.state();
+    let decided = match &form {
+        Ok(form) => state.token_request(shared.clock.now(), form.request()),
+        Err(refusal) => TokenAnswer::Refused(state.refuse_token(*refusal)),
+    };
+    drop(state);
+    let mut answer = match decided {
+        TokenAnswer::Issued(issued) => success(issued),
+        TokenAnswer::Refused(refusal) => refused(refusal),
+    };
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    answer
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+fn success(issued: Issued) -> Answer {
+    let Issued { access_token, expires_in, scope } = issued;
+    let expires_in = seconds(expires_in);
+    answer::json(StatusCode::OK, &Success { access_token, token_type: "bearer", expires_in, scope })
+}
+
+/// Whole seconds as RFC 6749 has them; a fraction only where the rules ask for a life that has one.
+fn seconds(life: Duration) -> serde_json::Number {
+    let fraction = (life.subsec_nanos() > 0).then(|| serde_json::Number::from_f64(life.as_secs_f64()));
+    fraction.flatten().unwrap_or_else(|| life.as_secs().into())
+}
+
+fn refused(refusal: TokenRefusal) -> Answer {
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let body = Refusal { error: refusal.error.name(), error_description: refusal.description };
+    let mut answer = answer::json(status, &body);
+    if refusal.is_challenge() {
+        let challenge = HeaderValue::from_static("Basic realm=\"resurge\", charset=\"UTF-8\"");
+        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_is_told_in_whole_seconds_where_it_has_them() {
+        let text = |ms| seconds(Duration::from_millis(ms)).to_string();
+        assert_eq!([text(86_400_000), text(1_500), text(300)], ["86400", "1.5", "0.3"]);
+    }
+}

@@ -1,0 +1,138 @@
+//! What a token request says, taken from its form and its `Authorization` header.
+//!
+//! In: bytes. Out: a request for the rules, or what is wrong with its shape. No I/O.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use url::form_urlencoded;
+
+use crate::target::token::{TokenError, TokenRefusal, TokenRequest};
+
+/// A token request as sent. It carries a secret, so it cannot be printed.
+#[derive(Default)]
+pub(super) struct TokenForm {
+    grant_type: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    scope: Option<String>,
+    used_basic: bool,
+}
+
+impl TokenForm {
+    /// Reads a form, and the value of `Authorization` where there is one.
+    pub(super) fn parse(authorization: Option<&[u8]>, body: &[u8]) -> Result<Self, TokenRefusal> {
+        let used_basic = authorization.is_some();
+        let refuse = |error, description| TokenRefusal { error, description, used_basic };
+        let mut form = Self { used_basic, ..Self::default() };
+        for (name, value) in form_urlencoded::parse(body) {
+            let field = match &*name {
+                "grant_type" => &mut form.grant_type,
+                "client_id" => &mut form.client_id,
+                "client_secret" => &mut form.client_secret,
+                "scope" => &mut form.scope,
+                // RFC 6749 §3.2: what is not understood is ignored.
+                _ => continue,
+            };
+            if field.replace(value.into_owned()).is_some() {
+                return Err(refuse(TokenError::InvalidRequest, "a parameter occurs twice"));
+            }
+        }
+        let Some(header) = authorization else { return Ok(form) };
+        let (id, secret) = basic_credentials(header)
+            .ok_or_else(|| refuse(TokenError::InvalidClient, "the Authorization header is not HTTP Basic"))?;
+        // A client id in the body beside HTTP Basic is allowed where it is the same one (RFC 6749 §3.2.1).
+        if form.client_secret.is_some() || form.client_id.is_some_and(|other| other != id) {
+            return Err(refuse(TokenError::InvalidRequest, "credentials in the header and in the body"));
+        }
+        form.client_id = Some(id);
+        form.client_secret = Some(secret);
+        Ok(form)
+    }
+
+    /// As the rules want it.
+    pub(super) fn request(&self) -> TokenRequest<'_> {
+        TokenRequest {
+            grant_type: self.grant_type.as_deref(),
+            client_id: self.client_id.as_deref(),
+            client_secret: self.client_secret.as_deref(),
+            used_basic: self.used_basic,
+            scope: self.scope.as_deref(),
+        }
+    }
+}
+
+/// Id and secret of HTTP Basic (RFC 7617), each form-encoded as RFC 6749 §2.3.1 has it.
+fn basic_credentials(header: &[u8]) -> Option<(String, String)> {
+    let text = std::str::from_utf8(header).ok()?;
+    let (scheme, encoded) = text.trim().split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let joined = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (id, secret) = joined.split_once(':')?;
+    Some((decode(id), decode(secret)))
+}
+
+/// Undoes form encoding. A text with `&` or `=` was not encoded, and stands for itself.
+fn decode(text: &str) -> String {
+    if text.contains(['&', '=']) {
+        return text.to_owned();
+    }
+    let decoded = form_urlencoded::parse(text.as_bytes()).next();
+    decoded.map(|(name, _)| name.into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(authorization: Option<&str>, body: &str) -> String {
+        match TokenForm::parse(authorization.map(str::as_bytes), body.as_bytes()) {
+            Err(refusal) => format!("{} {}", refusal.status(), refusal.error.name()),
+            Ok(TokenForm { grant_type, client_id, client_secret, scope, used_basic }) => {
+                let text = |field: Option<String>| field.unwrap_or_else(|| "-".to_owned());
+                let fields = [grant_type, client_id, client_secret, scope].map(text).join("|");
+                format!("{fields}|{used_basic}")
+            }
+        }
+    }
+
+    #[test]
+    fn forms_and_headers() {
+        let basic = |joined: &str| Some(format!("bAsIc {}", STANDARD.encode(joined)));
+        let table = [
+            (None, "grant_type=g&client_id=a%20b&client_secret=c%26&scope=x+y&other=1", "g|a b|c&|x y|false"),
+            (None, "", "-|-|-|-|false"),
+            (None, "grant_type=g&grant_type=g", "400 invalid_request"),
+            (basic("a:b"), "grant_type=g", "g|a|b|-|true"),
+            (basic("a+:%26s%3A"), "", "-|a |&s:|-|true"),
+            (basic("a:b=c"), "", "-|a|b=c|-|true"),
+            (basic("a:"), "", "-|a||-|true"),
+            (basic("a:b"), "client_id=a", "-|a|b|-|true"),
+            (basic("a:b"), "client_id=x", "400 invalid_request"),
+            (basic("a:b"), "client_secret=b", "400 invalid_request"),
+            (basic("no colon"), "", "401 invalid_client"),
+            (Some("Basic ???".to_owned()), "", "401 invalid_client"),
+            (Some("Bearer x".to_owned()), "", "401 invalid_client"),
+            (Some(String::new()), "", "401 invalid_client"),
+        ];
+        for (header, body, expected) in table {
+            assert_eq!(read(header.as_deref(), body), expected, "{header:?} {body:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn encoded_credentials_come_back(id in ".{1,20}", secret in ".{0,20}") {
+            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let header = format!("Basic {}", STANDARD.encode(format!("{}:{}", encode(&id), encode(&secret))));
+            prop_assert_eq!(basic_credentials(header.as_bytes()), Some((id, secret)));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(header in prop::option::of(any::<Vec<u8>>()), body in any::<Vec<u8>>()) {
+            let _ = TokenForm::parse(header.as_deref(), &body);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The guarded WebSocket endpoint, up to the answer to the upgrade request.
+//!
+//! In: an HTTP request. Out: 101 and a session handed over, or a refusal as detailed as the rules want it.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::body::Incoming;
+use hyper::header::{
+    ALLOW, CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+};
+use hyper::{HeaderMap, Method, Request, StatusCode, Version};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::sample::Cause;
+use crate::scenario::model::RefusalDetail;
+
+use super::answer::{self, Answer};
+use super::busy::InFlight;
+use super::connection::{Connection, Pending};
+use super::credential;
+use super::shared::Shared;
+
+/// Names the message stream of a client.
+const STREAM_HEADER: HeaderName = HeaderName::from_static("x-resurge-client");
+
+/// What is wrong with an upgrade request (RFC 6455 §4.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BadUpgrade {
+    Method,
+    NoUpgrade,
+    Version,
+    Malformed(&'static str),
+}
+
+pub(super) async fn answer(
+    connection: &Arc<Connection>,
+    mut request: Request<Incoming>,
+    in_flight: InFlight,
+) -> Answer {
+    let shared = &connection.shared;
+    let arrived = shared.clock.now();
+    if let Err(fault) = check(&request) {
+        return refuse_bad(shared, fault);
+    }
+    let delay = shared.state().next_upgrade_delay();
+    shared.hold_back(arrived, delay).await;
+    // Decided when the answer leaves: a client that has gone by then has no session, and is counted nowhere.
+    let token = credential::token(request.headers(), request.uri());
+    match shared.handshake(token.as_deref(), stream_number(request.headers())) {
+        Err((status, cause)) => refuse(shared.rules.refusal_detail, status, cause),
+        Ok(admitted) => {
+            let answer = switch_protocols(request.headers());
+            let upgrade = hyper::upgrade::on(&mut request);
+            connection.hand_over(Pending { admitted, upgrade, in_flight });
+            answer
+        }
+    }
+}
+
+/// Checks an upgrade request by RFC 6455 §4.2.1.
+fn check<B>(request: &Request<B>) -> Result<(), BadUpgrade> {
+    let headers = request.headers();
+    if request.method() != Method::GET {
+        return Err(BadUpgrade::Method);
+    }
+    if !has_word(headers, &UPGRADE, "websocket") || !has_word(headers, &CONNECTION, "upgrade") {
+        return Err(BadUpgrade::NoUpgrade);
+    }
+    if request.version() < Version::HTTP_11 {
+        return Err(BadUpgrade::Malformed("a WebSocket upgrade needs HTTP/1.1"));
+    }
+    if !headers.contains_key(HOST) {
+        return Err(BadUpgrade::Malformed("the header Host is missing"));
+    }
+    match headers.get(SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) {
+        Some(b"13") => {}
+        Some(_) => return Err(BadUpgrade::Version),
+        None => return Err(BadUpgrade::Malformed("the header Sec-WebSocket-Version is missing")),
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
+    match STANDARD.decode(key) {
+        Ok(nonce) if nonce.len() == 16 => Ok(()),
+        _ => Err(BadUpgrade::Malformed("Sec-WebSocket-Key must be 16 bytes in base64")),
+    }
+}
+
+/// Whether a header's list contains `word`.
+fn has_word(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
+    let lists = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(word))
+}
+
+fn refuse_bad(shared: &Shared, fault: BadUpgrade) -> Answer {
+    match fault {
+        BadUpgrade::Method => {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            let mut answer = answer::bad(shared, status, "method.not.allowed", "an upgrade is a GET");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+            answer
+        }
+        BadUpgrade::NoUpgrade => {
+            let message = "this is a WebSocket endpoint: send Connection: Upgrade and Upgrade: websocket";
+            let mut answer = answer::bad(shared, StatusCode::UPGRADE_REQUIRED, "upgrade.required", message);
+            // RFC 9110 §15.5.22: a 426 names the protocol, and `Upgrade` goes with `Connection`.
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            answer.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+            answer
+        }
+        BadUpgrade::Version => {
+            let message = "only version 13 of the WebSocket protocol is spoken here";
+            let mut answer = answer::bad(shared, StatusCode::UPGRADE_REQUIRED, "websocket.version", message);
+            answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            answer
+        }
+        BadUpgrade::Malformed(message) => {
+            answer::bad(shared, StatusCode::BAD_REQUEST, "bad.upgrade", message)
+        }
+    }
+}
+
+/// The number of the message stream that the client names.
+fn stream_number(headers: &HeaderMap) -> Option<u64> {
+    headers.get(STREAM_HEADER)?.to_str().ok()?.parse().ok()
+}
+
+fn switch_protocols(headers: &HeaderMap) -> Answer {
+    let mut answer = answer::bare(StatusCode::SWITCHING_PROTOCOLS);
+    let fields = answer.headers_mut();
+    fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
+    if let Ok(accept) = HeaderValue::try_from(derive_accept_key(key)) {
+        fields.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    let protocol = credential::chosen_protocol(headers).and_then(|name| HeaderValue::from_str(name).ok());
+    if let Some(protocol) = protocol {
+        fields.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    answer
+}
+
+/// A refusal by the rules.
+fn refuse(detail: RefusalDetail, status: u16, cause: Cause) -> Answer {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+    if detail == RefusalDetail::Bare {
+        return answer::bare(status);
+    }
+    let (code, message) = words(cause);
+    let mut answer = answer::fault(status, code, message);
+    if let Ok(challenge) = HeaderValue::try_from(challenge(cause)) {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    answer
+}
+
+/// Code and sentence of a refusal.
+const fn words(cause: Cause) -> (&'static str, &'static str) {
+    match cause {
+        Cause::NoToken => ("token.missing", "no access token was sent"),
+        Cause::StaleToken => ("token.stale", "the access token was invalidated"),
+        Cause::ExpiredToken => ("token.expired", "the access token expired"),
+        Cause::MissingScope => ("missing.scope", "the access token lacks a required scope"),
+        _ => ("token.unknown", "the access token is unknown"),
+    }
+}
+
+/// The challenge of RFC 6750 §3. A request without a token gets no error code (§3.1).
+fn challenge(cause: Cause) -> String {
+    let error = match cause {
+        Cause::NoToken => return "Bearer realm=\"resurge\"".to_owned(),
+        Cause::MissingScope => "insufficient_scope",
+        _ => "invalid_token",
+    };
+    let (_, description) = words(cause);
+    format!("Bearer realm=\"resurge\", error=\"{error}\", error_description=\"{description}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(change: impl FnOnce(&mut Request<()>)) -> Result<(), BadUpgrade> {
+        let mut request = Request::new(());
+        let fields = request.headers_mut();
+        for (name, value) in [
+            (HOST, "localhost"),
+            (UPGRADE, "WebSocket"),
+            (CONNECTION, "keep-alive, Upgrade"),
+            (SEC_WEBSOCKET_VERSION, "13"),
+            (SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ=="),
+        ] {
+            fields.insert(name, HeaderValue::from_static(value));
+        }
+        change(&mut request);
+        check(&request)
+    }
+
+    #[test]
+    fn an_upgrade_is_checked_as_the_rfc_says() {
+        let set = |name: HeaderName, value: &'static str| {
+            request(move |request| {
+                request.headers_mut().insert(name, HeaderValue::from_static(value));
+            })
+        };
+        let without = |name: HeaderName| {
+            request(move |request| {
+                request.headers_mut().remove(name);
+            })
+        };
+        assert_eq!(request(|_| {}), Ok(()));
+        assert_eq!(request(|request| *request.method_mut() = Method::POST), Err(BadUpgrade::Method));
+        assert_eq!(set(UPGRADE, "h2c"), Err(BadUpgrade::NoUpgrade));
+        assert_eq!(set(CONNECTION, "keep-alive"), Err(BadUpgrade::NoUpgrade));
+        assert_eq!(set(SEC_WEBSOCKET_VERSION, "8"), Err(BadUpgrade::Version));
+        let old = request(|request| *request.version_mut() = Version::HTTP_10);
+        for malformed in [
+            old,
+            without(HOST),
+            without(SEC_WEBSOCKET_VERSION),
+            without(SEC_WEBSOCKET_KEY),
+            set(SEC_WEBSOCKET_KEY, "c2hvcnQ="),
+            set(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ"),
+        ] {
+            assert!(matches!(malformed, Err(BadUpgrade::Malformed(_))), "{malformed:?}");
+        }
+    }
+
+    #[test]
+    fn challenges_are_as_the_rfc_has_them() {
+        insta::assert_snapshot!(challenge(Cause::NoToken), @r#"Bearer realm="resurge""#);
+        insta::assert_snapshot!(challenge(Cause::StaleToken), @r#"Bearer realm="resurge", error="invalid_token", error_description="the access token was invalidated""#);
+        insta::assert_snapshot!(challenge(Cause::MissingScope), @r#"Bearer realm="resurge", error="insufficient_scope", error_description="the access token lacks a required scope""#);
+    }
+}

@@ -1,0 +1,67 @@
+//! The target's counts as they grow.
+//!
+//! In: what was decided. Out: [`TargetCounters`], in a stable order. Never decides anything.
+
+use std::collections::BTreeMap;
+
+use crate::sample::{Abnormal, Cause, Initiator};
+
+use super::counters::{CloseCount, RefusedCount, TargetCounters, TokenRefusedCount};
+use super::session::Ended;
+use super::token::TokenError;
+
+/// The counts so far.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) accepted: u64,
+    pub(super) accepted_token: u64,
+    pub(super) accepted_control: u64,
+    pub(super) upgrades: u64,
+    pub(super) tokens_issued: u64,
+    pub(super) messages_sent: u64,
+    pub(super) messages_received: u64,
+    pub(super) bad_requests: u64,
+    refused: BTreeMap<(u16, Cause), u64>,
+    token_requests_refused: BTreeMap<&'static str, u64>,
+    closes: BTreeMap<(Initiator, u16, Option<Abnormal>), u64>,
+}
+
+impl Tally {
+    pub(super) fn refuse(&mut self, status: u16, cause: Cause) {
+        *self.refused.entry((status, cause)).or_default() += 1;
+    }
+
+    pub(super) fn refuse_token(&mut self, error: TokenError) {
+        *self.token_requests_refused.entry(error.name()).or_default() += 1;
+    }
+
+    pub(super) fn close(&mut self, ended: Ended) {
+        *self.closes.entry((ended.initiator, ended.code, ended.abnormal)).or_default() += 1;
+    }
+
+    pub(super) fn counters(&self, sessions_open: u64) -> TargetCounters {
+        let refused = self.refused.iter();
+        let token_requests_refused = self.token_requests_refused.iter();
+        let closes = self.closes.iter();
+        TargetCounters {
+            accepted: self.accepted,
+            accepted_token: self.accepted_token,
+            accepted_control: self.accepted_control,
+            upgrades: self.upgrades,
+            refused: refused
+                .map(|(&(status, cause), &count)| RefusedCount { status, cause, count })
+                .collect(),
+            tokens_issued: self.tokens_issued,
+            token_requests_refused: token_requests_refused
+                .map(|(&error, &count)| TokenRefusedCount { error: error.to_owned(), count })
+                .collect(),
+            closes: closes
+                .map(|(&(initiator, code, abnormal), &count)| CloseCount { initiator, code, abnormal, count })
+                .collect(),
+            sessions_open,
+            messages_sent: self.messages_sent,
+            messages_received: self.messages_received,
+            bad_requests: self.bad_requests,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The token endpoint's decisions (RFC 6749 §4.4, §5): which client gets which scopes.
+//!
+//! In: a request as read from form and headers. Out: the scopes granted, or the refusal. Never issues a token itself.
+
+use secrecy::ExposeSecret as _;
+
+use crate::scenario::model::{TargetClient, TargetRules};
+
+/// A token request. It carries a secret, so it cannot be printed.
+#[derive(Clone, Copy)]
+pub struct TokenRequest<'a> {
+    /// `grant_type`.
+    pub grant_type: Option<&'a str>,
+    /// `client_id`, from the form or from HTTP Basic.
+    pub client_id: Option<&'a str>,
+    /// `client_secret`, from the form or from HTTP Basic.
+    pub client_secret: Option<&'a str>,
+    /// Whether the credentials came by HTTP Basic.
+    pub used_basic: bool,
+    /// `scope`: names separated by spaces.
+    pub scope: Option<&'a str>,
+}
+
+/// The answer to a token request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenAnswer {
+    /// A token.
+    Issued(Issued),
+    /// None.
+    Refused(TokenRefusal),
+}
+
+/// A token as the client gets it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// The token: opaque, 128 bits.
+    pub access_token: String,
+    /// Its life.
+    pub expires_in: std::time::Duration,
+    /// Its scopes, where they are not the ones asked for (RFC 6749 §5.1).
+    pub scope: Option<String>,
+}
+
+impl std::fmt::Debug for Issued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { access_token: _, expires_in, scope } = self;
+        f.debug_struct("Issued").field("expires_in", expires_in).field("scope", scope).finish_non_exhaustive()
+    }
+}
+
+/// A refusal of the token endpoint (RFC 6749 §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenRefusal {
+    /// What is wrong.
+    pub error: TokenError,
+    /// The same in words.
+    pub description: &'static str,
+    /// Whether the client used HTTP Basic, and so must be challenged.
+    pub used_basic: bool,
+}
+
+impl TokenRefusal {
+    /// The HTTP status: 401 where the client's HTTP Basic credentials failed, else 400.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        if self.is_challenge() { 401 } else { 400 }
+    }
+
+    /// Whether the answer carries `WWW-Authenticate: Basic`.
+    #[must_use]
+    pub const fn is_challenge(&self) -> bool {
+        matches!(self.error, TokenError::InvalidClient) && self.used_basic
+    }
+}
+
+/// The error codes of RFC 6749 §5.2 that a client-credentials endpoint can give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TokenError {
+    /// The request lacks something, repeats something, or uses two ways to authenticate.
+    InvalidRequest,
+    /// Unknown client, wrong secret, or no credentials.
+    InvalidClient,
+    /// The client may not use this grant: it is public, registered without a secret (RFC 6749 §4.4).
+    UnauthorizedClient,
+    /// Not `client_credentials`.
+    UnsupportedGrantType,
+    /// Malformed, or more than the client is registered with.
+    InvalidScope,
+}
+
+impl TokenError {
+    /// The code on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidScope => "invalid_scope",
+        }
+    }
+}
+
+/// What a request is granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Grant {
+    /// Whether it covers what the WebSocket endpoint requires.
+    pub(super) is_sufficient: bool,
+    /// What the answer says about scopes.
+    pub(super) scope: Option<String>,
+}
+
+/// Decides on `request` by `rules`.
+pub(super) fn decide(rules: &TargetRules, request: TokenRequest<'_>) -> Result<Grant, TokenRefusal> {
+    let refuse = |error, description| TokenRefusal { error, description, used_basic: request.used_basic };
+    let grant_type = request
+        .grant_type
+        .ok_or_else(|| refuse(TokenError::InvalidRequest, "the parameter grant_type is missing"))?;
+    let client = authenticate(rules, request).map_err(|(error, why)| refuse(error, why))?;
+    if grant_type != "client_credentials" {
+        return Err(refuse(TokenError::UnsupportedGrantType, "only client_credentials is supported"));
+    }
+    let requested = requested_scopes(request.scope).map_err(|why| refuse(TokenError::InvalidScope, why))?;
+    let registered = client.map_or(&rules.required_scopes, |client| &client.scopes);
+    let Some(requested) = requested else {
+        let is_sufficient = rules.required_scopes.iter().all(|scope| registered.contains(scope));
+        return Ok(Grant { is_sufficient, scope: Some(registered.join(" ")) });
+    };
+    if client.is_some() && !requested.iter().all(|&scope| registered.iter().any(|known| known == scope)) {
+        return Err(refuse(TokenError::InvalidScope, "the client is not registered with that scope"));
+    }
+    let is_sufficient = rules.required_scopes.iter().all(|scope| requested.contains(&scope.as_str()));
+    Ok(Grant { is_sufficient, scope: None })
+}
+
+/// The client of that id and secret; `Ok(None)` where any will do.
+fn authenticate<'a>(
+    rules: &'a TargetRules,
+    request: TokenRequest<'_>,
+) -> Result<Option<&'a TargetClient>, (TokenError, &'static str)> {
+    let missing = (TokenError::InvalidClient, "client credentials are missing");
+    let id = request.client_id.filter(|id| !id.is_empty()).ok_or(missing)?;
+    if rules.clients.is_empty() {
+        request.client_secret.filter(|secret| !secret.is_empty()).ok_or(missing)?;
+        return Ok(None);
+    }
+    let wrong = (TokenError::InvalidClient, "unknown client, or wrong secret");
+    let client = rules.clients.iter().find(|client| client.id == id).ok_or(wrong)?;
+    let secret = client.secret.expose_secret();
+    if secret.is_empty() {
+        return Err((TokenError::UnauthorizedClient, "a client without a secret may not use this grant"));
+    }
+    if request.client_secret.ok_or(missing)? == secret { Ok(Some(client)) } else { Err(wrong) }
+}
+
+/// The scopes asked for; `None` where none are (an empty `scope` counts as omitted, RFC 6749 §3.2).
+fn requested_scopes(scope: Option<&str>) -> Result<Option<Vec<&str>>, &'static str> {
+    let Some(scope) = scope.filter(|scope| !scope.is_empty()) else { return Ok(None) };
+    let names: Vec<&str> = scope.split(' ').collect();
+    // RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ), separated by one space.
+    let is_token = |name: &&str| {
+        !name.is_empty() && name.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    };
+    if names.iter().all(is_token) { Ok(Some(names)) } else { Err("the scope is malformed") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::SecretString;
+
+    fn client(id: &str, secret: &str, scopes: &[&str]) -> TargetClient {
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        TargetClient { id: id.to_owned(), secret: SecretString::from(secret), scopes }
+    }
+
+    fn listed() -> TargetRules {
+        let reader = client("reader", "s3", &["analytics:events:read", "users:read"]);
+        let outsider = client("outsider", "s3", &["users:read"]);
+        let bare = client("bare", "s3", &[]);
+        let public = client("public", "", &["analytics:events:read"]);
+        TargetRules { clients: vec![reader, outsider, bare, public], ..TargetRules::default() }
+    }
+
+    fn answer(rules: &TargetRules, fields: [Option<&str>; 4], used_basic: bool) -> String {
+        let [grant_type, client_id, client_secret, scope] = fields;
+        match decide(rules, TokenRequest { grant_type, client_id, client_secret, used_basic, scope }) {
+            Ok(grant) => {
+                let enough = if grant.is_sufficient { "enough" } else { "too little" };
+                format!("{enough}, says {:?}", grant.scope)
+            }
+            Err(refusal) => format!("{} {}", refusal.status(), refusal.error.name()),
+        }
+    }
+
+    #[test]
+    fn requests_and_their_answers() {
+        const GRANT: Option<&str> = Some("client_credentials");
+        let (open, listed) = (TargetRules::default(), listed());
+        let all = r#"enough, says Some("analytics:events:read")"#;
+        let table: &[(&TargetRules, [Option<&str>; 4], bool, &str)] = &[
+            (&open, [GRANT, Some("any"), Some("thing"), None], false, all),
+            (&open, [GRANT, Some("any"), Some("thing"), Some("")], false, all),
+            (&open, [GRANT, Some("a"), Some("b"), Some("users:read")], false, "too little, says None"),
+            (
+                &open,
+                [GRANT, Some("a"), Some("b"), Some("analytics:events:read x")],
+                false,
+                "enough, says None",
+            ),
+            (&open, [GRANT, None, None, None], false, "400 invalid_client"),
+            (&open, [GRANT, Some("a"), Some(""), None], true, "401 invalid_client"),
+            (&open, [None, Some("a"), Some("b"), None], false, "400 invalid_request"),
+            (&open, [Some("password"), Some("a"), Some("b"), None], false, "400 unsupported_grant_type"),
+            (&open, [GRANT, Some("a"), Some("b"), Some("a  b")], false, "400 invalid_scope"),
+            (&open, [GRANT, Some("a"), Some("b"), Some("a\"b")], false, "400 invalid_scope"),
+            (
+                &listed,
+                [GRANT, Some("reader"), Some("s3"), None],
+                true,
+                r#"enough, says Some("analytics:events:read users:read")"#,
+            ),
+            (&listed, [GRANT, Some("reader"), Some("s3"), Some("users:read")], true, "too little, says None"),
+            (
+                &listed,
+                [GRANT, Some("outsider"), Some("s3"), None],
+                false,
+                r#"too little, says Some("users:read")"#,
+            ),
+            (&listed, [GRANT, Some("bare"), Some("s3"), None], false, r#"too little, says Some("")"#),
+            (
+                &listed,
+                [GRANT, Some("outsider"), Some("s3"), Some("analytics:events:read")],
+                false,
+                "400 invalid_scope",
+            ),
+            (&listed, [GRANT, Some("reader"), Some("wrong"), None], true, "401 invalid_client"),
+            (&listed, [GRANT, Some("reader"), Some("wrong"), None], false, "400 invalid_client"),
+            (&listed, [GRANT, Some("reader"), None, None], false, "400 invalid_client"),
+            (&listed, [GRANT, Some("nobody"), Some("s3"), None], false, "400 invalid_client"),
+            (&listed, [GRANT, Some("public"), Some(""), None], false, "400 unauthorized_client"),
+        ];
+        for (rules, fields, used_basic, expected) in table {
+            assert_eq!(answer(rules, *fields, *used_basic), *expected, "{fields:?}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The target as a service, over real sockets on free ports.
+
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod sessions;
