@@ -61,9 +61,15 @@ fn plain() -> Progress {
 fn describe(scenario: &Scenario, view: &LiveView) -> String {
     let (total, last) = (merge_all(view.totals.iter()), merge_all(view.last.iter()));
     let latency = total.histograms.get(&Metric::ReconnectLatency);
-    let percentile = |p| latency.map_or_else(|| "-".to_owned(), |histogram| format_us(histogram.percentile_us(p)));
+    let percentile =
+        |p| latency.map_or_else(|| "-".to_owned(), |histogram| format_us(histogram.percentile_us(p)));
     let lag = total.histograms.get(&Metric::Lag).map_or(0, |lag| lag.percentile_us(99.0));
-    let next = scenario.storms.iter().map(|storm| storm.at).filter(|at| *at > Duration::from_secs(view.second)).min();
+    let next = scenario
+        .storms
+        .iter()
+        .map(|storm| storm.at)
+        .filter(|at| *at > Duration::from_secs(view.second))
+        .min();
     let storm = next.map_or_else(String::new, |at| format!("  next storm at {}", format_duration(at)));
     format!(
         "{}/{} connected  {} reconnects/s  {} 403/s  p50 {}  p99 {}  lag p99 {}{storm}",

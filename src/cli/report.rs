@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 
 use crate::record::read_journal;
 use crate::report::{
-    JOURNAL_FILE, RunModel, Style, closes_csv, histograms_hlog, outcomes_csv, run_json, summary_csv, summary_text,
-    timeseries_csv, write_all,
+    JOURNAL_FILE, RunModel, Style, closes_csv, histograms_hlog, outcomes_csv, run_json, summary_csv,
+    summary_text, timeseries_csv, write_all,
 };
 
 use super::{UNEXPECTED, wants_colour};
@@ -82,7 +82,10 @@ pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -
     let model = RunModel::new(journal);
     if model.end.is_none() {
         let seconds = model.seconds.last().map_or(0, |(second, _)| second + 1);
-        writeln!(err, "note: this run was cut off; its journal holds the first {seconds} s, at most the last second is lost")?;
+        writeln!(
+            err,
+            "note: this run was cut off; its journal holds the first {seconds} s, at most the last second is lost"
+        )?;
     }
     if args.rewrite {
         let faults = write_all(&model, &args.run);

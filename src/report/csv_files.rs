@@ -29,8 +29,20 @@ fn write_rows(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> C
 /// Only when memory cannot be written.
 pub fn summary_csv(model: &RunModel) -> CsvResult {
     let header = [
-        "group", "metric", "count", "min_us", "mean_us", "stddev_us", "p50_us", "p75_us", "p90_us", "p95_us", "p99_us",
-        "p99_9_us", "p99_99_us", "max_us",
+        "group",
+        "metric",
+        "count",
+        "min_us",
+        "mean_us",
+        "stddev_us",
+        "p50_us",
+        "p75_us",
+        "p90_us",
+        "p95_us",
+        "p99_us",
+        "p99_9_us",
+        "p99_99_us",
+        "max_us",
     ];
     let rows = model.groups().chain([(ALL, &model.all)]).flat_map(|(name, tally)| summary_rows(name, tally));
     write_rows(&header, rows)
@@ -97,9 +109,26 @@ pub fn closes_csv(model: &RunModel) -> CsvResult {
 /// Only when memory cannot be written.
 pub fn timeseries_csv(model: &RunModel) -> CsvResult {
     let header = [
-        "second", "group", "connected", "attempts", "ok", "http_401", "http_403", "http_429", "http_5xx", "other_failures",
-        "disconnects", "tokens_fetched", "messages_in", "messages_out", "bytes_in", "bytes_out", "reconnect_p50_us",
-        "reconnect_p99_us", "reconnect_max_us", "lag_max_us",
+        "second",
+        "group",
+        "connected",
+        "attempts",
+        "ok",
+        "http_401",
+        "http_403",
+        "http_429",
+        "http_5xx",
+        "other_failures",
+        "disconnects",
+        "tokens_fetched",
+        "messages_in",
+        "messages_out",
+        "bytes_in",
+        "bytes_out",
+        "reconnect_p50_us",
+        "reconnect_p99_us",
+        "reconnect_max_us",
+        "lag_max_us",
     ];
     let names: Vec<&str> = model.groups().map(|(name, _)| name).collect();
     let mut connected = vec![0_i64; names.len()];
@@ -138,6 +167,9 @@ fn timeseries_row(second: u64, name: &str, connected: i64, tally: &Tally) -> Vec
     row.extend(counted.iter().map(u64::to_string));
     row.push((counted[0] - named).to_string());
     row.extend(counters.iter().map(|counter| tally.counter(*counter).to_string()));
-    row.extend([percentile(50.0), percentile(99.0), reconnect.map_or(0, Latencies::max_us), lag_max].map(|us| us.to_string()));
+    row.extend(
+        [percentile(50.0), percentile(99.0), reconnect.map_or(0, Latencies::max_us), lag_max]
+            .map(|us| us.to_string()),
+    );
     row
 }

@@ -3,8 +3,8 @@
 //! In: a journal. Out: totals, seconds, results, all derived from it.
 
 use crate::record::{
-    Journal, Manifest, Reconciliation, RunEnd, Tally, ThresholdResult, check_accounts, evaluate, health_faults,
-    merge_all, reconcile,
+    Journal, Manifest, Reconciliation, RunEnd, Tally, ThresholdResult, check_accounts, evaluate,
+    health_faults, merge_all, reconcile,
 };
 use crate::sample::Counter;
 use crate::scenario::parse_threshold;
@@ -101,8 +101,5 @@ fn evaluate_all(manifest: &Manifest, totals: &[Tally], all: &Tally, elapsed_s: f
 
 fn check_all_accounts(manifest: &Manifest, totals: &[Tally], all: &Tally, ended: bool) -> Vec<String> {
     let named = manifest.groups.iter().map(|group| group.name.as_str()).zip(totals);
-    named
-        .chain([("all groups", all)])
-        .flat_map(|(name, tally)| check_accounts(name, tally, ended))
-        .collect()
+    named.chain([("all groups", all)]).flat_map(|(name, tally)| check_accounts(name, tally, ended)).collect()
 }

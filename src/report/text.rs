@@ -86,7 +86,10 @@ fn write_head(text: &mut String, model: &RunModel, style: Style) {
         line(text, &format!("  {} {reason}", style.bad("!")));
     }
     if model.torn_bytes > 0 {
-        line(text, &format!("  ! {} bytes at the journal's end were cut off", format_count(model.torn_bytes)));
+        line(
+            text,
+            &format!("  ! {} bytes at the journal's end were cut off", format_count(model.torn_bytes)),
+        );
     }
     for fault in model.end.iter().flat_map(|end| &end.write_faults) {
         line(text, &format!("  {} {fault}", style.bad("!")));
@@ -122,7 +125,11 @@ fn latency_cells(histogram: Option<&Latencies>) -> Vec<String> {
 }
 
 fn write_handshakes(text: &mut String, model: &RunModel, style: Style) {
-    heading(text, style, "HANDSHAKES (an attempt has one outcome; causes of 401 and 403 as far as the evidence goes)");
+    heading(
+        text,
+        style,
+        "HANDSHAKES (an attempt has one outcome; causes of 401 and 403 as far as the evidence goes)",
+    );
     let header = ["group", "kind", "attempts", "ok", "403", "403 rate", "other", "causes and other outcomes"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for (name, tally) in model.groups() {
@@ -150,7 +157,8 @@ fn handshake_row(name: &str, kind: AttemptKind, tally: &Tally) -> Option<Vec<Str
         };
         *details.entry(label).or_default() += count;
     }
-    let details: Vec<String> = details.iter().map(|(label, count)| format!("{label} {}", format_count(*count))).collect();
+    let details: Vec<String> =
+        details.iter().map(|(label, count)| format!("{label} {}", format_count(*count))).collect();
     Some(vec![
         name.to_owned(),
         kind.name().to_owned(),
@@ -177,7 +185,9 @@ fn write_phases(text: &mut String, model: &RunModel, style: Style) {
     header.extend(shown.iter().map(|phase| phase.name().to_owned()));
     let mut rows = vec![header];
     for (name, tally) in model.groups() {
-        let Some(total) = tally.histograms.get(&Metric::ReconnectLatency).map(Latencies::sum_us) else { continue };
+        let Some(total) = tally.histograms.get(&Metric::ReconnectLatency).map(Latencies::sum_us) else {
+            continue;
+        };
         let mut row = vec![name.to_owned()];
         row.extend(shown.iter().map(|phase| match tally.histograms.get(&Metric::of_phase(*phase)) {
             Some(histogram) if histogram.max_us() > 0 => {
@@ -193,14 +203,16 @@ fn write_phases(text: &mut String, model: &RunModel, style: Style) {
 
 fn write_throughput(text: &mut String, model: &RunModel, style: Style) {
     heading(text, style, "THROUGHPUT (mean over the run) AND WHAT OUTAGES COST");
-    let header = ["group", "reconnects/s", "tokens/s", "messages/s", "peak tokens/s", "missed messages", "per outage"];
+    let header =
+        ["group", "reconnects/s", "tokens/s", "messages/s", "peak tokens/s", "missed messages", "per outage"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     let seconds = model.elapsed_s.max(0.001);
     let rate = |count: u64| format!("{:.1}", count as f64 / seconds);
     for (index, (name, tally)) in model.groups().enumerate() {
         let peak = model.seconds.iter().filter_map(|(_, groups)| groups.get(index));
         let peak = peak.map(|tally| tally.counter(Counter::TokensFetched)).max().unwrap_or(0);
-        let (missed, outages) = (tally.counter(Counter::MessagesMissed), tally.counter(Counter::OutagesMeasured));
+        let (missed, outages) =
+            (tally.counter(Counter::MessagesMissed), tally.counter(Counter::OutagesMeasured));
         rows.push(vec![
             name.to_owned(),
             rate(tally.counter(Counter::Reconnects)),
@@ -220,7 +232,9 @@ fn write_closes(text: &mut String, model: &RunModel, style: Style) {
         let closes: Vec<String> = tally
             .closes
             .iter()
-            .map(|((initiator, code, how), count)| format!("{} × {}", close_name(*initiator, *code, *how), format_count(*count)))
+            .map(|((initiator, code, how), count)| {
+                format!("{} × {}", close_name(*initiator, *code, *how), format_count(*count))
+            })
             .collect();
         let list = if closes.is_empty() { "none".to_owned() } else { closes.join("  ") };
         line(text, &format!("  {name}: {list}"));
@@ -297,7 +311,10 @@ fn write_accounts(text: &mut String, model: &RunModel, style: Style) {
     let Some(reconciliation) = &model.reconciliation else { return };
     let word = match (reconciliation.is_exact(), reconciliation.holds()) {
         (true, _) => style.good("agree exactly"),
-        (false, true) => format!("agree but for {} whose end the clients cannot know", format_count(reconciliation.unsettled)),
+        (false, true) => format!(
+            "agree but for {} whose end the clients cannot know",
+            format_count(reconciliation.unsettled)
+        ),
         (false, false) => style.bad("DO NOT AGREE"),
     };
     let rows: Vec<String> = reconciliation

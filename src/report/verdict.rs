@@ -88,13 +88,21 @@ pub(super) fn judge(findings: &Findings<'_>) -> Verdict {
         Some(_) => Status::Pass,
     };
     let mut reasons = match reason {
-        Some(StopReason::Interrupted) => vec!["the run was interrupted; what it measured until then is below".to_owned()],
+        Some(StopReason::Interrupted) => {
+            vec!["the run was interrupted; what it measured until then is below".to_owned()]
+        }
         Some(StopReason::NotAuthorised) => {
-            vec!["a name resolved to an address that is neither loopback nor private and not authorised".to_owned()]
+            vec![
+                "a name resolved to an address that is neither loopback nor private and not authorised"
+                    .to_owned(),
+            ]
         }
         Some(StopReason::Threshold { threshold }) => vec![format!("ended early by {threshold}")],
         Some(StopReason::Completed | StopReason::ClientsDone) => Vec::new(),
-        None => vec!["the run's end is missing: it was cut off. The numbers are those up to its last whole second".to_owned()],
+        None => vec![
+            "the run's end is missing: it was cut off. The numbers are those up to its last whole second"
+                .to_owned(),
+        ],
     };
     reasons.extend(invalid);
     reasons.extend(failed);
@@ -149,11 +157,18 @@ mod tests {
     }
 
     fn result(status: ThresholdStatus) -> ThresholdResult {
-        ThresholdResult { threshold: "t".into(), status, measured: None, measured_text: "m".into(), limit: 0.0 }
+        ThresholdResult {
+            threshold: "t".into(),
+            status,
+            measured: None,
+            measured_text: "m".into(),
+            limit: 0.0,
+        }
     }
 
     fn mismatch() -> Reconciliation {
-        let row = ReconciliationRow { what: "x".into(), clients: 1, target: 2, agreement: Agreement::Mismatch };
+        let row =
+            ReconciliationRow { what: "x".into(), clients: 1, target: 2, agreement: Agreement::Mismatch };
         Reconciliation { unsettled: 0, rows: vec![row] }
     }
 

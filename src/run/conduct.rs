@@ -18,8 +18,8 @@ use crate::record::{
     Entry, GeneratorHealth, Journal, JournalWriter, Latencies, LiveView, Recorded, Recorder, RunEnd, Tally,
     merge_all, run_recorder,
 };
-use crate::sample::{GroupId, Metric, Outcome};
 use crate::sample::Counter;
+use crate::sample::{GroupId, Metric, Outcome};
 use crate::target::counters::TargetCounters;
 
 use super::prepare::Prepared;
@@ -68,13 +68,13 @@ pub(super) async fn conduct(
     let target_counters = settle_target(&prepared).await;
     drop(stop_watchdog);
     let stall_histogram = watching.await.unwrap_or_default();
-    let recorded = recording.await.map_err(|error| RunError::Start {
-        what: "the recorder",
-        source: std::io::Error::other(error),
-    })?;
+    let recorded = recording
+        .await
+        .map_err(|error| RunError::Start { what: "the recorder", source: std::io::Error::other(error) })?;
     beside.iter().for_each(tokio::task::JoinHandle::abort);
 
-    let health = health(&prepared, &recorded.totals, &stall_histogram, &stalls, pool_wait_max, elapsed, cpu_before);
+    let health =
+        health(&prepared, &recorded.totals, &stall_histogram, &stalls, pool_wait_max, elapsed, cpu_before);
     let end = RunEnd {
         reason: control.reason(),
         elapsed_s: elapsed.as_us() as f64 / 1e6,
@@ -110,7 +110,8 @@ fn plan_engine(
         let starts = starts(group, first_number(scenario, index));
         populations.push(Population { context: Arc::new(context), starts });
     }
-    let storms = target_storms(scenario).into_iter().map(|(at, code, fraction)| StormStrike { at, code, fraction });
+    let storms =
+        target_storms(scenario).into_iter().map(|(at, code, fraction)| StormStrike { at, code, fraction });
     let striker = Arc::clone(prepared);
     let strike = move |storm: StormStrike| {
         let struck = striker.server.as_ref().map(|server| server.storm(storm.code, storm.fraction));
@@ -138,7 +139,8 @@ async fn settle_target(prepared: &Prepared) -> Option<TargetCounters> {
 
 /// Once: the run drains. Twice: it is cut off.
 async fn listen_to_signals(control: Arc<RunControl>) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
     };

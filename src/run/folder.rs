@@ -29,10 +29,16 @@ pub enum FolderError {
 }
 
 /// Makes the run folder: `out`, or `reports/<scenario>-<UTC>-<4 hex>`.
-pub(super) fn make_folder(out: Option<&Path>, scenario: &str, started_unix_us: u64) -> Result<PathBuf, FolderError> {
-    let path = out.map_or_else(|| Path::new(REPORTS).join(default_name(scenario, started_unix_us)), Path::to_owned);
+pub(super) fn make_folder(
+    out: Option<&Path>,
+    scenario: &str,
+    started_unix_us: u64,
+) -> Result<PathBuf, FolderError> {
+    let path =
+        out.map_or_else(|| Path::new(REPORTS).join(default_name(scenario, started_unix_us)), Path::to_owned);
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|source| FolderError::Unwritable { path: path.clone(), source })?;
+        fs::create_dir_all(parent)
+            .map_err(|source| FolderError::Unwritable { path: path.clone(), source })?;
     }
     match fs::create_dir(&path) {
         Ok(()) => Ok(path),

@@ -34,7 +34,8 @@ pub fn max_rss_bytes() -> u64 {
 /// The kernel's version.
 #[must_use]
 pub fn kernel() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "unknown".into(), |text| text.trim().into())
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".into(), |text| text.trim().into())
 }
 
 /// Processors that this process may use.

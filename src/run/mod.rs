@@ -111,7 +111,8 @@ pub fn run(request: RunRequest) -> Result<RunDone, RunError> {
     let journal_path = folder.join(JOURNAL_FILE);
     let journal = JournalWriter::create(&journal_path, &prepared.manifest)
         .map_err(|source| JournalError::Io { path: journal_path.clone(), source })?;
-    let runtime = prepare::client_runtime().map_err(|source| RunError::Start { what: "the runtime", source })?;
+    let runtime =
+        prepare::client_runtime().map_err(|source| RunError::Start { what: "the runtime", source })?;
     let conducted = runtime.block_on(conduct::conduct(Arc::new(prepared), journal, on_progress))?;
     runtime.shutdown_background();
     let journal = match conducted.in_memory {

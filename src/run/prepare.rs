@@ -16,8 +16,8 @@ use crate::scenario::Loaded;
 use crate::scenario::model::{DisconnectHow, Grant, Scenario, Storm, StormBy, Target};
 use crate::target::server::{Server, ServerSetup};
 
+use super::RunError;
 use super::host;
-use super::{RunError};
 
 /// Threads of the clients' runtime on a machine with more cores than that.
 const MOST_CLIENT_THREADS: usize = 16;
@@ -82,7 +82,13 @@ fn remote_urls(scenario: &Scenario) -> Vec<Url> {
     }
     for group in &scenario.groups {
         urls.extend(group.connect.url.clone());
-        urls.extend(group.token.as_ref().filter(|token| !matches!(token.grant, Grant::Fixed(_))).and_then(|token| token.url.clone()));
+        urls.extend(
+            group
+                .token
+                .as_ref()
+                .filter(|token| !matches!(token.grant, Grant::Fixed(_)))
+                .and_then(|token| token.url.clone()),
+        );
     }
     urls
 }
@@ -91,7 +97,9 @@ fn remote_urls(scenario: &Scenario) -> Vec<Url> {
 fn check_address(url: &Url, policy: &AddressPolicy) -> Result<(), RunError> {
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let Ok(addresses) = (bare, url.port_or_known_default().unwrap_or(0)).to_socket_addrs() else { return Ok(()) };
+    let Ok(addresses) = (bare, url.port_or_known_default().unwrap_or(0)).to_socket_addrs() else {
+        return Ok(());
+    };
     for address in addresses {
         policy.check(host, address.ip())?;
     }
@@ -112,8 +120,8 @@ fn start_target(scenario: &Scenario, clock: Clock) -> Result<(Option<Server>, Ta
                 clock,
                 worker_threads: host::cores().clamp(1, MOST_CLIENT_THREADS),
             };
-            let server =
-                Server::start(setup).map_err(|source| RunError::Start { what: "the embedded target", source })?;
+            let server = Server::start(setup)
+                .map_err(|source| RunError::Start { what: "the embedded target", source })?;
             let address = TargetAddress::Embedded(server.addr());
             Ok((Some(server), address))
         }
@@ -133,7 +141,10 @@ fn manifest(
         TargetAddress::Embedded(address) => ("embedded", format!("ws://{address}")),
         TargetAddress::Remote { url, .. } => ("remote", without_secrets(url)),
     };
-    let groups = scenario.groups.iter().map(|group| GroupManifest { name: group.name.clone(), clients: group.clients });
+    let groups = scenario
+        .groups
+        .iter()
+        .map(|group| GroupManifest { name: group.name.clone(), clients: group.clients });
     Manifest {
         schema_version: SCHEMA_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
