@@ -1,0 +1,321 @@
+//! `resurge serve`: the target alone, for any client.
+//!
+//! In: a profile, an address. Out: a running service until Ctrl-C or SIGTERM; its address on the output, everything else on the
+//! error stream. Holds no rule of the service.
+
+use std::collections::hash_map::RandomState;
+use std::future::Future;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::{self, Write};
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock::Clock;
+use crate::scenario::load_target_rules;
+use crate::target::counters::TargetCounters;
+use crate::target::server::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
+
+/// The close code of sessions that are open when the target stops: going away (RFC 6455 §7.4.1).
+const GOING_AWAY: u16 = 1001;
+/// How long the end may take beyond the closing handshakes.
+const GRACE: Duration = Duration::from_secs(1);
+
+const EXAMPLES: &str = "\
+Examples:
+  resurge serve
+  resurge serve --listen 127.0.0.1:0 --set idle_timeout=5s --set invalidation=never
+  curl -d grant_type=client_credentials -d client_id=me -d client_secret=any http://127.0.0.1:8080/oauth/token
+  curl http://127.0.0.1:8080/_resurge/counters
+  curl -d '{\"code\":1012,\"fraction\":0.5}' http://127.0.0.1:8080/_resurge/close";
+
+/// Run the embedded target alone, for any client.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ServeArgs {
+    /// `forum`, or a TOML file with the keys of a scenario's [target].
+    #[arg(default_value = "forum")]
+    pub profile: String,
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: String,
+    /// Change a rule, as idle_timeout=5s; repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
+    pub overrides: Vec<(String, String)>,
+    /// Seed of tokens, delays and storms [default: from the system, so that tokens cannot be guessed].
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Threads [default: one for each core].
+    #[arg(long)]
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// Reads `KEY=VALUE`.
+fn parse_override(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("write it as KEY=VALUE, like idle_timeout=5s".to_owned()),
+    }
+}
+
+/// Serves until Ctrl-C or SIGTERM; answers with the exit code.
+///
+/// # Errors
+/// The streams cannot be written, or there is no runtime.
+pub fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let stop = async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        serve_until(args, out, err, stop).await
+    })
+}
+
+async fn serve_until(
+    args: &ServeArgs,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    stop: impl Future<Output = ()>,
+) -> io::Result<u8> {
+    let env = |name: &str| std::env::var(name).ok();
+    let rules = match load_target_rules(&args.profile, &args.overrides, &env) {
+        Ok(rules) => rules,
+        Err(error) => {
+            writeln!(err, "{error}")?;
+            return Ok(104);
+        }
+    };
+    let listen = match resolve(&args.listen) {
+        Ok(listen) => listen,
+        Err(why) => {
+            writeln!(err, "--listen {}: {why}; write it as 127.0.0.1:8080", args.listen)?;
+            return Ok(2);
+        }
+    };
+    // How many sessions there can be should not depend on the soft limit of a shell.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        log::warn!("the limit of descriptors stays as it is: {error}");
+    }
+    let close_timeout = rules.close_timeout;
+    let setup = ServerSetup {
+        listen,
+        rules,
+        seed: args.seed.unwrap_or_else(system_seed),
+        clock: Clock::start(),
+        worker_threads: args.threads.map_or_else(cores, NonZeroUsize::get),
+    };
+    let server = match Server::start(setup) {
+        Ok(server) => server,
+        Err(error) => {
+            writeln!(err, "cannot listen on {listen}: {}", explain(&error))?;
+            return Ok(1);
+        }
+    };
+    announce(server.addr(), out, err)?;
+    stop.await;
+    writeln!(err, "stopping: closing sessions with {GOING_AWAY}")?;
+    server.storm(GOING_AWAY, 1.0).map_err(io::Error::other)?;
+    let counters = server.shutdown(close_timeout + GRACE).await;
+    write_counters(&counters, err)?;
+    Ok(0)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// The first address of that name.
+fn resolve(text: &str) -> Result<SocketAddr, String> {
+    let mut found = text.to_socket_addrs().map_err(|error| error.to_string())?;
+    found.next().ok_or_else(|| "the name has no address".to_owned())
+}
+
+/// A seed that cannot be guessed: the keys of the standard library's hasher are drawn from the system.
+fn system_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the address is in use; stop what listens there, or choose another with --listen".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; ports below 1024 need privileges, choose another with --listen".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Says where the target is: the address on the output, for programs; the rest for people.
+fn announce(addr: SocketAddr, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "listening on http://{addr}")?;
+    out.flush()?;
+    writeln!(err, "  token     POST http://{addr}{TOKEN_PATH}")?;
+    writeln!(err, "  events    ws://{addr}{EVENTS_PATH}")?;
+    writeln!(err, "  counters  GET  http://{addr}{COUNTERS_PATH}")?;
+    writeln!(err, "  storm     POST http://{addr}{CLOSE_PATH}  {{\"code\":1001,\"fraction\":1.0}}")?;
+    if !addr.ip().is_loopback() {
+        writeln!(
+            err,
+            "warning: {} can be reached from other machines, and anybody there can get a token; counters and storms \
+             answer on this machine only",
+            addr.ip()
+        )?;
+    }
+    writeln!(err, "Ctrl-C ends it")
+}
+
+/// The counters in words.
+fn write_counters(counters: &TargetCounters, err: &mut dyn Write) -> io::Result<()> {
+    let TargetCounters { accepted, accepted_token, accepted_control, upgrades, .. } = counters;
+    writeln!(
+        err,
+        "connections  {accepted} accepted, {accepted_token} of them for tokens, {accepted_control} for control"
+    )?;
+    writeln!(err, "tokens       {} issued", counters.tokens_issued)?;
+    for refused in &counters.token_requests_refused {
+        writeln!(err, "             {} refused: {}", refused.count, refused.error)?;
+    }
+    writeln!(err, "upgrades     {upgrades}")?;
+    for refused in &counters.refused {
+        writeln!(err, "             {} refused with {}: {}", refused.count, refused.status, refused.cause)?;
+    }
+    writeln!(err, "sessions     {} still open", counters.sessions_open)?;
+    for close in &counters.closes {
+        let how = close.abnormal.map(|how| format!(" ({how})")).unwrap_or_default();
+        writeln!(err, "             {} ended by {}, {}{how}", close.count, close.initiator, close.code)?;
+    }
+    writeln!(err, "messages     {} sent, {} received", counters.messages_sent, counters.messages_received)?;
+    writeln!(err, "bad requests {}", counters.bad_requests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{Abnormal, Cause, Initiator};
+    use crate::target::counters::{CloseCount, RefusedCount, TokenRefusedCount};
+    use clap::Parser as _;
+
+    #[derive(Debug, clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    fn args(words: &[&str]) -> ServeArgs {
+        Cli::try_parse_from(["serve"].iter().chain(words)).unwrap().serve
+    }
+
+    /// Serves, and stops as soon as it listens; answers with code, output and errors.
+    fn served(words: &[&str]) -> (u8, String, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let code =
+            runtime.block_on(serve_until(&args(words), &mut out, &mut err, std::future::ready(()))).unwrap();
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn it_says_where_it_listens_and_ends_cleanly() {
+        let (code, out, err) =
+            served(&["--listen", "127.0.0.1:0", "--threads", "1", "--set", "idle_timeout=5s"]);
+        assert_eq!(code, 0, "{err}");
+        let port: u16 =
+            out.strip_prefix("listening on http://127.0.0.1:").unwrap().trim_end().parse().unwrap();
+        insta::assert_snapshot!(err.replace(&port.to_string(), "PORT"), @r#"
+          token     POST http://127.0.0.1:PORT/oauth/token
+          events    ws://127.0.0.1:PORT/api/v2/analytics/events
+          counters  GET  http://127.0.0.1:PORT/_resurge/counters
+          storm     POST http://127.0.0.1:PORT/_resurge/close  {"code":1001,"fraction":1.0}
+        Ctrl-C ends it
+        stopping: closing sessions with 1001
+        connections  0 accepted, 0 of them for tokens, 0 for control
+        tokens       0 issued
+        upgrades     0
+        sessions     0 still open
+        messages     0 sent, 0 received
+        bad requests 0
+        "#);
+        let (_, _, err) = served(&["--listen", "0.0.0.0:0"]);
+        assert!(err.contains("warning: 0.0.0.0 can be reached from other machines"), "{err}");
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_told() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let (code, out, err) = served(&["--listen", &address]);
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(
+            err.ends_with(
+                "the address is in use; stop what listens there, or choose another with --listen\n"
+            )
+        );
+        let (code, _, err) = served(&["--listen", "nowhere"]);
+        assert_eq!(code, 2);
+        assert!(
+            err.starts_with("--listen nowhere: ") && err.ends_with("write it as 127.0.0.1:8080\n"),
+            "{err}"
+        );
+        assert_eq!(served(&["--set", "idle_timeot=5s"]).0, 104);
+        assert_eq!(served(&["no-such-profile"]).0, 104);
+    }
+
+    #[test]
+    fn arguments_are_checked() {
+        let defaults = args(&[]);
+        assert_eq!((defaults.profile.as_str(), defaults.listen.as_str()), ("forum", "127.0.0.1:8080"));
+        let set = args(&["--set", "a=b=c", "--set", "clients=[]"]).overrides;
+        assert_eq!(set, [("a".to_owned(), "b=c".to_owned()), ("clients".to_owned(), "[]".to_owned())]);
+        for bad in [["--set", "idle_timeout"], ["--set", "=5s"], ["--threads", "0"], ["--seed", "-1"]] {
+            assert!(Cli::try_parse_from(["serve"].iter().chain(&bad)).is_err(), "{bad:?}");
+        }
+        assert_ne!(system_seed(), system_seed());
+    }
+
+    #[test]
+    fn counters_read_well() {
+        let close = |initiator, code, abnormal, count| CloseCount { initiator, code, abnormal, count };
+        let counters = TargetCounters {
+            accepted: 12,
+            accepted_token: 4,
+            accepted_control: 1,
+            upgrades: 5,
+            refused: vec![RefusedCount { status: 403, cause: Cause::StaleToken, count: 2 }],
+            tokens_issued: 4,
+            token_requests_refused: vec![TokenRefusedCount { error: "invalid_client".to_owned(), count: 1 }],
+            closes: vec![
+                close(Initiator::Target, 1001, None, 3),
+                close(Initiator::Network, 1006, Some(Abnormal::Rst), 1),
+            ],
+            sessions_open: 1,
+            messages_sent: 7,
+            messages_received: 8,
+            bad_requests: 0,
+        };
+        let mut text = Vec::new();
+        write_counters(&counters, &mut text).unwrap();
+        insta::assert_snapshot!(String::from_utf8(text).unwrap(), @r#"
+        connections  12 accepted, 4 of them for tokens, 1 for control
+        tokens       4 issued
+                     1 refused: invalid_client
+        upgrades     5
+                     2 refused with 403: stale_token
+        sessions     1 still open
+                     3 ended by target, 1001
+                     1 ended by network, 1006 (rst)
+        messages     7 sent, 8 received
+        bad requests 0
+        "#);
+    }
+}
