@@ -37,19 +37,19 @@ Examples:
 pub(super) struct ServeArgs {
     /// `forum`, or a TOML file with the keys of a scenario's [target].
     #[arg(default_value = "forum")]
-    pub profile: String,
+    profile: String,
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    pub listen: String,
+    listen: String,
     /// Change a rule, as idle_timeout=5s; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
-    pub overrides: Vec<(String, String)>,
+    overrides: Vec<(String, String)>,
     /// Seed of tokens, delays and storms [default: from the system, so that tokens cannot be guessed].
     #[arg(long)]
-    pub seed: Option<u64>,
+    seed: Option<u64>,
     /// Threads [default: one for each core].
     #[arg(long)]
-    pub threads: Option<NonZeroUsize>,
+    threads: Option<NonZeroUsize>,
 }
 
 /// Reads `KEY=VALUE`.

@@ -25,15 +25,15 @@ pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that a request's header may take up.
 const HEADER_CAP: usize = 16 * 1024;
 
-/// Listens on `address`. Must be called inside a runtime.
-pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens on `address`.
+pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of a target that has just ended linger in TIME_WAIT, and must not keep the next one from its port.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// Accepts until the other end of `stop` is gone.

@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -72,17 +73,26 @@ impl Server {
     /// # Errors
     /// The address cannot be had, or no thread.
     pub fn start(setup: ServerSetup) -> io::Result<Self> {
+        let listener = listen::bind(setup.listen)?;
+        let addr = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(setup.rules, setup.seed, setup.clock)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(setup.worker_threads.max(1))
             .thread_name("target")
             .enable_all()
             .build()?;
-        let listener = {
+        let registered = {
             let _inside = runtime.enter();
-            listen::bind(setup.listen)?
+            TcpListener::from_std(listener)
         };
-        let addr = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(setup.rules, setup.seed, setup.clock)?);
+        let listener = match registered {
+            Ok(listener) => listener,
+            Err(error) => {
+                // A runtime that is dropped inside another one would panic.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         let (accepting, stop) = watch::channel(());
         runtime.spawn(listen::accept(Arc::clone(&shared), listener, stop));
         Ok(Self { addr, shared, accepting: Some(accepting), runtime: Some(runtime) })
