@@ -6,6 +6,11 @@
 //!
 //! `cargo bench --bench reconnect_storm` prints ratios; `-- --quick` takes a tenth of the sessions. Times of such
 //! short runs differ between machines and minutes: only the ratios say something.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench prints, and what it does not foresee ends it"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,5 +1,10 @@
 //! The network driver against small servers of every temper: what each does to a client must come out as the right
 //! sample, within the configured timeouts.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that meets what it does not expect has failed"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -303,7 +308,7 @@ async fn tls_is_a_phase_of_its_own_and_strangers_are_not_trusted() {
     let secure = |server: Arc<rustls::ServerConfig>| {
         serve(move |stream| async move {
             let Ok(stream) = tokio_rustls::TlsAcceptor::from(server).accept(stream).await else { return };
-            let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+            let mut socket = Box::pin(tokio_tungstenite::accept_async(stream)).await.unwrap();
             socket.send(Message::Close(None)).await.unwrap();
             while let Some(Ok(_)) = socket.next().await {}
         })

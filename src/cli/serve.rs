@@ -290,6 +290,7 @@ mod tests {
             accepted: 12,
             accepted_token: 4,
             accepted_control: 1,
+            accepted_events: 7,
             upgrades: 5,
             refused: vec![RefusedCount { status: 403, cause: Cause::StaleToken, count: 2 }],
             tokens_issued: 4,

@@ -138,7 +138,9 @@ impl Step<'_> {
 
     pub(super) fn begin(&mut self, due: Moment) -> Action {
         self.count(Counter::ClientsStarted);
-        self.begin_attempt(Recovery::new(AttemptKind::First, due), due)
+        let mut recovery = Recovery::new(AttemptKind::First, due);
+        self.note_lag(&mut recovery, due);
+        self.begin_attempt(recovery, due)
     }
 
     pub(super) fn wake(&mut self, mut recovery: Recovery, due: Moment, since: Moment) -> Action {
@@ -146,19 +148,22 @@ impl Step<'_> {
             self.client.state = State::Waiting { recovery, due, since };
             return Action::Sleep { until: due };
         }
-        recovery.account(Phase::Backoff, self.now);
+        self.note_lag(&mut recovery, due);
         self.begin_attempt(recovery, due)
     }
 
-    pub(super) fn begin_attempt(&mut self, mut recovery: Recovery, due: Moment) -> Action {
-        if self.client.stopping {
-            return self.finish_unfinished(recovery.kind);
-        }
+    /// The generator did what was due by the clock, late by this much. The lateness belongs to the wait.
+    fn note_lag(&mut self, recovery: &mut Recovery, due: Moment) {
         let lag = self.now.since(due);
         self.samples.push(Sample::Lag(lag));
         recovery.lag += lag;
-        // A late start belongs to the wait for it, also where no backoff was due.
         recovery.account(Phase::Backoff, self.now);
+    }
+
+    pub(super) fn begin_attempt(&mut self, recovery: Recovery, due: Moment) -> Action {
+        if self.client.stopping {
+            return self.finish_unfinished(recovery.kind);
+        }
         self.go_on_with_token(recovery, Attempt { due, began: self.now }, 0)
     }
 

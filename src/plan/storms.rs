@@ -26,7 +26,7 @@ fn storms_of(scenario: &Scenario, group: usize) -> Vec<StormRule> {
         let at = Moment::ZERO + storm.at;
         match &storm.by {
             StormBy::Target { code } => {
-                storms.push(StormRule::ByTarget { at, code: *code, all: storm.fraction >= 1.0 })
+                storms.push(StormRule::ByTarget { at, code: *code, all: storm.fraction >= 1.0 });
             }
             StormBy::Client { how, groups }
                 if groups.as_ref().is_none_or(|groups| groups.contains(&group)) =>

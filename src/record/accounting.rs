@@ -98,8 +98,7 @@ pub fn reconcile(tally: &Tally, target: &TargetCounters) -> Reconciliation {
         };
         rows.push(ReconciliationRow { what, clients, target: counted, agreement });
     };
-    let accepts = target.accepted.saturating_sub(target.accepted_token + target.accepted_control);
-    row("accepts".into(), tally.counter(Counter::TcpConnections), accepts);
+    row("accepts".into(), tally.counter(Counter::TcpConnections), target.accepted_events);
     row("upgrades (101)".into(), tally.outcome(Outcome::Ok), target.upgrades);
     for status in refused_statuses(tally, target) {
         let counted = target
@@ -210,7 +209,12 @@ mod tests {
             abnormal: None,
             count: *count,
         });
-        TargetCounters { accepted: upgrades, upgrades, closes: closes.collect(), ..TargetCounters::default() }
+        TargetCounters {
+            accepted_events: upgrades,
+            upgrades,
+            closes: closes.collect(),
+            ..TargetCounters::default()
+        }
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl RunModel {
             reconciliation: reconciliation.as_ref(),
             health_faults: end.as_ref().map(|end| health_faults(&end.health)).unwrap_or_default(),
             clients_started: all.counter(Counter::ClientsStarted),
+            all: &all,
         });
         Self {
             manifest,

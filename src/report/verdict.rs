@@ -5,7 +5,8 @@
 use serde::Serialize;
 
 use crate::engine::StopReason;
-use crate::record::{Agreement, Reconciliation, RunEnd, ThresholdResult, ThresholdStatus};
+use crate::record::{Agreement, Reconciliation, RunEnd, Tally, ThresholdResult, ThresholdStatus};
+use crate::sample::Outcome;
 use crate::units::format_count;
 
 /// How a run came out. Where several hold, the first of this order (but an interrupted run is just that).
@@ -73,6 +74,7 @@ pub(super) struct Findings<'a> {
     pub(super) reconciliation: Option<&'a Reconciliation>,
     pub(super) health_faults: Vec<String>,
     pub(super) clients_started: u64,
+    pub(super) all: &'a Tally,
 }
 
 pub(super) fn judge(findings: &Findings<'_>) -> Verdict {
@@ -128,10 +130,29 @@ fn invalid_reasons(findings: &Findings<'_>) -> Vec<String> {
         let (started, planned) = (format_count(findings.clients_started), format_count(end.clients_planned));
         reasons.push(format!("the load was not achieved: {started} of {planned} clients started"));
     }
+    reasons.extend(never_answered(findings.all));
     if findings.end.is_some_and(|end| !end.drained) {
         reasons.push("some clients did not end even when they were cut off".to_owned());
     }
     reasons
+}
+
+/// A run in which no handshake was ever answered says nothing about reconnects.
+fn never_answered(all: &Tally) -> Option<String> {
+    let answered = all.attempts_where(|_, outcome, _| outcome == Outcome::Ok || outcome.is_refusal());
+    if answered > 0 || all.attempts_total() == 0 {
+        return None;
+    }
+    let outcomes: Vec<String> = Outcome::ALL
+        .iter()
+        .map(|outcome| (outcome, all.outcome(*outcome)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(outcome, count)| format!("{outcome} {}", format_count(count)))
+        .collect();
+    let list = outcomes.join(", ");
+    Some(format!(
+        "no handshake was ever answered ({list}): check the target's URLs, and whether it is up and speaks WebSocket"
+    ))
 }
 
 fn failed_thresholds(thresholds: &[ThresholdResult]) -> Vec<String> {
@@ -177,7 +198,8 @@ mod tests {
         use StopReason::{ClientsDone, Completed, Interrupted};
         use ThresholdStatus::{Failed, NoSamples, Passed};
         // (end, thresholds, mismatch, health fault, started, exit code)
-        let rows: &[(Option<StopReason>, &[ThresholdStatus], bool, bool, u64, u8)] = &[
+        type Row<'a> = (Option<StopReason>, &'a [ThresholdStatus], bool, bool, u64, u8);
+        let rows: &[Row<'_>] = &[
             (Some(Completed), &[Passed], false, false, 10, 0),
             (Some(Completed), &[Passed, Failed], false, false, 10, 99),
             (Some(Completed), &[Failed, NoSamples], false, false, 10, 110),
@@ -199,6 +221,7 @@ mod tests {
                 reconciliation: reconciliation.as_ref(),
                 health_faults: if *sick { vec!["late".into()] } else { Vec::new() },
                 clients_started: *started,
+                all: &Tally::default(),
             });
             assert_eq!(verdict.exit_code, *code, "{reason:?} {statuses:?} {mismatched} {sick} {started}");
             assert_eq!(verdict.reasons.is_empty(), *code == 0, "{verdict:?}");

@@ -136,13 +136,14 @@ pub(super) fn copy_as_run(document: &mut DocumentMut, name: &str, seed: u64) -> 
 }
 
 fn for_each_table(item: Option<&mut Item>, mut change: impl FnMut(usize, &mut dyn toml_edit::TableLike)) {
+    let Some(item) = item else { return };
     match item {
-        Some(Item::ArrayOfTables(tables)) => {
+        Item::ArrayOfTables(tables) => {
             for (index, table) in tables.iter_mut().enumerate() {
                 change(index, table);
             }
         }
-        Some(Item::Value(Value::Array(array))) => {
+        Item::Value(Value::Array(array)) => {
             for (index, value) in array.iter_mut().enumerate() {
                 if let Value::InlineTable(table) = value {
                     change(index, table);

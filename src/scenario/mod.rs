@@ -13,6 +13,7 @@ mod parse_group;
 mod reader;
 mod schema;
 mod threshold;
+mod threshold_model;
 
 pub use describe::describe;
 pub use fault::{Fault, Faults, ScenarioError};

@@ -353,7 +353,7 @@ fn parse_thresholds(root: &Table<'_>, group_names: &[&str]) -> Vec<Threshold> {
             match parsed {
                 Ok(threshold) => thresholds.push(threshold),
                 Err(why) => {
-                    table.fault(element.span(), format!("`thresholds.{name}` has no usable expression"), why)
+                    table.fault(element.span(), format!("`thresholds.{name}` has no usable expression"), why);
                 }
             }
         }

@@ -298,8 +298,8 @@ impl<'t> Table<'t> {
             return None;
         };
         let secret = match (reference.string("env"), reference.string("file")) {
-            (Some(name), None) => reference.from_env(&name),
-            (None, Some(file)) => reference.from_file(&file),
+            (Some(name), None) => reference.secret_of_env(&name),
+            (None, Some(file)) => reference.secret_of_file(&file),
             _ => {
                 self.fault(value.span(), format!("`{}` names no single source", self.path_of(key)), allowed);
                 None
@@ -309,7 +309,7 @@ impl<'t> Table<'t> {
         secret
     }
 
-    fn from_env(&self, name: &str) -> Option<SecretString> {
+    fn secret_of_env(&self, name: &str) -> Option<SecretString> {
         match (self.reading.env)(name).filter(|text| !text.is_empty()) {
             Some(text) => Some(SecretString::from(text)),
             None => {
@@ -320,7 +320,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    fn from_file(&self, file: &str) -> Option<SecretString> {
+    fn secret_of_file(&self, file: &str) -> Option<SecretString> {
         let path = self.reading.folder.join(Path::new(file));
         match std::fs::read_to_string(&path) {
             Ok(text) => Some(SecretString::from(text.trim())),

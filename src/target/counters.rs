@@ -16,6 +16,10 @@ pub struct TargetCounters {
     pub accepted_token: u64,
     /// TCP connections whose first request went to the control endpoint.
     pub accepted_control: u64,
+    /// TCP connections whose first request went anywhere else: to the WebSocket endpoint. Connections over which no request
+    /// came, as a token client's spare ones, are only in `accepted`.
+    #[serde(default)]
+    pub accepted_events: u64,
     /// Upgrade requests answered with 101.
     pub upgrades: u64,
     /// Upgrade requests refused, by status and cause.

@@ -64,6 +64,8 @@ pub enum FirstRequest {
     Token,
     /// To a control endpoint.
     Control,
+    /// To the WebSocket endpoint, or anywhere else.
+    Events,
 }
 
 /// A storm that cannot be.
@@ -222,6 +224,7 @@ impl TargetState {
         match first {
             FirstRequest::Token => self.tally.accepted_token += 1,
             FirstRequest::Control => self.tally.accepted_control += 1,
+            FirstRequest::Events => self.tally.accepted_events += 1,
         }
     }
 

@@ -16,6 +16,7 @@ pub(super) struct Tally {
     pub(super) accepted: u64,
     pub(super) accepted_token: u64,
     pub(super) accepted_control: u64,
+    pub(super) accepted_events: u64,
     pub(super) upgrades: u64,
     pub(super) tokens_issued: u64,
     pub(super) messages_sent: u64,
@@ -47,6 +48,7 @@ impl Tally {
             accepted: self.accepted,
             accepted_token: self.accepted_token,
             accepted_control: self.accepted_control,
+            accepted_events: self.accepted_events,
             upgrades: self.upgrades,
             refused: refused
                 .map(|(&(status, cause), &count)| RefusedCount { status, cause, count })

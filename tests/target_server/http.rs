@@ -139,7 +139,8 @@ async fn a_bad_upgrade_is_told_what_is_wrong() {
     let server = start(TargetRules::default());
     let key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
     let (up, connection) = (("upgrade", "websocket"), ("connection", "upgrade"));
-    let table: Vec<(&str, &str, Vec<(&str, &str)>, u16, &str)> = vec![
+    type Row = (&'static str, &'static str, Vec<(&'static str, &'static str)>, u16, &'static str);
+    let table: Vec<Row> = vec![
         ("GET", EVENTS_PATH, vec![], 426, "upgrade.required"),
         (
             "GET",

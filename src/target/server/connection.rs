@@ -79,7 +79,7 @@ pub(super) async fn serve_connection(
     let served = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
     match (connection.set(Stage::Used), served) {
         (Stage::Upgrading(pending), served) => {
-            begin_session(&connection.shared, *pending, served.err()).await
+            begin_session(&connection.shared, *pending, served.err()).await;
         }
         (stage, Err(error)) if is_bad_request(&stage, &error) => {
             log::debug!("a connection without a proper request: {error}");
@@ -118,11 +118,11 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Ans
     let in_flight = connection.shared.busy.begin();
     let is_first = matches!(connection.set(Stage::Used), Stage::Fresh { .. });
     let first = match request.uri().path() {
-        TOKEN_PATH => Some(FirstRequest::Token),
-        COUNTERS_PATH | CLOSE_PATH => Some(FirstRequest::Control),
-        _ => None,
+        TOKEN_PATH => FirstRequest::Token,
+        COUNTERS_PATH | CLOSE_PATH => FirstRequest::Control,
+        _ => FirstRequest::Events,
     };
-    if let Some(first) = first.filter(|_| is_first) {
+    if is_first {
         connection.shared.state().count_first_request(first);
     }
     match request.uri().path() {
