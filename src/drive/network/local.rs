@@ -20,10 +20,13 @@ pub(super) fn is_local_limit(error: &io::Error) -> bool {
 pub(super) fn is_caused_by_local_limit(error: &(dyn Error + 'static)) -> bool {
     let mut source = Some(error);
     while let Some(current) = source {
-        if current.downcast_ref::<io::Error>().is_some_and(is_local_limit) {
+        let io_error = current.downcast_ref::<io::Error>();
+        if io_error.is_some_and(is_local_limit) {
             return true;
         }
-        source = current.source();
+        // An I/O error that wraps another is not that one's caller but its place.
+        let wrapped = io_error.and_then(io::Error::get_ref).map(|inner| inner as &(dyn Error + 'static));
+        source = wrapped.or_else(|| current.source());
     }
     false
 }

@@ -1,0 +1,58 @@
+"""What programs that we did not write make of our files. Needs RESURGE_BIN and the packages of requirements.txt."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+import jsonschema
+
+import check_hlog
+
+ROOT = Path(__file__).resolve().parents[2]
+RESURGE = str(Path(os.environ["RESURGE_BIN"]).resolve())
+
+
+def check_histograms() -> None:
+    """Another HdrHistogram implementation finds the percentiles of summary.csv in histograms.hlog."""
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "run"
+        command = [RESURGE, "run", "scenarios/smoke.toml", "--set", "groups.0.clients=200", "--progress", "none"]
+        subprocess.run([*command, "--out", str(folder)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        assert check_hlog.main(folder) == 0
+
+
+def check_schema() -> None:
+    """Every shipped scenario is valid by the published schema, and a wrong one is not."""
+    text = subprocess.run([RESURGE, "schema"], check=True, capture_output=True, text=True).stdout
+    schema = json.loads(text)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    scenarios = sorted((ROOT / "scenarios").glob("*.toml"))
+    for path in scenarios:
+        validator.validate(tomllib.loads(path.read_text()))
+    wrong = tomllib.loads(scenarios[0].read_text())
+    wrong["groups"][0]["clonts"] = 3
+    assert not validator.is_valid(wrong)
+    print(f"{len(scenarios)} scenarios are valid by the schema")
+
+
+def main() -> int:
+    checks = [check_histograms, check_schema]
+    failed = 0
+    for check in checks:
+        try:
+            check()
+            print(f"ok      {check.__name__}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the check has failed
+            failed += 1
+            print(f"FAILED  {check.__name__}: {error!r}")
+    print(f"{len(checks) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
