@@ -35,7 +35,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ServeArgs {
-    /// `forum`, or a TOML file with the keys of a scenario's [target].
+    /// `forum`, or a TOML file with the keys of a scenario's table `target`.
     #[arg(default_value = "forum")]
     profile: String,
     /// Where to listen; port 0 takes a free one.

@@ -25,6 +25,16 @@ pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.expect("it did not happen in time")
 }
 
+/// Waits until that holds.
+pub(crate) async fn until(holds: impl Fn() -> bool) {
+    soon(async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 pub(crate) fn start(rules: TargetRules) -> Server {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     Server::start(ServerSetup { listen, rules, seed: 11, clock: Clock::start(), worker_threads: 2 }).unwrap()

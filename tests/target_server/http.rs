@@ -191,7 +191,7 @@ async fn input_that_is_no_http_is_counted_and_does_no_harm() {
     let counters = settled(&server).await;
     assert_eq!(counters.accepted, 7);
     assert_eq!(counters.bad_requests, 4, "{counters:?}");
-    assert_eq!((counters.accepted_token, counters.tokens_issued), (2, 1));
+    assert_eq!((counters.accepted_token, counters.accepted_events, counters.tokens_issued), (2, 1, 1));
 }
 
 #[tokio::test]

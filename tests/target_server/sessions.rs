@@ -113,9 +113,7 @@ async fn every_way_to_end_is_told_apart() {
     let _ = soon(sends_too_much.read_to_end(&mut rest)).await;
     // The last one neither reads nor answers: the target gives up on it.
     let falls_silent = next();
-    while server.counters().sessions_open > 1 {
-        tokio::task::yield_now().await;
-    }
+    until(|| server.counters().sessions_open <= 1).await;
     assert_eq!(server.storm(1012, 1.0), Ok(1));
     let counters = settled(&server).await;
     drop(falls_silent);
@@ -135,9 +133,7 @@ async fn a_storm_closes_its_share_and_the_counters_agree() {
     let ends =
         sockets.into_iter().map(|mut socket| tokio::spawn(async move { read_to_close(&mut socket).await.0 }));
     let ends: Vec<_> = ends.collect();
-    while server.counters().sessions_open > 30 {
-        tokio::task::yield_now().await;
-    }
+    until(|| server.counters().sessions_open <= 30).await;
     assert_eq!(server.storm(1001, 1.0), Ok(30));
     let ends = futures::future::join_all(ends).await;
     let of_code = |code| ends.iter().filter(|end| end.as_ref().unwrap().as_ref().unwrap().0 == code).count();
@@ -153,9 +149,7 @@ async fn a_storm_reaches_a_client_that_never_stops_sending() {
     let token = fetch(addr, "a").await;
     let (mut sink, mut stream) = connect(addr, &token).await.unwrap().split();
     let flood = tokio::spawn(async move { while sink.feed(Message::text("x".repeat(100))).await.is_ok() {} });
-    while server.counters().messages_received < 1_000 {
-        tokio::task::yield_now().await;
-    }
+    until(|| server.counters().messages_received >= 1_000).await;
     assert_eq!(server.storm(1012, 1.0), Ok(1));
     match soon(stream.next()).await {
         Some(Ok(Message::Close(Some(frame)))) => assert_eq!(u16::from(frame.code), 1012),

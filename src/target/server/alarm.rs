@@ -1,4 +1,4 @@
-//! Waking up on time: the delays of answers, kept to within a tenth of a millisecond.
+//! Waking up on time: the delays of answers, kept to within a fraction of a millisecond.
 //!
 //! In: moments. Out: wake-ups, never early. Tokio's timers have a grain of a millisecond and are up to two late, which would
 //! distort a delay of a few milliseconds; a thread that waits for the next due moment is not.
