@@ -301,7 +301,7 @@ fn the_same_seed_backs_off_alike() {
 
 /// Starts a run that would last long, and waits until its journal has an interval.
 fn start_long(folder: &Path) -> Child {
-    let child = resurge()
+    let mut child = resurge()
         .args(["run", "scenarios/smoke.toml", "--progress", "none", "--set", "duration=60s", "--out"])
         .arg(folder)
         .stdout(Stdio::piped())
@@ -316,7 +316,10 @@ fn start_long(folder: &Path) -> Child {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("the run did not begin");
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(begun(), "the run did not begin: {}", String::from_utf8_lossy(&output.stderr));
+    start_long(folder)
 }
 
 fn send_signal(child: &Child, name: &str) {

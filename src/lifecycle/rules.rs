@@ -3,7 +3,9 @@
 //! In: the scenario. Out: [`GroupRules`], shared by the group's machines and passed to each step.
 
 use crate::clock::Moment;
-use crate::scenario::model::{ClientDisconnect, DisconnectHow, ReconnectRules, SessionRules, TokenRules};
+use crate::scenario::model::{
+    ClientDisconnect, DisconnectHow, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
+};
 
 /// The rules by which the clients of a group behave.
 #[derive(Debug, Clone)]
@@ -55,4 +57,40 @@ impl StormRule {
             Self::ByTarget { at, .. } | Self::ByClient { at, .. } => *at,
         }
     }
+}
+
+impl GroupRules {
+    /// The rules of the scenario's group `index`.
+    #[must_use]
+    pub fn of(scenario: &Scenario, index: usize) -> Self {
+        let group = &scenario.groups[index];
+        Self {
+            token: group.token.clone(),
+            session: group.session.clone(),
+            disconnects: group.disconnects.clone(),
+            reconnect: group.reconnect.clone(),
+            storms: storms_of(scenario, index),
+            seed: scenario.seed,
+        }
+    }
+}
+
+fn storms_of(scenario: &Scenario, group: usize) -> Vec<StormRule> {
+    let mut storms: Vec<StormRule> = Vec::new();
+    for (index, storm) in scenario.storms.iter().enumerate() {
+        let at = Moment::ZERO + storm.at;
+        match &storm.by {
+            StormBy::Target { code } => {
+                storms.push(StormRule::ByTarget { at, code: *code, all: storm.fraction >= 1.0 });
+            }
+            StormBy::Client { how, groups }
+                if groups.as_ref().is_none_or(|groups| groups.contains(&group)) =>
+            {
+                storms.push(StormRule::ByClient { at, how: *how, index, fraction: storm.fraction });
+            }
+            StormBy::Client { .. } => {}
+        }
+    }
+    storms.sort_by_key(StormRule::at);
+    storms
 }

@@ -9,4 +9,4 @@ mod storms;
 
 pub use budget::{BudgetError, Needs, check_budget, needs};
 pub use starts::{first_number, starts};
-pub use storms::{group_rules, target_storms};
+pub use storms::target_storms;

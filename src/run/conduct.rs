@@ -13,7 +13,8 @@ use crate::clock::Moment;
 use crate::drive::network::{GroupContext, GroupSetup, RunShared};
 use crate::drive::{SampleSink, sample_channel};
 use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike, walk_plan};
-use crate::plan::{first_number, group_rules, starts, target_storms};
+use crate::lifecycle::GroupRules;
+use crate::plan::{first_number, starts, target_storms};
 use crate::record::{
     Entry, GeneratorHealth, Journal, JournalWriter, Latencies, LiveView, Recorded, Recorder, RunEnd, Tally,
     merge_all, run_recorder,
@@ -103,7 +104,7 @@ fn plan_engine(
         let setup = GroupSetup {
             id: GroupId(u16::try_from(index).unwrap_or(u16::MAX)),
             name: group.name.clone(),
-            rules: group_rules(scenario, index),
+            rules: GroupRules::of(scenario, index),
             connect: group.connect.clone(),
         };
         let context = GroupContext::new(Arc::clone(&shared), setup, &prepared.address, done_sender.clone())?;

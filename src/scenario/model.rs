@@ -1,6 +1,6 @@
 //! The scenario as typed data: what a checked file means.
 //!
-//! In: nothing. Out: types whose values are valid by construction or by [`super::check`]. Durations are
+//! In: nothing. Out: types whose values are valid by construction or checked when a file is loaded. Durations are
 //! `std::time::Duration`, shares are 0..1, rates are per second.
 
 use std::path::PathBuf;

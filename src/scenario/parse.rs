@@ -229,8 +229,8 @@ fn parse_uniform(table: &Table<'_>, bounds: &[String]) -> Option<Delay> {
 /// A close code that an endpoint may send (RFC 6455 §7.4, IANA's registry).
 pub(super) fn close_code(table: &Table<'_>, key: &str) -> Option<u16> {
     let code = table.integer(key, 1000..=4999)? as u16;
-    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
-        let help = "1000-1003, 1007-1014 and 3000-4999 may be sent (RFC 6455 §7.4)";
+    if !matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999) {
+        let help = "1000-1003, 1007-1013 and 3000-4999 may be sent (RFC 6455 §7.4)";
         table.fault(
             table.span_of(key),
             format!("`{}` is {code}, which never stands in a close frame", table.path_of(key)),

@@ -1,3 +1,5 @@
+//! Tests of the scenario as a whole: from text to types, or to faults.
+
 use std::path::{Path, PathBuf};
 
 use super::model::{Invalidation, Jitter, OnReconnect, Start, Target};
