@@ -98,7 +98,7 @@ fn write_head(text: &mut String, model: &RunModel, style: Style) {
 
 fn write_reconnects(text: &mut String, model: &RunModel, style: Style) {
     heading(text, style, "RECONNECT LATENCY (disconnect to next ready session)");
-    let header = ["group", "clients", "disconnects", "back", "p50", "p95", "p99", "p99.9", "max"];
+    let header = ["group", "clients", "disconnects", "back", "given up", "p50", "p95", "p99", "p99.9", "max"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for ((name, tally), group) in model.groups().zip(&model.manifest.groups) {
         let back = tally.counter(Counter::Reconnects);
@@ -107,6 +107,7 @@ fn write_reconnects(text: &mut String, model: &RunModel, style: Style) {
             format_count(u64::from(group.clients)),
             format_count(tally.counter(Counter::Disconnects)),
             format_count(back),
+            format_count(tally.counter(Counter::ReconnectsGivenUp)),
         ];
         row.extend(latency_cells(tally.histograms.get(&Metric::ReconnectLatency)));
         rows.push(row);
