@@ -498,3 +498,124 @@ fn every_command_helps_with_an_example() {
         resurge().args(["check", "scenarios/smoke.toml", "scenarios/idle-reconnect.toml"]).output().unwrap();
     assert!(output.status.success() && String::from_utf8(output.stdout).unwrap().contains("needs at most"));
 }
+
+/// Every way to carry a token, to get one, to leave and to come back, in one run: the accounts close all the same.
+#[test]
+fn every_option_of_a_group_works_beside_the_others() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("options.toml");
+    fs::write(&file, OPTIONS).unwrap();
+    let run = run_with(file.to_str().unwrap(), &[]);
+    assert_eq!(run.code(), 0, "{}{}", run.stdout(), run.stderr());
+    let json = run.json();
+    assert_eq!(json["accounting"]["closes"], true, "{}", run.stdout());
+    assert_eq!(json["reconciliation"]["holds"], true, "{}", run.stdout());
+    let counter =
+        |group: usize, name: &str| json["accounting"]["groups"][group]["counters"][name].as_u64().unwrap();
+    // Groups: query, subprotocol, shared, refresh, leaves, half-open, refused, tokenless.
+    for (group, name) in [(0, "query"), (1, "subprotocol"), (2, "shared"), (4, "leaves"), (5, "half-open")] {
+        assert!(counter(group, "reconnects") >= 5, "{name}: {}", run.stdout());
+        assert_eq!(run.outcome(name, "reconnect", "http_403").0, 0, "{name}");
+    }
+    assert!(
+        counter(2, "tokens_fetched") < counter(2, "reconnects") / 2,
+        "one request serves many: {}",
+        run.stdout()
+    );
+    assert!(
+        counter(3, "tokens_fetched") > 5 && counter(3, "disconnects") == 0,
+        "refreshed while connected by pings"
+    );
+    assert!(counter(4, "messages_out") > 0);
+    assert_eq!(run.outcome("refused", "first", "token_refused").0, 4);
+    assert_eq!(run.outcome("tokenless", "first", "http_403"), (2, vec!["no_token".to_owned()]));
+    let closes = run.rows("closes.csv");
+    let count = |group: &str, initiator: &str, code: &str| {
+        let row = closes
+            .iter()
+            .find(|row| row["group"] == group && row["initiator"] == initiator && row["code"] == code);
+        row.map_or(0, |row| row["count"].parse::<u64>().unwrap())
+    };
+    assert!(count("query", "storm", "4001") + count("subprotocol", "storm", "4001") > 0);
+    assert!(count("leaves", "client", "1006") > 0 && count("half-open", "client", "1006") > 0);
+}
+
+const OPTIONS: &str = r#"name = "options"
+duration = "6s"
+drain = "3s"
+
+[target]
+idle_timeout = "2s"
+messages_every = "300ms"
+invalidation = "never"
+token_life = "3s"
+
+[[target.clients]]
+id = "a"
+secret = "b"
+scopes = ["analytics:events:read"]
+
+[[groups]]
+name = "query"
+clients = 5
+token = { client_id = "a", client_secret = "b", on_reconnect = "fetch", auth = "basic" }
+connect = { token_in = { query = "access_token" } }
+session = { ready = "first-message" }
+
+[[groups]]
+name = "subprotocol"
+clients = 5
+token = { client_id = "a", client_secret = "b", on_reconnect = "fetch", connection = "fresh" }
+connect = { token_in = { subprotocol = "bearer." } }
+
+[[groups]]
+name = "shared"
+clients = 20
+token = { client_id = "a", client_secret = "b", on_reconnect = "fetch", sharing = "group" }
+
+[[groups]]
+name = "refresh"
+clients = 5
+token = { client_id = "a", client_secret = "b", refresh_before_expiry = "1s" }
+session = { keep_alive = { ping_every = "500ms", timeout = "400ms" } }
+
+[[groups]]
+name = "leaves"
+clients = 5
+token = { client_id = "a", client_secret = "b", on_reconnect = { fetch_if_older_than = "1s" } }
+reconnect = { backoff = { kind = "constant", base = "50ms" } }
+session = { send = { rate = "5/s", text = "hello" } }
+[[groups.disconnects]]
+after = "1s"
+how = "rst"
+
+[[groups]]
+name = "half-open"
+clients = 5
+token = { client_id = "a", client_secret = "b", on_reconnect = "fetch" }
+session = { keep_alive = { ping_every = "300ms", timeout = "200ms" } }
+reconnect = { backoff = { kind = "none" } }
+[[groups.disconnects]]
+after = "1s"
+how = "half-open"
+
+[[groups]]
+name = "refused"
+clients = 2
+token = { client_id = "a", client_secret = "wrong" }
+reconnect = { max_attempts = 2, backoff = { kind = "constant", base = "50ms" } }
+
+[[groups]]
+name = "tokenless"
+clients = 2
+token = { grant = "none" }
+reconnect = { give_up_on = [403] }
+
+[[storms]]
+at = "3s"
+by = "client"
+how = "close"
+code = 4001
+groups = ["query", "subprotocol"]
+fraction = "60%"
+"#;

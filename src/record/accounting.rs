@@ -110,38 +110,21 @@ pub fn reconcile(tally: &Tally, target: &TargetCounters) -> Reconciliation {
         row(format!("refused ({status})"), clients_refused(tally, status), counted);
     }
     row("tokens issued".into(), tally.counter(Counter::TokensFetched), target.tokens_issued);
-    for (by, code) in closes(tally, target) {
-        let clients = tally
-            .closes
-            .iter()
-            .filter(|((who, c, _), _)| side(*who) == by && *c == code)
-            .map(|(_, n)| n)
-            .sum();
-        let counted = target
-            .closes
-            .iter()
-            .filter(|close| side(close.initiator) == by && close.code == code)
-            .map(|close| close.count)
-            .sum();
-        row(format!("closes {code} by the {}", by.name()), clients, counted);
+    for code in codes(tally, target) {
+        let clients = tally.closes.iter().filter(|((_, own, _), _)| *own == code).map(|(_, n)| n).sum();
+        let counted = target.closes.iter().filter(|close| close.code == code).map(|close| close.count).sum();
+        row(format!("closes {code}"), clients, counted);
     }
     Reconciliation { unsettled, rows }
-}
-
-/// Who is behind a close, as far as both sides can tell: a storm of the target's is the target's; what ended without a close frame is the network's for both.
-const fn side(initiator: Initiator) -> Initiator {
-    match initiator {
-        Initiator::Storm => Initiator::Target,
-        other => other,
-    }
 }
 
 fn unsettled(tally: &Tally) -> u64 {
     let cut_off =
         [Outcome::Timeout, Outcome::Aborted, Outcome::TcpReset, Outcome::LocalLimit, Outcome::TokenError];
     let attempts: u64 = cut_off.iter().map(|outcome| tally.outcome(*outcome)).sum();
-    // An end without a close frame may look otherwise from the other side.
-    let closes: u64 = tally.closes.iter().filter(|((_, code, _), _)| *code == 1006).map(|(_, n)| n).sum();
+    // A connection that broke may have swallowed a close frame that the target has sent.
+    let closes: u64 =
+        tally.closes.iter().filter(|((who, _, _), _)| *who == Initiator::Network).map(|(_, n)| n).sum();
     attempts + closes + tally.counter(Counter::Unsettled)
 }
 
@@ -166,13 +149,13 @@ fn clients_refused(tally: &Tally, status: u16) -> u64 {
     })
 }
 
-fn closes(tally: &Tally, target: &TargetCounters) -> Vec<(Initiator, u16)> {
-    let own = tally.closes.keys().map(|(who, code, _)| (side(*who), *code));
-    let theirs = target.closes.iter().map(|close| (side(close.initiator), close.code));
-    let mut all: Vec<_> = own.chain(theirs).collect();
-    all.sort_unstable();
-    all.dedup();
-    all
+/// Close codes that either side counted.
+fn codes(tally: &Tally, target: &TargetCounters) -> Vec<u16> {
+    let own = tally.closes.keys().map(|(_, code, _)| *code);
+    let mut codes: Vec<u16> = own.chain(target.closes.iter().map(|close| close.code)).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    codes
 }
 
 #[cfg(test)]
