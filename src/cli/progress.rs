@@ -5,6 +5,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::record::{LiveView, merge_all};
@@ -13,10 +14,19 @@ use crate::sample::{Counter, Metric, Outcome};
 use crate::scenario::model::Scenario;
 use crate::units::{format_count, format_duration, format_us};
 
-use super::run::ProgressKind;
-
 /// Seconds between plain lines.
 const PLAIN_EVERY: u64 = 5;
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressKind {
+    /// A live line on a terminal, plain lines elsewhere.
+    Auto,
+    /// A plain line every five seconds.
+    Plain,
+    /// Nothing.
+    None,
+}
 
 /// A way to show progress, and to take it away again.
 pub(super) struct Progress {

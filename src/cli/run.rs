@@ -5,13 +5,13 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::report::{Style, summary_text};
 use crate::run::{RunError, RunRequest, run as run_scenario};
 use crate::scenario::ScenarioError;
 
-use super::progress::{Progress, progress};
+use super::progress::{Progress, ProgressKind, progress};
 use super::{UNEXPECTED, parse_override, wants_colour};
 
 const EXAMPLE: &str = "\
@@ -19,17 +19,6 @@ Examples:
   resurge run scenarios/idle-reconnect.toml
   resurge run scenarios/smoke.toml --set groups.0.clients=200 --set duration=10s --out reports/mine
   resurge run staging.toml --authorize api.staging.example.com --progress plain";
-
-/// How progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum ProgressKind {
-    /// A live line on a terminal, plain lines elsewhere.
-    Auto,
-    /// A plain line every five seconds.
-    Plain,
-    /// Nothing.
-    None,
-}
 
 /// Arguments of `resurge run`.
 #[derive(Debug, Args)]

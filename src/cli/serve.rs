@@ -16,7 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::clock::Clock;
 use crate::scenario::load_target_rules;
 use crate::target::counters::TargetCounters;
+
 use crate::target::server::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
+
+use super::parse_override;
 
 /// The close code of sessions that are open when the target stops: going away (RFC 6455 §7.4.1).
 const GOING_AWAY: u16 = 1001;
@@ -50,14 +53,6 @@ pub(super) struct ServeArgs {
     /// Threads [default: one for each core].
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-}
-
-/// Reads `KEY=VALUE`.
-fn parse_override(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
-        _ => Err("write it as KEY=VALUE, like idle_timeout=5s".to_owned()),
-    }
 }
 
 /// Serves until Ctrl-C or SIGTERM; answers with the exit code.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::model::{ClientDisconnect, DisconnectHow, Grant, Group, Scenario, Start, Storm, StormBy, Target};
-use super::parse::MAX_CLIENTS;
+use super::parse_common::MAX_CLIENTS;
 
 /// A fault between keys.
 pub(super) struct Conflict {

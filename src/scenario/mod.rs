@@ -9,6 +9,7 @@ mod fault;
 mod load;
 pub mod model;
 mod parse;
+mod parse_common;
 mod parse_group;
 mod reader;
 mod schema;

@@ -9,7 +9,7 @@ use super::model::{
     Jitter, KeepAlive, KeepAliveKind, OnReconnect, Ready, ReconnectRules, Send, SessionRules, Sharing, Stage,
     Start, TokenConnection, TokenIn, TokenRules,
 };
-use super::parse::{MAX_CLIENTS, check_name, parse_how};
+use super::parse_common::{MAX_CLIENTS, check_name, parse_how};
 use super::reader::Table;
 
 /// Headers that the handshake itself sets.

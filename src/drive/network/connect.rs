@@ -25,6 +25,7 @@ use crate::scenario::model::TokenIn;
 
 use super::context::{GroupContext, Token};
 use super::local::classify_io;
+use super::retry_after::parse_retry_after;
 use super::wire::Wire;
 
 /// A session's read buffer. It grows for larger messages; most sessions are idle, and memory for each counts.
@@ -257,31 +258,9 @@ fn without_chunk_sizes(mut body: &[u8]) -> Vec<u8> {
     content
 }
 
-/// `Retry-After` in seconds (RFC 9110 §10.2.3), or as a date: counted from `now_unix_us`.
-pub(super) fn parse_retry_after(text: &str, now_unix_us: u64) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
-    let then_us = u64::try_from(date.timestamp().as_microsecond()).unwrap_or_default();
-    Some(Duration::from_micros(then_us.saturating_sub(now_unix_us)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(parse_retry_after(" 7 ", 0), Some(Duration::from_secs(7)));
-        assert_eq!(
-            parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_775_000_000),
-            Some(Duration::from_secs(2))
-        );
-        assert_eq!(parse_retry_after("soon", 0), None);
-        let past = parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", 1_784_111_775_000_000);
-        assert_eq!(past, Some(Duration::ZERO), "it is over");
-    }
 
     #[test]
     fn chunk_sizes_are_taken_out() {

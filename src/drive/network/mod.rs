@@ -9,6 +9,7 @@ mod connect;
 mod context;
 mod local;
 mod resolve;
+mod retry_after;
 mod session;
 mod shared_token;
 mod tls;

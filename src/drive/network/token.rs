@@ -21,9 +21,9 @@ use crate::sample::{Counter, Sample};
 use crate::scenario::model::{ClientAuth, ClientCredentials, Grant, Sharing, TokenConnection, TokenRules};
 
 use super::address::AddressPolicy;
-use super::connect::parse_retry_after;
 use super::context::{GroupContext, PRODUCT, RunShared, Token};
 use super::local::is_caused_by_local_limit;
+use super::retry_after::parse_retry_after;
 use super::shared_token::{SharedTokens, TokenVerdict};
 
 /// The most that is read of a token endpoint's answer.

@@ -1,0 +1,63 @@
+//! What several tables of a scenario have in common.
+//!
+//! In: a table. Out: names, close codes, ways to leave; or faults.
+
+use super::model::DisconnectHow;
+use super::reader::Table;
+
+/// The most clients that one scenario may have.
+pub(super) const MAX_CLIENTS: u64 = 10_000_000;
+
+/// Names stand in file names and CSV cells.
+pub(super) fn check_name(table: &Table<'_>, key: &str, name: &str) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) || name.starts_with('.') {
+        let message = format!("`{}` is \"{name}\"", table.path_of(key));
+        table.fault(
+            table.span_of(key),
+            message,
+            "a name has 1 to 64 letters, digits, `-`, `_` or `.`, and no `.` in front",
+        );
+    }
+}
+
+/// A close code that an endpoint may send (RFC 6455 §7.4, IANA's registry).
+pub(super) fn close_code(table: &Table<'_>, key: &str) -> Option<u16> {
+    let code = table.integer(key, 1000..=4999)? as u16;
+    if !matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999) {
+        let help = "1000-1003, 1007-1013 and 3000-4999 may be sent (RFC 6455 §7.4)";
+        table.fault(
+            table.span_of(key),
+            format!("`{}` is {code}, which never stands in a close frame", table.path_of(key)),
+            help,
+        );
+        return None;
+    }
+    Some(code)
+}
+
+/// How a client leaves: `how`, and `code` where it closes.
+pub(super) fn parse_how(table: &Table<'_>) -> Option<DisconnectHow> {
+    #[derive(Clone, Copy)]
+    enum How {
+        Close,
+        Reset,
+        HalfOpen,
+    }
+    let how =
+        table.one_of("how", &[("close", How::Close), ("rst", How::Reset), ("half-open", How::HalfOpen)]);
+    if how.is_none() && table.get("how").is_some() {
+        return None;
+    }
+    let code = close_code(table, "code");
+    match how.unwrap_or(How::Close) {
+        How::Close => Some(DisconnectHow::Close { code: code.unwrap_or(1000) }),
+        other => {
+            if code.is_some() {
+                let message = format!("`{}` has no meaning here", table.path_of("code"));
+                table.fault(table.span_of("code"), message, "only how = \"close\" sends a close code");
+            }
+            Some(if matches!(other, How::Reset) { DisconnectHow::Reset } else { DisconnectHow::HalfOpen })
+        }
+    }
+}
