@@ -2,9 +2,11 @@
 //!
 //! In: tallies, the target's counters. Out: sentences for what does not add up, and the two sides of the reconciliation number by number.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{Counter, Initiator, Outcome};
+use crate::sample::{Abnormal, Counter, Outcome};
 use crate::target::counters::TargetCounters;
 
 use super::tally::Tally;
@@ -30,6 +32,8 @@ pub struct ReconciliationRow {
     pub clients: u64,
     /// The target's number.
     pub target: u64,
+    /// By how much they may differ, because the clients could not know the end of so many.
+    pub unsettled: u64,
     /// How it came out.
     pub agreement: Agreement,
 }
@@ -88,74 +92,88 @@ pub fn check_accounts(name: &str, tally: &Tally, ended: bool) -> Vec<String> {
 /// Sets the clients' counts beside the target's. `tally` is that of all groups.
 #[must_use]
 pub fn reconcile(tally: &Tally, target: &TargetCounters) -> Reconciliation {
-    let unsettled = unsettled(tally);
+    let bounds = Bounds::of(tally);
     let mut rows = Vec::new();
-    let mut row = |what: String, clients: u64, counted: u64| {
+    let mut row = |what: String, clients: u64, counted: u64, unsettled: u64| {
         let agreement = match clients.abs_diff(counted) {
             0 => Agreement::Exact,
             difference if difference <= unsettled => Agreement::Explained,
             _ => Agreement::Mismatch,
         };
-        rows.push(ReconciliationRow { what, clients, target: counted, agreement });
+        rows.push(ReconciliationRow { what, clients, target: counted, unsettled, agreement });
     };
-    row("accepts".into(), tally.counter(Counter::TcpConnections), target.accepted_events);
-    row("upgrades (101)".into(), tally.outcome(Outcome::Ok), target.upgrades);
-    for status in refused_statuses(tally, target) {
-        let counted = target
-            .refused
-            .iter()
-            .filter(|refused| refused.status == status)
-            .map(|refused| refused.count)
-            .sum();
-        row(format!("refused ({status})"), clients_refused(tally, status), counted);
+    row("accepts".into(), tally.counter(Counter::TcpConnections), target.accepted_events, bounds.attempts);
+    row("upgrades (101)".into(), tally.outcome(Outcome::Ok), target.upgrades, bounds.attempts);
+    for (what, outcome) in REFUSALS {
+        let counted = target.refused.iter().filter(|refused| refusal_of(refused.status) == outcome);
+        let counted: u64 = counted.map(|refused| refused.count).sum();
+        let clients = tally.outcome(outcome);
+        if outcome == Outcome::Http403 || clients + counted > 0 {
+            row(what.into(), clients, counted, bounds.attempts);
+        }
     }
-    row("tokens issued".into(), tally.counter(Counter::TokensFetched), target.tokens_issued);
-    for code in codes(tally, target) {
-        let clients = tally.closes.iter().filter(|((_, own, _), _)| *own == code).map(|(_, n)| n).sum();
+    row("tokens issued".into(), tally.counter(Counter::TokensFetched), target.tokens_issued, bounds.tokens);
+    for code in close_codes(tally, target) {
+        let clients = tally.closes.iter().filter(|((_, c, _), _)| *c == code).map(|(_, n)| n).sum();
         let counted = target.closes.iter().filter(|close| close.code == code).map(|close| close.count).sum();
-        row(format!("closes {code}"), clients, counted);
+        row(format!("closes {code}"), clients, counted, bounds.closes);
     }
-    Reconciliation { unsettled, rows }
+    Reconciliation { unsettled: bounds.attempts + tally.counter(Counter::Unsettled), rows }
 }
 
-fn unsettled(tally: &Tally) -> u64 {
-    let cut_off =
-        [Outcome::Timeout, Outcome::Aborted, Outcome::TcpReset, Outcome::LocalLimit, Outcome::TokenError];
-    let attempts: u64 = cut_off.iter().map(|outcome| tally.outcome(*outcome)).sum();
-    // A connection that broke may have swallowed a close frame that the target has sent.
-    let closes: u64 =
-        tally.closes.iter().filter(|((who, _, _), _)| *who == Initiator::Network).map(|(_, n)| n).sum();
-    attempts + closes + tally.counter(Counter::Unsettled)
+/// By how much the two sides may differ, for each kind of row: an unknown end excuses only what it can have changed.
+struct Bounds {
+    attempts: u64,
+    tokens: u64,
+    closes: u64,
 }
 
-/// Statuses of which either side counted a refusal.
-fn refused_statuses(tally: &Tally, target: &TargetCounters) -> Vec<u16> {
-    let mut statuses: Vec<u16> = target.refused.iter().map(|refused| refused.status).collect();
-    let own = [(Outcome::Http401, 401), (Outcome::Http403, 403), (Outcome::Http429, 429)];
-    statuses.extend(own.iter().filter(|(outcome, _)| tally.outcome(*outcome) > 0).map(|(_, status)| status));
-    statuses.push(403);
-    statuses.sort_unstable();
-    statuses.dedup();
-    statuses
+impl Bounds {
+    fn of(tally: &Tally) -> Self {
+        let outcomes =
+            |wanted: &[Outcome]| -> u64 { wanted.iter().map(|wanted| tally.outcome(*wanted)).sum() };
+        let unsettled = tally.counter(Counter::Unsettled);
+        let attempts = outcomes(&[Outcome::Timeout, Outcome::Aborted, Outcome::TcpReset]);
+        // A token may have been issued whose answer never came.
+        let unanswered = outcomes(&[Outcome::Aborted, Outcome::TokenError]);
+        let tokens = unanswered.max(tally.counter(Counter::TokenFailures)) + unsettled;
+        // A peer that fell silent may have closed the session in its own way, and a reset swallows a close frame on its way.
+        let is_silent = |code: u16, how: Option<Abnormal>| {
+            code == 1006 && matches!(how, None | Some(Abnormal::Timeout | Abnormal::Protocol | Abnormal::Rst))
+        };
+        let silent: u64 =
+            tally.closes.iter().filter(|((_, code, how), _)| is_silent(*code, *how)).map(|(_, n)| n).sum();
+        Self { attempts, tokens, closes: attempts + unsettled + silent }
+    }
 }
 
-fn clients_refused(tally: &Tally, status: u16) -> u64 {
-    tally.outcome(match status {
+/// Refusals as the clients tell them apart.
+const REFUSALS: [(&str, Outcome); 5] = [
+    ("refused (401)", Outcome::Http401),
+    ("refused (403)", Outcome::Http403),
+    ("refused (429)", Outcome::Http429),
+    ("refused (other 4xx)", Outcome::Http4xx),
+    ("refused (5xx)", Outcome::Http5xx),
+];
+
+/// What a client calls a refusal with this status.
+const fn refusal_of(status: u16) -> Outcome {
+    match status {
         401 => Outcome::Http401,
         403 => Outcome::Http403,
         429 => Outcome::Http429,
         400..=499 => Outcome::Http4xx,
         _ => Outcome::Http5xx,
-    })
+    }
 }
 
-/// Close codes that either side counted.
-fn codes(tally: &Tally, target: &TargetCounters) -> Vec<u16> {
+/// Codes with which either side saw a session end.
+///
+/// Sessions are compared by code and not by who ended them: a storm that the scenario has its clients make is `storm` to the
+/// clients and `client` to the target, and a connection that a client resets is the client's doing here and the network's there.
+fn close_codes(tally: &Tally, target: &TargetCounters) -> BTreeSet<u16> {
     let own = tally.closes.keys().map(|(_, code, _)| *code);
-    let mut codes: Vec<u16> = own.chain(target.closes.iter().map(|close| close.code)).collect();
-    codes.sort_unstable();
-    codes.dedup();
-    codes
+    own.chain(target.closes.iter().map(|close| close.code)).collect()
 }
 
 #[cfg(test)]
@@ -163,8 +181,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sample::{AttemptEnd, AttemptKind, Sample, SessionEnd};
-    use crate::target::counters::CloseCount;
+    use crate::sample::Cause;
+    use crate::sample::{AttemptEnd, AttemptKind, Initiator, Sample, SessionEnd};
+    use crate::target::counters::{CloseCount, RefusedCount};
 
     fn attempt(outcome: Outcome) -> Sample {
         Sample::Attempt(AttemptEnd {
@@ -214,6 +233,68 @@ mod tests {
         assert!(explained.holds() && !explained.is_exact(), "{explained:?}");
         let too_many = reconcile(&tally(&cut_off), &target(3, &[(Initiator::Target, 1012, 3)]));
         assert!(!too_many.holds());
+    }
+
+    #[test]
+    fn a_storm_of_the_clients_is_the_clients_to_the_target() {
+        let connected = [attempt(Outcome::Ok), Sample::Count(Counter::TcpConnections, 1)];
+        for (here, there, code) in [
+            (Initiator::Storm, Initiator::Client, 4001),
+            (Initiator::Storm, Initiator::Storm, 1012),
+            (Initiator::Storm, Initiator::Network, 1006),
+            (Initiator::Client, Initiator::Network, 1006),
+        ] {
+            let samples = [connected.as_slice(), &[end(here, code)]].concat();
+            let reconciliation = reconcile(&tally(&samples), &target(1, &[(there, code, 1)]));
+            assert!(reconciliation.is_exact(), "{here} here, {there} there: {reconciliation:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_end_excuses_only_what_it_can_have_changed() {
+        let lost_peer = [
+            attempt(Outcome::Ok),
+            Sample::Count(Counter::TcpConnections, 1),
+            Sample::Count(Counter::Unsettled, 1),
+            Sample::SessionEnd(SessionEnd {
+                initiator: Initiator::Network,
+                code: 1006,
+                abnormal: Some(Abnormal::Timeout),
+                length: Duration::ZERO,
+            }),
+        ];
+        let closed_there = reconcile(&tally(&lost_peer), &target(1, &[(Initiator::Target, 1001, 1)]));
+        assert!(closed_there.holds() && !closed_there.is_exact(), "{closed_there:?}");
+        let one_too_many = reconcile(&tally(&lost_peer), &target(2, &[(Initiator::Target, 1001, 1)]));
+        assert!(!one_too_many.holds(), "a lost session explains no upgrade: {one_too_many:?}");
+        let failed_token = tally(&[attempt(Outcome::TokenError)]);
+        let issued = |tokens_issued, upgrades| TargetCounters { tokens_issued, ..target(upgrades, &[]) };
+        assert!(reconcile(&failed_token, &issued(1, 0)).holds());
+        assert!(!reconcile(&failed_token, &issued(2, 0)).holds());
+        assert!(!reconcile(&failed_token, &issued(0, 1)).holds(), "a failed token request opens nothing");
+    }
+
+    #[test]
+    fn refusals_of_any_status_are_compared() {
+        let refused = |status, count| TargetCounters {
+            refused: vec![RefusedCount { status, cause: Cause::Unknown, count }],
+            ..TargetCounters::default()
+        };
+        for (outcome, status) in [
+            (Outcome::Http401, 401),
+            (Outcome::Http403, 403),
+            (Outcome::Http429, 429),
+            (Outcome::Http4xx, 404),
+            (Outcome::Http5xx, 503),
+        ] {
+            let ours = tally(&[attempt(outcome)]);
+            assert!(reconcile(&ours, &refused(status, 1)).is_exact(), "{outcome}");
+            assert!(!reconcile(&ours, &refused(status, 2)).holds(), "{outcome}");
+            assert!(
+                !reconcile(&ours, &TargetCounters::default()).holds(),
+                "{outcome} that the target never gave"
+            );
+        }
     }
 
     #[test]

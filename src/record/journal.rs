@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{Manifest, RunEnd, SCHEMA_VERSION};
-use super::tally::{Tally, TallyRecord};
+use super::packed::PackedTally;
 
 /// The first bytes of every journal.
 const MAGIC: &[u8; 8] = b"RSRGJRNL";
@@ -34,7 +34,7 @@ pub enum Entry {
         /// Which second since the run's start.
         second: u64,
         /// The groups' tallies.
-        groups: Vec<Tally>,
+        groups: Vec<PackedTally>,
     },
     /// How the run ended. The last entry, missing after a crash.
     End(Box<RunEnd>),
@@ -43,7 +43,7 @@ pub enum Entry {
 #[derive(Serialize, Deserialize)]
 struct IntervalRecord {
     second: u64,
-    groups: Vec<TallyRecord>,
+    groups: Vec<PackedTally>,
 }
 
 /// Why a journal cannot be used.
@@ -95,7 +95,7 @@ pub struct Journal {
     /// How the run was begun.
     pub manifest: Manifest,
     /// Its seconds, in order: which, and a tally for each group.
-    pub intervals: Vec<(u64, Vec<Tally>)>,
+    pub intervals: Vec<(u64, Vec<PackedTally>)>,
     /// How it ended; `None` after a crash.
     pub end: Option<RunEnd>,
     /// Bytes at the end that were no whole frame: what a crash cut off.
@@ -135,6 +135,12 @@ impl JournalWriter {
         self.file.write_all(&frame)
     }
 
+    /// A writer that cannot write.
+    #[cfg(test)]
+    pub(super) fn read_only(path: &Path) -> Self {
+        Self { file: File::open(path).expect("a file to open") }
+    }
+
     /// Waits until everything is on the disk.
     ///
     /// # Errors
@@ -153,8 +159,7 @@ fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
         }
         Entry::Interval { second, groups } => {
             payload.push(KIND_INTERVAL);
-            let record =
-                IntervalRecord { second: *second, groups: groups.iter().map(Tally::to_record).collect() };
+            let record = IntervalRecord { second: *second, groups: groups.clone() };
             payload = postcard::to_extend(&record, payload).map_err(io::Error::other)?;
         }
         Entry::End(end) => {
@@ -173,8 +178,8 @@ fn decode(payload: &[u8]) -> Option<Entry> {
         }
         KIND_INTERVAL => {
             let record: IntervalRecord = postcard::from_bytes(body).ok()?;
-            let groups = record.groups.iter().map(Tally::from_record).collect::<Result<_, _>>().ok()?;
-            Some(Entry::Interval { second: record.second, groups })
+            record.groups.iter().try_for_each(PackedTally::check).ok()?;
+            Some(Entry::Interval { second: record.second, groups: record.groups })
         }
         KIND_END => serde_json::from_slice(body).ok().map(|end| Entry::End(Box::new(end))),
         _ => None,
@@ -233,27 +238,22 @@ fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Journal, JournalError> {
 
 /// The payload of the frame at `offset`; `None` at the end, torn or not.
 ///
-/// A frame that does not fit into the rest of the file is a torn tail: appends are in order, so nothing can follow it. One
-/// that fits and has another checksum is damaged.
+/// Appends are in order, so a bad frame with no good one behind it is a torn tail: cut short by a crash, or left as zeros where
+/// the machine lost power between growing the file and filling it. With a good one behind it, it is damage.
 fn next_payload(bytes: &[u8], offset: usize) -> Result<Option<&[u8]>, &'static str> {
-    let rest = &bytes[offset..];
-    let Some((head, body)) = rest.split_at_checked(FRAME_HEAD) else { return Ok(None) };
+    let Some((head, body)) = bytes[offset..].split_at_checked(FRAME_HEAD) else { return Ok(None) };
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let (length, checksum) = (word(0) as usize, word(4));
-    if length == 0 || length > MAX_PAYLOAD {
-        return Err("a frame's length cannot be");
-    }
-    let Some(payload) = body.get(..length) else {
-        return if has_frame_behind(body) { Err("a frame's length is wrong") } else { Ok(None) };
+    let fault = match body.get(..length) {
+        _ if length == 0 || length > MAX_PAYLOAD => "a frame's length cannot be",
+        None => "a frame's length is wrong",
+        Some(payload) if crc32c::crc32c(payload) == checksum => return Ok(Some(payload)),
+        Some(_) => "a frame's checksum is wrong",
     };
-    if crc32c::crc32c(payload) == checksum {
-        return Ok(Some(payload));
-    }
-    Err("a frame's checksum is wrong")
+    if has_frame_behind(body) { Err(fault) } else { Ok(None) }
 }
 
-/// Whether a whole frame lies somewhere in what would be a torn frame's body: then the length before it was damaged, and the
-/// frame is no torn tail.
+/// Whether a whole frame lies somewhere behind a bad frame's head.
 fn has_frame_behind(body: &[u8]) -> bool {
     (0..body.len().saturating_sub(FRAME_HEAD)).any(|at| {
         let head = &body[at..at + FRAME_HEAD];
@@ -283,16 +283,16 @@ fn check_version(path: &Path, payload: &[u8]) -> Result<(), JournalError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::record::{GroupManifest, HostManifest};
-    use crate::sample::{Counter, Sample};
+    use crate::record::{GroupManifest, HostManifest, Tally};
+    use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Sample};
 
-    fn manifest() -> Manifest {
+    pub(crate) fn manifest() -> Manifest {
         Manifest {
             schema_version: SCHEMA_VERSION,
             tool_version: "0".into(),
@@ -317,7 +317,7 @@ mod tests {
         let mut tally = Tally::default();
         tally.apply(&Sample::Count(Counter::TokensFetched, second + 1));
         tally.apply(&Sample::Lag(Duration::from_millis(second)));
-        Entry::Interval { second, groups: vec![tally] }
+        Entry::Interval { second, groups: vec![PackedTally::of(&tally)] }
     }
 
     fn written(intervals: u64) -> Vec<u8> {
@@ -378,6 +378,49 @@ mod tests {
         let path = folder.path().join("journal.bin");
         JournalWriter::create(&path, &Manifest { schema_version: 99, ..manifest() }).unwrap();
         assert!(matches!(read_journal(&path), Err(JournalError::Newer { found: 99, .. })));
+    }
+
+    #[test]
+    fn a_tail_of_zeros_or_garbage_is_torn() {
+        let whole = written(2);
+        let complete = read(&whole).unwrap();
+        let last = whole.len() - written(1).len();
+        for tail in [vec![0_u8; 5], vec![0; 4_096], vec![0xa5; 300]] {
+            let journal = read(&[whole.as_slice(), &tail].concat()).unwrap();
+            assert_eq!(journal.intervals, complete.intervals);
+            assert_eq!(journal.torn_bytes, tail.len() as u64);
+        }
+        let mut unfilled = whole.clone();
+        unfilled[written(1).len()..].fill(0);
+        let journal = read(&unfilled).unwrap();
+        assert_eq!((journal.intervals.len(), journal.torn_bytes), (1, last as u64));
+    }
+
+    #[test]
+    fn the_encoding_of_this_schema_version_stays_as_it_is() {
+        // Intervals hold variants by number: one put in between would give old journals new meanings, so it needs a new
+        // SCHEMA_VERSION. New ones at the end do not.
+        let names = |names: &[&'static str]| names.join(" ");
+        let kinds = names(&AttemptKind::ALL.iter().map(|value| value.name()).collect::<Vec<_>>());
+        let outcomes = names(&Outcome::ALL.iter().map(|value| value.name()).collect::<Vec<_>>());
+        let causes = names(&Cause::ALL.iter().map(|value| value.name()).collect::<Vec<_>>());
+        let initiators = names(&Initiator::ALL.iter().map(|value| value.name()).collect::<Vec<_>>());
+        let abnormal = names(&Abnormal::ALL.iter().map(|value| value.name()).collect::<Vec<_>>());
+        let metrics = names(&Metric::ALL.iter().map(|value| value.name()).collect::<Vec<_>>());
+        let counters = names(&Counter::ALL.iter().map(|value| value.name()).collect::<Vec<_>>());
+        let all = [kinds, outcomes, causes, initiators, abnormal, metrics, counters].join("\n");
+        insta::assert_snapshot!(format!("{SCHEMA_VERSION}\n{all}"), @r"
+        1
+        first reconnect
+        ok http_403 http_401 http_429 http_4xx http_5xx token_refused token_error dns tcp_refused tcp_reset timeout tls protocol local_limit aborted
+        stale_token expired_token missing_scope no_token unknown_token rate_limited displaced edge forbidden_other unknown
+        target client network storm
+        fin rst timeout protocol dropped
+        reconnect_latency reconnect_service_time connect_latency refused_latency phase_detect phase_backoff phase_token phase_dns phase_tcp phase_tls phase_upgrade phase_ready session_length message_latency lag
+        clients_started disconnects reconnects reconnects_given_up reconnects_not_wanted reconnects_unfinished first_given_up tokens_fetched token_failures ready_timeouts messages_in messages_out bytes_in bytes_out messages_missed outages_measured token_pool_waits tcp_connections unsettled
+        ");
+        let payload = encode(&interval(1)).unwrap();
+        insta::assert_snapshot!(payload.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), @"0201010000010702010e2b1c849313000000030000000000000003000000000000000100000000000000023ff0000000000000cf0f02");
     }
 
     #[test]

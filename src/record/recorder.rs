@@ -1,7 +1,7 @@
 //! The one recorder: takes samples, closes an interval each second, keeps the running totals.
 //!
 //! In: stamped samples over the bounded channel. Out: journal entries, a live view each second, and the totals at the end. A journal that cannot be written
-//! does not end the run: the intervals are kept in memory, and the fault is told.
+//! does not end the run: the totals go on in memory, and the fault is told.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::sample::Stamped;
 use crate::scenario::model::{Scenario, Threshold};
 
 use super::journal::{Entry, JournalWriter};
+use super::packed::PackedTally;
 use super::tally::{Tally, merge_all};
 use super::thresholds::{ThresholdStatus, evaluate};
 
@@ -36,8 +37,6 @@ pub struct LiveView {
 pub struct Recorded {
     /// Totals of each group.
     pub totals: Vec<Tally>,
-    /// Every interval that is not in the journal, because it could not be written.
-    pub unwritten: Vec<Entry>,
     /// The journal, to append the run's end to; `None` once it could not be written.
     pub journal: Option<JournalWriter>,
     /// What could not be written.
@@ -60,7 +59,6 @@ impl Recorder {
     pub fn new(groups: usize, journal: JournalWriter) -> Self {
         let recorded = Recorded {
             totals: vec![Tally::default(); groups],
-            unwritten: Vec::new(),
             journal: Some(journal),
             write_faults: Vec::new(),
             last_sample: Moment::ZERO,
@@ -86,17 +84,16 @@ impl Recorder {
         for (total, tally) in self.recorded.totals.iter_mut().zip(&closed) {
             total.merge(tally);
         }
-        self.write(Entry::Interval { second, groups: closed.clone() });
+        self.write(&Entry::Interval { second, groups: closed.iter().map(PackedTally::of).collect() });
         closed
     }
 
-    fn write(&mut self, entry: Entry) {
-        let Some(journal) = &mut self.recorded.journal else { return self.recorded.unwritten.push(entry) };
-        if let Err(error) = journal.append(&entry) {
+    fn write(&mut self, entry: &Entry) {
+        let Some(journal) = &mut self.recorded.journal else { return };
+        if let Err(error) = journal.append(entry) {
             // What was half written is a torn tail; the journal must not go on behind it.
             self.recorded.write_faults.push(format!("the journal ends early: {error}"));
             self.recorded.journal = None;
-            self.recorded.unwritten.push(entry);
         }
     }
 
@@ -176,4 +173,127 @@ fn tally_of(threshold: &Threshold, scenario: &Scenario, totals: &[Tally]) -> Tal
         .zip(totals)
         .filter(|(group, _)| threshold.group.as_ref().is_none_or(|name| *name == group.name));
     merge_all(chosen.map(|(_, tally)| tally))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::record::journal::{read_journal, tests::manifest};
+    use crate::sample::{Counter, GroupId, Metric, Sample};
+    use crate::scenario::{load, parse_threshold};
+
+    fn minimal() -> Scenario {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("minimal.toml");
+        let text = "duration = \"1s\"\n[target]\n[[groups]]\nname = \"g\"\nclients = 1\ntoken = { grant = \"none\" }\n";
+        std::fs::write(&file, text).unwrap();
+        load(&file, &Vec::new(), None, &|_| None).unwrap().scenario
+    }
+
+    fn sample(second: u64, group: u16, sample: Sample) -> Stamped {
+        Stamped { at: Moment::from_ns(second * 1_000_000_000), group: GroupId(group), sample }
+    }
+
+    fn lag(second: u64) -> Stamped {
+        sample(second, 0, Sample::Lag(Duration::from_millis(3)))
+    }
+
+    fn recorder(path: &Path) -> Recorder {
+        Recorder::new(1, JournalWriter::create(path, &manifest()).unwrap())
+    }
+
+    #[test]
+    fn intervals_add_up_to_the_totals_and_never_go_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.bin");
+        let mut recorder = recorder(&path);
+        recorder.record(&lag(0));
+        assert_eq!(recorder.close_interval(4)[0].histograms[&Metric::Lag].count(), 1);
+        recorder.record(&lag(4));
+        recorder.record(&lag(2));
+        recorder.close_interval(4);
+        let recorded = recorder.finish();
+        let journal = read_journal(&path).unwrap();
+        let seconds: Vec<u64> = journal.intervals.iter().map(|(second, _)| *second).collect();
+        assert_eq!(seconds, [4, 5], "a second closed twice is put behind the last");
+        let sum =
+            merge_all(&journal.intervals.iter().map(|(_, groups)| groups[0].unpack()).collect::<Vec<_>>());
+        assert_eq!(sum, recorded.totals[0]);
+        assert_eq!(sum.histograms[&Metric::Lag].count(), 3);
+        assert_eq!(recorded.last_sample, Moment::from_ns(4_000_000_000));
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_written_loses_no_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.bin");
+        drop(JournalWriter::create(&path, &manifest()).unwrap());
+        let mut recorder = Recorder::new(1, JournalWriter::read_only(&path));
+        for second in 0..3 {
+            recorder.record(&lag(second));
+            recorder.close_interval(second);
+        }
+        let recorded = recorder.finish();
+        assert_eq!(recorded.totals[0].histograms[&Metric::Lag].count(), 3);
+        assert!(recorded.journal.is_none());
+        assert_eq!(recorded.write_faults.len(), 1, "told once: {:?}", recorded.write_faults);
+        assert_eq!(read_journal(&path).unwrap().intervals, [], "and what was there before is whole");
+    }
+
+    #[tokio::test]
+    async fn a_recorder_takes_everything_and_ends_with_its_last_sender() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.bin");
+        let (sender, samples) = mpsc::channel(4);
+        let (view, live) = watch::channel(LiveView::default());
+        let scenario = minimal();
+        let control = RunControl::new();
+        let recording = run_recorder(recorder(&path), samples, &scenario, &control, &view, Clock::start());
+        let sending = async move {
+            for n in 0..3_000 {
+                sender.send(sample(0, 0, Sample::Count(Counter::MessagesIn, n))).await.unwrap();
+            }
+        };
+        let (recorded, ()) = tokio::join!(recording, sending);
+        let expected = 3_000 * 2_999 / 2;
+        assert_eq!(recorded.totals[0].counter(Counter::MessagesIn), expected);
+        assert_eq!(live.borrow().totals[0].counter(Counter::MessagesIn), expected, "the last view is whole");
+        let journal = read_journal(&path).unwrap();
+        let written: u64 =
+            journal.intervals.iter().map(|(_, groups)| groups[0].counter(Counter::MessagesIn)).sum();
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn only_a_failed_threshold_whose_delay_is_over_ends_the_run() {
+        let mut tally = Tally::default();
+        tally.apply(&lag(0).sample);
+        // (threshold, delay in seconds, ends the run at 5 s)
+        for (source, delay, ends) in [
+            ("lag: max < 1ms", Some(5), true),
+            ("lag: max < 1ms", Some(6), false),
+            ("lag: max < 1ms", None, false),
+            ("lag: max < 1s", Some(0), false),
+            ("reconnect_latency: max < 1s", Some(0), false),
+            ("lag{group:g}: max < 1ms", Some(0), true),
+        ] {
+            let mut scenario = minimal();
+            let abort_after = delay.map(Duration::from_secs);
+            scenario.thresholds = vec![Threshold { abort_after, ..parse_threshold(source).unwrap() }];
+            let control = RunControl::new();
+            abort_on_thresholds(
+                &scenario,
+                std::slice::from_ref(&tally),
+                Moment::from_ns(5_000_000_000),
+                &control,
+            );
+            assert_eq!(
+                control.reason() == StopReason::Threshold { threshold: source.into() },
+                ends,
+                "{source} {delay:?}"
+            );
+        }
+    }
 }

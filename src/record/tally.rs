@@ -5,13 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::sample::{
     Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, ReadySample, Sample, Traffic,
 };
 
-use super::histogram::{HistogramError, Latencies};
+use super::histogram::Latencies;
 
 /// Attempts by kind, outcome and cause.
 pub type Attempts = BTreeMap<(AttemptKind, Outcome, Option<Cause>), u64>;
@@ -29,15 +27,6 @@ pub struct Tally {
     pub counters: BTreeMap<Counter, u64>,
     /// What was measured; metrics without values are not in it.
     pub histograms: BTreeMap<Metric, Latencies>,
-}
-
-/// A tally as the journal holds it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct TallyRecord {
-    attempts: Vec<(AttemptKind, Outcome, Option<Cause>, u64)>,
-    closes: Vec<(Initiator, u16, Option<Abnormal>, u64)>,
-    counters: Vec<(Counter, u64)>,
-    histograms: Vec<(Metric, Vec<u8>)>,
 }
 
 impl Tally {
@@ -157,40 +146,6 @@ impl Tally {
             && self.counters.is_empty()
             && self.histograms.is_empty()
     }
-
-    pub(super) fn to_record(&self) -> TallyRecord {
-        TallyRecord {
-            attempts: self
-                .attempts
-                .iter()
-                .map(|((kind, outcome, cause), n)| (*kind, *outcome, *cause, *n))
-                .collect(),
-            closes: self.closes.iter().map(|((who, code, how), n)| (*who, *code, *how, *n)).collect(),
-            counters: self.counters.iter().map(|(counter, n)| (*counter, *n)).collect(),
-            histograms: self
-                .histograms
-                .iter()
-                .map(|(metric, histogram)| (*metric, histogram.to_bytes()))
-                .collect(),
-        }
-    }
-
-    pub(super) fn from_record(record: &TallyRecord) -> Result<Self, HistogramError> {
-        let mut tally = Self::default();
-        for (kind, outcome, cause, n) in &record.attempts {
-            *tally.attempts.entry((*kind, *outcome, *cause)).or_default() += n;
-        }
-        for (who, code, how, n) in &record.closes {
-            *tally.closes.entry((*who, *code, *how)).or_default() += n;
-        }
-        for (counter, n) in &record.counters {
-            tally.count(*counter, *n);
-        }
-        for (metric, bytes) in &record.histograms {
-            tally.histograms.insert(*metric, Latencies::from_bytes(bytes)?);
-        }
-        Ok(tally)
-    }
 }
 
 /// All of some tallies together.
@@ -207,6 +162,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::packed::PackedTally;
     use super::*;
     use crate::sample::{AttemptEnd, Phases, SessionEnd};
 
@@ -259,10 +215,10 @@ mod tests {
         #[test]
         fn records_read_back(samples in prop::collection::vec(any_sample(), 0..40)) {
             let tally = of(&samples);
-            let bytes = postcard::to_stdvec(&tally.to_record()).unwrap();
-            let record: TallyRecord = postcard::from_bytes(&bytes).unwrap();
-            prop_assert_eq!(Tally::from_record(&record).unwrap().to_record().counters, tally.to_record().counters);
-            prop_assert_eq!(Tally::from_record(&record).unwrap().attempts, tally.attempts);
+            let bytes = postcard::to_stdvec(&PackedTally::of(&tally)).unwrap();
+            let packed: PackedTally = postcard::from_bytes(&bytes).unwrap();
+            prop_assert_eq!(packed.check(), Ok(()));
+            prop_assert_eq!(packed.unpack(), tally);
         }
     }
 }

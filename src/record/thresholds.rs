@@ -56,6 +56,14 @@ pub fn evaluate(threshold: &Threshold, tally: &Tally, elapsed_s: f64) -> Thresho
     }
 }
 
+impl ThresholdResult {
+    /// The result of a threshold that has nothing to look at: `why` says for whom.
+    #[must_use]
+    pub fn without_samples(threshold: String, why: String) -> Self {
+        Self { threshold, status: ThresholdStatus::NoSamples, measured: None, measured_text: why, limit: 0.0 }
+    }
+}
+
 fn holds(value: f64, comparison: Comparison, limit: f64) -> bool {
     match comparison {
         Comparison::Below => value < limit,
@@ -86,13 +94,15 @@ fn measure(threshold: &Threshold, tally: &Tally, elapsed_s: f64) -> Option<f64> 
         }
         Subject::Metric(metric) => {
             let histogram = tally.histograms.get(&metric).filter(|histogram| histogram.count() > 0)?;
-            Some(match threshold.aggregate {
+            let value = match threshold.aggregate {
+                Aggregate::Rate => return per_second(histogram.count()),
                 Aggregate::Percentile(percentile) => histogram.percentile_us(percentile) as f64,
                 Aggregate::Min => histogram.min_us() as f64,
                 Aggregate::Mean => histogram.mean_us(),
                 Aggregate::Max => histogram.max_us() as f64,
-                Aggregate::Count | Aggregate::Rate => histogram.count() as f64,
-            })
+                Aggregate::Count => histogram.count() as f64,
+            };
+            Some(value)
         }
     }
 }
@@ -119,9 +129,12 @@ pub(super) fn share_of(share: ShareOf, tally: &Tally) -> (u64, u64) {
 fn for_people(threshold: &Threshold, value: f64) -> String {
     match (threshold.subject, threshold.aggregate) {
         (_, Aggregate::Count) => format_count(value as u64),
+        (Subject::Metric(_) | Subject::Counter(_) | Subject::Attempts, Aggregate::Rate) => {
+            format!("{value:.1}/s")
+        }
         (Subject::Metric(_), _) => format_us(value as u64),
         (Subject::Share(_), _) => format_share(value),
-        _ => format!("{value:.1}/s"),
+        _ => format!("{value:.1}"),
     }
 }
 
@@ -166,6 +179,7 @@ mod tests {
             (Subject::Attempts, Aggregate::Rate, 5.0),
             (Subject::Metric(Metric::Lag), Aggregate::Max, 10_007.0),
             (Subject::Metric(Metric::Lag), Aggregate::Count, 10.0),
+            (Subject::Metric(Metric::Lag), Aggregate::Rate, 5.0),
             (Subject::Counter(Counter::TokensFetched), Aggregate::Count, 0.0),
         ];
         for (subject, aggregate, expected) in rows {

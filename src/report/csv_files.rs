@@ -133,10 +133,10 @@ pub fn timeseries_csv(model: &RunModel) -> CsvResult {
     let names: Vec<&str> = model.groups().map(|(name, _)| name).collect();
     let mut connected = vec![0_i64; names.len()];
     let mut rows = Vec::new();
-    for (second, groups) in &model.seconds {
-        for ((name, tally), open) in names.iter().zip(groups).zip(&mut connected) {
+    for (second, groups) in model.unpacked_seconds() {
+        for ((name, tally), open) in names.iter().zip(&groups).zip(&mut connected) {
             *open += tally.outcome(Outcome::Ok) as i64 - tally.closes_total() as i64;
-            rows.push(timeseries_row(*second, name, *open, tally));
+            rows.push(timeseries_row(second, name, *open, tally));
         }
     }
     write_rows(&header, rows)

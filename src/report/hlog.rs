@@ -18,6 +18,8 @@ pub fn histograms_hlog(model: &RunModel) -> String {
     let _ = writeln!(text, "#[Logged with resurge {}]", model.manifest.tool_version);
     let _ = writeln!(text, "#[Histogram log format version 1.3]");
     let _ = writeln!(text, "#[StartTime: {start_s:.3} (seconds since epoch)]");
+    // Without it, some readers take small timestamps for seconds since 1970.
+    let _ = writeln!(text, "#[BaseTime: {start_s:.3} (seconds since epoch)]");
     let _ = writeln!(
         text,
         "#[Values are microseconds; Interval_Max is milliseconds; schema version {}]",
@@ -28,13 +30,13 @@ pub fn histograms_hlog(model: &RunModel) -> String {
         "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\""
     );
     let names: Vec<&str> = model.groups().map(|(name, _)| name).collect();
-    for (second, groups) in &model.seconds {
-        for (name, tally) in names.iter().zip(groups) {
+    for (second, groups) in model.unpacked_seconds() {
+        for (name, tally) in names.iter().zip(&groups) {
             for (metric, histogram) in &tally.histograms {
                 let encoded = base64::engine::general_purpose::STANDARD.encode(histogram.to_deflated_bytes());
                 let max_ms = histogram.max_us() as f64 / 1e3;
                 let _ =
-                    writeln!(text, "Tag={name}.{metric},{:.3},1.000,{max_ms:.3},{encoded}", *second as f64);
+                    writeln!(text, "Tag={name}.{metric},{:.3},1.000,{max_ms:.3},{encoded}", second as f64);
             }
         }
     }

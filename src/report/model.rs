@@ -3,7 +3,7 @@
 //! In: a journal. Out: totals, seconds, results, all derived from it.
 
 use crate::record::{
-    Journal, Manifest, Reconciliation, RunEnd, Tally, ThresholdResult, check_accounts, evaluate,
+    Journal, Manifest, PackedTally, Reconciliation, RunEnd, Tally, ThresholdResult, check_accounts, evaluate,
     health_faults, merge_all, reconcile,
 };
 use crate::sample::Counter;
@@ -18,8 +18,8 @@ pub struct RunModel {
     pub manifest: Manifest,
     /// How it ended; `None` after a crash.
     pub end: Option<RunEnd>,
-    /// The seconds, in order, a tally for each group.
-    pub seconds: Vec<(u64, Vec<Tally>)>,
+    /// The seconds, in order, a packed tally for each group.
+    pub seconds: Vec<(u64, Vec<PackedTally>)>,
     /// Totals of each group.
     pub totals: Vec<Tally>,
     /// Totals of all groups together.
@@ -46,7 +46,7 @@ impl RunModel {
         let mut totals = vec![Tally::default(); manifest.groups.len()];
         for (_, groups) in &intervals {
             for (total, tally) in totals.iter_mut().zip(groups) {
-                total.merge(tally);
+                total.merge(&tally.unpack());
             }
         }
         let all = merge_all(&totals);
@@ -80,24 +80,47 @@ impl RunModel {
         }
     }
 
+    /// Each second from the first to the last, with a tally for each group: empty ones where nothing was recorded, as when the
+    /// recorder was late. One second is unpacked at a time.
+    pub fn unpacked_seconds(&self) -> impl Iterator<Item = (u64, Vec<Tally>)> + '_ {
+        let mut next = 0;
+        self.seconds.iter().flat_map(move |(second, groups)| {
+            let gap = next..*second;
+            next = second + 1;
+            let nothing = vec![Tally::default(); groups.len()];
+            let unpacked =
+                std::iter::once_with(|| (*second, groups.iter().map(PackedTally::unpack).collect()));
+            gap.map(move |missing| (missing, nothing.clone())).chain(unpacked)
+        })
+    }
+
     /// Name and totals of each group, in the scenario's order.
     pub fn groups(&self) -> impl Iterator<Item = (&str, &Tally)> {
         self.manifest.groups.iter().map(|group| group.name.as_str()).zip(&self.totals)
     }
 }
 
+/// A threshold that this program cannot read, or whose group is not there, is kept as one without a sample: it must not vanish.
 fn evaluate_all(manifest: &Manifest, totals: &[Tally], all: &Tally, elapsed_s: f64) -> Vec<ThresholdResult> {
-    let parsed = manifest.thresholds.iter().filter_map(|source| parse_threshold(source).ok());
-    parsed
-        .map(|threshold| {
-            let index = threshold
-                .group
-                .as_ref()
-                .and_then(|name| manifest.groups.iter().position(|group| group.name == *name));
-            let tally = index.and_then(|index| totals.get(index)).unwrap_or(all);
-            evaluate(&threshold, tally, elapsed_s)
-        })
-        .collect()
+    let evaluated = manifest.thresholds.iter().map(|source| {
+        let without = |why| ThresholdResult::without_samples(source.clone(), why);
+        let threshold = match parse_threshold(source) {
+            Ok(threshold) => threshold,
+            Err(why) => return without(why),
+        };
+        let tally = match &threshold.group {
+            None => Some(all),
+            Some(name) => {
+                let index = manifest.groups.iter().position(|group| group.name == *name);
+                index.and_then(|index| totals.get(index))
+            }
+        };
+        match tally {
+            Some(tally) => evaluate(&threshold, tally, elapsed_s),
+            None => without("no such group".to_owned()),
+        }
+    });
+    evaluated.collect()
 }
 
 fn check_all_accounts(manifest: &Manifest, totals: &[Tally], all: &Tally, ended: bool) -> Vec<String> {

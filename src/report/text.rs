@@ -148,6 +148,9 @@ fn handshake_row(name: &str, kind: AttemptKind, tally: &Tally) -> Option<Vec<Str
         return None;
     }
     let (ok, refused) = (with(Outcome::Ok), with(Outcome::Http403));
+    // Over the handshakes that were answered, as the threshold `handshake_403_rate` has it.
+    let answered: u64 =
+        Outcome::ALL.iter().filter(|o| **o == Outcome::Ok || o.is_refusal()).map(|o| with(*o)).sum();
     let mut details: BTreeMap<String, u64> = BTreeMap::new();
     for ((_, outcome, cause), count) in tally.attempts.iter().filter(|((k, _, _), _)| *k == kind) {
         let label = match (outcome, cause) {
@@ -166,7 +169,7 @@ fn handshake_row(name: &str, kind: AttemptKind, tally: &Tally) -> Option<Vec<Str
         format_count(attempts),
         format_count(ok),
         format_count(refused),
-        format_share(refused as f64 / attempts as f64),
+        if answered > 0 { format_share(refused as f64 / answered as f64) } else { "-".to_owned() },
         format_count(attempts - ok - refused),
         if details.is_empty() { "-".to_owned() } else { details.join(", ") },
     ])

@@ -86,6 +86,8 @@ pub(super) fn judge(findings: &Findings<'_>) -> Verdict {
         Some(StopReason::NotAuthorised) => Status::NotAuthorised,
         Some(_) if !invalid.is_empty() => Status::NotValid,
         None => Status::Incomplete,
+        // The threshold that ended the run failed then, whatever the drain made of it.
+        Some(StopReason::Threshold { .. }) => Status::ThresholdFailed,
         Some(_) if !failed.is_empty() => Status::ThresholdFailed,
         Some(_) => Status::Pass,
     };
@@ -188,14 +190,19 @@ mod tests {
     }
 
     fn mismatch() -> Reconciliation {
-        let row =
-            ReconciliationRow { what: "x".into(), clients: 1, target: 2, agreement: Agreement::Mismatch };
+        let row = ReconciliationRow {
+            what: "x".into(),
+            clients: 1,
+            target: 2,
+            unsettled: 0,
+            agreement: Agreement::Mismatch,
+        };
         Reconciliation { unsettled: 0, rows: vec![row] }
     }
 
     #[test]
     fn the_gravest_finding_is_the_verdict() {
-        use StopReason::{ClientsDone, Completed, Interrupted};
+        use StopReason::{ClientsDone, Completed, Interrupted, Threshold};
         use ThresholdStatus::{Failed, NoSamples, Passed};
         // (end, thresholds, mismatch, health fault, started, exit code)
         type Row<'a> = (Option<StopReason>, &'a [ThresholdStatus], bool, bool, u64, u8);
@@ -206,6 +213,8 @@ mod tests {
             (Some(Completed), &[Failed], true, false, 10, 110),
             (Some(Completed), &[], false, true, 10, 110),
             (Some(Completed), &[], false, false, 9, 110),
+            (Some(Threshold { threshold: "t".into() }), &[Passed], false, false, 3, 99),
+            (Some(Threshold { threshold: "t".into() }), &[Failed], true, false, 3, 110),
             (Some(ClientsDone), &[], false, false, 10, 0),
             (Some(Interrupted), &[Failed, NoSamples], true, true, 3, 105),
             (None, &[Failed], false, false, 10, 111),

@@ -16,8 +16,8 @@ use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike,
 use crate::lifecycle::GroupRules;
 use crate::plan::{first_number, starts, target_storms};
 use crate::record::{
-    Entry, GeneratorHealth, Journal, JournalWriter, Latencies, LiveView, Recorded, Recorder, RunEnd, Tally,
-    merge_all, run_recorder,
+    Entry, GeneratorHealth, Journal, JournalWriter, Latencies, LiveView, PackedTally, Recorded, Recorder,
+    RunEnd, Tally, merge_all, run_recorder,
 };
 use crate::sample::Counter;
 use crate::sample::{GroupId, Metric, Outcome};
@@ -228,6 +228,7 @@ fn end_journal(prepared: &Prepared, mut recorded: Recorded, mut end: RunEnd) -> 
         }
     }
     // The seconds that were written are in the file; the totals are whole in memory all the same.
-    let intervals = vec![(end.elapsed_s as u64, recorded.totals)];
+    let totals = recorded.totals.iter().map(PackedTally::of).collect();
+    let intervals = vec![(end.elapsed_s as u64, totals)];
     Some(Journal { manifest: prepared.manifest.clone(), intervals, end: Some(end), torn_bytes: 0 })
 }
