@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
-use crate::scenario::load_target_rules;
+use crate::scenario::{load_target_rules, profile_names, profile_text};
 use crate::target::counters::TargetCounters;
 
 use crate::target::server::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
@@ -29,6 +29,8 @@ const GRACE: Duration = Duration::from_secs(1);
 const EXAMPLES: &str = "\
 Examples:
   resurge serve
+  resurge serve bearer                   (shipped: forum, bearer, ticket, phoenix)
+  resurge serve --print bearer > mine.toml && resurge serve mine.toml
   resurge serve --listen 127.0.0.1:0 --set idle_timeout=5s --set invalidation=never
   curl -d grant_type=client_credentials -d client_id=me -d client_secret=any http://127.0.0.1:8080/oauth/token
   curl http://127.0.0.1:8080/_resurge/counters
@@ -38,9 +40,12 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ServeArgs {
-    /// `forum`, or a TOML file with the keys of a scenario's table `target`.
+    /// A shipped profile, or a TOML file with the keys of a scenario's table `target`.
     #[arg(default_value = "forum")]
     profile: String,
+    /// Print the shipped profile, as a file to begin with, and end.
+    #[arg(long)]
+    print: bool,
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: String,
@@ -74,12 +79,28 @@ pub(super) fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) ->
     })
 }
 
+fn print_profile(name: &str, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    match profile_text(name) {
+        Some(text) => {
+            out.write_all(text.as_bytes())?;
+            Ok(0)
+        }
+        None => {
+            writeln!(err, "there is no profile {name}; shipped are {}", profile_names().join(", "))?;
+            Ok(104)
+        }
+    }
+}
+
 async fn serve_until(
     args: &ServeArgs,
     out: &mut dyn Write,
     err: &mut dyn Write,
     stop: impl Future<Output = ()>,
 ) -> io::Result<u8> {
+    if args.print {
+        return print_profile(&args.profile, out, err);
+    }
     let env = |name: &str| std::env::var(name).ok();
     let rules = match load_target_rules(&args.profile, &args.overrides, &env) {
         Ok(rules) => rules,
@@ -218,6 +239,13 @@ mod tests {
         let code =
             runtime.block_on(serve_until(&args(words), &mut out, &mut err, std::future::ready(()))).unwrap();
         (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn a_shipped_profile_is_printed() {
+        let (code, out, _) = served(&["bearer", "--print"]);
+        assert_eq!((code, out.contains("refusal_status = \"rfc6750\"")), (0, true), "{out}");
+        assert_eq!(served(&["no-such", "--print"]).0, 104);
     }
 
     #[test]

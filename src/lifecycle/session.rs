@@ -174,7 +174,7 @@ impl Timetable {
 }
 
 fn interval(rate: f64) -> Duration {
-    Duration::from_secs_f64(1.0 / rate)
+    Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX)
 }
 
 /// The first moment on the grid `due + n · every` that is after `now`: keep-alives that were missed are not made up for.

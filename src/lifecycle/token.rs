@@ -11,6 +11,9 @@ use crate::scenario::model::{Grant, OnReconnect, Sharing, TokenRules};
 
 use super::event::TokenFacts;
 
+/// A token is not refreshed sooner than this after it came.
+const LEAST_REFRESH: Duration = Duration::from_millis(500);
+
 /// A token that a request must bring: the bounds of [`super::Action::FetchToken`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TokenNeed {
@@ -67,7 +70,8 @@ impl TokenState {
     }
 
     /// When the token in hand is to be refreshed while a session lasts. A token that lives no longer than the
-    /// margin is refreshed at half its life.
+    /// margin is refreshed at half its life, but never sooner than a refresh makes sense: a token that is dead on arrival
+    /// must not make its client ask without end.
     pub(super) fn refresh_due(&self, rules: &TokenRules) -> Option<Moment> {
         let margin = rules.refresh_before_expiry?;
         let facts = self.facts?;
@@ -75,7 +79,7 @@ impl TokenState {
             return None;
         }
         let life = facts.expires.since(facts.received);
-        Some(facts.received + life.saturating_sub(margin).max(life / 2))
+        Some(facts.received + life.saturating_sub(margin).max(life / 2).max(LEAST_REFRESH))
     }
 }
 

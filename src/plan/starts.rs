@@ -23,10 +23,8 @@ pub fn starts(group: &Group, first: u32) -> Box<dyn Iterator<Item = (u32, Moment
         Start::Over(over) => spread(clients, Moment::ZERO, *over),
         Start::Rate(rate) => {
             let gap_s = 1.0 / rate;
-            Box::new(
-                (0..clients)
-                    .map(move |client| Moment::ZERO + Duration::from_secs_f64(gap_s * f64::from(client))),
-            )
+            let after = move |client| Duration::try_from_secs_f64(gap_s * f64::from(client));
+            Box::new((0..clients).map(move |client| Moment::ZERO + after(client).unwrap_or(Duration::MAX)))
         }
         Start::Stages(stages) => {
             let mut begins = Moment::ZERO;

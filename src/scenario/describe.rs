@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use crate::units::{format_count, format_duration, format_share};
 
 use super::model::{
-    DisconnectHow, Grant, Group, Growth, Invalidation, Jitter, OnReconnect, Scenario, Sharing, Start,
-    StormBy, Target, TargetRules, TokenRules,
+    DisconnectHow, Grant, Group, Growth, Invalidation, Jitter, OnReconnect, RefusalStatus, Scenario, Sharing,
+    Start, StormBy, Target, TargetRules, TokenRules,
 };
 
 /// What a scenario does, a line for each thing.
@@ -53,9 +53,14 @@ fn describe_rules(rules: &TargetRules) -> String {
         Invalidation::Never => "until they expire",
         Invalidation::OnDisconnect => "until the disconnect",
         Invalidation::OnNewToken => "until the next is issued",
+        Invalidation::OnUse => "for one use",
     };
     let life = format_duration(rules.token_life);
-    format!("{idle}; tokens live {life}, {dies}; refuses with {}", rules.refusal_status)
+    let status = match rules.refusal_status {
+        RefusalStatus::Always(status) => status.to_string(),
+        RefusalStatus::Rfc6750 => "401 or 403 (RFC 6750)".to_owned(),
+    };
+    format!("{idle}; tokens live {life}, {dies}; refuses with {status}")
 }
 
 fn describe_group(group: &Group) -> String {

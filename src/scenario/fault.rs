@@ -6,6 +6,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::profiles::profile_names;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 /// One thing that is wrong.
@@ -32,7 +33,7 @@ pub enum ScenarioError {
     },
     /// The name of a profile is none.
     #[error(
-        "there is no profile {name}, and no file of that name: {source}. The built-in profile is `forum`"
+        "there is no profile {name}, and no file of that name: {source}. The shipped profiles are {}", profile_names().join(", ")
     )]
     NoProfile {
         /// What was asked for.

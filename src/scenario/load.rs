@@ -14,7 +14,9 @@ use super::check::check_scenario;
 use super::edit::{apply_override, copy_as_run, split_path};
 use super::fault::{Fault, Faults, ScenarioError};
 use super::model::{Overrides, Scenario, TargetRules};
-use super::parse::{parse_rules, parse_scenario};
+use super::parse::parse_scenario;
+use super::parse_rules::parse_rules;
+use super::profiles::profile_text;
 use super::reader::{Reading, Table};
 
 /// The largest scenario file.
@@ -72,7 +74,8 @@ pub fn load(
     }
 }
 
-/// Loads the rules of `resurge serve [PROFILE]`: `forum`, or a file with the keys of `[target]`, in such a table or at the top.
+/// Loads the rules of `resurge serve [PROFILE]`: a shipped profile's, or those of a file with the keys of `[target]`, in such a
+/// table or at the top.
 ///
 /// # Errors
 /// [`ScenarioError`] with every fault.
@@ -82,10 +85,9 @@ pub fn load_target_rules(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<TargetRules, ScenarioError> {
     let path = Path::new(profile);
-    let text = if profile == "forum" {
-        String::new()
-    } else {
-        read(path).map_err(|source| ScenarioError::NoProfile { name: profile.to_owned(), source })?
+    let text = match profile_text(profile) {
+        Some(text) => text.to_owned(),
+        None => read(path).map_err(|source| ScenarioError::NoProfile { name: profile.to_owned(), source })?,
     };
     let nested = text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("target"));
     let overrides: Overrides = overrides
@@ -108,10 +110,9 @@ pub fn load_target_rules(
         let target = if nested { table.table("target") } else { None };
         let place = target.as_ref().unwrap_or(&table);
         place.one_of("kind", &[("embedded", ())]);
-        place.one_of("profile", &[("forum", ())]);
         let rules = parse_rules(place);
         place.finish();
-        rules
+        rules.unwrap_or_default()
     };
     let faults = reading.faults.into_inner();
     if faults.is_empty() { Ok(rules) } else { Err(edit.faults(faults)) }

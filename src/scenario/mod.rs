@@ -11,6 +11,8 @@ pub mod model;
 mod parse;
 mod parse_common;
 mod parse_group;
+mod parse_rules;
+mod profiles;
 mod reader;
 mod schema;
 mod threshold;
@@ -19,6 +21,7 @@ mod threshold_model;
 pub use describe::describe;
 pub use fault::{Fault, Faults, ScenarioError};
 pub use load::{Loaded, load, load_target_rules};
+pub use profiles::{profile_names, profile_text};
 pub use schema::schema;
 pub use threshold::parse_threshold;
 

@@ -78,10 +78,22 @@ pub struct TargetRules {
     pub invalidation: Invalidation,
     /// Scopes that the WebSocket endpoint requires.
     pub required_scopes: Vec<String>,
-    /// Status of every refused handshake: 401, 403, or another 4xx or 5xx.
-    pub refusal_status: u16,
+    /// Status of a refused handshake.
+    pub refusal_status: RefusalStatus,
     /// Whether a refusal names its reason (body and `WWW-Authenticate`), or is bare.
     pub refusal_detail: RefusalDetail,
+    /// Where it looks for a token in a handshake, in this order.
+    pub accepts_token_in: Vec<TokenPlace>,
+    /// A client id is refused for this long after a session of it has ended; `None`: not at all.
+    pub client_lock: Option<Duration>,
+    /// Sessions that a client id may have at once; `None`: any number.
+    pub sessions_per_client: Option<u32>,
+    /// What happens to the handshake beyond that.
+    pub at_session_limit: AtSessionLimit,
+    /// With [`AtSessionLimit::Displace`]: the code with which the oldest session is closed.
+    pub displaced_code: u16,
+    /// How many handshakes a client id may make in a window; `None`: any number.
+    pub handshake_limit: Option<HandshakeLimit>,
     /// The clients that it knows; empty: any id and secret will do.
     pub clients: Vec<TargetClient>,
     /// Each session gets a message this often; `None`: none.
@@ -105,8 +117,14 @@ impl Default for TargetRules {
             token_life: Duration::from_secs(24 * 60 * 60),
             invalidation: Invalidation::OnDisconnect,
             required_scopes: vec!["analytics:events:read".to_owned()],
-            refusal_status: 403,
+            refusal_status: RefusalStatus::Always(403),
             refusal_detail: RefusalDetail::Full,
+            accepts_token_in: vec![TokenPlace::Header, TokenPlace::Query, TokenPlace::Subprotocol],
+            client_lock: None,
+            sessions_per_client: None,
+            at_session_limit: AtSessionLimit::Refuse,
+            displaced_code: 4001,
+            handshake_limit: None,
             clients: Vec::new(),
             messages_every: None,
             message_padding: 0,
@@ -135,6 +153,48 @@ pub enum Invalidation {
     OnDisconnect,
     /// `"on-new-token"`: the issue of a newer token to the same client id.
     OnNewToken,
+    /// `"on-use"`: the handshake that it opens: a ticket for one use.
+    OnUse,
+}
+
+/// Status of a refused handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalStatus {
+    /// `403`: always this one, a 4xx or 5xx.
+    Always(u16),
+    /// `"rfc6750"`: 401 where the token is missing or no good, 403 where it lacks a scope (RFC 6750 §3.1), 403 for the rest.
+    Rfc6750,
+}
+
+/// A place of a token in a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenPlace {
+    /// `"header"`: `Authorization: Bearer …` (RFC 6750 §2.1).
+    Header,
+    /// `"query"`: `access_token` (RFC 6750 §2.3).
+    Query,
+    /// `"subprotocol"`: an offered subprotocol that begins with `bearer.`.
+    Subprotocol,
+}
+
+/// What happens to a handshake when its client id has all the sessions that it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtSessionLimit {
+    /// `"refuse"`: it is refused.
+    Refuse,
+    /// `"displace"`: it is admitted, and the oldest session is closed.
+    Displace,
+}
+
+/// A limit of handshakes in a window of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandshakeLimit {
+    /// How many, at least 1.
+    pub count: u32,
+    /// The length of the window; it begins with the first handshake in it.
+    pub per: Duration,
+    /// The status beyond it, 429 by the standard (RFC 6585 §4).
+    pub status: u16,
 }
 
 /// How much a refusal says.
@@ -144,6 +204,8 @@ pub enum RefusalDetail {
     Full,
     /// `"bare"`: the status alone.
     Bare,
+    /// `"html"`: an HTML page, as of a proxy in front of the service.
+    Html,
 }
 
 /// A client that the embedded target knows.

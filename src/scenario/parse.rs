@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::model::{
-    Delay, Group, Health, IdleCounts, Invalidation, RefusalDetail, RemoteTarget, Scenario, Storm, StormBy,
-    Target, TargetClient, TargetRules, Threshold,
-};
+use super::model::{Group, Health, RemoteTarget, Scenario, Storm, StormBy, Target, Threshold};
 use super::parse_common::{check_name, close_code, parse_how};
 use super::parse_group::parse_group;
+use super::parse_rules::parse_rules;
 use super::reader::{Reading, Table};
 use super::threshold::{parse_expression, parse_subject};
 
@@ -97,8 +95,7 @@ fn parse_target(table: &Table<'_>) -> Option<Target> {
     // Without a kind, a URL says that the target is somewhere else.
     let is_embedded = kind.unwrap_or_else(|| table.get("url").is_none());
     let target = if is_embedded {
-        table.one_of("profile", &[("forum", ())]);
-        Some(Target::Embedded(Box::new(parse_rules(table))))
+        parse_rules(table).map(|rules| Target::Embedded(Box::new(rules)))
     } else {
         let url = table.url("url", &["ws", "wss"]);
         if table.get("url").is_none() {
@@ -110,106 +107,6 @@ fn parse_target(table: &Table<'_>) -> Option<Target> {
     };
     table.finish();
     target
-}
-
-/// Reads the embedded target's rules from a table; what it does not name is the profile's.
-pub(super) fn parse_rules(table: &Table<'_>) -> TargetRules {
-    let forum = TargetRules::default();
-    let statuses = table.integer("refusal_status", 400..=599).map(|status| status as u16);
-    TargetRules {
-        idle_timeout: table.duration_or_never("idle_timeout").unwrap_or(forum.idle_timeout),
-        idle_counts: table
-            .one_of("idle_counts", &[("client", IdleCounts::Client), ("either", IdleCounts::Either)])
-            .unwrap_or(forum.idle_counts),
-        idle_close_code: close_code(table, "idle_close_code").unwrap_or(forum.idle_close_code),
-        token_life: table.positive_duration("token_life").unwrap_or(forum.token_life),
-        invalidation: table
-            .one_of(
-                "invalidation",
-                &[
-                    ("never", Invalidation::Never),
-                    ("on-disconnect", Invalidation::OnDisconnect),
-                    ("on-new-token", Invalidation::OnNewToken),
-                ],
-            )
-            .unwrap_or(forum.invalidation),
-        required_scopes: table.strings("required_scopes").unwrap_or(forum.required_scopes),
-        refusal_status: statuses.unwrap_or(forum.refusal_status),
-        refusal_detail: table
-            .one_of("refusal_detail", &[("full", RefusalDetail::Full), ("bare", RefusalDetail::Bare)])
-            .unwrap_or(forum.refusal_detail),
-        clients: table.tables("clients").iter().filter_map(parse_target_client).collect(),
-        messages_every: table.duration_or_never("messages_every").unwrap_or(forum.messages_every),
-        message_padding: table.integer("message_padding", 0..=65_536).map_or(0, |bytes| bytes as usize),
-        upgrade_delay: parse_delay(table, "upgrade_delay"),
-        token_delay: parse_delay(table, "token_delay"),
-        close_timeout: table.positive_duration("close_timeout").unwrap_or(forum.close_timeout),
-    }
-}
-
-fn parse_target_client(table: &Table<'_>) -> Option<TargetClient> {
-    for key in ["id", "secret"] {
-        if table.get(key).is_none() {
-            table.missing(key, "a client of the target has id, secret and scopes");
-        }
-    }
-    let client = (table.string("id"), table.secret("secret"));
-    let scopes = table.strings("scopes").unwrap_or_default();
-    table.finish();
-    Some(TargetClient { id: client.0?, secret: client.1?, scopes })
-}
-
-fn parse_delay(table: &Table<'_>, key: &str) -> Delay {
-    let allowed = "\"5ms\", { uniform = [\"1ms\", \"9ms\"] } or { log_normal = { median = \"5ms\", sigma = 0.5 } } is needed";
-    let Some(value) = table.get(key) else { return Delay::None };
-    if value.get_ref().as_str().is_some() {
-        return match table.duration(key) {
-            Some(delay) if !delay.is_zero() => Delay::Constant(delay),
-            _ => Delay::None,
-        };
-    }
-    let Some(choice) = table.as_table(key, value) else {
-        table.wrong(key, value, allowed);
-        return Delay::None;
-    };
-    let uniform = choice.strings("uniform");
-    let log_normal = choice.table("log_normal");
-    choice.finish();
-    match (uniform, log_normal) {
-        (Some(bounds), None) => parse_uniform(&choice, &bounds).unwrap_or(Delay::None),
-        (None, Some(inner)) => {
-            let median = inner.positive_duration("median");
-            let sigma = inner.float("sigma", 0.0..=3.0);
-            for key in ["median", "sigma"] {
-                if inner.get(key).is_none() {
-                    inner.missing(key, allowed);
-                }
-            }
-            inner.finish();
-            median.zip(sigma).map_or(Delay::None, |(median, sigma)| Delay::LogNormal { median, sigma })
-        }
-        _ => {
-            table.wrong(key, value, allowed);
-            Delay::None
-        }
-    }
-}
-
-fn parse_uniform(table: &Table<'_>, bounds: &[String]) -> Option<Delay> {
-    let parsed: Vec<Duration> =
-        bounds.iter().filter_map(|bound| crate::units::parse_duration(bound).ok()).collect();
-    match parsed.as_slice() {
-        [low, high] if low <= high && bounds.len() == 2 => Some(Delay::Uniform { low: *low, high: *high }),
-        _ => {
-            let message = format!("`{}` is no range of durations", table.path_of("uniform"));
-            table.fault(
-                table.span_of("uniform"),
-                message,
-                "two durations are needed, the lesser first: [\"1ms\", \"9ms\"]",
-            );
-            None
-        }
-    }
 }
 
 fn parse_storm(table: &Table<'_>, group_names: &[&str]) -> Option<Storm> {

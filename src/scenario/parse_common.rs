@@ -2,6 +2,8 @@
 //!
 //! In: a table. Out: names, close codes, ways to leave; or faults.
 
+use std::time::Duration;
+
 use super::model::DisconnectHow;
 use super::reader::Table;
 
@@ -34,6 +36,26 @@ pub(super) fn close_code(table: &Table<'_>, key: &str) -> Option<u16> {
         return None;
     }
     Some(code)
+}
+
+/// A rate at which something is done, per second: within what a clock can keep.
+pub(super) fn pace(table: &Table<'_>, key: &str, allowed: &str) -> Option<f64> {
+    table.parsed(key, allowed, |text| {
+        let rate = crate::units::parse_rate(text).map_err(|error| error.to_string())?;
+        let fits = (1.0 / 86_400.0..=1e6).contains(&rate);
+        if fits { Ok(rate) } else { Err("between once a day and 1,000,000/s is possible".to_owned()) }
+    })
+}
+
+/// How often something is done: at most once in a millisecond.
+pub(super) fn repeat_every(table: &Table<'_>, key: &str) -> Option<Duration> {
+    let every = table.positive_duration(key)?;
+    if every < Duration::from_millis(1) {
+        let message = format!("`{}` is {every:?}", table.path_of(key));
+        table.fault(table.span_of(key), message, "at least \"1ms\" is needed");
+        return None;
+    }
+    Some(every)
 }
 
 /// How a client leaves: `how`, and `code` where it closes.

@@ -9,7 +9,7 @@ use super::model::{
     Jitter, KeepAlive, KeepAliveKind, OnReconnect, Ready, ReconnectRules, Send, SessionRules, Sharing, Stage,
     Start, TokenConnection, TokenIn, TokenRules,
 };
-use super::parse_common::{MAX_CLIENTS, check_name, parse_how};
+use super::parse_common::{MAX_CLIENTS, check_name, pace, parse_how, repeat_every};
 use super::reader::Table;
 
 /// Headers that the handshake itself sets.
@@ -76,8 +76,7 @@ fn parse_start(table: &Table<'_>, clients: Option<u64>) -> Start {
         return Start::AtOnce;
     };
     let over = choice.duration("over");
-    let rate = choice
-        .parsed("rate", allowed, |text| crate::units::parse_rate(text).map_err(|error| error.to_string()));
+    let rate = pace(&choice, "rate", allowed);
     let stages: Vec<Stage> = choice.tables("stages").iter().filter_map(parse_stage).collect();
     let given = ["over", "rate", "stages"].iter().filter(|key| choice.get(key).is_some()).count();
     choice.finish();
@@ -358,8 +357,8 @@ fn parse_ready(table: &Table<'_>) -> Ready {
 
 fn parse_keep_alive(table: &Table<'_>) -> Option<KeepAlive> {
     let allowed = "{ ping_every = \"30s\", timeout = \"10s\" } or { text_every = \"30s\", text = \"…\", timeout = \"10s\" } is needed";
-    let ping = table.positive_duration("ping_every");
-    let text_every = table.positive_duration("text_every");
+    let ping = repeat_every(table, "ping_every");
+    let text_every = repeat_every(table, "text_every");
     let text = table.string("text");
     let timeout = table.positive_duration("timeout").unwrap_or(Duration::from_secs(10));
     table.finish();
@@ -376,8 +375,7 @@ fn parse_keep_alive(table: &Table<'_>) -> Option<KeepAlive> {
 
 fn parse_send(table: &Table<'_>) -> Option<Send> {
     let allowed = "{ rate = \"1/s\", text = \"…\" } is needed";
-    let rate = table
-        .parsed("rate", allowed, |text| crate::units::parse_rate(text).map_err(|error| error.to_string()));
+    let rate = pace(table, "rate", allowed);
     if table.get("rate").is_none() {
         table.missing("rate", allowed);
     }

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::profiles::profile_names;
 use super::threshold::subject_names;
 
 /// The JSON Schema of a scenario file.
@@ -99,15 +100,28 @@ fn delay() -> Value {
 fn target() -> Value {
     table(json!({
         "kind": words(&["embedded", "remote"]),
-        "profile": words(&["forum"]),
+        "profile": words(&profile_names()),
         "idle_timeout": duration_or_never("A session without traffic for this long is closed; default 60s"),
         "idle_counts": words(&["client", "either"]),
         "idle_close_code": reference("code"),
         "token_life": duration("Default 24h"),
-        "invalidation": words(&["never", "on-disconnect", "on-new-token"]),
+        "invalidation": words(&["never", "on-disconnect", "on-new-token", "on-use"]),
         "required_scopes": strings(),
-        "refusal_status": { "type": "integer", "minimum": 400, "maximum": 599 },
-        "refusal_detail": words(&["full", "bare"]),
+        "refusal_status": { "oneOf": [{ "type": "integer", "minimum": 400, "maximum": 599 }, { "const": "rfc6750" }] },
+        "refusal_detail": words(&["full", "bare", "html"]),
+        "accepts_token_in": { "type": "array", "minItems": 1, "items": words(&["header", "query", "subprotocol"]) },
+        "client_lock": duration_or_never("A client id is refused for this long after a session of it has ended; default never"),
+        "sessions_per_client": { "type": "integer", "minimum": 1, "maximum": 1_000_000 },
+        "at_session_limit": words(&["refuse", "displace"]),
+        "displaced_code": reference("code"),
+        "handshake_limit": {
+            "type": "object", "additionalProperties": false, "required": ["count", "per"],
+            "properties": {
+                "count": { "type": "integer", "minimum": 1, "maximum": 1_000_000 },
+                "per": reference("duration"),
+                "status": { "type": "integer", "minimum": 400, "maximum": 599 },
+            },
+        },
         "clients": { "type": "array", "items": {
             "type": "object", "additionalProperties": false, "required": ["id", "secret"],
             "properties": { "id": { "type": "string" }, "secret": reference("secret"), "scopes": strings() },

@@ -201,6 +201,58 @@ fn target_rules_come_from_a_profile_or_a_file() {
 }
 
 #[test]
+fn every_shipped_profile_reads_without_a_fault_and_can_be_built_upon() {
+    let env = |_: &str| None;
+    for name in profile_names() {
+        let rules = load_target_rules(name, &[], &env).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let text =
+            SMALL.replace("[target]\n", &format!("[target]\nprofile = \"{name}\"\nmessage_padding = 3\n"));
+        let loaded = load_text(&text, &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let model::Target::Embedded(built) = loaded.scenario.target else { panic!("{name}") };
+        assert_eq!(*built, model::TargetRules { message_padding: 3, ..rules }, "{name}");
+    }
+    let bearer = load_target_rules("bearer", &[], &env).unwrap();
+    assert_eq!(bearer.refusal_status, model::RefusalStatus::Rfc6750);
+    assert_eq!(bearer.invalidation, model::Invalidation::Never);
+}
+
+#[test]
+fn the_axes_of_a_service_are_keys_and_wrong_values_are_told() {
+    let with = |keys: &str| SMALL.replace("[target]\n", &format!("[target]\n{keys}\n"));
+    let good = "refusal_status = \"rfc6750\"\nclient_lock = \"3s\"\nsessions_per_client = 2\n\
+                at_session_limit = \"displace\"\nhandshake_limit = { count = 5, per = \"1s\" }\naccepts_token_in = [\"query\"]";
+    let model::Target::Embedded(rules) = load_text(&with(good), &[]).unwrap().scenario.target else {
+        panic!()
+    };
+    assert_eq!(rules.sessions_per_client, Some(2));
+    assert_eq!(rules.handshake_limit.map(|limit| limit.status), Some(429));
+    assert_eq!(rules.accepts_token_in, [model::TokenPlace::Query]);
+    for (bad, said) in [
+        ("refusal_status = \"sometimes\"", "rfc6750"),
+        ("refusal_status = 200", "400"),
+        ("accepts_token_in = [\"pocket\"]", "subprotocol"),
+        ("accepts_token_in = []", "subprotocol"),
+        ("handshake_limit = { count = 5 }", "per"),
+        ("profile = \"forumm\"", "forum"),
+    ] {
+        let message = faults(&with(bad), &[]);
+        assert!(message.contains(said), "{bad}: {message}");
+    }
+}
+
+#[test]
+fn what_no_clock_can_keep_is_refused() {
+    for (keys, said) in [
+        ("start = { rate = \"1e-300/s\" }", "once a day"),
+        ("session = { send = { rate = \"1e12/s\", text = \"x\" } }", "1,000,000/s"),
+        ("session = { keep_alive = { ping_every = \"1ns\", timeout = \"1s\" } }", "1ms"),
+    ] {
+        let message = faults(&format!("{SMALL}{keys}\n"), &[]);
+        assert!(message.contains(said), "{keys}: {message}");
+    }
+}
+
+#[test]
 fn a_fault_reads_well() {
     let text = SMALL.replace("clients = 3", "clents = 3");
     let folder = tempfile::tempdir().unwrap();

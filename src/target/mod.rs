@@ -5,6 +5,7 @@
 
 pub mod counters;
 pub mod delay;
+mod limits;
 pub mod message;
 mod registry;
 pub mod rules;

@@ -8,6 +8,8 @@ use std::collections::{HashMap, VecDeque};
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
 
+use super::limits::ClientKey;
+
 /// This many dead tokens are remembered.
 pub(super) const MOST_DEAD: usize = 1_000_000;
 
@@ -53,6 +55,8 @@ pub(super) enum Standing {
 struct Record {
     expires: Moment,
     is_sufficient: bool,
+    /// Whose it is; only where a rule looks at clients.
+    client: Option<ClientKey>,
     is_invalidated: bool,
     /// It stands in the queue of the dead.
     is_dead: bool,
@@ -81,10 +85,16 @@ impl TokenRegistry {
     }
 
     /// Issues a token that lives until `expires`, which never lies before that of an earlier one.
-    pub(super) fn issue(&mut self, now: Moment, expires: Moment, is_sufficient: bool) -> TokenId {
+    pub(super) fn issue(
+        &mut self,
+        now: Moment,
+        expires: Moment,
+        is_sufficient: bool,
+        client: Option<ClientKey>,
+    ) -> TokenId {
         self.bury_expired(now);
         let id = TokenId(u128::from(self.draws.next_u64()) << 64 | u128::from(self.draws.next_u64()));
-        let record = Record { expires, is_sufficient, is_invalidated: false, is_dead: false };
+        let record = Record { expires, is_sufficient, client, is_invalidated: false, is_dead: false };
         self.records.insert(id, record);
         self.by_issue.push_back(id);
         id
@@ -96,6 +106,11 @@ impl TokenRegistry {
             record.is_invalidated = true;
             self.bury(id);
         }
+    }
+
+    /// Whose token it is, where that is kept.
+    pub(super) fn client_of(&self, id: TokenId) -> Option<ClientKey> {
+        self.records.get(&id)?.client
     }
 
     /// Where the token of that text stands.
@@ -152,7 +167,7 @@ mod tests {
     #[test]
     fn a_token_is_looked_up_by_its_exact_text() {
         let mut registry = TokenRegistry::new(1, 10);
-        let id = registry.issue(Moment::ZERO, Moment::ZERO + LIFE, true);
+        let id = registry.issue(Moment::ZERO, Moment::ZERO + LIFE, true, None);
         let text = id.text();
         assert_eq!(registry.look_up(Moment::ZERO, &text), Standing::Good(id));
         for other in [text.to_uppercase(), format!("+{}", &text[1..]), text[1..].to_owned(), String::new()] {
@@ -163,10 +178,10 @@ mod tests {
     #[test]
     fn the_oldest_dead_are_forgotten_and_the_living_are_not() {
         let mut registry = TokenRegistry::new(1, 3);
-        let alive = registry.issue(Moment::ZERO, Moment::ZERO + LIFE, true);
+        let alive = registry.issue(Moment::ZERO, Moment::ZERO + LIFE, true, None);
         let dead: Vec<TokenId> = (0..5)
             .map(|_| {
-                let id = registry.issue(Moment::ZERO, Moment::ZERO + LIFE, true);
+                let id = registry.issue(Moment::ZERO, Moment::ZERO + LIFE, true, None);
                 registry.invalidate(id);
                 registry.invalidate(id);
                 id
@@ -192,7 +207,7 @@ mod tests {
                 now = now + Duration::from_millis(pause_ms / 100);
                 let count = issued.len();
                 if what < 2 || count == 0 {
-                    issued.push((registry.issue(now, now + LIFE, true), now + LIFE, false));
+                    issued.push((registry.issue(now, now + LIFE, true, None), now + LIFE, false));
                     let living = issued.iter().filter(|entry| !entry.2 && now < entry.1).count();
                     prop_assert!(registry.by_issue.len() <= 2 * living + SLACK + 1);
                 } else {

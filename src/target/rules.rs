@@ -11,10 +11,11 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
 use crate::sample::Cause;
-use crate::scenario::model::{Invalidation, TargetRules};
+use crate::scenario::model::{Invalidation, RefusalStatus, TargetRules};
 
 use super::counters::TargetCounters;
 use super::delay;
+use super::limits::{Bar, Barred, ClientKey, ClientLimits};
 use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
 use super::session::{Ended, Session, SessionId};
 use super::tally::Tally;
@@ -27,6 +28,7 @@ pub struct TargetState {
     tokens: TokenRegistry,
     /// The newest token of each client id; kept only where a newer one ends it.
     newest: HashMap<String, TokenId>,
+    limits: ClientLimits,
     /// In the order of their upgrades, so that a storm strikes the same ones for the same seed.
     sessions: BTreeMap<SessionId, Open>,
     last_session: u64,
@@ -40,6 +42,7 @@ pub struct TargetState {
 #[derive(Debug)]
 struct Open {
     token: TokenId,
+    client: Option<ClientKey>,
     is_closing: bool,
 }
 
@@ -47,14 +50,27 @@ struct Open {
 #[derive(Debug)]
 pub enum Handshake {
     /// 101: a session has begun, and must be ended by [`TargetState::end_session`].
-    Admitted(Session),
-    /// An HTTP refusal.
-    Refused {
-        /// Its status.
-        status: u16,
-        /// Its true cause.
-        cause: Cause,
+    Admitted {
+        /// The session.
+        session: Session,
+        /// The session whose place it takes: to be closed with [`TargetRules::displaced_code`].
+        displaced: Option<SessionId>,
     },
+    /// An HTTP refusal.
+    Refused(HandshakeRefusal),
+}
+
+/// Why a handshake is refused, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandshakeRefusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The true cause.
+    pub cause: Cause,
+    /// What a full refusal says in its body: a code and a sentence.
+    pub words: (&'static str, &'static str),
+    /// `Retry-After`.
+    pub retry_after: Option<Duration>,
 }
 
 /// Which kind of request a connection brought first.
@@ -87,6 +103,7 @@ impl TargetState {
             rules: Arc::new(rules),
             tokens: TokenRegistry::new(seed, MOST_DEAD),
             newest: HashMap::new(),
+            limits: ClientLimits::default(),
             sessions: BTreeMap::new(),
             last_session: 0,
             upgrade_delays: Draws::new(seed, Purpose::TargetDelay, 0),
@@ -119,7 +136,9 @@ impl TargetState {
             Err(refusal) => return TokenAnswer::Refused(self.refuse_token(refusal)),
         };
         let expires_in = self.rules.token_life;
-        let id = self.tokens.issue(now, now + expires_in, grant.is_sufficient);
+        let client = ClientLimits::are_needed(&self.rules)
+            .then(|| self.limits.key(request.client_id.unwrap_or_default()));
+        let id = self.tokens.issue(now, now + expires_in, grant.is_sufficient, client);
         if self.rules.invalidation == Invalidation::OnNewToken {
             let client = request.client_id.unwrap_or_default().to_owned();
             if let Some(older) = self.newest.insert(client, id) {
@@ -139,45 +158,72 @@ impl TargetState {
     /// Answers an upgrade request that brought this token, for the message stream of that number.
     pub fn handshake(&mut self, now: Moment, credential: Option<&str>, stream: Option<u64>) -> Handshake {
         let cause = match credential.map(|text| self.tokens.look_up(now, text)) {
-            Some(Standing::Good(token)) => return Handshake::Admitted(self.admit(now, token, stream)),
+            Some(Standing::Good(token)) => {
+                let client = self.tokens.client_of(token);
+                let leave = client.map_or(Ok(()), |client| self.limits.ask(now, client, &self.rules));
+                return match leave {
+                    Ok(()) => self.admit(now, token, client, stream),
+                    Err(barred) => self.refuse(refusal_of_bar(barred, self.rules.refusal_status)),
+                };
+            }
             Some(Standing::Unknown) => Cause::UnknownToken,
             Some(Standing::Stale) => Cause::StaleToken,
             Some(Standing::Expired) => Cause::ExpiredToken,
             Some(Standing::Insufficient) => Cause::MissingScope,
             None => Cause::NoToken,
         };
-        let status = self.rules.refusal_status;
-        self.tally.refuse(status, cause);
-        Handshake::Refused { status, cause }
+        let status = status_of(self.rules.refusal_status, cause);
+        self.refuse(HandshakeRefusal { status, cause, words: words_of(cause), retry_after: None })
     }
 
-    fn admit(&mut self, now: Moment, token: TokenId, stream: Option<u64>) -> Session {
+    fn refuse(&mut self, refusal: HandshakeRefusal) -> Handshake {
+        self.tally.refuse(refusal.status, refusal.cause);
+        Handshake::Refused(refusal)
+    }
+
+    fn admit(
+        &mut self,
+        now: Moment,
+        token: TokenId,
+        client: Option<ClientKey>,
+        stream: Option<u64>,
+    ) -> Handshake {
         self.last_session += 1;
         let id = SessionId(self.last_session);
-        self.sessions.insert(id, Open { token, is_closing: false });
+        let displaced = client.and_then(|client| self.limits.open(client, id, &self.rules));
+        self.sessions.insert(id, Open { token, client, is_closing: false });
         self.tally.upgrades += 1;
-        Session::open(id, Arc::clone(&self.rules), stream, now)
+        if self.rules.invalidation == Invalidation::OnUse {
+            self.tokens.invalidate(token);
+        }
+        if let Some(displaced) = displaced {
+            self.begin_close(now, displaced);
+        }
+        Handshake::Admitted { session: Session::open(id, Arc::clone(&self.rules), stream, now), displaced }
     }
 
     /// The target is about to send a close frame. What the end of the session takes away is gone from here on: a client
     /// that comes back the moment it sees the frame must not find its token good.
-    pub fn begin_close(&mut self, id: SessionId) {
+    pub fn begin_close(&mut self, now: Moment, id: SessionId) {
         if let Some(open) = self.sessions.get_mut(&id) {
             open.is_closing = true;
-            let token = open.token;
-            self.disconnect(token);
+            let (token, client) = (open.token, open.client);
+            self.disconnect(now, id, token, client);
         }
     }
 
     /// A session has ended. A session ends once: a second end of it is ignored.
-    pub fn end_session(&mut self, id: SessionId, ended: Ended) {
+    pub fn end_session(&mut self, now: Moment, id: SessionId, ended: Ended) {
         if let Some(open) = self.sessions.remove(&id) {
             self.tally.close(ended);
-            self.disconnect(open.token);
+            self.disconnect(now, id, open.token, open.client);
         }
     }
 
-    fn disconnect(&mut self, token: TokenId) {
+    fn disconnect(&mut self, now: Moment, id: SessionId, token: TokenId, client: Option<ClientKey>) {
+        if let Some(client) = client {
+            self.limits.leave(now, client, id, &self.rules);
+        }
         if self.rules.invalidation == Invalidation::OnDisconnect {
             self.tokens.invalidate(token);
         }
@@ -188,7 +234,7 @@ impl TargetState {
     ///
     /// # Errors
     /// A code that cannot be sent, or a fraction outside (0, 1].
-    pub fn storm(&mut self, code: u16, fraction: f64) -> Result<Vec<SessionId>, StormError> {
+    pub fn storm(&mut self, now: Moment, code: u16, fraction: f64) -> Result<Vec<SessionId>, StormError> {
         if !is_sendable(code) {
             return Err(StormError::Code(code));
         }
@@ -203,15 +249,15 @@ impl TargetState {
         for (&id, open) in self.sessions.iter_mut().filter(|(_, open)| !open.is_closing) {
             if (self.storms.next_unit() * left as f64) < wanted as f64 {
                 open.is_closing = true;
-                struck.push((id, open.token));
+                struck.push((id, open.token, open.client));
                 wanted -= 1;
             }
             left -= 1;
         }
-        for &(_, token) in &struck {
-            self.disconnect(token);
+        for &(id, token, client) in &struck {
+            self.disconnect(now, id, token, client);
         }
-        Ok(struck.into_iter().map(|(id, _)| id).collect())
+        Ok(struck.into_iter().map(|(id, _, _)| id).collect())
     }
 
     /// A TCP connection was accepted.
@@ -247,6 +293,45 @@ impl TargetState {
     #[must_use]
     pub fn counters(&self) -> TargetCounters {
         self.tally.counters(self.sessions.len() as u64)
+    }
+}
+
+/// The status of a refusal for this cause.
+const fn status_of(rule: RefusalStatus, cause: Cause) -> u16 {
+    match (rule, cause) {
+        (RefusalStatus::Always(status), _) => status,
+        (
+            RefusalStatus::Rfc6750,
+            Cause::NoToken | Cause::UnknownToken | Cause::StaleToken | Cause::ExpiredToken,
+        ) => 401,
+        (RefusalStatus::Rfc6750, _) => 403,
+    }
+}
+
+fn refusal_of_bar(barred: Barred, rule: RefusalStatus) -> HandshakeRefusal {
+    let cause = barred.why.cause();
+    let (status, words) = match barred.why {
+        Bar::Locked => {
+            (status_of(rule, cause), ("client.locked", "the client id was disconnected a moment ago"))
+        }
+        Bar::TooManySessions => {
+            (status_of(rule, cause), ("too.many.sessions", "the client id has all its sessions open"))
+        }
+        Bar::TooManyHandshakes(status) => {
+            (status, ("too.many.requests", "too many handshakes of this client id"))
+        }
+    };
+    HandshakeRefusal { status, cause, words, retry_after: barred.retry_after }
+}
+
+/// Code and sentence of a refusal for the token's sake.
+const fn words_of(cause: Cause) -> (&'static str, &'static str) {
+    match cause {
+        Cause::NoToken => ("token.missing", "no access token was sent"),
+        Cause::StaleToken => ("token.stale", "the access token was invalidated"),
+        Cause::ExpiredToken => ("token.expired", "the access token expired"),
+        Cause::MissingScope => ("missing.scope", "the access token lacks a required scope"),
+        _ => ("token.unknown", "the access token is unknown"),
     }
 }
 

@@ -42,20 +42,20 @@ fn fetch(state: &mut TargetState, now: Moment, client: &str, scope: Option<&str>
 
 fn admitted(state: &mut TargetState, now: Moment, token: &str) -> Session {
     match state.handshake(now, Some(token), None) {
-        Handshake::Admitted(session) => session,
-        refused @ Handshake::Refused { .. } => panic!("{refused:?}"),
+        Handshake::Admitted { session, .. } => session,
+        refused @ Handshake::Refused(_) => panic!("{refused:?}"),
     }
 }
 
 /// The cause of the refusal; `None` where the token was accepted. A session that began is ended at once.
 fn refusal(state: &mut TargetState, now: Moment, token: Option<&str>) -> Option<Cause> {
     match state.handshake(now, token, None) {
-        Handshake::Refused { status, cause } => {
-            assert_eq!(status, 403);
-            Some(cause)
+        Handshake::Refused(refusal) => {
+            assert_eq!(refusal.status, 403);
+            Some(refusal.cause)
         }
-        Handshake::Admitted(session) => {
-            state.end_session(session.id(), session.end(EndHow::CloseFrame(1000)));
+        Handshake::Admitted { session, .. } => {
+            state.end_session(now, session.id(), session.end(EndHow::CloseFrame(1000)));
             None
         }
     }
@@ -108,7 +108,7 @@ fn a_token_is_gone_before_the_close_frame_leaves() {
     let token = fetch(&mut state, at(0), "a", None);
     let mut session = admitted(&mut state, at(0), &token);
     assert!(matches!(session.take_due(at(10_000)), Due::Close(_)));
-    state.begin_close(session.id());
+    state.begin_close(at(0), session.id());
     assert_eq!(refusal(&mut state, at(10_000), Some(&token)), Some(Cause::StaleToken));
     assert_eq!(state.counters().sessions_open, 1, "it ends when the connection does");
 }
@@ -120,18 +120,18 @@ fn a_storm_strikes_its_share_and_refuses_nonsense() {
         let token = fetch(&mut state, at(0), "a", None);
         admitted(&mut state, at(0), &token);
     }
-    let first = state.storm(1012, 0.25).unwrap();
+    let first = state.storm(at(0), 1012, 0.25).unwrap();
     assert_eq!(first.len(), 10);
     assert!(first.windows(2).all(|pair| pair[0] < pair[1]), "each once");
-    let second = state.storm(1012, 1.0).unwrap();
+    let second = state.storm(at(0), 1012, 1.0).unwrap();
     assert_eq!(second.len(), 30, "those that are closing are not struck again");
     assert!(second.iter().all(|id| !first.contains(id)));
-    assert_eq!(state.storm(1012, 1.0).unwrap(), []);
+    assert_eq!(state.storm(at(0), 1012, 1.0).unwrap(), []);
     for fraction in [0.0, -1.0, 1.01, f64::NAN, f64::INFINITY] {
-        assert!(matches!(state.storm(1001, fraction), Err(StormError::Fraction(_))), "{fraction}");
+        assert!(matches!(state.storm(at(0), 1001, fraction), Err(StormError::Fraction(_))), "{fraction}");
     }
-    insta::assert_snapshot!(state.storm(1006, 1.0).unwrap_err(), @"close code 1006 cannot be sent: use 1000 to 1003, 1007 to 1013, or 3000 to 4999");
-    insta::assert_snapshot!(state.storm(1001, 1.5).unwrap_err(), @"fraction 1.5 is not a share: use a number above 0 and up to 1");
+    insta::assert_snapshot!(state.storm(at(0), 1006, 1.0).unwrap_err(), @"close code 1006 cannot be sent: use 1000 to 1003, 1007 to 1013, or 3000 to 4999");
+    insta::assert_snapshot!(state.storm(at(0), 1001, 1.5).unwrap_err(), @"fraction 1.5 is not a share: use a number above 0 and up to 1");
     assert!([1000, 1001, 1012, 3000, 4999].into_iter().all(is_sendable));
     assert!(![0, 999, 1004, 1005, 1006, 1015, 2999, 5000].into_iter().any(is_sendable));
 }
@@ -148,7 +148,7 @@ fn the_same_seed_gives_the_same_target() {
         }
         let delays = (state.next_upgrade_delay(), state.next_token_delay());
         assert_ne!(delays.0, delays.1, "streams of their own");
-        (tokens, delays, state.storm(1001, 0.5).unwrap())
+        (tokens, delays, state.storm(at(0), 1001, 0.5).unwrap())
     };
     assert_eq!(run(1), run(1));
     let (one, other) = (run(1), run(2));
@@ -210,7 +210,7 @@ impl Bench {
             return;
         }
         let (session, token) = self.open.remove(which % self.open.len());
-        self.state.end_session(session.id(), session.end(how));
+        self.state.end_session(self.now, session.id(), session.end(how));
         self.ended.push(session);
         self.token_ended(token);
     }
@@ -244,7 +244,7 @@ impl Bench {
             Event::EndAgain(which) => {
                 let count = self.ended.len().max(1);
                 if let Some(session) = self.ended.get(which % count) {
-                    self.state.end_session(session.id(), session.end(EndHow::CloseFrame(1000)));
+                    self.state.end_session(self.now, session.id(), session.end(EndHow::CloseFrame(1000)));
                 }
             }
             Event::Storm(percent) => self.storm(f64::from(percent) / 100.0),
@@ -261,11 +261,11 @@ impl Bench {
             !token.has_ended && self.now < token.expires
         });
         match self.state.handshake(self.now, text.as_deref(), None) {
-            Handshake::Admitted(session) => {
+            Handshake::Admitted { session, .. } => {
                 assert!(is_good, "a dead token was accepted");
                 self.open.push((session, index.unwrap()));
             }
-            Handshake::Refused { cause, .. } => assert!(!is_good, "a good token was refused: {cause}"),
+            Handshake::Refused(refusal) => assert!(!is_good, "a good token was refused: {refusal:?}"),
         }
     }
 
@@ -275,7 +275,7 @@ impl Bench {
         let token = *token;
         match session.take_due(self.now) {
             Due::Close(_) => {
-                self.state.begin_close(session.id());
+                self.state.begin_close(self.now, session.id());
                 session.close_frame_sent();
                 self.token_ended(token);
             }
@@ -285,7 +285,7 @@ impl Bench {
     }
 
     fn storm(&mut self, fraction: f64) {
-        let struck = self.state.storm(1012, fraction).unwrap();
+        let struck = self.state.storm(self.now, 1012, fraction).unwrap();
         for id in struck {
             let index = self.open.iter().position(|(session, _)| session.id() == id).unwrap();
             let token = self.open[index].1;

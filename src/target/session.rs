@@ -151,6 +151,14 @@ impl Session {
         Some(self.close(now, Initiator::Storm, code, "Storm"))
     }
 
+    /// Another session of the same client takes this one's place; `None` where it is closing already.
+    pub fn displace(&mut self, now: Moment, code: u16) -> Option<CloseOrder> {
+        if self.closing.is_some() {
+            return None;
+        }
+        Some(self.close(now, Initiator::Target, code, "Displaced"))
+    }
+
     fn close(&mut self, now: Moment, initiator: Initiator, code: u16, reason: &'static str) -> CloseOrder {
         let give_up = now + self.rules.close_timeout;
         self.closing = Some(Closing { initiator, code, is_sent: false, give_up });

@@ -1,7 +1,7 @@
 //! The target's HTTP side over real sockets: tokens, refusals, control endpoints, and input that is no HTTP.
 
 use resurge::sample::Cause;
-use resurge::scenario::model::{RefusalDetail, TargetClient, TargetRules};
+use resurge::scenario::model::{RefusalDetail, RefusalStatus, TargetClient, TargetRules};
 use resurge::target::server::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, TOKEN_PATH};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -108,8 +108,11 @@ async fn a_refusal_says_as_much_as_the_rules_want() {
     let server = start(TargetRules::default());
     insta::assert_snapshot!(refused(&server, &[]).await, @r#"403 | Bearer realm="resurge" | {"status":403,"code":"token.missing","message":"no access token was sent"}"#);
     insta::assert_snapshot!(refused(&server, &[("authorization", "Bearer nonsense")]).await, @r#"403 | Bearer realm="resurge", error="invalid_token", error_description="the access token is unknown" | {"status":403,"code":"token.unknown","message":"the access token is unknown"}"#);
-    let bare =
-        TargetRules { refusal_detail: RefusalDetail::Bare, refusal_status: 401, ..TargetRules::default() };
+    let bare = TargetRules {
+        refusal_detail: RefusalDetail::Bare,
+        refusal_status: RefusalStatus::Always(401),
+        ..TargetRules::default()
+    };
     let server = start(bare);
     insta::assert_snapshot!(refused(&server, &[]).await, @"401 | - | ");
     let counters = settled(&server).await;

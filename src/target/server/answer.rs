@@ -28,6 +28,14 @@ pub(super) fn bare(status: StatusCode) -> Answer {
     answer
 }
 
+/// A response with an HTML page.
+pub(super) fn html(status: StatusCode, page: &'static str) -> Answer {
+    let mut answer = Response::new(Full::from(page));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    answer
+}
+
 /// A response with a JSON body.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_vec(body) {

@@ -7,14 +7,20 @@ use hyper::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use hyper::{HeaderMap, Uri};
 use url::form_urlencoded;
 
+use crate::scenario::model::TokenPlace;
+
 /// A subprotocol that carries a token begins with this.
 const TOKEN_PROTOCOL: &str = "bearer.";
 
-/// The token of a request: from the `Authorization` header, else the query, else a subprotocol.
-pub(super) fn token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
-    let found = bearer(headers)
-        .or_else(|| access_token(uri))
-        .or_else(|| offered(headers).find_map(|name| name.strip_prefix(TOKEN_PROTOCOL)).map(str::to_owned));
+/// The token of a request, from the first of `places` that has one.
+pub(super) fn token(headers: &HeaderMap, uri: &Uri, places: &[TokenPlace]) -> Option<String> {
+    let found = places.iter().find_map(|place| match place {
+        TokenPlace::Header => bearer(headers),
+        TokenPlace::Query => access_token(uri),
+        TokenPlace::Subprotocol => {
+            offered(headers).find_map(|name| name.strip_prefix(TOKEN_PROTOCOL)).map(str::to_owned)
+        }
+    });
     found.filter(|token| !token.is_empty())
 }
 
@@ -48,6 +54,7 @@ mod tests {
 
     #[test]
     fn tokens_and_subprotocols() {
+        const ALL: [TokenPlace; 3] = [TokenPlace::Header, TokenPlace::Query, TokenPlace::Subprotocol];
         const AUTH: &str = "authorization";
         const PROTOCOL: &str = "sec-websocket-protocol";
         type Row<'a> = (&'a [(&'static str, &'a str)], &'a str, Option<&'a str>, Option<&'a str>);
@@ -72,7 +79,7 @@ mod tests {
                 headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
             }
             assert_eq!(
-                token(&headers, &uri.parse().unwrap()).as_deref(),
+                token(&headers, &uri.parse().unwrap(), &ALL).as_deref(),
                 *expected_token,
                 "{fields:?} {uri}"
             );

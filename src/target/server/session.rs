@@ -21,7 +21,7 @@ use crate::sample::Abnormal;
 use crate::target::session::{CloseOrder, Due, EndHow, Session};
 
 use super::busy::InFlight;
-use super::shared::{Admitted, Shared, Signal};
+use super::shared::{Admitted, Order, Shared, Signal};
 
 /// A session's read buffer. It grows for larger messages; most sessions are idle, and memory for each counts.
 const READ_BUFFER: usize = 512;
@@ -56,7 +56,7 @@ impl Write for Wire {
 /// What woke the session.
 enum Woken {
     Frame(Message),
-    Storm(u16),
+    Told(Order),
     Timer,
     Over(EndHow),
 }
@@ -122,9 +122,12 @@ impl Live {
                     }
                     None
                 }
-                Woken::Storm(code) => {
-                    let order = self.session.storm(now, code);
-                    order.and_then(|order| self.send_close(order))
+                Woken::Told(order) => {
+                    let close = match order {
+                        Order::Storm(code) => self.session.storm(now, code),
+                        Order::Displaced(code) => self.session.displace(now, code),
+                    };
+                    close.and_then(|close| self.send_close(close))
                 }
                 Woken::Timer => self.do_due(now),
             };
@@ -146,8 +149,8 @@ impl Live {
         if let Poll::Ready(Err(error)) = self.poll_flush(context) {
             return Poll::Ready(Woken::Over(EndHow::Abnormal(classify(&error))));
         }
-        if let Poll::Ready(code) = self.signal.poll(context) {
-            return Poll::Ready(Woken::Storm(code));
+        if let Poll::Ready(order) = self.signal.poll(context) {
+            return Poll::Ready(Woken::Told(order));
         }
         if self.poll_timer(context).is_ready() {
             return Poll::Ready(Woken::Timer);
@@ -231,7 +234,8 @@ impl Live {
                 over
             }
             Due::Close(order) => {
-                self.shared.state().begin_close(self.session.id());
+                let now = self.shared.clock.now();
+                self.shared.state().begin_close(now, self.session.id());
                 self.send_close(order)
             }
         }

@@ -15,7 +15,7 @@ use futures::task::AtomicWaker;
 use crate::clock::{Clock, Moment};
 use crate::scenario::model::{Delay, TargetRules};
 use crate::target::message::MessageText;
-use crate::target::rules::{Handshake, StormError, TargetState};
+use crate::target::rules::{Handshake, HandshakeRefusal, StormError, TargetState};
 use crate::target::session::{Ended, Session, SessionId};
 
 use super::alarm::Alarm;
@@ -34,10 +34,22 @@ pub(super) struct Shared {
     alarm: Option<Alarm>,
 }
 
-/// Tells a session's task that a storm strikes it.
+/// Set in a signal's code where the session makes room for another, and no storm strikes it. No close code has this bit.
+const DISPLACED: u16 = 0x8000;
+
+/// What a session's task is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// A storm strikes it, with this code.
+    Storm(u16),
+    /// It makes room for another session of its client, with this code.
+    Displaced(u16),
+}
+
+/// Tells a session's task that a storm strikes it, or that it makes room.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
-    /// The close code; zero: no storm.
+    /// The close code, with a mark where the session is displaced; zero: nothing.
     code: AtomicU16,
     waker: AtomicWaker,
 }
@@ -79,14 +91,18 @@ impl Shared {
         &self,
         credential: Option<&str>,
         stream: Option<u64>,
-    ) -> Result<Admitted, (u16, crate::sample::Cause)> {
+    ) -> Result<Admitted, HandshakeRefusal> {
         let mut state = self.state();
         match state.handshake(self.clock.now(), credential, stream) {
-            Handshake::Refused { status, cause } => Err((status, cause)),
-            Handshake::Admitted(session) => {
+            Handshake::Refused(refusal) => Err(refusal),
+            Handshake::Admitted { session, displaced } => {
                 let signal = Arc::<Signal>::default();
                 // Under the state's lock: a storm that picks the session must find its signal.
-                self.signals().insert(session.id(), Arc::clone(&signal));
+                let mut signals = self.signals();
+                signals.insert(session.id(), Arc::clone(&signal));
+                if let Some(displaced) = displaced.and_then(|id| signals.get(&id)) {
+                    displaced.raise(self.rules.displaced_code | DISPLACED);
+                }
                 Ok(Admitted { session, signal })
             }
         }
@@ -94,13 +110,14 @@ impl Shared {
 
     /// Ends a session for good.
     pub(super) fn end_session(&self, id: SessionId, ended: Ended) {
-        self.state().end_session(id, ended);
+        let now = self.clock.now();
+        self.state().end_session(now, id, ended);
         self.signals().remove(&id);
     }
 
     /// Strikes this share of the sessions; answers with how many.
     pub(super) fn storm(&self, code: u16, fraction: f64) -> Result<u64, StormError> {
-        let struck = self.state().storm(code, fraction)?;
+        let struck = self.state().storm(self.clock.now(), code, fraction)?;
         let signals = self.signals();
         for signal in struck.iter().filter_map(|id| signals.get(id)) {
             signal.raise(code);
@@ -124,12 +141,13 @@ impl Signal {
         self.waker.wake();
     }
 
-    /// The code of the storm that struck the session, once.
-    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<u16> {
+    /// What the session is told, once.
+    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Order> {
         self.waker.register(context.waker());
         match self.code.swap(0, Ordering::AcqRel) {
             0 => Poll::Pending,
-            code => Poll::Ready(code),
+            code if code & DISPLACED != 0 => Poll::Ready(Order::Displaced(code & !DISPLACED)),
+            code => Poll::Ready(Order::Storm(code)),
         }
     }
 }

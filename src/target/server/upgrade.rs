@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    ALLOW, CONNECTION, HOST, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::sample::Cause;
 use crate::scenario::model::RefusalDetail;
+use crate::target::rules::HandshakeRefusal;
 
 use super::answer::{self, Answer};
 use super::busy::InFlight;
@@ -48,9 +49,9 @@ pub(super) async fn answer(
     let delay = shared.state().next_upgrade_delay();
     shared.hold_back(arrived, delay).await;
     // Decided when the answer leaves: a client that has gone by then has no session, and is counted nowhere.
-    let token = credential::token(request.headers(), request.uri());
+    let token = credential::token(request.headers(), request.uri(), &shared.rules.accepts_token_in);
     match shared.handshake(token.as_deref(), stream_number(request.headers())) {
-        Err((status, cause)) => refuse(shared.rules.refusal_detail, status, cause),
+        Err(refusal) => refuse(shared.rules.refusal_detail, refusal),
         Ok(admitted) => {
             let answer = switch_protocols(request.headers());
             let upgrade = hyper::upgrade::on(&mut request);
@@ -142,40 +143,40 @@ fn switch_protocols(headers: &HeaderMap) -> Answer {
     answer
 }
 
+/// A page as a proxy in front of a service shows it.
+const EDGE_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Request refused</title></head>\n\
+     <body><h1>Request refused</h1></body></html>\n";
+
 /// A refusal by the rules.
-fn refuse(detail: RefusalDetail, status: u16, cause: Cause) -> Answer {
+fn refuse(detail: RefusalDetail, refusal: HandshakeRefusal) -> Answer {
+    let HandshakeRefusal { status, cause, words: (code, message), retry_after } = refusal;
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
-    if detail == RefusalDetail::Bare {
-        return answer::bare(status);
-    }
-    let (code, message) = words(cause);
-    let mut answer = answer::fault(status, code, message);
-    if let Ok(challenge) = HeaderValue::try_from(challenge(cause)) {
+    let mut answer = match detail {
+        RefusalDetail::Bare => answer::bare(status),
+        RefusalDetail::Html => answer::html(status, EDGE_PAGE),
+        RefusalDetail::Full => answer::fault(status, code, message),
+    };
+    let challenge = challenge(cause, message).and_then(|text| HeaderValue::try_from(text).ok());
+    if let Some(challenge) = challenge.filter(|_| detail == RefusalDetail::Full) {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(retry_after) = retry_after {
+        // Whole seconds, rounded up: a client that comes back then is not too early (RFC 9110 §10.2.3).
+        let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     answer
 }
 
-/// Code and sentence of a refusal.
-const fn words(cause: Cause) -> (&'static str, &'static str) {
-    match cause {
-        Cause::NoToken => ("token.missing", "no access token was sent"),
-        Cause::StaleToken => ("token.stale", "the access token was invalidated"),
-        Cause::ExpiredToken => ("token.expired", "the access token expired"),
-        Cause::MissingScope => ("missing.scope", "the access token lacks a required scope"),
-        _ => ("token.unknown", "the access token is unknown"),
-    }
-}
-
-/// The challenge of RFC 6750 §3. A request without a token gets no error code (§3.1).
-fn challenge(cause: Cause) -> String {
+/// The challenge of RFC 6750 §3, where the token is the matter. A request without one gets no error code (§3.1).
+fn challenge(cause: Cause, description: &str) -> Option<String> {
     let error = match cause {
-        Cause::NoToken => return "Bearer realm=\"resurge\"".to_owned(),
+        Cause::NoToken => return Some("Bearer realm=\"resurge\"".to_owned()),
         Cause::MissingScope => "insufficient_scope",
-        _ => "invalid_token",
+        Cause::StaleToken | Cause::ExpiredToken | Cause::UnknownToken => "invalid_token",
+        _ => return None,
     };
-    let (_, description) = words(cause);
-    format!("Bearer realm=\"resurge\", error=\"{error}\", error_description=\"{description}\"")
+    Some(format!("Bearer realm=\"resurge\", error=\"{error}\", error_description=\"{description}\""))
 }
 
 #[cfg(test)]
@@ -230,8 +231,8 @@ mod tests {
 
     #[test]
     fn challenges_are_as_the_rfc_has_them() {
-        insta::assert_snapshot!(challenge(Cause::NoToken), @r#"Bearer realm="resurge""#);
-        insta::assert_snapshot!(challenge(Cause::StaleToken), @r#"Bearer realm="resurge", error="invalid_token", error_description="the access token was invalidated""#);
-        insta::assert_snapshot!(challenge(Cause::MissingScope), @r#"Bearer realm="resurge", error="insufficient_scope", error_description="the access token lacks a required scope""#);
+        insta::assert_snapshot!(challenge(Cause::NoToken, "").unwrap(), @r#"Bearer realm="resurge""#);
+        insta::assert_snapshot!(challenge(Cause::StaleToken, "the access token was invalidated").unwrap(), @r#"Bearer realm="resurge", error="invalid_token", error_description="the access token was invalidated""#);
+        insta::assert_snapshot!(challenge(Cause::MissingScope, "the access token lacks a required scope").unwrap(), @r#"Bearer realm="resurge", error="insufficient_scope", error_description="the access token lacks a required scope""#);
     }
 }

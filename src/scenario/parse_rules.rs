@@ -1,0 +1,186 @@
+//! The embedded target's rules become typed data, or faults.
+//!
+//! In: the table `[target]`, or a profile's file. Out: [`TargetRules`]; what the table does not name is the profile's.
+
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::model::{
+    AtSessionLimit, Delay, HandshakeLimit, IdleCounts, Invalidation, RefusalDetail, RefusalStatus,
+    TargetClient, TargetRules, TokenPlace,
+};
+use super::parse_common::close_code;
+use super::profiles::PROFILES;
+use super::reader::{Reading, Table};
+
+/// Reads the embedded target's rules from a table: first its profile, then what it names itself. `None` when there is no
+/// such profile.
+pub(super) fn parse_rules(table: &Table<'_>) -> Option<TargetRules> {
+    let names: Vec<(&str, &str)> = PROFILES.iter().map(|(name, text)| (*name, *text)).collect();
+    let text = table.one_of("profile", &names);
+    if text.is_none() && table.get("profile").is_some() {
+        return None;
+    }
+    Some(rules_over(table, &text.map_or_else(TargetRules::default, profile)))
+}
+
+/// The rules of a shipped profile; a test holds that each of them reads without a fault.
+fn profile(text: &'static str) -> TargetRules {
+    let no_env = |_: &str| None;
+    let reading = Reading { faults: Default::default(), env: &no_env, folder: std::path::PathBuf::new() };
+    let (root, _) = DeTable::parse_recoverable(text);
+    let table = Table::new(&reading, root.get_ref(), 0..0, String::new());
+    rules_over(&table, &TargetRules::default())
+}
+
+/// Reads the rules that a table names; the others are those of `base`.
+fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
+    let base = base.clone();
+    let detail =
+        [("full", RefusalDetail::Full), ("bare", RefusalDetail::Bare), ("html", RefusalDetail::Html)];
+    let at_limit = [("refuse", AtSessionLimit::Refuse), ("displace", AtSessionLimit::Displace)];
+    let counts = [("client", IdleCounts::Client), ("either", IdleCounts::Either)];
+    let invalidations = [
+        ("never", Invalidation::Never),
+        ("on-disconnect", Invalidation::OnDisconnect),
+        ("on-new-token", Invalidation::OnNewToken),
+        ("on-use", Invalidation::OnUse),
+    ];
+    let clients: Vec<_> = table.tables("clients").iter().filter_map(parse_target_client).collect();
+    TargetRules {
+        idle_timeout: table.duration_or_never("idle_timeout").unwrap_or(base.idle_timeout),
+        idle_counts: table.one_of("idle_counts", &counts).unwrap_or(base.idle_counts),
+        idle_close_code: close_code(table, "idle_close_code").unwrap_or(base.idle_close_code),
+        token_life: table.positive_duration("token_life").unwrap_or(base.token_life),
+        invalidation: table.one_of("invalidation", &invalidations).unwrap_or(base.invalidation),
+        required_scopes: table.strings("required_scopes").unwrap_or(base.required_scopes),
+        refusal_status: parse_refusal_status(table).unwrap_or(base.refusal_status),
+        refusal_detail: table.one_of("refusal_detail", &detail).unwrap_or(base.refusal_detail),
+        accepts_token_in: parse_token_places(table).unwrap_or(base.accepts_token_in),
+        client_lock: table.duration_or_never("client_lock").unwrap_or(base.client_lock),
+        sessions_per_client: table
+            .integer("sessions_per_client", 1..=1_000_000)
+            .map_or(base.sessions_per_client, |most| Some(most as u32)),
+        at_session_limit: table.one_of("at_session_limit", &at_limit).unwrap_or(base.at_session_limit),
+        displaced_code: close_code(table, "displaced_code").unwrap_or(base.displaced_code),
+        handshake_limit: table
+            .table("handshake_limit")
+            .map_or(base.handshake_limit, |limit| parse_handshake_limit(&limit)),
+        clients: if table.get("clients").is_some() { clients } else { base.clients },
+        messages_every: table.duration_or_never("messages_every").unwrap_or(base.messages_every),
+        message_padding: table
+            .integer("message_padding", 0..=65_536)
+            .map_or(base.message_padding, |bytes| bytes as usize),
+        upgrade_delay: parse_delay(table, "upgrade_delay").unwrap_or(base.upgrade_delay),
+        token_delay: parse_delay(table, "token_delay").unwrap_or(base.token_delay),
+        close_timeout: table.positive_duration("close_timeout").unwrap_or(base.close_timeout),
+    }
+}
+
+fn parse_refusal_status(table: &Table<'_>) -> Option<RefusalStatus> {
+    let value = table.get("refusal_status")?;
+    if value.get_ref().as_str().is_some() {
+        return table.one_of("refusal_status", &[("rfc6750", RefusalStatus::Rfc6750)]);
+    }
+    table.integer("refusal_status", 400..=599).map(|status| RefusalStatus::Always(status as u16))
+}
+
+fn parse_token_places(table: &Table<'_>) -> Option<Vec<TokenPlace>> {
+    let names = table.strings("accepts_token_in")?;
+    let places: Vec<TokenPlace> = names
+        .iter()
+        .filter_map(|name| match name.as_str() {
+            "header" => Some(TokenPlace::Header),
+            "query" => Some(TokenPlace::Query),
+            "subprotocol" => Some(TokenPlace::Subprotocol),
+            _ => None,
+        })
+        .collect();
+    if places.is_empty() || places.len() != names.len() {
+        let message = format!("`{}` is {names:?}", table.path_of("accepts_token_in"));
+        let help = "one or more of \"header\", \"query\", \"subprotocol\" are needed";
+        table.fault(table.span_of("accepts_token_in"), message, help);
+        return None;
+    }
+    Some(places)
+}
+
+fn parse_handshake_limit(table: &Table<'_>) -> Option<HandshakeLimit> {
+    for key in ["count", "per"] {
+        if table.get(key).is_none() {
+            table.missing(key, "a limit is { count = 10, per = \"60s\" }, and status where it is not 429");
+        }
+    }
+    let (count, per) = (table.integer("count", 1..=1_000_000), table.positive_duration("per"));
+    let status = table.integer("status", 400..=599).unwrap_or(429);
+    table.finish();
+    Some(HandshakeLimit { count: count? as u32, per: per?, status: status as u16 })
+}
+
+fn parse_target_client(table: &Table<'_>) -> Option<TargetClient> {
+    for key in ["id", "secret"] {
+        if table.get(key).is_none() {
+            table.missing(key, "a client of the target has id, secret and scopes");
+        }
+    }
+    let client = (table.string("id"), table.secret("secret"));
+    let scopes = table.strings("scopes").unwrap_or_default();
+    table.finish();
+    Some(TargetClient { id: client.0?, secret: client.1?, scopes })
+}
+
+/// A distribution of delays; `None` where the key is absent or faulty.
+fn parse_delay(table: &Table<'_>, key: &str) -> Option<Delay> {
+    let allowed = "\"5ms\", { uniform = [\"1ms\", \"9ms\"] } or { log_normal = { median = \"5ms\", sigma = 0.5 } } is needed";
+    let value = table.get(key)?;
+    if value.get_ref().as_str().is_some() {
+        return match table.duration(key) {
+            Some(delay) if !delay.is_zero() => Some(Delay::Constant(delay)),
+            Some(_) => Some(Delay::None),
+            None => None,
+        };
+    }
+    let Some(choice) = table.as_table(key, value) else {
+        table.wrong(key, value, allowed);
+        return None;
+    };
+    let uniform = choice.strings("uniform");
+    let log_normal = choice.table("log_normal");
+    choice.finish();
+    match (uniform, log_normal) {
+        (Some(bounds), None) => parse_uniform(&choice, &bounds),
+        (None, Some(inner)) => {
+            let median = inner.positive_duration("median");
+            let sigma = inner.float("sigma", 0.0..=3.0);
+            for key in ["median", "sigma"] {
+                if inner.get(key).is_none() {
+                    inner.missing(key, allowed);
+                }
+            }
+            inner.finish();
+            median.zip(sigma).map(|(median, sigma)| Delay::LogNormal { median, sigma })
+        }
+        _ => {
+            table.wrong(key, value, allowed);
+            None
+        }
+    }
+}
+
+fn parse_uniform(table: &Table<'_>, bounds: &[String]) -> Option<Delay> {
+    let parsed: Vec<Duration> =
+        bounds.iter().filter_map(|bound| crate::units::parse_duration(bound).ok()).collect();
+    match parsed.as_slice() {
+        [low, high] if low <= high && bounds.len() == 2 => Some(Delay::Uniform { low: *low, high: *high }),
+        _ => {
+            let message = format!("`{}` is no range of durations", table.path_of("uniform"));
+            table.fault(
+                table.span_of("uniform"),
+                message,
+                "two durations are needed, the lesser first: [\"1ms\", \"9ms\"]",
+            );
+            None
+        }
+    }
+}
