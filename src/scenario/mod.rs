@@ -15,6 +15,7 @@ mod parse_rules;
 mod profiles;
 mod reader;
 mod schema;
+mod target_model;
 mod threshold;
 mod threshold_model;
 
