@@ -172,7 +172,9 @@ pub enum TokenFailure {
 }
 
 impl TokenFailure {
-    pub(super) const fn outcome(self) -> Outcome {
+    /// The outcome of an attempt that failed so.
+    #[must_use]
+    pub const fn outcome(self) -> Outcome {
         match self {
             Self::Refused => Outcome::TokenRefused,
             Self::Error => Outcome::TokenError,
@@ -203,7 +205,9 @@ pub enum ConnectFailure {
 }
 
 impl ConnectFailure {
-    pub(super) fn outcome(&self) -> Outcome {
+    /// The outcome of an attempt that failed so.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
         match self {
             Self::Dns => Outcome::Dns,
             Self::Refused => Outcome::TcpRefused,

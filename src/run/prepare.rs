@@ -23,25 +23,25 @@ use super::host;
 const MOST_CLIENT_THREADS: usize = 16;
 
 /// A run that can begin.
-pub(super) struct Prepared {
-    pub(super) scenario: Scenario,
-    pub(super) manifest: Manifest,
-    pub(super) clock: Clock,
-    pub(super) policy: Arc<AddressPolicy>,
-    pub(super) tls: Option<rustls::ClientConfig>,
-    pub(super) server: Option<Server>,
-    pub(super) address: TargetAddress,
-    pub(super) needs: Needs,
+pub(crate) struct Prepared {
+    pub(crate) scenario: Scenario,
+    pub(crate) manifest: Manifest,
+    pub(crate) clock: Clock,
+    pub(crate) policy: Arc<AddressPolicy>,
+    pub(crate) tls: Option<rustls::ClientConfig>,
+    pub(crate) server: Option<Server>,
+    pub(crate) address: TargetAddress,
+    pub(crate) needs: Needs,
 }
 
 impl Prepared {
-    pub(super) const fn started_unix_us(&self) -> u64 {
+    pub(crate) const fn started_unix_us(&self) -> u64 {
         self.manifest.started_unix_us
     }
 }
 
 /// The runtime of the clients and the recorder.
-pub(super) fn client_runtime() -> std::io::Result<Runtime> {
+pub(crate) fn client_runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(host::cores().min(MOST_CLIENT_THREADS))
         .max_blocking_threads(16)
@@ -50,7 +50,7 @@ pub(super) fn client_runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-pub(super) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared, RunError> {
+pub(crate) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared, RunError> {
     let Loaded { scenario, copy, hash } = loaded;
     let descriptor_limit = host::raise_descriptor_limit();
     let local_ports = host::local_ports();

@@ -126,7 +126,7 @@ impl Driven {
                 self.token = Some(token);
                 Event::TokenReady { facts, fetched }
             }
-            Err(Refusal { failure, retry_after }) => Event::TokenFailed { failure, retry_after },
+            Err(Refusal { failure, retry_after, .. }) => Event::TokenFailed { failure, retry_after },
         }
     }
 
