@@ -185,7 +185,7 @@ fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -
             && group.token.as_ref().is_some_and(|token| token.on_reconnect == OnReconnect::Fetch),
     };
     let mut findings = judge(&case).into_iter();
-    let verdict = findings.next().unwrap_or_else(|| verdict::nothing_tried());
+    let verdict = findings.next().unwrap_or_else(verdict::nothing_tried);
     let also = findings.collect();
     let token_cost = token_cost(results.fetch_times, clients, verdict.fresh_token_needed);
     let target = match &prepared.address {
