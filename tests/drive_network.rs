@@ -48,6 +48,7 @@ fn rules() -> GroupRules {
             max_attempts: Some(1),
             refetch_on: Vec::new(),
             give_up_on: Vec::new(),
+            ..ReconnectRules::default()
         },
         storms: Vec::new(),
         seed: 1,

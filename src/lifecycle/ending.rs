@@ -148,8 +148,7 @@ impl Step<'_> {
         if self.client.stopping {
             return self.finish_unfinished(recovery.kind);
         }
-        let wanted = self.rules.reconnect.on_codes.as_ref().is_none_or(|codes| codes.contains(&code));
-        if !wanted {
+        if !self.wants_back(code) {
             return self.not_wanted(recovery.kind);
         }
         if self.rules.reconnect.max_attempts.is_some_and(|most| recovery.attempts >= most) {
@@ -158,15 +157,39 @@ impl Step<'_> {
         self.wait_for_attempt(recovery, None)
     }
 
+    /// Whether the scenario wants a reconnect after this close code.
+    pub(super) fn wants_back(&self, code: u16) -> bool {
+        let rules = &self.rules.reconnect;
+        rules.on_codes.as_ref().is_none_or(|codes| codes.contains(&code))
+            && !rules.terminal_codes.iter().any(|(first, last)| (*first..=*last).contains(&code))
+    }
+
     pub(super) fn end_attempt(
         &mut self,
         kind: AttemptKind,
         attempt: Attempt,
         outcome: Outcome,
         cause: Option<Cause>,
+        token_age: Option<Duration>,
     ) {
         let latency = self.now.since(attempt.due);
-        self.samples.push(Sample::Attempt(AttemptEnd { kind, outcome, cause, latency }));
+        self.samples.push(Sample::Attempt(AttemptEnd { kind, outcome, cause, latency, token_age }));
+        match outcome {
+            Outcome::Http403 => self.client.forbidden_in_row += 1,
+            Outcome::Ok => self.end_cascade(),
+            _ => {}
+        }
+        if matches!(cause, Some(Cause::StaleToken | Cause::ExpiredToken)) {
+            self.count(Counter::DeadTokenHandshakes);
+        }
+    }
+
+    /// A row of 403s is over: the client got in, or is done.
+    pub(super) fn end_cascade(&mut self) {
+        let depth = std::mem::take(&mut self.client.forbidden_in_row);
+        if depth > 0 {
+            self.samples.push(Sample::Cascade(depth));
+        }
     }
 
     pub(super) fn give_up(&mut self, kind: AttemptKind) -> Action {
@@ -199,11 +222,11 @@ impl Step<'_> {
             State::Waiting { recovery, .. } => Some(recovery.kind),
             State::Token { recovery, attempt, .. } => {
                 self.count(Counter::Unsettled);
-                self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None);
+                self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None, None);
                 Some(recovery.kind)
             }
             State::Connecting { recovery, attempt } => {
-                self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None);
+                self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None, None);
                 Some(recovery.kind)
             }
             State::Session { recovery, timetable } => {

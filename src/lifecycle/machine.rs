@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
 use crate::sample::{AttemptKind, Counter, Outcome, Phase, Sample};
-use crate::scenario::model::Ready;
+use crate::scenario::model::{Grant, Ready};
 
 use super::backoff::next_wait;
 use super::cause::{TokenKnowledge, attribute};
@@ -18,7 +18,7 @@ use super::event::{Action, ConnectFailure, Event, Marks, Signs, TokenFacts, Toke
 use super::recovery::{Attempt, Attribution, Recovery, Silence};
 use super::rules::GroupRules;
 use super::session::Timetable;
-use super::token::{TokenNeed, TokenState};
+use super::token::{TokenNeed, TokenState, disconnect_wants_token};
 
 /// How often an attempt asks for a token at most.
 const TOKEN_ASKS: u8 = 3;
@@ -36,6 +36,8 @@ pub struct Client {
     draws: Draws,
     pub(super) token: TokenState,
     pub(super) stopping: bool,
+    /// 403s in a row, whatever came between them but a session.
+    pub(super) forbidden_in_row: u32,
     pub(super) state: State,
 }
 
@@ -67,6 +69,7 @@ impl Client {
             draws: Draws::new(seed, Purpose::Lifecycle, number),
             token: TokenState::default(),
             stopping: false,
+            forbidden_in_row: 0,
             state: State::Outside,
         }
     }
@@ -92,7 +95,11 @@ impl Client {
         }
         let state = std::mem::replace(&mut self.state, State::Outside);
         let mut step = Step { client: self, rules, now, samples };
-        step.take(state, event)
+        let action = step.take(state, event);
+        if let Action::Finish(_) = action {
+            step.end_cascade();
+        }
+        action
     }
 }
 
@@ -110,8 +117,12 @@ impl Step<'_> {
             (State::Outside, Event::Begin { due }) => self.begin(due),
             (State::Waiting { recovery, due, since }, Event::Due(_)) => self.wake(recovery, due, since),
             (State::Waiting { recovery, .. }, Event::Stop) => self.finish_unfinished(recovery.kind),
-            (State::Token { recovery, attempt, asked }, Event::TokenReady { facts, fetched }) => {
+            (State::Token { recovery, mut attempt, asked }, Event::TokenReady { facts, fetched }) => {
                 self.take_token(facts, fetched);
+                attempt.fetched |= fetched;
+                if fetched && recovery.kind == AttemptKind::Reconnect {
+                    self.count(Counter::TokensForReconnects);
+                }
                 self.go_on_with_token(recovery, attempt, if fetched { TOKEN_ASKS } else { asked })
             }
             (State::Token { recovery, attempt, .. }, Event::TokenFailed { failure, retry_after }) => {
@@ -164,7 +175,7 @@ impl Step<'_> {
         if self.client.stopping {
             return self.finish_unfinished(recovery.kind);
         }
-        self.go_on_with_token(recovery, Attempt { due, began: self.now }, 0)
+        self.go_on_with_token(recovery, Attempt { due, began: self.now, fetched: false }, 0)
     }
 
     /// Asks for a token if the attempt still needs one, else connects. A token that came may fall short (it was
@@ -201,14 +212,15 @@ impl Step<'_> {
     ) -> Action {
         self.count(Counter::TokenFailures);
         recovery.account(Phase::Token, self.now);
-        self.end_attempt(recovery.kind, attempt, failure.outcome(), None);
+        recovery.was_refused = false;
+        self.end_attempt(recovery.kind, attempt, failure.outcome(), None, None);
         self.next_attempt(recovery, retry_after)
     }
 
     pub(super) fn connected(&mut self, mut recovery: Recovery, attempt: Attempt, marks: &Marks) -> Action {
         self.count(Counter::TcpConnections);
         recovery.account_marks(marks);
-        self.end_attempt(recovery.kind, attempt, Outcome::Ok, None);
+        self.end_attempt(recovery.kind, attempt, Outcome::Ok, None, self.token_age(marks));
         let refresh = self.rules.token.as_ref().and_then(|token| self.client.token.refresh_due(token));
         let timetable = Timetable::new(self.rules, self.client.number, marks.ended, refresh);
         if self.rules.session.ready == Ready::Upgraded {
@@ -232,20 +244,48 @@ impl Step<'_> {
         }
         recovery.account_marks(marks);
         let outcome = failure.outcome();
+        let token_age = self.token_age(marks);
         let ConnectFailure::Http(evidence) = failure else {
-            self.end_attempt(recovery.kind, attempt, outcome, None);
-            return self.next_attempt(recovery, None);
+            recovery.was_refused = false;
+            self.end_attempt(recovery.kind, attempt, outcome, None, token_age);
+            return self.after_failure(recovery, None);
         };
         let attributable = matches!(outcome, Outcome::Http401 | Outcome::Http403);
         let cause = attributable.then(|| attribute(evidence, self.token_knowledge(marks)));
-        self.end_attempt(recovery.kind, attempt, outcome, cause);
+        self.end_attempt(recovery.kind, attempt, outcome, cause, token_age);
+        if attributable && attempt.fetched && std::mem::replace(&mut recovery.was_refused, attributable) {
+            // A token was fetched because of a refusal, and refused as well.
+            self.count(Counter::RefetchTurns);
+        }
+        recovery.was_refused = attributable;
         if self.rules.reconnect.refetch_on.contains(&evidence.status) {
             self.client.token.wanted_since = Some(self.now);
         }
         if self.rules.reconnect.give_up_on.contains(&evidence.status) {
             return self.give_up(recovery.kind);
         }
-        self.next_attempt(recovery, evidence.retry_after)
+        self.after_failure(recovery, evidence.retry_after)
+    }
+
+    /// After a connection that failed: the next attempt; where the client takes the failure for a close with 1006, if it wants one.
+    fn after_failure(&mut self, recovery: Recovery, retry_after: Option<Duration>) -> Action {
+        if self.rules.reconnect.failure_is_close {
+            if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, ABNORMAL_CLOSURE))
+            {
+                self.client.token.wanted_since = Some(self.now);
+            }
+            if !self.wants_back(ABNORMAL_CLOSURE) {
+                return self.not_wanted(recovery.kind);
+            }
+        }
+        self.next_attempt(recovery, retry_after)
+    }
+
+    /// How old the token was that a handshake carried; `None` where it carried none that was fetched, or was not sent.
+    fn token_age(&self, marks: &Marks) -> Option<Duration> {
+        let fetched = self.rules.token.as_ref().is_some_and(|token| !matches!(token.grant, Grant::Fixed(_)));
+        let facts = self.client.token.facts.filter(|_| fetched)?;
+        Some(marks.tls?.since(facts.received))
     }
 
     pub(super) fn token_knowledge(&self, marks: &Marks) -> TokenKnowledge {
@@ -279,6 +319,10 @@ impl Step<'_> {
         let asked = retry_after.filter(|_| self.rules.reconnect.honour_retry_after).unwrap_or_default();
         let wait = wait.max(asked.min(RETRY_AFTER_CAP));
         let due = self.now + wait;
+        let since_disconnect = recovery.phases.total() + wait;
+        if self.rules.reconnect.give_up_after.is_some_and(|limit| since_disconnect > limit) {
+            return self.give_up(recovery.kind);
+        }
         if wait.is_zero() {
             return self.begin_attempt(recovery, due);
         }

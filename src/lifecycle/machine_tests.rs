@@ -55,6 +55,7 @@ fn rules(on_reconnect: OnReconnect) -> GroupRules {
             max_attempts: None,
             refetch_on: Vec::new(),
             give_up_on: Vec::new(),
+            ..ReconnectRules::default()
         },
         storms: Vec::new(),
         seed: 1,

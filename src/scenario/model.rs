@@ -165,9 +165,10 @@ pub enum ClientAuth {
 }
 
 /// What happens to the token at a reconnect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnReconnect {
     /// `"reuse"`: the old one.
+    #[default]
     Reuse,
     /// `"fetch"`: a new one, before the handshake.
     Fetch,
@@ -328,20 +329,47 @@ pub enum DisconnectHow {
 pub struct ReconnectRules {
     /// The close codes after which they do; `None`: after each.
     pub on_codes: Option<Vec<u16>>,
+    /// The close codes that are final, as first and last of each range.
+    pub terminal_codes: Vec<(u16, u16)>,
+    /// A connection that fails counts as a session closed with 1006, as in clients that cannot tell the two apart (`ws`).
+    pub failure_is_close: bool,
     /// How long they wait before an attempt.
     pub backoff: Backoff,
     /// Whether a `Retry-After` is obeyed where it is longer than the backoff.
     pub honour_retry_after: bool,
     /// Attempts in a row before giving up; `None`: no limit.
     pub max_attempts: Option<u32>,
+    /// Time after the disconnect beyond which no further attempt begins; `None`: no limit.
+    pub give_up_after: Option<Duration>,
     /// Statuses after which a token is fetched before the next attempt.
     pub refetch_on: Vec<u16>,
     /// Statuses after which the client gives up at once.
     pub give_up_on: Vec<u16>,
 }
 
+impl Default for ReconnectRules {
+    fn default() -> Self {
+        let growth = Growth::Exponential {
+            base: Duration::from_millis(500),
+            max: Duration::from_secs(30),
+            factor: 2.0,
+        };
+        Self {
+            on_codes: None,
+            terminal_codes: Vec::new(),
+            failure_is_close: false,
+            backoff: Backoff { growth, jitter: Jitter::Full },
+            honour_retry_after: true,
+            max_attempts: None,
+            give_up_after: None,
+            refetch_on: vec![401],
+            give_up_on: Vec::new(),
+        }
+    }
+}
+
 /// Waiting before an attempt.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Backoff {
     /// How the wait grows.
     pub growth: Growth,
@@ -350,7 +378,7 @@ pub struct Backoff {
 }
 
 /// How the wait grows from attempt to attempt.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Growth {
     /// `kind = "none"`: no wait.
     None,
@@ -359,6 +387,15 @@ pub enum Growth {
         /// The wait.
         base: Duration,
     },
+    /// `kind = "linear"`: base · n, n being the attempts that failed before; at most `max`.
+    Linear {
+        /// What each failure adds.
+        base: Duration,
+        /// The longest wait.
+        max: Duration,
+    },
+    /// `kind = "steps"`: these, one after the other; the last is repeated. Never empty.
+    Steps(Vec<Duration>),
     /// `kind = "exponential"`: base · factorⁿ, at most `max`.
     Exponential {
         /// The first wait.
@@ -371,7 +408,7 @@ pub enum Growth {
 }
 
 /// How a wait is spread (names as in "Exponential Backoff And Jitter", AWS Architecture Blog 2015).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Jitter {
     /// `"none"`.
     None,
@@ -381,6 +418,15 @@ pub enum Jitter {
     Equal,
     /// `"decorrelated"`: min(max, uniform(base, 3 · previous wait)).
     Decorrelated,
+    /// A share s, as `0.5`: uniform(wait · (1 − s), wait · (1 + s)).
+    Share(f64),
+    /// `{ add = ["300ms", "3s"] }`: wait + uniform(low, high).
+    Add {
+        /// The least.
+        low: Duration,
+        /// The most.
+        high: Duration,
+    },
 }
 
 /// A disconnect forced on many clients at one moment.

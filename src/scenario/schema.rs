@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::policies::policy_names;
 use super::profiles::profile_names;
 use super::threshold::subject_names;
 
@@ -155,6 +156,7 @@ fn group() -> Value {
                 single("rate", reference("rate")),
                 single("stages", json!({ "type": "array", "items": stage })),
             ] },
+            "policy": words(&policy_names()),
             "token": token(),
             "connect": connect(),
             "session": session(),
@@ -230,15 +232,26 @@ fn session() -> Value {
 fn reconnect() -> Value {
     table(json!({
         "on_codes": codes(),
+        "terminal_codes": { "type": "array", "items": { "oneOf": [
+            reference("code"),
+            { "type": "string", "pattern": "^[1-4][0-9]{3} *- *[1-4][0-9]{3}$" },
+        ] } },
+        "failure_is_close": { "type": "boolean", "description": "A connection that fails counts as a close with 1006; default false" },
         "backoff": table(json!({
-            "kind": words(&["none", "constant", "exponential"]),
+            "kind": words(&["none", "constant", "linear", "exponential", "steps"]),
+            "steps": { "type": "array", "minItems": 1, "items": reference("duration") },
             "base": reference("duration"),
             "max": reference("duration"),
             "factor": { "type": "number", "minimum": 1, "maximum": 100 },
-            "jitter": words(&["none", "full", "equal", "decorrelated"]),
+            "jitter": { "oneOf": [
+                words(&["none", "full", "equal", "decorrelated"]),
+                { "type": "number", "minimum": 0, "maximum": 1 },
+                single("add", json!({ "type": "array", "items": { "$ref": "#/$defs/duration" }, "minItems": 2, "maxItems": 2 })),
+            ] },
         })),
         "honour_retry_after": { "type": "boolean" },
         "max_attempts": { "type": "integer", "minimum": 1 },
+        "give_up_after": duration_or_never("Time after the disconnect beyond which no attempt begins; default never"),
         "refetch_on": statuses(),
         "give_up_on": statuses(),
     }))
