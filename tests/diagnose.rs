@@ -261,7 +261,9 @@ fn diagnose_text(folder: &Path, name: &str, text: &str) -> Diagnosis {
         waits: Waits { idle: Duration::from_secs(3), pause: Duration::from_millis(1_000) },
         authorised: Vec::new(),
     };
-    diagnose(&request, &mut |_| {}).unwrap_or_else(|error| panic!("{name}: {error}\n{text}"))
+    let diagnosis = diagnose(&request, &mut |_| {});
+    assert!(diagnosis.is_ok(), "{name}: {:?}\n{text}", diagnosis.err());
+    diagnosis.unwrap()
 }
 
 #[test]
