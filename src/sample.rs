@@ -88,6 +88,10 @@ named_enum! {
         LocalLimit = "local_limit",
         /// The run ended first.
         Aborted = "aborted",
+        /// A request before the handshake was refused over HTTP.
+        StepRefused = "step_refused",
+        /// A request before the handshake failed in another way: unreachable, timeout, an answer without what was wanted.
+        StepError = "step_error",
     }
 }
 
@@ -360,7 +364,7 @@ pub struct AttemptEnd {
     pub kind: AttemptKind,
     /// What ended it.
     pub outcome: Outcome,
-    /// Why, for 401 and 403; `None` for every other outcome.
+    /// Why, for 401 and 403, of the handshake or of a request before it; `None` for every other outcome.
     pub cause: Option<Cause>,
     /// From when the attempt was due to its end.
     pub latency: Duration,

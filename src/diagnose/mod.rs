@@ -169,7 +169,7 @@ fn other_places(group: &Group) -> Vec<(Experiment, TokenIn)> {
     match &group.connect.token_in {
         TokenIn::Header => vec![query],
         TokenIn::Query(_) => vec![header],
-        TokenIn::Subprotocol(_) | TokenIn::FirstMessage(_) => vec![header, query],
+        TokenIn::Subprotocol(_) | TokenIn::FirstMessage(_) | TokenIn::Nowhere => vec![header, query],
     }
 }
 

@@ -9,6 +9,8 @@ use crate::sample::{
     Abnormal, AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Sample, SessionEnd,
 };
 
+use crate::scenario::prepare_model::PrepareRules;
+
 use super::event::{Action, Ending, EndingHow, Finish};
 use super::machine::{ABNORMAL_CLOSURE, State, Step};
 use super::recovery::{Attempt, Attribution, Recovery, Silence};
@@ -69,7 +71,7 @@ impl Step<'_> {
         attribution: Attribution,
         ending: Ending,
     ) -> Action {
-        let Attribution { initiator, code, abnormal, disconnect } = attribution;
+        let Attribution { initiator, code, abnormal, disconnect, is_asked } = attribution;
         // Where the peer's close frame was on its way before ours, the end was the peer's.
         if let EndingHow::PeerClosed(_) = ending.how {
             return self.disconnected(recovery, upgraded, ending);
@@ -86,6 +88,7 @@ impl Step<'_> {
             None => self.end_session(upgraded, initiator, code, abnormal, ending.at),
         }
         match disconnect {
+            Some(due) if is_asked => self.come_back_as_asked(recovery, due),
             Some(due) => self.come_back(recovery, code, due),
             None => {
                 if let Some(recovery) = recovery {
@@ -133,14 +136,12 @@ impl Step<'_> {
 
     /// After a session's end: a reconnect begins at `from`, or the one under way goes on.
     pub(super) fn come_back(&mut self, recovery: Option<Recovery>, code: u16, from: Moment) -> Action {
-        let was_ready = recovery.is_none();
-        let mut recovery = recovery.unwrap_or_else(|| Recovery::new(AttemptKind::Reconnect, from));
-        let phase = if was_ready { Phase::Detect } else { Phase::Ready };
-        recovery.account(phase, self.now);
-        if was_ready {
-            self.count(Counter::Disconnects);
-        } else {
-            recovery.attempts += 1;
+        let recovery = self.begin_recovery(recovery, from);
+        let renews = |prepare: &PrepareRules| {
+            prepare.renew_on_codes.iter().any(|(first, last)| (*first..=*last).contains(&code))
+        };
+        if self.rules.prepare.as_deref().is_some_and(renews) {
+            self.client.is_prepared = false;
         }
         if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, code)) {
             self.client.token.wanted_since = Some(self.now);
@@ -155,6 +156,29 @@ impl Step<'_> {
             return self.give_up(recovery.kind);
         }
         self.wait_for_attempt(recovery, None)
+    }
+
+    /// After a session that the target asked the client to leave for another one: at once.
+    fn come_back_as_asked(&mut self, recovery: Option<Recovery>, from: Moment) -> Action {
+        let recovery = self.begin_recovery(recovery, from);
+        if self.client.stopping {
+            return self.finish_unfinished(recovery.kind);
+        }
+        self.begin_attempt(recovery, self.now)
+    }
+
+    /// The accounts of the way back from a session that has ended.
+    fn begin_recovery(&mut self, recovery: Option<Recovery>, from: Moment) -> Recovery {
+        let was_ready = recovery.is_none();
+        let mut recovery = recovery.unwrap_or_else(|| Recovery::new(AttemptKind::Reconnect, from));
+        let phase = if was_ready { Phase::Detect } else { Phase::Ready };
+        recovery.account(phase, self.now);
+        if was_ready {
+            self.count(Counter::Disconnects);
+        } else {
+            recovery.attempts += 1;
+        }
+        recovery
     }
 
     /// Whether the scenario wants a reconnect after this close code.
@@ -225,7 +249,7 @@ impl Step<'_> {
                 self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None, None);
                 Some(recovery.kind)
             }
-            State::Connecting { recovery, attempt } => {
+            State::Preparing { recovery, attempt } | State::Connecting { recovery, attempt } => {
                 self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None, None);
                 Some(recovery.kind)
             }

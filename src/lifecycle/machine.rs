@@ -11,9 +11,10 @@ use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
 use crate::sample::{AttemptKind, Counter, Outcome, Phase, Sample};
 use crate::scenario::model::{Grant, Ready};
+use crate::scenario::prepare_model::PrepareWhen;
 
 use super::backoff::next_wait;
-use super::cause::{TokenKnowledge, attribute};
+use super::cause::{Evidence, TokenKnowledge, attribute};
 use super::event::{Action, ConnectFailure, Event, Marks, Signs, TokenFacts, TokenFailure};
 use super::recovery::{Attempt, Attribution, Recovery, Silence};
 use super::rules::GroupRules;
@@ -33,11 +34,13 @@ pub(super) const ABNORMAL_CLOSURE: u16 = 1006;
 #[derive(Debug, Clone)]
 pub struct Client {
     number: u32,
-    draws: Draws,
+    pub(super) draws: Draws,
     pub(super) token: TokenState,
     pub(super) stopping: bool,
     /// 403s in a row, whatever came between them but a session.
     pub(super) forbidden_in_row: u32,
+    /// The requests before the handshake were made, and what they brought is good still.
+    pub(super) is_prepared: bool,
     pub(super) state: State,
 }
 
@@ -50,6 +53,8 @@ pub(super) enum State {
     Waiting { recovery: Recovery, due: Moment, since: Moment },
     /// Getting a token for an attempt.
     Token { recovery: Recovery, attempt: Attempt, asked: u8 },
+    /// Making the requests before the handshake.
+    Preparing { recovery: Recovery, attempt: Attempt },
     /// Connecting.
     Connecting { recovery: Recovery, attempt: Attempt },
     /// Upgraded; ready once there is no recovery left.
@@ -70,6 +75,7 @@ impl Client {
             token: TokenState::default(),
             stopping: false,
             forbidden_in_row: 0,
+            is_prepared: false,
             state: State::Outside,
         }
     }
@@ -128,6 +134,13 @@ impl Step<'_> {
             (State::Token { recovery, attempt, .. }, Event::TokenFailed { failure, retry_after }) => {
                 self.token_failed(recovery, attempt, failure, retry_after)
             }
+            (State::Preparing { recovery, attempt }, Event::Prepared) => {
+                self.client.is_prepared = true;
+                self.connect(recovery, attempt)
+            }
+            (State::Preparing { recovery, attempt }, Event::PrepareFailed(failure)) => {
+                self.prepare_failed(recovery, attempt, &failure)
+            }
             (State::Connecting { recovery, attempt }, Event::Connected(marks)) => {
                 self.connected(recovery, attempt, &marks)
             }
@@ -180,7 +193,7 @@ impl Step<'_> {
 
     /// Asks for a token if the attempt still needs one, else connects. A token that came may fall short (it was
     /// another's, or a refresh that had been under way): then it is asked for again, but its own request settles it.
-    pub(super) fn go_on_with_token(&mut self, mut recovery: Recovery, attempt: Attempt, asked: u8) -> Action {
+    pub(super) fn go_on_with_token(&mut self, recovery: Recovery, attempt: Attempt, asked: u8) -> Action {
         let need = match &self.rules.token {
             Some(token) if asked < TOKEN_ASKS => {
                 self.client.token.need(token, recovery.kind, attempt.began, asked == 0)
@@ -191,9 +204,40 @@ impl Step<'_> {
             self.client.state = State::Token { recovery, attempt, asked: asked + 1 };
             return Action::FetchToken { not_before, valid_until };
         }
+        if let Some(prepare) = &self.rules.prepare
+            && !(self.client.is_prepared && prepare.when == PrepareWhen::Once)
+        {
+            self.client.state = State::Preparing { recovery, attempt };
+            return Action::Prepare;
+        }
+        self.connect(recovery, attempt)
+    }
+
+    fn connect(&mut self, mut recovery: Recovery, attempt: Attempt) -> Action {
         recovery.account(Phase::Token, self.now);
         self.client.state = State::Connecting { recovery, attempt };
         Action::Connect
+    }
+
+    fn prepare_failed(
+        &mut self,
+        mut recovery: Recovery,
+        attempt: Attempt,
+        failure: &ConnectFailure,
+    ) -> Action {
+        recovery.account(Phase::Token, self.now);
+        self.client.is_prepared = false;
+        let marks = Marks { ended: self.now, ..Marks::default() };
+        let outcome = failure.outcome_of_step();
+        let ConnectFailure::Http(evidence) = failure else {
+            recovery.was_refused = false;
+            self.end_attempt(recovery.kind, attempt, outcome, None, None);
+            return self.after_failure(recovery, None);
+        };
+        let attributable = matches!(evidence.status, 401 | 403);
+        let cause = attributable.then(|| attribute(evidence, self.token_knowledge(&marks)));
+        self.end_attempt(recovery.kind, attempt, outcome, cause, None);
+        self.after_refusal(recovery, attempt, evidence, attributable)
     }
 
     pub(super) fn take_token(&mut self, facts: TokenFacts, fetched: bool) {
@@ -253,6 +297,20 @@ impl Step<'_> {
         let attributable = matches!(outcome, Outcome::Http401 | Outcome::Http403);
         let cause = attributable.then(|| attribute(evidence, self.token_knowledge(marks)));
         self.end_attempt(recovery.kind, attempt, outcome, cause, token_age);
+        if self.rules.prepare.as_ref().is_some_and(|prepare| prepare.renew_on.contains(&evidence.status)) {
+            self.client.is_prepared = false;
+        }
+        self.after_refusal(recovery, attempt, evidence, attributable)
+    }
+
+    /// After an HTTP refusal, of the handshake or of a request before it.
+    fn after_refusal(
+        &mut self,
+        mut recovery: Recovery,
+        attempt: Attempt,
+        evidence: &Evidence,
+        attributable: bool,
+    ) -> Action {
         if attributable && attempt.fetched && std::mem::replace(&mut recovery.was_refused, attributable) {
             // A token was fetched because of a refusal, and refused as well.
             self.count(Counter::RefetchTurns);

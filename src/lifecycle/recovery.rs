@@ -51,6 +51,8 @@ pub(super) struct Attribution {
     pub(super) abnormal: Option<Abnormal>,
     /// When the disconnect was due; `None` where it is none (the run ends).
     pub(super) disconnect: Option<Moment>,
+    /// Whether a message asked for it: then the client comes back at once.
+    pub(super) is_asked: bool,
 }
 
 impl Recovery {

@@ -412,7 +412,7 @@ pub(super) mod tests {
         insta::assert_snapshot!(format!("{SCHEMA_VERSION}\n{all}"), @r"
         1
         first reconnect
-        ok http_403 http_401 http_429 http_4xx http_5xx token_refused token_error dns tcp_refused tcp_reset timeout tls protocol local_limit aborted
+        ok http_403 http_401 http_429 http_4xx http_5xx token_refused token_error dns tcp_refused tcp_reset timeout tls protocol local_limit aborted step_refused step_error
         stale_token expired_token missing_scope no_token unknown_token rate_limited displaced edge forbidden_other unknown
         target client network storm
         fin rst timeout protocol dropped

@@ -13,7 +13,8 @@ use crate::drive::network::{AddressPolicy, TargetAddress, client_config};
 use crate::plan::{Needs, check_budget};
 use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
 use crate::scenario::Loaded;
-use crate::scenario::model::{DisconnectHow, Grant, Scenario, Storm, StormBy, Target};
+use crate::scenario::model::{DisconnectHow, Grant, Group, Scenario, Storm, StormBy, Target};
+use crate::scenario::prepare_model::StepPlace;
 use crate::target::server::{Server, ServerSetup};
 
 use super::RunError;
@@ -65,12 +66,20 @@ pub(crate) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared,
         Target::Embedded(_) => None,
     };
     let is_secure = urls.iter().any(|url| matches!(url.scheme(), "wss" | "https"));
+    let is_secure = is_secure || scenario.groups.iter().any(may_be_secure);
     let tls = if is_secure || ca_file.is_some() { Some(client_config(ca_file)?) } else { None };
     let clock = Clock::start();
     let (server, address) = start_target(&scenario, clock)?;
     let host = HostManifest { cores: host::cores(), kernel: host::kernel(), descriptor_limit, local_ports };
     let manifest = manifest(&scenario, copy, hash, &address, authorised, host, clock);
     Ok(Prepared { scenario, manifest, clock, policy, tls, server, address, needs })
+}
+
+/// Whether a group may come to use TLS by what its steps bring.
+fn may_be_secure(group: &Group) -> bool {
+    let by_steps = group.prepare.iter().flat_map(|prepare| &prepare.steps);
+    group.connect.url_template.is_some()
+        || by_steps.into_iter().any(|step| matches!(step.place, StepPlace::Url(_)))
 }
 
 /// Every URL that the scenario names.

@@ -11,13 +11,16 @@ pub mod model;
 mod parse;
 mod parse_common;
 mod parse_group;
+mod parse_prepare;
 mod parse_reconnect;
 mod parse_rules;
 mod policies;
+pub mod prepare_model;
 mod profiles;
 mod reader;
 mod schema;
 mod target_model;
+pub mod template;
 mod threshold;
 mod threshold_model;
 

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::prepare_model::{OnMessage, PrepareRules};
+use super::template::Template;
+
 pub use super::target_model::{
     AtSessionLimit, Delay, HandshakeLimit, IdleCounts, Invalidation, RefusalDetail, RefusalStatus,
     TargetClient, TargetRules, TokenPlace,
@@ -78,6 +81,8 @@ pub struct Group {
     pub start: Start,
     /// Their tokens; `None`: they send none (`grant = "none"`).
     pub token: Option<TokenRules>,
+    /// What they do before a handshake; `None`: nothing.
+    pub prepare: Option<Box<PrepareRules>>,
     /// How they connect.
     pub connect: ConnectRules,
     /// What they do while connected.
@@ -199,6 +204,8 @@ pub enum TokenConnection {
 pub struct ConnectRules {
     /// WebSocket URL of this group, instead of the target's.
     pub url: Option<url::Url>,
+    /// The same with variables in it, rendered before each handshake.
+    pub url_template: Option<Template>,
     /// Path and query on the embedded target, instead of `/api/v2/analytics/events`.
     pub path: Option<String>,
     /// Headers of the upgrade request, in order. A value may be a reference to a secret.
@@ -221,6 +228,26 @@ pub struct ConnectRules {
     pub close_timeout: Duration,
 }
 
+impl Default for ConnectRules {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            url: None,
+            url_template: None,
+            path: None,
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+            token_in: TokenIn::Header,
+            dns_timeout: seconds(5),
+            dns_ttl: seconds(60),
+            tcp_timeout: seconds(10),
+            tls_timeout: seconds(10),
+            upgrade_timeout: seconds(10),
+            close_timeout: seconds(2),
+        }
+    }
+}
+
 /// The value of a header.
 #[derive(Debug, Clone)]
 pub enum HeaderText {
@@ -241,6 +268,8 @@ pub enum TokenIn {
     Subprotocol(String),
     /// `{ first_message = "{\"token\":\"{token}\"}" }`: in the first message, at the place of `{token}`.
     FirstMessage(String),
+    /// `"nowhere"`: not in the handshake; steps or messages carry it.
+    Nowhere,
 }
 
 /// What a client does while connected.
@@ -258,6 +287,28 @@ pub struct SessionRules {
     pub silence_timeout: Option<Duration>,
     /// Largest message accepted, in bytes.
     pub max_message_bytes: usize,
+    /// What is sent right after the upgrade.
+    pub first_message: Option<Template>,
+    /// What is sent when a token was refreshed while the session lasts.
+    pub refresh_message: Option<Template>,
+    /// What messages make the client do; each rule that fits is followed.
+    pub on_message: Vec<OnMessage>,
+}
+
+impl Default for SessionRules {
+    fn default() -> Self {
+        Self {
+            ready: Ready::Upgraded,
+            ready_timeout: Duration::from_secs(10),
+            keep_alive: None,
+            send: None,
+            silence_timeout: None,
+            max_message_bytes: 1 << 20,
+            first_message: None,
+            refresh_message: None,
+            on_message: Vec::new(),
+        }
+    }
 }
 
 /// What makes a session ready.

@@ -9,8 +9,10 @@ use super::model::{
     KeepAliveKind, Ready, Send, SessionRules, Sharing, Stage, Start, TokenConnection, TokenIn, TokenRules,
 };
 use super::parse_common::{MAX_CLIENTS, check_name, pace, parse_how, repeat_every};
+use super::parse_prepare::{Known, parse_on_message, parse_prepare};
 use super::parse_reconnect::{Policy, codes_or_any, parse_on_reconnect, parse_policy, parse_reconnect};
 use super::reader::Table;
+use super::template::Template;
 
 /// Headers that the handshake itself sets.
 const RESERVED_HEADERS: &[&str] = &["host", "upgrade", "connection", "content-length", "transfer-encoding"];
@@ -49,8 +51,11 @@ pub(super) fn parse_group(table: &Table<'_>, is_embedded: bool) -> Option<Group>
             None
         }
     };
-    let connect = parse_connect(table.table("connect").as_ref(), is_embedded);
-    let session = parse_session(table.table("session").as_ref());
+    let known = Known::of(table);
+    let prepare =
+        table.table("prepare").map(|prepare| Box::new(parse_prepare(&prepare, &known, is_embedded)));
+    let connect = parse_connect(table.table("connect").as_ref(), &known, is_embedded);
+    let session = parse_session(table.table("session").as_ref(), &known);
     let disconnects: Vec<_> = table.tables("disconnects").iter().filter_map(parse_disconnect).collect();
     let reconnect = parse_reconnect(table.table("reconnect").as_ref(), policy.reconnect);
     table.finish();
@@ -59,6 +64,7 @@ pub(super) fn parse_group(table: &Table<'_>, is_embedded: bool) -> Option<Group>
         clients: clients? as u32,
         start,
         token,
+        prepare,
         connect,
         session,
         disconnects,
@@ -181,23 +187,18 @@ fn parse_credentials(table: &Table<'_>) -> Option<ClientCredentials> {
     })
 }
 
-fn parse_connect(table: Option<&Table<'_>>, is_embedded: bool) -> ConnectRules {
-    let seconds = Duration::from_secs;
-    let mut rules = ConnectRules {
-        url: None,
-        path: None,
-        headers: Vec::new(),
-        subprotocols: Vec::new(),
-        token_in: TokenIn::Header,
-        dns_timeout: seconds(5),
-        dns_ttl: seconds(60),
-        tcp_timeout: seconds(10),
-        tls_timeout: seconds(10),
-        upgrade_timeout: seconds(10),
-        close_timeout: seconds(2),
-    };
+fn parse_connect(table: Option<&Table<'_>>, known: &Known, is_embedded: bool) -> ConnectRules {
+    let mut rules = ConnectRules::default();
     let Some(table) = table else { return rules };
-    rules.url = table.url("url", &["ws", "wss"]);
+    let has_variables = table
+        .get("url")
+        .and_then(|url| url.get_ref().as_str())
+        .is_some_and(|text| Template::parse(text).variables().next().is_some());
+    if has_variables {
+        rules.url_template = known.template(table, "url");
+    } else {
+        rules.url = table.url("url", &["ws", "wss"]);
+    }
     rules.path = table.string("path");
     if let Some(path) =
         rules.path.as_deref().filter(|path| !path.starts_with('/') || path.contains(char::is_whitespace))
@@ -271,10 +272,12 @@ fn parse_headers(table: &Table<'_>) -> Vec<(String, HeaderText)> {
 }
 
 fn parse_token_in(table: &Table<'_>) -> TokenIn {
-    let allowed = "\"header\", { query = \"access_token\" }, { subprotocol = \"bearer.\" } or { first_message = \"…{token}…\" } is needed";
+    let allowed = "\"header\", \"nowhere\", { query = \"access_token\" }, { subprotocol = \"bearer.\" } or { first_message = \"…{token}…\" } is needed";
     let Some(value) = table.get("token_in") else { return TokenIn::Header };
-    if value.get_ref().as_str() == Some("header") {
-        return TokenIn::Header;
+    match value.get_ref().as_str() {
+        Some("header") => return TokenIn::Header,
+        Some("nowhere") => return TokenIn::Nowhere,
+        _ => {}
     }
     let Some(choice) = table.as_table("token_in", value) else {
         table.wrong("token_in", value, allowed);
@@ -302,21 +305,18 @@ fn parse_token_in(table: &Table<'_>) -> TokenIn {
     ways.pop().unwrap_or(TokenIn::Header)
 }
 
-fn parse_session(table: Option<&Table<'_>>) -> SessionRules {
-    let mut rules = SessionRules {
-        ready: Ready::Upgraded,
-        ready_timeout: Duration::from_secs(10),
-        keep_alive: None,
-        send: None,
-        silence_timeout: None,
-        max_message_bytes: 1 << 20,
-    };
+fn parse_session(table: Option<&Table<'_>>, known: &Known) -> SessionRules {
+    let mut rules = SessionRules::default();
     let Some(table) = table else { return rules };
     rules.ready = parse_ready(table);
     rules.ready_timeout = table.positive_duration("ready_timeout").unwrap_or(rules.ready_timeout);
     rules.keep_alive = table.table("keep_alive").and_then(|keep| parse_keep_alive(&keep));
     rules.send = table.table("send").and_then(|send| parse_send(&send));
     rules.silence_timeout = table.duration_or_never("silence_timeout").flatten();
+    rules.first_message = known.template(table, "first_message");
+    rules.refresh_message = known.template(table, "refresh_message");
+    rules.on_message =
+        table.tables("on_message").iter().filter_map(|rule| parse_on_message(rule, known)).collect();
     let most = table.integer("max_message_bytes", 125..=1 << 30);
     rules.max_message_bytes = most.map_or(rules.max_message_bytes, |most| most as usize);
     table.finish();

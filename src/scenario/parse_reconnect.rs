@@ -89,7 +89,7 @@ pub(super) fn parse_reconnect(table: Option<&Table<'_>>, base: ReconnectRules) -
 }
 
 /// A list of close codes and ranges of them: `[1000, "3500-3999"]`; each as its first and last.
-fn code_ranges(table: &Table<'_>, key: &str) -> Option<Vec<(u16, u16)>> {
+pub(super) fn code_ranges(table: &Table<'_>, key: &str) -> Option<Vec<(u16, u16)>> {
     let allowed = "close codes and ranges of them are needed, as [1000, \"3500-3999\"]";
     let mut ranges = Vec::new();
     for element in table.list(key, allowed)? {

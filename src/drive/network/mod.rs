@@ -8,7 +8,9 @@ mod client;
 mod connect;
 mod context;
 mod local;
+mod prepare;
 mod probe;
+mod react;
 mod resolve;
 mod retry_after;
 mod session;
@@ -16,6 +18,7 @@ mod shared_token;
 mod tls;
 mod token;
 mod traffic;
+mod variables;
 mod wire;
 
 pub use address::{AddressPolicy, Forbidden};

@@ -17,7 +17,10 @@ use crate::scenario::model::{Sharing, TokenIn};
 
 use super::address::AddressPolicy;
 use super::connect::connect;
-use super::context::{ContextError, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress, Token};
+use super::context::{
+    ContextError, Endpoint, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress, Token,
+};
+use super::prepare::{elsewhere, prepare};
 use super::session::{Heard, Session};
 use super::token::Refusal;
 use super::traffic::TrafficTally;
@@ -151,12 +154,26 @@ impl Probe {
         Ok(ProbeToken { token: Some(acquired.token), facts: acquired.facts })
     }
 
+    /// Makes the requests before a handshake. Answers with where it goes.
+    async fn prepare(&self, token: Option<&Token>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
+        let variables = match &self.context.rules.prepare {
+            Some(rules) => Some(prepare(&self.context, rules, 0, token).await?),
+            None => None,
+        };
+        elsewhere(&self.context, 0, token, variables.as_ref())
+    }
+
     /// Connects with `token`.
     ///
     /// # Errors
     /// Why there is no session; the marks say when each stage was passed.
     pub async fn connect(&self, token: &ProbeToken) -> (Marks, Result<ProbeSession, ConnectFailure>) {
-        let (marks, connected) = connect(&self.context, 0, token.token.clone()).await;
+        let began = self.now();
+        let way = self.prepare(token.token.as_ref()).await;
+        let (marks, connected) = match way {
+            Ok(elsewhere) => connect(&self.context, 0, token.token.clone(), elsewhere).await,
+            Err(failure) => (Marks { began, ended: self.now(), ..Marks::default() }, Err(failure)),
+        };
         let socket = match connected {
             Ok(socket) => socket,
             Err(failure) => return (marks, Err(failure)),

@@ -276,7 +276,7 @@ async fn wait_for_slot<'a>(
     Ok(slot)
 }
 
-fn http_client(run: &RunShared, is_pooled: bool) -> Result<reqwest::Client, reqwest::Error> {
+pub(super) fn http_client(run: &RunShared, is_pooled: bool) -> Result<reqwest::Client, reqwest::Error> {
     let tls = run.tls().map_or_else(no_tls, |config| Some(config.as_ref().clone()));
     let builder = reqwest::Client::builder()
         .user_agent(PRODUCT)
