@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use super::target_fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
 pub use super::target_model::{
     AtSessionLimit, Delay, HandshakeLimit, IdleCounts, Invalidation, RefusalDetail, RefusalStatus,
     TargetClient, TargetRules, TokenPlace,

@@ -38,6 +38,20 @@ pub struct TargetCounters {
     pub messages_received: u64,
     /// Requests that were none of the above, or no HTTP at all.
     pub bad_requests: u64,
+    /// Faults that were carried out, by kind. What a fault took the place of is counted nowhere else: a handshake that was not
+    /// answered is no upgrade and no refusal, a token that was not given is not issued. One that strikes an answer or a session and
+    /// leaves it what it is (a late token, a session that is reset) is counted beside it.
+    #[serde(default)]
+    pub faults_injected: Vec<FaultCount>,
+}
+
+/// How often a fault of this kind was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultCount {
+    /// Its name, as in the scenario.
+    pub kind: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// How often an upgrade was refused with this status for this cause.
