@@ -212,14 +212,18 @@ fn write_counters(counters: &TargetCounters, err: &mut dyn Write) -> io::Result<
         writeln!(err, "             {} ended by {}, {}{how}", close.count, close.initiator, close.code)?;
     }
     writeln!(err, "messages     {} sent, {} received", counters.messages_sent, counters.messages_received)?;
-    writeln!(err, "bad requests {}", counters.bad_requests)
+    writeln!(err, "bad requests {}", counters.bad_requests)?;
+    for fault in &counters.faults_injected {
+        writeln!(err, "faults       {} {}", fault.count, fault.kind)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sample::{Abnormal, Cause, Initiator};
-    use crate::target::counters::{CloseCount, RefusedCount, TokenRefusedCount};
+    use crate::target::counters::{CloseCount, FaultCount, RefusedCount, TokenRefusedCount};
     use clap::Parser as _;
 
     #[derive(Debug, clap::Parser)]
@@ -326,6 +330,7 @@ mod tests {
             messages_sent: 7,
             messages_received: 8,
             bad_requests: 0,
+            faults_injected: vec![FaultCount { kind: "half_open".to_owned(), count: 2 }],
         };
         let mut text = Vec::new();
         write_counters(&counters, &mut text).unwrap();
@@ -340,6 +345,7 @@ mod tests {
                      1 ended by network, 1006 (rst)
         messages     7 sent, 8 received
         bad requests 0
+        faults       2 half_open
         "#);
     }
 }

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use crate::units::{format_count, format_duration, format_share};
 
 use super::model::{
-    DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, OnReconnect, RefusalStatus, Scenario, Sharing, Skew,
-    Start, StormBy, Target, TargetFault, TargetRules, TokenRules,
+    DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, OnReconnect,
+    RefusalStatus, Scenario, Sharing, Skew, Start, StormBy, Target, TargetFault, TargetRules, TokenRules,
 };
 
 /// What a scenario does, a line for each thing.

@@ -5,8 +5,8 @@
 use toml::de::DeTable;
 
 use super::model::{
-    AtSessionLimit, HandshakeLimit, IdleCounts, Invalidation, RefusalDetail, RefusalStatus,
-    TargetClient, TargetRules, TokenPlace,
+    AtSessionLimit, HandshakeLimit, IdleCounts, Invalidation, RefusalDetail, RefusalStatus, TargetClient,
+    TargetRules, TokenPlace,
 };
 use super::parse_common::close_code;
 use super::parse_delay::parse_delay;

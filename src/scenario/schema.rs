@@ -151,7 +151,9 @@ fn target_fault(row: &KindRow) -> Value {
         let value = match *key {
             "delay" => delay(),
             "status" => json!({ "type": "integer", "minimum": 400, "maximum": 599, "default": 503 }),
-            "skew" => json!({ "type": "string", "pattern": "^[+-]?([0-9.]+ *(ns|us|µs|ms|s|m|min|h|d) *)+$" }),
+            "skew" => {
+                json!({ "type": "string", "pattern": "^[+-]?([0-9.]+ *(ns|us|µs|ms|s|m|min|h|d) *)+$" })
+            }
             "bytes" => json!({ "type": "integer", "minimum": 126 }),
             "flaw" => words(&["reserved-bits", "opcode"]),
             "after" => duration("Since the upgrade; default 0s"),

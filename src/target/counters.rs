@@ -38,9 +38,9 @@ pub struct TargetCounters {
     pub messages_received: u64,
     /// Requests that were none of the above, or no HTTP at all.
     pub bad_requests: u64,
-    /// Faults that were carried out, by kind. What a fault took the place of is counted nowhere else: a handshake that was not
-    /// answered is no upgrade and no refusal, a token that was not given is not issued. One that strikes an answer or a session and
-    /// leaves it what it is (a late token, a session that is reset) is counted beside it.
+    /// Faults that struck, by kind. All else is counted as the clients see it: an upgrade request that got no proper answer is no
+    /// upgrade and no refusal, one that got a status is a refusal, a token that was not given is not issued, and a session that is
+    /// struck was upgraded and ends once.
     #[serde(default)]
     pub faults_injected: Vec<FaultCount>,
 }

@@ -13,8 +13,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::scenario::model::{FaultKind, FaultStage};
+
 use super::connection::serve_connection;
 use super::shared::Shared;
+use super::wire::HttpWire;
 
 /// Connections that wait to be accepted: a storm brings all clients back at once. The system caps it (`somaxconn`).
 const BACKLOG: i32 = 16_384;
@@ -65,7 +68,14 @@ fn spawn(shared: &Arc<Shared>, http: &Arc<http1::Builder>, stream: TcpStream, pe
     }
     let is_local = peer.ip().to_canonical().is_loopback();
     let in_flight = shared.busy.begin();
-    tokio::spawn(serve_connection(Arc::clone(shared), Arc::clone(http), stream, is_local, in_flight));
+    let (shared, http) = (Arc::clone(shared), Arc::clone(http));
+    tokio::spawn(async move {
+        if let Some(FaultKind::AcceptSlow { delay }) = shared.strike(FaultStage::Accept) {
+            let (now, delay) = (shared.clock.now(), shared.state().next_fault_delay(delay));
+            shared.hold_back(now, delay).await;
+        }
+        serve_connection(shared, http, HttpWire::Plain(stream), is_local, in_flight).await;
+    });
 }
 
 /// Whether the failure was that of a connection that went away before it was accepted.

@@ -10,12 +10,14 @@ mod busy;
 mod connection;
 mod control;
 mod credential;
+mod cut;
 mod listen;
 mod session;
 mod shared;
 mod token;
 mod token_form;
 mod upgrade;
+mod wire;
 
 use std::io;
 use std::net::SocketAddr;
