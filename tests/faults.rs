@@ -58,7 +58,7 @@ const fn refused(fault: &'static str, outcome: Outcome, cause: Option<Cause>) ->
 
 fn cases() -> Vec<Case> {
     use Outcome::{Http4xx, Http5xx, Http401, Http403, Http429, Protocol, TcpReset, Timeout, TokenError};
-    let leaves = ("disconnects", "[{ after = \"900ms\" }]");
+    const LEAVES: (&str, &str) = ("disconnects", "[{ after = \"900ms\" }]");
     vec![
         refused("kind = \"token_slow\"\ndelay = \"1s\"", TokenError, None),
         case("kind = \"token_slow\"\ndelay = { uniform = [\"50ms\", \"90ms\"] }", Expected::Slow(50_000)),
@@ -74,10 +74,10 @@ fn cases() -> Vec<Case> {
         refused("kind = \"token_truncated\"", TokenError, None),
         Case {
             target: "token_life = \"500ms\"",
-            group: &[leaves, ("reconnect.refetch_on", "[403]")],
+            group: &[LEAVES, ("reconnect.refetch_on", "[403]")],
             ..refused("kind = \"token_clock_skew\"\nskew = \"+1h\"", Http403, Some(Cause::ExpiredToken))
         },
-        Case { group: &[leaves], ..case("kind = \"token_clock_skew\"\nskew = \"-2h\"", Expected::Slow(0)) },
+        Case { group: &[LEAVES], ..case("kind = \"token_clock_skew\"\nskew = \"-2h\"", Expected::Slow(0)) },
         Case {
             // The token's connection is slow too, and is given the time.
             group: &[("token.timeout", "\"5s\""), ("connect.upgrade_timeout", "\"300ms\"")],
