@@ -17,7 +17,7 @@ const DURATION_S: f64 = 3.0;
 /// The longest timeout of any stage.
 const TIMEOUT_S: f64 = 0.5;
 /// Runs at once: most of their time is waiting.
-const AT_ONCE: usize = 5;
+const AT_ONCE: usize = 8;
 
 /// What clients make of a fault.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +54,10 @@ const fn case(fault: &'static str, expected: Expected) -> Case {
 
 const fn refused(fault: &'static str, outcome: Outcome, cause: Option<Cause>) -> Case {
     case(fault, Expected::Attempts(outcome, cause))
+}
+
+const fn with_tls(case: Case) -> Case {
+    Case { target: "tls = true", ..case }
 }
 
 fn cases() -> Vec<Case> {
@@ -98,6 +102,13 @@ fn cases() -> Vec<Case> {
         case("kind = \"invalid_utf8\"\nafter = \"50ms\"", Expected::Closes(Abnormal::Protocol)),
         case("kind = \"masked_frame\"", Expected::Closes(Abnormal::Protocol)),
         refused("kind = \"unsolicited_subprotocol\"", Protocol, None),
+        with_tls(refused("kind = \"reset_before_upgrade\"", TcpReset, None)),
+        with_tls(refused("kind = \"reset_during_upgrade\"", TcpReset, None)),
+        with_tls(refused("kind = \"wrong_accept\"", Protocol, None)),
+        with_tls(case("kind = \"reset_after_upgrade\"", Expected::Closes(Abnormal::Rst))),
+        with_tls(case("kind = \"close_without_frame\"", Expected::Closes(Abnormal::Fin))),
+        with_tls(case("kind = \"half_open\"", Expected::Closes(Abnormal::Timeout))),
+        with_tls(case("kind = \"invalid_utf8\"", Expected::Closes(Abnormal::Protocol))),
         refused("kind = \"upgrade_status\"\nretry_after = \"1s\"", Http5xx, None),
         refused("kind = \"upgrade_status\"\nstatus = 429", Http429, None),
         refused("kind = \"upgrade_status\"\nstatus = 404", Http4xx, None),
@@ -158,7 +169,7 @@ fn judge(case: &Case, done: &RunDone) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut check = |holds: bool, what: String| {
         if !holds {
-            wrong.push(format!("{}\n  {what}", case.fault.replace('\n', ", ")));
+            wrong.push(format!("{} {}\n  {what}", case.target, case.fault.replace('\n', ", ")));
         }
     };
     let end = done.model.end.as_ref().unwrap();

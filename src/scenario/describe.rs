@@ -45,7 +45,10 @@ pub fn describe(scenario: &Scenario) -> String {
 fn describe_target(target: &Target) -> String {
     match target {
         Target::Remote(remote) => remote.url.to_string(),
-        Target::Embedded(rules) => format!("embedded; {}", describe_rules(rules)),
+        Target::Embedded(rules) => {
+            let how = if rules.tls { "embedded, with TLS" } else { "embedded" };
+            format!("{how}; {}", describe_rules(rules))
+        }
     }
 }
 

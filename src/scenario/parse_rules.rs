@@ -75,6 +75,7 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
         upgrade_delay: parse_delay(table, "upgrade_delay").unwrap_or(base.upgrade_delay),
         token_delay: parse_delay(table, "token_delay").unwrap_or(base.token_delay),
         close_timeout: table.positive_duration("close_timeout").unwrap_or(base.close_timeout),
+        tls: table.boolean("tls").unwrap_or(base.tls),
         faults: if table.get("faults").is_some() { parse_faults(table) } else { base.faults },
     }
 }

@@ -132,6 +132,7 @@ fn target() -> Value {
         "upgrade_delay": delay(),
         "token_delay": delay(),
         "close_timeout": duration("Default 5s"),
+        "tls": { "type": "boolean", "default": false },
         "faults": { "type": "array", "items": { "oneOf": KINDS.iter().map(target_fault).collect::<Vec<_>>() } },
         "url": { "type": "string", "pattern": "^wss?://" },
         "token_url": { "type": "string", "pattern": "^https?://" },

@@ -51,6 +51,8 @@ pub struct TargetRules {
     pub token_delay: Delay,
     /// How long the target waits for the answer to its close frame before it drops the connection.
     pub close_timeout: Duration,
+    /// Whether it speaks TLS, by a certificate made at its start.
+    pub tls: bool,
     /// What goes wrong, and when; of several that strike one request, the first does.
     pub faults: Vec<TargetFault>,
 }
@@ -78,6 +80,7 @@ impl Default for TargetRules {
             upgrade_delay: Delay::None,
             token_delay: Delay::None,
             close_timeout: Duration::from_secs(5),
+            tls: false,
             faults: Vec::new(),
         }
     }

@@ -21,4 +21,4 @@ pub use address::{AddressPolicy, Forbidden};
 pub use client::drive_client;
 pub use context::{ContextError, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress};
 pub use shared_token::{SharedTokens, TokenVerdict};
-pub use tls::{TlsError, client_config};
+pub use tls::{TlsError, client_config, client_config_trusting};

@@ -22,6 +22,7 @@ use crate::target::session::EndHow;
 use super::answer::{self, Answer};
 use super::busy::InFlight;
 use super::cut::{Cut, CutOff};
+use super::listen::Door;
 use super::session::run_session;
 use super::shared::{Admitted, Shared};
 use super::wire::HttpWire;
@@ -30,12 +31,20 @@ use super::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, TOKEN_PATH, control, token, 
 /// How long the end of a connection may take.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Where a connection came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller {
+    /// What it knocked at.
+    pub(super) door: Door,
+    /// Whether the peer is on this machine.
+    pub(super) is_local: bool,
+}
+
 /// A connection while it speaks HTTP.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
-    /// Whether the peer is on this machine.
-    pub(super) is_local: bool,
+    pub(super) caller: Caller,
     stage: Mutex<Stage>,
 }
 
@@ -80,11 +89,11 @@ pub(super) async fn serve_connection(
     shared: Arc<Shared>,
     http: Arc<http1::Builder>,
     wire: HttpWire,
-    is_local: bool,
+    caller: Caller,
     in_flight: InFlight,
 ) {
     let stage = Mutex::new(Stage::Fresh { _in_flight: in_flight });
-    let connection = Arc::new(Connection { shared, is_local, stage });
+    let connection = Arc::new(Connection { shared, caller, stage });
     let service = service_fn(|request| Box::pin(respond(Arc::clone(&connection), request)));
     let mut served = http.serve_connection(TokioIo::new(wire), service);
     // Not to its shutdown: whatever comes of it, the socket is wanted back.
@@ -139,16 +148,23 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Res
     if is_first {
         connection.shared.state().count_first_request(first);
     }
+    let (is_service, has_control) = match connection.caller.door {
+        Door::Main { has_control } => (true, has_control),
+        Door::Control => (false, true),
+    };
     Ok(match request.uri().path() {
-        TOKEN_PATH => token::answer(&connection.shared, request).await,
-        EVENTS_PATH => return upgrade::answer(&connection, request, in_flight).await,
-        COUNTERS_PATH => control::counters(&connection, &request),
-        CLOSE_PATH => control::close(&connection, request).await,
-        _ => answer::bad(
-            &connection.shared,
-            StatusCode::NOT_FOUND,
-            "not.found",
-            "there is nothing here: POST /oauth/token for a token, connect to /api/v2/analytics/events with it",
-        ),
+        TOKEN_PATH if is_service => token::answer(&connection.shared, request).await,
+        EVENTS_PATH if is_service => return upgrade::answer(&connection, request, in_flight).await,
+        COUNTERS_PATH if has_control => control::counters(&connection, &request),
+        CLOSE_PATH if has_control => control::close(&connection, request).await,
+        _ => {
+            let message = match connection.caller.door {
+                Door::Main { .. } => {
+                    "there is nothing here: POST /oauth/token for a token, connect to /api/v2/analytics/events with it"
+                }
+                Door::Control => "there is nothing here: GET /_resurge/counters, POST /_resurge/close",
+            };
+            answer::bad(&connection.shared, StatusCode::NOT_FOUND, "not.found", message)
+        }
     })
 }

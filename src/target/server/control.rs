@@ -1,4 +1,4 @@
-//! The control endpoints: counters and storms, for peers on this machine only.
+//! The control endpoints: counters and storms, for peers on this machine only unless they have a listener of their own.
 //!
 //! In: requests of whoever runs the target. Out: JSON.
 
@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{self, Answer};
 use super::body;
-use super::connection::Connection;
+use super::connection::{Caller, Connection};
+use super::listen::Door;
 
 /// `POST /_resurge/close`.
 #[derive(Deserialize)]
@@ -61,7 +62,8 @@ pub(super) async fn close(connection: &Arc<Connection>, request: Request<Incomin
 /// The refusal of a request that may not be made, or not in this way.
 fn refuse(connection: &Connection, method: &Method, allowed: &Method) -> Option<Answer> {
     let shared = &connection.shared;
-    if !connection.is_local {
+    let Caller { door, is_local } = connection.caller;
+    if door != Door::Control && !is_local {
         let message = "the control endpoints answer only on this machine";
         return Some(answer::bad(shared, StatusCode::FORBIDDEN, "not.local", message));
     }
