@@ -22,6 +22,8 @@ pub enum Purpose {
     TargetStorm,
     /// The target's tokens.
     TargetToken,
+    /// Which requests a fault of the target strikes, and how long it delays them.
+    TargetFault,
 }
 
 /// A stream of random draws (ChaCha8, RFC 8439's core with 8 rounds), addressed by position.

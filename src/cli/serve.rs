@@ -9,6 +9,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,7 +18,9 @@ use crate::clock::Clock;
 use crate::scenario::{load_target_rules, profile_names, profile_text};
 use crate::target::counters::TargetCounters;
 
-use crate::target::server::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
+use crate::target::server::{
+    CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, Server, ServerSetup, ServerTls, ServerTlsError, TOKEN_PATH,
+};
 
 use super::parse_override;
 
@@ -31,6 +34,9 @@ Examples:
   resurge serve
   resurge serve bearer                   (shipped: forum, bearer, ticket, phoenix)
   resurge serve --print bearer > mine.toml && resurge serve mine.toml
+  resurge serve --tls --tls-ca-out ca.pem
+  resurge serve --listen 0.0.0.0:8080 --control 127.0.0.1:9090
+  resurge serve --set 'faults=[{kind=\"upgrade_status\",share=0.1}]'
   resurge serve --listen 127.0.0.1:0 --set idle_timeout=5s --set invalidation=never
   curl -d grant_type=client_credentials -d client_id=me -d client_secret=any http://127.0.0.1:8080/oauth/token
   curl http://127.0.0.1:8080/_resurge/counters
@@ -58,6 +64,22 @@ pub(super) struct ServeArgs {
     /// Threads [default: one for each core].
     #[arg(long)]
     threads: Option<NonZeroUsize>,
+    /// Counters and storms on an address of their own, in plain HTTP and for whoever can reach it [default: beside the service, for
+    /// this machine only].
+    #[arg(long, value_name = "ADDR")]
+    control: Option<String>,
+    /// Speak TLS, by a certificate made now for localhost, the loopback addresses and the one listened on.
+    #[arg(long)]
+    tls: bool,
+    /// Where the authority of that certificate is written, for clients to trust.
+    #[arg(long, value_name = "FILE", default_value = "resurge-ca.pem", conflicts_with = "tls_cert")]
+    tls_ca_out: PathBuf,
+    /// Speak TLS, by the certificate in this PEM file, its chain after it.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 /// Serves until Ctrl-C or SIGTERM; answers with the exit code.
@@ -109,11 +131,18 @@ async fn serve_until(
             return Ok(104);
         }
     };
-    let listen = match resolve(&args.listen) {
-        Ok(listen) => listen,
+    let (listen, control) = match addresses(args) {
+        Ok(addresses) => addresses,
         Err(why) => {
-            writeln!(err, "--listen {}: {why}; write it as 127.0.0.1:8080", args.listen)?;
+            writeln!(err, "{why}; write it as 127.0.0.1:8080")?;
             return Ok(2);
+        }
+    };
+    let tls = match tls(args, rules.tls, listen) {
+        Ok(tls) => tls,
+        Err(error) => {
+            writeln!(err, "{error}")?;
+            return Ok(1);
         }
     };
     // How many sessions there can be should not depend on the soft limit of a shell.
@@ -127,15 +156,27 @@ async fn serve_until(
         seed: args.seed.unwrap_or_else(system_seed),
         clock: Clock::start(),
         worker_threads: args.threads.map_or_else(cores, NonZeroUsize::get),
+        control,
+        tls,
     };
     let server = match Server::start(setup) {
         Ok(server) => server,
         Err(error) => {
-            writeln!(err, "cannot listen on {listen}: {}", explain(&error))?;
+            let places =
+                control.map_or_else(|| listen.to_string(), |control| format!("{listen} and {control}"));
+            writeln!(err, "cannot listen on {places}: {}", explain(&error))?;
             return Ok(1);
         }
     };
-    announce(server.addr(), out, err)?;
+    if let Some(authority) = server.authority() {
+        let path = &args.tls_ca_out;
+        if let Err(error) = std::fs::write(path, &authority.pem) {
+            writeln!(err, "--tls-ca-out {}: {error}; name a file that can be written", path.display())?;
+            return Ok(1);
+        }
+        writeln!(err, "  authority {}", path.display())?;
+    }
+    announce(&server, out, err)?;
     stop.await;
     writeln!(err, "stopping: closing sessions with {GOING_AWAY}")?;
     server.storm(GOING_AWAY, 1.0).map_err(io::Error::other)?;
@@ -146,6 +187,13 @@ async fn serve_until(
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// Where to listen, and where for control if not there.
+fn addresses(args: &ServeArgs) -> Result<(SocketAddr, Option<SocketAddr>), String> {
+    let read = |flag, text: &str| resolve(text).map_err(|why| format!("{flag} {text}: {why}"));
+    let control = args.control.as_deref().map(|text| read("--control", text)).transpose()?;
+    Ok((read("--listen", &args.listen)?, control))
 }
 
 /// The first address of that name.
@@ -172,21 +220,46 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
+/// What the target speaks TLS with, if it does.
+fn tls(
+    args: &ServeArgs,
+    rules_want_it: bool,
+    listen: SocketAddr,
+) -> Result<Option<ServerTls>, ServerTlsError> {
+    match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => ServerTls::from_files(certificate, key).map(Some),
+        _ if args.tls || rules_want_it => ServerTls::generate(listen.ip()).map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// Says where the target is: the address on the output, for programs; the rest for people.
-fn announce(addr: SocketAddr, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "listening on http://{addr}")?;
+fn announce(server: &Server, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+    let addr = server.addr();
+    let (http, ws) = if server.is_secure() { ("https", "wss") } else { ("http", "ws") };
+    writeln!(out, "listening on {http}://{addr}")?;
     out.flush()?;
-    writeln!(err, "  token     POST http://{addr}{TOKEN_PATH}")?;
-    writeln!(err, "  events    ws://{addr}{EVENTS_PATH}")?;
-    writeln!(err, "  counters  GET  http://{addr}{COUNTERS_PATH}")?;
-    writeln!(err, "  storm     POST http://{addr}{CLOSE_PATH}  {{\"code\":1001,\"fraction\":1.0}}")?;
+    writeln!(err, "  token     POST {http}://{addr}{TOKEN_PATH}")?;
+    writeln!(err, "  events    {ws}://{addr}{EVENTS_PATH}")?;
+    let control =
+        server.control_addr().map_or_else(|| format!("{http}://{addr}"), |own| format!("http://{own}"));
+    writeln!(err, "  counters  GET  {control}{COUNTERS_PATH}")?;
+    writeln!(err, "  storm     POST {control}{CLOSE_PATH}  {{\"code\":1001,\"fraction\":1.0}}")?;
     if !addr.ip().is_loopback() {
         writeln!(
             err,
-            "warning: {} can be reached from other machines, and anybody there can get a token; counters and storms \
-             answer on this machine only",
+            "warning: {} can be reached from other machines, and anybody there can get a token",
             addr.ip()
         )?;
+    }
+    match server.control_addr() {
+        Some(own) if !own.ip().is_loopback() => writeln!(
+            err,
+            "warning: {} can be reached from other machines, and anybody there can read counters and raise storms",
+            own.ip()
+        )?,
+        None if !addr.ip().is_loopback() => writeln!(err, "counters and storms answer on this machine only")?,
+        _ => {}
     }
     writeln!(err, "Ctrl-C ends it")
 }
@@ -212,14 +285,18 @@ fn write_counters(counters: &TargetCounters, err: &mut dyn Write) -> io::Result<
         writeln!(err, "             {} ended by {}, {}{how}", close.count, close.initiator, close.code)?;
     }
     writeln!(err, "messages     {} sent, {} received", counters.messages_sent, counters.messages_received)?;
-    writeln!(err, "bad requests {}", counters.bad_requests)
+    writeln!(err, "bad requests {}", counters.bad_requests)?;
+    for fault in &counters.faults_injected {
+        writeln!(err, "faults       {} {}", fault.count, fault.kind)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sample::{Abnormal, Cause, Initiator};
-    use crate::target::counters::{CloseCount, RefusedCount, TokenRefusedCount};
+    use crate::target::counters::{CloseCount, FaultCount, RefusedCount, TokenRefusedCount};
     use clap::Parser as _;
 
     #[derive(Debug, clap::Parser)]
@@ -271,6 +348,39 @@ mod tests {
         "#);
         let (_, _, err) = served(&["--listen", "0.0.0.0:0"]);
         assert!(err.contains("warning: 0.0.0.0 can be reached from other machines"), "{err}");
+    }
+
+    #[test]
+    fn tls_and_the_control_endpoints_own_address_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.pem");
+        let ca = ca.to_str().unwrap();
+        let base = ["--listen", "127.0.0.1:0", "--threads", "1"];
+        let with = |more: &[&str]| served(&[base.as_slice(), more].concat());
+        let (code, out, err) = with(&["--tls", "--tls-ca-out", ca, "--control", "127.0.0.1:0"]);
+        assert_eq!(code, 0, "{err}");
+        assert!(out.starts_with("listening on https://127.0.0.1:"), "{out}");
+        assert!(err.contains("events    wss://") && err.contains(&format!("authority {ca}\n")), "{err}");
+        assert!(err.contains("counters  GET  http://127.0.0.1:"), "{err}");
+        let pem = std::fs::read_to_string(ca).unwrap();
+        assert!(pem.contains("BEGIN CERTIFICATE") && !pem.contains("PRIVATE"));
+        let (code, out, _) = with(&["--set", "tls=true", "--tls-ca-out", ca]);
+        assert_eq!((code, out.starts_with("listening on https://")), (0, true), "the rules can say it too");
+        assert_ne!(pem, std::fs::read_to_string(ca).unwrap(), "an authority lives as long as its target");
+        let (code, _, err) = with(&["--tls", "--tls-ca-out", "/no/such/folder/ca.pem"]);
+        assert_eq!((code, err.starts_with("--tls-ca-out /no/such/folder/ca.pem: ")), (1, true), "{err}");
+        let (code, _, err) = with(&["--tls-cert", ca, "--tls-key", ca]);
+        assert_eq!((code, err.starts_with("--tls-key ")), (1, true), "{err}");
+        let (_, _, err) = with(&["--control", "0.0.0.0:0"]);
+        assert!(err.contains("anybody there can read counters and raise storms"), "{err}");
+        assert_eq!(with(&["--control", "nowhere"]).0, 2);
+        for bad in [
+            ["--tls-cert", "x"].as_slice(),
+            &["--tls-key", "x"],
+            &["--tls-cert", "x", "--tls-key", "y", "--tls-ca-out", "z"],
+        ] {
+            assert!(Cli::try_parse_from(["serve"].iter().chain(bad)).is_err(), "{bad:?}");
+        }
     }
 
     #[test]
@@ -326,6 +436,7 @@ mod tests {
             messages_sent: 7,
             messages_received: 8,
             bad_requests: 0,
+            faults_injected: vec![FaultCount { kind: "half_open".to_owned(), count: 2 }],
         };
         let mut text = Vec::new();
         write_counters(&counters, &mut text).unwrap();
@@ -340,6 +451,7 @@ mod tests {
                      1 ended by network, 1006 (rst)
         messages     7 sent, 8 received
         bad requests 0
+        faults       2 half_open
         "#);
     }
 }

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::drive::network::{AddressPolicy, TargetAddress, client_config};
+use crate::drive::network::{AddressPolicy, TargetAddress, client_config_trusting};
 use crate::plan::{Needs, check_budget};
 use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
 use crate::scenario::Loaded;
@@ -67,9 +67,12 @@ pub(crate) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared,
     };
     let is_secure = urls.iter().any(|url| matches!(url.scheme(), "wss" | "https"));
     let is_secure = is_secure || scenario.groups.iter().any(may_be_secure);
-    let tls = if is_secure || ca_file.is_some() { Some(client_config(ca_file)?) } else { None };
     let clock = Clock::start();
     let (server, address) = start_target(&scenario, clock)?;
+    let authority =
+        server.as_ref().and_then(Server::authority).map(|authority| authority.certificate.clone());
+    let is_secure = is_secure || ca_file.is_some() || authority.is_some();
+    let tls = if is_secure { Some(client_config_trusting(ca_file, authority)?) } else { None };
     let host = HostManifest { cores: host::cores(), kernel: host::kernel(), descriptor_limit, local_ports };
     let manifest = manifest(&scenario, copy, hash, &address, authorised, host, clock);
     Ok(Prepared { scenario, manifest, clock, policy, tls, server, address, needs })
@@ -128,10 +131,15 @@ fn start_target(scenario: &Scenario, clock: Clock) -> Result<(Option<Server>, Ta
                 seed: scenario.seed,
                 clock,
                 worker_threads: host::cores().clamp(1, MOST_CLIENT_THREADS),
+                control: None,
+                tls: None,
             };
             let server = Server::start(setup)
                 .map_err(|source| RunError::Start { what: "the embedded target", source })?;
-            let address = TargetAddress::Embedded(server.addr());
+            let address = match server.is_secure() {
+                true => TargetAddress::EmbeddedTls(server.addr()),
+                false => TargetAddress::Embedded(server.addr()),
+            };
             Ok((Some(server), address))
         }
     }
@@ -148,6 +156,7 @@ fn manifest(
 ) -> Manifest {
     let (target_kind, target_url) = match address {
         TargetAddress::Embedded(address) => ("embedded", format!("ws://{address}")),
+        TargetAddress::EmbeddedTls(address) => ("embedded", format!("wss://{address}")),
         TargetAddress::Remote { url, .. } => ("remote", without_secrets(url)),
     };
     let groups = scenario

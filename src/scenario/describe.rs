@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use crate::units::{format_count, format_duration, format_share};
 
 use super::model::{
-    DisconnectHow, Grant, Group, Growth, Invalidation, Jitter, OnReconnect, RefusalStatus, Scenario, Sharing,
-    Start, StormBy, Target, TargetRules, TokenRules,
+    DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, OnReconnect,
+    RefusalStatus, Scenario, Sharing, Skew, Start, StormBy, Target, TargetFault, TargetRules, TokenRules,
 };
 
 /// What a scenario does, a line for each thing.
@@ -20,6 +20,11 @@ pub fn describe(scenario: &Scenario) -> String {
     // Writing to a String does not fail.
     let _ = writeln!(text, "{}: {clients} clients for {time}, seed {}", scenario.name, scenario.seed);
     let _ = writeln!(text, "  target: {}", describe_target(&scenario.target));
+    if let Target::Embedded(rules) = &scenario.target {
+        for fault in &rules.faults {
+            let _ = writeln!(text, "  fault: {}", describe_fault(fault));
+        }
+    }
     for group in &scenario.groups {
         let _ = writeln!(text, "  {}", describe_group(group));
     }
@@ -40,7 +45,10 @@ pub fn describe(scenario: &Scenario) -> String {
 fn describe_target(target: &Target) -> String {
     match target {
         Target::Remote(remote) => remote.url.to_string(),
-        Target::Embedded(rules) => format!("embedded; {}", describe_rules(rules)),
+        Target::Embedded(rules) => {
+            let how = if rules.tls { "embedded, with TLS" } else { "embedded" };
+            format!("{how}; {}", describe_rules(rules))
+        }
     }
 }
 
@@ -61,6 +69,32 @@ fn describe_rules(rules: &TargetRules) -> String {
         RefusalStatus::Rfc6750 => "401 or 403 (RFC 6750)".to_owned(),
     };
     format!("{idle}; tokens live {life}, {dies}; refuses with {status}")
+}
+
+/// A fault: what, how often, when.
+fn describe_fault(fault: &TargetFault) -> String {
+    let more = match &fault.kind {
+        FaultKind::TokenStatus(given) | FaultKind::UpgradeStatus(given) => format!(" {}", given.status),
+        FaultKind::TokenClockSkew(Skew::Longer(by)) => format!(" +{}", format_duration(*by)),
+        FaultKind::TokenClockSkew(Skew::Shorter(by)) => format!(" -{}", format_duration(*by)),
+        kind => kind
+            .after()
+            .filter(|after| !after.is_zero())
+            .map_or_else(String::new, |after| format!(" {} after the upgrade", format_duration(after))),
+    };
+    let whom = match fault.kind.stage() {
+        FaultStage::Accept => "connections",
+        FaultStage::Token => "token requests",
+        FaultStage::Upgrade => "upgrades",
+    };
+    let share = format_share(fault.share);
+    let from = format_duration(fault.from);
+    let when = match fault.until {
+        Some(until) => format!("from {from} to {}", format_duration(until)),
+        None if fault.from.is_zero() => "all the time".to_owned(),
+        None => format!("from {from}"),
+    };
+    format!("{}{more}, {share} of the {whom}, {when}", fault.kind.name())
 }
 
 fn describe_group(group: &Group) -> String {

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use super::prepare_model::{OnMessage, PrepareRules};
 use super::template::Template;
 
+pub use super::target_fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
 pub use super::target_model::{
     AtSessionLimit, Delay, HandshakeLimit, IdleCounts, Invalidation, RefusalDetail, RefusalStatus,
     TargetClient, TargetRules, TokenPlace,

@@ -2,15 +2,15 @@
 //!
 //! In: the table `[target]`, or a profile's file. Out: [`TargetRules`]; what the table does not name is the profile's.
 
-use std::time::Duration;
-
 use toml::de::DeTable;
 
 use super::model::{
-    AtSessionLimit, Delay, HandshakeLimit, IdleCounts, Invalidation, RefusalDetail, RefusalStatus,
-    TargetClient, TargetRules, TokenPlace,
+    AtSessionLimit, HandshakeLimit, IdleCounts, Invalidation, RefusalDetail, RefusalStatus, TargetClient,
+    TargetRules, TokenPlace,
 };
 use super::parse_common::close_code;
+use super::parse_delay::parse_delay;
+use super::parse_fault::parse_faults;
 use super::profiles::PROFILES;
 use super::reader::{Reading, Table};
 
@@ -75,6 +75,8 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
         upgrade_delay: parse_delay(table, "upgrade_delay").unwrap_or(base.upgrade_delay),
         token_delay: parse_delay(table, "token_delay").unwrap_or(base.token_delay),
         close_timeout: table.positive_duration("close_timeout").unwrap_or(base.close_timeout),
+        tls: table.boolean("tls").unwrap_or(base.tls),
+        faults: if table.get("faults").is_some() { parse_faults(table) } else { base.faults },
     }
 }
 
@@ -128,59 +130,4 @@ fn parse_target_client(table: &Table<'_>) -> Option<TargetClient> {
     let scopes = table.strings("scopes").unwrap_or_default();
     table.finish();
     Some(TargetClient { id: client.0?, secret: client.1?, scopes })
-}
-
-/// A distribution of delays; `None` where the key is absent or faulty.
-fn parse_delay(table: &Table<'_>, key: &str) -> Option<Delay> {
-    let allowed = "\"5ms\", { uniform = [\"1ms\", \"9ms\"] } or { log_normal = { median = \"5ms\", sigma = 0.5 } } is needed";
-    let value = table.get(key)?;
-    if value.get_ref().as_str().is_some() {
-        return match table.duration(key) {
-            Some(delay) if !delay.is_zero() => Some(Delay::Constant(delay)),
-            Some(_) => Some(Delay::None),
-            None => None,
-        };
-    }
-    let Some(choice) = table.as_table(key, value) else {
-        table.wrong(key, value, allowed);
-        return None;
-    };
-    let uniform = choice.strings("uniform");
-    let log_normal = choice.table("log_normal");
-    choice.finish();
-    match (uniform, log_normal) {
-        (Some(bounds), None) => parse_uniform(&choice, &bounds),
-        (None, Some(inner)) => {
-            let median = inner.positive_duration("median");
-            let sigma = inner.float("sigma", 0.0..=3.0);
-            for key in ["median", "sigma"] {
-                if inner.get(key).is_none() {
-                    inner.missing(key, allowed);
-                }
-            }
-            inner.finish();
-            median.zip(sigma).map(|(median, sigma)| Delay::LogNormal { median, sigma })
-        }
-        _ => {
-            table.wrong(key, value, allowed);
-            None
-        }
-    }
-}
-
-fn parse_uniform(table: &Table<'_>, bounds: &[String]) -> Option<Delay> {
-    let parsed: Vec<Duration> =
-        bounds.iter().filter_map(|bound| crate::units::parse_duration(bound).ok()).collect();
-    match parsed.as_slice() {
-        [low, high] if low <= high && bounds.len() == 2 => Some(Delay::Uniform { low: *low, high: *high }),
-        _ => {
-            let message = format!("`{}` is no range of durations", table.path_of("uniform"));
-            table.fault(
-                table.span_of("uniform"),
-                message,
-                "two durations are needed, the lesser first: [\"1ms\", \"9ms\"]",
-            );
-            None
-        }
-    }
 }

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::parse_fault::{KINDS, KindRow};
 use super::policies::policy_names;
 use super::profiles::profile_names;
 use super::threshold::subject_names;
@@ -132,10 +133,39 @@ fn target() -> Value {
         "upgrade_delay": delay(),
         "token_delay": delay(),
         "close_timeout": duration("Default 5s"),
+        "tls": { "type": "boolean", "default": false },
+        "faults": { "type": "array", "items": { "oneOf": KINDS.iter().map(target_fault).collect::<Vec<_>>() } },
         "url": { "type": "string", "pattern": "^wss?://" },
         "token_url": { "type": "string", "pattern": "^https?://" },
         "ca_file": { "type": "string" },
     }))
+}
+
+/// A fault of one kind, with the keys that belong to it.
+fn target_fault(row: &KindRow) -> Value {
+    let mut properties = Map::new();
+    properties.insert("kind".to_owned(), json!({ "const": row.name }));
+    let share = json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1 });
+    properties.insert("share".to_owned(), json!({ "oneOf": [share, { "$ref": "#/$defs/share" }] }));
+    properties.insert("from".to_owned(), duration("Since the target's start; default 0s"));
+    properties.insert("until".to_owned(), duration("Since the target's start; default: to the end"));
+    for key in row.keys {
+        let value = match *key {
+            "delay" => delay(),
+            "status" => json!({ "type": "integer", "minimum": 400, "maximum": 599, "default": 503 }),
+            "skew" => {
+                json!({ "type": "string", "pattern": "^[+-]?([0-9.]+ *(ns|us|µs|ms|s|m|min|h|d) *)+$" })
+            }
+            "bytes" => json!({ "type": "integer", "minimum": 126 }),
+            "flaw" => words(&["reserved-bits", "opcode"]),
+            "after" => duration("Since the upgrade; default 0s"),
+            _ => reference("duration"),
+        };
+        properties.insert((*key).to_owned(), value);
+    }
+    let mut required = vec!["kind"];
+    required.extend(&row.keys[..row.needed]);
+    json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
 }
 
 fn group() -> Value {

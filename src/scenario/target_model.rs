@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::target_fault::TargetFault;
+
 /// The rules of the embedded target. The defaults are the profile `forum`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TargetRules {
@@ -49,6 +51,10 @@ pub struct TargetRules {
     pub token_delay: Delay,
     /// How long the target waits for the answer to its close frame before it drops the connection.
     pub close_timeout: Duration,
+    /// Whether it speaks TLS, by a certificate made at its start.
+    pub tls: bool,
+    /// What goes wrong, and when; of several that strike one request, the first does.
+    pub faults: Vec<TargetFault>,
 }
 
 impl Default for TargetRules {
@@ -74,6 +80,8 @@ impl Default for TargetRules {
             upgrade_delay: Delay::None,
             token_delay: Delay::None,
             close_timeout: Duration::from_secs(5),
+            tls: false,
+            faults: Vec::new(),
         }
     }
 }

@@ -277,6 +277,64 @@ fn a_fault_reads_well() {
     "#);
 }
 
+fn with_fault(keys: &str) -> String {
+    SMALL.replace("[target]\n", &format!("[target]\n[[target.faults]]\n{keys}\n"))
+}
+
+#[test]
+fn every_kind_of_fault_is_read_by_its_name_and_knows_the_keys_of_the_schema() {
+    let schema = schema();
+    let kinds = schema.pointer("/properties/target/properties/faults/items/oneOf").unwrap();
+    let kinds = kinds.as_array().unwrap();
+    assert_eq!(kinds.len(), 20);
+    for kind in kinds {
+        let name = kind["properties"]["kind"]["const"].as_str().unwrap();
+        let keys = kind["required"].as_array().unwrap().iter().skip(1).map(|key| match key.as_str() {
+            Some("delay") => "delay = { uniform = [\"1ms\", \"2ms\"] }\n",
+            Some("skew") => "skew = \"-30s\"\n",
+            other => panic!("{other:?}"),
+        });
+        let keys = format!("kind = \"{name}\"\n{}", keys.collect::<String>());
+        let text = with_fault(&format!("{keys}share = \"25%\"\nfrom = \"1s\"\nuntil = \"2s\""));
+        let scenario = load_text(&text, &[]).unwrap_or_else(|error| panic!("{error}")).scenario;
+        let words = describe(&scenario);
+        assert!(words.contains(&format!("fault: {name}")) && words.contains("25.0%"), "{words}");
+        assert!(words.contains("from 1s to 2s"), "{words}");
+        let Target::Embedded(rules) = &scenario.target else { panic!("embedded") };
+        let [fault] = rules.faults.as_slice() else { panic!("one fault") };
+        assert_eq!((fault.kind.name(), fault.share), (name, 0.25));
+        // What one kind knows, another does not.
+        let message = faults(&with_fault(&format!("{keys}nonsense = 1")), &[]);
+        let known = message.split("nown here: ").nth(1).unwrap().split("\n\n").next().unwrap();
+        let mut known: Vec<&str> = known.split_whitespace().map(|key| key.trim_end_matches(',')).collect();
+        known.sort_unstable();
+        let mut of_schema: Vec<&str> =
+            kind["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        of_schema.sort_unstable();
+        assert_eq!(known, of_schema, "{name}");
+    }
+}
+
+#[test]
+fn a_bad_fault_is_told_what_is_wrong() {
+    for (keys, said) in [
+        ("share = 0.5", "`kind`"),
+        ("kind = \"upgrade_stal\"", "did you mean \"upgrade_stall\"?"),
+        ("kind = \"upgrade_stall\"\nshare = 1.5", "a number from 0 to 1 is needed"),
+        ("kind = \"upgrade_stall\"\nshare = 0", "would strike nobody"),
+        ("kind = \"upgrade_stall\"\nfrom = \"3s\"\nuntil = \"2s\"", "is not after `from`"),
+        ("kind = \"upgrade_stall\"\nstatus = 503", "unknown key `target.faults.0.status`"),
+        ("kind = \"upgrade_status\"\nstatus = 200", "from 400 to 599"),
+        ("kind = \"token_slow\"", "has no `delay`"),
+        ("kind = \"token_clock_skew\"\nskew = \"~3s\"", "a duration with a sign"),
+        ("kind = \"malformed_frame\"\nflaw = \"rsv\"", "reserved-bits"),
+        ("kind = \"half_open\"\nafter = 5", "`target.faults.0.after` is 5"),
+    ] {
+        let message = faults(&with_fault(keys), &[]);
+        assert!(message.contains(said), "{keys}: {message}");
+    }
+}
+
 /// Every key that the schema knows, by dotted path without indexes, and the same keys put before the parser: what one knows and the
 /// other does not is a fault.
 #[test]

@@ -38,6 +38,20 @@ pub struct TargetCounters {
     pub messages_received: u64,
     /// Requests that were none of the above, or no HTTP at all.
     pub bad_requests: u64,
+    /// Faults that struck, by kind. All else is counted as the clients see it: an upgrade request that got no proper answer is no
+    /// upgrade and no refusal, one that got a status is a refusal, a token that was not given is not issued, and a session that is
+    /// struck was upgraded and ends once.
+    #[serde(default)]
+    pub faults_injected: Vec<FaultCount>,
+}
+
+/// How often a fault of this kind was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultCount {
+    /// Its name, as in the scenario.
+    pub kind: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// How often an upgrade was refused with this status for this cause.

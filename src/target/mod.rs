@@ -1,10 +1,11 @@
 //! The embedded target: a service with a token endpoint and a guarded WebSocket endpoint.
 //!
-//! In: [`TargetRules`](crate::scenario::model::TargetRules). Out: decisions ([`rules`], [`session`], [`token`], [`delay`]: no
+//! In: [`TargetRules`](crate::scenario::model::TargetRules). Out: decisions ([`rules`], [`session`], [`token`], [`delay`], [`faults`]: no
 //! I/O, no clock), the [`server`] that carries them out on sockets, and its own exact [`counters`].
 
 pub mod counters;
 pub mod delay;
+pub mod faults;
 mod limits;
 pub mod message;
 mod registry;

@@ -11,10 +11,13 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
 use crate::sample::Cause;
-use crate::scenario::model::{Invalidation, RefusalStatus, TargetRules};
+use crate::scenario::model::{
+    Delay, FaultKind, FaultStage, Invalidation, RefusalStatus, StatusFault, TargetRules,
+};
 
 use super::counters::TargetCounters;
 use super::delay;
+use super::faults::FaultDraws;
 use super::limits::{Bar, Barred, ClientKey, ClientLimits};
 use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
 use super::session::{Ended, Session, SessionId};
@@ -35,6 +38,7 @@ pub struct TargetState {
     upgrade_delays: Draws,
     token_delays: Draws,
     storms: Draws,
+    faults: FaultDraws,
     tally: Tally,
 }
 
@@ -109,6 +113,7 @@ impl TargetState {
             upgrade_delays: Draws::new(seed, Purpose::TargetDelay, 0),
             token_delays: Draws::new(seed, Purpose::TargetDelay, 1),
             storms: Draws::new(seed, Purpose::TargetStorm, 0),
+            faults: FaultDraws::new(seed),
             tally: Tally::default(),
         }
     }
@@ -127,6 +132,30 @@ impl TargetState {
     /// How long the next token's answer is held back.
     pub fn next_token_delay(&mut self) -> Duration {
         delay::sample(self.rules.token_delay, &mut self.token_delays)
+    }
+
+    /// The fault that strikes what happens at that stage now, if any; what it does is up to the caller, who says when it is done with
+    /// [`TargetState::count_fault`].
+    pub fn strike(&mut self, now: Moment, stage: FaultStage) -> Option<FaultKind> {
+        self.faults.strike(&self.rules.faults, now, stage)
+    }
+
+    /// How long a fault holds something back.
+    pub fn next_fault_delay(&mut self, delay: Delay) -> Duration {
+        self.faults.next_delay(delay)
+    }
+
+    /// A fault was carried out.
+    pub fn count_fault(&mut self, fault: &FaultKind) {
+        self.tally.inject(fault);
+    }
+
+    /// Refuses an upgrade request by a fault. It counts as a refusal, for the client gets one.
+    pub fn refuse_by_fault(&mut self, fault: StatusFault) -> HandshakeRefusal {
+        let StatusFault { status, retry_after } = fault;
+        let cause = if status == 429 { Cause::RateLimited } else { Cause::Edge };
+        self.tally.refuse(status, cause);
+        HandshakeRefusal { status, cause, words: ("fault", "refused by a fault"), retry_after }
     }
 
     /// Answers a token request.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::clock::Moment;
 use crate::sample::{Abnormal, Initiator};
-use crate::scenario::model::{IdleCounts, TargetRules};
+use crate::scenario::model::{FaultKind, IdleCounts, TargetRules};
 
 use super::message::Schedule;
 
@@ -27,6 +27,8 @@ pub struct Session {
     next_message: u64,
     last_activity: Moment,
     closing: Option<Closing>,
+    /// What will strike it, and when.
+    fault: Option<Box<(Moment, FaultKind)>>,
 }
 
 /// The target's own close, once it is decided.
@@ -39,7 +41,7 @@ struct Closing {
 }
 
 /// What is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Due {
     /// Nothing yet.
     Nothing,
@@ -54,6 +56,8 @@ pub enum Due {
     Close(CloseOrder),
     /// The client has not answered the close frame in time: the connection is dropped.
     GiveUp,
+    /// A fault strikes.
+    Fault(FaultKind),
 }
 
 /// A close frame to send.
@@ -89,7 +93,7 @@ impl Session {
     pub(super) fn open(id: SessionId, rules: Arc<TargetRules>, stream: Option<u64>, now: Moment) -> Self {
         let schedule = rules.messages_every.map(|every| Schedule::new(every, stream));
         let next_message = schedule.map_or(0, |schedule| schedule.first_after(now));
-        Self { id, rules, schedule, next_message, last_activity: now, closing: None }
+        Self { id, rules, schedule, next_message, last_activity: now, closing: None, fault: None }
     }
 
     /// The session's name.
@@ -109,8 +113,18 @@ impl Session {
     pub fn next_wake(&self) -> Moment {
         match self.closing {
             Some(closing) => closing.give_up,
-            None => self.idle_deadline().min(self.message_due()),
+            None => self.idle_deadline().min(self.message_due()).min(self.fault_due()),
         }
+    }
+
+    /// A fault will strike the session, its own time after now, which is the upgrade. Other faults than those of a session
+    /// do not.
+    pub fn plan_fault(&mut self, fault: FaultKind) {
+        self.fault = fault.after().map(|after| Box::new((self.last_activity + after, fault)));
+    }
+
+    fn fault_due(&self) -> Moment {
+        self.fault.as_ref().map_or(Moment::NEVER, |fault| fault.0)
     }
 
     fn message_due(&self) -> Moment {
@@ -130,6 +144,10 @@ impl Session {
         }
         if now < self.next_wake() {
             return Due::Nothing;
+        }
+        let others = self.idle_deadline().min(self.message_due());
+        if let Some(fault) = self.fault.take_if(|fault| fault.0 <= others) {
+            return Due::Fault(fault.1);
         }
         if self.message_due() > self.idle_deadline() {
             let code = self.rules.idle_close_code;
@@ -292,6 +310,25 @@ mod tests {
             }
             assert_eq!(session.end(how), expected, "{decided:?} {is_sent} {how:?}");
         }
+    }
+
+    #[test]
+    fn a_fault_strikes_once_at_its_time_and_never_a_closing_session() {
+        let fault = FaultKind::HalfOpen { after: Duration::from_millis(300) };
+        let mut faulty = session(rules(IdleCounts::Client, None));
+        faulty.plan_fault(fault);
+        assert_eq!(faulty.next_wake(), at(1_300));
+        assert_eq!(faulty.take_due(at(1_299)), Due::Nothing);
+        assert_eq!(faulty.take_due(at(1_300)), Due::Fault(fault));
+        assert_eq!(faulty.take_due(at(1_300)), Due::Nothing);
+        assert_eq!(faulty.next_wake(), at(2_000), "the idle clock goes on");
+        let mut late = session(rules(IdleCounts::Client, None));
+        late.plan_fault(FaultKind::HalfOpen { after: Duration::from_secs(3) });
+        assert_eq!(late.take_due(at(4_500)), IDLE, "idle came first");
+        assert_eq!(late.take_due(at(4_600)), Due::Nothing);
+        let mut none = session(rules(IdleCounts::Client, None));
+        none.plan_fault(FaultKind::UpgradeStall);
+        assert_eq!(none.next_wake(), at(2_000), "no fault of sessions");
     }
 
     #[test]

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use crate::sample::{Abnormal, Cause, Initiator};
+use crate::scenario::model::FaultKind;
 
-use super::counters::{CloseCount, RefusedCount, TargetCounters, TokenRefusedCount};
+use super::counters::{CloseCount, FaultCount, RefusedCount, TargetCounters, TokenRefusedCount};
 use super::session::Ended;
 use super::token::TokenError;
 
@@ -25,6 +26,7 @@ pub(super) struct Tally {
     refused: BTreeMap<(u16, Cause), u64>,
     token_requests_refused: BTreeMap<&'static str, u64>,
     closes: BTreeMap<(Initiator, u16, Option<Abnormal>), u64>,
+    faults: BTreeMap<&'static str, u64>,
 }
 
 impl Tally {
@@ -38,6 +40,10 @@ impl Tally {
 
     pub(super) fn close(&mut self, ended: Ended) {
         *self.closes.entry((ended.initiator, ended.code, ended.abnormal)).or_default() += 1;
+    }
+
+    pub(super) fn inject(&mut self, fault: &FaultKind) {
+        *self.faults.entry(fault.name()).or_default() += 1;
     }
 
     pub(super) fn counters(&self, sessions_open: u64) -> TargetCounters {
@@ -64,6 +70,11 @@ impl Tally {
             messages_sent: self.messages_sent,
             messages_received: self.messages_received,
             bad_requests: self.bad_requests,
+            faults_injected: self
+                .faults
+                .iter()
+                .map(|(&kind, &count)| FaultCount { kind: kind.to_owned(), count })
+                .collect(),
         }
     }
 }

@@ -37,7 +37,16 @@ pub(crate) async fn until(holds: impl Fn() -> bool) {
 
 pub(crate) fn start(rules: TargetRules) -> Server {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    Server::start(ServerSetup { listen, rules, seed: 11, clock: Clock::start(), worker_threads: 2 }).unwrap()
+    Server::start(ServerSetup {
+        listen,
+        rules,
+        seed: 11,
+        clock: Clock::start(),
+        worker_threads: 2,
+        control: None,
+        tls: None,
+    })
+    .unwrap()
 }
 
 /// An HTTP answer.

@@ -204,7 +204,16 @@ async fn sequence_numbers_go_on_while_a_client_is_away() {
     };
     let clock = Clock::start();
     let listen = ([127, 0, 0, 1], 0).into();
-    let server = Server::start(ServerSetup { listen, rules, seed: 1, clock, worker_threads: 1 }).unwrap();
+    let server = Server::start(ServerSetup {
+        listen,
+        rules,
+        seed: 1,
+        clock,
+        worker_threads: 1,
+        control: None,
+        tls: None,
+    })
+    .unwrap();
     let addr = server.addr();
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -291,7 +300,15 @@ async fn a_shutdown_waits_for_sessions_within_its_bound() {
     let again = soon(async {
         loop {
             let (clock, rules) = (Clock::start(), TargetRules::default());
-            let setup = ServerSetup { listen: addr, rules, seed: 1, clock, worker_threads: 1 };
+            let setup = ServerSetup {
+                listen: addr,
+                rules,
+                seed: 1,
+                clock,
+                worker_threads: 1,
+                control: None,
+                tls: None,
+            };
             match Server::start(setup) {
                 Ok(server) => break server,
                 Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse),

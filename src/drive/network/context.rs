@@ -129,6 +129,8 @@ impl RunShared {
 pub enum TargetAddress {
     /// The target in this process.
     Embedded(SocketAddr),
+    /// The target in this process, with TLS.
+    EmbeddedTls(SocketAddr),
     /// A service.
     Remote {
         /// WebSocket URL.
@@ -145,12 +147,17 @@ impl TargetAddress {
         }
         match self {
             Self::Remote { url, .. } => Ok(url.clone()),
-            Self::Embedded(address) => {
+            Self::Embedded(address) | Self::EmbeddedTls(address) => {
                 let path = connect.path.as_deref().unwrap_or(EMBEDDED_PATH);
-                let text = format!("ws://{address}{path}");
+                let scheme = if self.is_secure() { "wss" } else { "ws" };
+                let text = format!("{scheme}://{address}{path}");
                 Url::parse(&text).map_err(|source| ContextError::Url { text, source })
             }
         }
+    }
+
+    const fn is_secure(&self) -> bool {
+        matches!(self, Self::EmbeddedTls(_))
     }
 
     fn token_url(&self, rules: &TokenRules) -> Result<Option<Url>, ContextError> {
@@ -159,8 +166,9 @@ impl TargetAddress {
         }
         match self {
             Self::Remote { token_url, .. } => Ok(token_url.clone()),
-            Self::Embedded(address) => {
-                let text = format!("http://{address}{EMBEDDED_TOKEN_PATH}");
+            Self::Embedded(address) | Self::EmbeddedTls(address) => {
+                let scheme = if self.is_secure() { "https" } else { "http" };
+                let text = format!("{scheme}://{address}{EMBEDDED_TOKEN_PATH}");
                 Url::parse(&text).map(Some).map_err(|source| ContextError::Url { text, source })
             }
         }
@@ -280,7 +288,8 @@ impl GroupContext {
             .map_err(|source| ContextError::TokenClient { group: name.clone(), source })?;
         let address = authority(&endpoint.url);
         let http_scheme = if is_secure { "https" } else { "http" };
-        let is_embedded = matches!(target, TargetAddress::Embedded(_)) && connect.url.is_none();
+        let is_embedded = matches!(target, TargetAddress::Embedded(_) | TargetAddress::EmbeddedTls(_))
+            && connect.url.is_none();
         Ok(Self {
             run,
             id,

@@ -26,5 +26,5 @@ pub use client::drive_client;
 pub use context::{ContextError, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress};
 pub use probe::{Probe, ProbeSession, ProbeShared, ProbeToken, TokenLook};
 pub use shared_token::{SharedTokens, TokenVerdict};
-pub use tls::{TlsError, client_config};
+pub use tls::{TlsError, client_config, client_config_trusting};
 pub use token::Refusal;

@@ -33,6 +33,17 @@ pub enum TlsError {
 /// # Errors
 /// [`TlsError::CaFile`] when the file cannot be read or holds no certificate.
 pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    client_config_trusting(ca_file, None)
+}
+
+/// As [`client_config`], trusting an authority besides: that of a target that made its own certificate.
+///
+/// # Errors
+/// As [`client_config`]; [`TlsError::Config`] when the authority's certificate is none.
+pub fn client_config_trusting(
+    ca_file: Option<&Path>,
+    authority: Option<CertificateDer<'static>>,
+) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore::empty();
     // A certificate of the system's store that does not parse is skipped, as every TLS library does.
     let system = rustls_native_certs::load_native_certs();
@@ -41,6 +52,9 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
         for certificate in read_certificates(path)? {
             roots.add(certificate)?;
         }
+    }
+    if let Some(authority) = authority {
+        roots.add(authority)?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)

@@ -2,11 +2,15 @@
 //!
 //! In: a status and what to say. Out: a response with a JSON body.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+
+use crate::scenario::model::StatusFault;
 
 use super::shared::Shared;
 
@@ -21,6 +25,10 @@ struct Fault<'a> {
     message: &'a str,
 }
 
+/// A page as a proxy in front of a service shows it.
+pub(super) const EDGE_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Request refused</title></head>\n\
+     <body><h1>Request refused</h1></body></html>\n";
+
 /// A response without a body.
 pub(super) fn bare(status: StatusCode) -> Answer {
     let mut answer = Response::new(Full::default());
@@ -34,6 +42,29 @@ pub(super) fn html(status: StatusCode, page: &'static str) -> Answer {
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     answer
+}
+
+/// A response that says it is JSON, whatever the text is.
+pub(super) fn json_text(text: &'static str) -> Answer {
+    let mut answer = Response::new(Full::from(text));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// A fault's status, as of a proxy in front of a service that is down.
+pub(super) fn faulty_status(fault: StatusFault) -> Answer {
+    let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let mut answer = html(status, EDGE_PAGE);
+    add_retry_after(&mut answer, fault.retry_after);
+    answer
+}
+
+/// Adds `Retry-After` in whole seconds, rounded up: a client that comes back then is not too early (RFC 9110 §10.2.3).
+pub(super) fn add_retry_after(answer: &mut Answer, retry_after: Option<Duration>) {
+    if let Some(retry_after) = retry_after {
+        let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
 }
 
 /// A response with a JSON body.

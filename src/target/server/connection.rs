@@ -1,18 +1,19 @@
 //! One connection: HTTP requests, and the hand-over to a session after an upgrade.
 //!
 //! In: an accepted stream. Out: answers; a session's own task once the connection is upgraded, so that nothing of HTTP
-//! is kept for it. Every session that was admitted is ended, also one whose 101 never left.
+//! is kept for it. Every session that was admitted is ended, also one whose 101 never left. A connection that a fault cuts off is
+//! taken out of HTTP's hands in the same way.
 
-use std::convert::Infallible;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::sample::Abnormal;
 use crate::target::rules::FirstRequest;
@@ -20,16 +21,30 @@ use crate::target::session::EndHow;
 
 use super::answer::{self, Answer};
 use super::busy::InFlight;
+use super::cut::{Cut, CutOff};
+use super::listen::Door;
 use super::session::run_session;
 use super::shared::{Admitted, Shared};
+use super::wire::HttpWire;
 use super::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, TOKEN_PATH, control, token, upgrade};
+
+/// How long the end of a connection may take.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a connection came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller {
+    /// What it knocked at.
+    pub(super) door: Door,
+    /// Whether the peer is on this machine.
+    pub(super) is_local: bool,
+}
 
 /// A connection while it speaks HTTP.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
-    /// Whether the peer is on this machine.
-    pub(super) is_local: bool,
+    pub(super) caller: Caller,
     stage: Mutex<Stage>,
 }
 
@@ -41,13 +56,14 @@ enum Stage {
     Used,
     /// 101 is on its way.
     Upgrading(Box<Pending>),
+    /// A fault ends the connection.
+    Cut { cut: Cut, _in_flight: InFlight },
 }
 
 /// A session whose connection is still hyper's.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) admitted: Admitted,
-    pub(super) upgrade: OnUpgrade,
     pub(super) in_flight: InFlight,
 }
 
@@ -60,33 +76,57 @@ impl Connection {
     pub(super) fn hand_over(&self, pending: Pending) {
         self.set(Stage::Upgrading(Box::new(pending)));
     }
+
+    /// Has the connection cut off in place of an answer.
+    pub(super) fn cut_off(&self, cut: Cut, in_flight: InFlight) -> CutOff {
+        self.set(Stage::Cut { cut, _in_flight: in_flight });
+        CutOff
+    }
 }
 
 /// Serves a connection to its end, or until it is a session's.
 pub(super) async fn serve_connection(
     shared: Arc<Shared>,
     http: Arc<http1::Builder>,
-    stream: TcpStream,
-    is_local: bool,
+    wire: HttpWire,
+    caller: Caller,
     in_flight: InFlight,
 ) {
     let stage = Mutex::new(Stage::Fresh { _in_flight: in_flight });
-    let connection = Arc::new(Connection { shared, is_local, stage });
-    let service = service_fn(|request| {
-        let connection = Arc::clone(&connection);
-        async move { Ok::<_, Infallible>(respond(connection, request).await) }
-    });
-    let served = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
-    match (connection.set(Stage::Used), served) {
-        (Stage::Upgrading(pending), served) => {
-            begin_session(&connection.shared, *pending, served.err()).await;
+    let connection = Arc::new(Connection { shared, caller, stage });
+    let service = service_fn(|request| Box::pin(respond(Arc::clone(&connection), request)));
+    let mut served = http.serve_connection(TokioIo::new(wire), service);
+    // Not to its shutdown: whatever comes of it, the socket is wanted back.
+    let result = poll_fn(|context| served.poll_without_shutdown(context)).await;
+    let parts = served.into_parts();
+    let mut wire = parts.io.into_inner();
+    match (connection.set(Stage::Used), result) {
+        (Stage::Upgrading(pending), Ok(())) => {
+            let Pending { admitted, in_flight } = *pending;
+            let shared = Arc::clone(&connection.shared);
+            tokio::spawn(run_session(
+                shared,
+                admitted,
+                wire.into_session(),
+                parts.read_buf.to_vec(),
+                in_flight,
+            ));
+            return;
         }
+        (Stage::Upgrading(pending), Err(error)) => {
+            let how = if error.is_incomplete_message() { Abnormal::Fin } else { Abnormal::Rst };
+            let session = pending.admitted.session;
+            connection.shared.end_session(session.id(), session.end(EndHow::Abnormal(how)));
+        }
+        (Stage::Cut { cut, _in_flight }, _) => return cut.carry_out(wire).await,
         (stage, Err(error)) if is_bad_request(&stage, &error) => {
             log::debug!("a connection without a proper request: {error}");
             connection.shared.state().count_bad_request();
         }
         _ => {}
     }
+    // A peer that is gone, or does not read, is left to itself.
+    let _ = tokio::time::timeout(END_TIMEOUT, wire.shutdown()).await;
 }
 
 /// Whether a connection ended in something that is no HTTP. An idle connection that ran into the header's timeout, and
@@ -96,25 +136,8 @@ fn is_bad_request(stage: &Stage, error: &hyper::Error) -> bool {
     error.is_parse() || (is_fresh && (error.is_incomplete_message() || error.is_timeout()))
 }
 
-/// Takes the socket out of hyper and gives it to a task of its own, which is all that is left of the connection.
-async fn begin_session(shared: &Arc<Shared>, pending: Pending, failed: Option<hyper::Error>) {
-    let Pending { admitted, upgrade, in_flight } = pending;
-    match upgrade.await.map(Upgraded::downcast::<TokioIo<TcpStream>>) {
-        Ok(Ok(parts)) => {
-            let stream = parts.io.into_inner();
-            let early = parts.read_buf.to_vec();
-            tokio::spawn(run_session(Arc::clone(shared), admitted, stream, early, in_flight));
-        }
-        _ => {
-            let is_reset = failed.is_some_and(|error| !error.is_incomplete_message());
-            let how = EndHow::Abnormal(if is_reset { Abnormal::Rst } else { Abnormal::Fin });
-            shared.end_session(admitted.session.id(), admitted.session.end(how));
-        }
-    }
-}
-
 /// Answers a request.
-async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Answer {
+async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Answer, CutOff> {
     let in_flight = connection.shared.busy.begin();
     let is_first = matches!(connection.set(Stage::Used), Stage::Fresh { .. });
     let first = match request.uri().path() {
@@ -125,16 +148,23 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Ans
     if is_first {
         connection.shared.state().count_first_request(first);
     }
-    match request.uri().path() {
-        TOKEN_PATH => token::answer(&connection.shared, request).await,
-        EVENTS_PATH => upgrade::answer(&connection, request, in_flight).await,
-        COUNTERS_PATH => control::counters(&connection, &request),
-        CLOSE_PATH => control::close(&connection, request).await,
-        _ => answer::bad(
-            &connection.shared,
-            StatusCode::NOT_FOUND,
-            "not.found",
-            "there is nothing here: POST /oauth/token for a token, connect to /api/v2/analytics/events with it",
-        ),
-    }
+    let (is_service, has_control) = match connection.caller.door {
+        Door::Main { has_control } => (true, has_control),
+        Door::Control => (false, true),
+    };
+    Ok(match request.uri().path() {
+        TOKEN_PATH if is_service => token::answer(&connection.shared, request).await,
+        EVENTS_PATH if is_service => return upgrade::answer(&connection, request, in_flight).await,
+        COUNTERS_PATH if has_control => control::counters(&connection, &request),
+        CLOSE_PATH if has_control => control::close(&connection, request).await,
+        _ => {
+            let message = match connection.caller.door {
+                Door::Main { .. } => {
+                    "there is nothing here: POST /oauth/token for a token, connect to /api/v2/analytics/events with it"
+                }
+                Door::Control => "there is nothing here: GET /_resurge/counters, POST /_resurge/close",
+            };
+            answer::bad(&connection.shared, StatusCode::NOT_FOUND, "not.found", message)
+        }
+    })
 }

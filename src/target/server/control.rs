@@ -1,4 +1,4 @@
-//! The control endpoints: counters and storms, for peers on this machine only.
+//! The control endpoints: counters and storms, for peers on this machine only unless they have a listener of their own.
 //!
 //! In: requests of whoever runs the target. Out: JSON.
 
@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{self, Answer};
 use super::body;
-use super::connection::Connection;
+use super::connection::{Caller, Connection};
+use super::listen::Door;
 
 /// `POST /_resurge/close`.
 #[derive(Deserialize)]
@@ -58,10 +59,18 @@ pub(super) async fn close(connection: &Arc<Connection>, request: Request<Incomin
     }
 }
 
+/// Whether a caller may see and do what is here. Who opened a listener for it alone says by its address who can.
+fn may_control(caller: Caller) -> bool {
+    match caller.door {
+        Door::Main { has_control } => has_control && caller.is_local,
+        Door::Control => true,
+    }
+}
+
 /// The refusal of a request that may not be made, or not in this way.
 fn refuse(connection: &Connection, method: &Method, allowed: &Method) -> Option<Answer> {
     let shared = &connection.shared;
-    if !connection.is_local {
+    if !may_control(connection.caller) {
         let message = "the control endpoints answer only on this machine";
         return Some(answer::bad(shared, StatusCode::FORBIDDEN, "not.local", message));
     }
@@ -74,4 +83,26 @@ fn refuse(connection: &Connection, method: &Method, allowed: &Method) -> Option<
         return Some(answer);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_may_control_only_where_there_is_a_listener_for_it() {
+        let main = |has_control| Door::Main { has_control };
+        // (door, whether the caller is on this machine, whether it may)
+        let table = [
+            (main(true), true, true),
+            (main(true), false, false),
+            (main(false), true, false),
+            (main(false), false, false),
+            (Door::Control, true, true),
+            (Door::Control, false, true),
+        ];
+        for (door, is_local, may) in table {
+            assert_eq!(may_control(Caller { door, is_local }), may, "{door:?} {is_local}");
+        }
+    }
 }

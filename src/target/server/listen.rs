@@ -12,9 +12,13 @@ use hyper_util::rt::TokioTimer;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
-use super::connection::serve_connection;
+use crate::scenario::model::{FaultKind, FaultStage};
+
+use super::connection::{Caller, serve_connection};
 use super::shared::Shared;
+use super::wire::HttpWire;
 
 /// Connections that wait to be accepted: a storm brings all clients back at once. The system caps it (`somaxconn`).
 const BACKLOG: i32 = 16_384;
@@ -36,18 +40,47 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// A socket that listens, and what is behind it.
+pub(super) struct Listener {
+    pub(super) socket: TcpListener,
+    pub(super) door: Door,
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
+/// What is behind a listening socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// The service.
+    Main {
+        /// The control endpoints too, for peers on this machine.
+        has_control: bool,
+    },
+    /// The control endpoints alone, for whoever can reach them.
+    Control,
+}
+
 /// Accepts until the other end of `stop` is gone.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, mut stop: watch::Receiver<()>) {
+pub(super) async fn accept(shared: Arc<Shared>, listener: Listener, mut stop: watch::Receiver<()>) {
+    let Listener { socket, door, tls } = listener;
     let http = Arc::new(http());
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = socket.accept() => accepted,
             _ = stop.changed() => return,
         };
         match accepted {
             Ok((stream, peer)) => {
                 shared.state().count_accepted();
-                spawn(&shared, &http, stream, peer);
+                let is_local = peer.ip().to_canonical().is_loopback();
+                let caller = Caller { door, is_local };
+                let in_flight = shared.busy.begin();
+                let (shared, http, tls) = (Arc::clone(&shared), Arc::clone(&http), tls.clone());
+                tokio::spawn(async move {
+                    // Boxed, for a session's task keeps nothing of it.
+                    if let Some(wire) = Box::pin(open(&shared, stream, door, tls)).await {
+                        serve_connection(shared, http, wire, caller, in_flight).await;
+                    }
+                });
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -58,14 +91,27 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, mut stop:
     }
 }
 
-fn spawn(shared: &Arc<Shared>, http: &Arc<http1::Builder>, stream: TcpStream, peer: SocketAddr) {
+/// Makes an accepted connection ready for its requests; `None` where nothing comes of it.
+async fn open(shared: &Shared, stream: TcpStream, door: Door, tls: Option<TlsAcceptor>) -> Option<HttpWire> {
     // A small frame must not wait for the answer to the one before it.
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("no TCP_NODELAY: {error}");
     }
-    let is_local = peer.ip().to_canonical().is_loopback();
-    let in_flight = shared.busy.begin();
-    tokio::spawn(serve_connection(Arc::clone(shared), Arc::clone(http), stream, is_local, in_flight));
+    if door != Door::Control
+        && let Some(FaultKind::AcceptSlow { delay }) = shared.strike(FaultStage::Accept)
+    {
+        let (now, delay) = (shared.clock.now(), shared.state().next_fault_delay(delay));
+        shared.hold_back(now, delay).await;
+    }
+    let Some(tls) = tls else { return Some(HttpWire::Plain(stream)) };
+    match tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => Some(HttpWire::Tls(Box::new(stream))),
+        failed => {
+            log::debug!("a connection without TLS: {:?}", failed.map(|accepted| accepted.err()));
+            shared.state().count_bad_request();
+            None
+        }
+    }
 }
 
 /// Whether the failure was that of a connection that went away before it was accepted.

@@ -10,12 +10,15 @@ mod busy;
 mod connection;
 mod control;
 mod credential;
+mod cut;
 mod listen;
 mod session;
 mod shared;
+mod tls;
 mod token;
 mod token_form;
 mod upgrade;
+mod wire;
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,7 +34,10 @@ use crate::scenario::model::TargetRules;
 
 use super::counters::TargetCounters;
 use super::rules::StormError;
+use listen::{Door, Listener};
 use shared::Shared;
+
+pub use tls::{Authority, ServerTls, ServerTlsError};
 
 /// Path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth/token";
@@ -55,12 +61,19 @@ pub struct ServerSetup {
     pub clock: Clock,
     /// Threads of its runtime, at least 1.
     pub worker_threads: usize,
+    /// Where the control endpoints are to be had, in plain HTTP and by whoever can reach it; `None`: where all else is, for peers on
+    /// this machine only.
+    pub control: Option<SocketAddr>,
+    /// What it speaks TLS with; `None`: plain TCP, or a certificate made at its start where the rules say `tls`.
+    pub tls: Option<ServerTls>,
 }
 
 /// A running target.
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
+    control: Option<SocketAddr>,
+    tls: Option<ServerTls>,
     shared: Arc<Shared>,
     /// Accepting ends when this is dropped.
     accepting: Option<watch::Sender<()>>,
@@ -71,37 +84,69 @@ impl Server {
     /// Starts a target on a runtime of its own. It listens when this returns.
     ///
     /// # Errors
-    /// The address cannot be had, or no thread.
+    /// An address cannot be had, or no thread, or no certificate.
     pub fn start(setup: ServerSetup) -> io::Result<Self> {
-        let listener = listen::bind(setup.listen)?;
-        let addr = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(setup.rules, setup.seed, setup.clock)?);
+        let ServerSetup { listen, rules, seed, clock, worker_threads, control, tls } = setup;
+        let main = listen::bind(listen)?;
+        let addr = main.local_addr()?;
+        let tls = match tls {
+            None if rules.tls => Some(ServerTls::generate(addr.ip()).map_err(io::Error::other)?),
+            given => given,
+        };
+        let separate = control.map(listen::bind).transpose()?;
+        let control = separate.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
+        let door = Door::Main { has_control: separate.is_none() };
+        let mut listeners = vec![(main, door, tls.as_ref().map(ServerTls::acceptor))];
+        listeners.extend(separate.map(|listener| (listener, Door::Control, None)));
+        let shared = Arc::new(Shared::new(rules, seed, clock)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(setup.worker_threads.max(1))
+            .worker_threads(worker_threads.max(1))
             .thread_name("target")
             .enable_all()
             .build()?;
-        let registered = {
-            let _inside = runtime.enter();
-            TcpListener::from_std(listener)
-        };
-        let listener = match registered {
-            Ok(listener) => listener,
-            Err(error) => {
-                // A runtime that is dropped inside another one would panic.
-                runtime.shutdown_background();
-                return Err(error);
-            }
-        };
         let (accepting, stop) = watch::channel(());
-        runtime.spawn(listen::accept(Arc::clone(&shared), listener, stop));
-        Ok(Self { addr, shared, accepting: Some(accepting), runtime: Some(runtime) })
+        for (listener, door, tls) in listeners {
+            let registered = {
+                let _inside = runtime.enter();
+                TcpListener::from_std(listener)
+            };
+            match registered {
+                Ok(socket) => {
+                    let listener = Listener { socket, door, tls };
+                    runtime.spawn(listen::accept(Arc::clone(&shared), listener, stop.clone()));
+                }
+                Err(error) => {
+                    // A runtime that is dropped inside another one would panic.
+                    runtime.shutdown_background();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Self { addr, control, tls, shared, accepting: Some(accepting), runtime: Some(runtime) })
     }
 
     /// Where it listens.
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where its control endpoints are to be had, if not there.
+    #[must_use]
+    pub const fn control_addr(&self) -> Option<SocketAddr> {
+        self.control
+    }
+
+    /// Whether it speaks TLS.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The authority that clients must trust, where its certificate was made at its start.
+    #[must_use]
+    pub fn authority(&self) -> Option<&Authority> {
+        self.tls.as_ref()?.authority()
     }
 
     /// Its counters, as they are now.

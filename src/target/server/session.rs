@@ -4,12 +4,13 @@
 //! as it can: there are thousands.
 
 use std::future::{Future as _, poll_fn};
-use std::io::{self, Read, Write};
+use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::io::Interest;
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -18,10 +19,12 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, WebSocket};
 
 use crate::clock::Moment;
 use crate::sample::Abnormal;
+use crate::scenario::model::{FaultKind, FrameFlaw};
 use crate::target::session::{CloseOrder, Due, EndHow, Session};
 
 use super::busy::InFlight;
 use super::shared::{Admitted, Order, Shared, Signal};
+use super::wire::SessionWire;
 
 /// A session's read buffer. It grows for larger messages; most sessions are idle, and memory for each counts.
 const READ_BUFFER: usize = 512;
@@ -31,27 +34,10 @@ const MESSAGE_CAP: usize = 1 << 20;
 const WRITE_CAP: usize = 256 * 1024;
 /// This many frames are read in a row before deadlines and storms get their turn.
 const MOST_IN_A_ROW: u8 = 32;
+/// How often a silent session looks whether its client has gone.
+const SILENT_CHECK: Duration = Duration::from_millis(100);
 /// The code of a close frame that carries none (RFC 6455 §7.1.5).
 const NO_STATUS: u16 = 1005;
-
-/// The socket as tungstenite wants it: it says `WouldBlock`, and the task waits for readiness.
-struct Wire(TcpStream);
-
-impl Read for Wire {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buf)
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0.try_write(data)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What woke the session.
 enum Woken {
@@ -61,14 +47,25 @@ enum Woken {
     Over(EndHow),
 }
 
+/// How a fault ends a session's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CutOff {
+    /// Dropped as it is.
+    Abruptly,
+    /// With a FIN, and no word before it.
+    HangUp,
+}
+
 struct Live {
     shared: Arc<Shared>,
-    socket: WebSocket<Wire>,
+    socket: WebSocket<SessionWire>,
     session: Session,
     signal: Arc<Signal>,
     /// Something may wait to be written.
     has_output: bool,
     frames_in_a_row: u8,
+    /// A fault ends the connection in its own way.
+    cut_off: Option<CutOff>,
     timer: Pin<Box<Sleep>>,
     /// What the timer is set to; [`Moment::NEVER`]: nothing.
     armed: Moment,
@@ -78,7 +75,7 @@ struct Live {
 pub(super) async fn run_session(
     shared: Arc<Shared>,
     admitted: Admitted,
-    stream: TcpStream,
+    wire: SessionWire,
     early: Vec<u8>,
     in_flight: InFlight,
 ) {
@@ -89,16 +86,29 @@ pub(super) async fn run_session(
         .max_write_buffer_size(WRITE_CAP + 2 * shared.rules.message_padding)
         .max_message_size(Some(MESSAGE_CAP))
         .max_frame_size(Some(MESSAGE_CAP));
-    let socket = WebSocket::from_partially_read(Wire(stream), early, Role::Server, Some(config));
+    let socket = WebSocket::from_partially_read(wire, early, Role::Server, Some(config));
     let armed = session.next_wake();
     let timer = Box::pin(tokio::time::sleep_until(shared.clock.instant(armed).into()));
-    let mut live =
-        Live { shared, socket, session, signal, has_output: false, frames_in_a_row: 0, timer, armed };
+    let mut live = Live {
+        shared,
+        socket,
+        session,
+        signal,
+        has_output: false,
+        frames_in_a_row: 0,
+        cut_off: None,
+        timer,
+        armed,
+    };
     let how = live.run().await;
     let ended = live.session.end(how);
     // Before the client's close frame is answered: a client that comes back at once must find its token gone.
     live.shared.end_session(live.session.id(), ended);
-    live.finish().await;
+    match live.cut_off {
+        None => live.finish().await,
+        Some(CutOff::HangUp) => live.hang_up().await,
+        Some(CutOff::Abruptly) => {}
+    }
     // The server ends TCP first (RFC 6455 §7.1.1).
     drop(live);
     drop(in_flight);
@@ -129,7 +139,10 @@ impl Live {
                     };
                     close.and_then(|close| self.send_close(close))
                 }
-                Woken::Timer => self.do_due(now),
+                Woken::Timer => match self.session.take_due(now) {
+                    Due::Fault(fault) => Box::pin(self.carry_out(fault)).await,
+                    due => self.do_due(due),
+                },
             };
             if let Some(how) = over {
                 return how;
@@ -169,7 +182,7 @@ impl Live {
                 Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Woken::Over(EndHow::Abnormal(classify(&error)))),
             }
-            match self.socket.get_ref().0.poll_read_ready(context) {
+            match self.socket.get_ref().tcp().poll_read_ready(context) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Woken::Over(EndHow::Abnormal(Abnormal::Rst))),
                 Poll::Pending => return Poll::Pending,
@@ -186,7 +199,7 @@ impl Live {
                     self.session.close_frame_sent();
                 }
                 Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.socket.get_ref().0.poll_write_ready(context) {
+                    match self.socket.get_ref().tcp().poll_write_ready(context) {
                         Poll::Ready(Ok(())) => {}
                         Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                         Poll::Pending => return Poll::Pending,
@@ -221,9 +234,9 @@ impl Live {
     }
 
     /// Does what is due; `Some`: the session is over.
-    fn do_due(&mut self, now: Moment) -> Option<EndHow> {
-        match self.session.take_due(now) {
-            Due::Nothing => None,
+    fn do_due(&mut self, due: Due) -> Option<EndHow> {
+        match due {
+            Due::Nothing | Due::Fault(_) => None,
             Due::GiveUp => Some(EndHow::Abnormal(Abnormal::Timeout)),
             Due::Message { sequence, due } => {
                 let text = self.shared.message_text.write(sequence, self.shared.clock.unix_us(due));
@@ -250,7 +263,7 @@ impl Live {
     /// Writes as far as the socket takes it; the rest follows when it is ready.
     fn write(
         &mut self,
-        write: impl FnOnce(&mut WebSocket<Wire>) -> Result<(), WsError>,
+        write: impl FnOnce(&mut WebSocket<SessionWire>) -> Result<(), WsError>,
         written: impl FnOnce(&mut Session),
     ) -> Option<EndHow> {
         self.has_output = true;
@@ -271,6 +284,110 @@ impl Live {
         if tokio::time::timeout(close_timeout, flushed).await.is_err() {
             log::debug!("a client did not take the answer to its close frame");
         }
+        self.socket.get_mut().say_goodbye();
+    }
+
+    /// Carries a fault out; `Some`: the session is over.
+    async fn carry_out(&mut self, fault: FaultKind) -> Option<EndHow> {
+        self.shared.state().count_fault(&fault);
+        match fault {
+            FaultKind::ResetAfterUpgrade { .. } => {
+                self.cut_off = Some(CutOff::Abruptly);
+                self.socket.get_ref().reset_on_close();
+                Some(EndHow::Abnormal(Abnormal::Rst))
+            }
+            FaultKind::CloseWithoutFrame { .. } => {
+                self.cut_off = Some(CutOff::HangUp);
+                Some(EndHow::Abnormal(Abnormal::Fin))
+            }
+            FaultKind::HalfOpen { .. } => {
+                self.cut_off = Some(CutOff::Abruptly);
+                self.fall_silent().await;
+                Some(EndHow::Abnormal(Abnormal::Fin))
+            }
+            _ => self.write_raw(&faulty_frame(&fault)).await,
+        }
+    }
+
+    /// Ends TCP from this side, and lets the client end it from its own: what it still sends must not make the FIN a reset.
+    async fn hang_up(&self) {
+        if let Err(error) = self.socket.get_ref().hang_up() {
+            log::debug!("a connection was gone before a fault could end it: {error}");
+        }
+        let close_timeout = self.shared.rules.close_timeout;
+        if tokio::time::timeout(close_timeout, self.read_to_end()).await.is_err() {
+            log::debug!("a client stays on a connection whose other side is gone");
+        }
+    }
+
+    async fn read_to_end(&self) {
+        let mut rest = [0; 512];
+        let tcp = self.socket.get_ref().tcp();
+        loop {
+            match tcp.try_read(&mut rest) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if tcp.readable().await.is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Waits until the client has gone, without reading: what it sent stays where it is.
+    async fn fall_silent(&self) {
+        let tcp = self.socket.get_ref().tcp();
+        while tcp.ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
+            // It has sent something, and may yet go: asked again and again, for unread data stays ready.
+            tokio::time::sleep(SILENT_CHECK).await;
+        }
+    }
+
+    /// Writes bytes past the WebSocket protocol. `Some`: the session is over.
+    async fn write_raw(&mut self, bytes: &[u8]) -> Option<EndHow> {
+        let close_timeout = self.shared.rules.close_timeout;
+        match tokio::time::timeout(close_timeout, self.try_write_raw(bytes)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(EndHow::Abnormal(classify(&error))),
+            Err(_) => Some(EndHow::Abnormal(Abnormal::Timeout)),
+        }
+    }
+
+    async fn try_write_raw(&mut self, mut bytes: &[u8]) -> Result<(), WsError> {
+        // Not into the middle of a frame.
+        poll_fn(|context| self.poll_flush(context)).await?;
+        while !bytes.is_empty() {
+            match self.socket.get_mut().write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.get_ref().tcp().writable().await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.has_output = true;
+        poll_fn(|context| self.poll_flush(context)).await
+    }
+}
+
+/// A frame that a client must not take (RFC 6455 §5.2); none for faults that are no frames.
+fn faulty_frame(fault: &FaultKind) -> Vec<u8> {
+    match *fault {
+        // FIN and text; a length of 127 says that 64 bits of it follow. The rest of the frame never comes.
+        FaultKind::OversizedFrame { bytes, .. } => {
+            let mut frame = vec![0x81, 127];
+            frame.extend_from_slice(&bytes.to_be_bytes());
+            frame
+        }
+        FaultKind::MalformedFrame { flaw: FrameFlaw::ReservedBits, .. } => vec![0xc1, 1, b'x'],
+        FaultKind::MalformedFrame { flaw: FrameFlaw::Opcode, .. } => vec![0x83, 1, b'x'],
+        // 0xc3 begins a sequence of two bytes, and 0x28 is none that may follow it.
+        FaultKind::InvalidUtf8 { .. } => vec![0x81, 2, 0xc3, 0x28],
+        FaultKind::MaskedFrame { .. } => vec![0x81, 0x80 | 1, 1, 2, 3, 4, b'x' ^ 1],
+        _ => Vec::new(),
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::task::AtomicWaker;
 
 use crate::clock::{Clock, Moment};
-use crate::scenario::model::{Delay, TargetRules};
+use crate::scenario::model::{Delay, FaultKind, FaultStage, TargetRules};
 use crate::target::message::MessageText;
 use crate::target::rules::{Handshake, HandshakeRefusal, StormError, TargetState};
 use crate::target::session::{Ended, Session, SessionId};
@@ -63,7 +63,9 @@ pub(super) struct Admitted {
 
 impl Shared {
     pub(super) fn new(rules: TargetRules, seed: u64, clock: Clock) -> io::Result<Self> {
-        let is_delayed = rules.upgrade_delay != Delay::None || rules.token_delay != Delay::None;
+        let is_delayed = rules.upgrade_delay != Delay::None
+            || rules.token_delay != Delay::None
+            || !rules.faults.is_empty();
         let message_text = MessageText::new(rules.message_padding);
         let state = TargetState::new(rules, seed);
         Ok(Self {
@@ -106,6 +108,19 @@ impl Shared {
                 Ok(Admitted { session, signal })
             }
         }
+    }
+
+    /// The fault that strikes now at that stage, if any. What strikes a session is counted when it does, all else here.
+    pub(super) fn strike(&self, stage: FaultStage) -> Option<FaultKind> {
+        if self.rules.faults.is_empty() {
+            return None;
+        }
+        let mut state = self.state();
+        let fault = state.strike(self.clock.now(), stage)?;
+        if fault.after().is_none() {
+            state.count_fault(&fault);
+        }
+        Some(fault)
     }
 
     /// Ends a session for good.

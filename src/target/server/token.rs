@@ -12,12 +12,17 @@ use hyper::header::{
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde::Serialize;
 
+use crate::scenario::model::{FaultKind, FaultStage};
+use crate::target::faults::skewed;
 use crate::target::token::{Issued, TokenAnswer, TokenRefusal};
 
 use super::answer::{self, Answer};
 use super::body;
 use super::shared::Shared;
 use super::token_form::TokenForm;
+
+/// What is left of an answer that broke off.
+const TRUNCATED: &str = "{\"access_token\":\"0123456789abcdef01234567";
 
 /// A successful answer (RFC 6749 §5.1).
 #[derive(Serialize)]
@@ -62,8 +67,18 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         Err(fault) => return fault.answer(shared),
     };
     let form = TokenForm::parse(parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes), &body);
-    let delay = shared.state().next_token_delay();
+    let fault = shared.strike(FaultStage::Token);
+    let delay = {
+        let mut state = shared.state();
+        match fault {
+            Some(FaultKind::TokenSlow { delay }) => state.next_token_delay() + state.next_fault_delay(delay),
+            _ => state.next_token_delay(),
+        }
+    };
     shared.hold_back(arrived, delay).await;
+    if let Some(faulty) = faulty_answer(fault).await {
+        return faulty;
+    }
     // Decided when the answer leaves: a client that has gone by then has no token, and none is counted.
     let mut state = shared.state();
     let decided = match &form {
@@ -72,7 +87,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
     };
     drop(state);
     let mut answer = match decided {
-        TokenAnswer::Issued(issued) => success(issued),
+        TokenAnswer::Issued(issued) => success(issued, fault),
         TokenAnswer::Refused(refusal) => refused(refusal),
     };
     let headers = answer.headers_mut();
@@ -87,9 +102,24 @@ fn is_form(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-fn success(issued: Issued) -> Answer {
+/// A fault's answer in place of the true one; `None` where the true one is given. A token request that hangs ends with its
+/// connection.
+async fn faulty_answer(fault: Option<FaultKind>) -> Option<Answer> {
+    match fault? {
+        FaultKind::TokenHang => std::future::pending().await,
+        FaultKind::TokenStatus(status) => Some(answer::faulty_status(status)),
+        FaultKind::TokenHtml => Some(answer::html(StatusCode::OK, answer::EDGE_PAGE)),
+        FaultKind::TokenTruncated => Some(answer::json_text(TRUNCATED)),
+        _ => None,
+    }
+}
+
+fn success(issued: Issued, fault: Option<FaultKind>) -> Answer {
     let Issued { access_token, expires_in, scope } = issued;
-    let expires_in = seconds(expires_in);
+    let expires_in = seconds(match fault {
+        Some(FaultKind::TokenClockSkew(skew)) => skewed(expires_in, skew),
+        _ => expires_in,
+    });
     answer::json(StatusCode::OK, &Success { access_token, token_type: "bearer", expires_in, scope })
 }
 

@@ -8,24 +8,28 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CONNECTION, HOST, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    ALLOW, CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::sample::Cause;
-use crate::scenario::model::RefusalDetail;
+use crate::scenario::model::{FaultKind, FaultStage, RefusalDetail};
 use crate::target::rules::HandshakeRefusal;
 
 use super::answer::{self, Answer};
 use super::busy::InFlight;
 use super::connection::{Connection, Pending};
 use super::credential;
+use super::cut::{Cut, CutOff};
 use super::shared::Shared;
 
 /// Names the message stream of a client.
 const STREAM_HEADER: HeaderName = HeaderName::from_static("x-resurge-client");
+
+/// A subprotocol that no client offers.
+const UNSOLICITED: &str = "resurge.unsolicited";
 
 /// What is wrong with an upgrade request (RFC 6455 §4.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,26 +42,68 @@ enum BadUpgrade {
 
 pub(super) async fn answer(
     connection: &Arc<Connection>,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     in_flight: InFlight,
-) -> Answer {
+) -> Result<Answer, CutOff> {
     let shared = &connection.shared;
     let arrived = shared.clock.now();
     if let Err(fault) = check(&request) {
-        return refuse_bad(shared, fault);
+        return Ok(refuse_bad(shared, fault));
     }
+    let fault = shared.strike(FaultStage::Upgrade);
     let delay = shared.state().next_upgrade_delay();
     shared.hold_back(arrived, delay).await;
+    match fault {
+        // It ends with its connection.
+        Some(FaultKind::UpgradeStall) => return std::future::pending().await,
+        Some(FaultKind::UpgradeStatus(status)) => {
+            let refusal = shared.state().refuse_by_fault(status);
+            return Ok(refuse(RefusalDetail::Html, refusal));
+        }
+        Some(fault) if fault.after().is_none() => {
+            return match wrong_answer(&fault, request.headers()) {
+                Some(cut) => Err(connection.cut_off(cut, in_flight)),
+                None => Ok(answer::bare(StatusCode::INTERNAL_SERVER_ERROR)),
+            };
+        }
+        _ => {}
+    }
     // Decided when the answer leaves: a client that has gone by then has no session, and is counted nowhere.
     let token = credential::token(request.headers(), request.uri(), &shared.rules.accepts_token_in);
     match shared.handshake(token.as_deref(), stream_number(request.headers())) {
-        Err(refusal) => refuse(shared.rules.refusal_detail, refusal),
-        Ok(admitted) => {
+        Err(refusal) => Ok(refuse(shared.rules.refusal_detail, refusal)),
+        Ok(mut admitted) => {
+            if let Some(fault) = fault {
+                admitted.session.plan_fault(fault);
+            }
             let answer = switch_protocols(request.headers());
-            let upgrade = hyper::upgrade::on(&mut request);
-            connection.hand_over(Pending { admitted, upgrade, in_flight });
-            answer
+            connection.hand_over(Pending { admitted, in_flight });
+            Ok(answer)
         }
+    }
+}
+
+/// What a fault sends in place of a proper answer.
+fn wrong_answer(fault: &FaultKind, headers: &HeaderMap) -> Option<Cut> {
+    const BEGIN: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n";
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
+    let accept = derive_accept_key(key);
+    match fault {
+        FaultKind::ResetBeforeUpgrade => Some(Cut::Reset(b"")),
+        FaultKind::ResetDuringUpgrade => {
+            Some(Cut::Reset(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: webso"))
+        }
+        FaultKind::WrongAccept => {
+            // The answer to another key: of the right form, and wrong.
+            let wrong = derive_accept_key(accept.as_bytes());
+            Some(Cut::Wrong(format!("{BEGIN}sec-websocket-accept: {wrong}\r\n\r\n").into_bytes()))
+        }
+        FaultKind::UnsolicitedSubprotocol => {
+            let lines =
+                format!("sec-websocket-accept: {accept}\r\nsec-websocket-protocol: {UNSOLICITED}\r\n\r\n");
+            Some(Cut::Wrong(format!("{BEGIN}{lines}").into_bytes()))
+        }
+        _ => None,
     }
 }
 
@@ -143,28 +189,20 @@ fn switch_protocols(headers: &HeaderMap) -> Answer {
     answer
 }
 
-/// A page as a proxy in front of a service shows it.
-const EDGE_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Request refused</title></head>\n\
-     <body><h1>Request refused</h1></body></html>\n";
-
 /// A refusal by the rules.
 fn refuse(detail: RefusalDetail, refusal: HandshakeRefusal) -> Answer {
     let HandshakeRefusal { status, cause, words: (code, message), retry_after } = refusal;
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
     let mut answer = match detail {
         RefusalDetail::Bare => answer::bare(status),
-        RefusalDetail::Html => answer::html(status, EDGE_PAGE),
+        RefusalDetail::Html => answer::html(status, answer::EDGE_PAGE),
         RefusalDetail::Full => answer::fault(status, code, message),
     };
     let challenge = challenge(cause, message).and_then(|text| HeaderValue::try_from(text).ok());
     if let Some(challenge) = challenge.filter(|_| detail == RefusalDetail::Full) {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
-    if let Some(retry_after) = retry_after {
-        // Whole seconds, rounded up: a client that comes back then is not too early (RFC 9110 §10.2.3).
-        let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
+    answer::add_retry_after(&mut answer, retry_after);
     answer
 }
 

@@ -1,0 +1,183 @@
+//! The byte stream of a connection: plain, or TLS over the same TCP.
+//!
+//! In: an accepted connection. Out: its bytes, twice: as hyper wants them while the connection speaks HTTP ([`HttpWire`]), and as
+//! tungstenite wants them while it is a session ([`SessionWire`]): without waiting, with `WouldBlock`.
+
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::ServerConnection;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// A connection while it speaks HTTP.
+#[derive(Debug)]
+pub(super) enum HttpWire {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A connection while it is a session.
+#[derive(Debug)]
+pub(super) struct SessionWire {
+    tcp: TcpStream,
+    tls: Option<Box<ServerConnection>>,
+}
+
+/// Makes the close of a connection a reset (`SO_LINGER` 0).
+fn reset_on_close(tcp: &TcpStream) {
+    if let Err(error) = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO)) {
+        log::debug!("a connection could not be reset: {error}");
+    }
+}
+
+impl HttpWire {
+    /// Ends the connection with a reset.
+    pub(super) fn reset(self) {
+        match &self {
+            Self::Plain(tcp) => reset_on_close(tcp),
+            Self::Tls(tls) => reset_on_close(tls.get_ref().0),
+        }
+    }
+
+    pub(super) fn into_session(self) -> SessionWire {
+        match self {
+            Self::Plain(tcp) => SessionWire { tcp, tls: None },
+            Self::Tls(tls) => {
+                let (tcp, tls) = tls.into_inner();
+                SessionWire { tcp, tls: Some(Box::new(tls)) }
+            }
+        }
+    }
+}
+
+impl AsyncRead for HttpWire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for HttpWire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, data),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, data),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
+
+impl SessionWire {
+    /// The TCP connection, to wait for its readiness.
+    pub(super) const fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    /// Makes the end of this connection a reset.
+    pub(super) fn reset_on_close(&self) {
+        reset_on_close(&self.tcp);
+    }
+
+    /// Ends this side of TCP (FIN), and TLS not at all.
+    pub(super) fn hang_up(&self) -> io::Result<()> {
+        socket2::SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write)
+    }
+
+    /// Says that TLS is over (RFC 8446 §6.1), as far as the socket takes it.
+    pub(super) fn say_goodbye(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            if let Err(error) = send(tls, &self.tcp) {
+                log::debug!("the end of TLS could not be told: {error}");
+            }
+        }
+    }
+}
+
+/// TCP without waiting.
+struct Tcp<'a>(&'a TcpStream);
+
+impl Read for Tcp<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buf)
+    }
+}
+
+impl Write for Tcp<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.try_write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes the records that wait, until none does or the socket takes no more.
+fn send(tls: &mut ServerConnection, tcp: &TcpStream) -> io::Result<()> {
+    while tls.wants_write() {
+        tls.write_tls(&mut Tcp(tcp))?;
+    }
+    Ok(())
+}
+
+impl Read for SessionWire {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else { return self.tcp.try_read(buf) };
+        loop {
+            match tls.reader().read(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            // An end of TCP without the end of TLS is told by the reader, as `UnexpectedEof`.
+            tls.read_tls(&mut Tcp(&self.tcp))?;
+            if let Err(error) = tls.process_new_packets() {
+                // The alert that says what is wrong with the peer's records goes out before the connection ends.
+                let _ = send(tls, &self.tcp);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
+    }
+}
+
+impl Write for SessionWire {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else { return self.tcp.try_write(data) };
+        if let Err(error) = send(tls, &self.tcp)
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            return Err(error);
+        }
+        // No room for another record is not the end of the stream.
+        match tls.writer().write(data)? {
+            0 if !data.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
+            taken => Ok(taken),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => send(tls, &self.tcp),
+            None => Ok(()),
+        }
+    }
+}
