@@ -8,6 +8,7 @@ pub(super) const PROFILES: &[(&str, &str)] = &[
     ("bearer", include_str!("profiles/bearer.toml")),
     ("ticket", include_str!("profiles/ticket.toml")),
     ("phoenix", include_str!("profiles/phoenix.toml")),
+    ("genesys", include_str!("profiles/genesys.toml")),
 ];
 
 /// The text of the profile of that name.
