@@ -1,7 +1,11 @@
 //! Every fault of the embedded target over real sockets: what clients make of it, that nothing hangs, that the accounts close, and that
 //! the target serves on when the fault is over.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that meets what it does not expect has failed"
+)]
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,6 +43,7 @@ enum Books {
     Explained,
 }
 
+#[derive(Clone, Copy)]
 struct Case {
     /// The keys of the fault.
     fault: &'static str,
@@ -301,6 +306,8 @@ fn the_shipped_bad_day_is_survived_and_every_fault_of_it_strikes() {
     let struck: Vec<&str> = counters.faults_injected.iter().map(|fault| fault.kind.as_str()).collect();
     let all = ["half_open", "malformed_frame", "reset_before_upgrade", "token_slow", "upgrade_status"];
     assert_eq!(struck, all, "{counters:?}");
+    let said = resurge::report::summary_text(&done.model, resurge::report::Style { colour: false });
+    assert!(said.contains("faults that the target injected: half_open × "), "{said}");
     // The last second is a good one: whoever wants to is back.
     assert!(done.model.all.counter(Counter::Reconnects) > 100, "{:?}", done.model.all.counters);
 }
