@@ -19,7 +19,8 @@
 //! - every report derives from the run's journal ([`record`]);
 //! - only [`clock`] asks the system for the time.
 //!
-//! Start reading at [`run`], which leads one scenario from its file to its verdict.
+//! Start reading at [`run`], which leads one scenario from its file to its verdict. [`diagnose`] instead sends a single client
+//! through controlled experiments.
 
 pub mod clock;
 pub mod random;
@@ -43,5 +44,7 @@ pub mod record;
 pub mod report;
 
 pub mod run;
+
+pub mod diagnose;
 
 pub mod cli;

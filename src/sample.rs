@@ -88,6 +88,10 @@ named_enum! {
         LocalLimit = "local_limit",
         /// The run ended first.
         Aborted = "aborted",
+        /// A request before the handshake was refused over HTTP.
+        StepRefused = "step_refused",
+        /// A request before the handshake failed in another way: unreachable, timeout, an answer without what was wanted.
+        StepError = "step_error",
     }
 }
 
@@ -216,10 +220,20 @@ named_enum! {
         MessageLatency = "message_latency",
         /// How late the generator itself was: due time to actual time of what a client does by the clock.
         Lag = "lag",
+        /// How old the token was that a handshake carried, from its arrival to the upgrade request.
+        TokenAge = "token_age",
+        /// How many 403s in a row a client got before it had a session again, or was done: a count, not a time.
+        CascadeDepth = "cascade_depth",
     }
 }
 
 impl Metric {
+    /// Whether its values are microseconds; else they are counts.
+    #[must_use]
+    pub const fn is_time(self) -> bool {
+        !matches!(self, Self::CascadeDepth)
+    }
+
     /// The metric of a phase.
     #[must_use]
     pub const fn of_phase(phase: Phase) -> Self {
@@ -277,6 +291,12 @@ named_enum! {
         TcpConnections = "tcp_connections",
         /// Attempts whose result at the target the client cannot know: it gave up after its request was sent.
         Unsettled = "unsettled",
+        /// Tokens fetched for reconnects: over completed reconnects, the stampede factor.
+        TokensForReconnects = "tokens_for_reconnects",
+        /// Handshakes refused because their token was stale or expired.
+        DeadTokenHandshakes = "dead_token_handshakes",
+        /// Turns of the refetch loop: handshakes refused with 401 or 403 though a token had been fetched because of the refusal before.
+        RefetchTurns = "refetch_turns",
     }
 }
 
@@ -333,6 +353,8 @@ pub enum Sample {
     Count(Counter, u64),
     /// Traffic on a session since the client's last sample of this kind, at most one in a second while it lives.
     Traffic(Box<Traffic>),
+    /// So many 403s in a row are over: the client has a session again, or is done.
+    Cascade(u32),
 }
 
 /// The end of an attempt.
@@ -342,10 +364,12 @@ pub struct AttemptEnd {
     pub kind: AttemptKind,
     /// What ended it.
     pub outcome: Outcome,
-    /// Why, for 401 and 403; `None` for every other outcome.
+    /// Why, for 401 and 403, of the handshake or of a request before it; `None` for every other outcome.
     pub cause: Option<Cause>,
     /// From when the attempt was due to its end.
     pub latency: Duration,
+    /// How old the token was that the handshake carried; `None` where it carried none that was fetched, or was not sent.
+    pub token_age: Option<Duration>,
 }
 
 /// A session that became ready.

@@ -18,9 +18,7 @@ use resurge::drive::network::{
 use resurge::drive::sample_channel;
 use resurge::lifecycle::GroupRules;
 use resurge::sample::{Abnormal, Cause, GroupId, Initiator, Outcome, Phase, Sample};
-use resurge::scenario::model::{
-    Backoff, ConnectRules, Growth, Jitter, Ready, ReconnectRules, SessionRules, TokenIn,
-};
+use resurge::scenario::model::{Backoff, ConnectRules, Growth, Jitter, Ready, ReconnectRules, SessionRules};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -32,14 +30,8 @@ const SHORT: Duration = Duration::from_millis(300);
 fn rules() -> GroupRules {
     GroupRules {
         token: None,
-        session: SessionRules {
-            ready: Ready::Upgraded,
-            ready_timeout: SHORT,
-            keep_alive: None,
-            send: None,
-            silence_timeout: None,
-            max_message_bytes: 1 << 20,
-        },
+        prepare: None,
+        session: SessionRules { ready_timeout: SHORT, ..SessionRules::default() },
         disconnects: Vec::new(),
         reconnect: ReconnectRules {
             on_codes: Some(Vec::new()),
@@ -48,6 +40,7 @@ fn rules() -> GroupRules {
             max_attempts: Some(1),
             refetch_on: Vec::new(),
             give_up_on: Vec::new(),
+            ..ReconnectRules::default()
         },
         storms: Vec::new(),
         seed: 1,
@@ -56,17 +49,13 @@ fn rules() -> GroupRules {
 
 fn connect_rules() -> ConnectRules {
     ConnectRules {
-        url: None,
-        path: None,
-        headers: Vec::new(),
-        subprotocols: Vec::new(),
-        token_in: TokenIn::Header,
         dns_timeout: SHORT,
         dns_ttl: Duration::ZERO,
         tcp_timeout: SHORT,
         tls_timeout: SHORT,
         upgrade_timeout: SHORT,
         close_timeout: SHORT,
+        ..ConnectRules::default()
     }
 }
 

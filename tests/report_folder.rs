@@ -28,7 +28,7 @@ fn ms(ms: u64) -> Duration {
 }
 
 fn attempt(kind: AttemptKind, outcome: Outcome, cause: Option<Cause>) -> Sample {
-    Sample::Attempt(AttemptEnd { kind, outcome, cause, latency: ms(2) })
+    Sample::Attempt(AttemptEnd { kind, outcome, cause, latency: ms(2), token_age: None })
 }
 
 fn ready(kind: AttemptKind, token_ms: u64) -> Sample {

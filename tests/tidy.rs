@@ -6,8 +6,19 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the source of the data flow to its end. A module imports from itself, from those before it and from the
 /// vocabulary.
-const FLOW: &[&str] =
-    &["scenario", "plan", "lifecycle", "target", "drive", "engine", "record", "report", "run", "cli"];
+const FLOW: &[&str] = &[
+    "scenario",
+    "plan",
+    "lifecycle",
+    "target",
+    "drive",
+    "engine",
+    "record",
+    "report",
+    "run",
+    "diagnose",
+    "cli",
+];
 /// Words that everybody may use. They use nothing but each other.
 const VOCABULARY: &[&str] = &["clock", "random", "sample", "units"];
 /// A file with more lines holds more than one noun.

@@ -4,6 +4,7 @@
 
 mod check;
 mod completions;
+mod diagnose;
 mod progress;
 mod report;
 mod run;
@@ -46,6 +47,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Check scenarios, all faults at once, and print the plan in words
     Check(check::CheckArgs),
+    /// Send one client through controlled experiments and say why its reconnect is refused
+    Diagnose(diagnose::DiagnoseArgs),
     /// Make any report of a run folder again, also after a crash
     Report(report::ReportArgs),
     /// Print the JSON Schema of the scenario file
@@ -72,6 +75,7 @@ pub fn main() -> u8 {
         Command::Run(args) => run::run(args, &mut out, &mut err),
         Command::Serve(args) => serve::run(args, &mut out, &mut err),
         Command::Check(args) => check::run(args, &mut out, &mut err),
+        Command::Diagnose(args) => diagnose::run(args, &mut out, &mut err),
         Command::Report(args) => report::run(args, &mut out, &mut err),
         Command::Schema(args) => schema::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),

@@ -11,15 +11,23 @@ use crate::scenario::model::{Backoff, Growth, Jitter};
 /// The wait before attempt `attempt` (0 for the first after a disconnect), `previous` being the wait before the
 /// one before it (zero for the first).
 pub fn next_wait(backoff: &Backoff, attempt: u32, previous: Duration, draws: &mut Draws) -> Duration {
-    let (base, max, full) = match backoff.growth {
+    let (base, max, full) = match &backoff.growth {
         Growth::None => return Duration::ZERO,
-        Growth::Constant { base } => (base, base, base),
-        Growth::Exponential { base, max, factor } => (base, max, grow(base, max, factor, attempt)),
+        Growth::Constant { base } => (*base, *base, *base),
+        Growth::Linear { base, max } => (*base, *max, base.saturating_mul(attempt).min(*max)),
+        Growth::Exponential { base, max, factor } => (*base, *max, grow(*base, *max, *factor, attempt)),
+        Growth::Steps(steps) => {
+            let last = steps.last().copied().unwrap_or_default();
+            let step = steps.get(attempt as usize).copied().unwrap_or(last);
+            (step, step, step)
+        }
     };
     match backoff.jitter {
         Jitter::None => full,
         Jitter::Full => draws.next_duration(Duration::ZERO, full),
         Jitter::Equal => full / 2 + draws.next_duration(Duration::ZERO, full / 2),
+        Jitter::Share(share) => draws.next_duration(full.mul_f64(1.0 - share), full.mul_f64(1.0 + share)),
+        Jitter::Add { low, high } => full + draws.next_duration(low, high),
         Jitter::Decorrelated => {
             let high = previous.max(base).saturating_mul(3);
             draws.next_duration(base, high.max(base)).min(max.max(base))
@@ -66,11 +74,22 @@ mod tests {
     }
 
     #[test]
+    fn linear_begins_at_zero_and_steps_repeat_their_last() {
+        let linear = Backoff { growth: Growth::Linear { base: BASE, max: BASE * 3 }, jitter: Jitter::None };
+        let wait = |backoff: &Backoff, n| next_wait(backoff, n, BASE, &mut draws()).as_millis();
+        assert_eq!([0, 1, 2, 3, 9, u32::MAX].map(|n| wait(&linear, n)), [0, 100, 200, 300, 300, 300]);
+        let steps = Backoff { growth: Growth::Steps(vec![BASE, BASE * 5]), jitter: Jitter::None };
+        assert_eq!([0, 1, 2, u32::MAX].map(|n| wait(&steps, n)), [100, 500, 500, 500]);
+    }
+
+    #[test]
     fn each_jitter_stays_in_its_range_and_fills_it() {
         // (jitter, attempt, previous wait, least, most)
         let rows = [
             (Jitter::Full, 2, Duration::ZERO, Duration::ZERO, BASE * 4),
             (Jitter::Equal, 2, Duration::ZERO, BASE * 2, BASE * 4),
+            (Jitter::Share(0.5), 2, Duration::ZERO, BASE * 2, BASE * 6),
+            (Jitter::Add { low: BASE, high: BASE * 2 }, 1, Duration::ZERO, BASE * 3, BASE * 4),
             (Jitter::Decorrelated, 2, BASE * 2, BASE, BASE * 6),
             (Jitter::Decorrelated, 0, Duration::ZERO, BASE, BASE * 3),
             (Jitter::Decorrelated, 9, MAX, BASE, MAX),

@@ -9,6 +9,8 @@ use crate::sample::{
     Abnormal, AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Sample, SessionEnd,
 };
 
+use crate::scenario::prepare_model::PrepareRules;
+
 use super::event::{Action, Ending, EndingHow, Finish};
 use super::machine::{ABNORMAL_CLOSURE, State, Step};
 use super::recovery::{Attempt, Attribution, Recovery, Silence};
@@ -69,7 +71,7 @@ impl Step<'_> {
         attribution: Attribution,
         ending: Ending,
     ) -> Action {
-        let Attribution { initiator, code, abnormal, disconnect } = attribution;
+        let Attribution { initiator, code, abnormal, disconnect, is_asked } = attribution;
         // Where the peer's close frame was on its way before ours, the end was the peer's.
         if let EndingHow::PeerClosed(_) = ending.how {
             return self.disconnected(recovery, upgraded, ending);
@@ -86,6 +88,7 @@ impl Step<'_> {
             None => self.end_session(upgraded, initiator, code, abnormal, ending.at),
         }
         match disconnect {
+            Some(due) if is_asked => self.come_back_as_asked(recovery, due),
             Some(due) => self.come_back(recovery, code, due),
             None => {
                 if let Some(recovery) = recovery {
@@ -133,6 +136,39 @@ impl Step<'_> {
 
     /// After a session's end: a reconnect begins at `from`, or the one under way goes on.
     pub(super) fn come_back(&mut self, recovery: Option<Recovery>, code: u16, from: Moment) -> Action {
+        let recovery = self.begin_recovery(recovery, from);
+        let renews = |prepare: &PrepareRules| {
+            prepare.renew_on_codes.iter().any(|(first, last)| (*first..=*last).contains(&code))
+        };
+        if self.rules.prepare.as_deref().is_some_and(renews) {
+            self.client.is_prepared = false;
+        }
+        if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, code)) {
+            self.client.token.wanted_since = Some(self.now);
+        }
+        if self.client.stopping {
+            return self.finish_unfinished(recovery.kind);
+        }
+        if !self.wants_back(code) {
+            return self.not_wanted(recovery.kind);
+        }
+        if self.rules.reconnect.max_attempts.is_some_and(|most| recovery.attempts >= most) {
+            return self.give_up(recovery.kind);
+        }
+        self.wait_for_attempt(recovery, None)
+    }
+
+    /// After a session that the target asked the client to leave for another one: at once.
+    fn come_back_as_asked(&mut self, recovery: Option<Recovery>, from: Moment) -> Action {
+        let recovery = self.begin_recovery(recovery, from);
+        if self.client.stopping {
+            return self.finish_unfinished(recovery.kind);
+        }
+        self.begin_attempt(recovery, self.now)
+    }
+
+    /// The accounts of the way back from a session that has ended.
+    fn begin_recovery(&mut self, recovery: Option<Recovery>, from: Moment) -> Recovery {
         let was_ready = recovery.is_none();
         let mut recovery = recovery.unwrap_or_else(|| Recovery::new(AttemptKind::Reconnect, from));
         let phase = if was_ready { Phase::Detect } else { Phase::Ready };
@@ -142,20 +178,14 @@ impl Step<'_> {
         } else {
             recovery.attempts += 1;
         }
-        if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, code)) {
-            self.client.token.wanted_since = Some(self.now);
-        }
-        if self.client.stopping {
-            return self.finish_unfinished(recovery.kind);
-        }
-        let wanted = self.rules.reconnect.on_codes.as_ref().is_none_or(|codes| codes.contains(&code));
-        if !wanted {
-            return self.not_wanted(recovery.kind);
-        }
-        if self.rules.reconnect.max_attempts.is_some_and(|most| recovery.attempts >= most) {
-            return self.give_up(recovery.kind);
-        }
-        self.wait_for_attempt(recovery, None)
+        recovery
+    }
+
+    /// Whether the scenario wants a reconnect after this close code.
+    pub(super) fn wants_back(&self, code: u16) -> bool {
+        let rules = &self.rules.reconnect;
+        rules.on_codes.as_ref().is_none_or(|codes| codes.contains(&code))
+            && !rules.terminal_codes.iter().any(|(first, last)| (*first..=*last).contains(&code))
     }
 
     pub(super) fn end_attempt(
@@ -164,9 +194,26 @@ impl Step<'_> {
         attempt: Attempt,
         outcome: Outcome,
         cause: Option<Cause>,
+        token_age: Option<Duration>,
     ) {
         let latency = self.now.since(attempt.due);
-        self.samples.push(Sample::Attempt(AttemptEnd { kind, outcome, cause, latency }));
+        self.samples.push(Sample::Attempt(AttemptEnd { kind, outcome, cause, latency, token_age }));
+        match outcome {
+            Outcome::Http403 => self.client.forbidden_in_row += 1,
+            Outcome::Ok => self.end_cascade(),
+            _ => {}
+        }
+        if matches!(cause, Some(Cause::StaleToken | Cause::ExpiredToken)) {
+            self.count(Counter::DeadTokenHandshakes);
+        }
+    }
+
+    /// A row of 403s is over: the client got in, or is done.
+    pub(super) fn end_cascade(&mut self) {
+        let depth = std::mem::take(&mut self.client.forbidden_in_row);
+        if depth > 0 {
+            self.samples.push(Sample::Cascade(depth));
+        }
     }
 
     pub(super) fn give_up(&mut self, kind: AttemptKind) -> Action {
@@ -199,11 +246,11 @@ impl Step<'_> {
             State::Waiting { recovery, .. } => Some(recovery.kind),
             State::Token { recovery, attempt, .. } => {
                 self.count(Counter::Unsettled);
-                self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None);
+                self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None, None);
                 Some(recovery.kind)
             }
-            State::Connecting { recovery, attempt } => {
-                self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None);
+            State::Preparing { recovery, attempt } | State::Connecting { recovery, attempt } => {
+                self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None, None);
                 Some(recovery.kind)
             }
             State::Session { recovery, timetable } => {

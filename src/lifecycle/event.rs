@@ -33,6 +33,10 @@ pub enum Event {
         /// How long the endpoint asked to be left alone.
         retry_after: Option<Duration>,
     },
+    /// The requests before the handshake were made, and answered as they should be.
+    Prepared,
+    /// One of them was not: refused over HTTP, or it failed in another way.
+    PrepareFailed(ConnectFailure),
     /// The upgrade succeeded.
     Connected(Marks),
     /// The connection or the upgrade failed.
@@ -44,6 +48,16 @@ pub enum Event {
     },
     /// What the session had to show to be ready has been seen.
     BecameReady,
+    /// A message asks the client to come back over another session.
+    Asked {
+        /// Whether the requests before the handshake are to be made anew.
+        renew: bool,
+    },
+    /// A message says how often a heartbeat is due.
+    Heartbeat {
+        /// That often.
+        every: Duration,
+    },
     /// A frame of [`Action::Ping`], [`Action::SendKeepAlive`] or [`Action::SendMessage`] was written.
     Sent,
     /// The session is over.
@@ -69,6 +83,8 @@ pub enum Action {
         /// A token that expires earlier will not do.
         valid_until: Moment,
     },
+    /// Make the requests before the handshake; then [`Event::Prepared`] or [`Event::PrepareFailed`].
+    Prepare,
     /// Connect with the token in hand; then [`Event::Connected`] or [`Event::ConnectFailed`].
     Connect,
     /// Read the session; then [`Event::Due`], [`Event::BecameReady`], [`Event::Ended`], [`Event::Stop`], or the
@@ -83,6 +99,10 @@ pub enum Action {
     Ping,
     /// Send the keep-alive text; then [`Event::Sent`] or [`Event::Ended`].
     SendKeepAlive,
+    /// Send the heartbeat that a message asked for; then [`Event::Sent`] or [`Event::Ended`].
+    SendHeartbeat,
+    /// Send the refreshed token; then [`Event::Sent`] or [`Event::Ended`].
+    SendRefreshed,
     /// Send the group's message; then [`Event::Sent`] or [`Event::Ended`].
     SendMessage,
     /// Begin to fetch a token while the session goes on; then at once [`Event::Sent`], and the token events later.
@@ -172,7 +192,9 @@ pub enum TokenFailure {
 }
 
 impl TokenFailure {
-    pub(super) const fn outcome(self) -> Outcome {
+    /// The outcome of an attempt that failed so.
+    #[must_use]
+    pub const fn outcome(self) -> Outcome {
         match self {
             Self::Refused => Outcome::TokenRefused,
             Self::Error => Outcome::TokenError,
@@ -203,7 +225,19 @@ pub enum ConnectFailure {
 }
 
 impl ConnectFailure {
-    pub(super) fn outcome(&self) -> Outcome {
+    /// The outcome of an attempt whose requests before the handshake failed so.
+    #[must_use]
+    pub const fn outcome_of_step(&self) -> Outcome {
+        match self {
+            Self::Http(_) => Outcome::StepRefused,
+            Self::LocalLimit => Outcome::LocalLimit,
+            _ => Outcome::StepError,
+        }
+    }
+
+    /// The outcome of an attempt that failed so.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
         match self {
             Self::Dns => Outcome::Dns,
             Self::Refused => Outcome::TcpRefused,

@@ -28,6 +28,18 @@ impl Step<'_> {
             (Event::Sent | Event::BecameReady, _) => self.hold(recovery, timetable),
             (Event::TokenReady { facts, fetched }, _) => {
                 self.refreshed(&mut timetable, *facts, *fetched);
+                if self.rules.session.refresh_message.is_some() {
+                    self.client.state = State::Session { recovery, timetable };
+                    return Action::SendRefreshed;
+                }
+                self.hold(recovery, timetable)
+            }
+            (Event::Asked { renew }, _) => {
+                self.client.is_prepared &= !*renew;
+                self.leave_as_asked(recovery, timetable.upgraded)
+            }
+            (Event::Heartbeat { every }, _) => {
+                timetable.begin_heartbeat(self.now, *every, &mut self.client.draws);
                 self.hold(recovery, timetable)
             }
             (Event::TokenFailed { .. }, _) => {
@@ -75,6 +87,10 @@ impl Step<'_> {
                 self.client.state = State::Session { recovery, timetable };
                 Action::SendKeepAlive
             }
+            DueThing::Heartbeat => {
+                self.client.state = State::Session { recovery, timetable };
+                Action::SendHeartbeat
+            }
             DueThing::Message => {
                 self.client.state = State::Session { recovery, timetable };
                 Action::SendMessage
@@ -97,6 +113,7 @@ impl Step<'_> {
                     code: ABNORMAL_CLOSURE,
                     abnormal: Some(Abnormal::Timeout),
                     disconnect: Some(heard),
+                    is_asked: false,
                 };
                 self.count(Counter::Unsettled);
                 self.leave(recovery, upgraded, Leave::Abandon, attribution)
@@ -118,6 +135,7 @@ impl Step<'_> {
             code: ABNORMAL_CLOSURE,
             abnormal: Some(Abnormal::Dropped),
             disconnect: Some(due),
+            is_asked: false,
         };
         match how {
             DisconnectHow::Close { code } => {
@@ -147,6 +165,18 @@ impl Step<'_> {
         Action::Leave(how)
     }
 
+    /// A message asks for another session: an orderly goodbye, and back at once.
+    fn leave_as_asked(&mut self, recovery: Option<Recovery>, upgraded: Moment) -> Action {
+        let attribution = Attribution {
+            initiator: Initiator::Client,
+            code: NORMAL_CLOSURE,
+            abnormal: None,
+            disconnect: Some(self.now),
+            is_asked: true,
+        };
+        self.leave(recovery, upgraded, Leave::Close { code: NORMAL_CLOSURE }, attribution)
+    }
+
     /// The run ends: an orderly goodbye, which is no disconnect.
     pub(super) fn leave_at_end(&mut self, recovery: Option<Recovery>, upgraded: Moment) -> Action {
         let attribution = Attribution {
@@ -154,6 +184,7 @@ impl Step<'_> {
             code: NORMAL_CLOSURE,
             abnormal: None,
             disconnect: None,
+            is_asked: false,
         };
         self.leave(recovery, upgraded, Leave::Close { code: NORMAL_CLOSURE }, attribution)
     }

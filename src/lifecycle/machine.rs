@@ -10,15 +10,16 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
 use crate::sample::{AttemptKind, Counter, Outcome, Phase, Sample};
-use crate::scenario::model::Ready;
+use crate::scenario::model::{Grant, Ready};
+use crate::scenario::prepare_model::PrepareWhen;
 
 use super::backoff::next_wait;
-use super::cause::{TokenKnowledge, attribute};
+use super::cause::{Evidence, TokenKnowledge, attribute};
 use super::event::{Action, ConnectFailure, Event, Marks, Signs, TokenFacts, TokenFailure};
 use super::recovery::{Attempt, Attribution, Recovery, Silence};
 use super::rules::GroupRules;
 use super::session::Timetable;
-use super::token::{TokenNeed, TokenState};
+use super::token::{TokenNeed, TokenState, disconnect_wants_token};
 
 /// How often an attempt asks for a token at most.
 const TOKEN_ASKS: u8 = 3;
@@ -33,9 +34,13 @@ pub(super) const ABNORMAL_CLOSURE: u16 = 1006;
 #[derive(Debug, Clone)]
 pub struct Client {
     number: u32,
-    draws: Draws,
+    pub(super) draws: Draws,
     pub(super) token: TokenState,
     pub(super) stopping: bool,
+    /// 403s in a row, whatever came between them but a session.
+    pub(super) forbidden_in_row: u32,
+    /// The requests before the handshake were made, and what they brought is good still.
+    pub(super) is_prepared: bool,
     pub(super) state: State,
 }
 
@@ -48,6 +53,8 @@ pub(super) enum State {
     Waiting { recovery: Recovery, due: Moment, since: Moment },
     /// Getting a token for an attempt.
     Token { recovery: Recovery, attempt: Attempt, asked: u8 },
+    /// Making the requests before the handshake.
+    Preparing { recovery: Recovery, attempt: Attempt },
     /// Connecting.
     Connecting { recovery: Recovery, attempt: Attempt },
     /// Upgraded; ready once there is no recovery left.
@@ -67,6 +74,8 @@ impl Client {
             draws: Draws::new(seed, Purpose::Lifecycle, number),
             token: TokenState::default(),
             stopping: false,
+            forbidden_in_row: 0,
+            is_prepared: false,
             state: State::Outside,
         }
     }
@@ -92,7 +101,11 @@ impl Client {
         }
         let state = std::mem::replace(&mut self.state, State::Outside);
         let mut step = Step { client: self, rules, now, samples };
-        step.take(state, event)
+        let action = step.take(state, event);
+        if let Action::Finish(_) = action {
+            step.end_cascade();
+        }
+        action
     }
 }
 
@@ -110,12 +123,23 @@ impl Step<'_> {
             (State::Outside, Event::Begin { due }) => self.begin(due),
             (State::Waiting { recovery, due, since }, Event::Due(_)) => self.wake(recovery, due, since),
             (State::Waiting { recovery, .. }, Event::Stop) => self.finish_unfinished(recovery.kind),
-            (State::Token { recovery, attempt, asked }, Event::TokenReady { facts, fetched }) => {
+            (State::Token { recovery, mut attempt, asked }, Event::TokenReady { facts, fetched }) => {
                 self.take_token(facts, fetched);
+                attempt.fetched |= fetched;
+                if fetched && recovery.kind == AttemptKind::Reconnect {
+                    self.count(Counter::TokensForReconnects);
+                }
                 self.go_on_with_token(recovery, attempt, if fetched { TOKEN_ASKS } else { asked })
             }
             (State::Token { recovery, attempt, .. }, Event::TokenFailed { failure, retry_after }) => {
                 self.token_failed(recovery, attempt, failure, retry_after)
+            }
+            (State::Preparing { recovery, attempt }, Event::Prepared) => {
+                self.client.is_prepared = true;
+                self.connect(recovery, attempt)
+            }
+            (State::Preparing { recovery, attempt }, Event::PrepareFailed(failure)) => {
+                self.prepare_failed(recovery, attempt, &failure)
             }
             (State::Connecting { recovery, attempt }, Event::Connected(marks)) => {
                 self.connected(recovery, attempt, &marks)
@@ -164,12 +188,12 @@ impl Step<'_> {
         if self.client.stopping {
             return self.finish_unfinished(recovery.kind);
         }
-        self.go_on_with_token(recovery, Attempt { due, began: self.now }, 0)
+        self.go_on_with_token(recovery, Attempt { due, began: self.now, fetched: false }, 0)
     }
 
     /// Asks for a token if the attempt still needs one, else connects. A token that came may fall short (it was
     /// another's, or a refresh that had been under way): then it is asked for again, but its own request settles it.
-    pub(super) fn go_on_with_token(&mut self, mut recovery: Recovery, attempt: Attempt, asked: u8) -> Action {
+    pub(super) fn go_on_with_token(&mut self, recovery: Recovery, attempt: Attempt, asked: u8) -> Action {
         let need = match &self.rules.token {
             Some(token) if asked < TOKEN_ASKS => {
                 self.client.token.need(token, recovery.kind, attempt.began, asked == 0)
@@ -180,9 +204,40 @@ impl Step<'_> {
             self.client.state = State::Token { recovery, attempt, asked: asked + 1 };
             return Action::FetchToken { not_before, valid_until };
         }
+        if let Some(prepare) = &self.rules.prepare
+            && !(self.client.is_prepared && prepare.when == PrepareWhen::Once)
+        {
+            self.client.state = State::Preparing { recovery, attempt };
+            return Action::Prepare;
+        }
+        self.connect(recovery, attempt)
+    }
+
+    fn connect(&mut self, mut recovery: Recovery, attempt: Attempt) -> Action {
         recovery.account(Phase::Token, self.now);
         self.client.state = State::Connecting { recovery, attempt };
         Action::Connect
+    }
+
+    fn prepare_failed(
+        &mut self,
+        mut recovery: Recovery,
+        attempt: Attempt,
+        failure: &ConnectFailure,
+    ) -> Action {
+        recovery.account(Phase::Token, self.now);
+        self.client.is_prepared = false;
+        let marks = Marks { ended: self.now, ..Marks::default() };
+        let outcome = failure.outcome_of_step();
+        let ConnectFailure::Http(evidence) = failure else {
+            recovery.was_refused = false;
+            self.end_attempt(recovery.kind, attempt, outcome, None, None);
+            return self.after_failure(recovery, None);
+        };
+        let attributable = matches!(evidence.status, 401 | 403);
+        let cause = attributable.then(|| attribute(evidence, self.token_knowledge(&marks)));
+        self.end_attempt(recovery.kind, attempt, outcome, cause, None);
+        self.after_refusal(recovery, attempt, evidence, attributable)
     }
 
     pub(super) fn take_token(&mut self, facts: TokenFacts, fetched: bool) {
@@ -201,14 +256,15 @@ impl Step<'_> {
     ) -> Action {
         self.count(Counter::TokenFailures);
         recovery.account(Phase::Token, self.now);
-        self.end_attempt(recovery.kind, attempt, failure.outcome(), None);
+        recovery.was_refused = false;
+        self.end_attempt(recovery.kind, attempt, failure.outcome(), None, None);
         self.next_attempt(recovery, retry_after)
     }
 
     pub(super) fn connected(&mut self, mut recovery: Recovery, attempt: Attempt, marks: &Marks) -> Action {
         self.count(Counter::TcpConnections);
         recovery.account_marks(marks);
-        self.end_attempt(recovery.kind, attempt, Outcome::Ok, None);
+        self.end_attempt(recovery.kind, attempt, Outcome::Ok, None, self.token_age(marks));
         let refresh = self.rules.token.as_ref().and_then(|token| self.client.token.refresh_due(token));
         let timetable = Timetable::new(self.rules, self.client.number, marks.ended, refresh);
         if self.rules.session.ready == Ready::Upgraded {
@@ -232,20 +288,62 @@ impl Step<'_> {
         }
         recovery.account_marks(marks);
         let outcome = failure.outcome();
+        let token_age = self.token_age(marks);
         let ConnectFailure::Http(evidence) = failure else {
-            self.end_attempt(recovery.kind, attempt, outcome, None);
-            return self.next_attempt(recovery, None);
+            recovery.was_refused = false;
+            self.end_attempt(recovery.kind, attempt, outcome, None, token_age);
+            return self.after_failure(recovery, None);
         };
         let attributable = matches!(outcome, Outcome::Http401 | Outcome::Http403);
         let cause = attributable.then(|| attribute(evidence, self.token_knowledge(marks)));
-        self.end_attempt(recovery.kind, attempt, outcome, cause);
+        self.end_attempt(recovery.kind, attempt, outcome, cause, token_age);
+        if self.rules.prepare.as_ref().is_some_and(|prepare| prepare.renew_on.contains(&evidence.status)) {
+            self.client.is_prepared = false;
+        }
+        self.after_refusal(recovery, attempt, evidence, attributable)
+    }
+
+    /// After an HTTP refusal, of the handshake or of a request before it.
+    fn after_refusal(
+        &mut self,
+        mut recovery: Recovery,
+        attempt: Attempt,
+        evidence: &Evidence,
+        attributable: bool,
+    ) -> Action {
+        if attributable && attempt.fetched && std::mem::replace(&mut recovery.was_refused, attributable) {
+            // A token was fetched because of a refusal, and refused as well.
+            self.count(Counter::RefetchTurns);
+        }
+        recovery.was_refused = attributable;
         if self.rules.reconnect.refetch_on.contains(&evidence.status) {
             self.client.token.wanted_since = Some(self.now);
         }
         if self.rules.reconnect.give_up_on.contains(&evidence.status) {
             return self.give_up(recovery.kind);
         }
-        self.next_attempt(recovery, evidence.retry_after)
+        self.after_failure(recovery, evidence.retry_after)
+    }
+
+    /// After a connection that failed: the next attempt; where the client takes the failure for a close with 1006, if it wants one.
+    fn after_failure(&mut self, recovery: Recovery, retry_after: Option<Duration>) -> Action {
+        if self.rules.reconnect.failure_is_close {
+            if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, ABNORMAL_CLOSURE))
+            {
+                self.client.token.wanted_since = Some(self.now);
+            }
+            if !self.wants_back(ABNORMAL_CLOSURE) {
+                return self.not_wanted(recovery.kind);
+            }
+        }
+        self.next_attempt(recovery, retry_after)
+    }
+
+    /// How old the token was that a handshake carried; `None` where it carried none that was fetched, or was not sent.
+    fn token_age(&self, marks: &Marks) -> Option<Duration> {
+        let fetched = self.rules.token.as_ref().is_some_and(|token| !matches!(token.grant, Grant::Fixed(_)));
+        let facts = self.client.token.facts.filter(|_| fetched)?;
+        Some(marks.tls?.since(facts.received))
     }
 
     pub(super) fn token_knowledge(&self, marks: &Marks) -> TokenKnowledge {
@@ -279,6 +377,10 @@ impl Step<'_> {
         let asked = retry_after.filter(|_| self.rules.reconnect.honour_retry_after).unwrap_or_default();
         let wait = wait.max(asked.min(RETRY_AFTER_CAP));
         let due = self.now + wait;
+        let since_disconnect = recovery.phases.total() + wait;
+        if self.rules.reconnect.give_up_after.is_some_and(|limit| since_disconnect > limit) {
+            return self.give_up(recovery.kind);
+        }
         if wait.is_zero() {
             return self.begin_attempt(recovery, due);
         }

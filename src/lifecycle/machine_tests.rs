@@ -9,6 +9,7 @@ use crate::scenario::model::{
     KeepAlive, KeepAliveKind, OnReconnect, ReconnectRules, SessionRules, Sharing, TokenConnection,
     TokenRules,
 };
+use crate::scenario::prepare_model::PrepareRules;
 
 const fn ms(ms: u64) -> Moment {
     Moment::from_ns(ms * 1_000_000)
@@ -36,14 +37,8 @@ fn token_rules(on_reconnect: OnReconnect) -> TokenRules {
 fn rules(on_reconnect: OnReconnect) -> GroupRules {
     GroupRules {
         token: Some(token_rules(on_reconnect)),
-        session: SessionRules {
-            ready: Ready::Upgraded,
-            ready_timeout: Duration::from_secs(5),
-            keep_alive: None,
-            send: None,
-            silence_timeout: None,
-            max_message_bytes: 1 << 20,
-        },
+        prepare: None,
+        session: SessionRules { ready_timeout: Duration::from_secs(5), ..SessionRules::default() },
         disconnects: Vec::new(),
         reconnect: ReconnectRules {
             on_codes: None,
@@ -55,6 +50,7 @@ fn rules(on_reconnect: OnReconnect) -> GroupRules {
             max_attempts: None,
             refetch_on: Vec::new(),
             give_up_on: Vec::new(),
+            ..ReconnectRules::default()
         },
         storms: Vec::new(),
         seed: 1,
@@ -391,7 +387,7 @@ fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
     let facts =
         TokenFacts { requested: now, received: now, expires: now + Duration::from_secs(u64::from(choice)) };
     let ended = |how| Event::Ended(Ending { at: now, how });
-    let any = |choice: u8| match choice % 12 {
+    let any = |choice: u8| match choice % 16 {
         0 => Event::Due(Signs { heard: now, pong: now }),
         1 => Event::TokenReady { facts, fetched: choice.is_multiple_of(2) },
         2 => Event::TokenFailed { failure: TokenFailure::Error, retry_after: None },
@@ -403,6 +399,10 @@ fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
         8 => ended(EndingHow::Abnormal(Abnormal::Rst)),
         9 => Event::Stop,
         10 => Event::Abort,
+        11 => Event::Prepared,
+        12 => Event::PrepareFailed(ConnectFailure::Timeout),
+        13 => Event::Asked { renew: choice > 128 },
+        14 => Event::Heartbeat { every: Duration::from_millis(20) },
         _ => Event::Begin { due: now },
     };
     if spoiled {
@@ -416,21 +416,22 @@ fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
             Event::ConnectFailed { marks: Marks { began: now, ended: now, ..Marks::default() }, failure }
         }
         Action::Connect => any(if choice.is_multiple_of(3) { 4 } else { 3 }),
-        Action::Hold { awaiting_ready, .. } => any(match choice % 5 {
+        Action::Prepare => any(if choice.is_multiple_of(5) { 12 } else { 11 }),
+        Action::Hold { awaiting_ready, .. } => any(match choice % 7 {
             0 => 7,
             1 => 8,
             2 if awaiting_ready => 5,
             3 => 1,
+            4 => 13,
+            5 => 14,
             _ => 0,
         }),
         Action::Leave(Leave::FallSilent) => any(0),
         Action::Leave(_) => {
             ended(if choice.is_multiple_of(4) { EndingHow::PeerClosed(1001) } else { EndingHow::Left })
         }
-        Action::Ping | Action::SendKeepAlive | Action::SendMessage | Action::StartRefresh { .. } => {
-            Event::Sent
-        }
         Action::Finish(_) => Event::Abort,
+        _ => Event::Sent,
     }
 }
 
@@ -445,7 +446,7 @@ fn any_rules() -> impl Strategy<Value = GroupRules> {
         Just(DisconnectHow::Reset),
         Just(DisconnectHow::HalfOpen),
     ];
-    (policy, how, any::<[bool; 6]>(), 1_u32..5).prop_map(|(policy, how, flags, most)| {
+    (policy, how, any::<[bool; 8]>(), 1_u32..5).prop_map(|(policy, how, flags, most)| {
         let mut rules = rules(policy);
         let token = rules.token.as_mut().unwrap();
         token.sharing = if flags[0] { Sharing::Group } else { Sharing::Own };
@@ -456,6 +457,14 @@ fn any_rules() -> impl Strategy<Value = GroupRules> {
             what: KeepAliveKind::Ping,
             timeout: Duration::from_millis(30),
         });
+        let when = if flags[6] { PrepareWhen::Once } else { PrepareWhen::EachAttempt };
+        let renews = PrepareRules {
+            when,
+            renew_on: vec![403],
+            renew_on_codes: vec![(1001, 1001)],
+            ..PrepareRules::default()
+        };
+        rules.prepare = flags[7].then(|| Box::new(renews));
         rules.session.silence_timeout = Some(Duration::from_millis(500));
         rules.disconnects = vec![ClientDisconnect { after: Duration::from_millis(90), how }];
         rules.reconnect.max_attempts = flags[4].then_some(most);

@@ -30,6 +30,8 @@ pub(super) struct Recovery {
     /// Attempts that have ended.
     pub(super) attempts: u32,
     pub(super) previous_wait: Duration,
+    /// Whether the last attempt was refused with 401 or 403.
+    pub(super) was_refused: bool,
 }
 
 /// One attempt under way.
@@ -37,6 +39,8 @@ pub(super) struct Recovery {
 pub(super) struct Attempt {
     pub(super) due: Moment,
     pub(super) began: Moment,
+    /// Whether it fetched a token.
+    pub(super) fetched: bool,
 }
 
 /// Whose doing an end is that the client itself carries out.
@@ -47,6 +51,8 @@ pub(super) struct Attribution {
     pub(super) abnormal: Option<Abnormal>,
     /// When the disconnect was due; `None` where it is none (the run ends).
     pub(super) disconnect: Option<Moment>,
+    /// Whether a message asked for it: then the client comes back at once.
+    pub(super) is_asked: bool,
 }
 
 impl Recovery {
@@ -58,6 +64,7 @@ impl Recovery {
             phases: Phases::default(),
             attempts: 0,
             previous_wait: Duration::ZERO,
+            was_refused: false,
         }
     }
 

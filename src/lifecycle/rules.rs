@@ -6,12 +6,15 @@ use crate::clock::Moment;
 use crate::scenario::model::{
     ClientDisconnect, DisconnectHow, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
 };
+use crate::scenario::prepare_model::PrepareRules;
 
 /// The rules by which the clients of a group behave.
 #[derive(Debug, Clone)]
 pub struct GroupRules {
     /// Their tokens; `None`: they send none.
     pub token: Option<TokenRules>,
+    /// What they do before a handshake; `None`: nothing.
+    pub prepare: Option<Box<PrepareRules>>,
     /// What they do while connected.
     pub session: SessionRules,
     /// Disconnects that they cause.
@@ -66,6 +69,7 @@ impl GroupRules {
         let group = &scenario.groups[index];
         Self {
             token: group.token.clone(),
+            prepare: group.prepare.clone(),
             session: group.session.clone(),
             disconnects: group.disconnects.clone(),
             reconnect: group.reconnect.clone(),

@@ -11,6 +11,9 @@ use crate::scenario::model::{DisconnectHow, KeepAliveKind};
 use super::event::Signs;
 use super::rules::{GroupRules, StormRule};
 
+/// A heartbeat is sent no more often than this, whatever the peer asks for.
+const LEAST_HEARTBEAT: Duration = Duration::from_millis(10);
+
 /// The timetable of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timetable {
@@ -27,6 +30,8 @@ pub(super) struct Timetable {
     storm_how: DisconnectHow,
     silence: Moment,
     pub(super) refresh: Moment,
+    heartbeat: Moment,
+    heartbeat_every: Duration,
 }
 
 /// Something that has become due in a session.
@@ -49,6 +54,8 @@ pub(super) enum DueThing {
     Ping,
     /// A keep-alive text is due.
     KeepAliveText,
+    /// The heartbeat that the peer asked for is due.
+    Heartbeat,
     /// A message is due.
     Message,
 }
@@ -70,6 +77,8 @@ impl Timetable {
             storm_how,
             silence: after(session.silence_timeout),
             refresh: refresh.unwrap_or(Moment::NEVER),
+            heartbeat: Moment::NEVER,
+            heartbeat_every: Duration::MAX,
         }
     }
 
@@ -94,6 +103,7 @@ impl Timetable {
             self.storm,
             self.silence,
             self.refresh,
+            self.heartbeat,
         ]
         .into_iter()
         .min()
@@ -131,7 +141,19 @@ impl Timetable {
         self.take_due_sending(rules, now)
     }
 
+    /// The peer wants a heartbeat this often. The first comes after a share of that, so that a fleet that was admitted at once does
+    /// not beat at once.
+    pub(super) fn begin_heartbeat(&mut self, now: Moment, every: Duration, draws: &mut Draws) {
+        self.heartbeat_every = every.max(LEAST_HEARTBEAT);
+        self.heartbeat = now + draws.next_duration(Duration::ZERO, self.heartbeat_every);
+    }
+
     fn take_due_sending(&mut self, rules: &GroupRules, now: Moment) -> Option<(DueThing, Moment)> {
+        if self.heartbeat <= now {
+            let due = self.heartbeat;
+            self.heartbeat = next_on_grid(due, self.heartbeat_every, now);
+            return Some((DueThing::Heartbeat, due));
+        }
         if let Some(keep) = rules.session.keep_alive.as_ref().filter(|_| self.keep_alive <= now) {
             let due = self.keep_alive;
             self.keep_alive = next_on_grid(due, keep.every, now);

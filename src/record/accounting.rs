@@ -191,6 +191,7 @@ mod tests {
             outcome,
             cause: None,
             latency: Duration::ZERO,
+            token_age: None,
         })
     }
 

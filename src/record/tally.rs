@@ -35,6 +35,9 @@ impl Tally {
         match sample {
             Sample::Attempt(end) => {
                 *self.attempts.entry((end.kind, end.outcome, end.cause)).or_default() += 1;
+                if let Some(age) = end.token_age {
+                    self.histogram(Metric::TokenAge).record(age);
+                }
                 if end.outcome.is_refusal() {
                     self.histogram(Metric::RefusedLatency).record(end.latency);
                 }
@@ -47,6 +50,7 @@ impl Tally {
             Sample::Lag(lag) => self.histogram(Metric::Lag).record(*lag),
             Sample::Count(counter, n) => self.count(*counter, *n),
             Sample::Traffic(traffic) => self.apply_traffic(traffic),
+            Sample::Cascade(depth) => self.histogram(Metric::CascadeDepth).record_us(u64::from(*depth)),
         }
     }
 
@@ -173,7 +177,13 @@ mod tests {
         prop_oneof![
             (kind.clone(), outcome, ms.clone()).prop_map(|(kind, outcome, latency)| {
                 let cause = (outcome == Outcome::Http403).then_some(Cause::StaleToken);
-                Sample::Attempt(AttemptEnd { kind, outcome, cause, latency })
+                Sample::Attempt(AttemptEnd {
+                    kind,
+                    outcome,
+                    cause,
+                    latency,
+                    token_age: cause.map(|_| latency),
+                })
             }),
             (kind, ms.clone()).prop_map(|(kind, latency)| {
                 let mut phases = Phases::default();
@@ -184,6 +194,7 @@ mod tests {
                 Sample::SessionEnd(SessionEnd { initiator: Initiator::Target, code, abnormal: None, length })
             }),
             ms.prop_map(Sample::Lag),
+            (1_u32..99).prop_map(Sample::Cascade),
             (prop::sample::select(Counter::ALL), 1_u64..9).prop_map(|(counter, n)| Sample::Count(counter, n)),
             prop::collection::vec(0_u32..9_999, 0..4).prop_map(|message_latencies_us| {
                 let messages_in = message_latencies_us.len() as u64;

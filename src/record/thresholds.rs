@@ -132,7 +132,7 @@ fn for_people(threshold: &Threshold, value: f64) -> String {
         (Subject::Metric(_) | Subject::Counter(_) | Subject::Attempts, Aggregate::Rate) => {
             format!("{value:.1}/s")
         }
-        (Subject::Metric(_), _) => format_us(value as u64),
+        (Subject::Metric(metric), _) if metric.is_time() => format_us(value as u64),
         (Subject::Share(_), _) => format_share(value),
         _ => format!("{value:.1}"),
     }
@@ -164,7 +164,13 @@ mod tests {
             let outcome = if n == 0 { Outcome::Http403 } else { Outcome::Ok };
             let cause = (n == 0).then_some(Cause::StaleToken);
             let latency = Duration::from_millis(n);
-            tally.apply(&Sample::Attempt(AttemptEnd { kind: AttemptKind::First, outcome, cause, latency }));
+            tally.apply(&Sample::Attempt(AttemptEnd {
+                kind: AttemptKind::First,
+                outcome,
+                cause,
+                latency,
+                token_age: None,
+            }));
             tally.apply(&Sample::Lag(Duration::from_millis(n + 1)));
         }
         tally

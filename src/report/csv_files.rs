@@ -49,7 +49,8 @@ pub fn summary_csv(model: &RunModel) -> CsvResult {
 }
 
 fn summary_rows(name: &str, tally: &Tally) -> Vec<Vec<String>> {
-    let measured = Metric::ALL.iter().filter_map(|metric| Some((*metric, tally.histograms.get(metric)?)));
+    let times = Metric::ALL.iter().filter(|metric| metric.is_time());
+    let measured = times.filter_map(|metric| Some((*metric, tally.histograms.get(metric)?)));
     measured.map(|(metric, histogram)| summary_row(name, metric, histogram)).collect()
 }
 

@@ -32,7 +32,7 @@ pub fn histograms_hlog(model: &RunModel) -> String {
     let names: Vec<&str> = model.groups().map(|(name, _)| name).collect();
     for (second, groups) in model.unpacked_seconds() {
         for (name, tally) in names.iter().zip(&groups) {
-            for (metric, histogram) in &tally.histograms {
+            for (metric, histogram) in tally.histograms.iter().filter(|(metric, _)| metric.is_time()) {
                 let encoded = base64::engine::general_purpose::STANDARD.encode(histogram.to_deflated_bytes());
                 let max_ms = histogram.max_us() as f64 / 1e3;
                 let _ =

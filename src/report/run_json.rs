@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::record::{SCHEMA_VERSION, Tally};
-use crate::sample::{Counter, Outcome};
+use crate::sample::{Counter, Metric, Outcome};
 
 use super::model::RunModel;
 
@@ -74,6 +74,14 @@ fn group(name: &str, clients: u64, tally: &Tally) -> Value {
             *abnormal.entry(how.name()).or_default() += count;
         }
     }
+    let cascades = tally.histograms.get(&Metric::CascadeDepth).map(|depths| {
+        json!({
+            "count": depths.count(),
+            "p50": depths.percentile_us(50.0),
+            "p99": depths.percentile_us(99.0),
+            "max": depths.max_us(),
+        })
+    });
     json!({
         "group": name,
         "clients": clients,
@@ -83,6 +91,7 @@ fn group(name: &str, clients: u64, tally: &Tally) -> Value {
         "closes": tally.closes_total(),
         "closes_1006": abnormal,
         "counters": counters,
+        "cascade_depth": cascades,
     })
 }
 

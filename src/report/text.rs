@@ -45,6 +45,7 @@ pub fn summary_text(model: &RunModel, style: Style) -> String {
     write_head(&mut text, model, style);
     write_reconnects(&mut text, model, style);
     write_handshakes(&mut text, model, style);
+    write_tokens(&mut text, model, style);
     write_phases(&mut text, model, style);
     write_throughput(&mut text, model, style);
     write_closes(&mut text, model, style);
@@ -173,6 +174,78 @@ fn handshake_row(name: &str, kind: AttemptKind, tally: &Tally) -> Option<Vec<Str
         format_count(attempts - ok - refused),
         if details.is_empty() { "-".to_owned() } else { details.join(", ") },
     ])
+}
+
+/// What tokens had to do with it: how old they were, how many it took, how many handshakes were wasted.
+fn write_tokens(text: &mut String, model: &RunModel, style: Style) {
+    if model.all.counter(Counter::TokensFetched) == 0 {
+        return;
+    }
+    heading(
+        text,
+        style,
+        "TOKENS (age at the handshake; fetched per reconnect; handshakes wasted on a dead one; 403s in a row)",
+    );
+    let header = [
+        "group",
+        "fetched",
+        "per reconnect",
+        "age p50",
+        "age p99",
+        "dead-token handshakes",
+        "403s in a row p50",
+        "max",
+    ];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    for (name, tally) in model.groups() {
+        let back = tally.counter(Counter::Reconnects);
+        let per_reconnect = tally.counter(Counter::TokensForReconnects) as f64 / back as f64;
+        let age = |percentile| {
+            let ages = tally.histograms.get(&Metric::TokenAge);
+            ages.map_or_else(|| "-".to_owned(), |ages| format_us(ages.percentile_us(percentile)))
+        };
+        let depths = tally.histograms.get(&Metric::CascadeDepth);
+        let depth = |of: fn(&Latencies) -> u64| {
+            depths.map_or_else(|| "-".to_owned(), |depths| format_count(of(depths)))
+        };
+        rows.push(vec![
+            name.to_owned(),
+            format_count(tally.counter(Counter::TokensFetched)),
+            if back > 0 { format!("{per_reconnect:.2}") } else { "-".to_owned() },
+            age(50.0),
+            age(99.0),
+            format_count(tally.counter(Counter::DeadTokenHandshakes)),
+            depth(|depths| depths.percentile_us(50.0)),
+            depth(Latencies::max_us),
+        ]);
+    }
+    text.push_str(&aligned(&rows));
+    for ((name, tally), group) in model.groups().zip(&model.manifest.groups) {
+        let turns = tally.counter(Counter::RefetchTurns);
+        if turns > 0 {
+            line(
+                text,
+                &format!(
+                    "  {} {name}: {}",
+                    style.bad("refetch loop"),
+                    loop_words(model, tally, turns, group.clients)
+                ),
+            );
+        }
+    }
+}
+
+/// What the refetch loop cost: tokens fetched because of a refusal, and refused as well.
+fn loop_words(model: &RunModel, tally: &Tally, turns: u64, clients: u32) -> String {
+    let seconds = model.elapsed_s.max(0.001);
+    let share = turns as f64 / tally.counter(Counter::TokensFetched).max(1) as f64;
+    format!(
+        "{} tokens ({:.0}/s, {:.1} a client, {} of all that it fetched) were fetched after a refusal and refused as well: the token is not the reason",
+        format_count(turns),
+        turns as f64 / seconds,
+        turns as f64 / f64::from(clients.max(1)),
+        format_share(share),
+    )
 }
 
 fn write_phases(text: &mut String, model: &RunModel, style: Style) {

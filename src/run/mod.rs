@@ -6,7 +6,7 @@
 mod conduct;
 mod folder;
 pub mod host;
-mod prepare;
+pub(crate) mod prepare;
 mod watchdog;
 
 use std::path::PathBuf;

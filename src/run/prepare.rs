@@ -13,7 +13,8 @@ use crate::drive::network::{AddressPolicy, TargetAddress, client_config_trusting
 use crate::plan::{Needs, check_budget};
 use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
 use crate::scenario::Loaded;
-use crate::scenario::model::{DisconnectHow, Grant, Scenario, Storm, StormBy, Target};
+use crate::scenario::model::{DisconnectHow, Grant, Group, Scenario, Storm, StormBy, Target};
+use crate::scenario::prepare_model::StepPlace;
 use crate::target::server::{Server, ServerSetup};
 
 use super::RunError;
@@ -23,25 +24,25 @@ use super::host;
 const MOST_CLIENT_THREADS: usize = 16;
 
 /// A run that can begin.
-pub(super) struct Prepared {
-    pub(super) scenario: Scenario,
-    pub(super) manifest: Manifest,
-    pub(super) clock: Clock,
-    pub(super) policy: Arc<AddressPolicy>,
-    pub(super) tls: Option<rustls::ClientConfig>,
-    pub(super) server: Option<Server>,
-    pub(super) address: TargetAddress,
-    pub(super) needs: Needs,
+pub(crate) struct Prepared {
+    pub(crate) scenario: Scenario,
+    pub(crate) manifest: Manifest,
+    pub(crate) clock: Clock,
+    pub(crate) policy: Arc<AddressPolicy>,
+    pub(crate) tls: Option<rustls::ClientConfig>,
+    pub(crate) server: Option<Server>,
+    pub(crate) address: TargetAddress,
+    pub(crate) needs: Needs,
 }
 
 impl Prepared {
-    pub(super) const fn started_unix_us(&self) -> u64 {
+    pub(crate) const fn started_unix_us(&self) -> u64 {
         self.manifest.started_unix_us
     }
 }
 
 /// The runtime of the clients and the recorder.
-pub(super) fn client_runtime() -> std::io::Result<Runtime> {
+pub(crate) fn client_runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(host::cores().min(MOST_CLIENT_THREADS))
         .max_blocking_threads(16)
@@ -50,7 +51,7 @@ pub(super) fn client_runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-pub(super) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared, RunError> {
+pub(crate) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared, RunError> {
     let Loaded { scenario, copy, hash } = loaded;
     let descriptor_limit = host::raise_descriptor_limit();
     let local_ports = host::local_ports();
@@ -65,6 +66,7 @@ pub(super) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared,
         Target::Embedded(_) => None,
     };
     let is_secure = urls.iter().any(|url| matches!(url.scheme(), "wss" | "https"));
+    let is_secure = is_secure || scenario.groups.iter().any(may_be_secure);
     let clock = Clock::start();
     let (server, address) = start_target(&scenario, clock)?;
     let authority =
@@ -74,6 +76,13 @@ pub(super) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared,
     let host = HostManifest { cores: host::cores(), kernel: host::kernel(), descriptor_limit, local_ports };
     let manifest = manifest(&scenario, copy, hash, &address, authorised, host, clock);
     Ok(Prepared { scenario, manifest, clock, policy, tls, server, address, needs })
+}
+
+/// Whether a group may come to use TLS by what its steps bring.
+fn may_be_secure(group: &Group) -> bool {
+    let by_steps = group.prepare.iter().flat_map(|prepare| &prepare.steps);
+    group.connect.url_template.is_some()
+        || by_steps.into_iter().any(|step| matches!(step.place, StepPlace::Url(_)))
 }
 
 /// Every URL that the scenario names.

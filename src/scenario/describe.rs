@@ -145,18 +145,29 @@ fn describe_token(token: &TokenRules) -> String {
 
 fn describe_backoff(group: &Group) -> String {
     let backoff = &group.reconnect.backoff;
-    let growth = match backoff.growth {
+    let growth = match &backoff.growth {
         Growth::None => return "at once".to_owned(),
-        Growth::Constant { base } => format!("after {}", format_duration(base)),
+        Growth::Constant { base } => format!("after {}", format_duration(*base)),
         Growth::Exponential { base, max, .. } => {
-            format!("after {} to {}", format_duration(base), format_duration(max))
+            format!("after {} to {}", format_duration(*base), format_duration(*max))
+        }
+        Growth::Linear { base, max } => {
+            format!("{} later after each failure, up to {}", format_duration(*base), format_duration(*max))
+        }
+        Growth::Steps(steps) => {
+            let steps: Vec<String> = steps.iter().map(|step| format_duration(*step)).collect();
+            format!("after {}", steps.join(", "))
         }
     };
     let jitter = match backoff.jitter {
-        Jitter::None => "no jitter",
-        Jitter::Full => "full jitter",
-        Jitter::Equal => "equal jitter",
-        Jitter::Decorrelated => "decorrelated jitter",
+        Jitter::None => "no jitter".to_owned(),
+        Jitter::Full => "full jitter".to_owned(),
+        Jitter::Equal => "equal jitter".to_owned(),
+        Jitter::Decorrelated => "decorrelated jitter".to_owned(),
+        Jitter::Share(share) => format!("± {}", format_share(share)),
+        Jitter::Add { low, high } => {
+            format!("and {} to {} more", format_duration(low), format_duration(high))
+        }
     };
     format!("{growth}, {jitter}")
 }

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::prepare_model::{OnMessage, PrepareRules};
+use super::template::Template;
+
 pub use super::target_fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
 pub use super::target_model::{
     AtSessionLimit, Delay, HandshakeLimit, IdleCounts, Invalidation, RefusalDetail, RefusalStatus,
@@ -79,6 +82,8 @@ pub struct Group {
     pub start: Start,
     /// Their tokens; `None`: they send none (`grant = "none"`).
     pub token: Option<TokenRules>,
+    /// What they do before a handshake; `None`: nothing.
+    pub prepare: Option<Box<PrepareRules>>,
     /// How they connect.
     pub connect: ConnectRules,
     /// What they do while connected.
@@ -166,9 +171,10 @@ pub enum ClientAuth {
 }
 
 /// What happens to the token at a reconnect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnReconnect {
     /// `"reuse"`: the old one.
+    #[default]
     Reuse,
     /// `"fetch"`: a new one, before the handshake.
     Fetch,
@@ -199,6 +205,8 @@ pub enum TokenConnection {
 pub struct ConnectRules {
     /// WebSocket URL of this group, instead of the target's.
     pub url: Option<url::Url>,
+    /// The same with variables in it, rendered before each handshake.
+    pub url_template: Option<Template>,
     /// Path and query on the embedded target, instead of `/api/v2/analytics/events`.
     pub path: Option<String>,
     /// Headers of the upgrade request, in order. A value may be a reference to a secret.
@@ -221,6 +229,26 @@ pub struct ConnectRules {
     pub close_timeout: Duration,
 }
 
+impl Default for ConnectRules {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            url: None,
+            url_template: None,
+            path: None,
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+            token_in: TokenIn::Header,
+            dns_timeout: seconds(5),
+            dns_ttl: seconds(60),
+            tcp_timeout: seconds(10),
+            tls_timeout: seconds(10),
+            upgrade_timeout: seconds(10),
+            close_timeout: seconds(2),
+        }
+    }
+}
+
 /// The value of a header.
 #[derive(Debug, Clone)]
 pub enum HeaderText {
@@ -241,6 +269,8 @@ pub enum TokenIn {
     Subprotocol(String),
     /// `{ first_message = "{\"token\":\"{token}\"}" }`: in the first message, at the place of `{token}`.
     FirstMessage(String),
+    /// `"nowhere"`: not in the handshake; steps or messages carry it.
+    Nowhere,
 }
 
 /// What a client does while connected.
@@ -258,6 +288,28 @@ pub struct SessionRules {
     pub silence_timeout: Option<Duration>,
     /// Largest message accepted, in bytes.
     pub max_message_bytes: usize,
+    /// What is sent right after the upgrade.
+    pub first_message: Option<Template>,
+    /// What is sent when a token was refreshed while the session lasts.
+    pub refresh_message: Option<Template>,
+    /// What messages make the client do; each rule that fits is followed.
+    pub on_message: Vec<OnMessage>,
+}
+
+impl Default for SessionRules {
+    fn default() -> Self {
+        Self {
+            ready: Ready::Upgraded,
+            ready_timeout: Duration::from_secs(10),
+            keep_alive: None,
+            send: None,
+            silence_timeout: None,
+            max_message_bytes: 1 << 20,
+            first_message: None,
+            refresh_message: None,
+            on_message: Vec::new(),
+        }
+    }
 }
 
 /// What makes a session ready.
@@ -329,20 +381,47 @@ pub enum DisconnectHow {
 pub struct ReconnectRules {
     /// The close codes after which they do; `None`: after each.
     pub on_codes: Option<Vec<u16>>,
+    /// The close codes that are final, as first and last of each range.
+    pub terminal_codes: Vec<(u16, u16)>,
+    /// A connection that fails counts as a session closed with 1006, as in clients that cannot tell the two apart (`ws`).
+    pub failure_is_close: bool,
     /// How long they wait before an attempt.
     pub backoff: Backoff,
     /// Whether a `Retry-After` is obeyed where it is longer than the backoff.
     pub honour_retry_after: bool,
     /// Attempts in a row before giving up; `None`: no limit.
     pub max_attempts: Option<u32>,
+    /// Time after the disconnect beyond which no further attempt begins; `None`: no limit.
+    pub give_up_after: Option<Duration>,
     /// Statuses after which a token is fetched before the next attempt.
     pub refetch_on: Vec<u16>,
     /// Statuses after which the client gives up at once.
     pub give_up_on: Vec<u16>,
 }
 
+impl Default for ReconnectRules {
+    fn default() -> Self {
+        let growth = Growth::Exponential {
+            base: Duration::from_millis(500),
+            max: Duration::from_secs(30),
+            factor: 2.0,
+        };
+        Self {
+            on_codes: None,
+            terminal_codes: Vec::new(),
+            failure_is_close: false,
+            backoff: Backoff { growth, jitter: Jitter::Full },
+            honour_retry_after: true,
+            max_attempts: None,
+            give_up_after: None,
+            refetch_on: vec![401],
+            give_up_on: Vec::new(),
+        }
+    }
+}
+
 /// Waiting before an attempt.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Backoff {
     /// How the wait grows.
     pub growth: Growth,
@@ -351,7 +430,7 @@ pub struct Backoff {
 }
 
 /// How the wait grows from attempt to attempt.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Growth {
     /// `kind = "none"`: no wait.
     None,
@@ -360,6 +439,15 @@ pub enum Growth {
         /// The wait.
         base: Duration,
     },
+    /// `kind = "linear"`: base · n, n being the attempts that failed before; at most `max`.
+    Linear {
+        /// What each failure adds.
+        base: Duration,
+        /// The longest wait.
+        max: Duration,
+    },
+    /// `kind = "steps"`: these, one after the other; the last is repeated. Never empty.
+    Steps(Vec<Duration>),
     /// `kind = "exponential"`: base · factorⁿ, at most `max`.
     Exponential {
         /// The first wait.
@@ -372,7 +460,7 @@ pub enum Growth {
 }
 
 /// How a wait is spread (names as in "Exponential Backoff And Jitter", AWS Architecture Blog 2015).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Jitter {
     /// `"none"`.
     None,
@@ -382,6 +470,15 @@ pub enum Jitter {
     Equal,
     /// `"decorrelated"`: min(max, uniform(base, 3 · previous wait)).
     Decorrelated,
+    /// A share s, as `0.5`: uniform(wait · (1 − s), wait · (1 + s)).
+    Share(f64),
+    /// `{ add = ["300ms", "3s"] }`: wait + uniform(low, high).
+    Add {
+        /// The least.
+        low: Duration,
+        /// The most.
+        high: Duration,
+    },
 }
 
 /// A disconnect forced on many clients at one moment.

@@ -5,12 +5,14 @@
 use std::time::Duration;
 
 use super::model::{
-    Backoff, ClientAuth, ClientCredentials, ClientDisconnect, ConnectRules, Grant, Group, Growth, HeaderText,
-    Jitter, KeepAlive, KeepAliveKind, OnReconnect, Ready, ReconnectRules, Send, SessionRules, Sharing, Stage,
-    Start, TokenConnection, TokenIn, TokenRules,
+    ClientAuth, ClientCredentials, ClientDisconnect, ConnectRules, Grant, Group, HeaderText, KeepAlive,
+    KeepAliveKind, Ready, Send, SessionRules, Sharing, Stage, Start, TokenConnection, TokenIn, TokenRules,
 };
 use super::parse_common::{MAX_CLIENTS, check_name, pace, parse_how, repeat_every};
+use super::parse_prepare::{Known, parse_on_message, parse_prepare};
+use super::parse_reconnect::{Policy, codes_or_any, parse_on_reconnect, parse_policy, parse_reconnect};
 use super::reader::Table;
+use super::template::Template;
 
 /// Headers that the handshake itself sets.
 const RESERVED_HEADERS: &[&str] = &["host", "upgrade", "connection", "content-length", "transfer-encoding"];
@@ -36,8 +38,9 @@ pub(super) fn parse_group(table: &Table<'_>, is_embedded: bool) -> Option<Group>
         table.missing("clients", "say how many, as clients = 1000");
     }
     let start = parse_start(table, clients);
+    let policy = parse_policy(table);
     let token = match table.table("token") {
-        Some(token) => parse_token(&token),
+        Some(token) => parse_token(&token, &policy),
         None => {
             if table.get("token").is_none() {
                 table.missing(
@@ -48,16 +51,20 @@ pub(super) fn parse_group(table: &Table<'_>, is_embedded: bool) -> Option<Group>
             None
         }
     };
-    let connect = parse_connect(table.table("connect").as_ref(), is_embedded);
-    let session = parse_session(table.table("session").as_ref());
+    let known = Known::of(table);
+    let prepare =
+        table.table("prepare").map(|prepare| Box::new(parse_prepare(&prepare, &known, is_embedded)));
+    let connect = parse_connect(table.table("connect").as_ref(), &known, is_embedded);
+    let session = parse_session(table.table("session").as_ref(), &known);
     let disconnects: Vec<_> = table.tables("disconnects").iter().filter_map(parse_disconnect).collect();
-    let reconnect = parse_reconnect(table.table("reconnect").as_ref());
+    let reconnect = parse_reconnect(table.table("reconnect").as_ref(), policy.reconnect);
     table.finish();
     Some(Group {
         name: name?,
         clients: clients? as u32,
         start,
         token,
+        prepare,
         connect,
         session,
         disconnects,
@@ -111,7 +118,7 @@ fn parse_stage(table: &Table<'_>) -> Option<Stage> {
 }
 
 /// The token rules; `None` for `grant = "none"`, and where there are faults.
-fn parse_token(table: &Table<'_>) -> Option<TokenRules> {
+fn parse_token(table: &Table<'_>, policy: &Policy) -> Option<TokenRules> {
     #[derive(Clone, Copy, PartialEq)]
     enum Kind {
         Credentials,
@@ -139,8 +146,12 @@ fn parse_token(table: &Table<'_>) -> Option<TokenRules> {
     let connections = [("pooled", TokenConnection::Pooled), ("fresh", TokenConnection::Fresh)];
     let rules = grant.map(|grant| TokenRules {
         grant,
-        on_reconnect: parse_on_reconnect(table),
-        fetch_on_codes: codes_or_any(table, "fetch_on_codes"),
+        on_reconnect: parse_on_reconnect(table, policy.on_reconnect),
+        fetch_on_codes: if table.get("fetch_on_codes").is_some() {
+            codes_or_any(table, "fetch_on_codes")
+        } else {
+            policy.fetch_on_codes.clone()
+        },
         refresh_before_expiry: table.positive_duration("refresh_before_expiry"),
         sharing: table
             .one_of("sharing", &[("own", Sharing::Own), ("group", Sharing::Group)])
@@ -176,46 +187,18 @@ fn parse_credentials(table: &Table<'_>) -> Option<ClientCredentials> {
     })
 }
 
-fn parse_on_reconnect(table: &Table<'_>) -> OnReconnect {
-    let allowed = "\"reuse\", \"fetch\" or { fetch_if_older_than = \"30s\" } is needed";
-    let Some(value) = table.get("on_reconnect") else { return OnReconnect::Reuse };
-    if let Some(choice) = table.as_table("on_reconnect", value) {
-        let age = choice.duration("fetch_if_older_than");
-        if choice.get("fetch_if_older_than").is_none() {
-            table.wrong("on_reconnect", value, allowed);
-        }
-        choice.finish();
-        return age.map_or(OnReconnect::Reuse, OnReconnect::FetchIfOlderThan);
-    }
-    let names = [("reuse", OnReconnect::Reuse), ("fetch", OnReconnect::Fetch)];
-    table.one_of("on_reconnect", &names).unwrap_or(OnReconnect::Reuse)
-}
-
-/// `"any"`, or a list of close codes; 1005 and 1006 are codes here too (RFC 6455 §7.1.5).
-fn codes_or_any(table: &Table<'_>, key: &str) -> Option<Vec<u16>> {
-    if table.get(key)?.get_ref().as_str() == Some("any") {
-        return None;
-    }
-    table.numbers(key, 1000..=4999)
-}
-
-fn parse_connect(table: Option<&Table<'_>>, is_embedded: bool) -> ConnectRules {
-    let seconds = Duration::from_secs;
-    let mut rules = ConnectRules {
-        url: None,
-        path: None,
-        headers: Vec::new(),
-        subprotocols: Vec::new(),
-        token_in: TokenIn::Header,
-        dns_timeout: seconds(5),
-        dns_ttl: seconds(60),
-        tcp_timeout: seconds(10),
-        tls_timeout: seconds(10),
-        upgrade_timeout: seconds(10),
-        close_timeout: seconds(2),
-    };
+fn parse_connect(table: Option<&Table<'_>>, known: &Known, is_embedded: bool) -> ConnectRules {
+    let mut rules = ConnectRules::default();
     let Some(table) = table else { return rules };
-    rules.url = table.url("url", &["ws", "wss"]);
+    let has_variables = table
+        .get("url")
+        .and_then(|url| url.get_ref().as_str())
+        .is_some_and(|text| Template::parse(text).variables().next().is_some());
+    if has_variables {
+        rules.url_template = known.template(table, "url");
+    } else {
+        rules.url = table.url("url", &["ws", "wss"]);
+    }
     rules.path = table.string("path");
     if let Some(path) =
         rules.path.as_deref().filter(|path| !path.starts_with('/') || path.contains(char::is_whitespace))
@@ -289,10 +272,12 @@ fn parse_headers(table: &Table<'_>) -> Vec<(String, HeaderText)> {
 }
 
 fn parse_token_in(table: &Table<'_>) -> TokenIn {
-    let allowed = "\"header\", { query = \"access_token\" }, { subprotocol = \"bearer.\" } or { first_message = \"…{token}…\" } is needed";
+    let allowed = "\"header\", \"nowhere\", { query = \"access_token\" }, { subprotocol = \"bearer.\" } or { first_message = \"…{token}…\" } is needed";
     let Some(value) = table.get("token_in") else { return TokenIn::Header };
-    if value.get_ref().as_str() == Some("header") {
-        return TokenIn::Header;
+    match value.get_ref().as_str() {
+        Some("header") => return TokenIn::Header,
+        Some("nowhere") => return TokenIn::Nowhere,
+        _ => {}
     }
     let Some(choice) = table.as_table("token_in", value) else {
         table.wrong("token_in", value, allowed);
@@ -320,21 +305,18 @@ fn parse_token_in(table: &Table<'_>) -> TokenIn {
     ways.pop().unwrap_or(TokenIn::Header)
 }
 
-fn parse_session(table: Option<&Table<'_>>) -> SessionRules {
-    let mut rules = SessionRules {
-        ready: Ready::Upgraded,
-        ready_timeout: Duration::from_secs(10),
-        keep_alive: None,
-        send: None,
-        silence_timeout: None,
-        max_message_bytes: 1 << 20,
-    };
+fn parse_session(table: Option<&Table<'_>>, known: &Known) -> SessionRules {
+    let mut rules = SessionRules::default();
     let Some(table) = table else { return rules };
     rules.ready = parse_ready(table);
     rules.ready_timeout = table.positive_duration("ready_timeout").unwrap_or(rules.ready_timeout);
     rules.keep_alive = table.table("keep_alive").and_then(|keep| parse_keep_alive(&keep));
     rules.send = table.table("send").and_then(|send| parse_send(&send));
     rules.silence_timeout = table.duration_or_never("silence_timeout").flatten();
+    rules.first_message = known.template(table, "first_message");
+    rules.refresh_message = known.template(table, "refresh_message");
+    rules.on_message =
+        table.tables("on_message").iter().filter_map(|rule| parse_on_message(rule, known)).collect();
     let most = table.integer("max_message_bytes", 125..=1 << 30);
     rules.max_message_bytes = most.map_or(rules.max_message_bytes, |most| most as usize);
     table.finish();
@@ -392,69 +374,4 @@ fn parse_disconnect(table: &Table<'_>) -> Option<ClientDisconnect> {
     let how = parse_how(table);
     table.finish();
     Some(ClientDisconnect { after: after?, how: how? })
-}
-
-fn parse_reconnect(table: Option<&Table<'_>>) -> ReconnectRules {
-    let growth =
-        Growth::Exponential { base: Duration::from_millis(500), max: Duration::from_secs(30), factor: 2.0 };
-    let mut rules = ReconnectRules {
-        on_codes: None,
-        backoff: Backoff { growth, jitter: Jitter::Full },
-        honour_retry_after: true,
-        max_attempts: None,
-        refetch_on: vec![401],
-        give_up_on: Vec::new(),
-    };
-    let Some(table) = table else { return rules };
-    rules.on_codes = codes_or_any(table, "on_codes");
-    if let Some(backoff) = table.table("backoff") {
-        rules.backoff = parse_backoff(&backoff).unwrap_or(rules.backoff);
-    }
-    rules.honour_retry_after = table.boolean("honour_retry_after").unwrap_or(true);
-    rules.max_attempts = table.integer("max_attempts", 1..=1_000_000).map(|most| most as u32);
-    rules.refetch_on = table.numbers("refetch_on", 400..=599).unwrap_or(rules.refetch_on);
-    rules.give_up_on = table.numbers("give_up_on", 400..=599).unwrap_or_default();
-    table.finish();
-    rules
-}
-
-fn parse_backoff(table: &Table<'_>) -> Option<Backoff> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Kind {
-        None,
-        Constant,
-        Exponential,
-    }
-    let kinds = [("none", Kind::None), ("constant", Kind::Constant), ("exponential", Kind::Exponential)];
-    let kind = table.one_of("kind", &kinds);
-    if table.get("kind").is_some() && kind.is_none() {
-        return None;
-    }
-    let base = table.positive_duration("base");
-    let max = table.positive_duration("max");
-    let factor = table.float("factor", 1.0..=100.0).unwrap_or(2.0);
-    let jitters = [
-        ("none", Jitter::None),
-        ("full", Jitter::Full),
-        ("equal", Jitter::Equal),
-        ("decorrelated", Jitter::Decorrelated),
-    ];
-    let jitter = table.one_of("jitter", &jitters);
-    table.finish();
-    let base = base.unwrap_or(Duration::from_millis(500));
-    let max = max.unwrap_or(Duration::from_secs(30).max(base));
-    if max < base {
-        table.fault(
-            table.span_of("max"),
-            "the longest wait is shorter than the first",
-            "make `max` at least `base`",
-        );
-    }
-    let growth = match kind.unwrap_or(Kind::Exponential) {
-        Kind::None => Growth::None,
-        Kind::Constant => Growth::Constant { base },
-        Kind::Exponential => Growth::Exponential { base, max, factor },
-    };
-    let usual = if matches!(growth, Growth::Exponential { .. }) { Jitter::Full } else { Jitter::None };
-    Some(Backoff { growth, jitter: jitter.unwrap_or(usual) })
 }

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::parse_fault::{KINDS, KindRow};
+use super::policies::policy_names;
 use super::profiles::profile_names;
 use super::threshold::subject_names;
 
@@ -185,7 +186,9 @@ fn group() -> Value {
                 single("rate", reference("rate")),
                 single("stages", json!({ "type": "array", "items": stage })),
             ] },
+            "policy": words(&policy_names()),
             "token": token(),
+            "prepare": prepare(),
             "connect": connect(),
             "session": session(),
             "disconnects": { "type": "array", "items": {
@@ -222,12 +225,12 @@ fn token() -> Value {
 
 fn connect() -> Value {
     table(json!({
-        "url": { "type": "string", "pattern": "^wss?://" },
+        "url": { "type": "string", "description": "ws:// or wss://; may hold variables, as \"{uri}\"" },
         "path": { "type": "string", "pattern": "^/" },
         "headers": { "type": "object", "additionalProperties": reference("secret") },
         "subprotocols": strings(),
         "token_in": { "oneOf": [
-            { "const": "header" },
+            words(&["header", "nowhere"]),
             single("query", json!({ "type": "string" })),
             single("subprotocol", json!({ "type": "string" })),
             single("first_message", json!({ "type": "string" })),
@@ -254,21 +257,84 @@ fn session() -> Value {
         "send": table(json!({ "rate": reference("rate"), "text": { "type": "string" } })),
         "silence_timeout": duration_or_never("A session that hears nothing for this long is taken for dead; default never"),
         "max_message_bytes": { "type": "integer", "minimum": 125 },
+        "first_message": text_with_variables("Sent right after the upgrade"),
+        "refresh_message": text_with_variables("Sent when a token was refreshed while the session lasts"),
+        "on_message": { "type": "array", "items": {
+            "type": "object", "additionalProperties": false, "required": ["contains"],
+            "properties": {
+                "contains": { "type": "string", "minLength": 1 },
+                "save": save(),
+                "reply": text_with_variables("Sent back"),
+                "heartbeat": {
+                    "type": "object", "additionalProperties": false, "required": ["every_ms", "text"],
+                    "properties": {
+                        "every_ms": { "type": "string", "description": "JSON Pointer to the interval in milliseconds" },
+                        "text": text_with_variables("The heartbeat"),
+                    },
+                },
+                "then": words(&["reconnect", "renew"]),
+            },
+        } },
+    }))
+}
+
+fn text_with_variables(description: &str) -> Value {
+    json!({ "type": "string", "description": format!("{description}; {{token}} and other variables are filled in") })
+}
+
+/// Variables and where in a JSON text their values stand.
+fn save() -> Value {
+    let pointer =
+        json!({ "type": "string", "pattern": "^(/.*)?$", "description": "JSON Pointer (RFC 6901)" });
+    json!({ "type": "object", "additionalProperties": pointer })
+}
+
+/// HTTP requests before a handshake.
+fn prepare() -> Value {
+    let step = table(json!({
+        "name": { "type": "string" },
+        "method": words(&["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]),
+        "url": { "type": "string" },
+        "path": { "type": "string", "pattern": "^/" },
+        "headers": { "type": "object", "additionalProperties": reference("secret") },
+        "body": text_with_variables("The body"),
+        "content_type": { "type": "string" },
+        "save": save(),
+        "expect": { "type": "array", "items": { "type": "integer", "minimum": 100, "maximum": 599 } },
+        "timeout": reference("duration"),
+    }));
+    table(json!({
+        "variables": { "type": "object", "additionalProperties": { "type": "string" } },
+        "steps": { "type": "array", "maxItems": 32, "items": step },
+        "when": words(&["each-attempt", "once"]),
+        "renew_on": statuses(),
+        "renew_on_codes": { "type": "array", "items": { "oneOf": [reference("code"), { "type": "string" }] } },
     }))
 }
 
 fn reconnect() -> Value {
     table(json!({
         "on_codes": codes(),
+        "terminal_codes": { "type": "array", "items": { "oneOf": [
+            reference("code"),
+            { "type": "string", "pattern": "^[1-4][0-9]{3} *- *[1-4][0-9]{3}$" },
+        ] } },
+        "failure_is_close": { "type": "boolean", "description": "A connection that fails counts as a close with 1006; default false" },
         "backoff": table(json!({
-            "kind": words(&["none", "constant", "exponential"]),
+            "kind": words(&["none", "constant", "linear", "exponential", "steps"]),
+            "steps": { "type": "array", "minItems": 1, "items": reference("duration") },
             "base": reference("duration"),
             "max": reference("duration"),
             "factor": { "type": "number", "minimum": 1, "maximum": 100 },
-            "jitter": words(&["none", "full", "equal", "decorrelated"]),
+            "jitter": { "oneOf": [
+                words(&["none", "full", "equal", "decorrelated"]),
+                { "type": "number", "minimum": 0, "maximum": 1 },
+                single("add", json!({ "type": "array", "items": { "$ref": "#/$defs/duration" }, "minItems": 2, "maxItems": 2 })),
+            ] },
         })),
         "honour_retry_after": { "type": "boolean" },
         "max_attempts": { "type": "integer", "minimum": 1 },
+        "give_up_after": duration_or_never("Time after the disconnect beyond which no attempt begins; default never"),
         "refetch_on": statuses(),
         "give_up_on": statuses(),
     }))

@@ -155,6 +155,7 @@ fn parse_limit(subject: Subject, aggregate: Aggregate, text: &str) -> Result<f64
     };
     match (subject, aggregate) {
         (_, Aggregate::Count) => count(),
+        (Subject::Metric(metric), _) if !metric.is_time() => count(),
         (Subject::Metric(_), _) => units::parse_duration(text)
             .map(|limit| limit.as_secs_f64() * 1e6)
             .map_err(|error| format!("\"{text}\" is no limit for a time: {error}")),
@@ -188,6 +189,7 @@ mod tests {
             ("handshake_403_rate", "rate == 0", 0.0),
             ("tokens_fetched", "rate < 200/s", 200.0),
             ("attempts", "count >= 10", 10.0),
+            ("cascade_depth", "max < 5", 5.0),
         ];
         for (key, expression, limit) in rows {
             let threshold = parse(key, expression).unwrap();

@@ -11,14 +11,18 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
-use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Signs};
+use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs};
 use crate::scenario::model::{KeepAliveKind, TokenIn};
+use crate::scenario::template::Template;
 
 use super::connect::connect;
 use super::context::{GroupContext, StopPhase, Token};
+use super::prepare::{elsewhere, prepare};
+use super::react::{Reaction, react};
 use super::session::{Heard, Session};
 use super::token::{Acquired, Refusal};
 use super::traffic::TrafficTally;
+use super::variables::{Renderer, Variables};
 
 /// A token request under way while a session lasts.
 type Refresh = Pin<Box<dyn Future<Output = Result<Acquired, Refusal>> + Send>>;
@@ -40,6 +44,10 @@ struct Driven {
     session: Option<Session>,
     refresh: Option<Refresh>,
     tally: TrafficTally,
+    /// What steps and messages have brought; only where there are such.
+    variables: Option<Box<Variables>>,
+    /// What a message told, beside what was told already.
+    untold: Vec<Event>,
 }
 
 /// Runs client `number`, whose start is due at `due`, to its end.
@@ -53,6 +61,8 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
         session: None,
         refresh: None,
         tally: TrafficTally::default(),
+        variables: None,
+        untold: Vec::new(),
         context,
     };
     let mut samples = Vec::new();
@@ -82,10 +92,13 @@ impl Driven {
                 // Boxed, because a client waits in it only briefly.
                 Box::pin(self.fetch_token(not_before, valid_until)).await
             }
+            Action::Prepare => Box::pin(self.prepare()).await,
             Action::Connect => Box::pin(self.connect()).await,
             Action::Hold { until, .. } => self.hold(until).await,
             Action::Ping => self.send_frame(Message::Ping(bytes::Bytes::new())).await,
             Action::SendKeepAlive => self.send_keep_alive().await,
+            Action::SendHeartbeat => self.send_heartbeat().await,
+            Action::SendRefreshed => self.send_refreshed().await,
             Action::SendMessage => self.send_message().await,
             Action::StartRefresh { not_before, valid_until } => self.start_refresh(not_before, valid_until),
             Action::Leave(how) => Box::pin(self.leave(how)).await,
@@ -126,7 +139,7 @@ impl Driven {
                 self.token = Some(token);
                 Event::TokenReady { facts, fetched }
             }
-            Err(Refusal { failure, retry_after }) => Event::TokenFailed { failure, retry_after },
+            Err(Refusal { failure, retry_after, .. }) => Event::TokenFailed { failure, retry_after },
         }
     }
 
@@ -136,9 +149,50 @@ impl Driven {
         Event::Sent
     }
 
+    /// Makes the requests before a handshake.
+    async fn prepare(&mut self) -> Event {
+        let Some(rules) = &self.context.rules.prepare else { return Event::Prepared };
+        let token = self.token_in_hand();
+        let preparing = prepare(&self.context, rules, self.number, token.as_ref());
+        let prepared = tokio::select! {
+            prepared = preparing => prepared,
+            event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
+        };
+        match prepared {
+            Ok(variables) => {
+                self.variables = Some(Box::new(variables));
+                Event::Prepared
+            }
+            Err(failure) => Event::PrepareFailed(failure),
+        }
+    }
+
+    fn token_in_hand(&self) -> Option<Token> {
+        self.token.clone().or_else(|| self.context.fixed_token())
+    }
+
+    /// A text with this client's variables.
+    fn render(&self, template: &Template) -> String {
+        let token = self.token_in_hand();
+        let variables = self.variables.as_deref();
+        Renderer { context: &self.context, number: self.number, token: token.as_ref(), variables }
+            .render(template)
+    }
+
     async fn connect(&mut self) -> Event {
-        let token = self.token.clone().or_else(|| self.context.fixed_token());
-        let connecting = connect(&self.context, self.number, token);
+        let token = self.token_in_hand();
+        let elsewhere = match elsewhere(&self.context, self.number, token.as_ref(), self.variables.as_deref())
+        {
+            Ok(elsewhere) => elsewhere,
+            Err(failure) => {
+                let now = self.context.now();
+                return Event::ConnectFailed {
+                    marks: Marks { began: now, ended: now, ..Marks::default() },
+                    failure,
+                };
+            }
+        };
+        let connecting = connect(&self.context, self.number, token, elsewhere);
         let (marks, result) = tokio::select! {
             connected = connecting => connected,
             event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
@@ -158,9 +212,17 @@ impl Driven {
 
     /// The first message carries the token where the scenario puts it there.
     async fn send_first_message(&mut self) -> Option<Ending> {
-        let TokenIn::FirstMessage(template) = &self.context.connect.token_in else { return None };
-        let token = self.token.clone().or_else(|| self.context.fixed_token())?;
-        let text = template.replace("{token}", token.expose_secret());
+        if let TokenIn::FirstMessage(template) = &self.context.connect.token_in
+            && let Some(token) = self.token_in_hand()
+        {
+            let text = template.replace("{token}", token.expose_secret());
+            self.tally.sent();
+            let ending = self.session.as_mut()?.send(&self.context, Message::Text(text.into())).await;
+            if ending.is_some() {
+                return ending;
+            }
+        }
+        let text = self.render(self.context.rules.session.first_message.as_ref()?);
         self.tally.sent();
         self.session.as_mut()?.send(&self.context, Message::Text(text.into())).await
     }
@@ -187,7 +249,12 @@ impl Driven {
 
     /// Reads the session until there is something to tell.
     async fn listen(&mut self, until: Moment) -> Told {
-        let Self { context, session, tally, refresh, stop, .. } = self;
+        if !self.untold.is_empty() {
+            return Told::Event(self.untold.remove(0));
+        }
+        let token =
+            if self.context.rules.session.on_message.is_empty() { None } else { self.token_in_hand() };
+        let Self { context, session, tally, refresh, stop, number, variables, untold, .. } = self;
         let Some(session) = session.as_mut() else { return Told::Event(Event::Abort) };
         let wake = tokio::time::sleep_until(context.run.clock.instant(until).into());
         tokio::pin!(wake);
@@ -200,11 +267,28 @@ impl Driven {
                 event = &mut stopping => return Told::Event(event),
                 () = &mut wake => return Told::Event(Event::Due(session.signs)),
                 acquired = finished(refresh) => return Told::Refreshed(acquired),
-                frame = session.next() => match session.hear(context, tally, frame).await {
-                    Heard::Nothing => {}
-                    Heard::Ready => return Told::Event(Event::BecameReady),
-                    Heard::Ended(ending) => return Told::Event(Event::Ended(ending)),
-                },
+                frame = session.next() => {
+                    let reaction = match &frame {
+                        Some(Ok(Message::Text(text))) if !context.rules.session.on_message.is_empty() => {
+                            react(context, *number, token.as_ref(), variables, text.as_str())
+                        }
+                        _ => Reaction::default(),
+                    };
+                    let heard = session.hear(context, tally, frame).await;
+                    for reply in reaction.replies {
+                        tally.sent();
+                        if let Some(ending) = session.send(context, Message::Text(reply.into())).await {
+                            return Told::Event(Event::Ended(ending));
+                        }
+                    }
+                    untold.extend(reaction.events);
+                    match heard {
+                        Heard::Ready => return Told::Event(Event::BecameReady),
+                        Heard::Ended(ending) => return Told::Event(Event::Ended(ending)),
+                        Heard::Nothing if !untold.is_empty() => return Told::Event(untold.remove(0)),
+                        Heard::Nothing => {}
+                    }
+                }
             }
         }
     }
@@ -214,6 +298,20 @@ impl Driven {
             Some(KeepAliveKind::Text(text)) => text.clone(),
             _ => String::new(),
         };
+        self.tally.sent();
+        self.send_frame(Message::Text(text.into())).await
+    }
+
+    async fn send_heartbeat(&mut self) -> Event {
+        let heartbeat = self.context.rules.session.on_message.iter().find_map(|rule| rule.heartbeat.as_ref());
+        let text = heartbeat.map(|(_, template)| self.render(template)).unwrap_or_default();
+        self.tally.sent();
+        self.send_frame(Message::Text(text.into())).await
+    }
+
+    async fn send_refreshed(&mut self) -> Event {
+        let template = self.context.rules.session.refresh_message.as_ref();
+        let text = template.map(|template| self.render(template)).unwrap_or_default();
         self.tally.sent();
         self.send_frame(Message::Text(text.into())).await
     }
@@ -273,6 +371,7 @@ impl Driven {
 
     /// Lets go of the session, and reports what had gone over it.
     async fn drop_session(&mut self) {
+        self.untold.clear();
         if let Some(mut session) = self.session.take() {
             let now = self.context.now();
             session.report(&self.context, &mut self.tally, now).await;

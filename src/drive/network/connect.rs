@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
 use tokio_tungstenite::tungstenite::handshake::client::{Request, Response, generate_key};
 use tokio_tungstenite::tungstenite::http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use crate::lifecycle::{ConnectFailure, Evidence, Marks};
 use crate::scenario::model::TokenIn;
 
-use super::context::{GroupContext, Token};
+use super::context::{Endpoint, GroupContext, Token};
 use super::local::classify_io;
 use super::retry_after::parse_retry_after;
 use super::wire::Wire;
@@ -40,14 +40,15 @@ const CLIENT_HEADER: HeaderName = HeaderName::from_static("x-resurge-client");
 /// A connected WebSocket.
 pub(super) type Socket = WebSocketStream<Wire>;
 
-/// Connects client `number` with `token`.
+/// Connects client `number` with `token`; to `elsewhere` instead of the group's endpoint, where it is given.
 pub(super) async fn connect(
     context: &GroupContext,
     number: u32,
     token: Option<Token>,
+    elsewhere: Option<Box<Endpoint>>,
 ) -> (Marks, Result<Socket, ConnectFailure>) {
     let mut marks = Marks { began: context.now(), ..Marks::default() };
-    let result = connect_in_stages(context, number, token, &mut marks).await;
+    let result = connect_in_stages(context, number, token, elsewhere.as_deref(), &mut marks).await;
     if marks.ended == Default::default() {
         marks.ended = context.now();
     }
@@ -58,23 +59,26 @@ async fn connect_in_stages(
     context: &GroupContext,
     number: u32,
     token: Option<Token>,
+    elsewhere: Option<&Endpoint>,
     marks: &mut Marks,
 ) -> Result<Socket, ConnectFailure> {
     let rules = &context.connect;
-    let tcp = open_tcp(context, number, marks).await?;
+    let endpoint = elsewhere.unwrap_or(&context.endpoint);
+    let tcp = open_tcp(context, endpoint, number, marks).await?;
     marks.tcp = Some(context.now());
-    let wire = match &context.tls {
+    let is_secure = endpoint.url.scheme() == "wss";
+    let wire = match context.tls.as_ref().filter(|_| is_secure) {
+        None if is_secure => return Err(ConnectFailure::Tls),
         Some(connector) => {
-            let name =
-                ServerName::try_from(context.endpoint.host.clone()).map_err(|_| ConnectFailure::Tls)?;
+            let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| ConnectFailure::Tls)?;
             let handshake = timeout(rules.tls_timeout, connector.connect(name, tcp));
             let stream = handshake.await.map_err(|_| ConnectFailure::Timeout)?;
             Wire::tls(Box::new(stream.map_err(|error| classify_tls(&error))?))
         }
         None => Wire::plain(tcp),
     };
-    marks.tls = Some(if context.tls.is_some() { context.now() } else { marks.tcp.unwrap_or_default() });
-    let request = upgrade_request(context, number, token.as_ref());
+    marks.tls = Some(if is_secure { context.now() } else { marks.tcp.unwrap_or_default() });
+    let request = upgrade_request(context, endpoint, number, token.as_ref());
     let upgrade = Box::pin(upgrade(context, wire, request, marks));
     upgrade.await
 }
@@ -82,11 +86,11 @@ async fn connect_in_stages(
 /// Resolves the name, then opens TCP to the first of its addresses that answers.
 async fn open_tcp(
     context: &GroupContext,
+    endpoint: &Endpoint,
     number: u32,
     marks: &mut Marks,
 ) -> Result<TcpStream, ConnectFailure> {
     let rules = &context.connect;
-    let endpoint = &context.endpoint;
     let resolving = context.run.resolve(&endpoint.host, endpoint.port, rules.dns_ttl, number);
     let addresses = timeout(rules.dns_timeout, resolving).await.map_err(|_| ConnectFailure::Timeout)?;
     if addresses.is_empty() {
@@ -120,10 +124,20 @@ fn classify_tls(error: &std::io::Error) -> ConnectFailure {
 }
 
 /// The request of client `number`: the group's headers, a key, and the token where the group puts it.
-fn upgrade_request(context: &GroupContext, number: u32, token: Option<&Token>) -> Request {
+fn upgrade_request(
+    context: &GroupContext,
+    endpoint: &Endpoint,
+    number: u32,
+    token: Option<&Token>,
+) -> Request {
     let mut request = Request::new(());
-    *request.uri_mut() = context.endpoint.uri.clone();
+    *request.uri_mut() = endpoint.uri.clone();
     *request.headers_mut() = context.headers.clone();
+    if !std::ptr::eq(endpoint, &context.endpoint)
+        && let Ok(host) = HeaderValue::try_from(endpoint.authority())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
     if let Ok(key) = HeaderValue::try_from(generate_key()) {
         request.headers_mut().insert(SEC_WEBSOCKET_KEY, key);
     }
@@ -131,13 +145,13 @@ fn upgrade_request(context: &GroupContext, number: u32, token: Option<&Token>) -
         request.headers_mut().insert(CLIENT_HEADER, HeaderValue::from(number));
     }
     if let Some(token) = token {
-        place_token(context, &mut request, token);
+        place_token(context, endpoint, &mut request, token);
     }
     request
 }
 
 /// Puts the token into the request. A token that cannot stand there is left out: the target will say so.
-fn place_token(context: &GroupContext, request: &mut Request, token: &Token) {
+fn place_token(context: &GroupContext, endpoint: &Endpoint, request: &mut Request, token: &Token) {
     let text = token.expose_secret();
     let sensitive = |text: String| {
         HeaderValue::try_from(text).ok().map(|mut value| {
@@ -157,13 +171,13 @@ fn place_token(context: &GroupContext, request: &mut Request, token: &Token) {
             }
         }
         TokenIn::Query(name) => {
-            let mut url = context.endpoint.url.clone();
+            let mut url = endpoint.url.clone();
             url.query_pairs_mut().append_pair(name, text);
             if let Ok(uri) = url.as_str().parse() {
                 *request.uri_mut() = uri;
             }
         }
-        TokenIn::FirstMessage(_) => {}
+        TokenIn::FirstMessage(_) | TokenIn::Nowhere => {}
     }
 }
 

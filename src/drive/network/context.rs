@@ -26,7 +26,7 @@ use crate::scenario::model::{ConnectRules, Grant, HeaderText, TokenRules};
 
 use super::address::AddressPolicy;
 use super::resolve::Resolver;
-use super::token::TokenSource;
+use super::token::{TokenSource, http_client};
 use super::wire::Wire;
 
 /// A token in a client's hand: shared where the group shares it.
@@ -207,6 +207,12 @@ pub struct GroupContext {
     pub(super) headers: HeaderMap,
     pub(super) tls: Option<TlsConnector>,
     pub(super) token: Option<TokenSource>,
+    /// For the requests before a handshake, where there are any.
+    pub(super) steps_client: Option<reqwest::Client>,
+    /// Host and port of the target.
+    pub(super) address: String,
+    /// `http`, or `https` where the target's WebSockets are secure.
+    pub(super) http_scheme: &'static str,
     pub(super) is_embedded: bool,
     _done: mpsc::Sender<()>,
 }
@@ -269,14 +275,36 @@ impl GroupContext {
         let endpoint = endpoint(target.websocket_url(&connect)?)?;
         let headers = headers(&name, &endpoint, &connect)?;
         let is_secure = endpoint.url.scheme() == "wss";
-        let tls = run.tls().filter(|_| is_secure).map(|config| TlsConnector::from(Arc::clone(config)));
+        let may_be_secure = is_secure || connect.url_template.is_some();
+        let tls = run.tls().filter(|_| may_be_secure).map(|config| TlsConnector::from(Arc::clone(config)));
         let token = match &rules.token {
             Some(token) => Some(token_source(&run, &name, token, target)?),
             None => None,
         };
+        let has_steps = rules.prepare.as_ref().is_some_and(|prepare| !prepare.steps.is_empty());
+        let steps_client = has_steps
+            .then(|| http_client(&run, true))
+            .transpose()
+            .map_err(|source| ContextError::TokenClient { group: name.clone(), source })?;
+        let address = authority(&endpoint.url);
+        let http_scheme = if is_secure { "https" } else { "http" };
         let is_embedded = matches!(target, TargetAddress::Embedded(_) | TargetAddress::EmbeddedTls(_))
             && connect.url.is_none();
-        Ok(Self { run, id, rules, connect, endpoint, headers, tls, token, is_embedded, _done: done })
+        Ok(Self {
+            run,
+            id,
+            rules,
+            connect,
+            endpoint,
+            headers,
+            tls,
+            token,
+            steps_client,
+            address,
+            http_scheme,
+            is_embedded,
+            _done: done,
+        })
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -302,7 +330,15 @@ fn token_source(
         .map_err(|source| ContextError::TokenClient { group: group.to_owned(), source })
 }
 
-fn endpoint(url: Url) -> Result<Endpoint, ContextError> {
+/// Host and port as a request names them; the port is left out where it is the scheme's own.
+fn authority(url: &Url) -> String {
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (host, _) => host.unwrap_or_default().to_owned(),
+    }
+}
+
+pub(super) fn endpoint(url: Url) -> Result<Endpoint, ContextError> {
     let no_host = || ContextError::NoHost { url: without_query(&url) };
     let host = url.host_str().ok_or_else(no_host)?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = url.port_or_known_default().ok_or_else(no_host)?;
@@ -321,11 +357,7 @@ fn without_query(url: &Url) -> String {
 fn headers(group: &str, endpoint: &Endpoint, connect: &ConnectRules) -> Result<HeaderMap, ContextError> {
     let fault = |header: &str| ContextError::Header { group: group.to_owned(), header: header.to_owned() };
     let mut headers = HeaderMap::new();
-    let authority = match (endpoint.url.host_str(), endpoint.url.port()) {
-        (Some(host), Some(port)) => format!("{host}:{port}"),
-        (host, _) => host.unwrap_or_default().to_owned(),
-    };
-    headers.insert(HOST, HeaderValue::try_from(authority).map_err(|_| fault("Host"))?);
+    headers.insert(HOST, HeaderValue::try_from(authority(&endpoint.url)).map_err(|_| fault("Host"))?);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -346,6 +378,13 @@ fn headers(group: &str, endpoint: &Endpoint, connect: &ConnectRules) -> Result<H
         headers.append(header, value);
     }
     Ok(headers)
+}
+
+impl Endpoint {
+    /// The `Host` of a request to it.
+    pub(super) fn authority(&self) -> String {
+        authority(&self.url)
+    }
 }
 
 impl GroupContext {

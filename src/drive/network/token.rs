@@ -78,16 +78,22 @@ pub(super) struct Acquired {
     pub(super) fetched: bool,
 }
 
-/// Why none came.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Refusal {
-    pub(super) failure: TokenFailure,
-    pub(super) retry_after: Option<Duration>,
+/// Why no token came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The kind of failure.
+    pub failure: TokenFailure,
+    /// How long the endpoint asked to be left alone.
+    pub retry_after: Option<Duration>,
+    /// The HTTP status; `None` where there was no answer.
+    pub status: Option<u16>,
+    /// The error code, where it is one of the standard's (RFC 6749 §5.2).
+    pub code: Option<&'static str>,
 }
 
 impl From<TokenFailure> for Refusal {
     fn from(failure: TokenFailure) -> Self {
-        Self { failure, retry_after: None }
+        Self { failure, retry_after: None, status: None, code: None }
     }
 }
 
@@ -218,7 +224,13 @@ impl TokenEndpoint {
                 return Err(TokenFailure::Error.into());
             }
         }
-        read_answer(status.as_u16(), &body).map_err(|failure| Refusal { failure, retry_after })
+        let status = status.as_u16();
+        read_answer(status, &body).map_err(|failure| Refusal {
+            failure,
+            retry_after,
+            status: Some(status),
+            code: standard_code(&body),
+        })
     }
 }
 
@@ -264,7 +276,7 @@ async fn wait_for_slot<'a>(
     Ok(slot)
 }
 
-fn http_client(run: &RunShared, is_pooled: bool) -> Result<reqwest::Client, reqwest::Error> {
+pub(super) fn http_client(run: &RunShared, is_pooled: bool) -> Result<reqwest::Client, reqwest::Error> {
     let tls = run.tls().map_or_else(no_tls, |config| Some(config.as_ref().clone()));
     let builder = reqwest::Client::builder()
         .user_agent(PRODUCT)
@@ -334,12 +346,30 @@ struct TokenGrant {
     expires_in: Option<f64>,
 }
 
+/// A token endpoint's refusal (RFC 6749 §5.2).
+#[derive(Deserialize)]
+struct OAuthError {
+    error: String,
+}
+
+/// The codes of RFC 6749 §5.2.
+const STANDARD_CODES: [&str; 6] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+];
+
+/// The code of a refusal, where it is a standard one: any other text may hold what must not be shown.
+fn standard_code(body: &[u8]) -> Option<&'static str> {
+    let said: OAuthError = serde_json::from_slice(body).ok()?;
+    STANDARD_CODES.into_iter().find(|code| *code == said.error)
+}
+
 /// Reads an answer: a grant, an OAuth error (RFC 6749 §5.2), or neither.
 fn read_answer(status: u16, body: &[u8]) -> Result<TokenGrant, TokenFailure> {
-    #[derive(Deserialize)]
-    struct OAuthError {
-        error: String,
-    }
     if (200..300).contains(&status) {
         let grant: TokenGrant = serde_json::from_slice(body).map_err(|_| TokenFailure::Error)?;
         let is_empty = grant.access_token.expose_secret().is_empty();

@@ -148,6 +148,10 @@ mod tests {
         let mut woken = futures::future::join_all(sleeps).await;
         assert!(woken.iter().all(|(at, due)| at >= due), "{woken:?}");
         woken.sort();
-        assert!(woken.windows(2).all(|pair| pair[0].1 < pair[1].1), "{woken:?}");
+        // Those that a stalled machine wakes together may tell of it in any order.
+        let apart = |pair: &[(crate::clock::Moment, crate::clock::Moment)]| {
+            pair[1].0.since(pair[0].0) < Duration::from_millis(5) || pair[0].1 < pair[1].1
+        };
+        assert!(woken.windows(2).all(apart), "{woken:?}");
     }
 }

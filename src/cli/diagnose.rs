@@ -1,0 +1,127 @@
+//! `resurge diagnose`.
+//!
+//! In: arguments. Out: the evidence and the verdict on stdout, progress on stderr.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::diagnose::{DiagnoseError, DiagnoseRequest, Step, Waits, diagnose, diagnosis_text};
+use crate::run::RunError;
+use crate::scenario::ScenarioError;
+use crate::units::{format_duration, parse_duration};
+
+use super::{parse_override, wants_colour};
+
+const EXAMPLE: &str = "\
+Examples:
+  resurge diagnose scenarios/idle-reconnect.toml
+  resurge diagnose staging.toml --authorize api.staging.example.com --idle-timeout 60s
+  resurge diagnose staging.toml --group reuse --format json
+
+The exit code is 0 when there is a verdict, whatever it says.";
+
+/// Form of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Arguments of `resurge diagnose`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct DiagnoseArgs {
+    /// The scenario file
+    scenario: PathBuf,
+    /// The group whose client is sent [default: the first]
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// The target's idle timeout, where it is known; without it, up to 330s are waited for its idle close
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    idle_timeout: Option<Duration>,
+    /// How long to wait where a wait is the experiment
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s")]
+    wait: Duration,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Override a key of the scenario by its dotted path; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
+    overrides: Vec<(String, String)>,
+    /// Show nothing while it lasts
+    #[arg(long)]
+    quiet: bool,
+    /// Allow a host that is neither loopback nor private; its owner must have agreed; repeatable
+    #[arg(long, value_name = "HOST")]
+    authorize: Vec<String>,
+}
+
+/// How long the idle close of an unknown service is waited for: the longest that is usual (Jetty) is 300 s.
+const LONGEST_IDLE: Duration = Duration::from_secs(330);
+/// How long after a given idle timeout the close may come.
+const IDLE_MARGIN: Duration = Duration::from_secs(5);
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("it must be above 0".to_owned()),
+        Ok(duration) if duration > Duration::from_secs(24 * 60 * 60) => Err("24h is the most".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+pub(super) fn run(args: &DiagnoseArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let idle = args.idle_timeout.map_or(LONGEST_IDLE, |known| known + IDLE_MARGIN);
+    let request = DiagnoseRequest {
+        scenario: args.scenario.clone(),
+        overrides: args.overrides.clone(),
+        group: args.group.clone(),
+        waits: Waits { idle, pause: args.wait },
+        authorised: args.authorize.clone(),
+    };
+    let mut show = |step: &Step| {
+        if !args.quiet {
+            // Where nobody reads it, there is nobody to tell.
+            let _ = writeln!(err, "{}", describe(step));
+        }
+    };
+    let diagnosis = match diagnose(&request, &mut show) {
+        Ok(diagnosis) => diagnosis,
+        Err(DiagnoseError::Run(RunError::Scenario(ScenarioError::Faults(faults)))) => {
+            writeln!(err, "{}", faults.render(wants_colour(&io::stderr())))?;
+            return Ok(104);
+        }
+        Err(DiagnoseError::Run(error)) => {
+            writeln!(err, "error: {error}")?;
+            return Ok(error.exit_code());
+        }
+        Err(error) => {
+            writeln!(err, "error: {error}")?;
+            return Ok(2);
+        }
+    };
+    match args.format {
+        Format::Text => write!(out, "{}", diagnosis_text(&diagnosis))?,
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *out, &diagnosis).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+fn describe(step: &Step) -> String {
+    match step {
+        Step::Seen(seen) => {
+            format!("{:>7.1} s  {}: {}", seen.at_s, seen.experiment.words(), seen.seen.words())
+        }
+        Step::Waiting(why, most) => format!("           waiting {why}, at most {}", format_duration(*most)),
+        Step::StillWaiting(passed) => format!("           … {:.0} s", passed.as_secs_f64()),
+    }
+}

@@ -1,0 +1,217 @@
+//! Why a reconnect is refused: one client, controlled experiments, a verdict.
+//!
+//! In: a scenario and how long to wait. Out: a [`Diagnosis`]: every experiment with what was seen, findings with the change to
+//! make, and what fetching tokens costs. No run folder is written.
+
+mod experiments;
+mod observation;
+mod text;
+mod verdict;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use experiments::{OnStep, Step, Waits};
+pub use observation::{Experiment, Observation, Refused, Seen};
+pub use text::diagnosis_text;
+pub use verdict::{Case, Finding, Kind, judge};
+
+use crate::drive::network::{GroupSetup, TargetAddress};
+use crate::drive::network::{Probe, ProbeShared, TokenLook};
+use crate::lifecycle::GroupRules;
+use crate::run::RunError;
+use crate::run::prepare::{Prepared, client_runtime, prepare};
+use crate::sample::GroupId;
+use crate::scenario::load;
+use crate::scenario::model::{Grant, Group, OnReconnect, Overrides, Scenario, Start, TokenIn};
+
+use experiments::{Experimenter, Probes, Results};
+
+/// Version of the JSON answer.
+const SCHEMA_VERSION: u32 = 1;
+/// A scope that opens nothing, to see what its holder gets.
+const OTHER_SCOPE: &str = "resurge:none";
+
+/// What to diagnose.
+#[derive(Debug, Clone)]
+pub struct DiagnoseRequest {
+    /// The scenario's file.
+    pub scenario: PathBuf,
+    /// Overrides of its keys.
+    pub overrides: Overrides,
+    /// The group whose client is sent; `None`: the first.
+    pub group: Option<String>,
+    /// How long to wait.
+    pub waits: Waits,
+    /// Hosts that may be hit though they are neither loopback nor private.
+    pub authorised: Vec<String>,
+}
+
+/// Why there is no diagnosis.
+#[derive(Debug, thiserror::Error)]
+pub enum DiagnoseError {
+    /// The scenario cannot be used, or not here.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// There is no such group.
+    #[error("the scenario has no group `{name}`; its groups are {groups}")]
+    NoGroup {
+        /// The name that was given.
+        name: String,
+        /// Those that there are.
+        groups: String,
+    },
+}
+
+/// What was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Diagnosis {
+    /// Version of this answer's form.
+    pub schema_version: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The group whose client was sent.
+    pub group: String,
+    /// Where it was sent; never a query, a user or a password.
+    pub target: String,
+    /// The most important finding.
+    pub verdict: Finding,
+    /// The others.
+    pub also: Vec<Finding>,
+    /// What fetching tokens costs; `None`: none was fetched.
+    pub token_cost: Option<TokenCost>,
+    /// The evidence, in the order of time.
+    pub evidence: Vec<Observation>,
+}
+
+/// What fetching a token costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TokenCost {
+    /// How many were fetched here.
+    pub requests: usize,
+    /// The median of their times, in microseconds.
+    pub median_us: u64,
+    /// The longest, in microseconds.
+    pub max_us: u64,
+    /// How many requests the group makes when all its clients come back at once and each fetches its own.
+    pub requests_per_storm: u32,
+    /// Whether one is needed for each reconnect; `None`: not known.
+    pub needed_each_time: Option<bool>,
+}
+
+/// Sends one client of a scenario through the experiments.
+///
+/// # Errors
+/// [`DiagnoseError`] when the scenario cannot be used. What the target does wrong is evidence, not an error.
+pub fn diagnose(request: &DiagnoseRequest, on_step: OnStep<'_>) -> Result<Diagnosis, DiagnoseError> {
+    let loaded = load(&request.scenario, &request.overrides, None, &|name| std::env::var(name).ok());
+    let mut loaded = loaded.map_err(RunError::from)?;
+    let index = find_group(&loaded.scenario, request.group.as_deref())?;
+    let clients = loaded.scenario.groups[index].clients;
+    for group in &mut loaded.scenario.groups {
+        // One client is sent, so the machine need not be fit for all of them.
+        (group.clients, group.start) = (1, Start::AtOnce);
+    }
+    let prepared = prepare(loaded, &request.authorised)?;
+    let runtime = client_runtime().map_err(|source| RunError::Start { what: "the runtime", source })?;
+    let results = runtime.block_on(async {
+        let probes = probes(&prepared, index)?;
+        Ok::<_, RunError>(Box::pin(Experimenter::new(probes, request.waits, on_step).run()).await)
+    })?;
+    runtime.shutdown_background();
+    Ok(conclude(&prepared, index, clients, results))
+}
+
+fn find_group(scenario: &Scenario, name: Option<&str>) -> Result<usize, DiagnoseError> {
+    let Some(name) = name else { return Ok(0) };
+    scenario.groups.iter().position(|group| group.name == name).ok_or_else(|| {
+        let groups: Vec<&str> = scenario.groups.iter().map(|group| group.name.as_str()).collect();
+        DiagnoseError::NoGroup { name: name.to_owned(), groups: groups.join(", ") }
+    })
+}
+
+fn probes(prepared: &Prepared, index: usize) -> Result<Probes, RunError> {
+    let shared = ProbeShared::new(prepared.clock, prepared.policy.clone(), prepared.tls.clone());
+    let group = &prepared.scenario.groups[index];
+    let setup = GroupSetup {
+        id: GroupId(0),
+        name: group.name.clone(),
+        rules: GroupRules::of(&prepared.scenario, index),
+        connect: group.connect.clone(),
+    };
+    let probe = |setup: GroupSetup| Probe::new(&shared, setup, &prepared.address);
+    let mut elsewhere = Vec::new();
+    for (experiment, place) in other_places(group) {
+        let mut moved = setup.clone();
+        moved.connect.token_in = place;
+        elsewhere.push((experiment, probe(moved)?));
+    }
+    let mut rescoped = setup.clone();
+    let other_scope = match rescoped.rules.token.as_mut().map(|token| &mut token.grant) {
+        Some(Grant::ClientCredentials(credentials)) => {
+            credentials.scopes = vec![OTHER_SCOPE.to_owned()];
+            Some(probe(rescoped)?)
+        }
+        _ => None,
+    };
+    Ok(Probes { main: probe(setup)?, elsewhere, other_scope, _shared: shared })
+}
+
+/// Where else in the handshake the token could go.
+fn other_places(group: &Group) -> Vec<(Experiment, TokenIn)> {
+    let header = (Experiment::InHeader, TokenIn::Header);
+    let query = (Experiment::InQuery, TokenIn::Query("access_token".to_owned()));
+    if group.token.is_none() {
+        return Vec::new();
+    }
+    match &group.connect.token_in {
+        TokenIn::Header => vec![query],
+        TokenIn::Query(_) => vec![header],
+        TokenIn::Subprotocol(_) | TokenIn::FirstMessage(_) | TokenIn::Nowhere => vec![header, query],
+    }
+}
+
+fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -> Diagnosis {
+    let group = &prepared.scenario.groups[index];
+    let fetches =
+        group.token.as_ref().is_some_and(|token| matches!(token.grant, Grant::ClientCredentials(_)));
+    let case = Case {
+        observations: &results.observations,
+        look: results.look.unwrap_or(TokenLook::Plain),
+        fetches,
+        fetches_each_time: fetches
+            && group.token.as_ref().is_some_and(|token| token.on_reconnect == OnReconnect::Fetch),
+    };
+    let mut findings = judge(&case).into_iter();
+    let verdict = findings.next().unwrap_or_else(verdict::nothing_tried);
+    let also = findings.collect();
+    let token_cost = token_cost(results.fetch_times, clients, verdict.fresh_token_needed);
+    let target = match &prepared.address {
+        TargetAddress::Embedded(_) | TargetAddress::EmbeddedTls(_) => "the embedded target".to_owned(),
+        TargetAddress::Remote { .. } => prepared.manifest.target_url.clone(),
+    };
+    Diagnosis {
+        schema_version: SCHEMA_VERSION,
+        scenario: prepared.scenario.name.clone(),
+        group: group.name.clone(),
+        target,
+        verdict,
+        also,
+        token_cost,
+        evidence: results.observations,
+    }
+}
+
+fn token_cost(mut times: Vec<Duration>, clients: u32, needed: Option<bool>) -> Option<TokenCost> {
+    times.sort_unstable();
+    let us = |time: &Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    Some(TokenCost {
+        requests: times.len(),
+        median_us: us(times.get(times.len() / 2)?),
+        max_us: us(times.last()?),
+        requests_per_storm: clients,
+        needed_each_time: needed,
+    })
+}

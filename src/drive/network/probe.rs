@@ -1,0 +1,213 @@
+//! One connection at a time, by hand: what experiments are made of.
+//!
+//! In: a group's setup. Out: tokens, handshakes and the ends of sessions, one call each. Nothing here decides what comes next,
+//! and nothing reaches a recorder.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::clock::{Clock, Moment};
+use crate::drive::sample_channel;
+use crate::lifecycle::{ConnectFailure, Ending, EndingHow, Marks, TokenFacts};
+use crate::scenario::model::{Sharing, TokenIn};
+
+use super::address::AddressPolicy;
+use super::connect::connect;
+use super::context::{
+    ContextError, Endpoint, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress, Token,
+};
+use super::prepare::{elsewhere, prepare};
+use super::session::{Heard, Session};
+use super::token::Refusal;
+use super::traffic::TrafficTally;
+
+/// What probes of one target share.
+pub struct ProbeShared {
+    run: Arc<RunShared>,
+    /// Kept, so that nothing takes the run for ended.
+    _stop: watch::Sender<StopPhase>,
+}
+
+impl ProbeShared {
+    /// What probes share. `tls` is needed where any URL is `wss` or `https`.
+    #[must_use]
+    pub fn new(clock: Clock, policy: Arc<AddressPolicy>, tls: Option<rustls::ClientConfig>) -> Self {
+        let (stop, stopping) = watch::channel(StopPhase::Running);
+        // Without its receiver the channel takes nothing, and never fills.
+        let (sink, _) = sample_channel();
+        Self { run: Arc::new(RunShared::new(clock, policy, sink, stopping, tls)), _stop: stop }
+    }
+}
+
+/// A client that does what it is told, step by step.
+pub struct Probe {
+    context: Arc<GroupContext>,
+    _done: mpsc::Receiver<()>,
+}
+
+/// A token in a probe's hand, or that it has none.
+#[derive(Debug, Clone)]
+pub struct ProbeToken {
+    token: Option<Token>,
+    facts: TokenFacts,
+}
+
+/// What kind of text a token is; the token itself is not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenLook {
+    /// There is none.
+    Absent,
+    /// It is empty.
+    Empty,
+    /// It is a word that programs write when they have none, as `undefined`.
+    Placeholder(&'static str),
+    /// It is anything else.
+    Plain,
+}
+
+/// What programs write where they have no token.
+const PLACEHOLDERS: [&str; 6] = ["undefined", "null", "None", "nil", "NaN", "[object Object]"];
+/// A token that no service issues.
+const NONSENSE: &str = "resurge-diagnose-no-such-token";
+
+impl ProbeToken {
+    /// No token.
+    #[must_use]
+    pub const fn none() -> Self {
+        let facts = TokenFacts { requested: Moment::ZERO, received: Moment::ZERO, expires: Moment::NEVER };
+        Self { token: None, facts }
+    }
+
+    /// A token that no service knows.
+    #[must_use]
+    pub fn nonsense() -> Self {
+        Self { token: Some(Arc::new(SecretString::from(NONSENSE))), ..Self::none() }
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub const fn facts(&self) -> TokenFacts {
+        self.facts
+    }
+
+    /// What kind of text it is.
+    #[must_use]
+    pub fn look(&self) -> TokenLook {
+        let Some(token) = &self.token else { return TokenLook::Absent };
+        let text = token.expose_secret().trim();
+        if text.is_empty() {
+            return TokenLook::Empty;
+        }
+        PLACEHOLDERS.into_iter().find(|word| *word == text).map_or(TokenLook::Plain, TokenLook::Placeholder)
+    }
+}
+
+/// A session that a probe holds.
+pub struct ProbeSession {
+    session: Session,
+    tally: TrafficTally,
+    context: Arc<GroupContext>,
+}
+
+impl Probe {
+    /// A probe that behaves as a client of `setup` does, but for what it is told.
+    ///
+    /// # Errors
+    /// [`ContextError`] when a URL, a header or the token client cannot be used.
+    pub fn new(
+        shared: &ProbeShared,
+        mut setup: GroupSetup,
+        target: &TargetAddress,
+    ) -> Result<Self, ContextError> {
+        if let Some(token) = &mut setup.rules.token {
+            // Each experiment needs a token of its own.
+            token.sharing = Sharing::Own;
+        }
+        let (done, receiver) = mpsc::channel(1);
+        let context = GroupContext::new(Arc::clone(&shared.run), setup, target, done)?;
+        Ok(Self { context: Arc::new(context), _done: receiver })
+    }
+
+    /// The moment that it is now.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.context.now()
+    }
+
+    /// Whether each call of [`Self::fetch`] brings another token.
+    #[must_use]
+    pub fn fetches(&self) -> bool {
+        self.context.token.is_some() && self.context.fixed_token().is_none()
+    }
+
+    /// Gets a token as the group does: from its endpoint, its fixed one, or none.
+    ///
+    /// # Errors
+    /// Why none came.
+    pub async fn fetch(&self) -> Result<ProbeToken, Refusal> {
+        let Some(source) = &self.context.token else { return Ok(ProbeToken::none()) };
+        let acquired = source.acquire(&self.context, Moment::ZERO, Moment::NEVER).await?;
+        Ok(ProbeToken { token: Some(acquired.token), facts: acquired.facts })
+    }
+
+    /// Makes the requests before a handshake. Answers with where it goes.
+    async fn prepare(&self, token: Option<&Token>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
+        let variables = match &self.context.rules.prepare {
+            Some(rules) => Some(prepare(&self.context, rules, 0, token).await?),
+            None => None,
+        };
+        elsewhere(&self.context, 0, token, variables.as_ref())
+    }
+
+    /// Connects with `token`.
+    ///
+    /// # Errors
+    /// Why there is no session; the marks say when each stage was passed.
+    pub async fn connect(&self, token: &ProbeToken) -> (Marks, Result<ProbeSession, ConnectFailure>) {
+        let began = self.now();
+        let way = self.prepare(token.token.as_ref()).await;
+        let (marks, connected) = match way {
+            Ok(elsewhere) => connect(&self.context, 0, token.token.clone(), elsewhere).await,
+            Err(failure) => (Marks { began, ended: self.now(), ..Marks::default() }, Err(failure)),
+        };
+        let socket = match connected {
+            Ok(socket) => socket,
+            Err(failure) => return (marks, Err(failure)),
+        };
+        let mut session = Session::new(socket, marks.ended);
+        if let (TokenIn::FirstMessage(template), Some(token)) = (&self.context.connect.token_in, &token.token)
+        {
+            let text = template.replace("{token}", token.expose_secret());
+            // A message that cannot be sent is the session's end, which the next wait finds.
+            let ended = session.send(&self.context, Message::Text(text.into())).await;
+            log::debug!("the first message: {ended:?}");
+        }
+        let context = Arc::clone(&self.context);
+        (marks, Ok(ProbeSession { session, tally: TrafficTally::default(), context }))
+    }
+}
+
+impl ProbeSession {
+    /// Waits, silent, for the session's end, at most `limit`. `None`: it goes on.
+    pub async fn wait_end(&mut self, limit: Duration) -> Option<Ending> {
+        let Self { session, tally, context } = self;
+        let listen = async {
+            loop {
+                let frame = session.next().await;
+                if let Heard::Ended(ending) = session.hear(context, tally, frame).await {
+                    return ending;
+                }
+            }
+        };
+        tokio::time::timeout(limit, listen).await.ok()
+    }
+
+    /// Closes the session with `code` and waits for the closing handshake (RFC 6455 §7.1.2).
+    pub async fn close(mut self, code: u16) -> EndingHow {
+        self.session.close(&self.context, &mut self.tally, code).await.how
+    }
+}

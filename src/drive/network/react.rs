@@ -1,0 +1,56 @@
+//! What a message makes a client do, by the group's rules.
+//!
+//! In: a text message. Out: variables filled, replies to send, what the lifecycle has to know.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::lifecycle::Event;
+use crate::scenario::prepare_model::{OnMessage, Then};
+
+use super::context::{GroupContext, Token};
+use super::variables::{Renderer, Variables, value_at};
+
+/// What follows a message.
+#[derive(Debug, Default)]
+pub(super) struct Reaction {
+    pub(super) replies: Vec<String>,
+    pub(super) events: Vec<Event>,
+}
+
+/// Follows each rule that fits `text`.
+pub(super) fn react(
+    context: &GroupContext,
+    number: u32,
+    token: Option<&Token>,
+    variables: &mut Option<Box<Variables>>,
+    text: &str,
+) -> Reaction {
+    let mut reaction = Reaction::default();
+    let fitting = context.rules.session.on_message.iter().filter(|rule| text.contains(&rule.contains));
+    for rule in fitting {
+        if !rule.save.is_empty() && !variables.get_or_insert_default().save(&rule.save, text.as_bytes()) {
+            log::debug!("a message that contains {:?} lacks what is to be saved", rule.contains);
+        }
+        if let Some(reply) = &rule.reply {
+            let renderer = Renderer { context, number, token, variables: variables.as_deref() };
+            reaction.replies.push(renderer.render(reply));
+        }
+        reaction.events.extend(heartbeat(rule, text));
+        match rule.then {
+            Then::GoOn => {}
+            Then::Reconnect => reaction.events.push(Event::Asked { renew: false }),
+            Then::Renew => reaction.events.push(Event::Asked { renew: true }),
+        }
+    }
+    reaction
+}
+
+fn heartbeat(rule: &OnMessage, text: &str) -> Option<Event> {
+    let (pointer, _) = rule.heartbeat.as_ref()?;
+    let json: Value = serde_json::from_str(text).ok()?;
+    let ms: f64 = value_at(&json, pointer)?.parse().ok()?;
+    let every = Duration::try_from_secs_f64(ms / 1e3).ok()?;
+    Some(Event::Heartbeat { every })
+}

@@ -1,0 +1,111 @@
+//! A client's variables: what steps and messages have brought it.
+//!
+//! In: JSON answers and messages, JSON Pointers. Out: rendered texts. Values may be secrets (tickets, capability URLs), so they are
+//! never printed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use crate::scenario::template::Template;
+
+use super::context::{GroupContext, Token};
+
+/// The longest value that is kept.
+const LONGEST_VALUE: usize = 16 * 1024;
+
+/// What a client's texts may name.
+#[derive(Default)]
+pub(super) struct Variables {
+    values: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
+}
+
+/// Who renders a text.
+pub(super) struct Renderer<'a> {
+    pub(super) context: &'a GroupContext,
+    pub(super) number: u32,
+    pub(super) token: Option<&'a Token>,
+    pub(super) variables: Option<&'a Variables>,
+}
+
+impl Renderer<'_> {
+    /// The text of `template`.
+    pub(super) fn render(&self, template: &Template) -> String {
+        template.render(|name| match name {
+            "token" => self.token.map(|token| token.expose_secret().to_owned()),
+            "client" => Some(self.number.to_string()),
+            "unix_ms" => Some((self.context.run.unix_us() / 1_000).to_string()),
+            "address" => Some(self.context.address.clone()),
+            other => self.variables?.values.get(other).cloned(),
+        })
+    }
+}
+
+impl Variables {
+    pub(super) fn set(&mut self, name: &str, value: String) {
+        self.values.insert(name.to_owned(), value);
+    }
+
+    /// Fills variables from a JSON text. `false`: one of them is not there.
+    pub(super) fn save(&mut self, wanted: &[(String, String)], text: &[u8]) -> bool {
+        if wanted.is_empty() {
+            return true;
+        }
+        let Ok(json) = serde_json::from_slice::<Value>(text) else { return false };
+        let mut all = true;
+        for (name, pointer) in wanted {
+            match value_at(&json, pointer) {
+                Some(value) => self.set(name, value),
+                None => all = false,
+            }
+        }
+        all
+    }
+}
+
+/// The value at a JSON Pointer (RFC 6901), as text: strings without their quotes, numbers and truth values as written.
+pub(super) fn value_at(json: &Value, pointer: &str) -> Option<String> {
+    let value = json.pointer(pointer)?;
+    let text = match value {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    (text.len() <= LONGEST_VALUE).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_saved_by_pointer_and_never_printed() {
+        let mut variables = Variables::default();
+        let wanted = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(name, pointer)| ((*name).to_owned(), (*pointer).to_owned()))
+                .collect::<Vec<_>>()
+        };
+        let answer =
+            br#"{"d":{"url":"wss://x/?ticket=s3cret","n":41250,"list":[{"a~/b":true}],"none":null}}"#;
+        let all = wanted(&[("url", "/d/url"), ("n", "/d/n"), ("deep", "/d/list/0/a~0~1b")]);
+        assert!(variables.save(&all, answer));
+        assert_eq!(variables.values["url"], "wss://x/?ticket=s3cret");
+        assert_eq!(variables.values["n"], "41250");
+        assert_eq!(variables.values["deep"], "true");
+        assert!(!format!("{variables:?}").contains("s3cret"));
+        assert!(!variables.save(&wanted(&[("x", "/d/none")]), answer));
+        assert!(!variables.save(&wanted(&[("x", "/nowhere")]), answer));
+        assert!(!variables.save(&wanted(&[("x", "/d")]), b"<html>"));
+        assert!(variables.save(&[], b"<html>"), "nothing is wanted of it");
+    }
+}

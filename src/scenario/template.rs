@@ -1,0 +1,116 @@
+//! Texts with variables in them: `Bearer {token}`.
+//!
+//! In: a text. Out: [`Template`], rendered with values. A brace that does not enclose a name stands for itself, so JSON needs no
+//! escapes.
+
+/// Variables that every client has: its token, its number in the run, the time in milliseconds since 1970, host and port of the
+/// target.
+pub const BUILT_IN: [&str; 4] = ["token", "client", "unix_ms", "address"];
+
+/// A text with variables in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    segments: Vec<Segment>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Text(String),
+    Variable(String),
+}
+
+impl Template {
+    /// Reads a text. It never fails: what is no variable is text.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let mut segments = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('{') {
+            plain.push_str(&rest[..at]);
+            let name = rest[at + 1..].split('}').next().unwrap_or_default();
+            if is_name(name) && rest[at + 1 + name.len()..].starts_with('}') {
+                if !plain.is_empty() {
+                    segments.push(Segment::Text(std::mem::take(&mut plain)));
+                }
+                segments.push(Segment::Variable(name.to_owned()));
+                rest = &rest[at + name.len() + 2..];
+            } else {
+                plain.push('{');
+                rest = &rest[at + 1..];
+            }
+        }
+        plain.push_str(rest);
+        if !plain.is_empty() {
+            segments.push(Segment::Text(plain));
+        }
+        Self { segments }
+    }
+
+    /// The names of its variables.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Variable(name) => Some(name.as_str()),
+            Segment::Text(_) => None,
+        })
+    }
+
+    /// The text with the values that `value` gives. A variable without a value leaves nothing.
+    pub fn render(&self, value: impl Fn(&str) -> Option<String>) -> String {
+        let mut text = String::new();
+        for segment in &self.segments {
+            match segment {
+                Segment::Text(plain) => text.push_str(plain),
+                Segment::Variable(name) => text.push_str(&value(name).unwrap_or_default()),
+            }
+        }
+        text
+    }
+}
+
+/// Whether a text can name a variable: lower-case letters, digits and `_`, a letter first.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.len() <= 40
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn render(text: &str) -> String {
+        Template::parse(text).render(|name| (name != "gone").then(|| format!("<{name}>")))
+    }
+
+    #[test]
+    fn variables_are_told_from_json() {
+        for (text, rendered) in [
+            ("Bearer {token}", "Bearer <token>"),
+            ("{uri}", "<uri>"),
+            ("{\"op\":2,\"d\":{\"token\":\"{token}\"}}", "{\"op\":2,\"d\":{\"token\":\"<token>\"}}"),
+            ("{}{ a }{A}{{x}", "{}{ a }{A}{<x>"),
+            ("{gone}.", "."),
+            ("{unclosed", "{unclosed"),
+            ("", ""),
+        ] {
+            assert_eq!(render(text), rendered, "{text}");
+        }
+        let template = Template::parse("{a}{b_2}-{c");
+        assert_eq!(template.variables().collect::<Vec<_>>(), ["a", "b_2"]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_without_variables_stays_as_it_is(text in "[^{]{0,40}") {
+            prop_assert_eq!(render(&text), text);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,40}") {
+            render(&text);
+        }
+    }
+}
