@@ -24,6 +24,8 @@ pub enum Purpose {
     TargetToken,
     /// Which requests a fault of the target strikes, and how long it delays them.
     TargetFault,
+    /// The target's tickets.
+    TargetTicket,
 }
 
 /// A stream of random draws (ChaCha8, RFC 8439's core with 8 rounds), addressed by position.

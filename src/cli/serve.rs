@@ -436,6 +436,9 @@ mod tests {
             messages_sent: 7,
             messages_received: 8,
             bad_requests: 0,
+            routes_answered: 0,
+            routes_refused: Vec::new(),
+            tickets_issued: 0,
             faults_injected: vec![FaultCount { kind: "half_open".to_owned(), count: 2 }],
         };
         let mut text = Vec::new();

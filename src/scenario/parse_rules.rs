@@ -11,6 +11,9 @@ use super::model::{
 use super::parse_common::close_code;
 use super::parse_delay::parse_delay;
 use super::parse_fault::parse_faults;
+use super::parse_script::{
+    parse_message_token, parse_path, parse_refusal_codes, parse_route, parse_script_rule, parse_tickets,
+};
 use super::profiles::PROFILES;
 use super::reader::{Reading, Table};
 
@@ -57,6 +60,20 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
         required_scopes: table.strings("required_scopes").unwrap_or(base.required_scopes),
         refusal_status: parse_refusal_status(table).unwrap_or(base.refusal_status),
         refusal_detail: table.one_of("refusal_detail", &detail).unwrap_or(base.refusal_detail),
+        path: parse_path(table).unwrap_or(base.path),
+        query_parameter: table
+            .string("query_parameter")
+            .filter(|name| !name.is_empty())
+            .unwrap_or(base.query_parameter),
+        routes: list(table, "routes", parse_route).unwrap_or(base.routes),
+        tickets: table.table("tickets").map_or(base.tickets, |tickets| Some(parse_tickets(&tickets))),
+        script: list(table, "script", parse_script_rule).unwrap_or(base.script),
+        message_token: table
+            .table("message_token")
+            .map_or(base.message_token, |token| parse_message_token(&token)),
+        refusal_codes: table
+            .table("refusal_codes")
+            .map_or(base.refusal_codes, |codes| parse_refusal_codes(&codes)),
         accepts_token_in: parse_token_places(table).unwrap_or(base.accepts_token_in),
         client_lock: table.duration_or_never("client_lock").unwrap_or(base.client_lock),
         sessions_per_client: table
@@ -80,6 +97,13 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
     }
 }
 
+/// The tables of a list, each read; `None` where the list is not there.
+fn list<T>(table: &Table<'_>, key: &str, read: impl Fn(&Table<'_>) -> Option<T>) -> Option<Vec<T>> {
+    let tables = table.tables(key);
+    table.get(key)?;
+    Some(tables.iter().filter_map(read).collect())
+}
+
 fn parse_refusal_status(table: &Table<'_>) -> Option<RefusalStatus> {
     let value = table.get("refusal_status")?;
     if value.get_ref().as_str().is_some() {
@@ -94,6 +118,7 @@ fn parse_token_places(table: &Table<'_>) -> Option<Vec<TokenPlace>> {
         .iter()
         .filter_map(|name| match name.as_str() {
             "header" => Some(TokenPlace::Header),
+            "path" => Some(TokenPlace::Path),
             "query" => Some(TokenPlace::Query),
             "subprotocol" => Some(TokenPlace::Subprotocol),
             _ => None,
@@ -101,14 +126,14 @@ fn parse_token_places(table: &Table<'_>) -> Option<Vec<TokenPlace>> {
         .collect();
     if places.is_empty() || places.len() != names.len() {
         let message = format!("`{}` is {names:?}", table.path_of("accepts_token_in"));
-        let help = "one or more of \"header\", \"query\", \"subprotocol\" are needed";
+        let help = "one or more of \"header\", \"query\", \"subprotocol\", \"path\" are needed";
         table.fault(table.span_of("accepts_token_in"), message, help);
         return None;
     }
     Some(places)
 }
 
-fn parse_handshake_limit(table: &Table<'_>) -> Option<HandshakeLimit> {
+pub(super) fn parse_handshake_limit(table: &Table<'_>) -> Option<HandshakeLimit> {
     for key in ["count", "per"] {
         if table.get(key).is_none() {
             table.missing(key, "a limit is { count = 10, per = \"60s\" }, and status where it is not 429");

@@ -111,19 +111,39 @@ fn target() -> Value {
         "required_scopes": strings(),
         "refusal_status": { "oneOf": [{ "type": "integer", "minimum": 400, "maximum": 599 }, { "const": "rfc6750" }] },
         "refusal_detail": words(&["full", "bare", "html"]),
-        "accepts_token_in": { "type": "array", "minItems": 1, "items": words(&["header", "query", "subprotocol"]) },
+        "accepts_token_in": { "type": "array", "minItems": 1, "items": words(&["header", "query", "subprotocol", "path"]) },
+        "path": { "type": "string", "pattern": "^/", "description": "Path of the WebSocket endpoint; * may end it" },
+        "query_parameter": { "type": "string", "minLength": 1 },
+        "routes": { "type": "array", "items": route() },
+        "tickets": table(json!({
+            "life": reference("duration"),
+            "one_use": { "type": "boolean" },
+            "per_client": { "type": "integer", "minimum": 1, "maximum": 1_000_000 },
+            "displaces": { "type": "boolean" },
+            "optional": { "type": "boolean" },
+        })),
+        "script": { "type": "array", "items": table(json!({
+            "at": words(&["open", "authenticated"]),
+            "after": reference("duration"),
+            "every": reference("duration"),
+            "message": { "type": "string", "minLength": 1 },
+            "send": text_with_variables("What the target sends"),
+            "close": reference("code"),
+        })) },
+        "message_token": table(json!({
+            "pointers": { "type": "array", "minItems": 1, "items": { "type": "string", "pattern": "^/" } },
+            "within": reference("duration"),
+            "late_code": reference("code"),
+            "refused_code": reference("code"),
+            "expired_code": reference("code"),
+            "grace": reference("duration"),
+        })),
+        "refusal_codes": { "type": "object", "additionalProperties": { "type": "string" } },
         "client_lock": duration_or_never("A client id is refused for this long after a session of it has ended; default never"),
         "sessions_per_client": { "type": "integer", "minimum": 1, "maximum": 1_000_000 },
         "at_session_limit": words(&["refuse", "displace"]),
         "displaced_code": reference("code"),
-        "handshake_limit": {
-            "type": "object", "additionalProperties": false, "required": ["count", "per"],
-            "properties": {
-                "count": { "type": "integer", "minimum": 1, "maximum": 1_000_000 },
-                "per": reference("duration"),
-                "status": { "type": "integer", "minimum": 400, "maximum": 599 },
-            },
-        },
+        "handshake_limit": limit(),
         "clients": { "type": "array", "items": {
             "type": "object", "additionalProperties": false, "required": ["id", "secret"],
             "properties": { "id": { "type": "string" }, "secret": reference("secret"), "scopes": strings() },
@@ -166,6 +186,31 @@ fn target_fault(row: &KindRow) -> Value {
     let mut required = vec!["kind"];
     required.extend(&row.keys[..row.needed]);
     json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
+}
+
+/// So many in a window.
+fn limit() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["count", "per"],
+        "properties": {
+            "count": { "type": "integer", "minimum": 1, "maximum": 1_000_000 },
+            "per": { "$ref": "#/$defs/duration" },
+            "status": { "type": "integer", "minimum": 400, "maximum": 599 },
+        },
+    })
+}
+
+/// An HTTP request that the embedded target answers.
+fn route() -> Value {
+    table(json!({
+        "method": words(&["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]),
+        "path": { "type": "string", "pattern": "^/" },
+        "needs_token": { "type": "boolean" },
+        "status": { "type": "integer", "minimum": 200, "maximum": 599 },
+        "body": text_with_variables("The answer, JSON"),
+        "limit": limit(),
+        "limit_headers": { "type": "array", "minItems": 3, "maxItems": 3, "items": { "type": "string" } },
+    }))
 }
 
 fn group() -> Value {
@@ -279,7 +324,7 @@ fn session() -> Value {
 }
 
 fn text_with_variables(description: &str) -> Value {
-    json!({ "type": "string", "description": format!("{description}; {{token}} and other variables are filled in") })
+    json!({ "type": "string", "description": format!("{description}; variables as {{token}} are filled in") })
 }
 
 /// Variables and where in a JSON text their values stand.

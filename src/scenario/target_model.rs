@@ -6,6 +6,13 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::sample::Cause;
+
+use super::target_script::{MessageToken, Route, ScriptRule, Tickets};
+
+/// Path of the WebSocket endpoint, unless the rules say otherwise.
+const EVENTS_PATH: &str = "/api/v2/analytics/events";
+
 use super::target_fault::TargetFault;
 
 /// The rules of the embedded target. The defaults are the profile `forum`.
@@ -27,6 +34,20 @@ pub struct TargetRules {
     pub refusal_status: RefusalStatus,
     /// Whether a refusal names its reason (body and `WWW-Authenticate`), or is bare.
     pub refusal_detail: RefusalDetail,
+    /// Path of the WebSocket endpoint; a `*` at its end stands for anything.
+    pub path: String,
+    /// Name of the query parameter that carries a token or a ticket.
+    pub query_parameter: String,
+    /// HTTP requests that it answers.
+    pub routes: Vec<Route>,
+    /// What routes issue and handshakes show instead of a token; `None`: handshakes show tokens.
+    pub tickets: Option<Tickets>,
+    /// What it says in a session.
+    pub script: Vec<ScriptRule>,
+    /// A token that comes in a message; `None`: it comes in the handshake.
+    pub message_token: Option<MessageToken>,
+    /// What a full refusal writes as its code, by cause, where not our own words.
+    pub refusal_codes: Vec<(Cause, String)>,
     /// Where it looks for a token in a handshake, in this order.
     pub accepts_token_in: Vec<TokenPlace>,
     /// A client id is refused for this long after a session of it has ended; `None`: not at all.
@@ -68,6 +89,13 @@ impl Default for TargetRules {
             required_scopes: vec!["analytics:events:read".to_owned()],
             refusal_status: RefusalStatus::Always(403),
             refusal_detail: RefusalDetail::Full,
+            path: EVENTS_PATH.to_owned(),
+            query_parameter: "access_token".to_owned(),
+            routes: Vec::new(),
+            tickets: None,
+            script: Vec::new(),
+            message_token: None,
+            refusal_codes: Vec::new(),
             accepts_token_in: vec![TokenPlace::Header, TokenPlace::Query, TokenPlace::Subprotocol],
             client_lock: None,
             sessions_per_client: None,
@@ -122,7 +150,9 @@ pub enum RefusalStatus {
 pub enum TokenPlace {
     /// `"header"`: `Authorization: Bearer …` (RFC 6750 §2.1).
     Header,
-    /// `"query"`: `access_token` (RFC 6750 §2.3).
+    /// `"path"`: the last segment of the path.
+    Path,
+    /// `"query"`: `access_token` (RFC 6750 §2.3), or another parameter.
     Query,
     /// `"subprotocol"`: an offered subprotocol that begins with `bearer.`.
     Subprotocol,

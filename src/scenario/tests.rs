@@ -344,7 +344,7 @@ fn a_bad_fault_is_told_what_is_wrong() {
 #[test]
 fn schema_and_parser_know_the_same_keys() {
     let schema = schema();
-    let places: [(&str, &str, &str); 9] = [
+    let places: [(&str, &str, &str); 15] = [
         ("", "", "nonsense = 1\n"),
         ("/properties/target", "", "[target]\nnonsense = 1\n"),
         ("/properties/groups/items", "", "[[groups]]\nnonsense = 1\n"),
@@ -355,6 +355,24 @@ fn schema_and_parser_know_the_same_keys() {
             "/properties/groups/items/properties/token",
             "",
             "[[groups]]\ntoken = { client_id = \"a\", client_secret = \"b\", nonsense = 1 }\n",
+        ),
+        ("/properties/groups/items/properties/prepare", "", "[[groups]]\nprepare = { nonsense = 1 }\n"),
+        (
+            "/properties/groups/items/properties/prepare/properties/steps/items",
+            "",
+            "[[groups]]\nprepare = { steps = [{ url = \"http://x\", nonsense = 1 }] }\n",
+        ),
+        (
+            "/properties/target/properties/routes/items",
+            "",
+            "[target]\nroutes = [{ path = \"/x\", nonsense = 1 }]\n",
+        ),
+        ("/properties/target/properties/tickets", "", "[target]\ntickets = { nonsense = 1 }\n"),
+        ("/properties/target/properties/script/items", "", "[target]\nscript = [{ nonsense = 1 }]\n"),
+        (
+            "/properties/target/properties/message_token",
+            "",
+            "[target]\nmessage_token = { pointers = [\"/a\"], nonsense = 1 }\n",
         ),
         ("/properties/storms/items", "", "[[storms]]\nnonsense = 1\n"),
         ("/properties/health", "", "[health]\nnonsense = 1\n"),

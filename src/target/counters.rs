@@ -38,6 +38,15 @@ pub struct TargetCounters {
     pub messages_received: u64,
     /// Requests that were none of the above, or no HTTP at all.
     pub bad_requests: u64,
+    /// Requests that a route answered.
+    #[serde(default)]
+    pub routes_answered: u64,
+    /// Requests that a route refused, by status and cause.
+    #[serde(default)]
+    pub routes_refused: Vec<RefusedCount>,
+    /// Tickets issued.
+    #[serde(default)]
+    pub tickets_issued: u64,
     /// Faults that struck, by kind. All else is counted as the clients see it: an upgrade request that got no proper answer is no
     /// upgrade and no refusal, one that got a status is a refusal, a token that was not given is not issued, and a session that is
     /// struck was upgraded and ends once.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::sample::Cause;
 use crate::scenario::model::{AtSessionLimit, TargetRules};
+use crate::scenario::target_script::Tickets;
 
 use super::session::SessionId;
 
@@ -61,7 +62,11 @@ pub(super) struct ClientLimits {
 impl ClientLimits {
     /// Whether any of `rules` looks at client ids.
     pub(super) const fn are_needed(rules: &TargetRules) -> bool {
-        rules.client_lock.is_some() || rules.sessions_per_client.is_some() || rules.handshake_limit.is_some()
+        let by_tickets = matches!(rules.tickets, Some(Tickets { per_client: Some(_), .. }));
+        rules.client_lock.is_some()
+            || rules.sessions_per_client.is_some()
+            || rules.handshake_limit.is_some()
+            || by_tickets
     }
 
     /// The key of a client id.

@@ -10,9 +10,12 @@ mod limits;
 pub mod message;
 mod registry;
 pub mod rules;
+mod script;
 pub mod server;
+pub mod service;
 pub mod session;
 mod tally;
+mod tickets;
 pub mod token;
 
 #[cfg(test)]

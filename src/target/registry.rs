@@ -75,8 +75,13 @@ pub(super) struct TokenRegistry {
 
 impl TokenRegistry {
     pub(super) fn new(seed: u64, most_dead: usize) -> Self {
+        Self::of(Purpose::TargetToken, seed, most_dead)
+    }
+
+    /// A registry whose tokens are drawn for another purpose.
+    pub(super) fn of(purpose: Purpose, seed: u64, most_dead: usize) -> Self {
         Self {
-            draws: Draws::new(seed, Purpose::TargetToken, 0),
+            draws: Draws::new(seed, purpose, 0),
             records: HashMap::new(),
             by_issue: VecDeque::new(),
             dead: VecDeque::new(),
@@ -111,6 +116,11 @@ impl TokenRegistry {
     /// Whose token it is, where that is kept.
     pub(super) fn client_of(&self, id: TokenId) -> Option<ClientKey> {
         self.records.get(&id)?.client
+    }
+
+    /// When it expires; at once where it is not known any more.
+    pub(super) fn expiry_of(&self, id: TokenId) -> Moment {
+        self.records.get(&id).map_or(Moment::ZERO, |record| record.expires)
     }
 
     /// Where the token of that text stands.

@@ -19,34 +19,49 @@ use super::counters::TargetCounters;
 use super::delay;
 use super::faults::FaultDraws;
 use super::limits::{Bar, Barred, ClientKey, ClientLimits};
-use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
+use super::registry::{MOST_DEAD, TokenId, TokenRegistry};
+use super::service::{Windows, cause_of};
 use super::session::{Ended, Session, SessionId};
 use super::tally::Tally;
+use super::tickets::TicketBook;
 use super::token::{self, Issued, TokenAnswer, TokenRefusal, TokenRequest};
 
 /// The service: its tokens, its open sessions, its counts.
 #[derive(Debug)]
 pub struct TargetState {
-    rules: Arc<TargetRules>,
-    tokens: TokenRegistry,
+    pub(super) rules: Arc<TargetRules>,
+    pub(super) tokens: TokenRegistry,
+    pub(super) tickets: TicketBook,
+    pub(super) windows: Windows,
     /// The newest token of each client id; kept only where a newer one ends it.
     newest: HashMap<String, TokenId>,
     limits: ClientLimits,
     /// In the order of their upgrades, so that a storm strikes the same ones for the same seed.
-    sessions: BTreeMap<SessionId, Open>,
+    pub(super) sessions: BTreeMap<SessionId, Open>,
     last_session: u64,
     upgrade_delays: Draws,
     token_delays: Draws,
     storms: Draws,
     faults: FaultDraws,
-    tally: Tally,
+    pub(super) tally: Tally,
+}
+
+/// What a session was opened with, or has shown since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// Nothing yet: the token comes in a message.
+    Nothing,
+    /// A token.
+    Token(TokenId),
+    /// A ticket.
+    Ticket(TokenId),
 }
 
 /// An open session.
 #[derive(Debug)]
-struct Open {
-    token: TokenId,
-    client: Option<ClientKey>,
+pub(super) struct Open {
+    pub(super) holds: Holds,
+    pub(super) client: Option<ClientKey>,
     is_closing: bool,
 }
 
@@ -106,6 +121,8 @@ impl TargetState {
         Self {
             rules: Arc::new(rules),
             tokens: TokenRegistry::new(seed, MOST_DEAD),
+            tickets: TicketBook::new(seed),
+            windows: Windows::default(),
             newest: HashMap::new(),
             limits: ClientLimits::default(),
             sessions: BTreeMap::new(),
@@ -186,23 +203,42 @@ impl TargetState {
 
     /// Answers an upgrade request that brought this token, for the message stream of that number.
     pub fn handshake(&mut self, now: Moment, credential: Option<&str>, stream: Option<u64>) -> Handshake {
-        let cause = match credential.map(|text| self.tokens.look_up(now, text)) {
-            Some(Standing::Good(token)) => {
-                let client = self.tokens.client_of(token);
-                let leave = client.map_or(Ok(()), |client| self.limits.ask(now, client, &self.rules));
-                return match leave {
-                    Ok(()) => self.admit(now, token, client, stream),
-                    Err(barred) => self.refuse(refusal_of_bar(barred, self.rules.refusal_status)),
-                };
+        let holds = match self.credential(now, credential) {
+            Ok(holds) => holds,
+            Err(cause) => {
+                let status = status_of(self.rules.refusal_status, cause);
+                return self.refuse(HandshakeRefusal {
+                    status,
+                    cause,
+                    words: words_of(cause),
+                    retry_after: None,
+                });
             }
-            Some(Standing::Unknown) => Cause::UnknownToken,
-            Some(Standing::Stale) => Cause::StaleToken,
-            Some(Standing::Expired) => Cause::ExpiredToken,
-            Some(Standing::Insufficient) => Cause::MissingScope,
-            None => Cause::NoToken,
         };
-        let status = status_of(self.rules.refusal_status, cause);
-        self.refuse(HandshakeRefusal { status, cause, words: words_of(cause), retry_after: None })
+        let client = match holds {
+            Holds::Nothing => None,
+            Holds::Token(token) => self.tokens.client_of(token),
+            Holds::Ticket(ticket) => self.tickets.client_of(ticket),
+        };
+        let leave = client.map_or(Ok(()), |client| self.limits.ask(now, client, &self.rules));
+        match leave {
+            Ok(()) => self.admit(now, holds, client, stream),
+            Err(barred) => self.refuse(refusal_of_bar(barred, self.rules.refusal_status)),
+        }
+    }
+
+    /// What a handshake shows: a ticket where there are such, a token, or nothing where the token comes in a message.
+    fn credential(&self, now: Moment, text: Option<&str>) -> Result<Holds, Cause> {
+        if let Some(tickets) = self.rules.tickets {
+            if text.is_none() && tickets.optional {
+                return Ok(Holds::Nothing);
+            }
+            return cause_of(text.map(|text| self.tickets.look_up(now, text))).map(Holds::Ticket);
+        }
+        match text {
+            None if self.rules.message_token.is_some() => Ok(Holds::Nothing),
+            text => cause_of(text.map(|text| self.tokens.look_up(now, text))).map(Holds::Token),
+        }
     }
 
     fn refuse(&mut self, refusal: HandshakeRefusal) -> Handshake {
@@ -213,16 +249,21 @@ impl TargetState {
     fn admit(
         &mut self,
         now: Moment,
-        token: TokenId,
+        holds: Holds,
         client: Option<ClientKey>,
         stream: Option<u64>,
     ) -> Handshake {
         self.last_session += 1;
         let id = SessionId(self.last_session);
-        let displaced = client.and_then(|client| self.limits.open(client, id, &self.rules));
-        self.sessions.insert(id, Open { token, client, is_closing: false });
+        let by_client = client.and_then(|client| self.limits.open(client, id, &self.rules));
+        let by_ticket = match (holds, self.rules.tickets) {
+            (Holds::Ticket(ticket), Some(rules)) => self.tickets.open(ticket, id, rules),
+            _ => None,
+        };
+        let displaced = by_client.or(by_ticket);
+        self.sessions.insert(id, Open { holds, client, is_closing: false });
         self.tally.upgrades += 1;
-        if self.rules.invalidation == Invalidation::OnUse {
+        if let (Holds::Token(token), Invalidation::OnUse) = (holds, self.rules.invalidation) {
             self.tokens.invalidate(token);
         }
         if let Some(displaced) = displaced {
@@ -236,8 +277,8 @@ impl TargetState {
     pub fn begin_close(&mut self, now: Moment, id: SessionId) {
         if let Some(open) = self.sessions.get_mut(&id) {
             open.is_closing = true;
-            let (token, client) = (open.token, open.client);
-            self.disconnect(now, id, token, client);
+            let (holds, client) = (open.holds, open.client);
+            self.disconnect(now, id, holds, client);
         }
     }
 
@@ -245,16 +286,20 @@ impl TargetState {
     pub fn end_session(&mut self, now: Moment, id: SessionId, ended: Ended) {
         if let Some(open) = self.sessions.remove(&id) {
             self.tally.close(ended);
-            self.disconnect(now, id, open.token, open.client);
+            self.disconnect(now, id, open.holds, open.client);
         }
     }
 
-    fn disconnect(&mut self, now: Moment, id: SessionId, token: TokenId, client: Option<ClientKey>) {
+    fn disconnect(&mut self, now: Moment, id: SessionId, holds: Holds, client: Option<ClientKey>) {
         if let Some(client) = client {
             self.limits.leave(now, client, id, &self.rules);
         }
-        if self.rules.invalidation == Invalidation::OnDisconnect {
-            self.tokens.invalidate(token);
+        match holds {
+            Holds::Token(token) if self.rules.invalidation == Invalidation::OnDisconnect => {
+                self.tokens.invalidate(token);
+            }
+            Holds::Ticket(ticket) => self.tickets.leave(ticket, id),
+            _ => {}
         }
     }
 
@@ -278,13 +323,13 @@ impl TargetState {
         for (&id, open) in self.sessions.iter_mut().filter(|(_, open)| !open.is_closing) {
             if (self.storms.next_unit() * left as f64) < wanted as f64 {
                 open.is_closing = true;
-                struck.push((id, open.token, open.client));
+                struck.push((id, open.holds, open.client));
                 wanted -= 1;
             }
             left -= 1;
         }
-        for &(id, token, client) in &struck {
-            self.disconnect(now, id, token, client);
+        for &(id, holds, client) in &struck {
+            self.disconnect(now, id, holds, client);
         }
         Ok(struck.into_iter().map(|(id, _, _)| id).collect())
     }
@@ -326,7 +371,7 @@ impl TargetState {
 }
 
 /// The status of a refusal for this cause.
-const fn status_of(rule: RefusalStatus, cause: Cause) -> u16 {
+pub(super) const fn status_of(rule: RefusalStatus, cause: Cause) -> u16 {
     match (rule, cause) {
         (RefusalStatus::Always(status), _) => status,
         (
@@ -354,7 +399,7 @@ fn refusal_of_bar(barred: Barred, rule: RefusalStatus) -> HandshakeRefusal {
 }
 
 /// Code and sentence of a refusal for the token's sake.
-const fn words_of(cause: Cause) -> (&'static str, &'static str) {
+pub(super) const fn words_of(cause: Cause) -> (&'static str, &'static str) {
     match cause {
         Cause::NoToken => ("token.missing", "no access token was sent"),
         Cause::StaleToken => ("token.stale", "the access token was invalidated"),

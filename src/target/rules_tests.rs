@@ -280,7 +280,7 @@ impl Bench {
                 self.token_ended(token);
             }
             Due::GiveUp => self.end(which, EndHow::Abnormal(Abnormal::Timeout)),
-            Due::Message { .. } | Due::Fault(_) | Due::Nothing => {}
+            Due::Message { .. } | Due::Say(_) | Due::Fault(_) | Due::Nothing => {}
         }
     }
 

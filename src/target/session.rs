@@ -10,6 +10,7 @@ use crate::sample::{Abnormal, Initiator};
 use crate::scenario::model::{FaultKind, IdleCounts, TargetRules};
 
 use super::message::Schedule;
+use super::script::{Script, ScriptDue};
 
 /// The close code where no close frame came (RFC 6455 §7.1.5).
 pub const NO_CLOSE_FRAME: u16 = 1006;
@@ -17,6 +18,12 @@ pub const NO_CLOSE_FRAME: u16 = 1006;
 /// Names a session of one target; counted up from 1 in the order of the upgrades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub(super) u64);
+
+impl std::fmt::Display for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
 
 /// A session, from its upgrade to its end.
 #[derive(Debug)]
@@ -29,6 +36,8 @@ pub struct Session {
     closing: Option<Closing>,
     /// What will strike it, and when.
     fault: Option<Box<(Moment, FaultKind)>>,
+    /// What the target says by its script, where it has one.
+    script: Option<Box<Script>>,
 }
 
 /// The target's own close, once it is decided.
@@ -58,6 +67,8 @@ pub enum Due {
     GiveUp,
     /// A fault strikes.
     Fault(FaultKind),
+    /// The target says what this rule of its script says.
+    Say(usize),
 }
 
 /// A close frame to send.
@@ -93,7 +104,8 @@ impl Session {
     pub(super) fn open(id: SessionId, rules: Arc<TargetRules>, stream: Option<u64>, now: Moment) -> Self {
         let schedule = rules.messages_every.map(|every| Schedule::new(every, stream));
         let next_message = schedule.map_or(0, |schedule| schedule.first_after(now));
-        Self { id, rules, schedule, next_message, last_activity: now, closing: None, fault: None }
+        let script = Script::begin(&rules, now);
+        Self { id, rules, schedule, next_message, last_activity: now, closing: None, fault: None, script }
     }
 
     /// The session's name.
@@ -113,7 +125,7 @@ impl Session {
     pub fn next_wake(&self) -> Moment {
         match self.closing {
             Some(closing) => closing.give_up,
-            None => self.idle_deadline().min(self.message_due()).min(self.fault_due()),
+            None => self.idle_deadline().min(self.message_due()).min(self.fault_due()).min(self.script_due()),
         }
     }
 
@@ -121,6 +133,32 @@ impl Session {
     /// do not.
     pub fn plan_fault(&mut self, fault: FaultKind) {
         self.fault = fault.after().map(|after| Box::new((self.last_activity + after, fault)));
+    }
+
+    fn script_due(&self) -> Moment {
+        self.script.as_ref().map_or(Moment::NEVER, |script| script.next())
+    }
+
+    /// The client sent this text.
+    pub fn heard_text(&mut self, now: Moment, text: &str) {
+        if let Some(script) = &mut self.script {
+            script.hear(now, text);
+        }
+    }
+
+    /// A message brought a good token, which expires then.
+    pub fn authenticated(&mut self, now: Moment, expires: Moment) {
+        if let Some(script) = &mut self.script {
+            script.authenticated(now, expires);
+        }
+    }
+
+    /// The target closes the session for a reason of its own; `None` where it is closing already.
+    pub fn close_for(&mut self, now: Moment, code: u16, reason: &'static str) -> Option<CloseOrder> {
+        if self.closing.is_some() {
+            return None;
+        }
+        Some(self.close(now, Initiator::Target, code, reason))
     }
 
     fn fault_due(&self) -> Moment {
@@ -146,6 +184,21 @@ impl Session {
             return Due::Nothing;
         }
         let others = self.idle_deadline().min(self.message_due());
+        if self.script_due() <= others.min(self.fault_due())
+            && let Some(due) = self.script.as_mut().and_then(|script| script.take(now))
+        {
+            return match due {
+                ScriptDue::Rule(rule) => {
+                    if self.rules.idle_counts == IdleCounts::Either {
+                        self.heard(now);
+                    }
+                    Due::Say(rule)
+                }
+                ScriptDue::Close(code, reason) => {
+                    Due::Close(self.close(now, Initiator::Target, code, reason))
+                }
+            };
+        }
         if let Some(fault) = self.fault.take_if(|fault| fault.0 <= others) {
             return Due::Fault(fault.1);
         }

@@ -23,6 +23,9 @@ pub(super) struct Tally {
     pub(super) messages_sent: u64,
     pub(super) messages_received: u64,
     pub(super) bad_requests: u64,
+    pub(super) routes_answered: u64,
+    pub(super) tickets_issued: u64,
+    routes_refused: BTreeMap<(u16, Cause), u64>,
     refused: BTreeMap<(u16, Cause), u64>,
     token_requests_refused: BTreeMap<&'static str, u64>,
     closes: BTreeMap<(Initiator, u16, Option<Abnormal>), u64>,
@@ -32,6 +35,10 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn refuse(&mut self, status: u16, cause: Cause) {
         *self.refused.entry((status, cause)).or_default() += 1;
+    }
+
+    pub(super) fn refuse_route(&mut self, status: u16, cause: Cause) {
+        *self.routes_refused.entry((status, cause)).or_default() += 1;
     }
 
     pub(super) fn refuse_token(&mut self, error: TokenError) {
@@ -70,6 +77,13 @@ impl Tally {
             messages_sent: self.messages_sent,
             messages_received: self.messages_received,
             bad_requests: self.bad_requests,
+            routes_answered: self.routes_answered,
+            routes_refused: self
+                .routes_refused
+                .iter()
+                .map(|(&(status, cause), &count)| RefusedCount { status, cause, count })
+                .collect(),
+            tickets_issued: self.tickets_issued,
             faults_injected: self
                 .faults
                 .iter()

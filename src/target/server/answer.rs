@@ -67,6 +67,14 @@ pub(super) fn add_retry_after(answer: &mut Answer, retry_after: Option<Duration>
     }
 }
 
+/// A response with this JSON text.
+pub(super) fn json_answer(status: StatusCode, text: String) -> Answer {
+    let mut answer = Response::new(Full::from(text));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
 /// A response with a JSON body.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_vec(body) {

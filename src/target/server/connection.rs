@@ -26,7 +26,8 @@ use super::listen::Door;
 use super::session::run_session;
 use super::shared::{Admitted, Shared};
 use super::wire::HttpWire;
-use super::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, TOKEN_PATH, control, token, upgrade};
+use super::{CLOSE_PATH, COUNTERS_PATH, TOKEN_PATH, control, route, token, upgrade};
+use crate::scenario::target_script::path_fits;
 
 /// How long the end of a connection may take.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -140,8 +141,10 @@ fn is_bad_request(stage: &Stage, error: &hyper::Error) -> bool {
 async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Answer, CutOff> {
     let in_flight = connection.shared.busy.begin();
     let is_first = matches!(connection.set(Stage::Used), Stage::Fresh { .. });
+    let route = route::find(&connection.shared, request.method().as_str(), request.uri().path());
     let first = match request.uri().path() {
         TOKEN_PATH => FirstRequest::Token,
+        _ if route.is_some() => FirstRequest::Token,
         COUNTERS_PATH | CLOSE_PATH => FirstRequest::Control,
         _ => FirstRequest::Events,
     };
@@ -154,17 +157,25 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Res
     };
     Ok(match request.uri().path() {
         TOKEN_PATH if is_service => token::answer(&connection.shared, request).await,
-        EVENTS_PATH if is_service => return upgrade::answer(&connection, request, in_flight).await,
         COUNTERS_PATH if has_control => control::counters(&connection, &request),
         CLOSE_PATH if has_control => control::close(&connection, request).await,
-        _ => {
-            let message = match connection.caller.door {
-                Door::Main { .. } => {
-                    "there is nothing here: POST /oauth/token for a token, connect to /api/v2/analytics/events with it"
-                }
-                Door::Control => "there is nothing here: GET /_resurge/counters, POST /_resurge/close",
-            };
-            answer::bad(&connection.shared, StatusCode::NOT_FOUND, "not.found", message)
-        }
+        path if is_service => match route {
+            Some(index) => route::answer(&connection.shared, index, request).await,
+            None if path_fits(&connection.shared.rules.path, path) => {
+                return upgrade::answer(&connection, request, in_flight).await;
+            }
+            None => nothing_here(&connection),
+        },
+        _ => nothing_here(&connection),
     })
+}
+
+fn nothing_here(connection: &Connection) -> Answer {
+    let message = match connection.caller.door {
+        Door::Main { .. } => {
+            "there is nothing here: POST /oauth/token for a token, connect to the WebSocket endpoint with it"
+        }
+        Door::Control => "there is nothing here: GET /_resurge/counters, POST /_resurge/close",
+    };
+    answer::bad(&connection.shared, StatusCode::NOT_FOUND, "not.found", message)
 }

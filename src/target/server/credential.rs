@@ -13,10 +13,16 @@ use crate::scenario::model::TokenPlace;
 const TOKEN_PROTOCOL: &str = "bearer.";
 
 /// The token of a request, from the first of `places` that has one.
-pub(super) fn token(headers: &HeaderMap, uri: &Uri, places: &[TokenPlace]) -> Option<String> {
+pub(super) fn token(
+    headers: &HeaderMap,
+    uri: &Uri,
+    places: &[TokenPlace],
+    parameter: &str,
+) -> Option<String> {
     let found = places.iter().find_map(|place| match place {
         TokenPlace::Header => bearer(headers),
-        TokenPlace::Query => access_token(uri),
+        TokenPlace::Query => in_query(uri, parameter),
+        TokenPlace::Path => uri.path().rsplit('/').next().map(str::to_owned),
         TokenPlace::Subprotocol => {
             offered(headers).find_map(|name| name.strip_prefix(TOKEN_PROTOCOL)).map(str::to_owned)
         }
@@ -29,9 +35,9 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
-fn access_token(uri: &Uri) -> Option<String> {
+fn in_query(uri: &Uri, parameter: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(uri.query()?.as_bytes());
-    pairs.find(|(name, _)| name == "access_token").map(|(_, value)| value.into_owned())
+    pairs.find(|(name, _)| name == parameter).map(|(_, value)| value.into_owned())
 }
 
 /// The subprotocols that the client offers, in its order.
@@ -79,7 +85,7 @@ mod tests {
                 headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
             }
             assert_eq!(
-                token(&headers, &uri.parse().unwrap(), &ALL).as_deref(),
+                token(&headers, &uri.parse().unwrap(), &ALL, "access_token").as_deref(),
                 *expected_token,
                 "{fields:?} {uri}"
             );

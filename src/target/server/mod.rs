@@ -12,6 +12,7 @@ mod control;
 mod credential;
 mod cut;
 mod listen;
+mod route;
 mod session;
 mod shared;
 mod tls;
@@ -41,7 +42,7 @@ pub use tls::{Authority, ServerTls, ServerTlsError};
 
 /// Path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth/token";
-/// Path of the guarded WebSocket endpoint.
+/// Path of the guarded WebSocket endpoint, unless the rules say otherwise.
 pub const EVENTS_PATH: &str = "/api/v2/analytics/events";
 /// Path of the counters.
 pub const COUNTERS_PATH: &str = "/_resurge/counters";
@@ -98,7 +99,7 @@ impl Server {
         let door = Door::Main { has_control: separate.is_none() };
         let mut listeners = vec![(main, door, tls.as_ref().map(ServerTls::acceptor))];
         listeners.extend(separate.map(|listener| (listener, Door::Control, None)));
-        let shared = Arc::new(Shared::new(rules, seed, clock)?);
+        let shared = Arc::new(Shared::new(rules, seed, clock, addr.to_string())?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(worker_threads.max(1))
             .thread_name("target")

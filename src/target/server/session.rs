@@ -130,7 +130,10 @@ impl Live {
                     if matches!(message, Message::Text(_) | Message::Binary(_)) {
                         self.shared.state().count_message_received();
                     }
-                    None
+                    match message {
+                        Message::Text(text) => self.take_text(now, text.as_str()),
+                        _ => None,
+                    }
                 }
                 Woken::Told(order) => {
                     let close = match order {
@@ -246,10 +249,58 @@ impl Live {
                 }
                 over
             }
-            Due::Close(order) => {
-                let now = self.shared.clock.now();
-                self.shared.state().begin_close(now, self.session.id());
-                self.send_close(order)
+            Due::Close(order) => self.begin_close(order),
+            Due::Say(rule) => self.say(rule),
+        }
+    }
+
+    fn begin_close(&mut self, order: CloseOrder) -> Option<EndHow> {
+        let now = self.shared.clock.now();
+        self.shared.state().begin_close(now, self.session.id());
+        self.send_close(order)
+    }
+
+    /// Says what a rule of the script says, and closes where it closes; `Some`: the session is over.
+    fn say(&mut self, rule: usize) -> Option<EndHow> {
+        let shared = Arc::clone(&self.shared);
+        let rule = shared.rules.script.get(rule)?;
+        let now = shared.clock.now();
+        if let Some(template) = &rule.send {
+            let wants_ticket = template.variables().any(|name| name == "ticket");
+            let ticket = wants_ticket.then(|| shared.state().ticket_for(now, self.session.id())).flatten();
+            let text = template.render(|name| match name {
+                "ticket" => ticket.clone(),
+                "address" => Some(shared.address.clone()),
+                "session" => Some(self.session.id().to_string()),
+                "unix_ms" => Some((shared.clock.unix_us(now) / 1_000).to_string()),
+                _ => None,
+            });
+            if let Some(over) = self.write(|socket| socket.write(Message::text(text)), |_| {}) {
+                return Some(over);
+            }
+            shared.state().count_message_sent();
+        }
+        let order = self.session.close_for(now, rule.close?, "Script")?;
+        self.begin_close(order)
+    }
+
+    /// A text message: it may bring a token, or call for something of the script.
+    fn take_text(&mut self, now: Moment, text: &str) -> Option<EndHow> {
+        self.session.heard_text(now, text);
+        let rules = Arc::clone(&self.shared.rules);
+        let wanted = rules.message_token.as_ref()?;
+        let json: serde_json::Value = serde_json::from_str(text).ok()?;
+        let token = wanted.pointers.iter().find_map(|pointer| json.pointer(pointer)?.as_str())?;
+        let answered = self.shared.state().authenticate(now, self.session.id(), token);
+        match answered {
+            Ok(expires) => {
+                self.session.authenticated(now, expires);
+                None
+            }
+            Err(cause) => {
+                log::debug!("a token in a message is refused: {cause}");
+                let order = self.session.close_for(now, wanted.refused_code, "Token refused")?;
+                self.begin_close(order)
             }
         }
     }

@@ -26,6 +26,8 @@ use super::busy::Busy;
 pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) busy: Arc<Busy>,
+    /// Host and port that it listens on.
+    pub(super) address: String,
     pub(super) message_text: MessageText,
     pub(super) rules: Arc<TargetRules>,
     state: Mutex<TargetState>,
@@ -62,7 +64,7 @@ pub(super) struct Admitted {
 }
 
 impl Shared {
-    pub(super) fn new(rules: TargetRules, seed: u64, clock: Clock) -> io::Result<Self> {
+    pub(super) fn new(rules: TargetRules, seed: u64, clock: Clock, address: String) -> io::Result<Self> {
         let is_delayed = rules.upgrade_delay != Delay::None
             || rules.token_delay != Delay::None
             || !rules.faults.is_empty();
@@ -71,6 +73,7 @@ impl Shared {
         Ok(Self {
             clock,
             busy: Arc::default(),
+            address,
             message_text,
             rules: Arc::clone(state.rules()),
             state: Mutex::new(state),

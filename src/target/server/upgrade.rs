@@ -15,7 +15,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::sample::Cause;
-use crate::scenario::model::{FaultKind, FaultStage, RefusalDetail};
+use crate::scenario::model::{FaultKind, FaultStage, RefusalDetail, TargetRules};
 use crate::target::rules::HandshakeRefusal;
 
 use super::answer::{self, Answer};
@@ -58,7 +58,7 @@ pub(super) async fn answer(
         Some(FaultKind::UpgradeStall) => return std::future::pending().await,
         Some(FaultKind::UpgradeStatus(status)) => {
             let refusal = shared.state().refuse_by_fault(status);
-            return Ok(refuse(RefusalDetail::Html, refusal));
+            return Ok(refuse_with(RefusalDetail::Html, refusal, None));
         }
         Some(fault) if fault.after().is_none() => {
             return match wrong_answer(&fault, request.headers()) {
@@ -69,9 +69,11 @@ pub(super) async fn answer(
         _ => {}
     }
     // Decided when the answer leaves: a client that has gone by then has no session, and is counted nowhere.
-    let token = credential::token(request.headers(), request.uri(), &shared.rules.accepts_token_in);
+    let rules = &shared.rules;
+    let places = &rules.accepts_token_in;
+    let token = credential::token(request.headers(), request.uri(), places, &rules.query_parameter);
     match shared.handshake(token.as_deref(), stream_number(request.headers())) {
-        Err(refusal) => Ok(refuse(shared.rules.refusal_detail, refusal)),
+        Err(refusal) => Ok(refuse(rules, refusal)),
         Ok(mut admitted) => {
             if let Some(fault) = fault {
                 admitted.session.plan_fault(fault);
@@ -190,8 +192,15 @@ fn switch_protocols(headers: &HeaderMap) -> Answer {
 }
 
 /// A refusal by the rules.
-fn refuse(detail: RefusalDetail, refusal: HandshakeRefusal) -> Answer {
-    let HandshakeRefusal { status, cause, words: (code, message), retry_after } = refusal;
+pub(super) fn refuse(rules: &TargetRules, refusal: HandshakeRefusal) -> Answer {
+    let code = rules.refusal_codes.iter().find(|(cause, _)| *cause == refusal.cause);
+    refuse_with(rules.refusal_detail, refusal, code.map(|(_, code)| code.as_str()))
+}
+
+/// A refusal, with a code of its own.
+fn refuse_with(detail: RefusalDetail, refusal: HandshakeRefusal, code: Option<&str>) -> Answer {
+    let HandshakeRefusal { status, cause, words: (usual, message), retry_after } = refusal;
+    let code = code.unwrap_or(usual);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
     let mut answer = match detail {
         RefusalDetail::Bare => answer::bare(status),
