@@ -1,7 +1,11 @@
 //! Every fault of the embedded target over real sockets: what clients make of it, that nothing hangs, that the accounts close, and that
 //! the target serves on when the fault is over.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that meets what it does not expect has failed"
+)]
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +30,8 @@ enum Expected {
     Attempts(Outcome, Option<Cause>),
     /// Sessions end with 1006 in this way while the fault lasts.
     Closes(Abnormal),
+    /// Clients fail the connection (RFC 6455 §7.1.7): 1006 to themselves, for they got no close frame, and this code to the target.
+    Fails(u16),
     /// Every attempt succeeds, but not before so many microseconds.
     Slow(u64),
 }
@@ -37,6 +43,7 @@ enum Books {
     Explained,
 }
 
+#[derive(Clone, Copy)]
 struct Case {
     /// The keys of the fault.
     fault: &'static str,
@@ -54,6 +61,10 @@ const fn case(fault: &'static str, expected: Expected) -> Case {
 
 const fn refused(fault: &'static str, outcome: Outcome, cause: Option<Cause>) -> Case {
     case(fault, Expected::Attempts(outcome, cause))
+}
+
+const fn fails(fault: &'static str, code: u16) -> Case {
+    Case { books: Books::Explained, ..case(fault, Expected::Fails(code)) }
 }
 
 const fn with_tls(case: Case) -> Case {
@@ -96,11 +107,11 @@ fn cases() -> Vec<Case> {
         case("kind = \"close_without_frame\"\nafter = \"100ms\"", Expected::Closes(Abnormal::Fin)),
         case("kind = \"half_open\"", Expected::Closes(Abnormal::Timeout)),
         refused("kind = \"wrong_accept\"", Protocol, None),
-        case("kind = \"oversized_frame\"", Expected::Closes(Abnormal::Protocol)),
-        case("kind = \"malformed_frame\"", Expected::Closes(Abnormal::Protocol)),
-        case("kind = \"malformed_frame\"\nflaw = \"opcode\"", Expected::Closes(Abnormal::Protocol)),
-        case("kind = \"invalid_utf8\"\nafter = \"50ms\"", Expected::Closes(Abnormal::Protocol)),
-        case("kind = \"masked_frame\"", Expected::Closes(Abnormal::Protocol)),
+        fails("kind = \"oversized_frame\"", 1009),
+        fails("kind = \"malformed_frame\"", 1002),
+        fails("kind = \"malformed_frame\"\nflaw = \"opcode\"", 1002),
+        fails("kind = \"invalid_utf8\"\nafter = \"50ms\"", 1007),
+        fails("kind = \"masked_frame\"", 1002),
         refused("kind = \"unsolicited_subprotocol\"", Protocol, None),
         with_tls(refused("kind = \"reset_before_upgrade\"", TcpReset, None)),
         with_tls(refused("kind = \"reset_during_upgrade\"", TcpReset, None)),
@@ -108,7 +119,7 @@ fn cases() -> Vec<Case> {
         with_tls(case("kind = \"reset_after_upgrade\"", Expected::Closes(Abnormal::Rst))),
         with_tls(case("kind = \"close_without_frame\"", Expected::Closes(Abnormal::Fin))),
         with_tls(case("kind = \"half_open\"", Expected::Closes(Abnormal::Timeout))),
-        with_tls(case("kind = \"invalid_utf8\"", Expected::Closes(Abnormal::Protocol))),
+        with_tls(fails("kind = \"invalid_utf8\"", 1007)),
         refused("kind = \"upgrade_status\"\nretry_after = \"1s\"", Http5xx, None),
         refused("kind = \"upgrade_status\"\nstatus = 429", Http429, None),
         refused("kind = \"upgrade_status\"\nstatus = 404", Http4xx, None),
@@ -213,6 +224,14 @@ fn judge(case: &Case, done: &RunDone) -> Vec<String> {
             let at_end = all.closes.get(&(Initiator::Client, 1000, None)).copied().unwrap_or(0);
             check(others == at_end, format!("other closes: {seen}"));
         }
+        Expected::Fails(code) => {
+            let count = all.closes.get(&(Initiator::Network, 1006, Some(Abnormal::Protocol))).copied();
+            check(count == Some(injected) && injected >= CLIENTS, format!("1006 protocol: {seen}"));
+            check(outcomes == BTreeSet::from(["ok"]), format!("other outcomes: {seen}"));
+            let told = counters.closes.iter().filter(|close| close.code == code);
+            let told: u64 = told.map(|close| close.count).sum();
+            check(told == injected, format!("the target was told {code} {told} times: {seen}"));
+        }
         Expected::Slow(least_us) => {
             check(outcomes == BTreeSet::from(["ok"]), format!("other outcomes: {seen}"));
             let first = all.attempts_where(|kind, _, _| kind == AttemptKind::First);
@@ -250,4 +269,45 @@ fn every_fault_is_what_clients_make_of_it() {
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(PANICS.load(Ordering::SeqCst), 0, "something panicked on the way");
+}
+
+#[test]
+fn the_shipped_bad_day_is_survived_and_every_fault_of_it_strikes() {
+    let home = tempfile::tempdir().unwrap();
+    let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut overrides = vec![
+        set("groups.0.clients", "20"),
+        set("groups.0.start.over", "500ms"),
+        set("groups.0.disconnects.0.after", "400ms"),
+        set("groups.0.session.keep_alive.ping_every", "100ms"),
+        set("groups.0.session.keep_alive.timeout", "200ms"),
+        set("duration", "8s"),
+    ];
+    for fault in 1..5 {
+        overrides.push(set(&format!("target.faults.{fault}.from"), &format!("{fault}s")));
+        overrides.push(set(&format!("target.faults.{fault}.until"), &format!("{}s", fault + 1)));
+    }
+    for fault in [3, 4] {
+        overrides.push(set(&format!("target.faults.{fault}.after"), "50ms"));
+    }
+    let request = RunRequest {
+        scenario: concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/bad-day.toml").into(),
+        overrides,
+        seed: None,
+        out: Some(home.path().join("run")),
+        authorised: Vec::new(),
+        on_progress: None,
+    };
+    let done = run(request).unwrap_or_else(|error| panic!("{error}"));
+    let books = done.model.reconciliation.as_ref().unwrap();
+    assert!(books.holds(), "{books:?}");
+    assert!(done.model.account_faults.is_empty(), "{:?}", done.model.account_faults);
+    let counters = done.model.end.as_ref().unwrap().target_counters.as_ref().unwrap();
+    let struck: Vec<&str> = counters.faults_injected.iter().map(|fault| fault.kind.as_str()).collect();
+    let all = ["half_open", "malformed_frame", "reset_before_upgrade", "token_slow", "upgrade_status"];
+    assert_eq!(struck, all, "{counters:?}");
+    let said = resurge::report::summary_text(&done.model, resurge::report::Style { colour: false });
+    assert!(said.contains("faults that the target injected: half_open × "), "{said}");
+    // The last second is a good one: whoever wants to is back.
+    assert!(done.model.all.counter(Counter::Reconnects) > 100, "{:?}", done.model.all.counters);
 }

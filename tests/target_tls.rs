@@ -1,6 +1,10 @@
 //! The target over TLS: a run against the embedded one, and the program's own target for any client.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that meets what it does not expect has failed"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

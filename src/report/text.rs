@@ -403,4 +403,11 @@ fn write_accounts(text: &mut String, model: &RunModel, style: Style) {
     for chunk in rows.chunks(4) {
         line(text, &format!("    {}", chunk.join("; ")));
     }
+    let counters = model.end.as_ref().and_then(|end| end.target_counters.as_ref());
+    let faults = counters.map(|counters| counters.faults_injected.as_slice()).unwrap_or_default();
+    if !faults.is_empty() {
+        let list: Vec<String> =
+            faults.iter().map(|fault| format!("{} × {}", fault.kind, format_count(fault.count))).collect();
+        line(text, &format!("  faults that the target injected: {}", list.join("; ")));
+    }
 }

@@ -39,6 +39,14 @@ pub(super) fn check_scenario(scenario: &Scenario) -> Vec<Conflict> {
         }
         check_group(scenario, group, &path, &mut say);
     }
+    if let Target::Embedded(rules) = &scenario.target {
+        for (index, fault) in
+            rules.faults.iter().enumerate().filter(|(_, fault)| fault.from >= scenario.duration)
+        {
+            let message = format!("{} would strike after the run's end", fault.kind.name());
+            say(format!("target.faults.{index}.from"), message, "make it earlier than `duration`");
+        }
+    }
     for (index, storm) in scenario.storms.iter().enumerate() {
         check_storm(scenario, storm, &format!("storms.{index}"), &mut say);
     }

@@ -194,6 +194,9 @@ fn target_rules_come_from_a_profile_or_a_file() {
         let rules = load_target_rules("forum", &set(key, "2s"), &env).unwrap();
         assert_eq!(rules.idle_timeout, Some(std::time::Duration::from_secs(2)), "{key}");
     }
+    let faulty = set("faults", "[{kind=\"upgrade_status\",share=0.1}]");
+    let faulty = load_target_rules("forum", &faulty, &env).unwrap().faults;
+    assert_eq!((faulty.len(), faulty[0].kind.name(), faulty[0].share), (1, "upgrade_status", 0.1));
     let message = load_target_rules("forum", &set("idle_timeot", "2s"), &env).unwrap_err().to_string();
     assert!(message.contains("did you mean `idle_timeout`?"), "{message}");
     let message = load_target_rules("no-such", &[], &env).unwrap_err().to_string();
@@ -323,6 +326,7 @@ fn a_bad_fault_is_told_what_is_wrong() {
         ("kind = \"upgrade_stall\"\nshare = 1.5", "a number from 0 to 1 is needed"),
         ("kind = \"upgrade_stall\"\nshare = 0", "would strike nobody"),
         ("kind = \"upgrade_stall\"\nfrom = \"3s\"\nuntil = \"2s\"", "is not after `from`"),
+        ("kind = \"upgrade_stall\"\nfrom = \"10s\"", "upgrade_stall would strike after the run's end"),
         ("kind = \"upgrade_stall\"\nstatus = 503", "unknown key `target.faults.0.status`"),
         ("kind = \"upgrade_status\"\nstatus = 200", "from 400 to 599"),
         ("kind = \"token_slow\"", "has no `delay`"),

@@ -22,6 +22,8 @@ use super::traffic::TrafficTally;
 
 /// How long a frame may take to be written before the peer is taken for dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long telling a peer what it did wrong may take.
+const FAIL_TIMEOUT: Duration = Duration::from_millis(200);
 /// The code of a close frame that carries none (RFC 6455 §7.1.5).
 const NO_STATUS: u16 = 1005;
 
@@ -69,8 +71,22 @@ impl Session {
                 self.signs.heard = now;
                 self.take_message(context, tally, &message, now).await
             }
-            Some(Err(error)) => Heard::Ended(Ending { at: now, how: EndingHow::Abnormal(classify(&error)) }),
+            Some(Err(error)) => {
+                self.fail(&error).await;
+                Heard::Ended(Ending { at: now, how: EndingHow::Abnormal(classify(&error)) })
+            }
             None => Heard::Ended(Ending { at: now, how: EndingHow::Abnormal(Abnormal::Fin) }),
+        }
+    }
+
+    /// Fails the connection where the peer broke the protocol (RFC 6455 §7.1.7): says so with the code that belongs to it, and does
+    /// not wait for what the peer makes of it. The session still ends with 1006 here, for no close frame was received (§7.1.5).
+    async fn fail(&mut self, error: &WsError) {
+        let Some(code) = code_of_failure(error) else { return };
+        let frame = CloseFrame { code, reason: "".into() };
+        let sent = timeout(FAIL_TIMEOUT, self.socket.send(Message::Close(Some(frame)))).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            log::debug!("the peer was not told what was wrong");
         }
     }
 
@@ -206,6 +222,17 @@ fn count_only(context: &GroupContext, tally: &mut TrafficTally, message: &Messag
         }
         Message::Binary(_) => tally.received_binary(),
         _ => {}
+    }
+}
+
+/// What a peer is told that broke the protocol (RFC 6455 §7.4.1); `None` where the connection itself is gone.
+fn code_of_failure(error: &WsError) -> Option<CloseCode> {
+    match error {
+        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        WsError::Protocol(_) => Some(CloseCode::Protocol),
+        WsError::Utf8(_) => Some(CloseCode::Invalid),
+        WsError::Capacity(_) => Some(CloseCode::Size),
+        _ => None,
     }
 }
 

@@ -150,11 +150,11 @@ impl Read for SessionWire {
             }
             // An end of TCP without the end of TLS is told by the reader, as `UnexpectedEof`.
             tls.read_tls(&mut Tcp(&self.tcp))?;
-            if let Err(error) = tls.process_new_packets() {
-                // The alert that says what is wrong with the peer's records goes out before the connection ends.
-                let _ = send(tls, &self.tcp);
-                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
-            }
+            let taken = tls.process_new_packets();
+            // What TLS itself has to answer, as an alert that says what is wrong with the peer's records. What the socket does not
+            // take now goes with the next write; that it is gone, the next read says.
+            let _ = send(tls, &self.tcp);
+            taken.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
     }
 }
