@@ -10,7 +10,9 @@ from pathlib import Path
 
 import jsonschema
 
+import check_foreign
 import check_hlog
+import check_thread
 
 ROOT = Path(__file__).resolve().parents[2]
 RESURGE = str(Path(os.environ["RESURGE_BIN"]).resolve())
@@ -31,7 +33,7 @@ def check_schema() -> None:
     schema = json.loads(text)
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    scenarios = sorted((ROOT / "scenarios").glob("*.toml"))
+    scenarios = sorted((ROOT / "scenarios").rglob("*.toml"))
     for path in scenarios:
         validator.validate(tomllib.loads(path.read_text()))
     wrong = tomllib.loads(scenarios[0].read_text())
@@ -41,7 +43,7 @@ def check_schema() -> None:
 
 
 def main() -> int:
-    checks = [check_histograms, check_schema]
+    checks = [check_histograms, check_schema, *check_thread.CHECKS, *check_foreign.CHECKS]
     failed = 0
     for check in checks:
         try:

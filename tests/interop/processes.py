@@ -1,0 +1,75 @@
+"""Programs that a check starts and ends, by their own handles."""
+
+import contextlib
+import json
+import os
+import subprocess
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+RESURGE = str(Path(os.environ.get("RESURGE_BIN", ROOT / "target/release/resurge")).resolve())
+# Where `npm ci` put what the checks need.
+NODE_HOME = Path(os.environ.get("INTEROP_NODE", ROOT / "target/interop-node"))
+LONGEST = 60
+
+
+@contextlib.contextmanager
+def started(command, **options):
+    """A program that runs while the block does; answers with its handle. Its stdout is a pipe."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+        process.stdout.close()
+
+
+@contextlib.contextmanager
+def target(profile, **rules):
+    """`resurge serve` with these rules; answers with its address."""
+    command = [RESURGE, "serve", profile, "--listen", "127.0.0.1:0"]
+    for key, value in rules.items():
+        command += ["--set", f"{key}={value}"]
+    with started(command, stderr=subprocess.DEVNULL) as process:
+        yield process.stdout.readline().strip().removeprefix("listening on http://")
+
+
+def counters(address):
+    """The target's own counters."""
+    with urllib.request.urlopen(f"http://{address}/_resurge/counters", timeout=10) as answer:
+        return json.load(answer)
+
+
+def closes_of(counted):
+    """Closes by code, of the target's counters."""
+    closes = {}
+    for close in counted["closes"]:
+        closes[str(close["code"])] = closes.get(str(close["code"]), 0) + close["count"]
+    return closes
+
+
+def refused_of(counted):
+    """Refused handshakes, of the target's counters."""
+    return sum(refused["count"] for refused in counted["refused"])
+
+
+def node(script, *arguments):
+    """The command of a Node script of ours, next to the packages that it needs."""
+    home = NODE_HOME / script
+    home.write_text((HERE / "node" / script).read_text())
+    return ["node", str(home), *map(str, arguments)]
+
+
+def end_and_read(process):
+    """Ends a service; answers with what it counted."""
+    process.terminate()
+    out, _ = process.communicate(timeout=20)
+    return json.loads(out.strip().splitlines()[-1])
