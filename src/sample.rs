@@ -297,6 +297,8 @@ named_enum! {
         DeadTokenHandshakes = "dead_token_handshakes",
         /// Turns of the refetch loop: handshakes refused with 401 or 403 though a token had been fetched because of the refusal before.
         RefetchTurns = "refetch_turns",
+        /// Refresh tokens that the token endpoint refused: the clients then went back to their credentials.
+        RefreshTokensRefused = "refresh_tokens_refused",
     }
 }
 

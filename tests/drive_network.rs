@@ -43,6 +43,7 @@ fn rules() -> GroupRules {
             ..ReconnectRules::default()
         },
         storms: Vec::new(),
+        first: 0,
         seed: 1,
     }
 }

@@ -175,8 +175,7 @@ fn other_places(group: &Group) -> Vec<(Experiment, TokenIn)> {
 
 fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -> Diagnosis {
     let group = &prepared.scenario.groups[index];
-    let fetches =
-        group.token.as_ref().is_some_and(|token| matches!(token.grant, Grant::ClientCredentials(_)));
+    let fetches = group.token.as_ref().is_some_and(|token| !matches!(token.grant, Grant::Fixed(_)));
     let case = Case {
         observations: &results.observations,
         look: results.look.unwrap_or(TokenLook::Plain),

@@ -191,7 +191,8 @@ impl Step<'_> {
 
     pub(super) fn refreshed(&mut self, timetable: &mut Timetable, facts: TokenFacts, fetched: bool) {
         self.take_token(facts, fetched);
-        let due = self.rules.token.as_ref().and_then(|token| self.client.token.refresh_due(token));
+        let super::machine::Client { token: state, draws, .. } = &mut *self.client;
+        let due = self.rules.token.as_ref().and_then(|token| state.refresh_due(token, draws));
         timetable.refresh = due.unwrap_or(Moment::NEVER);
     }
 

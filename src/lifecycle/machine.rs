@@ -265,7 +265,8 @@ impl Step<'_> {
         self.count(Counter::TcpConnections);
         recovery.account_marks(marks);
         self.end_attempt(recovery.kind, attempt, Outcome::Ok, None, self.token_age(marks));
-        let refresh = self.rules.token.as_ref().and_then(|token| self.client.token.refresh_due(token));
+        let Client { token: state, draws, .. } = &mut *self.client;
+        let refresh = self.rules.token.as_ref().and_then(|token| state.refresh_due(token, draws));
         let timetable = Timetable::new(self.rules, self.client.number, marks.ended, refresh);
         if self.rules.session.ready == Ready::Upgraded {
             return self.became_ready(recovery, timetable);

@@ -22,10 +22,13 @@ fn token_rules(on_reconnect: OnReconnect) -> TokenRules {
             client_secret: SecretString::from("secret"),
             auth: ClientAuth::Body,
             scopes: Vec::new(),
+            feeder: None,
         }),
         on_reconnect,
         fetch_on_codes: None,
         refresh_before_expiry: None,
+        refresh_jitter: 0.0,
+        clock_skew: None,
         sharing: Sharing::Own,
         connection: TokenConnection::Pooled,
         max_connections: 8,
@@ -53,6 +56,7 @@ fn rules(on_reconnect: OnReconnect) -> GroupRules {
             ..ReconnectRules::default()
         },
         storms: Vec::new(),
+        first: 0,
         seed: 1,
     }
 }

@@ -3,6 +3,7 @@
 //! In: the scenario. Out: [`GroupRules`], shared by the group's machines and passed to each step.
 
 use crate::clock::Moment;
+use crate::plan::first_number;
 use crate::scenario::model::{
     ClientDisconnect, DisconnectHow, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
 };
@@ -23,6 +24,8 @@ pub struct GroupRules {
     pub reconnect: ReconnectRules,
     /// The storms that may strike them, by time.
     pub storms: Vec<StormRule>,
+    /// Number of its first client.
+    pub first: u32,
     /// The run's seed.
     pub seed: u64,
 }
@@ -74,6 +77,7 @@ impl GroupRules {
             disconnects: group.disconnects.clone(),
             reconnect: group.reconnect.clone(),
             storms: storms_of(scenario, index),
+            first: first_number(scenario, index),
             seed: scenario.seed,
         }
     }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::random::Draws;
 use crate::sample::AttemptKind;
 use crate::scenario::model::{Grant, OnReconnect, Sharing, TokenRules};
 
@@ -55,7 +56,7 @@ impl TokenState {
         let not_before = self.not_before(rules, kind, now);
         let will_do =
             self.facts.is_some_and(|facts| facts.requested >= not_before && facts.expires >= valid_until);
-        let ask = !will_do || (at_first && rules.sharing == Sharing::Group);
+        let ask = !will_do || (at_first && rules.sharing != Sharing::Own);
         ask.then_some(TokenNeed { not_before, valid_until })
     }
 
@@ -72,8 +73,13 @@ impl TokenState {
     /// When the token in hand is to be refreshed while a session lasts. A token that lives no longer than the
     /// margin is refreshed at half its life, but never sooner than a refresh makes sense: a token that is dead on arrival
     /// must not make its client ask without end.
-    pub(super) fn refresh_due(&self, rules: &TokenRules) -> Option<Moment> {
+    pub(super) fn refresh_due(&self, rules: &TokenRules, draws: &mut Draws) -> Option<Moment> {
         let margin = rules.refresh_before_expiry?;
+        let earlier = match rules.refresh_jitter {
+            0.0 => Duration::ZERO,
+            share => draws.next_duration(Duration::ZERO, margin.mul_f64(share)),
+        };
+        let margin = margin + earlier;
         let facts = self.facts?;
         if matches!(rules.grant, Grant::Fixed(_)) || facts.expires == Moment::NEVER {
             return None;

@@ -60,11 +60,15 @@ pub fn needs(scenario: &Scenario) -> Needs {
     Needs { descriptors: connections * ends + OVERHEAD, ports: connections }
 }
 
+/// Programs that a group runs at once for its tokens, at most.
+const MOST_COMMANDS: u64 = 4;
+
 /// Connections that a group holds at once, at most.
 fn connections(scenario: &Scenario, index: usize, group: &Group) -> u64 {
     let clients = u64::from(group.clients);
     let tokens = group.token.as_ref().map_or(0, |token| match (&token.grant, token.connection) {
         (Grant::Fixed(_), _) => 0,
+        (Grant::Command(_), _) => 3 * MOST_COMMANDS,
         (_, TokenConnection::Pooled) => u64::from(token.max_connections).min(clients),
         // A client fetches before it connects; only a refresh needs a second connection beside the session.
         (_, TokenConnection::Fresh) if token.refresh_before_expiry.is_some() => clients,
@@ -79,7 +83,9 @@ fn connections(scenario: &Scenario, index: usize, group: &Group) -> u64 {
         _ => false,
     });
     let silent = clients * (stormy.count() as u64 + u64::from(own));
-    clients + tokens + silent
+    // Requests before a handshake have connections of their own, kept for a while.
+    let steps = group.prepare.as_ref().is_some_and(|prepare| !prepare.steps.is_empty());
+    clients + tokens + silent + if steps { clients } else { 0 }
 }
 
 /// Whether a scenario fits into `descriptor_limit` and `port_limit`.

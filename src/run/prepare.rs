@@ -13,7 +13,7 @@ use crate::drive::network::{AddressPolicy, TargetAddress, client_config_trusting
 use crate::plan::{Needs, check_budget};
 use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
 use crate::scenario::Loaded;
-use crate::scenario::model::{DisconnectHow, Grant, Group, Scenario, Storm, StormBy, Target};
+use crate::scenario::model::{DisconnectHow, Group, Scenario, Storm, StormBy, Target};
 use crate::scenario::prepare_model::StepPlace;
 use crate::target::server::{Server, ServerSetup};
 
@@ -98,7 +98,7 @@ fn remote_urls(scenario: &Scenario) -> Vec<Url> {
             group
                 .token
                 .as_ref()
-                .filter(|token| !matches!(token.grant, Grant::Fixed(_)))
+                .filter(|token| token.grant.credentials().is_some())
                 .and_then(|token| token.url.clone()),
         );
     }

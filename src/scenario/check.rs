@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::model::{ClientDisconnect, DisconnectHow, Grant, Group, Scenario, Start, Storm, StormBy, Target};
+use super::model::{ClientDisconnect, DisconnectHow, Group, Scenario, Start, Storm, StormBy, Target};
 use super::parse_common::MAX_CLIENTS;
 
 /// A fault between keys.
@@ -55,7 +55,7 @@ pub(super) fn check_scenario(scenario: &Scenario) -> Vec<Conflict> {
 
 fn check_group(scenario: &Scenario, group: &Group, path: &str, say: &mut impl FnMut(String, String, &str)) {
     if let (Target::Remote(remote), Some(token)) = (&scenario.target, &group.token)
-        && matches!(token.grant, Grant::ClientCredentials(_))
+        && token.grant.credentials().is_some()
         && remote.token_url.is_none()
         && token.url.is_none()
     {

@@ -135,12 +135,31 @@ fn describe_token(token: &TokenRules) -> String {
             }
         },
     };
-    let policy = if matches!(token.grant, Grant::Fixed(_)) { "has a fixed token".to_owned() } else { policy };
+    let policy = match &token.grant {
+        Grant::Fixed(_) => "has a fixed token".to_owned(),
+        Grant::Command(command) => {
+            format!("{policy} (by the command {})", command.first().map_or("", String::as_str))
+        }
+        Grant::RefreshToken { .. } => format!("{policy} (by refresh tokens)"),
+        Grant::ClientCredentials(_) => policy,
+    };
+    let rows = token
+        .grant
+        .credentials()
+        .and_then(|credentials| credentials.feeder.as_ref())
+        .map(|feeder| feeder.rows.len());
+    let fed = rows.map_or_else(String::new, |rows| {
+        format!(", credentials from {} rows in turn", format_count(rows as u64))
+    });
     let refresh = token
         .refresh_before_expiry
         .map(|margin| format!(", and {} before it expires", format_duration(margin)));
-    let shared = if token.sharing == Sharing::Group { ", one for the group" } else { "" };
-    format!("{policy}{}{shared}", refresh.unwrap_or_default())
+    let shared = match token.sharing {
+        Sharing::Own => "",
+        Sharing::Group => ", one for the group",
+        Sharing::GroupStampede => ", one for the group, fetched by all at once",
+    };
+    format!("{policy}{}{shared}{fed}", refresh.unwrap_or_default())
 }
 
 fn describe_backoff(group: &Group) -> String {

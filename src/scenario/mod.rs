@@ -6,6 +6,7 @@ mod check;
 mod describe;
 mod edit;
 mod fault;
+mod feeder;
 mod load;
 pub mod model;
 mod parse;

@@ -4,6 +4,7 @@
 //! `std::time::Duration`, shares are 0..1, rates are per second.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -127,6 +128,10 @@ pub struct TokenRules {
     pub fetch_on_codes: Option<Vec<u16>>,
     /// Fetch a new token this long before the old one expires, also while a session lasts.
     pub refresh_before_expiry: Option<Duration>,
+    /// The refresh comes earlier by up to this share of that time, drawn by each client.
+    pub refresh_jitter: f64,
+    /// How far off the client's clock is: what it takes `expires_in` for. Nothing where it is right.
+    pub clock_skew: Option<Skew>,
     /// Own tokens, or one for the group.
     pub sharing: Sharing,
     /// Connections to the token endpoint.
@@ -144,8 +149,31 @@ pub struct TokenRules {
 pub enum Grant {
     /// `client_credentials` (RFC 6749 §4.4).
     ClientCredentials(ClientCredentials),
+    /// `refresh_token` (RFC 6749 §6): the first token as by `client_credentials`, or by a refresh token that is given; each further one by
+    /// the refresh token that came with the one before.
+    RefreshToken {
+        /// What the client shows.
+        credentials: ClientCredentials,
+        /// The first refresh token; `None`: the first token is got by the credentials.
+        initial: Option<SecretString>,
+    },
+    /// `command`: what a program writes to its stdout: a token, or a grant as JSON (RFC 6749 §5.1).
+    Command(Vec<String>),
     /// `fixed`: always the same token.
     Fixed(SecretString),
+}
+
+impl Grant {
+    /// The credentials that go to a token endpoint; `None` where none is asked.
+    #[must_use]
+    pub const fn credentials(&self) -> Option<&ClientCredentials> {
+        match self {
+            Self::ClientCredentials(credentials) | Self::RefreshToken { credentials, .. } => {
+                Some(credentials)
+            }
+            Self::Command(_) | Self::Fixed(_) => None,
+        }
+    }
 }
 
 /// What a client shows to get a token.
@@ -159,6 +187,24 @@ pub struct ClientCredentials {
     pub auth: ClientAuth,
     /// Scopes asked for; empty: no `scope` is sent.
     pub scopes: Vec<String>,
+    /// Ids and secrets by client, instead of the one id and secret.
+    pub feeder: Option<Arc<Feeder>>,
+}
+
+/// Credentials from a CSV file, one row a client: the group's first client takes the first row. Where there are fewer rows than
+/// clients, they begin again.
+#[derive(Debug)]
+pub struct Feeder {
+    /// Id and secret of each row; never empty.
+    pub rows: Vec<(String, SecretString)>,
+}
+
+impl Feeder {
+    /// The row of the group's client `index`.
+    #[must_use]
+    pub fn row(&self, index: u32) -> Option<&(String, SecretString)> {
+        self.rows.get(index as usize % self.rows.len().max(1))
+    }
 }
 
 /// Where the client's credentials go (RFC 6749 §2.3.1).
@@ -189,6 +235,9 @@ pub enum Sharing {
     Own,
     /// `"group"`: one for the group; one request at a time fetches it, the others wait for its answer.
     Group,
+    /// `"group-stampede"`: one for the group, and every client that finds it unfit fetches it: nobody waits for another's request. The last
+    /// to come is the group's.
+    GroupStampede,
 }
 
 /// Connections to the token endpoint.

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::model::DisconnectHow;
+use super::model::Skew;
 use super::reader::Table;
 
 /// The most clients that one scenario may have.
@@ -82,4 +83,17 @@ pub(super) fn parse_how(table: &Table<'_>) -> Option<DisconnectHow> {
             Some(if matches!(other, How::Reset) { DisconnectHow::Reset } else { DisconnectHow::HalfOpen })
         }
     }
+}
+
+/// How far off a clock is: a duration with a sign.
+pub(super) fn skew(table: &Table<'_>, key: &str) -> Option<Skew> {
+    let allowed = "a duration with a sign is needed, as \"+30s\" or \"-30s\"";
+    table.parsed(key, allowed, |text| {
+        let (is_shorter, bare) = match text.trim().strip_prefix('-') {
+            Some(bare) => (true, bare),
+            None => (false, text.trim().trim_start_matches('+')),
+        };
+        let by = crate::units::parse_duration(bare).map_err(|error| format!("{allowed}: {error}"))?;
+        Ok(if is_shorter { Skew::Shorter(by) } else { Skew::Longer(by) })
+    })
 }

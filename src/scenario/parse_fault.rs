@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::units;
 
-use super::model::{Delay, FaultKind, FrameFlaw, Skew, StatusFault, TargetFault};
+use super::model::{Delay, FaultKind, FrameFlaw, StatusFault, TargetFault};
+use super::parse_common::skew;
 use super::parse_delay::parse_delay;
 use super::reader::Table;
 
@@ -54,7 +55,7 @@ pub(super) const KINDS: [KindRow; 20] = [
         name: "token_clock_skew",
         keys: &["skew"],
         needed: 1,
-        read: |t| skew(t).map(FaultKind::TokenClockSkew),
+        read: |t| skew(t, "skew").map(FaultKind::TokenClockSkew),
     },
     KindRow {
         name: "accept_slow",
@@ -158,16 +159,4 @@ fn when(table: &Table<'_>) -> Duration {
 fn status(table: &Table<'_>) -> StatusFault {
     let status = table.integer("status", 400..=599).map_or(STATUS, |status| status as u16);
     StatusFault { status, retry_after: table.duration("retry_after") }
-}
-
-fn skew(table: &Table<'_>) -> Option<Skew> {
-    let allowed = "a duration with a sign is needed, as \"+30s\" or \"-30s\"";
-    table.parsed("skew", allowed, |text| {
-        let (is_shorter, bare) = match text.trim().strip_prefix('-') {
-            Some(bare) => (true, bare),
-            None => (false, text.trim().trim_start_matches('+')),
-        };
-        let by = units::parse_duration(bare).map_err(|error| format!("{allowed}: {error}"))?;
-        Ok(if is_shorter { Skew::Shorter(by) } else { Skew::Longer(by) })
-    })
 }

@@ -2,13 +2,18 @@
 //!
 //! In: an element of `[[groups]]`. Out: a [`Group`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
+use super::feeder::read_feeder;
 use super::model::{
-    ClientAuth, ClientCredentials, ClientDisconnect, ConnectRules, Grant, Group, HeaderText, KeepAlive,
-    KeepAliveKind, Ready, Send, SessionRules, Sharing, Stage, Start, TokenConnection, TokenIn, TokenRules,
+    ClientAuth, ClientCredentials, ClientDisconnect, ConnectRules, Feeder, Grant, Group, HeaderText,
+    KeepAlive, KeepAliveKind, Ready, Send, SessionRules, Sharing, Stage, Start, TokenConnection, TokenIn,
+    TokenRules,
 };
-use super::parse_common::{MAX_CLIENTS, check_name, pace, parse_how, repeat_every};
+use super::parse_common::{MAX_CLIENTS, check_name, pace, parse_how, repeat_every, skew};
 use super::parse_prepare::{Known, parse_on_message, parse_prepare};
 use super::parse_reconnect::{Policy, codes_or_any, parse_on_reconnect, parse_policy, parse_reconnect};
 use super::reader::Table;
@@ -122,10 +127,18 @@ fn parse_token(table: &Table<'_>, policy: &Policy) -> Option<TokenRules> {
     #[derive(Clone, Copy, PartialEq)]
     enum Kind {
         Credentials,
+        Refresh,
+        Command,
         Fixed,
         None,
     }
-    let kinds = [("client_credentials", Kind::Credentials), ("fixed", Kind::Fixed), ("none", Kind::None)];
+    let kinds = [
+        ("client_credentials", Kind::Credentials),
+        ("refresh_token", Kind::Refresh),
+        ("command", Kind::Command),
+        ("fixed", Kind::Fixed),
+        ("none", Kind::None),
+    ];
     let kind = table.one_of("grant", &kinds);
     if kind.is_none() && table.get("grant").is_some() {
         return None;
@@ -135,14 +148,22 @@ fn parse_token(table: &Table<'_>, policy: &Policy) -> Option<TokenRules> {
         table.finish();
         return None;
     }
-    let grant = if kind == Kind::Fixed {
-        if table.get("token").is_none() {
-            table.missing("token", "a fixed token is token = { env = \"NAME\" }");
+    let grant = match kind {
+        Kind::Fixed => {
+            if table.get("token").is_none() {
+                table.missing("token", "a fixed token is token = { env = \"NAME\" }");
+            }
+            table.secret("token").map(Grant::Fixed)
         }
-        table.secret("token").map(Grant::Fixed)
-    } else {
-        parse_credentials(table).map(Grant::ClientCredentials)
+        Kind::Command => parse_command(table).map(Grant::Command),
+        Kind::Refresh => {
+            let initial = table.secret("refresh_token");
+            parse_credentials(table).map(|credentials| Grant::RefreshToken { credentials, initial })
+        }
+        Kind::Credentials | Kind::None => parse_credentials(table).map(Grant::ClientCredentials),
     };
+    let sharing =
+        [("own", Sharing::Own), ("group", Sharing::Group), ("group-stampede", Sharing::GroupStampede)];
     let connections = [("pooled", TokenConnection::Pooled), ("fresh", TokenConnection::Fresh)];
     let rules = grant.map(|grant| TokenRules {
         grant,
@@ -153,9 +174,9 @@ fn parse_token(table: &Table<'_>, policy: &Policy) -> Option<TokenRules> {
             policy.fetch_on_codes.clone()
         },
         refresh_before_expiry: table.positive_duration("refresh_before_expiry"),
-        sharing: table
-            .one_of("sharing", &[("own", Sharing::Own), ("group", Sharing::Group)])
-            .unwrap_or(Sharing::Own),
+        refresh_jitter: table.float("refresh_jitter", 0.0..=1.0).unwrap_or(0.0),
+        clock_skew: skew(table, "clock_skew"),
+        sharing: table.one_of("sharing", &sharing).unwrap_or(Sharing::Own),
         connection: table.one_of("connection", &connections).unwrap_or(TokenConnection::Pooled),
         max_connections: table.integer("max_connections", 1..=100_000).map_or(256, |most| most as u32),
         timeout: table.positive_duration("timeout").unwrap_or(Duration::from_secs(10)),
@@ -167,7 +188,52 @@ fn parse_token(table: &Table<'_>, policy: &Policy) -> Option<TokenRules> {
     rules
 }
 
+/// A program and its arguments, as a list: no shell reads them.
+fn parse_command(table: &Table<'_>) -> Option<Vec<String>> {
+    let allowed =
+        "a program and its arguments are needed, as command = [\"vault\", \"read\", \"-field=token\", \"x\"]";
+    if table.get("command").is_none() {
+        table.missing("command", allowed);
+    }
+    let command = table.strings("command")?;
+    if command.first().is_none_or(String::is_empty) {
+        table.fault(table.span_of("command"), "`command` names no program", allowed);
+        return None;
+    }
+    Some(command)
+}
+
+/// Ids and secrets from a CSV file with the columns `client_id` and `client_secret`.
+fn parse_feeder(table: &Table<'_>) -> Option<Arc<Feeder>> {
+    let file = table.string("feeder")?;
+    let path = table.reading.folder.join(&file);
+    match read_feeder(&path) {
+        Ok(rows) => Some(Arc::new(Feeder { rows })),
+        Err(why) => {
+            let help =
+                "a CSV file with the columns client_id and client_secret, and a row at least, is needed";
+            table.fault(table.span_of("feeder"), format!("{file} cannot be used: {why}"), help);
+            None
+        }
+    }
+}
+
 fn parse_credentials(table: &Table<'_>) -> Option<ClientCredentials> {
+    if table.get("feeder").is_some() {
+        let auth = table.one_of("auth", &[("body", ClientAuth::Body), ("basic", ClientAuth::Basic)]);
+        let scopes = table.strings("scopes").unwrap_or_default();
+        for key in ["client_id", "client_secret"].iter().filter(|key| table.get(key).is_some()) {
+            let message = format!("`{}` stands beside a feeder", table.path_of(key));
+            table.fault(table.span_of(key), message, "the feeder's rows have it: take one of them away");
+        }
+        return Some(ClientCredentials {
+            client_id: String::new(),
+            client_secret: SecretString::default(),
+            auth: auth.unwrap_or(ClientAuth::Body),
+            scopes,
+            feeder: Some(parse_feeder(table)?),
+        });
+    }
     for key in ["client_id", "client_secret"] {
         if table.get(key).is_none() {
             table.missing(
@@ -184,6 +250,7 @@ fn parse_credentials(table: &Table<'_>) -> Option<ClientCredentials> {
         client_secret: secret?,
         auth: auth.unwrap_or(ClientAuth::Body),
         scopes,
+        feeder: None,
     })
 }
 

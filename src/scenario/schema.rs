@@ -251,7 +251,12 @@ fn group() -> Value {
 
 fn token() -> Value {
     table(json!({
-        "grant": words(&["client_credentials", "fixed", "none"]),
+        "grant": words(&["client_credentials", "refresh_token", "command", "fixed", "none"]),
+        "feeder": { "type": "string", "description": "CSV file with the columns client_id and client_secret, a row a client" },
+        "refresh_token": reference("secret"),
+        "command": { "type": "array", "minItems": 1, "items": { "type": "string" } },
+        "refresh_jitter": { "type": "number", "minimum": 0, "maximum": 1 },
+        "clock_skew": { "type": "string", "pattern": "^[+-]?[0-9.]+ *(ns|us|µs|ms|s|m|min|h|d)" },
         "client_id": { "type": "string" },
         "client_secret": reference("secret"),
         "auth": words(&["body", "basic"]),
@@ -260,7 +265,7 @@ fn token() -> Value {
         "on_reconnect": { "oneOf": [words(&["reuse", "fetch"]), single("fetch_if_older_than", reference("duration"))] },
         "fetch_on_codes": codes(),
         "refresh_before_expiry": reference("duration"),
-        "sharing": words(&["own", "group"]),
+        "sharing": words(&["own", "group", "group-stampede"]),
         "connection": words(&["pooled", "fresh"]),
         "max_connections": { "type": "integer", "minimum": 1, "maximum": 100_000 },
         "timeout": reference("duration"),

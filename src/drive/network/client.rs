@@ -20,7 +20,7 @@ use super::context::{GroupContext, StopPhase, Token};
 use super::prepare::{elsewhere, prepare};
 use super::react::{Reaction, react};
 use super::session::{Heard, Session};
-use super::token::{Acquired, Refusal};
+use super::token::{Acquired, Refusal, Wish};
 use super::traffic::TrafficTally;
 use super::variables::{Renderer, Variables};
 
@@ -41,6 +41,8 @@ struct Driven {
     number: u32,
     stop: watch::Receiver<StopPhase>,
     token: Option<Token>,
+    /// The refresh token that came with it.
+    refresh_token: Option<Token>,
     session: Option<Session>,
     refresh: Option<Refresh>,
     tally: TrafficTally,
@@ -58,6 +60,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
         number,
         stop,
         token: None,
+        refresh_token: None,
         session: None,
         refresh: None,
         tally: TrafficTally::default(),
@@ -115,15 +118,16 @@ impl Driven {
     }
 
     async fn fetch_token(&mut self, not_before: Moment, valid_until: Moment) -> Event {
+        let wish = self.wish(not_before, valid_until);
         let Self { context, refresh, stop, .. } = self;
         let acquiring = async {
             // A refresh that was under way when the session ended is not asked for twice.
             match refresh.take() {
                 Some(pending) => match pending.await {
                     Ok(acquired) => Ok(acquired),
-                    Err(_) => acquire(context, not_before, valid_until).await,
+                    Err(_) => acquire(context, &wish).await,
                 },
-                None => acquire(context, not_before, valid_until).await,
+                None => acquire(context, &wish).await,
             }
         };
         let acquired = tokio::select! {
@@ -133,10 +137,18 @@ impl Driven {
         self.take_token(acquired)
     }
 
+    fn wish(&self, not_before: Moment, valid_until: Moment) -> Wish {
+        let index = self.number.saturating_sub(self.context.rules.first);
+        Wish { index, refresh: self.refresh_token.clone(), not_before, valid_until }
+    }
+
     fn take_token(&mut self, acquired: Result<Acquired, Refusal>) -> Event {
         match acquired {
-            Ok(Acquired { token, facts, fetched }) => {
+            Ok(Acquired { token, facts, refresh, fetched }) => {
                 self.token = Some(token);
+                if refresh.is_some() {
+                    self.refresh_token = refresh;
+                }
                 Event::TokenReady { facts, fetched }
             }
             Err(Refusal { failure, retry_after, .. }) => Event::TokenFailed { failure, retry_after },
@@ -144,8 +156,8 @@ impl Driven {
     }
 
     fn start_refresh(&mut self, not_before: Moment, valid_until: Moment) -> Event {
-        let context = Arc::clone(&self.context);
-        self.refresh = Some(Box::pin(async move { acquire(&context, not_before, valid_until).await }));
+        let (context, wish) = (Arc::clone(&self.context), self.wish(not_before, valid_until));
+        self.refresh = Some(Box::pin(async move { acquire(&context, &wish).await }));
         Event::Sent
     }
 
@@ -379,13 +391,9 @@ impl Driven {
     }
 }
 
-async fn acquire(
-    context: &GroupContext,
-    not_before: Moment,
-    valid_until: Moment,
-) -> Result<Acquired, Refusal> {
+async fn acquire(context: &GroupContext, wish: &Wish) -> Result<Acquired, Refusal> {
     match &context.token {
-        Some(source) => source.acquire(context, not_before, valid_until).await,
+        Some(source) => source.acquire(context, wish).await,
         None => Err(crate::lifecycle::TokenFailure::Error.into()),
     }
 }

@@ -26,7 +26,8 @@ use crate::scenario::model::{ConnectRules, Grant, HeaderText, TokenRules};
 
 use super::address::AddressPolicy;
 use super::resolve::Resolver;
-use super::token::{TokenSource, http_client};
+use super::token::TokenSource;
+use super::token_http::http_client;
 use super::wire::Wire;
 
 /// A token in a client's hand: shared where the group shares it.
@@ -322,11 +323,13 @@ fn token_source(
     rules: &TokenRules,
     target: &TargetAddress,
 ) -> Result<TokenSource, ContextError> {
-    let Grant::ClientCredentials(credentials) = &rules.grant else {
-        return Ok(TokenSource::fixed(&rules.grant));
+    let credentials = match &rules.grant {
+        Grant::Fixed(token) => return Ok(TokenSource::fixed(token)),
+        Grant::Command(command) => return Ok(TokenSource::command(command, rules)),
+        Grant::ClientCredentials(credentials) | Grant::RefreshToken { credentials, .. } => credentials,
     };
     let url = target.token_url(rules)?.ok_or_else(|| ContextError::NoTokenUrl { group: group.to_owned() })?;
-    TokenSource::client_credentials(run, url, credentials, rules)
+    TokenSource::endpoint(run, url, credentials, rules)
         .map_err(|source| ContextError::TokenClient { group: group.to_owned(), source })
 }
 

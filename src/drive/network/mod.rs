@@ -17,6 +17,8 @@ mod session;
 mod shared_token;
 mod tls;
 mod token;
+mod token_command;
+mod token_http;
 mod traffic;
 mod variables;
 mod wire;

@@ -22,7 +22,7 @@ use super::context::{
 };
 use super::prepare::{elsewhere, prepare};
 use super::session::{Heard, Session};
-use super::token::Refusal;
+use super::token::{Refusal, Wish};
 use super::traffic::TrafficTally;
 
 /// What probes of one target share.
@@ -150,7 +150,8 @@ impl Probe {
     /// Why none came.
     pub async fn fetch(&self) -> Result<ProbeToken, Refusal> {
         let Some(source) = &self.context.token else { return Ok(ProbeToken::none()) };
-        let acquired = source.acquire(&self.context, Moment::ZERO, Moment::NEVER).await?;
+        let wish = Wish { index: 0, refresh: None, not_before: Moment::ZERO, valid_until: Moment::NEVER };
+        let acquired = source.acquire(&self.context, &wish).await?;
         Ok(ProbeToken { token: Some(acquired.token), facts: acquired.facts })
     }
 
