@@ -26,6 +26,8 @@ pub enum Purpose {
     TargetFault,
     /// The target's tickets.
     TargetTicket,
+    /// The target's refresh tokens.
+    TargetRefresh,
 }
 
 /// A stream of random draws (ChaCha8, RFC 8439's core with 8 rounds), addressed by position.

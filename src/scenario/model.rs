@@ -14,8 +14,8 @@ use super::template::Template;
 
 pub use super::target_fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
 pub use super::target_model::{
-    AtSessionLimit, Delay, HandshakeLimit, IdleCounts, Invalidation, RefusalDetail, RefusalStatus,
-    TargetClient, TargetRules, TokenPlace,
+    AtSessionLimit, Delay, HandshakeLimit, IdleCounts, Invalidation, RefreshTokens, RefusalDetail,
+    RefusalStatus, TargetClient, TargetRules, TokenFormat, TokenPlace,
 };
 pub use super::threshold_model::{Aggregate, Comparison, ShareOf, Subject, Threshold};
 

@@ -2,11 +2,13 @@
 //!
 //! In: the table `[target]`, or a profile's file. Out: [`TargetRules`]; what the table does not name is the profile's.
 
+use std::time::Duration;
+
 use toml::de::DeTable;
 
 use super::model::{
-    AtSessionLimit, HandshakeLimit, IdleCounts, Invalidation, RefusalDetail, RefusalStatus, TargetClient,
-    TargetRules, TokenPlace,
+    AtSessionLimit, HandshakeLimit, IdleCounts, Invalidation, RefreshTokens, RefusalDetail, RefusalStatus,
+    TargetClient, TargetRules, TokenFormat, TokenPlace,
 };
 use super::parse_common::close_code;
 use super::parse_delay::parse_delay;
@@ -50,12 +52,17 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
         ("on-new-token", Invalidation::OnNewToken),
         ("on-use", Invalidation::OnUse),
     ];
+    let formats = [("opaque", TokenFormat::Opaque), ("jwt", TokenFormat::Jwt)];
     let clients: Vec<_> = table.tables("clients").iter().filter_map(parse_target_client).collect();
     TargetRules {
         idle_timeout: table.duration_or_never("idle_timeout").unwrap_or(base.idle_timeout),
         idle_counts: table.one_of("idle_counts", &counts).unwrap_or(base.idle_counts),
         idle_close_code: close_code(table, "idle_close_code").unwrap_or(base.idle_close_code),
         token_life: table.positive_duration("token_life").unwrap_or(base.token_life),
+        token_format: table.one_of("token_format", &formats).unwrap_or(base.token_format),
+        refresh_tokens: table
+            .table("refresh_tokens")
+            .map_or(base.refresh_tokens, |tokens| Some(parse_refresh_tokens(&tokens))),
         invalidation: table.one_of("invalidation", &invalidations).unwrap_or(base.invalidation),
         required_scopes: table.strings("required_scopes").unwrap_or(base.required_scopes),
         refusal_status: parse_refusal_status(table).unwrap_or(base.refusal_status),
@@ -95,6 +102,15 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
         tls: table.boolean("tls").unwrap_or(base.tls),
         faults: if table.get("faults").is_some() { parse_faults(table) } else { base.faults },
     }
+}
+
+fn parse_refresh_tokens(table: &Table<'_>) -> RefreshTokens {
+    let tokens = RefreshTokens {
+        life: table.positive_duration("life").unwrap_or(Duration::from_secs(30 * 24 * 60 * 60)),
+        rotate: table.boolean("rotate").unwrap_or(true),
+    };
+    table.finish();
+    tokens
 }
 
 /// The tables of a list, each read; `None` where the list is not there.

@@ -107,6 +107,8 @@ fn target() -> Value {
         "idle_counts": words(&["client", "either"]),
         "idle_close_code": reference("code"),
         "token_life": duration("Default 24h"),
+        "token_format": words(&["opaque", "jwt"]),
+        "refresh_tokens": table(json!({ "life": reference("duration"), "rotate": { "type": "boolean" } })),
         "invalidation": words(&["never", "on-disconnect", "on-new-token", "on-use"]),
         "required_scopes": strings(),
         "refusal_status": { "oneOf": [{ "type": "integer", "minimum": 400, "maximum": 599 }, { "const": "rfc6750" }] },

@@ -26,6 +26,10 @@ pub struct TargetRules {
     pub idle_close_code: u16,
     /// The life of a token.
     pub token_life: Duration,
+    /// How tokens are written.
+    pub token_format: TokenFormat,
+    /// Refresh tokens; `None`: none are issued.
+    pub refresh_tokens: Option<RefreshTokens>,
     /// What ends a token's life early.
     pub invalidation: Invalidation,
     /// Scopes that the WebSocket endpoint requires.
@@ -85,6 +89,8 @@ impl Default for TargetRules {
             idle_counts: IdleCounts::Client,
             idle_close_code: 1001,
             token_life: Duration::from_secs(24 * 60 * 60),
+            token_format: TokenFormat::Opaque,
+            refresh_tokens: None,
             invalidation: Invalidation::OnDisconnect,
             required_scopes: vec!["analytics:events:read".to_owned()],
             refusal_status: RefusalStatus::Always(403),
@@ -121,6 +127,24 @@ pub enum IdleCounts {
     Client,
     /// `"either"`: what either side sends, the target's messages included.
     Either,
+}
+
+/// How tokens are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFormat {
+    /// `"opaque"`: 32 hexadecimal digits.
+    Opaque,
+    /// `"jwt"`: a signed JWT (RFC 7519, RFC 9068).
+    Jwt,
+}
+
+/// Refresh tokens (RFC 6749 §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefreshTokens {
+    /// How long one is good.
+    pub life: Duration,
+    /// Whether each use brings a new one and ends the old one's life.
+    pub rotate: bool,
 }
 
 /// What ends a token's life early.

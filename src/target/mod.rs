@@ -6,6 +6,7 @@
 pub mod counters;
 pub mod delay;
 pub mod faults;
+mod jwt;
 mod limits;
 pub mod message;
 mod registry;

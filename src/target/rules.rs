@@ -18,19 +18,22 @@ use crate::scenario::model::{
 use super::counters::TargetCounters;
 use super::delay;
 use super::faults::FaultDraws;
+use super::jwt::{TokenWriter, Told};
 use super::limits::{Bar, Barred, ClientKey, ClientLimits};
-use super::registry::{MOST_DEAD, TokenId, TokenRegistry};
+use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
 use super::service::{Windows, cause_of};
 use super::session::{Ended, Session, SessionId};
 use super::tally::Tally;
 use super::tickets::TicketBook;
-use super::token::{self, Issued, TokenAnswer, TokenRefusal, TokenRequest};
+use super::token::{self, Issued, TokenAnswer, TokenError, TokenRefusal, TokenRequest};
 
 /// The service: its tokens, its open sessions, its counts.
 #[derive(Debug)]
 pub struct TargetState {
     pub(super) rules: Arc<TargetRules>,
     pub(super) tokens: TokenRegistry,
+    refresh_tokens: TokenRegistry,
+    writer: TokenWriter,
     pub(super) tickets: TicketBook,
     pub(super) windows: Windows,
     /// The newest token of each client id; kept only where a newer one ends it.
@@ -119,6 +122,8 @@ impl TargetState {
     #[must_use]
     pub fn new(rules: TargetRules, seed: u64) -> Self {
         Self {
+            refresh_tokens: TokenRegistry::of(Purpose::TargetRefresh, seed, MOST_DEAD),
+            writer: TokenWriter::new(rules.token_format, seed),
             rules: Arc::new(rules),
             tokens: TokenRegistry::new(seed, MOST_DEAD),
             tickets: TicketBook::new(seed),
@@ -133,6 +138,16 @@ impl TargetState {
             faults: FaultDraws::new(seed),
             tally: Tally::default(),
         }
+    }
+
+    /// Calendar time of the moment zero, in microseconds since 1970: for tokens that tell when they were issued.
+    pub const fn set_origin(&mut self, unix_us: u64) {
+        self.writer.set_origin(unix_us);
+    }
+
+    /// Where the access token of that text stands.
+    pub(super) fn standing(&self, now: Moment, text: &str) -> Standing {
+        self.writer.read(text).map_or(Standing::Unknown, |id| self.tokens.look_up(now, &id))
     }
 
     /// The rules.
@@ -181,6 +196,9 @@ impl TargetState {
             Ok(grant) => grant,
             Err(refusal) => return TokenAnswer::Refused(self.refuse_token(refusal)),
         };
+        if let Err(refusal) = self.use_refresh_token(now, request) {
+            return TokenAnswer::Refused(self.refuse_token(refusal));
+        }
         let expires_in = self.rules.token_life;
         let client = ClientLimits::are_needed(&self.rules)
             .then(|| self.limits.key(request.client_id.unwrap_or_default()));
@@ -192,7 +210,49 @@ impl TargetState {
             }
         }
         self.tally.tokens_issued += 1;
-        TokenAnswer::Issued(Issued { access_token: id.text(), expires_in, scope: grant.scope })
+        let told = Told {
+            client_id: request.client_id.unwrap_or_default(),
+            scope: grant.scope.as_deref().or(request.scope).unwrap_or_default(),
+            issued: now,
+            expires: now + expires_in,
+        };
+        let access_token = self.writer.write(id, told);
+        let refresh_token = self.issue_refresh_token(now, request);
+        TokenAnswer::Issued(Issued { access_token, expires_in, scope: grant.scope, refresh_token })
+    }
+
+    /// Takes the refresh token of a request that shows one. Where tokens rotate, it is used up.
+    fn use_refresh_token(&mut self, now: Moment, request: TokenRequest<'_>) -> Result<(), TokenRefusal> {
+        let (Some(text), Some(rules)) = (request.refresh_token, self.rules.refresh_tokens) else {
+            return Ok(());
+        };
+        if request.grant_type != Some("refresh_token") {
+            return Ok(());
+        }
+        let refuse = |description| TokenRefusal {
+            error: TokenError::InvalidGrant,
+            description,
+            used_basic: request.used_basic,
+        };
+        match self.refresh_tokens.look_up(now, text) {
+            Standing::Good(id) => {
+                if rules.rotate {
+                    self.refresh_tokens.invalidate(id);
+                }
+                Ok(())
+            }
+            Standing::Stale => Err(refuse("the refresh token was used before")),
+            Standing::Expired => Err(refuse("the refresh token expired")),
+            Standing::Unknown | Standing::Insufficient => Err(refuse("the refresh token is unknown")),
+        }
+    }
+
+    /// A refresh token to go with an access token: always at first, and at a refresh where they rotate.
+    fn issue_refresh_token(&mut self, now: Moment, request: TokenRequest<'_>) -> Option<String> {
+        let rules = self.rules.refresh_tokens?;
+        let is_refresh = request.grant_type == Some("refresh_token");
+        (!is_refresh || rules.rotate)
+            .then(|| self.refresh_tokens.issue(now, now + rules.life, true, None).text())
     }
 
     /// Counts a refusal of the token endpoint, and gives it back: for faults found before the request could be read.
@@ -237,7 +297,7 @@ impl TargetState {
         }
         match text {
             None if self.rules.message_token.is_some() => Ok(Holds::Nothing),
-            text => cause_of(text.map(|text| self.tokens.look_up(now, text))).map(Holds::Token),
+            text => cause_of(text.map(|text| self.standing(now, text))).map(Holds::Token),
         }
     }
 

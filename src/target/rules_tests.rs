@@ -33,6 +33,7 @@ fn fetch(state: &mut TargetState, now: Moment, client: &str, scope: Option<&str>
         client_secret: Some("s"),
         used_basic: false,
         scope,
+        refresh_token: None,
     };
     match state.token_request(now, request) {
         TokenAnswer::Issued(issued) => issued.access_token,

@@ -117,7 +117,7 @@ impl TargetState {
     }
 
     fn token_standing(&self, now: Moment, credential: Option<&str>) -> Result<TokenId, Cause> {
-        cause_of(credential.map(|text| self.tokens.look_up(now, text)))
+        cause_of(credential.map(|text| self.standing(now, text)))
     }
 
     /// A message of this session brought a token. Answers with when it expires.

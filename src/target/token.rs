@@ -19,6 +19,8 @@ pub struct TokenRequest<'a> {
     pub used_basic: bool,
     /// `scope`: names separated by spaces.
     pub scope: Option<&'a str>,
+    /// `refresh_token`.
+    pub refresh_token: Option<&'a str>,
 }
 
 /// The answer to a token request.
@@ -39,11 +41,13 @@ pub struct Issued {
     pub expires_in: std::time::Duration,
     /// Its scopes, where they are not the ones asked for (RFC 6749 §5.1).
     pub scope: Option<String>,
+    /// A refresh token (RFC 6749 §6).
+    pub refresh_token: Option<String>,
 }
 
 impl std::fmt::Debug for Issued {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { access_token: _, expires_in, scope } = self;
+        let Self { access_token: _, refresh_token: _, expires_in, scope } = self;
         f.debug_struct("Issued").field("expires_in", expires_in).field("scope", scope).finish_non_exhaustive()
     }
 }
@@ -86,6 +90,8 @@ pub enum TokenError {
     UnsupportedGrantType,
     /// Malformed, or more than the client is registered with.
     InvalidScope,
+    /// The refresh token is unknown, was used before, or expired.
+    InvalidGrant,
 }
 
 impl TokenError {
@@ -98,6 +104,7 @@ impl TokenError {
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
+            Self::InvalidGrant => "invalid_grant",
         }
     }
 }
@@ -118,8 +125,12 @@ pub(super) fn decide(rules: &TargetRules, request: TokenRequest<'_>) -> Result<G
         .grant_type
         .ok_or_else(|| refuse(TokenError::InvalidRequest, "the parameter grant_type is missing"))?;
     let client = authenticate(rules, request).map_err(|(error, why)| refuse(error, why))?;
-    if grant_type != "client_credentials" {
-        return Err(refuse(TokenError::UnsupportedGrantType, "only client_credentials is supported"));
+    let is_refresh = grant_type == "refresh_token" && rules.refresh_tokens.is_some();
+    if grant_type != "client_credentials" && !is_refresh {
+        return Err(refuse(TokenError::UnsupportedGrantType, "the grant type is not supported"));
+    }
+    if is_refresh && request.refresh_token.is_none_or(str::is_empty) {
+        return Err(refuse(TokenError::InvalidRequest, "the parameter refresh_token is missing"));
     }
     let requested = requested_scopes(request.scope).map_err(|why| refuse(TokenError::InvalidScope, why))?;
     let registered = client.map_or(&rules.required_scopes, |client| &client.scopes);
@@ -185,7 +196,10 @@ mod tests {
 
     fn answer(rules: &TargetRules, fields: [Option<&str>; 4], used_basic: bool) -> String {
         let [grant_type, client_id, client_secret, scope] = fields;
-        match decide(rules, TokenRequest { grant_type, client_id, client_secret, used_basic, scope }) {
+        match decide(
+            rules,
+            TokenRequest { grant_type, client_id, client_secret, used_basic, scope, refresh_token: None },
+        ) {
             Ok(grant) => {
                 let enough = if grant.is_sufficient { "enough" } else { "too little" };
                 format!("{enough}, says {:?}", grant.scope)

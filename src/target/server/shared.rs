@@ -69,7 +69,8 @@ impl Shared {
             || rules.token_delay != Delay::None
             || !rules.faults.is_empty();
         let message_text = MessageText::new(rules.message_padding);
-        let state = TargetState::new(rules, seed);
+        let mut state = TargetState::new(rules, seed);
+        state.set_origin(clock.unix_us(Moment::ZERO));
         Ok(Self {
             clock,
             busy: Arc::default(),

@@ -32,6 +32,8 @@ struct Success {
     expires_in: serde_json::Number,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
 }
 
 /// A refusal (RFC 6749 §5.2).
@@ -115,12 +117,15 @@ async fn faulty_answer(fault: Option<FaultKind>) -> Option<Answer> {
 }
 
 fn success(issued: Issued, fault: Option<FaultKind>) -> Answer {
-    let Issued { access_token, expires_in, scope } = issued;
+    let Issued { access_token, expires_in, scope, refresh_token } = issued;
     let expires_in = seconds(match fault {
         Some(FaultKind::TokenClockSkew(skew)) => skewed(expires_in, skew),
         _ => expires_in,
     });
-    answer::json(StatusCode::OK, &Success { access_token, token_type: "bearer", expires_in, scope })
+    answer::json(
+        StatusCode::OK,
+        &Success { access_token, token_type: "bearer", expires_in, scope, refresh_token },
+    )
 }
 
 /// Whole seconds as RFC 6749 has them; a fraction only where the rules ask for a life that has one.

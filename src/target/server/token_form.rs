@@ -15,6 +15,7 @@ pub(super) struct TokenForm {
     client_id: Option<String>,
     client_secret: Option<String>,
     scope: Option<String>,
+    refresh_token: Option<String>,
     used_basic: bool,
 }
 
@@ -30,6 +31,7 @@ impl TokenForm {
                 "client_id" => &mut form.client_id,
                 "client_secret" => &mut form.client_secret,
                 "scope" => &mut form.scope,
+                "refresh_token" => &mut form.refresh_token,
                 // RFC 6749 §3.2: what is not understood is ignored.
                 _ => continue,
             };
@@ -57,6 +59,7 @@ impl TokenForm {
             client_secret: self.client_secret.as_deref(),
             used_basic: self.used_basic,
             scope: self.scope.as_deref(),
+            refresh_token: self.refresh_token.as_deref(),
         }
     }
 }
@@ -90,7 +93,7 @@ mod tests {
     fn read(authorization: Option<&str>, body: &str) -> String {
         match TokenForm::parse(authorization.map(str::as_bytes), body.as_bytes()) {
             Err(refusal) => format!("{} {}", refusal.status(), refusal.error.name()),
-            Ok(TokenForm { grant_type, client_id, client_secret, scope, used_basic }) => {
+            Ok(TokenForm { grant_type, client_id, client_secret, scope, used_basic, refresh_token: _ }) => {
                 let text = |field: Option<String>| field.unwrap_or_else(|| "-".to_owned());
                 let fields = [grant_type, client_id, client_secret, scope].map(text).join("|");
                 format!("{fields}|{used_basic}")

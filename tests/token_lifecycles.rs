@@ -1,0 +1,137 @@
+//! Token lifecycles, each as a small run against the embedded target whose counters must agree.
+#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+
+use std::path::Path;
+
+use resurge::report::RunModel;
+use resurge::run::{RunRequest, run};
+use resurge::sample::{Counter, Outcome};
+use tempfile::TempDir;
+
+const HEAD: &str = "duration = \"4s\"\nseed = 1\n";
+
+fn run_text(folder: &Path, name: &str, target: &str, group: &str) -> RunModel {
+    let path = folder.join(format!("{name}.toml"));
+    let text = format!("{HEAD}[target]\nkind = \"embedded\"\n{target}\n[[groups]]\nname = \"g\"\n{group}");
+    std::fs::write(&path, &text).unwrap();
+    let request = RunRequest {
+        scenario: path,
+        overrides: Vec::new(),
+        seed: None,
+        out: Some(folder.join(name)),
+        authorised: Vec::new(),
+        on_progress: None,
+    };
+    let done = run(request);
+    assert!(done.is_ok(), "{name}: {:?}", done.err());
+    let model = done.unwrap().model;
+    assert!(model.account_faults.is_empty(), "{name}: {:?}", model.account_faults);
+    let books = model.reconciliation.as_ref().unwrap();
+    assert!(books.is_exact(), "{name}: {books:?}");
+    model
+}
+
+/// What no file of a run may hold.
+fn assert_secret(folder: &Path, secret: &str) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!found, "{} holds a secret", path.display());
+    }
+}
+
+#[test]
+fn refresh_tokens_rotate_and_a_refused_one_is_given_up() {
+    let folder = TempDir::new().unwrap();
+    let credentials = "[groups.token]\ngrant = \"refresh_token\"\nclient_id = \"c\"\nclient_secret = \"s3cret-of-c\"\non_reconnect = \"fetch\"\n";
+    let group = format!("clients = 10\n{credentials}");
+    let target = "profile = \"forum\"\nidle_timeout = \"500ms\"\nrefresh_tokens = { rotate = true }\n";
+    let model = run_text(folder.path(), "rotating", target, &group);
+    assert_eq!(model.all.counter(Counter::RefreshTokensRefused), 0);
+    assert!(model.all.counter(Counter::TokensForReconnects) >= 20, "each reconnect fetches");
+    assert_eq!(model.all.outcome(Outcome::Http403), 0);
+    assert_secret(&folder.path().join("rotating"), "s3cret-of-c");
+
+    // Refresh tokens that die before they are used: the clients go back to their credentials.
+    let target = "profile = \"forum\"\nidle_timeout = \"500ms\"\nrefresh_tokens = { life = \"100ms\" }\n";
+    let model = run_text(folder.path(), "short-lived", target, &group);
+    assert!(model.all.counter(Counter::RefreshTokensRefused) >= 20);
+    assert_eq!(model.all.outcome(Outcome::TokenRefused), 0);
+    assert_eq!(model.all.outcome(Outcome::Http403), 0);
+}
+
+#[test]
+fn a_shared_token_without_single_flight_is_a_stampede() {
+    let folder = TempDir::new().unwrap();
+    let target =
+        "profile = \"forum\"\nidle_timeout = \"never\"\ninvalidation = \"never\"\ntoken_delay = \"300ms\"\n";
+    let storm = "[[storms]]\nat = \"1500ms\"\nby = \"target\"\ncode = 1012\n";
+    let group = |sharing: &str| {
+        format!(
+            "clients = 50\n[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\non_reconnect = \"fetch\"\nsharing = \"{sharing}\"\n[groups.reconnect]\nbackoff = {{ kind = \"none\" }}\n{storm}"
+        )
+    };
+    let (alone, crowd) = std::thread::scope(|scope| {
+        let alone = scope.spawn(|| run_text(folder.path(), "alone", target, &group("group")));
+        let crowd = scope.spawn(|| run_text(folder.path(), "crowd", target, &group("group-stampede")));
+        (alone.join().unwrap(), crowd.join().unwrap())
+    });
+    let (alone, crowd) =
+        (alone.all.counter(Counter::TokensFetched), crowd.all.counter(Counter::TokensFetched));
+    assert!(alone <= 4, "one at the start, one or two for the storm: {alone}");
+    assert!(crowd >= 80, "nearly every client, at the start and at the storm: {crowd}");
+}
+
+#[test]
+fn credentials_come_from_a_file_one_row_a_client() {
+    let folder = TempDir::new().unwrap();
+    let secret = "s3cret-in-a-row";
+    let rows: String = (0..20).map(|n| format!("client-{n},{secret}\n")).collect();
+    std::fs::write(folder.path().join("clients.csv"), format!("client_id,client_secret\n{rows}")).unwrap();
+    // Each client id may have one session: only clients with ids of their own get in.
+    let target = "profile = \"bearer\"\nsessions_per_client = 1\nidle_timeout = \"never\"\n";
+    let group = |clients: u32| {
+        format!(
+            "clients = {clients}\n[groups.token]\nfeeder = \"clients.csv\"\n[groups.reconnect]\nmax_attempts = 1\n"
+        )
+    };
+    let model = run_text(folder.path(), "enough", target, &group(20));
+    assert_eq!((model.all.outcome(Outcome::Ok), model.all.outcome(Outcome::Http403)), (20, 0));
+    assert_secret(&folder.path().join("enough"), secret);
+    // Rows that run out begin again.
+    let model = run_text(folder.path(), "too-few", target, &group(30));
+    assert_eq!((model.all.outcome(Outcome::Ok), model.all.outcome(Outcome::Http403)), (20, 10));
+}
+
+#[test]
+fn tokens_may_be_jwts_and_clocks_may_be_wrong() {
+    let folder = TempDir::new().unwrap();
+    let group = |more: &str| {
+        format!(
+            "clients = 10\n[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n{more}\n[groups.reconnect]\nbackoff = {{ kind = \"none\" }}\n"
+        )
+    };
+    let target = "profile = \"bearer\"\ntoken_format = \"jwt\"\nidle_timeout = \"500ms\"\n";
+    let model = run_text(folder.path(), "jwt", target, &group(""));
+    assert!(model.all.counter(Counter::Reconnects) >= 20);
+    assert_eq!(model.all.outcome(Outcome::Http401), 0);
+
+    // A token of a second; a client that refreshes half a second before it expires never shows a dead one, unless it takes the token
+    // for good three seconds longer than it is.
+    let target = "profile = \"bearer\"\ntoken_life = \"1s\"\nidle_timeout = \"300ms\"\n";
+    let right = run_text(
+        folder.path(),
+        "right",
+        target,
+        &group("refresh_before_expiry = \"500ms\"\nrefresh_jitter = 0.2"),
+    );
+    assert_eq!(right.all.counter(Counter::DeadTokenHandshakes), 0);
+    let wrong = run_text(
+        folder.path(),
+        "wrong",
+        target,
+        &group("refresh_before_expiry = \"500ms\"\nclock_skew = \"+3s\""),
+    );
+    assert!(wrong.all.counter(Counter::DeadTokenHandshakes) >= 5);
+}
