@@ -13,7 +13,8 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use resurge::clock::{Clock, Moment};
 use resurge::drive::network::{
-    AddressPolicy, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress, client_config, drive_client,
+    AddressPolicy, ClientFiles, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress, client_config,
+    drive_client,
 };
 use resurge::drive::sample_channel;
 use resurge::lifecycle::GroupRules;
@@ -289,7 +290,10 @@ fn tls_pair() -> (Arc<rustls::ServerConfig>, rustls::ClientConfig) {
         .with_no_client_auth()
         .with_single_cert(vec![certified.cert.der().clone()], key)
         .unwrap();
-    (Arc::new(server), client_config(Some(&ca_file)).unwrap())
+    (
+        Arc::new(server),
+        client_config(ClientFiles { authorities: Some(&ca_file), identity: None }, None).unwrap(),
+    )
 }
 
 #[tokio::test]
@@ -314,7 +318,7 @@ async fn tls_is_a_phase_of_its_own_and_strangers_are_not_trusted() {
     assert!(tls.unwrap() > Duration::ZERO);
 
     let address = secure(server).await;
-    let stranger = client_config(None).unwrap();
+    let stranger = client_config(ClientFiles::default(), None).unwrap();
     let samples = run_client(&format!("wss://127.0.0.1:{}/", address.port()), rules(), Some(stranger)).await;
     assert_eq!(outcome(&samples), (Outcome::Tls, None));
 }

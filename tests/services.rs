@@ -57,7 +57,8 @@ fn every_service_behaves_as_its_scenario_says() {
 fn a_client_that_does_not_follow_the_service_is_found_out() {
     let out = TempDir::new().unwrap();
     // (scenario, what is changed, what the summary then shows)
-    let rows: [(&str, &[(&str, &str)], &str); 4] = [
+    type Changes<'a> = &'a [(&'a str, &'a str)];
+    let rows: [(&str, Changes<'_>, &str); 4] = [
         // A ticket for one use is shown twice.
         (
             "slack-socket-mode.toml",

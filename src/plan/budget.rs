@@ -54,17 +54,21 @@ pub enum BudgetError {
 #[must_use]
 pub fn needs(scenario: &Scenario) -> Needs {
     let connections: u64 =
-        scenario.groups.iter().enumerate().map(|(index, group)| connections(scenario, index, group)).sum();
+        scenario.groups.iter().enumerate().map(|(index, group)| connections_of(scenario, index, group)).sum();
     // An embedded target holds the other end of each.
     let ends = if matches!(scenario.target, Target::Embedded(_)) { 2 } else { 1 };
-    Needs { descriptors: connections * ends + OVERHEAD, ports: connections }
+    let ports = scenario.groups.iter().enumerate().map(|(index, group)| {
+        let sources = group.connect.source_addresses.len().max(1) as u64;
+        connections_of(scenario, index, group).div_ceil(sources)
+    });
+    Needs { descriptors: connections * ends + OVERHEAD, ports: ports.sum() }
 }
 
 /// Programs that a group runs at once for its tokens, at most.
 const MOST_COMMANDS: u64 = 4;
 
 /// Connections that a group holds at once, at most.
-fn connections(scenario: &Scenario, index: usize, group: &Group) -> u64 {
+fn connections_of(scenario: &Scenario, index: usize, group: &Group) -> u64 {
     let clients = u64::from(group.clients);
     let tokens = group.token.as_ref().map_or(0, |token| match (&token.grant, token.connection) {
         (Grant::Fixed(_), _) => 0,

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::drive::network::{AddressPolicy, TargetAddress, client_config_trusting};
+use crate::drive::network::{AddressPolicy, ClientFiles, TargetAddress, client_config};
 use crate::plan::{Needs, check_budget};
 use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
 use crate::scenario::Loaded;
@@ -61,9 +61,15 @@ pub(crate) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared,
     for url in &urls {
         check_address(url, &policy)?;
     }
-    let ca_file = match &scenario.target {
-        Target::Remote(remote) => remote.ca_file.as_deref(),
-        Target::Embedded(_) => None,
+    let files = match &scenario.target {
+        Target::Remote(remote) => ClientFiles {
+            authorities: remote.ca_file.as_deref(),
+            identity: remote
+                .client_certificate
+                .as_ref()
+                .map(|(certificate, key)| (certificate.as_path(), key.as_path())),
+        },
+        Target::Embedded(_) => ClientFiles::default(),
     };
     let is_secure = urls.iter().any(|url| matches!(url.scheme(), "wss" | "https"));
     let is_secure = is_secure || scenario.groups.iter().any(may_be_secure);
@@ -71,8 +77,9 @@ pub(crate) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared,
     let (server, address) = start_target(&scenario, clock)?;
     let authority =
         server.as_ref().and_then(Server::authority).map(|authority| authority.certificate.clone());
-    let is_secure = is_secure || ca_file.is_some() || authority.is_some();
-    let tls = if is_secure { Some(client_config_trusting(ca_file, authority)?) } else { None };
+    let is_secure =
+        is_secure || files.authorities.is_some() || files.identity.is_some() || authority.is_some();
+    let tls = if is_secure { Some(client_config(files, authority)?) } else { None };
     let host = HostManifest { cores: host::cores(), kernel: host::kernel(), descriptor_limit, local_ports };
     let manifest = manifest(&scenario, copy, hash, &address, authorised, host, clock);
     Ok(Prepared { scenario, manifest, clock, policy, tls, server, address, needs })

@@ -2,6 +2,7 @@
 //!
 //! In: the file's text. Out: text. Comments and layout stay. Secrets written in the file become references in the copy.
 
+use super::template::Template;
 use toml_edit::{DocumentMut, InlineTable, Item, Key, Table, Value};
 
 /// An override that leads nowhere.
@@ -119,20 +120,36 @@ pub(super) fn copy_as_run(document: &mut DocumentMut, name: &str, seed: u64) -> 
         if let Some(token) = table.get_mut("token").and_then(Item::as_table_like_mut) {
             hide(token, "client_secret", &format!("{group}_CLIENT_SECRET"));
             hide(token, "token", &format!("{group}_TOKEN"));
+            hide(token, "refresh_token", &format!("{group}_REFRESH_TOKEN"));
         }
-        let connect = table.get_mut("connect").and_then(Item::as_table_like_mut);
-        let headers =
-            connect.and_then(|connect| connect.get_mut("headers")).and_then(Item::as_table_like_mut);
-        if let Some(headers) = headers {
-            let names: Vec<String> = headers.iter().map(|(name, _)| name.to_owned()).collect();
-            for name in
-                names.iter().filter(|name| SECRET_HEADERS.contains(&name.to_ascii_lowercase().as_str()))
-            {
-                hide(headers, name, &format!("{group}_{}", upper(name)));
-            }
+        if let Some(connect) = table.get_mut("connect").and_then(Item::as_table_like_mut) {
+            hide(connect, "proxy", &format!("{group}_PROXY"));
+            hide_headers(connect.get_mut("headers"), &group);
         }
+        let prepare = table.get_mut("prepare").and_then(Item::as_table_like_mut);
+        for_each_table(prepare.and_then(|prepare| prepare.get_mut("steps")), |index, step| {
+            hide_headers(step.get_mut("headers"), &format!("{group}_STEP_{index}"));
+        });
     });
     document.to_string()
+}
+
+/// Replaces headers that hold credentials. One that is made of variables holds none.
+fn hide_headers(headers: Option<&mut Item>, owner: &str) {
+    let Some(headers) = headers.and_then(Item::as_table_like_mut) else { return };
+    let is_secret = |name: &str, value: &Item| {
+        let text = value.as_str().unwrap_or_default();
+        SECRET_HEADERS.contains(&name.to_ascii_lowercase().as_str())
+            && Template::parse(text).variables().next().is_none()
+    };
+    let names: Vec<String> = headers
+        .iter()
+        .filter(|(name, value)| is_secret(name, value))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    for name in names {
+        hide(headers, &name, &format!("{owner}_{}", upper(&name)));
+    }
 }
 
 fn for_each_table(item: Option<&mut Item>, mut change: impl FnMut(usize, &mut dyn toml_edit::TableLike)) {

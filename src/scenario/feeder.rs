@@ -28,7 +28,7 @@ pub(super) fn read_feeder(path: &Path) -> Result<Vec<(String, SecretString)>, St
             record.map_err(|_| format!("line {line} has another number of columns, or is not UTF-8"))?;
         match (record.get(id), record.get(secret)) {
             (Some(id), Some(secret)) if !id.is_empty() => {
-                rows.push((id.to_owned(), SecretString::from(secret)))
+                rows.push((id.to_owned(), SecretString::from(secret)));
             }
             _ => return Err(format!("line {line} has no client_id")),
         }

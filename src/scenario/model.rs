@@ -3,6 +3,7 @@
 //! In: nothing. Out: types whose values are valid by construction or checked when a file is loaded. Durations are
 //! `std::time::Duration`, shares are 0..1, rates are per second.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +59,7 @@ pub enum Target {
     /// The target inside this process, on loopback.
     Embedded(Box<TargetRules>),
     /// A service somewhere.
-    Remote(RemoteTarget),
+    Remote(Box<RemoteTarget>),
 }
 
 /// A service that is not ours.
@@ -70,6 +71,8 @@ pub struct RemoteTarget {
     pub token_url: Option<url::Url>,
     /// PEM file of certificate authorities to trust beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// PEM files of a certificate (its chain) and its private key, with which clients show who they are.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// A population of clients that behave alike.
@@ -258,6 +261,10 @@ pub struct ConnectRules {
     pub url_template: Option<Template>,
     /// Path and query on the embedded target, instead of `/api/v2/analytics/events`.
     pub path: Option<String>,
+    /// HTTP proxy for connections and token requests, as a URL; it may hold a password.
+    pub proxy: Option<SecretString>,
+    /// Local addresses to connect from, by turns; empty: the system's choice.
+    pub source_addresses: Vec<IpAddr>,
     /// Headers of the upgrade request, in order. A value may be a reference to a secret.
     pub headers: Vec<(String, HeaderText)>,
     /// Subprotocols offered, in order.
@@ -285,6 +292,8 @@ impl Default for ConnectRules {
             url: None,
             url_template: None,
             path: None,
+            proxy: None,
+            source_addresses: Vec::new(),
             headers: Vec::new(),
             subprotocols: Vec::new(),
             token_in: TokenIn::Header,

@@ -103,7 +103,28 @@ fn parse_target(table: &Table<'_>) -> Option<Target> {
         }
         let token_url = table.url("token_url", &["http", "https"]);
         let ca_file = table.string("ca_file").map(|file| table.reading.folder.join(file));
-        url.map(|url| Target::Remote(RemoteTarget { url, token_url, ca_file }))
+        let file = |key| table.string(key).map(|file| table.reading.folder.join(file));
+        let client_certificate = match (file("client_cert"), file("client_key")) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) => {
+                table.fault(
+                    table.span_of("client_cert"),
+                    "client_cert has no client_key",
+                    "name the file of its private key",
+                );
+                None
+            }
+            (None, Some(_)) => {
+                table.fault(
+                    table.span_of("client_key"),
+                    "client_key has no client_cert",
+                    "name the file of its certificate",
+                );
+                None
+            }
+        };
+        url.map(|url| Target::Remote(Box::new(RemoteTarget { url, token_url, ca_file, client_certificate })))
     };
     table.finish();
     target

@@ -2,6 +2,7 @@
 //!
 //! In: an element of `[[groups]]`. Out: a [`Group`].
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -283,6 +284,8 @@ fn parse_connect(table: Option<&Table<'_>>, known: &Known, is_embedded: bool) ->
             "give the group a whole url instead",
         );
     }
+    rules.proxy = table.secret("proxy");
+    rules.source_addresses = parse_addresses(table);
     rules.headers = table.table("headers").map(|headers| parse_headers(&headers)).unwrap_or_default();
     rules.subprotocols = table.strings("subprotocols").unwrap_or_default();
     rules.token_in = parse_token_in(table);
@@ -336,6 +339,16 @@ fn parse_headers(table: &Table<'_>) -> Vec<(String, HeaderText)> {
         headers.extend(text.map(|text| (name.to_owned(), text)));
     }
     headers
+}
+
+fn parse_addresses(table: &Table<'_>) -> Vec<IpAddr> {
+    let texts = table.strings("source_addresses").unwrap_or_default();
+    let addresses: Vec<IpAddr> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+    if addresses.len() != texts.len() {
+        let help = "addresses of this machine are needed, as [\"127.0.0.2\", \"127.0.0.3\"]";
+        table.fault(table.span_of("source_addresses"), "`source_addresses` holds what is no address", help);
+    }
+    addresses
 }
 
 fn parse_token_in(table: &Table<'_>) -> TokenIn {

@@ -160,6 +160,8 @@ fn target() -> Value {
         "url": { "type": "string", "pattern": "^wss?://" },
         "token_url": { "type": "string", "pattern": "^https?://" },
         "ca_file": { "type": "string" },
+        "client_cert": { "type": "string", "description": "PEM file with which clients show who they are" },
+        "client_key": { "type": "string", "description": "PEM file of its private key" },
     }))
 }
 
@@ -279,6 +281,8 @@ fn connect() -> Value {
     table(json!({
         "url": { "type": "string", "description": "ws:// or wss://; may hold variables, as \"{uri}\"" },
         "path": { "type": "string", "pattern": "^/" },
+        "proxy": reference("secret"),
+        "source_addresses": strings(),
         "headers": { "type": "object", "additionalProperties": reference("secret") },
         "subprotocols": strings(),
         "token_in": { "oneOf": [

@@ -387,8 +387,19 @@ fn schema_and_parser_know_the_same_keys() {
             known.split("\n\n").next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
         let known: Vec<&str> = known.split(", ").map(str::trim).collect();
         // Keys that belong to another choice of the same table.
-        let elsewhere =
-            ["url", "token_url", "ca_file", "token", "groups", "how", "feeder", "refresh_token", "command"];
+        let elsewhere = [
+            "url",
+            "token_url",
+            "ca_file",
+            "token",
+            "groups",
+            "how",
+            "feeder",
+            "refresh_token",
+            "command",
+            "client_cert",
+            "client_key",
+        ];
         for key in properties.keys().filter(|key| !elsewhere.contains(&key.as_str())) {
             assert!(known.contains(&key.as_str()), "{pointer}: the parser does not know {key}: {known:?}");
         }

@@ -158,7 +158,11 @@ async fn a_crowd_that_never_begins_tls_keeps_nobody_out() {
         crowd.push(stream);
     }
     let authority = server.authority().unwrap().certificate.clone();
-    let config = resurge::drive::network::client_config_trusting(None, Some(authority)).unwrap();
+    let config = resurge::drive::network::client_config(
+        resurge::drive::network::ClientFiles::default(),
+        Some(authority),
+    )
+    .unwrap();
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
     let good = async {
         let name = rustls::pki_types::ServerName::try_from("127.0.0.1").unwrap();

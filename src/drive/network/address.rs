@@ -46,6 +46,18 @@ impl AddressPolicy {
         Err(Forbidden { host: host.to_owned(), address })
     }
 
+    /// Whether a proxy may be asked for `host`, whose address it alone comes to know: an address that is free, this machine's own name,
+    /// or an authorised host.
+    pub(super) fn allows_unresolved(&self, host: &str) -> bool {
+        let bare = canonical_host(host);
+        let free = bare.parse().map_or(bare == "localhost", is_free);
+        if !free && !self.authorised.contains(&bare) {
+            self.violated.store(true, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+
     /// Whether any check has failed so far.
     #[must_use]
     pub fn was_violated(&self) -> bool {

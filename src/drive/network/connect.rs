@@ -3,12 +3,13 @@
 //! In: the group's context, a client's number and token. Out: when each stage was passed, and a WebSocket or the reason
 //! why there is none. Every stage has its timeout.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WsError;
@@ -91,7 +92,15 @@ async fn open_tcp(
     marks: &mut Marks,
 ) -> Result<TcpStream, ConnectFailure> {
     let rules = &context.connect;
-    let resolving = context.run.resolve(&endpoint.host, endpoint.port, rules.dns_ttl, number);
+    let (host, port) = match &context.proxy {
+        // The target's own address is the proxy's to find out.
+        Some(_) if !context.run.policy().allows_unresolved(&endpoint.host) => {
+            return Err(ConnectFailure::Dns);
+        }
+        Some(proxy) => (&proxy.host, proxy.port),
+        None => (&endpoint.host, endpoint.port),
+    };
+    let resolving = context.run.resolve(host, port, rules.dns_ttl, number);
     let addresses = timeout(rules.dns_timeout, resolving).await.map_err(|_| ConnectFailure::Timeout)?;
     if addresses.is_empty() {
         return Err(ConnectFailure::Dns);
@@ -100,8 +109,13 @@ async fn open_tcp(
     let attempt = async {
         let mut last = ConnectFailure::Refused;
         for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
+            match open_from(source_address(&rules.source_addresses, number, address), address).await {
+                Ok(mut stream) => {
+                    if let Some(proxy) = &context.proxy {
+                        proxy.tunnel(&mut stream, &endpoint.host, endpoint.port).await?;
+                    }
+                    return Ok(stream);
+                }
                 Err(error) => last = classify_io(&error),
             }
         }
@@ -112,6 +126,20 @@ async fn open_tcp(
     // the upgrade will say so.
     let refused = stream.set_nodelay(true).is_err();
     if refused { Err(ConnectFailure::Reset) } else { Ok(stream) }
+}
+
+/// The address from which client `number` connects to `target`: the next of those of the same family.
+fn source_address(sources: &[IpAddr], number: u32, target: SocketAddr) -> Option<IpAddr> {
+    let fitting = || sources.iter().filter(|source| source.is_ipv4() == target.is_ipv4());
+    let count = fitting().count();
+    fitting().nth(number as usize % count.max(1)).copied()
+}
+
+async fn open_from(source: Option<IpAddr>, target: SocketAddr) -> std::io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(target).await };
+    let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(source, 0))?;
+    socket.connect(target).await
 }
 
 /// A TLS failure that was a connection's end is one.

@@ -25,6 +25,7 @@ use crate::sample::{GroupId, Sample};
 use crate::scenario::model::{ConnectRules, Grant, HeaderText, TokenRules};
 
 use super::address::AddressPolicy;
+use super::proxy::Proxy;
 use super::resolve::Resolver;
 use super::token::TokenSource;
 use super::token_http::http_client;
@@ -210,6 +211,8 @@ pub struct GroupContext {
     pub(super) token: Option<TokenSource>,
     /// For the requests before a handshake, where there are any.
     pub(super) steps_client: Option<reqwest::Client>,
+    /// What connections go through.
+    pub(super) proxy: Option<Proxy>,
     /// Host and port of the target.
     pub(super) address: String,
     /// `http`, or `https` where the target's WebSockets are secure.
@@ -251,6 +254,12 @@ pub enum ContextError {
         /// The group.
         group: String,
     },
+    /// A proxy's URL cannot be used; it may hold a password, so it is not shown.
+    #[error("group {group}: connect.proxy is no URL of an HTTP proxy, as http://user:password@host:3128")]
+    Proxy {
+        /// The group.
+        group: String,
+    },
     /// A header cannot be sent.
     #[error("group {group}: the header {header} cannot be sent as written")]
     Header {
@@ -278,13 +287,17 @@ impl GroupContext {
         let is_secure = endpoint.url.scheme() == "wss";
         let may_be_secure = is_secure || connect.url_template.is_some();
         let tls = run.tls().filter(|_| may_be_secure).map(|config| TlsConnector::from(Arc::clone(config)));
+        let proxy = match &connect.proxy {
+            Some(url) => Some(Proxy::new(url).ok_or_else(|| ContextError::Proxy { group: name.clone() })?),
+            None => None,
+        };
         let token = match &rules.token {
-            Some(token) => Some(token_source(&run, &name, token, target)?),
+            Some(token) => Some(token_source(&run, &name, token, target, proxy.as_ref())?),
             None => None,
         };
         let has_steps = rules.prepare.as_ref().is_some_and(|prepare| !prepare.steps.is_empty());
         let steps_client = has_steps
-            .then(|| http_client(&run, true))
+            .then(|| http_client(&run, true, proxy.as_ref()))
             .transpose()
             .map_err(|source| ContextError::TokenClient { group: name.clone(), source })?;
         let address = authority(&endpoint.url);
@@ -301,6 +314,7 @@ impl GroupContext {
             tls,
             token,
             steps_client,
+            proxy,
             address,
             http_scheme,
             is_embedded,
@@ -322,6 +336,7 @@ fn token_source(
     group: &str,
     rules: &TokenRules,
     target: &TargetAddress,
+    proxy: Option<&Proxy>,
 ) -> Result<TokenSource, ContextError> {
     let credentials = match &rules.grant {
         Grant::Fixed(token) => return Ok(TokenSource::fixed(token)),
@@ -329,7 +344,7 @@ fn token_source(
         Grant::ClientCredentials(credentials) | Grant::RefreshToken { credentials, .. } => credentials,
     };
     let url = target.token_url(rules)?.ok_or_else(|| ContextError::NoTokenUrl { group: group.to_owned() })?;
-    TokenSource::endpoint(run, url, credentials, rules)
+    TokenSource::endpoint(run, url, credentials, rules, proxy)
         .map_err(|source| ContextError::TokenClient { group: group.to_owned(), source })
 }
 

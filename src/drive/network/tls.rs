@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::client::Resumption;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Why there is no TLS configuration.
 #[derive(Debug, thiserror::Error)]
@@ -23,33 +23,43 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The files of a client's certificate cannot be used.
+    #[error("target.client_cert and client_key: {} cannot be used: {reason}", path.display())]
+    ClientFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// rustls refuses the configuration.
     #[error("TLS cannot be configured: {0}")]
     Config(#[from] rustls::Error),
 }
 
-/// The TLS configuration of a run.
-///
-/// # Errors
-/// [`TlsError::CaFile`] when the file cannot be read or holds no certificate.
-pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
-    client_config_trusting(ca_file, None)
+/// Files of the clients' side of TLS.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClientFiles<'a> {
+    /// Authorities to trust beside the system's.
+    pub authorities: Option<&'a Path>,
+    /// A certificate and its private key, with which clients show who they are.
+    pub identity: Option<(&'a Path, &'a Path)>,
 }
 
-/// As [`client_config`], trusting an authority besides: that of a target that made its own certificate.
+/// The TLS configuration of a run. `authority` is trusted besides: that of a target that made its own certificate.
 ///
 /// # Errors
-/// As [`client_config`]; [`TlsError::Config`] when the authority's certificate is none.
-pub fn client_config_trusting(
-    ca_file: Option<&Path>,
+/// [`TlsError`] when a file cannot be read or holds nothing of the kind, or rustls refuses it.
+pub fn client_config(
+    files: ClientFiles<'_>,
     authority: Option<CertificateDer<'static>>,
 ) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore::empty();
     // A certificate of the system's store that does not parse is skipped, as every TLS library does.
     let system = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(system.certs);
-    if let Some(path) = ca_file {
-        for certificate in read_certificates(path)? {
+    if let Some(path) = files.authorities {
+        let fault = |reason: String| TlsError::CaFile { path: path.to_owned(), reason };
+        for certificate in read_certificates(path).map_err(fault)? {
             roots.add(certificate)?;
         }
     }
@@ -57,23 +67,27 @@ pub fn client_config_trusting(
         roots.add(authority)?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match files.identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let fault = |path: &Path, reason: String| TlsError::ClientFile { path: path.to_owned(), reason };
+            let chain = read_certificates(chain).map_err(|reason| fault(chain, reason))?;
+            let read = PrivateKeyDer::from_pem_file(key).map_err(|error| fault(key, error.to_string()))?;
+            builder.with_client_auth_cert(chain, read)?
+        }
+    };
     config.resumption = Resumption::disabled();
     Ok(config)
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let fault = |reason: String| TlsError::CaFile { path: path.to_owned(), reason };
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(path).map_err(|error| fault(error.to_string()))?.collect();
-    let certificates = certificates.map_err(|error| fault(error.to_string()))?;
-    if certificates.is_empty() {
-        return Err(fault("it has no BEGIN CERTIFICATE".to_owned()));
-    }
-    Ok(certificates)
+        CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?.collect();
+    let certificates = certificates.map_err(|error| error.to_string())?;
+    if certificates.is_empty() { Err("it has no BEGIN CERTIFICATE".to_owned()) } else { Ok(certificates) }
 }
 
 #[cfg(test)]
@@ -81,12 +95,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_authority_file_is_named() {
+    fn a_bad_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
-        assert!(client_config(Some(&path)).unwrap_err().to_string().contains("ca.pem"));
+        let trusting = ClientFiles { authorities: Some(&path), identity: None };
+        assert!(client_config(trusting, None).unwrap_err().to_string().contains("ca.pem"));
         std::fs::write(&path, "hello").unwrap();
-        assert!(client_config(Some(&path)).unwrap_err().to_string().contains("BEGIN CERTIFICATE"));
-        assert!(client_config(None).is_ok());
+        assert!(client_config(trusting, None).unwrap_err().to_string().contains("BEGIN CERTIFICATE"));
+        let shown = ClientFiles { authorities: None, identity: Some((&path, &path)) };
+        assert!(client_config(shown, None).unwrap_err().to_string().contains("client_cert"));
+        assert!(client_config(ClientFiles::default(), None).is_ok());
     }
 }

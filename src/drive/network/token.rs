@@ -15,6 +15,7 @@ use crate::sample::{Counter, Sample};
 use crate::scenario::model::{ClientCredentials, Sharing, Skew, TokenConnection, TokenRules};
 
 use super::context::{GroupContext, RunShared, Token};
+use super::proxy::Proxy;
 use super::shared_token::{SharedTokens, TokenVerdict};
 use super::token_command::run_command;
 use super::token_http::{TokenGrant, TokenHttp};
@@ -48,7 +49,7 @@ pub(super) struct TokenFetcher {
 /// Whom to ask.
 #[derive(Debug)]
 enum Asked {
-    Http(TokenHttp),
+    Http(Box<TokenHttp>),
     Command(Vec<String>),
 }
 
@@ -122,10 +123,15 @@ impl TokenSource {
         url: Url,
         credentials: &ClientCredentials,
         rules: &TokenRules,
+        proxy: Option<&Proxy>,
     ) -> Result<Self, reqwest::Error> {
         let is_pooled = rules.connection == TokenConnection::Pooled;
         let slots = is_pooled.then_some(rules.max_connections as usize);
-        Ok(Self::new(Asked::Http(TokenHttp::new(run, url, credentials, rules)?), rules, slots))
+        Ok(Self::new(
+            Asked::Http(Box::new(TokenHttp::new(run, url, credentials, rules, proxy)?)),
+            rules,
+            slots,
+        ))
     }
 
     pub(super) fn command(command: &[String], rules: &TokenRules) -> Self {

@@ -21,6 +21,7 @@ use crate::scenario::model::{ClientAuth, ClientCredentials, Grant, TokenConnecti
 use super::address::AddressPolicy;
 use super::context::{GroupContext, PRODUCT, RunShared, Token};
 use super::local::is_caused_by_local_limit;
+use super::proxy::Proxy;
 use super::retry_after::parse_retry_after;
 use super::token::Refusal;
 
@@ -49,6 +50,7 @@ impl TokenHttp {
         url: Url,
         credentials: &ClientCredentials,
         rules: &TokenRules,
+        proxy: Option<&Proxy>,
     ) -> Result<Self, reqwest::Error> {
         let is_pooled = rules.connection == TokenConnection::Pooled;
         let initial = match &rules.grant {
@@ -60,7 +62,7 @@ impl TokenHttp {
             (request_headers(credentials.auth, who, is_pooled), form(credentials, who, None))
         });
         Ok(Self {
-            client: http_client(run, is_pooled)?,
+            client: http_client(run, is_pooled, proxy)?,
             url,
             credentials: credentials.clone(),
             is_pooled,
@@ -137,17 +139,24 @@ struct Who<'a> {
     secret: &'a SecretString,
 }
 
-pub(super) fn http_client(run: &RunShared, is_pooled: bool) -> Result<reqwest::Client, reqwest::Error> {
+pub(super) fn http_client(
+    run: &RunShared,
+    is_pooled: bool,
+    proxy: Option<&Proxy>,
+) -> Result<reqwest::Client, reqwest::Error> {
     let tls = run.tls().map_or_else(no_tls, |config| Some(config.as_ref().clone()));
     let builder = reqwest::Client::builder()
         .user_agent(PRODUCT)
-        .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .http1_only()
         .tcp_nodelay(true)
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(if is_pooled { usize::MAX } else { 0 })
         .dns_resolver(PolicedResolver { policy: Arc::clone(run.policy()) });
+    let builder = match proxy {
+        Some(proxy) => builder.proxy(proxy.for_http()?),
+        None => builder.no_proxy(),
+    };
     match tls {
         Some(config) => builder.tls_backend_preconfigured(config).build(),
         None => builder.build(),

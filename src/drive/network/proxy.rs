@@ -1,0 +1,120 @@
+//! Connections through an HTTP proxy.
+//!
+//! In: a proxy's URL. Out: a tunnel to a host by CONNECT (RFC 9110 §9.3.6), with Basic credentials where the URL has them (RFC 7617).
+
+use base64::Engine as _;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use url::Url;
+
+use crate::lifecycle::ConnectFailure;
+
+use super::local::classify_io;
+
+/// The longest answer to CONNECT.
+const ANSWER_CAP: usize = 8 * 1024;
+
+/// A proxy.
+#[derive(Debug, Clone)]
+pub(super) struct Proxy {
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// `Proxy-Authorization`.
+    authorization: Option<SecretString>,
+    url: SecretString,
+}
+
+impl Proxy {
+    /// Reads a URL: `http://user:password@host:port`. `None` where it is none.
+    pub(super) fn new(text: &SecretString) -> Option<Self> {
+        let url = Url::parse(text.expose_secret()).ok().filter(|url| url.scheme() == "http")?;
+        let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let decode = |part: &str| {
+            url::form_urlencoded::parse(format!("x={}", part.replace('+', "%2B")).as_bytes())
+                .next()
+                .map(|(_, value)| value.into_owned())
+                .unwrap_or_default()
+        };
+        let authorization = (!url.username().is_empty()).then(|| {
+            let joined = format!("{}:{}", decode(url.username()), decode(url.password().unwrap_or_default()));
+            let encoded = base64::engine::general_purpose::STANDARD.encode(joined);
+            SecretString::from(format!("Basic {encoded}"))
+        });
+        let port = url.port_or_known_default()?;
+        Some(Self { host, port, authorization, url: text.clone() })
+    }
+
+    /// The same for the HTTP client.
+    pub(super) fn for_http(&self) -> Result<reqwest::Proxy, reqwest::Error> {
+        reqwest::Proxy::all(self.url.expose_secret())
+    }
+
+    /// Makes a connection to the proxy one to `host`.
+    pub(super) async fn tunnel(
+        &self,
+        tcp: &mut TcpStream,
+        host: &str,
+        port: u16,
+    ) -> Result<(), ConnectFailure> {
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
+        if let Some(value) = &self.authorization {
+            request.push_str(&format!("Proxy-Authorization: {}\r\n", value.expose_secret()));
+        }
+        request.push_str("\r\n");
+        tcp.write_all(request.as_bytes()).await.map_err(|error| classify_io(&error))?;
+        let mut answer = Vec::new();
+        // Nothing follows the answer until this side has spoken.
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut chunk = [0; 512];
+            match tcp.read(&mut chunk).await {
+                Ok(0) => return Err(ConnectFailure::Reset),
+                Ok(n) => answer.extend_from_slice(&chunk[..n]),
+                Err(error) => return Err(classify_io(&error)),
+            }
+            if answer.len() > ANSWER_CAP {
+                return Err(ConnectFailure::Protocol);
+            }
+        }
+        match status(&answer) {
+            Some(200..=299) => Ok(()),
+            Some(status) => {
+                log::debug!("the proxy answers CONNECT with {status}");
+                Err(ConnectFailure::Refused)
+            }
+            None => Err(ConnectFailure::Protocol),
+        }
+    }
+}
+
+fn status(answer: &[u8]) -> Option<u16> {
+    let line = answer.split(|byte| *byte == b'\r').next()?;
+    let mut words = std::str::from_utf8(line).ok()?.split(' ');
+    words.next().filter(|version| version.starts_with("HTTP/1."))?;
+    words.next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_read_and_its_password_is_not_shown() {
+        let proxy = Proxy::new(&SecretString::from("http://me:p%40ss@proxy.example:3128")).unwrap();
+        assert_eq!((proxy.host.as_str(), proxy.port), ("proxy.example", 3128));
+        assert_eq!(proxy.authorization.as_ref().unwrap().expose_secret(), "Basic bWU6cEBzcw==");
+        assert!(!format!("{proxy:?}").contains("p@ss") && !format!("{proxy:?}").contains("p%40ss"));
+        assert_eq!(Proxy::new(&SecretString::from("http://[::1]")).unwrap().port, 80);
+        for none in ["https://proxy", "socks5://proxy", "proxy:3128", ""] {
+            assert!(Proxy::new(&SecretString::from(none)).is_none(), "{none}");
+        }
+    }
+
+    #[test]
+    fn answers_are_told_apart() {
+        assert_eq!(status(b"HTTP/1.1 200 Connection established\r\n\r\n"), Some(200));
+        assert_eq!(status(b"HTTP/1.0 407 Proxy Authentication Required\r\n\r\n"), Some(407));
+        assert_eq!(status(b"hello\r\n\r\n"), None);
+    }
+}
