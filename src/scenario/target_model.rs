@@ -209,7 +209,7 @@ pub enum RefusalDetail {
     Full,
     /// `"bare"`: the status alone.
     Bare,
-    /// `"html"`: an HTML page, as of a proxy in front of the service.
+    /// `"html"`: an HTML page, which gives no reason.
     Html,
 }
 

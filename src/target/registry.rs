@@ -128,8 +128,9 @@ impl TokenRegistry {
         let Some(id) = TokenId::read(text) else { return Standing::Unknown };
         match self.records.get(&id) {
             None => Standing::Unknown,
-            Some(record) if record.is_invalidated => Standing::Stale,
+            // A token that is both is refused for its age in any case.
             Some(record) if now >= record.expires => Standing::Expired,
+            Some(record) if record.is_invalidated => Standing::Stale,
             Some(record) if !record.is_sufficient => Standing::Insufficient,
             Some(_) => Standing::Good(id),
         }

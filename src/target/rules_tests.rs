@@ -78,7 +78,11 @@ fn a_handshake_is_refused_for_the_first_cause_that_holds() {
     let unused = fetch(&mut state, at(0), "a", None);
     assert_eq!(refusal(&mut state, at(99_999), Some(&token)), None);
     assert_eq!(refusal(&mut state, at(99_999), Some(&token)), Some(Cause::StaleToken));
-    assert_eq!(refusal(&mut state, at(100_000), Some(&token)), Some(Cause::StaleToken), "before expiry");
+    assert_eq!(
+        refusal(&mut state, at(100_000), Some(&token)),
+        Some(Cause::ExpiredToken),
+        "its age comes first"
+    );
     assert_eq!(refusal(&mut state, at(100_000), Some(&unused)), Some(Cause::ExpiredToken));
 }
 

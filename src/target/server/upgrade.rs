@@ -204,7 +204,8 @@ fn refuse_with(detail: RefusalDetail, refusal: HandshakeRefusal, code: Option<&s
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
     let mut answer = match detail {
         RefusalDetail::Bare => answer::bare(status),
-        RefusalDetail::Html => answer::html(status, answer::EDGE_PAGE),
+        RefusalDetail::Html if cause == Cause::Edge => answer::html(status, answer::EDGE_PAGE),
+        RefusalDetail::Html => answer::html(status, answer::OWN_PAGE),
         RefusalDetail::Full => answer::fault(status, code, message),
     };
     let challenge = challenge(cause, message).and_then(|text| HeaderValue::try_from(text).ok());
