@@ -37,6 +37,21 @@ const NO: Option<bool> = Some(false);
 /// Clients of whom one lacks the scope.
 const REGISTERED: &str = "[[target.clients]]\nid = \"c\"\nsecret = \"s\"\nscopes = [\"users:read\"]\n";
 
+/// A target of channels: a route makes one, and the handshake goes there without a token.
+macro_rules! channels {
+    ($rules:literal) => {
+        concat!(
+            "profile = \"bearer\"\npath = \"/channels/*\"\naccepts_token_in = [\"path\"]\nidle_timeout = \"1s\"\n",
+            "tickets = { life = \"60s\", ",
+            $rules,
+            " }\n[[target.routes]]\nmethod = \"POST\"\npath = \"/make\"\nbody = '{\"uri\":\"ws://{address}/channels/{ticket}\"}'"
+        )
+    };
+}
+
+/// A client that makes a channel and goes there.
+const ON_A_CHANNEL: &str = "[groups.connect]\nurl = \"{uri}\"\ntoken_in = \"nowhere\"\n[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n[[groups.prepare.steps]]\nname = \"make\"\nmethod = \"POST\"\npath = \"/make\"\nheaders = { Authorization = \"Bearer {token}\" }\nsave = { uri = \"/uri\" }\n";
+
 fn worlds() -> Vec<World> {
     use Kind::*;
     vec![
@@ -227,6 +242,15 @@ fn worlds() -> Vec<World> {
             OneUseToken,
             YES,
         ),
+        world("a channel of one use", channels!("one_use = true"), ON_A_CHANNEL, ChannelGone, NO),
+        world(
+            "a channel with room for one",
+            channels!("one_use = false, displaces = true"),
+            ON_A_CHANNEL,
+            Displaced,
+            NO,
+        ),
+        world("healthy, on a channel", channels!("one_use = false"), ON_A_CHANNEL, Healthy, NO),
         world(
             "wrong secret",
             "profile = \"forum\"\n[[target.clients]]\nid = \"c\"\nsecret = \"another\"",

@@ -132,6 +132,7 @@ impl<'a> Experimenter<'a> {
         }
         let older_dies = self.probes.main.fetches() && self.compare_tokens().await;
         self.sessions_beside(&token).await;
+        self.channel_beside(&token).await;
         if self.wait_out_rate_limit().await {
             return;
         }
@@ -143,7 +144,11 @@ impl<'a> Experimenter<'a> {
 
     /// The same token after a clean close; where it is refused, a fresh one, and both after a wait.
     async fn after_close(&mut self, token: &ProbeToken) {
-        if self.attempt(Experiment::SameAfterClose, token).await || self.is_rate_limited() {
+        if self.attempt(Experiment::SameAfterClose, token).await {
+            self.attempt_again(Experiment::ChannelAfterClose, token).await;
+            return;
+        }
+        if self.is_rate_limited() {
             return;
         }
         let fresh = self.probes.main.fetches() && self.attempt_fresh(Experiment::FreshAfterClose).await;
@@ -190,6 +195,26 @@ impl<'a> Experimenter<'a> {
         second.close(NORMAL).await;
     }
 
+    /// Two sessions on one channel, where it may be opened more than once.
+    async fn channel_beside(&mut self, fixed: &ProbeToken) {
+        if !self.showed(Experiment::ChannelAfterClose) || self.is_rate_limited() {
+            return;
+        }
+        let Some((token, mut first)) = self.open(Experiment::NewSession, fixed).await else { return };
+        let second = self.handshake_again(Experiment::ChannelBeside, &token).await;
+        let began = self.now();
+        let ending = first.wait_end(DISPLACED_WITHIN).await;
+        let seen = match &ending {
+            Some(ending) => self.ended(ending.how, ending.at.since(began)),
+            None => Seen::WentOn { for_s: DISPLACED_WITHIN.as_secs_f64() },
+        };
+        self.note(Experiment::FirstOnChannel, seen, None, None);
+        if ending.is_none() {
+            first.close(NORMAL).await;
+        }
+        close(second).await;
+    }
+
     /// A session without traffic, and what comes after its end.
     async fn idle(&mut self, fixed: &ProbeToken, older_dies: bool) {
         self.settle().await;
@@ -216,6 +241,8 @@ impl<'a> Experimenter<'a> {
         };
         let seen = self.ended(how, self.now().since(began));
         self.note(Experiment::IdleSession, seen, None, None);
+        // The channel first: the next handshake has another one.
+        self.attempt_again(Experiment::ChannelAfterIdle, &token).await;
         if self.attempt(Experiment::SameAfterIdle, &token).await || self.is_rate_limited() {
             return;
         }
@@ -286,6 +313,19 @@ impl<'a> Experimenter<'a> {
         let opened = session.is_some();
         close(session).await;
         opened
+    }
+
+    /// Where steps bring a channel: a handshake on the one that there is, closed at once.
+    async fn attempt_again(&mut self, experiment: Experiment, token: &ProbeToken) {
+        if self.probes.main.prepares() {
+            let session = self.handshake_again(experiment, token).await;
+            close(session).await;
+        }
+    }
+
+    async fn handshake_again(&mut self, experiment: Experiment, token: &ProbeToken) -> Option<ProbeSession> {
+        let (marks, connected) = self.probes.main.connect_again(token).await;
+        self.note_handshake(experiment, token, marks.ended.since(marks.began), connected)
     }
 
     async fn handshake(&mut self, experiment: Experiment, token: &ProbeToken) -> Option<ProbeSession> {
@@ -364,6 +404,11 @@ impl<'a> Experimenter<'a> {
         self.wait("because requests are limited", asked.unwrap_or(self.waits.pause).min(LONGEST_WAIT)).await;
         self.attempt_fresh(Experiment::FreshAfterWait).await;
         true
+    }
+
+    /// Whether an experiment was made and opened a session.
+    fn showed(&self, experiment: Experiment) -> bool {
+        self.results.observations.iter().any(|one| one.experiment == experiment && one.seen == Seen::Opened)
     }
 
     fn is_rate_limited(&self) -> bool {

@@ -5,6 +5,7 @@
 
 mod experiments;
 mod observation;
+mod sessions;
 mod text;
 mod verdict;
 
@@ -26,6 +27,7 @@ use crate::run::prepare::{Prepared, client_runtime, prepare};
 use crate::sample::GroupId;
 use crate::scenario::load;
 use crate::scenario::model::{Grant, Group, OnReconnect, Overrides, Scenario, Start, TokenIn};
+use crate::scenario::prepare_model::PrepareWhen;
 
 use experiments::{Experimenter, Probes, Results};
 
@@ -182,6 +184,10 @@ fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -
         fetches,
         fetches_each_time: fetches
             && group.token.as_ref().is_some_and(|token| token.on_reconnect == OnReconnect::Fetch),
+        prepares_each_time: group
+            .prepare
+            .as_ref()
+            .is_some_and(|prepare| prepare.when == PrepareWhen::EachAttempt),
     };
     let mut findings = judge(&case).into_iter();
     let verdict = findings.next().unwrap_or_else(verdict::nothing_tried);

@@ -60,6 +60,14 @@ pub enum Experiment {
     AgedUnused,
     /// With a token that asks for a scope which opens nothing.
     OtherScope,
+    /// On the same channel, or with the same ticket, at once after a clean close.
+    ChannelAfterClose,
+    /// The same at once after the idle close.
+    ChannelAfterIdle,
+    /// A second session on the channel that another session is open on.
+    ChannelBeside,
+    /// What became of that one.
+    FirstOnChannel,
 }
 
 impl Experiment {
@@ -90,6 +98,10 @@ impl Experiment {
             Self::FreshAfterIdleAndWait => "fresh token, after a wait",
             Self::AgedUnused => "unused token of the same age",
             Self::OtherScope => "token asked for with another scope",
+            Self::ChannelAfterClose => "same channel, at once after a clean close",
+            Self::ChannelAfterIdle => "same channel, at once after the idle close",
+            Self::ChannelBeside => "a second session on an open channel",
+            Self::FirstOnChannel => "the first session on it meanwhile",
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::drive::network::TokenLook;
 use crate::sample::{Cause, Outcome};
 
 use super::observation::{Experiment, Observation, Refused, Seen};
+use super::sessions::judge_sessions;
 
 /// What is wrong, or that nothing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -46,6 +47,8 @@ pub enum Kind {
     Displaced,
     /// The client id may have no more sessions.
     SessionLimit,
+    /// A channel or ticket opens no second session; a new one does.
+    ChannelGone,
     /// Admitted, then closed at once.
     ClosedAfterUpgrade,
     /// The token endpoint refuses the client.
@@ -82,49 +85,59 @@ pub struct Case<'a> {
     pub fetches: bool,
     /// Whether the scenario fetches one for each reconnect already.
     pub fetches_each_time: bool,
+    /// Whether the scenario makes its requests before each handshake.
+    pub prepares_each_time: bool,
 }
 
-fn finding(kind: Kind, sentence: impl Into<String>, change: impl Into<String>) -> Finding {
+pub(super) fn finding(kind: Kind, sentence: impl Into<String>, change: impl Into<String>) -> Finding {
     Finding { kind, sentence: sentence.into(), change: change.into(), fresh_token_needed: Some(false) }
 }
 
 impl Finding {
-    const fn needing_fresh_tokens(mut self) -> Self {
+    pub(super) const fn needing_fresh_tokens(mut self) -> Self {
         self.fresh_token_needed = Some(true);
         self
     }
 
-    const fn of_unknown_need(mut self) -> Self {
+    pub(super) const fn of_unknown_need(mut self) -> Self {
         self.fresh_token_needed = None;
         self
     }
 }
 
 impl Case<'_> {
-    fn seen(&self, experiment: Experiment) -> Option<&Seen> {
+    pub(super) fn seen(&self, experiment: Experiment) -> Option<&Seen> {
         self.observations.iter().find(|one| one.experiment == experiment).map(|one| &one.seen)
     }
 
-    fn opened(&self, experiment: Experiment) -> bool {
+    pub(super) fn opened(&self, experiment: Experiment) -> bool {
         self.seen(experiment) == Some(&Seen::Opened)
     }
 
-    fn refused(&self, experiment: Experiment) -> Option<&Refused> {
+    pub(super) fn refused(&self, experiment: Experiment) -> Option<&Refused> {
         match self.seen(experiment) {
             Some(Seen::Refused(refused)) => Some(refused),
             _ => None,
         }
     }
 
-    fn any_opened(&self, experiments: &[Experiment]) -> bool {
+    pub(super) fn any_opened(&self, experiments: &[Experiment]) -> bool {
         experiments.iter().any(|experiment| self.opened(*experiment))
     }
 
-    fn any_refused(&self, experiments: &[Experiment]) -> Option<&Refused> {
+    pub(super) fn any_refused(&self, experiments: &[Experiment]) -> Option<&Refused> {
         experiments.iter().find_map(|experiment| self.refused(*experiment))
     }
 
-    fn rate_limit(&self) -> Option<&Refused> {
+    /// Whether an idle session ends as one did that another session had come beside.
+    pub(super) fn ends_so_anyway(&self, code: u16, after: f64) -> bool {
+        matches!(
+            self.seen(Experiment::IdleSession),
+            Some(Seen::Ended { close_code, after_s }) if *close_code == code && *after_s < 2.0 * after
+        )
+    }
+
+    pub(super) fn rate_limit(&self) -> Option<&Refused> {
         self.observations.iter().find_map(|one| match &one.seen {
             Seen::Refused(refused) if refused.is_rate_limit() => Some(refused),
             _ => None,
@@ -151,7 +164,7 @@ pub(super) fn nothing_tried() -> Finding {
     cannot_tell("no handshake was made", "running it again")
 }
 
-fn cannot_tell(why: &str, would_tell: &str) -> Finding {
+pub(super) fn cannot_tell(why: &str, would_tell: &str) -> Finding {
     finding(
         Kind::CannotTell,
         format!("The evidence does not suffice: {why}."),
@@ -292,7 +305,7 @@ fn no_token_sent(look: TokenLook, status: u16) -> Finding {
     finding(Kind::NoTokenSent, sentence, change).of_unknown_need()
 }
 
-fn rate_limited(limit: &Refused) -> Finding {
+pub(super) fn rate_limited(limit: &Refused) -> Finding {
     let wait = limit.retry_after_s.map_or_else(String::new, |s| format!(", Retry-After {s} s"));
     let sentence = format!(
         "Handshakes are limited in number ({}{wait}): the refusal is not about the token.",
@@ -305,7 +318,7 @@ fn rate_limited(limit: &Refused) -> Finding {
     )
 }
 
-fn locked(refused: &Refused, how: &str) -> Finding {
+pub(super) fn locked(refused: &Refused, how: &str) -> Finding {
     let sentence = format!(
         "The client id is locked for a while: {how} ({}); no token helps, waiting does.",
         refused.status
@@ -404,7 +417,7 @@ fn permission_missing(status: u16, how: &str) -> Finding {
     )
 }
 
-fn session_limit(refused: &Refused) -> Finding {
+pub(super) fn session_limit(refused: &Refused) -> Finding {
     let sentence = format!(
         "The client id has all the sessions that it may have: one more is refused ({}).",
         refused.status
@@ -414,171 +427,4 @@ fn session_limit(refused: &Refused) -> Finding {
         sentence,
         "Close sessions before opening others, or use a client id of its own for each client.",
     )
-}
-
-/// The first handshake opened a session: what happens to those after it?
-fn judge_sessions(case: &Case<'_>) -> Vec<Finding> {
-    if let Some(limit) = case.rate_limit() {
-        return vec![rate_limited(limit)];
-    }
-    if let Some(Seen::Ended { close_code, .. }) = case.seen(Experiment::FirstSession) {
-        let sentence =
-            format!("The handshake is admitted, and the session closed at once with {close_code}.");
-        let change = "Look up that close code in the service's documentation: a refusal after the upgrade usually speaks of the token or of a first message that was expected.";
-        return vec![finding(Kind::ClosedAfterUpgrade, sentence, change).of_unknown_need()];
-    }
-    let mut findings: Vec<Finding> = [newer_kills, second_session, one_use, lock, expired, stale]
-        .iter()
-        .filter_map(|rule| rule(case))
-        .collect();
-    let has = |kind: Kind, findings: &[Finding]| findings.iter().any(|one| one.kind == kind);
-    if has(Kind::OneUseToken, &findings) || has(Kind::ClientLocked, &findings) {
-        // Each of them refuses the same token after a disconnect, too.
-        findings.retain(|one| one.kind != Kind::StaleAfterDisconnect);
-    }
-    if findings.is_empty() {
-        findings.push(unexplained(case).unwrap_or_else(|| healthy(case)));
-    }
-    findings
-}
-
-fn newer_kills(case: &Case<'_>) -> Option<Finding> {
-    let refused = case.refused(Experiment::OlderOfTwo)?;
-    let sentence = format!(
-        "A newer token ends the older one's life: the older of two unused tokens is refused ({}).",
-        refused.status
-    );
-    Some(finding(
-        Kind::NewerTokenKills,
-        sentence,
-        "Share one token among all clients of a client id (token.sharing = \"group\") and fetch only when it has to be: each fetch cuts off the others.",
-    ))
-}
-
-fn second_session(case: &Case<'_>) -> Option<Finding> {
-    if let Some(refused) = case.refused(Experiment::SecondBeside) {
-        return Some(session_limit(refused));
-    }
-    let Some(Seen::Ended { close_code, after_s }) = case.seen(Experiment::FirstBeside) else { return None };
-    let ends_so_anyway = matches!(
-        case.seen(Experiment::IdleSession),
-        Some(Seen::Ended { close_code: idle, after_s: idle_after }) if idle == close_code && *idle_after < 2.0 * after_s
-    );
-    if ends_so_anyway {
-        return None;
-    }
-    let sentence = format!(
-        "A second session of the client id takes the first one's place: it is closed with {close_code} when the second comes."
-    );
-    Some(finding(
-        Kind::Displaced,
-        sentence,
-        "Use a client id (or channel) of its own for each client, and do not reconnect after that code: two clients that do evict each other without end.",
-    ))
-}
-
-fn one_use(case: &Case<'_>) -> Option<Finding> {
-    let refused = case.refused(Experiment::SameBeside).filter(|_| case.opened(Experiment::SecondBeside))?;
-    let sentence = format!(
-        "A token opens one session only: a second one with it is refused ({}), even while the first is open.",
-        refused.status
-    );
-    Some(
-        finding(
-            Kind::OneUseToken,
-            sentence,
-            "Fetch a token for each handshake (token.on_reconnect = \"fetch\").",
-        )
-        .needing_fresh_tokens(),
-    )
-}
-
-const FRESH_AT_ONCE: [Experiment; 2] = [Experiment::FreshAfterClose, Experiment::FreshAfterIdle];
-const AFTER_WAIT: [Experiment; 3] = [
-    Experiment::SameAfterCloseAndWait,
-    Experiment::FreshAfterCloseAndWait,
-    Experiment::FreshAfterIdleAndWait,
-];
-
-fn lock(case: &Case<'_>) -> Option<Finding> {
-    let refused = case.any_refused(&FRESH_AT_ONCE)?;
-    case.any_opened(&AFTER_WAIT).then(|| {
-        locked(refused, "after a disconnect even a fresh token is refused, and after a wait admitted")
-    })
-}
-
-fn expired(case: &Case<'_>) -> Option<Finding> {
-    let refused = case.refused(Experiment::AgedUnused)?;
-    if case.refused(Experiment::OlderOfTwo).is_some() {
-        return None;
-    }
-    let age = case.observations.iter().find(|one| one.experiment == Experiment::AgedUnused)?.token_age_s?;
-    let sentence = format!(
-        "The token expires: one of {age:.1} s that no session was opened with is refused ({}), a fresh one is admitted. The disconnect has no part in it.",
-        refused.status
-    );
-    Some(finding(
-        Kind::TokenExpired,
-        sentence,
-        "Fetch a token when the old one has expired, not at each reconnect (token.on_reconnect = { fetch_if_older_than = \"…\" } or token.refresh_before_expiry).",
-    ))
-}
-
-fn stale(case: &Case<'_>) -> Option<Finding> {
-    let after_close = case.refused(Experiment::SameAfterClose).is_some();
-    let after_idle =
-        case.refused(Experiment::SameAfterIdle).is_some() && case.refused(Experiment::AgedUnused).is_none();
-    let refused = case.any_refused(&[Experiment::SameAfterClose, Experiment::SameAfterIdle])?;
-    if !(after_close || after_idle) || !case.any_opened(&FRESH_AT_ONCE) {
-        return None;
-    }
-    let when = match (after_close, after_idle) {
-        (true, true) => "ends, whether closed or idle",
-        (true, false) => "is closed",
-        _ => "is closed for idleness",
-    };
-    let sentence = format!(
-        "The token is stale after the disconnect: it is refused ({}) once the session that it opened {when}, and a fresh one is admitted at once.",
-        refused.status
-    );
-    let change = if case.fetches_each_time {
-        "The scenario does it already: a token is fetched after each disconnect, before the handshake (token.on_reconnect = \"fetch\")."
-    } else {
-        "Fetch a token after each disconnect, before the handshake (token.on_reconnect = \"fetch\")."
-    };
-    Some(finding(Kind::StaleAfterDisconnect, sentence, change).needing_fresh_tokens())
-}
-
-/// A refusal that no rule explains.
-fn unexplained(case: &Case<'_>) -> Option<Finding> {
-    let is_plain = |one: &&Observation| {
-        !matches!(one.experiment, Experiment::OtherScope)
-            && matches!(one.seen, Seen::Refused(_) | Seen::Failed { .. } | Seen::TokenRefused { .. })
-    };
-    let one = case.observations.iter().find(is_plain)?;
-    let why =
-        format!("{}: {}, and no fresh token was admitted after it", one.experiment.words(), one.seen.words());
-    let would_tell = if case.fetches {
-        "a longer wait (--wait), and the service's own log"
-    } else {
-        "letting tokens be fetched, so that a fresh one can be tried"
-    };
-    Some(cannot_tell(&why, would_tell))
-}
-
-fn healthy(case: &Case<'_>) -> Finding {
-    let idle = match case.seen(Experiment::IdleSession) {
-        Some(Seen::Ended { close_code, .. }) => format!(" and after the idle close ({close_code})"),
-        Some(Seen::WentOn { for_s }) => format!("; no idle close came within {for_s:.0} s"),
-        _ => String::new(),
-    };
-    let what = if case.look == TokenLook::Absent { "a client without a token" } else { "the same token" };
-    let sentence = format!("Nothing is wrong: {what} is admitted again at once after a clean close{idle}.");
-    let change = match (case.fetches, case.fetches_each_time) {
-        (true, true) => {
-            "None is needed. Fetching a token for each reconnect is not needed either (token.on_reconnect = \"reuse\")."
-        }
-        _ => "None is needed.",
-    };
-    finding(Kind::Healthy, sentence, change)
 }

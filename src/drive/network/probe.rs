@@ -3,7 +3,7 @@
 //! In: a group's setup. Out: tokens, handshakes and the ends of sessions, one call each. Nothing here decides what comes next,
 //! and nothing reaches a recorder.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -24,6 +24,7 @@ use super::prepare::{elsewhere, prepare};
 use super::session::{Heard, Session};
 use super::token::{Refusal, Wish};
 use super::traffic::TrafficTally;
+use super::variables::Variables;
 
 /// What probes of one target share.
 pub struct ProbeShared {
@@ -46,6 +47,8 @@ impl ProbeShared {
 /// A client that does what it is told, step by step.
 pub struct Probe {
     context: Arc<GroupContext>,
+    /// What the steps before the last handshake brought.
+    made: Mutex<Option<Variables>>,
     _done: mpsc::Receiver<()>,
 }
 
@@ -129,7 +132,7 @@ impl Probe {
         }
         let (done, receiver) = mpsc::channel(1);
         let context = GroupContext::new(Arc::clone(&shared.run), setup, target, done)?;
-        Ok(Self { context: Arc::new(context), _done: receiver })
+        Ok(Self { context: Arc::new(context), made: Mutex::new(None), _done: receiver })
     }
 
     /// The moment that it is now.
@@ -155,22 +158,51 @@ impl Probe {
         Ok(ProbeToken { token: Some(acquired.token), facts: acquired.facts })
     }
 
+    /// Whether requests before each handshake bring a channel or a ticket.
+    #[must_use]
+    pub fn prepares(&self) -> bool {
+        self.context.rules.prepare.as_ref().is_some_and(|rules| !rules.steps.is_empty())
+    }
+
     /// Makes the requests before a handshake. Answers with where it goes.
     async fn prepare(&self, token: Option<&Token>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
         let variables = match &self.context.rules.prepare {
             Some(rules) => Some(prepare(&self.context, rules, 0, token).await?),
             None => None,
         };
-        elsewhere(&self.context, 0, token, variables.as_ref())
+        let way = elsewhere(&self.context, 0, token, variables.as_ref());
+        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = variables;
+        way
     }
 
-    /// Connects with `token`.
+    /// Connects with `token`, with all the requests before it.
     ///
     /// # Errors
     /// Why there is no session; the marks say when each stage was passed.
     pub async fn connect(&self, token: &ProbeToken) -> (Marks, Result<ProbeSession, ConnectFailure>) {
         let began = self.now();
         let way = self.prepare(token.token.as_ref()).await;
+        self.go(token, began, way).await
+    }
+
+    /// Connects with `token` to where the last handshake went, without the requests before it.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_again(&self, token: &ProbeToken) -> (Marks, Result<ProbeSession, ConnectFailure>) {
+        let way = {
+            let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            elsewhere(&self.context, 0, token.token.as_ref(), made.as_ref())
+        };
+        self.go(token, self.now(), way).await
+    }
+
+    async fn go(
+        &self,
+        token: &ProbeToken,
+        began: Moment,
+        way: Result<Option<Box<Endpoint>>, ConnectFailure>,
+    ) -> (Marks, Result<ProbeSession, ConnectFailure>) {
         let (marks, connected) = match way {
             Ok(elsewhere) => connect(&self.context, 0, token.token.clone(), elsewhere).await,
             Err(failure) => (Marks { began, ended: self.now(), ..Marks::default() }, Err(failure)),
