@@ -244,6 +244,7 @@ fn prepare() -> Value {
         "variables": { "type": "object", "additionalProperties": { "type": "string" } },
         "steps": { "type": "array", "maxItems": 32, "items": step },
         "when": words(&["each-attempt", "once"]),
+        "renew_after": { "type": "integer", "minimum": 0, "maximum": 1_000_000, "description": "Reuses after which the steps are made anew" },
         "renew_on": statuses(),
         "renew_on_codes": { "type": "array", "items": { "oneOf": [reference("code"), { "type": "string" }] } },
     }))
