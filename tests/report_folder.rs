@@ -357,7 +357,7 @@ fn the_summary_answers_at_a_glance() {
       group              detect          token        upgrade
       fresh-token  4% / 1.00 ms  80% / 39.0 ms  16% / 4.00 ms
 
-    THROUGHPUT (mean over the run) AND WHAT OUTAGES COST
+    THROUGHPUT AND WHAT OUTAGES COST (rates are means over the run)
       group        reconnects/s  tokens/s  messages/s  peak tokens/s  missed messages  per outage
       fresh-token           4.0       8.0        12.0             40               80        2.00
       stale-token           0.0       1.0         0.0             10                -           -
