@@ -40,7 +40,13 @@ fn samples(comes_back: bool) -> Vec<Sample> {
         let phases = Phases::default();
         let kind = AttemptKind::Reconnect;
         samples.push(attempt(kind, Outcome::Ok, None));
-        samples.push(Sample::Ready(Box::new(ReadySample { kind, latency, service_time: latency, phases })));
+        samples.push(Sample::Ready(Box::new(ReadySample {
+            kind,
+            storm: None,
+            latency,
+            service_time: latency,
+            phases,
+        })));
         samples.push(end(Initiator::Client, 1000));
     } else {
         samples.push(attempt(AttemptKind::Reconnect, Outcome::Http403, Some(Cause::StaleToken)));

@@ -3,7 +3,7 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::lifecycle::{Ending, EndingHow, Evidence, Finish, Leave, StormRule};
-use crate::sample::{Abnormal, Cause, Initiator, SessionEnd};
+use crate::sample::{Abnormal, Cause, Initiator, SessionEnd, StormId};
 use crate::scenario::model::{
     Backoff, ClientAuth, ClientCredentials, ClientDisconnect, DisconnectHow, Grant, Growth, Jitter,
     KeepAlive, KeepAliveKind, OnReconnect, ReconnectRules, SessionRules, Sharing, TokenConnection,
@@ -227,7 +227,7 @@ fn retry_after_is_obeyed_where_it_is_longer() {
 #[test]
 fn a_session_is_put_down_to_whoever_ended_it() {
     let mut stormy = rules(OnReconnect::Reuse);
-    stormy.storms = vec![StormRule::ByTarget { at: ms(500), code: 1012, all: true }];
+    stormy.storms = vec![StormRule::ByTarget { at: ms(500), code: 1012, all: true, id: StormId(0) }];
     // (ending, initiator, code, abnormal)
     let rows = [
         (EndingHow::PeerClosed(1001), Initiator::Target, 1001, None),
@@ -338,6 +338,8 @@ struct Ledger {
     outcomes: u64,
     disconnects: u64,
     settled: u64,
+    by_storm: u64,
+    back_from_storm: u64,
 }
 
 impl Ledger {
@@ -367,8 +369,11 @@ impl Ledger {
                     assert_eq!(ready.latency, ready.phases.total());
                     assert!(ready.service_time <= ready.latency);
                     self.settled += u64::from(ready.kind == AttemptKind::Reconnect);
+                    assert!(ready.storm.is_none() || ready.kind == AttemptKind::Reconnect);
+                    self.back_from_storm += u64::from(ready.storm.is_some());
                 }
                 Sample::Count(Counter::Disconnects, n) => self.disconnects += n,
+                Sample::StormDisconnect(_) => self.by_storm += 1,
                 Sample::Count(
                     Counter::ReconnectsGivenUp | Counter::ReconnectsNotWanted | Counter::ReconnectsUnfinished,
                     n,
@@ -473,7 +478,7 @@ fn any_rules() -> impl Strategy<Value = GroupRules> {
         rules.disconnects = vec![ClientDisconnect { after: Duration::from_millis(90), how }];
         rules.reconnect.max_attempts = flags[4].then_some(most);
         if flags[5] {
-            rules.storms = vec![StormRule::ByClient { at: ms(200), how, index: 0, fraction: 0.5 }];
+            rules.storms = vec![StormRule::ByClient { at: ms(200), how, id: StormId(0), fraction: 0.5 }];
         }
         rules
     })
@@ -510,6 +515,7 @@ proptest! {
         prop_assert!(!ledger.session_open, "a session without an end");
         prop_assert_eq!(ledger.attempts, ledger.outcomes);
         prop_assert_eq!(ledger.disconnects, ledger.settled, "each disconnect comes to one end");
+        prop_assert!(ledger.back_from_storm <= ledger.by_storm && ledger.by_storm <= ledger.disconnects);
     }
 
     #[test]
@@ -552,3 +558,6 @@ proptest! {
         prop_assert_eq!(live(Client::new(9, number)), live(Client::new(9, number)));
     }
 }
+
+#[path = "storm_tests.rs"]
+mod storms;
