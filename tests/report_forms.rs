@@ -130,6 +130,15 @@ fn markdown_answers_worst_first() {
 
     <sub>disconnect to next ready session</sub>
 
+    ### Recovery
+
+    | group | from | cut off | back | 50% | 95% | 100% | curve |
+    | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | stale | no storm | 1 | 0 | never | never | never |  |
+    | fresh | no storm | 1 | 1 | 12.0 ms | 12.0 ms | 12.0 ms | ████████████████████ |
+
+    <sub>time until so many of those cut off were back; the curve: share back, over the logarithm of the time</sub>
+
     ### Handshakes
 
     | group | kind | attempts | ok | 403 | 403 rate | other | causes and other outcomes |

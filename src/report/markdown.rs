@@ -11,7 +11,8 @@ use crate::units::{format_count, format_share, format_us};
 
 use super::model::RunModel;
 use super::tables::{
-    GroupTotals, Table, closes, handshakes, loop_words, phases, reconnects, throughput, tokens, worst_first,
+    GroupTotals, Table, closes, handshakes, loop_words, phases, reconnects, recovery, throughput, tokens,
+    worst_first,
 };
 use super::verdict::Status;
 
@@ -32,6 +33,7 @@ pub fn markdown(model: &RunModel) -> String {
     let sections = [
         thresholds(model),
         table(&reconnects(&groups)),
+        recovery(model, &groups).map(|recovery| table(&recovery)).unwrap_or_default(),
         table(&handshakes(&groups)),
         tokens(&groups).map(|tokens| table(&tokens) + &loops(model, &groups)).unwrap_or_default(),
         phases(model, &groups).map(|phases| table(&phases)).unwrap_or_default(),

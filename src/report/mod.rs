@@ -12,6 +12,7 @@ mod markdown;
 mod model;
 mod recovery;
 mod run_json;
+mod sparkline;
 mod tables;
 mod text;
 mod verdict;

@@ -9,6 +9,11 @@ use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Ou
 use crate::units::{format_count, format_share, format_us};
 
 use super::model::RunModel;
+use super::recovery::RecoveryCurve;
+use super::sparkline::recovery_sparkline;
+
+/// Rows of the recovery table: a run may have many groups, and as many storms.
+const MOST_CURVES: usize = 24;
 
 /// A group, as a table needs it.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +95,40 @@ fn latency_cells(histogram: Option<&Latencies>) -> Vec<String> {
             percentiles.into_iter().chain([histogram.max_us()]).map(format_us).collect()
         }
     }
+}
+
+/// How the groups recovered, storm by storm, and from the disconnects that no storm forced. `None` where nobody was cut off.
+pub(super) fn recovery(model: &RunModel, groups: &[GroupTotals<'_>]) -> Option<Table> {
+    let curves = model.recovery_curves();
+    let of_group = |group: &GroupTotals<'_>| {
+        let index = group.index;
+        curves.iter().filter(move |curve| curve.group == Some(index) && curve.disconnects > 0)
+    };
+    let shown = groups.iter().flat_map(|group| of_group(group).map(|curve| (group.name, curve)));
+    let mut rows: Vec<Vec<String>> =
+        shown.map(|(name, curve)| recovery_row(model, name, curve)).take(MOST_CURVES).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    rows.insert(0, header(["group", "from", "cut off", "back", "50%", "95%", "100%", "curve"]));
+    let note = "time until so many of those cut off were back; the curve: share back, over the logarithm of the time";
+    Some(Table { title: "Recovery", note, rows })
+}
+
+fn recovery_row(model: &RunModel, name: &str, curve: &RecoveryCurve) -> Vec<String> {
+    let storm = curve.storm.and_then(|storm| model.manifest.storms.get(storm));
+    let from = storm.map_or_else(|| "no storm".to_owned(), |storm| format!("storm at {} s", storm.at_s));
+    let until = |share| curve.time_to_us(share).map_or_else(|| "never".to_owned(), format_us);
+    vec![
+        name.to_owned(),
+        from,
+        format_count(curve.disconnects),
+        format_count(curve.back.count()),
+        until(0.5),
+        until(0.95),
+        until(1.0),
+        recovery_sparkline(curve),
+    ]
 }
 
 /// How the handshakes were answered.

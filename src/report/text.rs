@@ -11,7 +11,8 @@ use crate::units::{format_count, format_share, format_us};
 use super::aligned::aligned;
 use super::model::RunModel;
 use super::tables::{
-    GroupTotals, Table, closes, handshakes, in_order, loop_words, phases, reconnects, throughput, tokens,
+    GroupTotals, Table, closes, handshakes, in_order, loop_words, phases, reconnects, recovery, throughput,
+    tokens,
 };
 use super::verdict::Status;
 
@@ -47,6 +48,9 @@ pub fn summary_text(model: &RunModel, style: Style) -> String {
     let mut text = String::new();
     write_head(&mut text, model, style);
     write_table(&mut text, &reconnects(&groups), style);
+    if let Some(table) = recovery(model, &groups) {
+        write_table(&mut text, &table, style);
+    }
     write_table(&mut text, &handshakes(&groups), style);
     if let Some(table) = tokens(&groups) {
         write_table(&mut text, &table, style);
