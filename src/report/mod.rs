@@ -5,6 +5,7 @@
 mod aligned;
 mod benchmark;
 mod csv_files;
+mod exposition;
 mod github;
 mod hlog;
 mod junit;
@@ -20,6 +21,7 @@ mod write;
 
 pub use benchmark::{BenchmarkEntry, benchmark_entries};
 pub use csv_files::{closes_csv, outcomes_csv, summary_csv, timeseries_csv};
+pub use exposition::{LiveRun, OPENMETRICS_TYPE, PROMETHEUS_TYPE, openmetrics_text, prometheus_text};
 pub use github::{annotations, step_summary};
 pub use hlog::histograms_hlog;
 pub use junit::junit_xml;
