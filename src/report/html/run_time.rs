@@ -225,13 +225,8 @@ impl<'a> TimePlots<'a> {
             section.absent("No token was fetched.");
             return section;
         }
-        let mut plot = self.plot(
-            "stampede",
-            "Token fetches",
-            PlotKind::Time,
-            "tokens in the worst second",
-            Unit::PerSecond,
-        );
+        let mut plot =
+            self.plot("stampede", "Token fetches", PlotKind::Time, "tokens in the worst second", Unit::Count);
         let groups = plotted_groups(self.model);
         if self.model.manifest.groups.len() > 1 {
             let values = self.buckets.all.iter().map(|bucket| Some(bucket.peak_tokens as f64)).collect();
@@ -398,7 +393,7 @@ fn percentiles(model: &RunModel) -> Section {
         plot
     });
     section.plots_or(plots.into(), "No client had a session, and none was refused.");
-    if model.all.histograms.get(&Metric::ReconnectLatency).is_none() {
+    if !model.all.histograms.contains_key(&Metric::ReconnectLatency) {
         section.push(Block::Note {
             tone: Tone::Plain,
             text: "No client came back from a disconnect.".to_owned(),
