@@ -64,11 +64,12 @@
 
   const VALUES = { us: duration, count: grouped, per_second: (value) => grouped(value), share };
   const UNITS = { us: "", count: "", per_second: " per second", share: "" };
+  const US = { unit: "us" };
   const PLACES = {
     time: { name: "time since the start in min:s", show: clock },
     stacked: { name: "time since the start in min:s", show: clock },
     percentile: { name: "percentile", show: percentile },
-    recovery: { name: "time since the storm", show: duration },
+    recovery: { name: "time since cut off", show: duration },
   };
 
   // ---- colours: those of the style, so that they follow light, dark and paper ----------------------------------------------
@@ -224,7 +225,7 @@
   function axes(chart) {
     const { spec } = chart;
     const common = { stroke: () => colour("muted"), font: FONT, labelFont: FONT, grid: { stroke: () => colour("grid"), width: 1 }, ticks: { stroke: () => colour("line"), width: 1, size: 4 } };
-    const x = { ...common, label: PLACES[spec.kind].name, labelSize: 18, size: 30, space: 70, values: (plot, splits) => splits.map((value) => (value === null ? "" : PLACES[spec.kind].show(value))) };
+    const x = { ...common, label: PLACES[spec.kind].name, labelSize: 18, size: 30, space: 70, values: (plot, splits) => splits.map((value) => (value === null ? "" : spec.kind === "recovery" ? axisValue(US, value) : PLACES[spec.kind].show(value))) };
     const y = { ...common, label: spec.y_label + UNITS[spec.unit], labelSize: 18, size: 66, values: (plot, splits) => splits.map((value) => (value === null ? "" : axisValue(spec, value))) };
     if (spec.kind === "percentile") Object.assign(x, { splits: percentileSplits, filter: (plot, splits) => splits, space: 40 });
     if (isTime(spec)) x.incrs = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];

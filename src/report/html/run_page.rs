@@ -253,7 +253,7 @@ fn recovery(model: &RunModel) -> Section {
         "recovery",
         "Recovery",
         "Which share of the clients that were cut off was back, by the time since. For a storm, the time counts from when it was due; \
-         clients that never came back stay in the denominator, so a curve that does not reach 100 % shows them.",
+         clients that never came back stay in the denominator, so a curve that does not reach 100 % shows them. Who was on the way back when the run ended was not back.",
     );
     let curves = model.recovery_curves();
     let plotted = plotted_groups(model);
@@ -307,7 +307,7 @@ fn recovery_row(after: &str, group: &str, curve: &RecoveryCurve) -> Vec<String> 
         curve.share_back().map_or_else(|| "–".to_owned(), format_share),
     ];
     let times = [0.5, 0.95, 1.0].map(|share| curve.time_to_us(share));
-    row.extend(times.map(|time| time.map_or_else(|| "never".to_owned(), format_us)));
+    row.extend(times.map(|time| time.map_or_else(|| "not reached".to_owned(), format_us)));
     row
 }
 
