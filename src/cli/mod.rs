@@ -3,6 +3,7 @@
 //! In: arguments. Out: text on stdout (data) and stderr (progress, faults), and an exit code.
 
 mod check;
+mod ci;
 mod completions;
 mod diagnose;
 mod progress;
@@ -51,7 +52,7 @@ enum Command {
     Diagnose(diagnose::DiagnoseArgs),
     /// Make any report of a run folder again, also after a crash
     Report(report::ReportArgs),
-    /// Print the JSON Schema of the scenario file
+    /// Print the JSON Schema of the scenario file, or of run.json
     Schema(schema::SchemaArgs),
     /// Print shell completions
     Completions(completions::CompletionsArgs),

@@ -156,7 +156,7 @@ impl Step<'_> {
             prepare.renew_on_codes.iter().any(|(first, last)| (*first..=*last).contains(&code))
         };
         if self.rules.prepare.as_deref().is_some_and(renews) {
-            self.client.is_prepared = false;
+            self.client.prepared_uses = 0;
         }
         if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, code)) {
             self.client.token.wanted_since = Some(self.now);

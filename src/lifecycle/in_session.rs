@@ -35,7 +35,9 @@ impl Step<'_> {
                 self.hold(recovery, timetable)
             }
             (Event::Asked { renew }, _) => {
-                self.client.is_prepared &= !*renew;
+                if *renew {
+                    self.client.prepared_uses = 0;
+                }
                 self.leave_as_asked(recovery, timetable.upgraded)
             }
             (Event::Heartbeat { every }, _) => {

@@ -320,6 +320,37 @@ fn a_token_is_refreshed_before_it_expires() {
 }
 
 #[test]
+fn what_was_prepared_is_reused_as_often_as_the_rules_say() {
+    for (renew_after, expected) in [(Some(0), 4), (Some(1), 2), (Some(2), 2), (None, 1)] {
+        let mut rules = rules(OnReconnect::Reuse);
+        rules.token = None;
+        rules.prepare =
+            Some(Box::new(PrepareRules { when: PrepareWhen::Once, renew_after, ..PrepareRules::default() }));
+        let mut bench = Bench::new(rules);
+        let mut now = ms(0);
+        let mut action = bench.step(now, Event::Begin { due: now });
+        let (mut prepared, mut sessions) = (0, 0);
+        while sessions < 4 {
+            now = now + Duration::from_millis(20);
+            action = match action {
+                Action::Prepare => {
+                    prepared += 1;
+                    bench.step(now, Event::Prepared)
+                }
+                Action::Connect => {
+                    sessions += 1;
+                    bench.step(now, Event::Connected(marks(now, now)));
+                    bench.close_by_target(now, 1001)
+                }
+                Action::Sleep { until } => bench.step(until.max(now), Event::Due(Signs::default())),
+                other => panic!("{other:?}"),
+            };
+        }
+        assert_eq!(prepared, expected, "{renew_after:?}");
+    }
+}
+
+#[test]
 fn when_the_run_ends_the_client_says_goodbye_and_that_is_no_disconnect() {
     let mut bench = Bench::new(rules(OnReconnect::Reuse));
     bench.bring_into_session(ms(0));

@@ -3,12 +3,13 @@
 //! In: nothing. Out: plain numbers, also as JSON at `GET /_resurge/counters`. Sessions end with one close each, so
 //! `upgrades == Σ closes + sessions_open` always.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{Abnormal, Cause, Initiator};
 
 /// The target's own counters.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TargetCounters {
     /// TCP connections accepted, whatever came over them.
     pub accepted: u64,
@@ -47,6 +48,13 @@ pub struct TargetCounters {
     /// Tickets issued.
     #[serde(default)]
     pub tickets_issued: u64,
+    /// Tickets that ended because their client id had too many.
+    #[serde(default)]
+    pub tickets_evicted: u64,
+    /// Handshakes that were refused in another way than by a status, by manner and cause: `socket` (they count as upgrades, too),
+    /// `reset`, `silence`.
+    #[serde(default)]
+    pub refused_otherwise: Vec<RefusedOtherwise>,
     /// Faults that struck, by kind. All else is counted as the clients see it: an upgrade request that got no proper answer is no
     /// upgrade and no refusal, one that got a status is a refusal, a token that was not given is not issued, and a session that is
     /// struck was upgraded and ends once.
@@ -55,7 +63,7 @@ pub struct TargetCounters {
 }
 
 /// How often a fault of this kind was carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultCount {
     /// Its name, as in the scenario.
     pub kind: String,
@@ -64,7 +72,7 @@ pub struct FaultCount {
 }
 
 /// How often an upgrade was refused with this status for this cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedCount {
     /// HTTP status.
     pub status: u16,
@@ -74,8 +82,19 @@ pub struct RefusedCount {
     pub count: u64,
 }
 
+/// How often a handshake was refused in this way for this cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefusedOtherwise {
+    /// `socket`, `reset` or `silence`.
+    pub manner: String,
+    /// The true cause.
+    pub cause: Cause,
+    /// How often.
+    pub count: u64,
+}
+
 /// How often a token request was refused with this error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenRefusedCount {
     /// OAuth error code, as `invalid_client`.
     pub error: String,
@@ -84,7 +103,7 @@ pub struct TokenRefusedCount {
 }
 
 /// How often a session ended this way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CloseCount {
     /// Who ended it: `target` (idle), `storm`, `client` (its close frame came first) or `network` (no close frame).
     pub initiator: Initiator,
