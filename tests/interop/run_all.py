@@ -14,6 +14,7 @@ import check_foreign
 import check_formats
 import check_hlog
 import check_prometheus
+import check_report_html
 import check_thread
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,7 @@ def check_schema() -> None:
 
 
 def main() -> int:
-    checks = [check_histograms, check_schema, *check_thread.CHECKS, *check_foreign.CHECKS, *check_formats.CHECKS, *check_prometheus.CHECKS]
+    checks = [check_histograms, check_schema, *check_thread.CHECKS, *check_foreign.CHECKS, *check_formats.CHECKS, *check_prometheus.CHECKS, *check_report_html.CHECKS]
     failed = 0
     for check in checks:
         try:

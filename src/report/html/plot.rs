@@ -127,7 +127,7 @@ pub struct Mark {
     pub is_vertical: bool,
     /// Where, in the axis' unit.
     pub at: f64,
-    /// What it is.
+    /// What it is; may be empty.
     pub label: String,
 }
 
@@ -236,7 +236,7 @@ impl Plot {
         for (index, (name, curve)) in shown() {
             plot.series.push(Series::new(name, index, shares_at(curve, &xs)));
         }
-        plot.marks = [(0.5, "50 %"), (0.95, "95 %"), (1.0, "100 %")]
+        plot.marks = [(0.5, ""), (0.95, "95 %"), (1.0, "")]
             .map(|(share, label)| Mark::horizontal(share, label))
             .to_vec();
         plot

@@ -2,6 +2,7 @@
 //!
 //! In: a run. Out: a page, from the verdict to the tables, as a performance engineer reads. It says no less than the summary.
 
+use crate::engine::StopReason;
 use crate::record::{Latencies, ThresholdStatus};
 use crate::sample::{Counter, Metric, Outcome};
 use crate::units::{format_count, format_share, format_us};
@@ -46,11 +47,16 @@ pub fn run_page(model: &RunModel) -> Page {
             model.elapsed_s,
             manifest.seed,
             manifest.target_kind,
-            calendar(manifest.started_unix_us).unwrap_or_default(),
+            begun(model),
         ),
         sections,
         footer: format!("resurge {}; schema version {}", manifest.tool_version, manifest.schema_version),
     }
+}
+
+/// When the run began, to the second.
+fn begun(model: &RunModel) -> String {
+    calendar(model.manifest.started_unix_us / 1_000_000 * 1_000_000).unwrap_or_default()
 }
 
 pub(super) fn plural(count: usize, noun: &str) -> String {
@@ -189,14 +195,14 @@ fn setting(model: &RunModel) -> Section {
     let ended = match &model.end {
         None => "cut off: its end is missing".to_owned(),
         Some(end) => {
-            // One word, or a threshold's source: as run.json has it.
-            let reason = serde_json::to_value(&end.reason).unwrap_or_default();
-            let text = reason.as_str().map(str::to_owned).unwrap_or_else(|| reason.to_string());
-            format!(
-                "{}{}",
-                text.replace('_', " "),
-                if end.drained { "" } else { ", not every client by itself" }
-            )
+            let text = match &end.reason {
+                StopReason::Completed => "as planned".to_owned(),
+                StopReason::ClientsDone => "early: every client was done".to_owned(),
+                StopReason::Threshold { threshold } => format!("early, by {threshold}"),
+                StopReason::Interrupted => "interrupted".to_owned(),
+                StopReason::NotAuthorised => "an address was not authorised".to_owned(),
+            };
+            format!("{}{}", text, if end.drained { "" } else { ", not every client by itself" })
         }
     };
     let fact = |name: &str, value: String| (name.to_owned(), value);
@@ -205,7 +211,7 @@ fn setting(model: &RunModel) -> Section {
         fact("Scenario hash", manifest.scenario_hash.clone()),
         fact("Seed", manifest.seed.to_string()),
         fact("Target", format!("{} ({})", manifest.target_url, manifest.target_kind)),
-        fact("Begun", calendar(manifest.started_unix_us).unwrap_or_default()),
+        fact("Begun", begun(model)),
         fact("Duration", format!("{:.1} s of {:.1} s planned", model.elapsed_s, manifest.duration_s)),
         fact("Ended", ended),
         fact("Version", format!("resurge {}", manifest.tool_version)),
@@ -252,7 +258,7 @@ fn recovery(model: &RunModel) -> Section {
         "recovery",
         "Recovery",
         "Which share of the clients that were cut off was back, by the time since. For a storm, the time counts from when it was due; \
-         clients that never came back stay in the denominator, so a curve that does not reach 100 % shows them.",
+         clients that never came back stay in the denominator, so a curve that does not reach 100 % shows them. Who was on the way back when the run ended was not back.",
     );
     let curves = model.recovery_curves();
     let plotted = plotted_groups(model);
@@ -263,9 +269,9 @@ fn recovery(model: &RunModel) -> Section {
     );
     let storms = (0..model.manifest.storms.len()).map(Some).chain([None]);
     for (number, storm) in storms.enumerate() {
-        let title = match storm {
-            Some(index) => storm_name(model, index),
-            None => "Disconnects that no storm forced".to_owned(),
+        let (title, after) = match storm {
+            Some(index) => (storm_name(model, index), format!("storm at {}", storm_time(model, index))),
+            None => ("Disconnects that no storm forced".to_owned(), "no storm".to_owned()),
         };
         let of = |group: Option<usize>| curves.iter().find(|c| c.group == group && c.storm == storm);
         let own: Vec<(&str, &RecoveryCurve)> =
@@ -276,7 +282,7 @@ fn recovery(model: &RunModel) -> Section {
         let total = (model.manifest.groups.len() > 1).then(|| ("all groups", of(None)));
         for (name, curve) in rows.chain(total) {
             if let Some(curve) = curve.filter(|curve| curve.disconnects > 0) {
-                table.row(recovery_row(&title, name, curve));
+                table.row(recovery_row(&after, name, curve));
             }
         }
     }
@@ -292,9 +298,12 @@ fn recovery(model: &RunModel) -> Section {
     section
 }
 
-pub(super) fn storm_name(model: &RunModel, index: usize) -> String {
-    let storm = &model.manifest.storms[index];
-    format!("Storm at {}: {}", format_us((storm.at_s * 1e6) as u64), storm.what)
+fn storm_name(model: &RunModel, index: usize) -> String {
+    format!("Storm at {}: {}", storm_time(model, index), model.manifest.storms[index].what)
+}
+
+fn storm_time(model: &RunModel, index: usize) -> String {
+    format_us((model.manifest.storms[index].at_s * 1e6) as u64)
 }
 
 fn recovery_row(after: &str, group: &str, curve: &RecoveryCurve) -> Vec<String> {
@@ -306,7 +315,7 @@ fn recovery_row(after: &str, group: &str, curve: &RecoveryCurve) -> Vec<String> 
         curve.share_back().map_or_else(|| "–".to_owned(), format_share),
     ];
     let times = [0.5, 0.95, 1.0].map(|share| curve.time_to_us(share));
-    row.extend(times.map(|time| time.map_or_else(|| "never".to_owned(), format_us)));
+    row.extend(times.map(|time| time.map_or_else(|| "not reached".to_owned(), format_us)));
     row
 }
 

@@ -3,16 +3,17 @@
 //! In: a run and its points. Out: sections of plots. Where there is nothing to show, a sentence says why.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::record::Latencies;
 use crate::sample::{Cause, Counter, Metric, Outcome, Phase};
-use crate::units::{format_count, format_us};
+use crate::units::{format_count, format_duration, format_us, parse_duration};
 
 use super::super::model::RunModel;
 use super::buckets::{Bucket, Buckets, Spread};
 use super::page::{BarRow, Bars, Block, Section, Tone};
 use super::plot::{Line, Mark, Plot, PlotKind, Series, Unit};
-use super::run_page::{left_out, plotted_groups};
+use super::run_page::{MOST_GROUPS, left_out, plotted_groups};
 use super::table::Table;
 
 /// The sections, in order.
@@ -66,6 +67,15 @@ impl<'a> TimePlots<'a> {
         Plot::new(id, title, kind, self.buckets.axis(), y_label, unit).marked(&self.storms)
     }
 
+    /// The plots that show something; all groups together only where more than one group does.
+    fn without_echo(&self, plots: Vec<Plot>) -> Vec<Plot> {
+        let mut plots: Vec<Plot> = plots.into_iter().filter(|plot| !plot.is_empty()).collect();
+        if plots.len() == 2 && (2..=MOST_GROUPS).contains(&self.model.manifest.groups.len()) {
+            plots.remove(0);
+        }
+        plots
+    }
+
     /// How long a point is, for a lead.
     fn each_point(&self) -> String {
         match self.buckets.width_s {
@@ -95,7 +105,7 @@ impl<'a> TimePlots<'a> {
             plot
         });
         section.plots_or(
-            panels.collect(),
+            self.without_echo(panels.collect()),
             "No client came back from a disconnect: there is no reconnect latency.",
         );
         left_out(&mut section, self.model);
@@ -156,7 +166,7 @@ impl<'a> TimePlots<'a> {
             }
             plot
         });
-        section.plots_or(panels.collect(), "");
+        section.plots_or(self.without_echo(panels.collect()), "");
         section
     }
 
@@ -179,7 +189,7 @@ impl<'a> TimePlots<'a> {
             }
             plot
         });
-        let mut plots: Vec<Plot> = panels.collect();
+        let mut plots = self.without_echo(panels.collect());
         plots.push(self.connected());
         section.plots_or(plots, "No attempt was made.");
         section
@@ -213,7 +223,7 @@ impl<'a> TimePlots<'a> {
             }
             Some(plot)
         });
-        section.plots_or(panels.collect(), "No handshake was answered with 403.");
+        section.plots_or(self.without_echo(panels.collect()), "No handshake was answered with 403.");
         section
     }
 
@@ -225,13 +235,8 @@ impl<'a> TimePlots<'a> {
             section.absent("No token was fetched.");
             return section;
         }
-        let mut plot = self.plot(
-            "stampede",
-            "Token fetches",
-            PlotKind::Time,
-            "tokens in the worst second",
-            Unit::PerSecond,
-        );
+        let mut plot =
+            self.plot("stampede", "Token fetches", PlotKind::Time, "tokens in the worst second", Unit::Count);
         let groups = plotted_groups(self.model);
         if self.model.manifest.groups.len() > 1 {
             let values = self.buckets.all.iter().map(|bucket| Some(bucket.peak_tokens as f64)).collect();
@@ -245,19 +250,41 @@ impl<'a> TimePlots<'a> {
         let mean = fetched as f64 / self.model.elapsed_s.max(0.001);
         plot.marks.push(Mark::horizontal(mean, "mean"));
         let peak = self.buckets.all.iter().map(|bucket| bucket.peak_tokens).max().unwrap_or(0);
+        plot.series.extend(self.failed_tokens());
+        let limit = token_limit(&self.model.manifest.scenario_text);
+        if let Some((count, per)) = limit {
+            plot.marks.push(Mark::horizontal(count as f64 / per.as_secs_f64(), "limit of a client id"));
+        }
         plot.note = format!(
-            "The worst second had {} fetches, {:.1} times the mean of {mean:.1}/s (the dashed line).",
+            "The worst second had {} fetches, {:.1} times the mean of {mean:.1}/s (marked).",
             format_count(peak),
             peak as f64 / mean.max(f64::MIN_POSITIVE)
         );
         section.plots_or(vec![plot], "");
-        section.absent(match self.model.manifest.target_kind.as_str() {
-            "embedded" => {
-                "Capacity: none to compare with. The embedded target's token endpoint answers every request, after its token_delay, and limits no rate; only faults hold it back."
-            }
-            _ => "Capacity: not known for a remote token endpoint. Failed requests are in the tables.",
-        });
+        section.absent(&self.capacity_words(limit));
         section
+    }
+
+    /// The series of token requests that failed, where some did.
+    fn failed_tokens(&self) -> Option<Series> {
+        let failed = |bucket: &Bucket| bucket.counter(Counter::TokenFailures);
+        let any = self.buckets.all.iter().any(|bucket| failed(bucket) > 0);
+        any.then(|| {
+            Series::new("failed requests, mean", 7, self.rates(&self.buckets.all, failed)).drawn(Line::Dotted)
+        })
+    }
+
+    /// What the fetches are to be seen against.
+    fn capacity_words(&self, limit: Option<(u64, Duration)>) -> String {
+        match (self.model.manifest.target_kind.as_str(), limit) {
+            ("embedded", Some((count, per))) => format!(
+                "Capacity: the embedded target issues {} tokens in {} to a client id (token_limit).",
+                format_count(count),
+                format_duration(per)
+            ),
+            ("embedded", None) => "Capacity: the scenario sets none (token_limit): the embedded target's token endpoint answers as fast as it can, after its token_delay.".to_owned(),
+            _ => "Capacity: not known for a remote token endpoint; requests that failed are counted.".to_owned(),
+        }
     }
 
     fn closes(&self) -> Section {
@@ -407,6 +434,15 @@ fn percentiles(model: &RunModel) -> Section {
     section
 }
 
+/// The limit of a client id at the embedded target's token endpoint, where the scenario sets one: how many tokens, in which window.
+fn token_limit(scenario: &str) -> Option<(u64, Duration)> {
+    let scenario: toml::Table = scenario.parse().ok()?;
+    let limit = scenario.get("target")?.get("token_limit")?;
+    let count = u64::try_from(limit.get("count")?.as_integer()?).ok()?;
+    let per = parse_duration(limit.get("per")?.as_str()?).ok().filter(|per| !per.is_zero())?;
+    Some((count, per))
+}
+
 /// A colour for each outcome, so that it is the same in every plot.
 const fn outcome_colour(outcome: Outcome) -> usize {
     match outcome {
@@ -432,5 +468,23 @@ const fn cause_colour(cause: Cause) -> usize {
         Cause::NoToken | Cause::UnknownToken => 2,
         Cause::Edge | Cause::ForbiddenOther => 6,
         Cause::Unknown => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_limit_is_the_scenarios() {
+        let second = Duration::from_secs(1);
+        for (text, limit) in [
+            ("[target]\ntoken_limit = { count = 30, per = \"1s\" }", Some((30, second))),
+            ("[target.token_limit]\ncount = 30\nper = \"0s\"", None),
+            ("[target]\n", None),
+            ("no scenario", None),
+        ] {
+            assert_eq!(token_limit(text), limit, "{text}");
+        }
     }
 }
