@@ -83,7 +83,7 @@ pub struct RefusedCount {
 }
 
 /// How often a handshake was refused in this way for this cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedOtherwise {
     /// `socket`, `reset` or `silence`.
     pub manner: String,
