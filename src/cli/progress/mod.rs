@@ -44,15 +44,22 @@ pub(super) struct Progress {
 pub(super) fn progress(kind: ProgressKind) -> Progress {
     match kind {
         ProgressKind::None => Progress { show: None, finish: Box::new(|| {}) },
-        ProgressKind::Auto if io::stderr().is_terminal() => live(),
+        ProgressKind::Auto if io::stderr().is_terminal() && !is_dumb() => live(),
         ProgressKind::Auto | ProgressKind::Plain => plain(),
     }
+}
+
+/// A terminal that cannot move its cursor.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|name| name == "dumb")
 }
 
 /// One bar whose message is all the lines: indicatif takes them away and draws them again.
 fn live() -> Progress {
     let term = Term::stderr();
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::term(term.clone(), 10));
+    // As anything like a terminal: taken for one itself, it would be hidden where NO_COLOR is set.
+    let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 10);
+    let bar = ProgressBar::with_draw_target(None, target);
     bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
     let paint = Paint { colour: wants_colour(&io::stderr()) };
     let shown = bar.clone();
