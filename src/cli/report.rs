@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 use crate::record::read_journal;
 use crate::report::{
     JOURNAL_FILE, RunModel, Style, WriteFault, benchmark_entries, closes_csv, histograms_hlog, junit_xml,
-    markdown, outcomes_csv, run_json, summary_csv, summary_text, timeseries_csv, write_all, write_file,
+    markdown, outcomes_csv, report_html, run_json, summary_csv, summary_text, timeseries_csv, write_all,
+    write_file,
 };
 
 use super::{UNEXPECTED, wants_colour};
@@ -43,6 +44,8 @@ pub(super) enum Format {
     Hlog,
     /// A JSON array of numbers of which less is better (customSmallerIsBetter), for a history of benchmarks.
     Benchmark,
+    /// A page with plots, which needs nothing but a browser.
+    Html,
 }
 
 /// The CSV tables.
@@ -120,6 +123,7 @@ fn render(model: &RunModel, format: Format, table: Table, style: Style) -> io::R
         (Format::Json, _) => json(serde_json::to_string_pretty(&run_json(model))),
         (Format::Junit, _) => junit_xml(model).map_err(io::Error::other),
         (Format::Hlog, _) => Ok(histograms_hlog(model)),
+        (Format::Html, _) => report_html(model).map_err(io::Error::other),
         (Format::Benchmark, _) => json(serde_json::to_string_pretty(&benchmark_entries(model))),
         (Format::Csv, Table::Summary) => summary_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Outcomes) => outcomes_csv(model).map_err(io::Error::from),
