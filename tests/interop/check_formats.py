@@ -280,9 +280,10 @@ class Hostile(socketserver.StreamRequestHandler):
             if not byte:
                 return
             head += byte
-        body = json.dumps({"error": HOSTILE, "access_token": HOSTILE, "message": HOSTILE, "code": HOSTILE}).encode()
-        fields = [f"HTTP/1.1 403 {HOSTILE}", f"X-{'Reason'}: {HOSTILE}", "Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close"]
-        self.wfile.write("\r\n".join([*fields, "", ""]).encode() + body)
+        body = json.dumps({"error": HOSTILE, "access_token": HOSTILE, "message": HOSTILE, "code": HOSTILE}).encode() + b"\xff\x00"
+        fields = [f"HTTP/1.1 403 {HOSTILE}", f"X-Reason: {HOSTILE}", "Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close"]
+        head = "\r\n".join([*fields, "", ""]).encode().replace(b"X-Reason: ", b"X-Reason: \xff\xfe")
+        self.wfile.write(head + body)
 
 
 def check_forms_of_a_hostile_server():
