@@ -2,10 +2,11 @@
 //!
 //! In: the repeats of both sides, settings. Out: a row for each group and measure, and one verdict.
 
-use super::estimate::{Difference, Side, SideEstimate, difference, estimate_side};
+use super::buckets::FULL_PRECISION;
+use super::estimate::{Basis, Difference, Side, SideEstimate, difference, estimate_side};
 use super::judge::{Finding, Judged, judge, overall};
 use super::measure::{Measure, Quantity, measures};
-use super::repeat::{Facts, Repeat};
+use super::repeat::{Facts, Repeat, RunSet};
 
 /// The group that numbers of the run as a whole belong to.
 pub const WHOLE_RUN: &str = "(run)";
@@ -25,7 +26,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { measures: measures(), alpha: 0.01, assumed_spread: 0.1, seed: 1 }
+        Self { measures: measures(), alpha: 0.02, assumed_spread: 0.1, seed: 1 }
     }
 }
 
@@ -49,6 +50,10 @@ pub struct Row {
 /// A comparison.
 #[derive(Debug, Clone)]
 pub struct Comparison {
+    /// What the baseline is called.
+    pub baseline_name: String,
+    /// What the candidate is called.
+    pub candidate_name: String,
     /// The baseline's runs.
     pub baseline: Vec<Facts>,
     /// The candidate's.
@@ -76,36 +81,77 @@ impl Comparison {
 
 /// Compares. Groups are matched by name; one that only one side has is left out and noted.
 #[must_use]
-pub fn compare(baseline: &[Repeat], candidate: &[Repeat], settings: &Settings) -> Comparison {
-    let mut notes = Vec::new();
+pub fn compare(baseline_set: &RunSet, candidate_set: &RunSet, settings: &Settings) -> Comparison {
+    let (baseline, candidate) = (baseline_set.repeats.as_slice(), candidate_set.repeats.as_slice());
+    let of_runs = |measure: &&Measure| matches!(measure.quantity, Quantity::Run(_));
+    let (run_measures, group_measures): (Vec<&Measure>, Vec<&Measure>) =
+        settings.measures.iter().partition(of_runs);
+    let sides = |of_baseline, of_candidate| {
+        let seed = settings.seed;
+        [
+            Side { repeats: baseline, group: of_baseline, seed },
+            Side { repeats: candidate, group: of_candidate, seed: seed.wrapping_add(1) },
+        ]
+    };
     let mut rows = Vec::new();
     for (group, own) in groups(candidate).iter().enumerate() {
-        let Some(other) = groups(baseline).iter().position(|name| name == own) else {
-            notes.push(format!("group {own} is only in the candidate"));
-            continue;
-        };
-        let of_groups = settings.measures.iter().filter(|m| !matches!(m.quantity, Quantity::Run(_)));
-        let of_groups: Vec<&Measure> = of_groups.collect();
-        rows.extend(estimates(own, &of_groups, (baseline, other), (candidate, group), settings.seed));
+        if let Some(other) = groups(baseline).iter().position(|name| name == own) {
+            rows.extend(estimates(own, &group_measures, sides(other, group)));
+        }
     }
-    for name in groups(baseline).iter().filter(|name| !groups(candidate).contains(name)) {
-        notes.push(format!("group {name} is only in the baseline"));
-    }
-    let of_runs: Vec<&Measure> =
-        settings.measures.iter().filter(|m| matches!(m.quantity, Quantity::Run(_))).collect();
-    rows.extend(estimates(WHOLE_RUN, &of_runs, (baseline, 0), (candidate, 0), settings.seed));
+    rows.extend(estimates(WHOLE_RUN, &run_measures, sides(0, 0)));
     // Those that decide are one family of tests, those that explain another: explanations cost the verdict no power.
     for decides in [true, false] {
         judge_family(&mut rows, decides, settings);
     }
     let finding = overall(rows.iter().filter(|row| row.measure.decides).map(|row| row.finding));
     Comparison {
+        baseline_name: baseline_set.name.clone(),
+        candidate_name: candidate_set.name.clone(),
         baseline: baseline.iter().map(|repeat| repeat.facts.clone()).collect(),
         candidate: candidate.iter().map(|repeat| repeat.facts.clone()).collect(),
-        notes,
+        notes: notes(baseline_set, candidate_set, &rows, settings),
         rows,
         finding,
     }
+}
+
+/// What a reader should know of a comparison.
+fn notes(baseline: &RunSet, candidate: &RunSet, rows: &[Row], settings: &Settings) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (set, other, side) in [(candidate, baseline, "candidate"), (baseline, candidate, "baseline")] {
+        let missing = groups(&set.repeats).into_iter().filter(|name| !groups(&other.repeats).contains(name));
+        notes.extend(missing.map(|name| format!("group {name} is only in the {side}")));
+        let precision =
+            set.repeats.iter().map(|repeat| repeat.facts.precision).min().unwrap_or(FULL_PRECISION);
+        if precision < FULL_PRECISION {
+            let percent = 100.0 * 0.5_f64.powi(i32::from(precision) + 1);
+            notes.push(format!("{} keeps times to ±{percent:.1} %", set.name));
+        }
+    }
+    for group in groups(&candidate.repeats) {
+        let counts = |set: &RunSet| -> u64 {
+            let index = groups(&set.repeats).iter().position(|name| *name == group);
+            index.map_or(0, |index| set.repeats.iter().map(|repeat| repeat.counts(index).back).sum())
+        };
+        if counts(baseline) == 0 && counts(candidate) == 0 {
+            notes.push(format!("group {group} has no completed reconnect on either side"));
+        }
+    }
+    if rows.iter().any(|row| row.tested.is_some_and(|(found, _)| found.basis == Basis::Assumed)) {
+        notes.push(format!(
+            "neither side has three repeats: runs are assumed to differ by {:.0} % by themselves (--assumed-spread), and only large differences show. Five repeats each can tell more",
+            100.0 * settings.assumed_spread
+        ));
+    }
+    let mut versions: Vec<&str> =
+        baseline.repeats.iter().chain(&candidate.repeats).map(|r| r.facts.tool_version.as_str()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    if versions.len() > 1 {
+        notes.push(format!("the runs are of different versions of resurge: {}", versions.join(", ")));
+    }
+    notes
 }
 
 fn groups(repeats: &[Repeat]) -> Vec<&str> {
@@ -114,17 +160,7 @@ fn groups(repeats: &[Repeat]) -> Vec<&str> {
 }
 
 /// The rows of a group, not yet judged. What neither side has a sample of has no row.
-fn estimates(
-    group: &str,
-    measures: &[&Measure],
-    (baseline, baseline_group): (&[Repeat], usize),
-    (candidate, candidate_group): (&[Repeat], usize),
-    seed: u64,
-) -> Vec<Row> {
-    let sides = [
-        Side { repeats: baseline, group: baseline_group, seed },
-        Side { repeats: candidate, group: candidate_group, seed: seed.wrapping_add(1) },
-    ];
+fn estimates(group: &str, measures: &[&Measure], sides: [Side<'_>; 2]) -> Vec<Row> {
     let [baseline, candidate] = sides.map(|side| estimate_side(side, measures));
     let mut rows: Vec<Row> = measures
         .iter()

@@ -10,12 +10,12 @@ use crate::sample::Metric;
 use super::buckets::{Buckets, FULL_PRECISION, Stack};
 use super::measure::{Measure, Quantity, RunNumber, ShareKind};
 use super::repeat::{Counts, Repeat};
-use super::resample::{variance_over_blocks, variance_over_units};
+use super::resample::Resamples;
 
 /// From so many repeats on, a side's spread from run to run is measured on itself.
 pub(super) const ENOUGH_REPEATS: usize = 3;
 /// Degrees of freedom that an assumed spread counts for.
-const ASSUMED_DF: f64 = 4.0;
+const ASSUMED_DF: f64 = 8.0;
 /// Below it, a variance is no variance: what rounding leaves.
 const LEAST_VARIANCE: f64 = 1e-18;
 
@@ -138,9 +138,22 @@ impl Stacks {
     }
 }
 
+/// The resamples of a side, drawn once for all its measures.
+struct Drawn {
+    runs: Option<Resamples>,
+    blocks: Option<Resamples>,
+}
+
 /// Each measure on one side; `None` where the side has no sample of it.
 #[must_use]
 pub fn estimate_side(side: Side<'_>, measures: &[&Measure]) -> Vec<Option<SideEstimate>> {
+    let blocks: Vec<usize> = side.repeats.iter().map(|repeat| repeat.blocks.len()).collect();
+    let drawn = Drawn {
+        runs: Resamples::of_units(side.repeats.len(), side.seed),
+        blocks: (side.repeats.len() < ENOUGH_REPEATS)
+            .then(|| Resamples::of_blocks(&blocks, side.seed))
+            .flatten(),
+    };
     let mut stacks: BTreeMap<Metric, Stacks> = BTreeMap::new();
     let estimates = measures.iter().map(|measure| {
         let stacks = match measure.quantity {
@@ -149,12 +162,17 @@ pub fn estimate_side(side: Side<'_>, measures: &[&Measure]) -> Vec<Option<SideEs
             }
             _ => None,
         };
-        estimate(side, measure, stacks)
+        estimate(side, measure, stacks, &drawn)
     });
     estimates.collect()
 }
 
-fn estimate(side: Side<'_>, measure: &Measure, stacks: Option<&Stacks>) -> Option<SideEstimate> {
+fn estimate(
+    side: Side<'_>,
+    measure: &Measure,
+    stacks: Option<&Stacks>,
+    drawn: &Drawn,
+) -> Option<SideEstimate> {
     let units = over_runs(side, measure);
     let runs = side.repeats.len();
     let stack = stacks.map(|stacks| &stacks.runs);
@@ -165,13 +183,12 @@ fn estimate(side: Side<'_>, measure: &Measure, stacks: Option<&Stacks>) -> Optio
         units.value(stack, &weights)
     };
     let scaled = |value: Option<f64>| value.and_then(|value| on_scale(measure, value));
+    let variance_repeats = drawn.runs.as_ref();
     let variance_repeats =
-        variance_over_units(runs, side.seed, &|weights| scaled(units.value(stack, weights)));
-    let variance_blocks = (runs < ENOUGH_REPEATS).then(|| over_blocks(side, measure)).flatten();
-    let variance_blocks = variance_blocks.and_then(|units| {
-        let blocks: Vec<usize> = side.repeats.iter().map(|repeat| repeat.blocks.len()).collect();
+        variance_repeats.map(|drawn| drawn.variance(&|weights| scaled(units.value(stack, weights))));
+    let variance_blocks = drawn.blocks.as_ref().zip(over_blocks(side, measure)).map(|(drawn, units)| {
         let stack = stacks.and_then(|stacks| stacks.blocks.as_ref());
-        variance_over_blocks(&blocks, side.seed, &|weights| scaled(units.value(stack, weights)))
+        drawn.variance(&|weights| scaled(units.value(stack, weights)))
     });
     let samples = stacks.map_or_else(|| samples_of(&units), |stacks| stacks.samples);
     Some(SideEstimate {

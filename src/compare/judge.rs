@@ -9,11 +9,13 @@ use super::estimate::Difference;
 use super::measure::Measure;
 use super::student::{two_sided_p, two_sided_t};
 
+/// Confidence of the intervals that are shown, and within which nothing may matter for `unchanged`: 95 %.
+const INTERVAL_P: f64 = 0.05;
 /// More repeats than this nobody makes.
 const MOST_REPEATS: u32 = 1_000;
 
 /// What became of a measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
     /// Significantly worse, by at least the least effect.
@@ -48,7 +50,7 @@ pub struct Judged {
     pub p: f64,
     /// The same, adjusted for all measures that were tested.
     pub p_adjusted: f64,
-    /// Bounds of the interval around the difference, on its scale, at confidence 1 − alpha.
+    /// Bounds of the interval around the difference, on its scale, at 95 % confidence.
     pub interval: (f64, f64),
     /// The differences between which nothing matters, on its scale.
     pub margin: (f64, f64),
@@ -69,7 +71,7 @@ pub fn judge(rows: &[(&Measure, Difference, f64)], alpha: f64) -> Vec<Judged> {
     let judged = rows.iter().zip(ps.iter().zip(&adjusted));
     judged
         .map(|((measure, difference, baseline), (p, p_adjusted))| {
-            let half = two_sided_t(alpha, difference.df) * difference.standard_error;
+            let half = two_sided_t(INTERVAL_P, difference.df) * difference.standard_error;
             let interval = (difference.estimate - half, difference.estimate + half);
             let margin = margin(measure, *baseline);
             let finding = finding(measure, difference.estimate, *p_adjusted <= alpha, interval, margin);
@@ -140,7 +142,7 @@ fn repeats_needed(difference: &Difference, margin: (f64, f64), alpha: f64, tests
         if is_change {
             two_sided_p(estimate / error, df) * tests as f64 <= alpha
         } else {
-            let half = two_sided_t(alpha, df) * error;
+            let half = two_sided_t(INTERVAL_P, df) * error;
             estimate - half > margin.0 && estimate + half < margin.1
         }
     })
@@ -194,7 +196,8 @@ mod tests {
             ("reconnect_latency.p99", 100_000.0, up(10.0), 0.05, Finding::Inconclusive),
             ("reconnect_latency.p99", 100_000.0, up(4.0), 0.001, Finding::Unchanged),
             ("reconnect_latency.p99", 100_000.0, up(4.0), 0.01, Finding::Inconclusive),
-            ("reconnect_latency.p99", 100_000.0, 0.0, 0.01, Finding::Unchanged),
+            ("reconnect_latency.p99", 100_000.0, 0.0, 0.02, Finding::Unchanged),
+            ("reconnect_latency.p99", 100_000.0, 0.0, 0.025, Finding::Inconclusive),
             // Of 2 ms, half is less than the millisecond that a change must have.
             ("reconnect_latency.p99", 2_000.0, up(30.0), 0.001, Finding::Unchanged),
             ("reconnect_latency.p99", 900.0, up(-90.0), 0.001, Finding::Unchanged),

@@ -135,7 +135,7 @@ const MIN_SHARE: f64 = 0.005;
 
 const RECONNECT: &[(f64, bool)] =
     &[(50.0, true), (90.0, false), (95.0, true), (99.0, true), (99.9, false), (100.0, false)];
-const WAYS_IN: &[(f64, bool)] = &[(50.0, false), (90.0, false), (95.0, true), (99.0, false)];
+const WAYS_IN: &[(f64, bool)] = &[(50.0, true), (90.0, false), (95.0, false), (99.0, false)];
 const MESSAGES: &[(f64, bool)] = &[(50.0, false), (95.0, false), (99.0, true)];
 const EXPLAINING: &[(f64, bool)] = &[(50.0, false), (99.0, false)];
 

@@ -16,7 +16,7 @@
 //!
 //! The difference over its standard error is judged by Student's t with Welch's degrees of freedom: the bootstrap's own percentile intervals are too short for
 //! few repeats (it cannot see more than n−1 of n parts of the variance), which `benches/gate_error.rs` measures. The p-values of all measures that decide are adjusted
-//! together (Holm 1979) to a chance of 1 % that any is called changed when nothing is. A change must besides be as large as the least effect, relative *and*
+//! together (Holm 1979) to a chance of at most 2 % that any is called changed when nothing is, one for worse and one for better. A change must besides be as large as the least effect, relative *and*
 //! absolute. *Unchanged* needs the whole interval within the least effect; what is neither is inconclusive, with the number of repeats that would decide it.
 //!
 //! # Sources
@@ -28,24 +28,31 @@ mod baseline;
 mod buckets;
 mod comparable;
 mod comparison;
+mod data;
 mod estimate;
 mod judge;
+mod markdown;
 mod measure;
 mod repeat;
 mod resample;
 mod student;
 #[doc(hidden)]
 pub mod synthetic;
+mod text;
+mod words;
 
 pub use baseline::{BASELINE_ENDING, BASELINES, BaselineError, baseline_file, pack_baseline, read_baseline};
 pub use buckets::{Buckets, FULL_PRECISION, Stack};
 pub use comparable::{incomparable, invalid_runs};
 pub use comparison::{Comparison, Row, Settings, WHOLE_RUN, compare};
+pub use data::{COMPARISON_SCHEMA_VERSION, comparison_csv, comparison_json};
 pub use estimate::{Basis, Difference, Side, SideEstimate, difference, estimate_side};
 pub use judge::{Finding, Judged, holm, judge, overall};
+pub use markdown::comparison_markdown;
 pub use measure::{
     Measure, MinEffect, MinEffectChoice, Quantity, RunNumber, ShareKind, Unit, apply_min_effects,
     compared_metrics, decide_by, measures, parse_min_effect,
 };
-pub use repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat, Validity};
+pub use repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat, RunSet, Validity};
 pub use student::{two_sided_p, two_sided_t};
+pub use text::{Rows, comparison_text};

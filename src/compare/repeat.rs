@@ -135,6 +135,17 @@ pub struct Repeat {
     pub blocks: Vec<Block>,
 }
 
+/// One side of a comparison: one run, or several repeats of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSet {
+    /// What reports call it.
+    pub name: String,
+    /// Its runs, at least one.
+    pub repeats: Vec<Repeat>,
+    /// Whether it was read from a baseline.
+    pub is_baseline: bool,
+}
+
 impl Repeat {
     /// Condenses a run. `source` is what the user called it.
     #[must_use]

@@ -11,57 +11,64 @@ const RESAMPLES: u32 = 2_000;
 /// Up to so many runs, all resamples are taken: 6,435 of them at most.
 const MOST_ENUMERATED: usize = 8;
 
-/// The variance of `value` if `units` alike units were had again: that of the bootstrap, times n/(n−1), which makes it unbiased for means
-/// (Efron and Tibshirani 1993, §5.3). `None` below two units.
-pub(super) fn variance_over_units(
-    units: usize,
-    seed: u64,
-    value: &dyn Fn(&[u32]) -> Option<f64>,
-) -> Option<f64> {
-    if units < 2 {
-        return None;
-    }
-    let mut moments = Moments::default();
-    if units <= MOST_ENUMERATED {
-        let mut weights = vec![0; units];
-        enumerate(&mut weights, 0, units, 1.0, &mut |weights, probability| {
-            if let Some(value) = value(weights) {
-                moments.add(value, probability);
-            }
-        });
-    } else {
-        let mut draws = Draws::new(seed, Purpose::Bootstrap, 0);
-        for _ in 0..RESAMPLES {
-            let mut weights = vec![0; units];
-            draw_into(&mut weights, &mut draws);
-            moments.add_some(value(&weights));
-        }
-    }
-    Some(moments.variance() * units as f64 / (units - 1) as f64)
+/// Resamples of some units: how often each of them is in it, and how likely it is.
+#[derive(Debug, Clone)]
+pub(super) struct Resamples {
+    /// Weights and probability of each.
+    drawn: Vec<(Vec<u32>, f64)>,
+    /// By what the variance over them is too small for means: n/(n−1) (Efron and Tibshirani 1993, §5.3).
+    correction: f64,
 }
 
-/// The variance of `value` if each run were had again as it was, but for its blocks: `runs` says how many blocks each has. The blocks of a run
-/// are drawn among themselves (Carlstein 1986). `None` where no run has two blocks.
-pub(super) fn variance_over_blocks(
-    runs: &[usize],
-    seed: u64,
-    value: &dyn Fn(&[u32]) -> Option<f64>,
-) -> Option<f64> {
-    let most = runs.iter().copied().max().filter(|most| *most >= 2)?;
-    let mut draws = Draws::new(seed, Purpose::Bootstrap, 1);
-    let mut moments = Moments::default();
-    let mut weights = vec![0; runs.iter().sum()];
-    for _ in 0..RESAMPLES {
-        weights.fill(0);
-        let mut rest = weights.as_mut_slice();
-        for blocks in runs {
-            let (own, behind) = rest.split_at_mut(*blocks);
-            draw_into(own, &mut draws);
-            rest = behind;
+impl Resamples {
+    /// Of `units` whole runs. `None` below two.
+    pub(super) fn of_units(units: usize, seed: u64) -> Option<Self> {
+        if units < 2 {
+            return None;
         }
-        moments.add_some(value(&weights));
+        let mut drawn = Vec::new();
+        if units <= MOST_ENUMERATED {
+            let take = &mut |weights: &[u32], probability| drawn.push((weights.to_vec(), probability));
+            enumerate(&mut vec![0; units], 0, units, 1.0, take);
+        } else {
+            let mut draws = Draws::new(seed, Purpose::Bootstrap, 0);
+            drawn.extend((0..RESAMPLES).map(|_| {
+                let mut weights = vec![0; units];
+                draw_into(&mut weights, &mut draws);
+                (weights, 1.0)
+            }));
+        }
+        Some(Self { drawn, correction: units as f64 / (units - 1) as f64 })
     }
-    Some(moments.variance() * most as f64 / (most - 1) as f64)
+
+    /// Of the blocks of runs: `runs` says how many each has. The blocks of a run are drawn among themselves (Carlstein 1986). `None` where no run has
+    /// two blocks.
+    pub(super) fn of_blocks(runs: &[usize], seed: u64) -> Option<Self> {
+        let most = runs.iter().copied().max().filter(|most| *most >= 2)?;
+        let mut draws = Draws::new(seed, Purpose::Bootstrap, 1);
+        let drawn = (0..RESAMPLES).map(|_| {
+            let mut weights = vec![0; runs.iter().sum()];
+            let mut rest = weights.as_mut_slice();
+            for blocks in runs {
+                let (own, behind) = rest.split_at_mut(*blocks);
+                draw_into(own, &mut draws);
+                rest = behind;
+            }
+            (weights, 1.0)
+        });
+        Some(Self { drawn: drawn.collect(), correction: most as f64 / (most - 1) as f64 })
+    }
+
+    /// The variance of `value` over them; where it is `None`, a resample says nothing.
+    pub(super) fn variance(&self, value: &dyn Fn(&[u32]) -> Option<f64>) -> f64 {
+        let mut moments = Moments::default();
+        for (weights, probability) in &self.drawn {
+            if let Some(value) = value(weights) {
+                moments.add(value, *probability);
+            }
+        }
+        moments.variance() * self.correction
+    }
 }
 
 /// Draws as many units with replacement as there are.
@@ -108,12 +115,6 @@ impl Moments {
         self.squares += weight * off * (value - self.mean);
     }
 
-    fn add_some(&mut self, value: Option<f64>) {
-        if let Some(value) = value {
-            self.add(value, 1.0);
-        }
-    }
-
     fn variance(&self) -> f64 {
         if self.weight > 0.0 { self.squares / self.weight } else { 0.0 }
     }
@@ -143,23 +144,22 @@ mod tests {
         let values: Vec<f64> = (0..20_u32).map(|n| f64::from(n * n % 7)).collect();
         for units in 2..=8 {
             let values = &values[..units];
-            let variance = variance_over_units(units, 1, &mean_of(values)).unwrap();
+            let variance = Resamples::of_units(units, 1).unwrap().variance(&mean_of(values));
             assert!((variance - of_mean(values)).abs() < 1e-12, "{units}: {variance}");
         }
-        let drawn = variance_over_units(20, 1, &mean_of(&values)).unwrap();
-        assert!((drawn / of_mean(&values) - 1.0).abs() < 0.1, "{drawn}");
-        let blocks = variance_over_blocks(&[20], 1, &mean_of(&values)).unwrap();
-        assert!((blocks / of_mean(&values) - 1.0).abs() < 0.1, "{blocks}");
+        for resamples in [Resamples::of_units(20, 1), Resamples::of_blocks(&[20], 1)] {
+            let drawn = resamples.unwrap().variance(&mean_of(&values));
+            assert!((drawn / of_mean(&values) - 1.0).abs() < 0.1, "{drawn}");
+        }
     }
 
     #[test]
     fn it_is_the_same_each_time_and_needs_two() {
         let values: Vec<f64> = (0..12_u32).map(f64::from).collect();
-        let mean = mean_of(&values);
-        assert_eq!(variance_over_units(12, 7, &mean), variance_over_units(12, 7, &mean));
-        assert_ne!(variance_over_units(12, 7, &mean), variance_over_units(12, 8, &mean));
-        assert_eq!(variance_over_units(1, 7, &mean), None);
-        assert_eq!(variance_over_blocks(&[1, 1], 7, &mean), None);
-        assert_eq!(variance_over_units(4, 7, &|_| None), Some(0.0));
+        let of = |seed| Resamples::of_units(12, seed).unwrap().variance(&mean_of(&values));
+        assert!((of(7) - of(7)).abs() < f64::EPSILON);
+        assert!((of(7) - of(8)).abs() > f64::EPSILON);
+        assert!(Resamples::of_units(1, 7).is_none() && Resamples::of_blocks(&[1, 1], 7).is_none());
+        assert!(Resamples::of_units(4, 7).unwrap().variance(&|_| None).abs() < f64::EPSILON);
     }
 }

@@ -48,7 +48,7 @@ impl Default for Behaviour {
         Self {
             groups: 1,
             seconds: 24,
-            per_second: 125.0,
+            per_second: 400.0,
             median_us: 31_500.0,
             sigma: 0.29,
             run_spread: 0.006,

@@ -15,6 +15,7 @@ pub use csv_files::{closes_csv, outcomes_csv, summary_csv, timeseries_csv};
 pub use hlog::histograms_hlog;
 pub use model::RunModel;
 pub use run_json::run_json;
+pub(crate) use table::aligned;
 pub use text::{Style, summary_text};
 pub use verdict::{Status, Verdict};
 pub use write::{JOURNAL_FILE, WriteFault, write_all, write_file};
