@@ -233,7 +233,8 @@ fn over_blocks(side: Side<'_>, measure: &Measure) -> Option<Units> {
     let blocks = side.repeats.iter().flat_map(|repeat| &repeat.blocks);
     match measure.quantity {
         Quantity::Percentile(_, percentile) => Some(Units::Percentile(percentile)),
-        Quantity::Run(_) => None,
+        // How many come back in which second is the scenario's doing: it says nothing of another run.
+        Quantity::Run(_) | Quantity::ReconnectsPerSecond => None,
         _ => Some(ratios(
             measure,
             blocks.map(|block| {
