@@ -79,7 +79,7 @@ fn second_of(run: &Run, second: u64, client: u64) -> Vec<Sample> {
     } else if !run.reconnects {
         return samples;
     }
-    if run.refused_every > 0 && (client + second) % run.refused_every == 0 {
+    if run.refused_every > 0 && (client + second).is_multiple_of(run.refused_every) {
         samples.push(attempt(kind, Outcome::Http403, latency / 4));
     }
     samples.extend([attempt(kind, Outcome::Ok, latency), ready(kind, latency)]);
@@ -375,4 +375,30 @@ fn a_baseline_is_saved_once_found_by_name_and_checked() {
         resurge(home, &["baseline", "save", "new", "--name", "v1.2", "--force"]).status.code(),
         Some(0)
     );
+}
+
+#[test]
+fn a_trend_shows_every_release_in_order() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    for (name, factor) in [("v1.9", 1.0), ("v1.10", 1.3), ("v1.11", 0.8)] {
+        repeats(home, name, &Run { factor, ..Run::default() });
+        assert_eq!(resurge(home, &["baseline", "save", name, "--name", name]).status.code(), Some(0));
+    }
+    let files = ["v1.11", "v1.10", "v1.9"].map(|name| format!("reports/baselines/{name}.baseline"));
+    let arguments = |format| {
+        ["compare", "--trend", &files[0], &files[1], &files[2], "--format", format].map(str::to_owned)
+    };
+    let of = |format| {
+        let arguments = arguments(format);
+        let output = resurge(home, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output)
+    };
+    insta::assert_snapshot!("trend", of("text"));
+    assert!(of("markdown").contains("group\\|&lt;b&gt;"), "{}", of("markdown"));
+    let json: serde_json::Value = serde_json::from_str(&of("json")).unwrap();
+    assert_eq!(json["steps"], serde_json::json!(["regressed", "improved"]));
+    assert!(of("csv").lines().nth(1).unwrap().starts_with("v1.9,group|<b>,reconnect_latency.p50,us,true,"));
+    assert_eq!(resurge(home, &["compare", "--trend", "v1.9", "gone"]).status.code(), Some(65));
 }

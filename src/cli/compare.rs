@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::compare::{
     Comparison, Finding, MinEffectChoice, Rows, RunSet, Settings, apply_min_effects, compare, comparison_csv,
     comparison_json, comparison_markdown, comparison_text, decide_by, incomparable, invalid_runs,
-    parse_min_effect,
+    order_releases, parse_min_effect, trend, trend_csv, trend_json, trend_markdown, trend_text,
 };
 use crate::report::Style;
 use crate::units::parse_share;
@@ -34,7 +34,8 @@ Examples:
   resurge compare v1.2 reports/smoke-20260101T120000Z-1a2b
   resurge compare --baseline v1.2 --candidate reports/r1 reports/r2 reports/r3 --gate
   resurge compare v1.2 new/ --gate --strict --min-effect reconnect_latency.p99=10%,2ms --format markdown
-  resurge compare old/ new/ --allow target.url --allow host";
+  resurge compare old/ new/ --allow target.url --allow host
+  resurge compare --trend reports/baselines/*.baseline";
 
 /// The forms of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -54,7 +55,7 @@ enum Format {
 #[command(after_help = EXAMPLE)]
 pub(super) struct CompareArgs {
     /// The baseline, then the candidates
-    #[arg(value_name = "RUN", required_unless_present = "baseline", num_args = 2..)]
+    #[arg(value_name = "RUN", required_unless_present_any = ["baseline", "trend"], num_args = 2..)]
     runs: Vec<String>,
     /// The baseline's repeats
     #[arg(long, value_name = "RUN", num_args = 1.., requires = "candidate", conflicts_with = "runs")]
@@ -62,6 +63,9 @@ pub(super) struct CompareArgs {
     /// The candidate's repeats
     #[arg(long, value_name = "RUN", num_args = 1.., requires = "baseline")]
     candidate: Vec<String>,
+    /// Show how each measure went over these releases, oldest first: baselines by version, runs by their start
+    #[arg(long, value_name = "RUN", num_args = 2.., conflicts_with_all = ["runs", "baseline", "candidate", "gate"])]
+    trend: Vec<String>,
     /// The form, on stdout
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -116,6 +120,9 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
             return Ok(USAGE);
         }
     };
+    if !args.trend.is_empty() {
+        return run_trend(args, &settings, out, err);
+    }
     let Some((baseline, candidates)) = read_sides(args, err)? else { return Ok(NOT_COMPARABLE) };
     if args.gate {
         let invalid: Vec<String> = candidates.iter().flat_map(|set| invalid_runs(&set.repeats)).collect();
@@ -137,11 +144,7 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
         comparisons.push(comparison);
         reasons.extend(own);
     }
-    if !reasons.is_empty() && !args.force {
-        for reason in &reasons {
-            writeln!(err, "error: not comparable: {reason}")?;
-        }
-        writeln!(err, "--force compares them all the same, --allow KEY lets a key of the scenario differ")?;
+    if !args.force && tell(&reasons, err)? {
         return Ok(NOT_COMPARABLE);
     }
     write_comparisons(args, &comparisons, &settings, out)?;
@@ -169,6 +172,13 @@ fn read_sides(args: &CompareArgs, err: &mut dyn Write) -> io::Result<Option<(Run
     } else {
         vec![&args.baseline, &args.candidate]
     };
+    let Some(mut sets) = read_all(&inputs, err)? else { return Ok(None) };
+    let candidates = sets.split_off(sets.len().min(1));
+    Ok(sets.pop().map(|baseline| (baseline, candidates)))
+}
+
+/// Every set; `None` once what cannot be read was told.
+fn read_all(inputs: &[&[String]], err: &mut dyn Write) -> io::Result<Option<Vec<RunSet>>> {
     let mut sets = Vec::new();
     let mut is_whole = true;
     for input in inputs {
@@ -180,8 +190,46 @@ fn read_sides(args: &CompareArgs, err: &mut dyn Write) -> io::Result<Option<(Run
             }
         }
     }
-    let candidates = sets.split_off(sets.len().min(1));
-    Ok(sets.pop().filter(|_| is_whole && !candidates.is_empty()).map(|baseline| (baseline, candidates)))
+    Ok(is_whole.then_some(sets))
+}
+
+/// Tells why what is not comparable is not. Answers with whether anything was told.
+fn tell(reasons: &[String], err: &mut dyn Write) -> io::Result<bool> {
+    for reason in reasons {
+        writeln!(err, "error: not comparable: {reason}")?;
+    }
+    if !reasons.is_empty() {
+        writeln!(err, "--force compares them all the same, --allow KEY lets a key of the scenario differ")?;
+    }
+    Ok(!reasons.is_empty())
+}
+
+fn run_trend(
+    args: &CompareArgs,
+    settings: &Settings,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let inputs: Vec<&[String]> = args.trend.chunks(1).collect();
+    let Some(mut sets) = read_all(&inputs, err)? else { return Ok(NOT_COMPARABLE) };
+    order_releases(&mut sets);
+    let reasons: Vec<String> = sets
+        .windows(2)
+        .flat_map(|pair| incomparable(&pair[0].repeats, &pair[1].repeats, &args.allow))
+        .collect();
+    if !args.force && tell(&reasons, err)? {
+        return Ok(NOT_COMPARABLE);
+    }
+    let trend = trend(&sets, settings);
+    let text = match args.format {
+        Format::Text => trend_text(&trend, args.details, Style { colour: wants_colour(&io::stdout()) }),
+        Format::Markdown => trend_markdown(&trend),
+        Format::Json => serde_json::to_string_pretty(&trend_json(&trend))? + "\n",
+        Format::Csv => trend_csv(&trend).map_err(io::Error::from)?,
+    };
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(0)
 }
 
 /// The worst news of all candidates.

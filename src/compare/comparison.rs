@@ -173,13 +173,18 @@ fn estimates(group: &str, measures: &[&Measure], sides: [Side<'_>; 2]) -> Vec<Ro
             };
             is_something(baseline) || is_something(candidate)
         })
-        .map(|(measure, (baseline, candidate))| Row {
-            group: group.to_owned(),
-            measure: (*measure).clone(),
-            baseline,
-            candidate,
-            tested: None,
-            finding: Finding::Inconclusive,
+        .map(|(measure, (baseline, candidate))| {
+            let mut measure = (*measure).clone();
+            // What only one side has cannot decide: that there are refusals at all is told by their share.
+            measure.decides &= baseline.is_some() && candidate.is_some();
+            Row {
+                group: group.to_owned(),
+                measure,
+                baseline,
+                candidate,
+                tested: None,
+                finding: Finding::Inconclusive,
+            }
         })
         .collect();
     rows.sort_by_key(|row| !row.measure.decides);
@@ -187,24 +192,48 @@ fn estimates(group: &str, measures: &[&Measure], sides: [Side<'_>; 2]) -> Vec<Ro
 }
 
 fn judge_family(rows: &mut [Row], decides: bool, settings: &Settings) {
-    let mut family = Vec::new();
-    let mut indices = Vec::new();
-    for (index, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.measure.decides == decides) {
+    let mut family: Vec<(Measure, Difference, f64)> = Vec::new();
+    // Which test of the family each row is.
+    let mut tests: Vec<(usize, usize)> = Vec::new();
+    for index in 0..rows.len() {
+        let row = &rows[index];
+        if row.measure.decides != decides {
+            continue;
+        }
         let (Some(baseline), Some(candidate)) = (&row.baseline, &row.candidate) else { continue };
         if is_same_throughout(&row.measure, baseline, candidate) {
-            row.finding = Finding::Unchanged;
+            rows[index].finding = Finding::Unchanged;
+        } else if let Some((_, test)) = tests.iter().find(|(other, _)| is_same_share(&rows[*other], row)) {
+            tests.push((index, *test));
         } else if let Some(found) = difference(&row.measure, baseline, candidate, settings.assumed_spread) {
+            tests.push((index, family.len()));
             family.push((row.measure.clone(), found, baseline.value));
-            indices.push(index);
         }
     }
-    let tests: Vec<(&Measure, Difference, f64)> =
+    let asked: Vec<(&Measure, Difference, f64)> =
         family.iter().map(|(measure, found, value)| (measure, *found, *value)).collect();
-    for ((index, judged), (_, found, _)) in indices.into_iter().zip(judge(&tests, settings.alpha)).zip(&tests)
-    {
-        rows[index].finding = judged.finding;
-        rows[index].tested = Some((*found, judged));
+    let judged = judge(&asked, settings.alpha);
+    for (index, test) in tests {
+        rows[index].finding = judged[test].finding;
+        rows[index].tested = Some((asked[test].1, judged[test]));
     }
+}
+
+/// Whether two rows are the same numbers under two names, as the share of 403s and that of failures where every failure is a 403: one question,
+/// asked once.
+fn is_same_share(one: &Row, other: &Row) -> bool {
+    let is_share = |row: &Row| matches!(row.measure.quantity, Quantity::Share(_));
+    let same = |a: &Option<SideEstimate>, b: &Option<SideEstimate>| match (a, b) {
+        (Some(a), Some(b)) => a.repeats == b.repeats && a.samples == b.samples,
+        _ => false,
+    };
+    one.group == other.group
+        && is_share(one)
+        && is_share(other)
+        && one.measure.less_is_better == other.measure.less_is_better
+        && one.measure.min_effect == other.measure.min_effect
+        && same(&one.baseline, &other.baseline)
+        && same(&one.candidate, &other.candidate)
 }
 
 /// Whether every repeat of both sides has the very same number, and it is one that is counted: no 403 anywhere, a token each time. There is

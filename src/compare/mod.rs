@@ -39,6 +39,8 @@ mod student;
 #[doc(hidden)]
 pub mod synthetic;
 mod text;
+mod trend;
+mod trend_forms;
 mod words;
 
 pub use baseline::{BASELINE_ENDING, BASELINES, BaselineError, baseline_file, pack_baseline, read_baseline};
@@ -56,3 +58,5 @@ pub use measure::{
 pub use repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat, RunSet, Validity};
 pub use student::{two_sided_p, two_sided_t};
 pub use text::{Rows, comparison_text};
+pub use trend::{Trend, TrendRow, order_releases, trend};
+pub use trend_forms::{trend_csv, trend_json, trend_markdown, trend_text};

@@ -78,7 +78,11 @@ fn write_comparison(text: &mut String, comparison: &Comparison, rows: Rows, styl
 
 fn is_shown(row: &Row, rows: Rows) -> bool {
     let is_changed = matches!(row.finding, Finding::Regressed | Finding::Improved);
-    rows == Rows::All || row.measure.decides || is_changed
+    let is_one_sided = row.baseline.is_none() || row.candidate.is_none();
+    rows == Rows::All
+        || row.measure.decides
+        || is_changed
+        || is_one_sided && row.measure.name.ends_with("p50")
 }
 
 fn table(rows: &[&Row]) -> Vec<Vec<String>> {

@@ -6,12 +6,17 @@ use crate::units::{format_count, format_share, format_us};
 
 use super::comparison::{Comparison, Row};
 use super::judge::Finding;
-use super::measure::Unit;
+use super::measure::{Measure, Unit};
 
 /// A value in its unit.
 pub(super) fn value(row: &Row, value: Option<f64>) -> String {
+    value_of(&row.measure, value)
+}
+
+/// A value of a measure in its unit.
+pub(super) fn value_of(measure: &Measure, value: Option<f64>) -> String {
     let Some(value) = value else { return "-".to_owned() };
-    match row.measure.unit() {
+    match measure.unit() {
         Unit::Us => format_us(value.round() as u64),
         Unit::Share => format_share(value),
         Unit::PerSecond => format!("{value:.1}/s"),
@@ -24,14 +29,15 @@ pub(super) fn value(row: &Row, value: Option<f64>) -> String {
 /// A difference on its scale as a reader sees it: of ratios in percent, of shares in points.
 pub(super) fn change(row: &Row, difference: f64) -> String {
     if row.measure.is_ratio() {
-        let percent = 100.0 * difference.exp_m1();
+        // Adding zero makes a negative zero a zero.
+        let percent = (1_000.0 * difference.exp_m1()).round() / 10.0 + 0.0;
         if percent.abs() >= 1_000.0 {
             format!("×{:.1}", difference.exp())
         } else {
             format!("{percent:+.1}%")
         }
     } else {
-        format!("{:+.2} pp", 100.0 * difference)
+        format!("{:+.2} pp", (10_000.0 * difference).round() / 100.0 + 0.0)
     }
 }
 
