@@ -329,6 +329,18 @@ impl Phases {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GroupId(pub u16);
 
+/// Index of a storm in the scenario's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StormId(pub u16);
+
+impl StormId {
+    /// Of that index.
+    #[must_use]
+    pub fn of(index: usize) -> Self {
+        Self(u16::try_from(index).unwrap_or(u16::MAX))
+    }
+}
+
 /// A sample, when it was taken and in which group: what travels from a client to the recorder.
 #[derive(Debug, Clone)]
 pub struct Stamped {
@@ -357,6 +369,8 @@ pub enum Sample {
     Traffic(Box<Traffic>),
     /// So many 403s in a row are over: the client has a session again, or is done.
     Cascade(u32),
+    /// A disconnect, counted as [`Counter::Disconnects`] as well, was this storm's doing.
+    StormDisconnect(StormId),
 }
 
 /// The end of an attempt.
@@ -379,7 +393,9 @@ pub struct AttemptEnd {
 pub struct ReadySample {
     /// First way in, or way back.
     pub kind: AttemptKind,
-    /// From the intended start: the disconnect, or the client's due start.
+    /// The storm that forced the disconnect; `None`: no storm did, or it is the first way in.
+    pub storm: Option<StormId>,
+    /// From the intended start: the disconnect (a storm's: when it was due), or the client's due start.
     pub latency: Duration,
     /// From the actual start: without `detect` and without the generator's lag.
     pub service_time: Duration,

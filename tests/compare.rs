@@ -64,7 +64,7 @@ fn ready(kind: AttemptKind, latency: Duration) -> Sample {
     let mut phases = Phases::default();
     phases.add(Phase::Token, latency * 3 / 4);
     phases.add(Phase::Upgrade, latency - latency * 3 / 4);
-    Sample::Ready(Box::new(ReadySample { kind, latency, service_time: latency, phases }))
+    Sample::Ready(Box::new(ReadySample { kind, storm: None, latency, service_time: latency, phases }))
 }
 
 /// What a client does in a second: it comes (back), and is thrown off or, at the end, leaves.

@@ -77,6 +77,20 @@ fn worlds() -> Vec<World> {
             StaleAfterDisconnect,
             YES,
         ),
+        world(
+            "stale, told on the socket",
+            "profile = \"forum\"\nrefusal_manner = { message = '{\"error\":\"{code}\"}', close = 4401 }",
+            CREDENTIALS,
+            StaleAfterDisconnect,
+            YES,
+        ),
+        world(
+            "stale, told by a reset",
+            "profile = \"forum\"\nrefusal_manner = \"reset\"",
+            CREDENTIALS,
+            StaleAfterDisconnect,
+            YES,
+        ),
         world("healthy", "profile = \"forum\"\ninvalidation = \"never\"", CREDENTIALS, Healthy, NO),
         world("healthy by RFC 6750", "profile = \"bearer\"", CREDENTIALS, Healthy, NO),
         world(
@@ -282,7 +296,11 @@ fn diagnose_text(folder: &Path, name: &str, text: &str) -> Diagnosis {
         scenario: path,
         overrides: Vec::new(),
         group: None,
-        waits: Waits { idle: Duration::from_secs(3), pause: Duration::from_millis(1_000) },
+        waits: Waits {
+            look: Duration::from_millis(100),
+            idle: Duration::from_secs(3),
+            pause: Duration::from_millis(1_000),
+        },
         authorised: Vec::new(),
     };
     let diagnosis = diagnose(&request, &mut |_| {});

@@ -37,7 +37,7 @@ fn ready(kind: AttemptKind, token_ms: u64) -> Sample {
     phases.add(Phase::Token, ms(token_ms));
     phases.add(Phase::Upgrade, ms(4));
     let (latency, service_time) = (phases.total(), ms(token_ms + 4));
-    Sample::Ready(Box::new(ReadySample { kind, latency, service_time, phases }))
+    Sample::Ready(Box::new(ReadySample { kind, storm: None, latency, service_time, phases }))
 }
 
 fn end(initiator: Initiator, code: u16, abnormal: Option<Abnormal>) -> Sample {

@@ -61,6 +61,8 @@ pub(super) struct DiagnoseArgs {
     authorize: Vec<String>,
 }
 
+/// How long a session is watched for a close at once: longer than a service thinks about a token.
+const LOOK: Duration = Duration::from_millis(300);
 /// How long the idle close of an unknown service is waited for: the longest that is usual (Jetty) is 300 s.
 const LONGEST_IDLE: Duration = Duration::from_secs(330);
 /// How long after a given idle timeout the close may come.
@@ -81,7 +83,7 @@ pub(super) fn run(args: &DiagnoseArgs, out: &mut dyn Write, err: &mut dyn Write)
         scenario: args.scenario.clone(),
         overrides: args.overrides.clone(),
         group: args.group.clone(),
-        waits: Waits { idle, pause: args.wait },
+        waits: Waits { look: LOOK, idle, pause: args.wait },
         authorised: args.authorize.clone(),
     };
     let mut show = |step: &Step| {

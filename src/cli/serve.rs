@@ -32,7 +32,7 @@ const GRACE: Duration = Duration::from_secs(1);
 const EXAMPLES: &str = "\
 Examples:
   resurge serve
-  resurge serve bearer                   (shipped: forum, bearer, ticket, phoenix)
+  resurge serve bearer                   (shipped: forum, genesys, bearer, ticket, phoenix)
   resurge serve --print bearer > mine.toml && resurge serve mine.toml
   resurge serve --tls --tls-ca-out ca.pem
   resurge serve --listen 0.0.0.0:8080 --control 127.0.0.1:9090
@@ -40,7 +40,8 @@ Examples:
   resurge serve --listen 127.0.0.1:0 --set idle_timeout=5s --set invalidation=never
   curl -d grant_type=client_credentials -d client_id=me -d client_secret=any http://127.0.0.1:8080/oauth/token
   curl http://127.0.0.1:8080/_resurge/counters
-  curl -d '{\"code\":1012,\"fraction\":0.5}' http://127.0.0.1:8080/_resurge/close";
+  curl -d '{\"code\":1012,\"fraction\":0.5}' http://127.0.0.1:8080/_resurge/close
+  curl -d '{\"fraction\":0.5}' http://127.0.0.1:8080/_resurge/revoke";
 
 /// Run the embedded target alone, for any client.
 #[derive(Debug, clap::Args)]
@@ -279,6 +280,24 @@ fn write_counters(counters: &TargetCounters, err: &mut dyn Write) -> io::Result<
     for refused in &counters.refused {
         writeln!(err, "             {} refused with {}: {}", refused.count, refused.status, refused.cause)?;
     }
+    for refused in &counters.refused_otherwise {
+        writeln!(err, "             {} refused by {}: {}", refused.count, refused.manner, refused.cause)?;
+    }
+    if counters.routes_answered > 0 || !counters.routes_refused.is_empty() {
+        let (answered, tickets) = (counters.routes_answered, counters.tickets_issued);
+        writeln!(
+            err,
+            "routes       {answered} answered, {tickets} tickets issued, {} evicted",
+            counters.tickets_evicted
+        )?;
+        for refused in &counters.routes_refused {
+            writeln!(
+                err,
+                "             {} refused with {}: {}",
+                refused.count, refused.status, refused.cause
+            )?;
+        }
+    }
     writeln!(err, "sessions     {} still open", counters.sessions_open)?;
     for close in &counters.closes {
         let how = close.abnormal.map(|how| format!(" ({how})")).unwrap_or_default();
@@ -296,7 +315,9 @@ fn write_counters(counters: &TargetCounters, err: &mut dyn Write) -> io::Result<
 mod tests {
     use super::*;
     use crate::sample::{Abnormal, Cause, Initiator};
-    use crate::target::counters::{CloseCount, FaultCount, RefusedCount, TokenRefusedCount};
+    use crate::target::counters::{
+        CloseCount, FaultCount, RefusedCount, RefusedOtherwise, TokenRefusedCount,
+    };
     use clap::Parser as _;
 
     #[derive(Debug, clap::Parser)]
@@ -439,6 +460,12 @@ mod tests {
             routes_answered: 0,
             routes_refused: Vec::new(),
             tickets_issued: 0,
+            tickets_evicted: 0,
+            refused_otherwise: vec![RefusedOtherwise {
+                manner: "reset".to_owned(),
+                cause: Cause::NoToken,
+                count: 3,
+            }],
             faults_injected: vec![FaultCount { kind: "half_open".to_owned(), count: 2 }],
         };
         let mut text = Vec::new();
@@ -449,6 +476,7 @@ mod tests {
                      1 refused: invalid_client
         upgrades     5
                      2 refused with 403: stale_token
+                     3 refused by reset: no_token
         sessions     1 still open
                      3 ended by target, 1001
                      1 ended by network, 1006 (rst)

@@ -273,6 +273,7 @@ mod tests {
         let latency = Duration::from_millis(ms);
         let ready = ReadySample {
             kind: AttemptKind::Reconnect,
+            storm: None,
             latency,
             service_time: latency,
             phases: Phases::default(),

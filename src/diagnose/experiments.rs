@@ -8,11 +8,10 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::drive::network::{Probe, ProbeSession, ProbeShared, ProbeToken, Refusal, TokenLook};
 use crate::lifecycle::{ConnectFailure, EndingHow, TokenKnowledge};
+use crate::sample::Outcome;
 
-use super::observation::{Experiment, Observation, Refused, Seen};
+use super::observation::{Experiment, Manner, Observation, Refused, Seen};
 
-/// How long the first session is watched for an end at once.
-const FIRST_LOOK: Duration = Duration::from_millis(300);
 /// How long an older session is watched for its end when another one comes.
 const DISPLACED_WITHIN: Duration = Duration::from_millis(500);
 /// The longest `Retry-After` that is waited for.
@@ -27,6 +26,8 @@ const ABNORMAL: u16 = 1006;
 /// How long to wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Waits {
+    /// After each handshake that was admitted, to see whether its session is closed at once.
+    pub look: Duration,
     /// For the idle close, at most.
     pub idle: Duration,
     /// Before an attempt that is to show what a wait changes.
@@ -78,12 +79,14 @@ pub(super) struct Experimenter<'a> {
     results: Results,
     /// Whether a client id is known to be locked after a disconnect.
     is_locked: bool,
+    /// When the last session was opened.
+    opened: Moment,
 }
 
 impl<'a> Experimenter<'a> {
     pub(super) fn new(probes: Probes, waits: Waits, on_step: OnStep<'a>) -> Self {
         let began = probes.main.now();
-        Self { probes, waits, began, on_step, results: Results::default(), is_locked: false }
+        Self { probes, waits, began, on_step, results: Results::default(), is_locked: false, opened: began }
     }
 
     pub(super) async fn run(mut self) -> Results {
@@ -120,8 +123,8 @@ impl<'a> Experimenter<'a> {
     // --- After a first session ---
 
     async fn follow_session(&mut self, token: ProbeToken, mut session: ProbeSession) {
-        if let Some(ending) = session.wait_end(FIRST_LOOK).await {
-            let seen = self.ended(ending.how, FIRST_LOOK);
+        if let Some(ending) = session.wait_end(self.waits.look).await {
+            let seen = self.ended(ending.how, self.waits.look);
             self.note(Experiment::FirstSession, seen, None, None);
             return;
         }
@@ -224,7 +227,7 @@ impl<'a> Experimenter<'a> {
             None
         };
         let Some((token, mut session)) = self.open(Experiment::NewSession, fixed).await else { return };
-        let began = self.now();
+        let began = self.opened;
         let Some(how) = self.wait_for_idle_close(&mut session).await else {
             self.note(
                 Experiment::IdleSession,
@@ -258,7 +261,7 @@ impl<'a> Experimenter<'a> {
 
     async fn wait_for_idle_close(&mut self, session: &mut ProbeSession) -> Option<EndingHow> {
         (self.on_step)(&Step::Waiting("for the idle close", self.waits.idle));
-        let began = self.now();
+        let began = self.opened;
         loop {
             let passed = self.now().since(began);
             let left = self.waits.idle.saturating_sub(passed);
@@ -325,12 +328,12 @@ impl<'a> Experimenter<'a> {
 
     async fn handshake_again(&mut self, experiment: Experiment, token: &ProbeToken) -> Option<ProbeSession> {
         let (marks, connected) = self.probes.main.connect_again(token).await;
-        self.note_handshake(experiment, token, marks.ended.since(marks.began), connected)
+        self.note_handshake(experiment, token, marks.ended.since(marks.began), connected).await
     }
 
     async fn handshake(&mut self, experiment: Experiment, token: &ProbeToken) -> Option<ProbeSession> {
         let (marks, connected) = self.probes.main.connect(token).await;
-        self.note_handshake(experiment, token, marks.ended.since(marks.began), connected)
+        self.note_handshake(experiment, token, marks.ended.since(marks.began), connected).await
     }
 
     async fn handshake_by(
@@ -340,10 +343,10 @@ impl<'a> Experimenter<'a> {
         token: &ProbeToken,
     ) -> Option<ProbeSession> {
         let (marks, connected) = probe.connect(token).await;
-        self.note_handshake(experiment, token, marks.ended.since(marks.began), connected)
+        self.note_handshake(experiment, token, marks.ended.since(marks.began), connected).await
     }
 
-    fn note_handshake(
+    async fn note_handshake(
         &mut self,
         experiment: Experiment,
         token: &ProbeToken,
@@ -359,10 +362,27 @@ impl<'a> Experimenter<'a> {
         };
         let was_fetched = facts.received > Moment::ZERO;
         let age = was_fetched.then(|| now.since(facts.received));
+        // Before anything was admitted, a failure says something of the service, and not of this handshake.
+        let answers = self.showed(Experiment::FreshToken);
         let (seen, session) = match connected {
-            Ok(session) => (Seen::Opened, Some(session)),
+            Ok(mut session) => {
+                self.opened = now;
+                let ending = if answers { session.wait_end(self.waits.look).await } else { None };
+                match ending {
+                    Some(ending) => {
+                        let manner = Manner::Closed { close_code: close_code_of(ending.how) };
+                        (Seen::Refused(Refused::otherwise(manner)), None)
+                    }
+                    None => (Seen::Opened, Some(session)),
+                }
+            }
             Err(ConnectFailure::Http(evidence)) => (Seen::Refused(Refused::new(&evidence, knowledge)), None),
-            Err(failure) => (Seen::Failed { outcome: failure.outcome() }, None),
+            Err(failure) => match failure.outcome() {
+                outcome @ (Outcome::TcpReset | Outcome::Timeout) if answers => {
+                    (Seen::Refused(Refused::otherwise(Manner::Unanswered { outcome })), None)
+                }
+                outcome => (Seen::Failed { outcome }, None),
+            },
         };
         self.note(experiment, seen, age, Some(took));
         session
@@ -442,12 +462,7 @@ impl<'a> Experimenter<'a> {
     }
 
     fn ended(&self, how: EndingHow, after: Duration) -> Seen {
-        let close_code = match how {
-            EndingHow::PeerClosed(code) => code,
-            EndingHow::Left => NORMAL,
-            EndingHow::Abnormal(_) => ABNORMAL,
-        };
-        Seen::Ended { close_code, after_s: after.as_secs_f64() }
+        Seen::Ended { close_code: close_code_of(how), after_s: after.as_secs_f64() }
     }
 
     fn note(&mut self, experiment: Experiment, seen: Seen, age: Option<Duration>, took: Option<Duration>) {
@@ -464,6 +479,14 @@ impl<'a> Experimenter<'a> {
 
     fn now(&self) -> Moment {
         self.probes.main.now()
+    }
+}
+
+const fn close_code_of(how: EndingHow) -> u16 {
+    match how {
+        EndingHow::PeerClosed(code) => code,
+        EndingHow::Left => NORMAL,
+        EndingHow::Abnormal(_) => ABNORMAL,
     }
 }
 

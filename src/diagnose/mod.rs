@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use experiments::{OnStep, Step, Waits};
-pub use observation::{Experiment, Observation, Refused, Seen};
+pub use observation::{Experiment, Manner, Observation, Refused, Seen};
 pub use text::diagnosis_text;
 pub use verdict::{Case, Finding, Kind, judge};
 

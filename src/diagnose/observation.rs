@@ -112,7 +112,7 @@ impl Experiment {
 pub enum Seen {
     /// 101: a session.
     Opened,
-    /// An HTTP refusal.
+    /// A refusal.
     Refused(Refused),
     /// No answer that could be read.
     Failed {
@@ -142,10 +142,31 @@ pub enum Seen {
     },
 }
 
-/// An HTTP refusal of a handshake, as far as it may be shown.
+/// In which way a handshake was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "manner", rename_all = "snake_case")]
+pub enum Manner {
+    /// By an HTTP status.
+    Status,
+    /// 101, and the session was closed at once.
+    Closed {
+        /// With this code; 1006 where no close frame came.
+        close_code: u16,
+    },
+    /// No answer, from a service that had answered before.
+    Unanswered {
+        /// How the attempt failed.
+        outcome: Outcome,
+    },
+}
+
+/// A refusal of a handshake, as far as it may be shown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Refused {
-    /// The status.
+    /// In which way.
+    #[serde(flatten)]
+    pub manner: Manner,
+    /// The HTTP status; 101 where the refusal came after it, 0 where there was no answer.
     pub status: u16,
     /// The cause that the answer and the token's age give away.
     pub cause: Cause,
@@ -164,12 +185,41 @@ impl Refused {
     #[must_use]
     pub fn new(evidence: &Evidence, knowledge: TokenKnowledge) -> Self {
         Self {
+            manner: Manner::Status,
             status: evidence.status,
             cause: attribute(evidence, knowledge),
             code: evidence.body_code.as_deref().and_then(showable),
             challenge: evidence.bearer_error.as_deref().and_then(showable),
             html: evidence.html,
             retry_after_s: evidence.retry_after.map(|wait| wait.as_secs_f64()),
+        }
+    }
+
+    /// A refusal that is none of HTTP's: it says nothing of its cause.
+    #[must_use]
+    pub const fn otherwise(manner: Manner) -> Self {
+        let status = match manner {
+            Manner::Closed { .. } => 101,
+            _ => 0,
+        };
+        Self {
+            manner,
+            status,
+            cause: Cause::Unknown,
+            code: None,
+            challenge: None,
+            html: false,
+            retry_after_s: None,
+        }
+    }
+
+    /// How it was told: a status, or what stood in its place.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self.manner {
+            Manner::Status => self.status.to_string(),
+            Manner::Closed { close_code } => format!("101, then closed with {close_code}"),
+            Manner::Unanswered { outcome } => format!("no answer: {outcome}"),
         }
     }
 
@@ -180,7 +230,10 @@ impl Refused {
     }
 
     fn words(&self) -> String {
-        let mut words = format!("{}", self.status);
+        let mut words = self.told();
+        if self.manner != Manner::Status {
+            return words;
+        }
         let said = self.code.as_deref().or(self.challenge.as_deref());
         match (said, self.html) {
             (Some(said), _) => words.push_str(&format!(" {said}")),

@@ -38,7 +38,7 @@ fn newer_kills(case: &Case<'_>) -> Option<Finding> {
     let refused = case.refused(Experiment::OlderOfTwo)?;
     let sentence = format!(
         "A newer token ends the older one's life: the older of two unused tokens is refused ({}).",
-        refused.status
+        refused.told()
     );
     Some(finding(
         Kind::NewerTokenKills,
@@ -69,7 +69,7 @@ fn second_on_channel(case: &Case<'_>) -> Option<Finding> {
     let change = "Make a channel of its own for each client, and do not reconnect after that: two clients that do evict each other without end.";
     if let Some(refused) = case.refused(Experiment::ChannelBeside) {
         let sentence =
-            format!("A channel has one session: a second one on it is refused ({}).", refused.status);
+            format!("A channel has one session: a second one on it is refused ({}).", refused.told());
         return Some(finding(Kind::SessionLimit, sentence, change));
     }
     let Some(Seen::Ended { close_code, after_s }) = case.seen(Experiment::FirstOnChannel) else {
@@ -96,7 +96,7 @@ fn channel_gone(case: &Case<'_>) -> Option<Finding> {
     let (refused, when) = after_close.or(after_idle)?;
     let sentence = format!(
         "The channel or ticket is gone after the {when}: it is refused ({}), and a new one is admitted with the same token.",
-        refused.status
+        refused.told()
     );
     let change = if case.prepares_each_time {
         "The scenario does it already: its requests are made before each handshake. The token may stay."
@@ -110,7 +110,7 @@ fn one_use(case: &Case<'_>) -> Option<Finding> {
     let refused = case.refused(Experiment::SameBeside).filter(|_| case.opened(Experiment::SecondBeside))?;
     let sentence = format!(
         "A token opens one session only: a second one with it is refused ({}), even while the first is open.",
-        refused.status
+        refused.told()
     );
     Some(
         finding(
@@ -144,7 +144,7 @@ fn expired(case: &Case<'_>) -> Option<Finding> {
     let age = case.observations.iter().find(|one| one.experiment == Experiment::AgedUnused)?.token_age_s?;
     let sentence = format!(
         "The token expires: one of {age:.1} s that no session was opened with is refused ({}), a fresh one is admitted. The disconnect has no part in it.",
-        refused.status
+        refused.told()
     );
     Some(finding(
         Kind::TokenExpired,
@@ -168,7 +168,7 @@ fn stale(case: &Case<'_>) -> Option<Finding> {
     };
     let sentence = format!(
         "The token is stale after the disconnect: it is refused ({}) once the session that it opened {when}, and a fresh one is admitted at once.",
-        refused.status
+        refused.told()
     );
     let change = if case.fetches_each_time {
         "The scenario does it already: a token is fetched after each disconnect, before the handshake (token.on_reconnect = \"fetch\")."

@@ -309,7 +309,7 @@ pub(super) fn rate_limited(limit: &Refused) -> Finding {
     let wait = limit.retry_after_s.map_or_else(String::new, |s| format!(", Retry-After {s} s"));
     let sentence = format!(
         "Handshakes are limited in number ({}{wait}): the refusal is not about the token.",
-        limit.status
+        limit.told()
     );
     finding(
         Kind::RateLimited,
@@ -321,7 +321,7 @@ pub(super) fn rate_limited(limit: &Refused) -> Finding {
 pub(super) fn locked(refused: &Refused, how: &str) -> Finding {
     let sentence = format!(
         "The client id is locked for a while: {how} ({}); no token helps, waiting does.",
-        refused.status
+        refused.told()
     );
     finding(
         Kind::ClientLocked,
@@ -394,7 +394,7 @@ fn by_cause(case: &Case<'_>, first: &Refused) -> Finding {
     {
         return permission_missing(
             status,
-            &format!("a token that nobody knows gets {}, so this one is known", nonsense.status),
+            &format!("a token that nobody knows gets {}, so this one is known", nonsense.told()),
         );
     }
     let alike = match (same_as(Experiment::NonsenseToken), same_as(Experiment::NoToken)) {
@@ -420,7 +420,7 @@ fn permission_missing(status: u16, how: &str) -> Finding {
 pub(super) fn session_limit(refused: &Refused) -> Finding {
     let sentence = format!(
         "The client id has all the sessions that it may have: one more is refused ({}).",
-        refused.status
+        refused.told()
     );
     finding(
         Kind::SessionLimit,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sample::{
-    Abnormal, AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Sample, SessionEnd,
+    Abnormal, AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Sample, SessionEnd, StormId,
 };
 
 use crate::scenario::prepare_model::PrepareRules;
@@ -20,6 +20,15 @@ use super::token::disconnect_wants_token;
 /// A close by the target is put down to a storm only this long after it, where the storm did not strike everyone.
 const STORM_WINDOW: Duration = Duration::from_secs(2);
 
+/// Who ended a session, with which code, how; since when the client has been without one, and which storm forced it.
+struct Explained {
+    initiator: Initiator,
+    code: u16,
+    abnormal: Option<Abnormal>,
+    from: Moment,
+    storm: Option<StormId>,
+}
+
 impl Step<'_> {
     /// The session ended without this client's doing.
     pub(super) fn disconnected(
@@ -28,36 +37,34 @@ impl Step<'_> {
         upgraded: Moment,
         ending: Ending,
     ) -> Action {
-        let (initiator, code, abnormal, from) = self.explain(upgraded, ending);
+        let Explained { initiator, code, abnormal, from, storm } = self.explain(upgraded, ending);
         self.end_session(upgraded, initiator, code, abnormal, ending.at);
-        self.come_back(recovery, code, from)
+        self.come_back(recovery, code, from, storm)
     }
 
-    /// Who ended it, with which code, how, and since when the client has been without a session.
-    pub(super) fn explain(
-        &self,
-        upgraded: Moment,
-        ending: Ending,
-    ) -> (Initiator, u16, Option<Abnormal>, Moment) {
+    fn explain(&self, upgraded: Moment, ending: Ending) -> Explained {
+        let by =
+            |initiator, code, abnormal| Explained { initiator, code, abnormal, from: ending.at, storm: None };
         match ending.how {
             EndingHow::PeerClosed(code) => match self.storm_behind(upgraded, ending.at, code) {
-                Some(due) => (Initiator::Storm, code, None, due),
-                None => (Initiator::Target, code, None, ending.at),
+                Some((from, id)) => Explained { from, storm: Some(id), ..by(Initiator::Storm, code, None) },
+                None => by(Initiator::Target, code, None),
             },
-            EndingHow::Abnormal(how) => (Initiator::Network, ABNORMAL_CLOSURE, Some(how), ending.at),
-            EndingHow::Left => (Initiator::Client, ABNORMAL_CLOSURE, Some(Abnormal::Dropped), ending.at),
+            EndingHow::Abnormal(how) => by(Initiator::Network, ABNORMAL_CLOSURE, Some(how)),
+            EndingHow::Left => by(Initiator::Client, ABNORMAL_CLOSURE, Some(Abnormal::Dropped)),
         }
     }
 
-    pub(super) fn storm_behind(&self, upgraded: Moment, closed: Moment, code: u16) -> Option<Moment> {
+    /// The target's storm that a close is put down to, and when it was due.
+    fn storm_behind(&self, upgraded: Moment, closed: Moment, code: u16) -> Option<(Moment, StormId)> {
         self.rules.storms.iter().rev().find_map(|storm| match *storm {
-            StormRule::ByTarget { at, code: storm_code, all }
+            StormRule::ByTarget { at, code: storm_code, all, id }
                 if storm_code == code
                     && upgraded < at
                     && at <= closed
                     && (all || closed.since(at) <= STORM_WINDOW) =>
             {
-                Some(at)
+                Some((at, id))
             }
             _ => None,
         })
@@ -71,7 +78,7 @@ impl Step<'_> {
         attribution: Attribution,
         ending: Ending,
     ) -> Action {
-        let Attribution { initiator, code, abnormal, disconnect, is_asked } = attribution;
+        let Attribution { initiator, code, abnormal, disconnect, storm, is_asked } = attribution;
         // Where the peer's close frame was on its way before ours, the end was the peer's.
         if let EndingHow::PeerClosed(_) = ending.how {
             return self.disconnected(recovery, upgraded, ending);
@@ -89,7 +96,7 @@ impl Step<'_> {
         }
         match disconnect {
             Some(due) if is_asked => self.come_back_as_asked(recovery, due),
-            Some(due) => self.come_back(recovery, code, due),
+            Some(due) => self.come_back(recovery, code, due, storm),
             None => {
                 if let Some(recovery) = recovery {
                     return self.finish_unfinished(recovery.kind);
@@ -112,14 +119,16 @@ impl Step<'_> {
             Some(Abnormal::Dropped),
             silence.since,
         );
-        self.come_back(recovery, ABNORMAL_CLOSURE, silence.since)
+        self.come_back(recovery, ABNORMAL_CLOSURE, silence.since, silence.storm)
     }
 
     /// The run ends before a silent client has noticed.
     pub(super) fn end_silence(&mut self, was_ready: bool, silence: Silence) {
-        let Silence { upgraded, since, initiator, .. } = silence;
+        let Silence { upgraded, since, initiator, storm, .. } = silence;
         self.end_session(upgraded, initiator, ABNORMAL_CLOSURE, Some(Abnormal::Dropped), since);
-        self.count_disconnect(was_ready);
+        if was_ready {
+            self.count_disconnect(storm);
+        }
     }
 
     pub(super) fn end_session(
@@ -135,13 +144,19 @@ impl Step<'_> {
     }
 
     /// After a session's end: a reconnect begins at `from`, or the one under way goes on.
-    pub(super) fn come_back(&mut self, recovery: Option<Recovery>, code: u16, from: Moment) -> Action {
-        let recovery = self.begin_recovery(recovery, from);
+    pub(super) fn come_back(
+        &mut self,
+        recovery: Option<Recovery>,
+        code: u16,
+        from: Moment,
+        storm: Option<StormId>,
+    ) -> Action {
+        let recovery = self.begin_recovery(recovery, from, storm);
         let renews = |prepare: &PrepareRules| {
             prepare.renew_on_codes.iter().any(|(first, last)| (*first..=*last).contains(&code))
         };
         if self.rules.prepare.as_deref().is_some_and(renews) {
-            self.client.is_prepared = false;
+            self.client.prepared_uses = 0;
         }
         if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, code)) {
             self.client.token.wanted_since = Some(self.now);
@@ -160,21 +175,27 @@ impl Step<'_> {
 
     /// After a session that the target asked the client to leave for another one: at once.
     fn come_back_as_asked(&mut self, recovery: Option<Recovery>, from: Moment) -> Action {
-        let recovery = self.begin_recovery(recovery, from);
+        let recovery = self.begin_recovery(recovery, from, None);
         if self.client.stopping {
             return self.finish_unfinished(recovery.kind);
         }
         self.begin_attempt(recovery, self.now)
     }
 
-    /// The accounts of the way back from a session that has ended.
-    fn begin_recovery(&mut self, recovery: Option<Recovery>, from: Moment) -> Recovery {
+    /// The accounts of the way back from a session that has ended. A storm that strikes on the way back begins no new one.
+    fn begin_recovery(
+        &mut self,
+        recovery: Option<Recovery>,
+        from: Moment,
+        storm: Option<StormId>,
+    ) -> Recovery {
         let was_ready = recovery.is_none();
-        let mut recovery = recovery.unwrap_or_else(|| Recovery::new(AttemptKind::Reconnect, from));
+        let begun = || Recovery { storm, ..Recovery::new(AttemptKind::Reconnect, from) };
+        let mut recovery = recovery.unwrap_or_else(begun);
         let phase = if was_ready { Phase::Detect } else { Phase::Ready };
         recovery.account(phase, self.now);
         if was_ready {
-            self.count(Counter::Disconnects);
+            self.count_disconnect(storm);
         } else {
             recovery.attempts += 1;
         }
@@ -259,7 +280,9 @@ impl Step<'_> {
             }
             State::Leaving { recovery, upgraded, attribution } => {
                 self.drop_session(*upgraded);
-                self.count_disconnect(attribution.disconnect.is_some() && recovery.is_none());
+                if attribution.disconnect.is_some() && recovery.is_none() {
+                    self.count_disconnect(attribution.storm);
+                }
                 recovery
                     .map(|recovery| recovery.kind)
                     .or(attribution.disconnect.map(|_| AttemptKind::Reconnect))
@@ -281,10 +304,9 @@ impl Step<'_> {
         self.end_session(upgraded, Initiator::Client, ABNORMAL_CLOSURE, how, self.now);
     }
 
-    pub(super) fn count_disconnect(&mut self, is_one: bool) {
-        if is_one {
-            self.count(Counter::Disconnects);
-        }
+    fn count_disconnect(&mut self, storm: Option<StormId>) {
+        self.count(Counter::Disconnects);
+        self.samples.extend(storm.map(Sample::StormDisconnect));
     }
 
     pub(super) fn count(&mut self, counter: Counter) {

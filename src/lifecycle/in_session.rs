@@ -3,7 +3,7 @@
 //! In: events of the session and of the clock. Out: the next action; nothing here ends an attempt.
 
 use crate::clock::Moment;
-use crate::sample::{Abnormal, Counter, Initiator, Phase, Sample};
+use crate::sample::{Abnormal, Counter, Initiator, Phase, Sample, StormId};
 use crate::scenario::model::{DisconnectHow, Ready};
 
 use super::event::{Action, Event, Leave, TokenFacts};
@@ -35,7 +35,9 @@ impl Step<'_> {
                 self.hold(recovery, timetable)
             }
             (Event::Asked { renew }, _) => {
-                self.client.is_prepared &= !*renew;
+                if *renew {
+                    self.client.prepared_uses = 0;
+                }
                 self.leave_as_asked(recovery, timetable.upgraded)
             }
             (Event::Heartbeat { every }, _) => {
@@ -99,12 +101,12 @@ impl Step<'_> {
                 self.client.state = State::Session { recovery, timetable };
                 Action::StartRefresh { not_before: self.now, valid_until: Moment::ZERO }
             }
-            DueThing::Storm(how) => self.leave_how(recovery, timetable, how, Initiator::Storm, due),
-            DueThing::Leave(how) => self.leave_how(recovery, timetable, how, Initiator::Client, due),
+            DueThing::Storm(storm, how) => self.leave_how(recovery, timetable, how, Some(storm), due),
+            DueThing::Leave(how) => self.leave_how(recovery, timetable, how, None, due),
             DueThing::ReadyTimeout => {
                 self.count(Counter::ReadyTimeouts);
                 let how = DisconnectHow::Close { code: NORMAL_CLOSURE };
-                self.leave_how(recovery, timetable, how, Initiator::Client, due)
+                self.leave_how(recovery, timetable, how, None, due)
             }
             // The peer may have been gone since it was last heard of: that is when the outage began.
             DueThing::Dead { heard } => {
@@ -113,6 +115,7 @@ impl Step<'_> {
                     code: ABNORMAL_CLOSURE,
                     abnormal: Some(Abnormal::Timeout),
                     disconnect: Some(heard),
+                    storm: None,
                     is_asked: false,
                 };
                 self.count(Counter::Unsettled);
@@ -121,20 +124,23 @@ impl Step<'_> {
         }
     }
 
+    /// Leaves in the way that the scenario wants, or a storm.
     pub(super) fn leave_how(
         &mut self,
         recovery: Option<Recovery>,
         timetable: Timetable,
         how: DisconnectHow,
-        initiator: Initiator,
+        storm: Option<StormId>,
         due: Moment,
     ) -> Action {
         let upgraded = timetable.upgraded;
+        let initiator = if storm.is_some() { Initiator::Storm } else { Initiator::Client };
         let dropped = Attribution {
             initiator,
             code: ABNORMAL_CLOSURE,
             abnormal: Some(Abnormal::Dropped),
             disconnect: Some(due),
+            storm,
             is_asked: false,
         };
         match how {
@@ -147,7 +153,7 @@ impl Step<'_> {
                 // What becomes of the silent connection at the target, and when, the client cannot know.
                 self.count(Counter::Unsettled);
                 let notices = timetable.notices_silence(self.rules, due);
-                let silence = Silence { upgraded, since: due, initiator, notices };
+                let silence = Silence { upgraded, since: due, initiator, storm, notices };
                 self.client.state = State::Silent { recovery, silence };
                 Action::Leave(Leave::FallSilent)
             }
@@ -172,6 +178,7 @@ impl Step<'_> {
             code: NORMAL_CLOSURE,
             abnormal: None,
             disconnect: Some(self.now),
+            storm: None,
             is_asked: true,
         };
         self.leave(recovery, upgraded, Leave::Close { code: NORMAL_CLOSURE }, attribution)
@@ -184,6 +191,7 @@ impl Step<'_> {
             code: NORMAL_CLOSURE,
             abnormal: None,
             disconnect: None,
+            storm: None,
             is_asked: false,
         };
         self.leave(recovery, upgraded, Leave::Close { code: NORMAL_CLOSURE }, attribution)

@@ -39,8 +39,8 @@ pub struct Client {
     pub(super) stopping: bool,
     /// 403s in a row, whatever came between them but a session.
     pub(super) forbidden_in_row: u32,
-    /// The requests before the handshake were made, and what they brought is good still.
-    pub(super) is_prepared: bool,
+    /// For how many handshakes more what the requests before them brought may be used; 0: they are to be made.
+    pub(super) prepared_uses: u32,
     pub(super) state: State,
 }
 
@@ -75,7 +75,7 @@ impl Client {
             token: TokenState::default(),
             stopping: false,
             forbidden_in_row: 0,
-            is_prepared: false,
+            prepared_uses: 0,
             state: State::Outside,
         }
     }
@@ -135,7 +135,8 @@ impl Step<'_> {
                 self.token_failed(recovery, attempt, failure, retry_after)
             }
             (State::Preparing { recovery, attempt }, Event::Prepared) => {
-                self.client.is_prepared = true;
+                let renew_after = self.rules.prepare.as_ref().and_then(|prepare| prepare.renew_after);
+                self.client.prepared_uses = renew_after.map_or(u32::MAX, |reuses| reuses.saturating_add(1));
                 self.connect(recovery, attempt)
             }
             (State::Preparing { recovery, attempt }, Event::PrepareFailed(failure)) => {
@@ -205,7 +206,7 @@ impl Step<'_> {
             return Action::FetchToken { not_before, valid_until };
         }
         if let Some(prepare) = &self.rules.prepare
-            && !(self.client.is_prepared && prepare.when == PrepareWhen::Once)
+            && !(self.client.prepared_uses > 0 && prepare.when == PrepareWhen::Once)
         {
             self.client.state = State::Preparing { recovery, attempt };
             return Action::Prepare;
@@ -214,6 +215,9 @@ impl Step<'_> {
     }
 
     fn connect(&mut self, mut recovery: Recovery, attempt: Attempt) -> Action {
+        if self.client.prepared_uses != u32::MAX {
+            self.client.prepared_uses = self.client.prepared_uses.saturating_sub(1);
+        }
         recovery.account(Phase::Token, self.now);
         self.client.state = State::Connecting { recovery, attempt };
         Action::Connect
@@ -226,7 +230,7 @@ impl Step<'_> {
         failure: &ConnectFailure,
     ) -> Action {
         recovery.account(Phase::Token, self.now);
-        self.client.is_prepared = false;
+        self.client.prepared_uses = 0;
         let marks = Marks { ended: self.now, ..Marks::default() };
         let outcome = failure.outcome_of_step();
         let ConnectFailure::Http(evidence) = failure else {
@@ -299,7 +303,7 @@ impl Step<'_> {
         let cause = attributable.then(|| attribute(evidence, self.token_knowledge(marks)));
         self.end_attempt(recovery.kind, attempt, outcome, cause, token_age);
         if self.rules.prepare.as_ref().is_some_and(|prepare| prepare.renew_on.contains(&evidence.status)) {
-            self.client.is_prepared = false;
+            self.client.prepared_uses = 0;
         }
         self.after_refusal(recovery, attempt, evidence, attributable)
     }

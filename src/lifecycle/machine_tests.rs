@@ -3,7 +3,7 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::lifecycle::{Ending, EndingHow, Evidence, Finish, Leave, StormRule};
-use crate::sample::{Abnormal, Cause, Initiator, SessionEnd};
+use crate::sample::{Abnormal, Cause, Initiator, SessionEnd, StormId};
 use crate::scenario::model::{
     Backoff, ClientAuth, ClientCredentials, ClientDisconnect, DisconnectHow, Grant, Growth, Jitter,
     KeepAlive, KeepAliveKind, OnReconnect, ReconnectRules, SessionRules, Sharing, TokenConnection,
@@ -227,7 +227,7 @@ fn retry_after_is_obeyed_where_it_is_longer() {
 #[test]
 fn a_session_is_put_down_to_whoever_ended_it() {
     let mut stormy = rules(OnReconnect::Reuse);
-    stormy.storms = vec![StormRule::ByTarget { at: ms(500), code: 1012, all: true }];
+    stormy.storms = vec![StormRule::ByTarget { at: ms(500), code: 1012, all: true, id: StormId(0) }];
     // (ending, initiator, code, abnormal)
     let rows = [
         (EndingHow::PeerClosed(1001), Initiator::Target, 1001, None),
@@ -320,6 +320,37 @@ fn a_token_is_refreshed_before_it_expires() {
 }
 
 #[test]
+fn what_was_prepared_is_reused_as_often_as_the_rules_say() {
+    for (renew_after, expected) in [(Some(0), 4), (Some(1), 2), (Some(2), 2), (None, 1)] {
+        let mut rules = rules(OnReconnect::Reuse);
+        rules.token = None;
+        rules.prepare =
+            Some(Box::new(PrepareRules { when: PrepareWhen::Once, renew_after, ..PrepareRules::default() }));
+        let mut bench = Bench::new(rules);
+        let mut now = ms(0);
+        let mut action = bench.step(now, Event::Begin { due: now });
+        let (mut prepared, mut sessions) = (0, 0);
+        while sessions < 4 {
+            now = now + Duration::from_millis(20);
+            action = match action {
+                Action::Prepare => {
+                    prepared += 1;
+                    bench.step(now, Event::Prepared)
+                }
+                Action::Connect => {
+                    sessions += 1;
+                    bench.step(now, Event::Connected(marks(now, now)));
+                    bench.close_by_target(now, 1001)
+                }
+                Action::Sleep { until } => bench.step(until.max(now), Event::Due(Signs::default())),
+                other => panic!("{other:?}"),
+            };
+        }
+        assert_eq!(prepared, expected, "{renew_after:?}");
+    }
+}
+
+#[test]
 fn when_the_run_ends_the_client_says_goodbye_and_that_is_no_disconnect() {
     let mut bench = Bench::new(rules(OnReconnect::Reuse));
     bench.bring_into_session(ms(0));
@@ -338,6 +369,8 @@ struct Ledger {
     outcomes: u64,
     disconnects: u64,
     settled: u64,
+    by_storm: u64,
+    back_from_storm: u64,
 }
 
 impl Ledger {
@@ -367,8 +400,11 @@ impl Ledger {
                     assert_eq!(ready.latency, ready.phases.total());
                     assert!(ready.service_time <= ready.latency);
                     self.settled += u64::from(ready.kind == AttemptKind::Reconnect);
+                    assert!(ready.storm.is_none() || ready.kind == AttemptKind::Reconnect);
+                    self.back_from_storm += u64::from(ready.storm.is_some());
                 }
                 Sample::Count(Counter::Disconnects, n) => self.disconnects += n,
+                Sample::StormDisconnect(_) => self.by_storm += 1,
                 Sample::Count(
                     Counter::ReconnectsGivenUp | Counter::ReconnectsNotWanted | Counter::ReconnectsUnfinished,
                     n,
@@ -473,7 +509,7 @@ fn any_rules() -> impl Strategy<Value = GroupRules> {
         rules.disconnects = vec![ClientDisconnect { after: Duration::from_millis(90), how }];
         rules.reconnect.max_attempts = flags[4].then_some(most);
         if flags[5] {
-            rules.storms = vec![StormRule::ByClient { at: ms(200), how, index: 0, fraction: 0.5 }];
+            rules.storms = vec![StormRule::ByClient { at: ms(200), how, id: StormId(0), fraction: 0.5 }];
         }
         rules
     })
@@ -510,6 +546,7 @@ proptest! {
         prop_assert!(!ledger.session_open, "a session without an end");
         prop_assert_eq!(ledger.attempts, ledger.outcomes);
         prop_assert_eq!(ledger.disconnects, ledger.settled, "each disconnect comes to one end");
+        prop_assert!(ledger.back_from_storm <= ledger.by_storm && ledger.by_storm <= ledger.disconnects);
     }
 
     #[test]
@@ -552,3 +589,6 @@ proptest! {
         prop_assert_eq!(live(Client::new(9, number)), live(Client::new(9, number)));
     }
 }
+
+#[path = "storm_tests.rs"]
+mod storms;

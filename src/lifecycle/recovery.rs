@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::sample::{Abnormal, AttemptKind, Initiator, Phase, Phases, ReadySample};
+use crate::sample::{Abnormal, AttemptKind, Initiator, Phase, Phases, ReadySample, StormId};
 
 use super::event::Marks;
 
@@ -15,6 +15,7 @@ pub(super) struct Silence {
     pub(super) upgraded: Moment,
     pub(super) since: Moment,
     pub(super) initiator: Initiator,
+    pub(super) storm: Option<StormId>,
     pub(super) notices: Moment,
 }
 
@@ -22,6 +23,8 @@ pub(super) struct Silence {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Recovery {
     pub(super) kind: AttemptKind,
+    /// The storm that forced the disconnect.
+    pub(super) storm: Option<StormId>,
     /// Up to where the time since the intended start is accounted for in `phases`.
     pub(super) accounted: Moment,
     /// The generator's own lateness on the way.
@@ -51,6 +54,8 @@ pub(super) struct Attribution {
     pub(super) abnormal: Option<Abnormal>,
     /// When the disconnect was due; `None` where it is none (the run ends).
     pub(super) disconnect: Option<Moment>,
+    /// The storm that forces it.
+    pub(super) storm: Option<StormId>,
     /// Whether a message asked for it: then the client comes back at once.
     pub(super) is_asked: bool,
 }
@@ -59,6 +64,7 @@ impl Recovery {
     pub(super) fn new(kind: AttemptKind, from: Moment) -> Self {
         Self {
             kind,
+            storm: None,
             accounted: from,
             lag: Duration::ZERO,
             phases: Phases::default(),
@@ -91,6 +97,7 @@ impl Recovery {
         let own = self.phases.get(Phase::Detect) + self.lag;
         ReadySample {
             kind: self.kind,
+            storm: self.storm,
             latency,
             service_time: latency.saturating_sub(own),
             phases: self.phases,

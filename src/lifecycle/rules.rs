@@ -4,6 +4,7 @@
 
 use crate::clock::Moment;
 use crate::plan::first_number;
+use crate::sample::StormId;
 use crate::scenario::model::{
     ClientDisconnect, DisconnectHow, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
 };
@@ -41,6 +42,8 @@ pub enum StormRule {
         code: u16,
         /// Whether it closes every session.
         all: bool,
+        /// Which it is in the scenario.
+        id: StormId,
     },
     /// The clients leave.
     ByClient {
@@ -48,8 +51,8 @@ pub enum StormRule {
         at: Moment,
         /// How.
         how: DisconnectHow,
-        /// Index of the storm in the scenario: with the client's number it decides who is struck.
-        index: usize,
+        /// Which it is in the scenario: with the client's number it decides who is struck.
+        id: StormId,
         /// Share of the clients that it strikes.
         fraction: f64,
     },
@@ -86,15 +89,15 @@ impl GroupRules {
 fn storms_of(scenario: &Scenario, group: usize) -> Vec<StormRule> {
     let mut storms: Vec<StormRule> = Vec::new();
     for (index, storm) in scenario.storms.iter().enumerate() {
-        let at = Moment::ZERO + storm.at;
+        let (at, id) = (Moment::ZERO + storm.at, StormId::of(index));
         match &storm.by {
             StormBy::Target { code } => {
-                storms.push(StormRule::ByTarget { at, code: *code, all: storm.fraction >= 1.0 });
+                storms.push(StormRule::ByTarget { at, code: *code, all: storm.fraction >= 1.0, id });
             }
             StormBy::Client { how, groups }
                 if groups.as_ref().is_none_or(|groups| groups.contains(&group)) =>
             {
-                storms.push(StormRule::ByClient { at, how: *how, index, fraction: storm.fraction });
+                storms.push(StormRule::ByClient { at, how: *how, id, fraction: storm.fraction });
             }
             StormBy::Client { .. } => {}
         }

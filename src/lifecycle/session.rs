@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
+use crate::sample::StormId;
 use crate::scenario::model::{DisconnectHow, KeepAliveKind};
 
 use super::event::Signs;
@@ -28,6 +29,7 @@ pub(super) struct Timetable {
     leave_how: DisconnectHow,
     storm: Moment,
     storm_how: DisconnectHow,
+    storm_id: StormId,
     silence: Moment,
     pub(super) refresh: Moment,
     heartbeat: Moment,
@@ -45,7 +47,7 @@ pub(super) enum DueThing {
         heard: Moment,
     },
     /// A storm strikes this client.
-    Storm(DisconnectHow),
+    Storm(StormId, DisconnectHow),
     /// The scenario wants the client to leave.
     Leave(DisconnectHow),
     /// The token is to be refreshed.
@@ -64,7 +66,7 @@ impl Timetable {
     pub(super) fn new(rules: &GroupRules, client: u32, upgraded: Moment, refresh: Option<Moment>) -> Self {
         let session = &rules.session;
         let after = |time: Option<Duration>| time.map_or(Moment::NEVER, |time| upgraded + time);
-        let (storm, storm_how) = next_storm(rules, client, upgraded);
+        let (storm, storm_id, storm_how) = next_storm(rules, client, upgraded);
         Self {
             upgraded,
             ready_deadline: upgraded + session.ready_timeout,
@@ -75,6 +77,7 @@ impl Timetable {
             leave_how: DisconnectHow::Reset,
             storm,
             storm_how,
+            storm_id,
             silence: after(session.silence_timeout),
             refresh: refresh.unwrap_or(Moment::NEVER),
             heartbeat: Moment::NEVER,
@@ -129,7 +132,7 @@ impl Timetable {
             return Some((DueThing::Dead { heard }, self.silence));
         }
         if self.storm <= now {
-            return Some((DueThing::Storm(self.storm_how), self.storm));
+            return Some((DueThing::Storm(self.storm_id, self.storm_how), self.storm));
         }
         if self.leave <= now {
             return Some((DueThing::Leave(self.leave_how), self.leave));
@@ -206,25 +209,24 @@ fn next_on_grid(due: Moment, every: Duration, now: Moment) -> Moment {
 }
 
 /// The next client storm that strikes this client after `now`.
-fn next_storm(rules: &GroupRules, client: u32, now: Moment) -> (Moment, DisconnectHow) {
+fn next_storm(rules: &GroupRules, client: u32, now: Moment) -> (Moment, StormId, DisconnectHow) {
     let strikes = |storm: &StormRule| match *storm {
-        StormRule::ByClient { at, how, index, fraction }
-            if at > now && is_struck(rules, client, index, fraction) =>
+        StormRule::ByClient { at, how, id, fraction }
+            if at > now && is_struck(rules, client, id, fraction) =>
         {
-            Some((at, how))
+            Some((at, id, how))
         }
         _ => None,
     };
-    rules
-        .storms
-        .iter()
-        .filter_map(strikes)
-        .min_by_key(|(at, _)| *at)
-        .unwrap_or((Moment::NEVER, DisconnectHow::Reset))
+    rules.storms.iter().filter_map(strikes).min_by_key(|(at, ..)| *at).unwrap_or((
+        Moment::NEVER,
+        StormId(0),
+        DisconnectHow::Reset,
+    ))
 }
 
-/// Whether storm `index` strikes this client: a draw that depends on seed, storm and client alone.
-fn is_struck(rules: &GroupRules, client: u32, index: usize, fraction: f64) -> bool {
+/// Whether a storm strikes this client: a draw that depends on seed, storm and client alone.
+fn is_struck(rules: &GroupRules, client: u32, storm: StormId, fraction: f64) -> bool {
     let mut draws = Draws::new(rules.seed, Purpose::Storm, client);
-    (0..=index).fold(1.0, |_, _| draws.next_unit()) < fraction
+    (0..=storm.0).fold(1.0, |_, _| draws.next_unit()) < fraction
 }

@@ -86,6 +86,24 @@ pub fn check_accounts(name: &str, tally: &Tally, ended: bool) -> Vec<String> {
     if settled > disconnects || (ended && settled != disconnects) {
         faults.push(format!("{name}: {disconnects} disconnects, {settled} came to an end"));
     }
+    let by_storms: u64 = tally.storms.values().map(|storm| storm.disconnects).sum();
+    let back_from_storms: u64 = tally.storms.values().map(|storm| storm.back.count()).sum();
+    let reconnects = tally.counter(Counter::Reconnects);
+    if by_storms > disconnects || back_from_storms > reconnects {
+        faults.push(format!(
+            "{name}: storms forced {by_storms} of {disconnects} disconnects, {back_from_storms} of {reconnects} reconnects followed them"
+        ));
+    }
+    for (id, storm) in &tally.storms {
+        if storm.back.count() > storm.disconnects {
+            faults.push(format!(
+                "{name}: storm {} forced {} disconnects, {} came back",
+                id.0,
+                storm.disconnects,
+                storm.back.count()
+            ));
+        }
+    }
     faults
 }
 
@@ -182,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::sample::Cause;
-    use crate::sample::{AttemptEnd, AttemptKind, Initiator, Sample, SessionEnd};
+    use crate::sample::{AttemptEnd, AttemptKind, Initiator, Sample, SessionEnd, StormId};
     use crate::target::counters::{CloseCount, RefusedCount};
 
     fn attempt(outcome: Outcome) -> Sample {
@@ -306,6 +324,11 @@ mod tests {
         let twice =
             tally(&[attempt(Outcome::Ok), end(Initiator::Target, 1001), end(Initiator::Target, 1001)]);
         assert_eq!(check_accounts("g", &twice, false).len(), 1);
+        let by_storm = tally(&[Sample::StormDisconnect(StormId(0))]);
+        assert_eq!(
+            check_accounts("g", &by_storm, false),
+            ["g: storms forced 1 of 0 disconnects, 0 of 0 reconnects followed them"]
+        );
         let lost = tally(&[Sample::Count(Counter::Disconnects, 2), Sample::Count(Counter::Reconnects, 1)]);
         assert_eq!(check_accounts("g", &lost, true), ["g: 2 disconnects, 1 came to an end"]);
     }

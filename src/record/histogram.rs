@@ -62,6 +62,29 @@ impl Latencies {
         debug_assert!(added.is_ok(), "histograms of one setting add");
     }
 
+    /// Takes every value of `part` out again, which was merged into it or recorded in both.
+    pub fn subtract(&mut self, part: &Self) {
+        let mut rest = Self::new();
+        for value in self.0.iter_recorded() {
+            let us = value.value_iterated_to();
+            let count = value.count_since_last_iteration().saturating_sub(part.0.count_at(us));
+            if count > 0 {
+                rest.record_many(us, count);
+            }
+        }
+        *self = rest;
+    }
+
+    /// The values in ascending order: each in microseconds, as [`Self::percentile_us`] gives it, and how many are at or
+    /// below it.
+    pub fn steps(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let mut below = 0;
+        self.0.iter_recorded().map(move |value| {
+            below += value.count_since_last_iteration();
+            (value.value_iterated_to().min(self.max_us()), below)
+        })
+    }
+
     /// How many values.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -183,6 +206,19 @@ mod tests {
                 prop_assert_eq!(merged.percentile_us(percentile), together.percentile_us(percentile));
             }
             prop_assert_eq!(merged.count(), together.count());
+        }
+
+        #[test]
+        fn steps_are_the_percentiles_and_a_part_comes_out_again(a in prop::collection::vec(0_u64..10_000_000_000, 1..50), b in prop::collection::vec(0_u64..1_000_000, 0..50)) {
+            let whole = of(&a);
+            for (us, below) in whole.steps() {
+                prop_assert_eq!(whole.percentile_us(100.0 * below as f64 / a.len() as f64), us);
+            }
+            prop_assert_eq!(whole.steps().last(), Some((whole.max_us(), a.len() as u64)));
+            let mut both = of(&a);
+            both.merge(&of(&b));
+            both.subtract(&of(&b));
+            prop_assert_eq!(both.steps().collect::<Vec<_>>(), whole.steps().collect::<Vec<_>>());
         }
 
         #[test]

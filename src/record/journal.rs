@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{Manifest, RunEnd, SCHEMA_VERSION};
-use super::packed::PackedTally;
+use super::packed::{PackedTally, PackedTallyV1};
 
 /// The first bytes of every journal.
 const MAGIC: &[u8; 8] = b"RSRGJRNL";
@@ -44,6 +44,12 @@ pub enum Entry {
 struct IntervalRecord {
     second: u64,
     groups: Vec<PackedTally>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IntervalRecordV1 {
+    second: u64,
+    groups: Vec<PackedTallyV1>,
 }
 
 /// Why a journal cannot be used.
@@ -170,20 +176,28 @@ fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
     Ok(payload)
 }
 
-fn decode(payload: &[u8]) -> Option<Entry> {
+fn decode(payload: &[u8], version: u32) -> Option<Entry> {
     let (kind, body) = payload.split_first()?;
     match *kind {
         KIND_MANIFEST => {
             serde_json::from_slice(body).ok().map(|manifest| Entry::Manifest(Box::new(manifest)))
         }
         KIND_INTERVAL => {
-            let record: IntervalRecord = postcard::from_bytes(body).ok()?;
+            let record = decode_interval(body, version)?;
             record.groups.iter().try_for_each(PackedTally::check).ok()?;
             Some(Entry::Interval { second: record.second, groups: record.groups })
         }
         KIND_END => serde_json::from_slice(body).ok().map(|end| Entry::End(Box::new(end))),
         _ => None,
     }
+}
+
+fn decode_interval(body: &[u8], version: u32) -> Option<IntervalRecord> {
+    if version >= 2 {
+        return postcard::from_bytes(body).ok();
+    }
+    let IntervalRecordV1 { second, groups } = postcard::from_bytes(body).ok()?;
+    Some(IntervalRecord { second, groups: groups.into_iter().map(PackedTally::from).collect() })
 }
 
 /// Reads a journal.
@@ -210,7 +224,8 @@ fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Journal, JournalError> {
         if journal.is_none() {
             check_version(path, payload)?;
         }
-        match (decode(payload), &mut journal) {
+        let version = journal.as_ref().map_or(SCHEMA_VERSION, |journal| journal.manifest.schema_version);
+        match (decode(payload, version), &mut journal) {
             (Some(Entry::Manifest(manifest)), none @ None) => {
                 *none =
                     Some(Journal { manifest: *manifest, intervals: Vec::new(), end: None, torn_bytes: 0 });
@@ -371,6 +386,25 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_journal_of_version_1_reads_as_it_was() {
+        // As written by version 1: see the snapshot below, less the storms at its end.
+        let mut payload = encode(&interval(1)).unwrap();
+        assert_eq!(payload.pop(), Some(0), "no storms");
+        assert!(decode(&payload, 2).is_none());
+        assert_eq!(decode(&payload, 1), Some(interval(1)));
+        let old = Manifest { schema_version: 1, ..manifest() };
+        let head = encode(&Entry::Manifest(Box::new(old.clone()))).unwrap();
+        let mut bytes = MAGIC.to_vec();
+        for payload in [&head, &payload] {
+            bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
+            bytes.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+            bytes.extend_from_slice(payload);
+        }
+        let journal = read(&bytes).unwrap();
+        assert_eq!((journal.manifest, journal.intervals.len()), (old, 1));
+    }
+
+    #[test]
     fn strangers_and_newer_files_are_told_so() {
         assert!(matches!(read(b"hello, world"), Err(JournalError::NotAJournal { .. })));
         assert!(matches!(read(b""), Err(JournalError::Empty { .. })));
@@ -410,7 +444,7 @@ pub(super) mod tests {
         let counters = names(&Counter::ALL.iter().map(|value| value.name()).collect::<Vec<_>>());
         let all = [kinds, outcomes, causes, initiators, abnormal, metrics, counters].join("\n");
         insta::assert_snapshot!(format!("{SCHEMA_VERSION}\n{all}"), @r"
-        1
+        2
         first reconnect
         ok http_403 http_401 http_429 http_4xx http_5xx token_refused token_error dns tcp_refused tcp_reset timeout tls protocol local_limit aborted step_refused step_error
         stale_token expired_token missing_scope no_token unknown_token rate_limited displaced edge forbidden_other unknown
@@ -420,7 +454,7 @@ pub(super) mod tests {
         clients_started disconnects reconnects reconnects_given_up reconnects_not_wanted reconnects_unfinished first_given_up tokens_fetched token_failures ready_timeouts messages_in messages_out bytes_in bytes_out messages_missed outages_measured token_pool_waits tcp_connections unsettled tokens_for_reconnects dead_token_handshakes refetch_turns refresh_tokens_refused
         ");
         let payload = encode(&interval(1)).unwrap();
-        insta::assert_snapshot!(payload.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), @"0201010000010702010e2b1c849313000000030000000000000003000000000000000100000000000000023ff0000000000000cf0f02");
+        insta::assert_snapshot!(payload.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), @"0201010000010702010e2b1c849313000000030000000000000003000000000000000100000000000000023ff0000000000000cf0f0200");
     }
 
     #[test]

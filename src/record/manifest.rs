@@ -10,8 +10,8 @@ use crate::target::counters::TargetCounters;
 
 use super::health::GeneratorHealth;
 
-/// Version of the journal's contents and of `run.json`.
-pub const SCHEMA_VERSION: u32 = 1;
+/// Version of the journal's contents and of `run.json`. Version 2 has, for each storm, whom it struck and how they came back.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// How a run was begun.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

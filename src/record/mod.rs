@@ -20,5 +20,5 @@ pub use journal::{Entry, Journal, JournalError, JournalWriter, read_journal};
 pub use manifest::{GroupManifest, HostManifest, Manifest, RunEnd, SCHEMA_VERSION, StormManifest};
 pub use packed::PackedTally;
 pub use recorder::{LiveView, Recorded, Recorder, run_recorder};
-pub use tally::{Attempts, Closes, Tally, merge_all};
+pub use tally::{Attempts, Closes, StormTally, Tally, merge_all};
 pub use thresholds::{ThresholdResult, ThresholdStatus, evaluate, share_of};

@@ -5,10 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome};
+use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, StormId};
 
 use super::histogram::{DIGITS, HistogramError, Latencies, MAX_US};
-use super::tally::Tally;
+use super::tally::{StormTally, Tally};
 
 /// More than was ever counted in one interval; beyond it, sums over a run could overflow.
 const MAX_COUNT: u64 = 1 << 40;
@@ -25,6 +25,8 @@ pub struct PackedTally {
     pub(super) closes: Vec<(Initiator, u16, Option<Abnormal>, u64)>,
     pub(super) counters: Vec<(Counter, u64)>,
     pub(super) histograms: Vec<(Metric, Vec<u8>)>,
+    /// Each storm's disconnects, and the histogram of the ways back from them.
+    pub(super) storms: Vec<(StormId, u64, Vec<u8>)>,
 }
 
 impl PackedTally {
@@ -44,6 +46,11 @@ impl PackedTally {
                 .iter()
                 .map(|(metric, histogram)| (*metric, histogram.to_bytes()))
                 .collect(),
+            storms: tally
+                .storms
+                .iter()
+                .map(|(id, storm)| (*id, storm.disconnects, storm.back.to_bytes()))
+                .collect(),
         }
     }
 
@@ -53,11 +60,14 @@ impl PackedTally {
     /// [`HistogramError`] when a number cannot be.
     pub(super) fn check(&self) -> Result<(), HistogramError> {
         let counts = self.attempts.iter().map(|row| row.3).chain(self.closes.iter().map(|row| row.3));
-        let mut counts = counts.chain(self.counters.iter().map(|row| row.1));
+        let counts = counts.chain(self.counters.iter().map(|row| row.1));
+        let mut counts = counts.chain(self.storms.iter().map(|row| row.1));
         if counts.any(|count| count > MAX_COUNT) {
             return Err(HistogramError);
         }
-        self.histograms.iter().try_for_each(|(_, bytes)| packed_counts(bytes).map(drop))
+        let histograms = self.histograms.iter().map(|(_, bytes)| bytes);
+        let mut histograms = histograms.chain(self.storms.iter().map(|(.., bytes)| bytes));
+        histograms.try_for_each(|bytes| packed_counts(bytes).map(drop))
     }
 
     /// The tally itself.
@@ -74,10 +84,12 @@ impl PackedTally {
             *tally.counters.entry(*counter).or_default() += n;
         }
         for (metric, bytes) in &self.histograms {
-            // Checked when it was read, or packed by ourselves.
-            let histogram = Latencies::from_bytes(bytes);
-            debug_assert!(histogram.is_ok());
-            tally.histograms.entry(*metric).or_default().merge(&histogram.unwrap_or_default());
+            tally.histograms.entry(*metric).or_default().merge(&unpacked(bytes));
+        }
+        for (id, disconnects, bytes) in &self.storms {
+            let storm: &mut StormTally = tally.storms.entry(*id).or_default();
+            storm.disconnects += disconnects;
+            storm.back.merge(&unpacked(bytes));
         }
         tally
     }
@@ -90,6 +102,7 @@ impl PackedTally {
             closes: self.closes.clone(),
             counters: self.counters.clone(),
             histograms: Vec::new(),
+            storms: Vec::new(),
         };
         counts.unpack()
     }
@@ -105,6 +118,29 @@ impl PackedTally {
     pub fn counter(&self, wanted: Counter) -> u64 {
         self.counters.iter().filter(|(counter, _)| *counter == wanted).map(|(_, n)| n).sum()
     }
+}
+
+/// A tally as journals of schema version 1 held it: which storm forced a disconnect was not recorded.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PackedTallyV1 {
+    attempts: Vec<(AttemptKind, Outcome, Option<Cause>, u64)>,
+    closes: Vec<(Initiator, u16, Option<Abnormal>, u64)>,
+    counters: Vec<(Counter, u64)>,
+    histograms: Vec<(Metric, Vec<u8>)>,
+}
+
+impl From<PackedTallyV1> for PackedTally {
+    fn from(old: PackedTallyV1) -> Self {
+        let PackedTallyV1 { attempts, closes, counters, histograms } = old;
+        Self { attempts, closes, counters, histograms, storms: Vec::new() }
+    }
+}
+
+/// A histogram whose bytes were checked when they were read, or packed by ourselves.
+fn unpacked(bytes: &[u8]) -> Latencies {
+    let histogram = Latencies::from_bytes(bytes);
+    debug_assert!(histogram.is_ok());
+    histogram.unwrap_or_default()
 }
 
 /// The values of a histogram's V2 encoding: each bucket's lowest, in microseconds, and how many are in it.

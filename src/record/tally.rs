@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::sample::{
-    Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, ReadySample, Sample, Traffic,
+    Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, ReadySample, Sample, StormId,
+    Traffic,
 };
 
 use super::histogram::Latencies;
@@ -15,6 +16,16 @@ use super::histogram::Latencies;
 pub type Attempts = BTreeMap<(AttemptKind, Outcome, Option<Cause>), u64>;
 /// Ends of sessions by initiator, close code and, for 1006, how.
 pub type Closes = BTreeMap<(Initiator, u16, Option<Abnormal>), u64>;
+
+/// What a storm did to a group.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StormTally {
+    /// Disconnects that it forced; counted among [`Counter::Disconnects`] too.
+    pub disconnects: u64,
+    /// Reconnects after them that ended in a ready session: from when the storm was due, through however many attempts.
+    /// They are among [`Metric::ReconnectLatency`] too.
+    pub back: Latencies,
+}
 
 /// What was counted and measured in a group.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -27,6 +38,8 @@ pub struct Tally {
     pub counters: BTreeMap<Counter, u64>,
     /// What was measured; metrics without values are not in it.
     pub histograms: BTreeMap<Metric, Latencies>,
+    /// What each storm did; those that struck nobody are not in it.
+    pub storms: BTreeMap<StormId, StormTally>,
 }
 
 impl Tally {
@@ -50,6 +63,7 @@ impl Tally {
             Sample::Lag(lag) => self.histogram(Metric::Lag).record(*lag),
             Sample::Count(counter, n) => self.count(*counter, *n),
             Sample::Traffic(traffic) => self.apply_traffic(traffic),
+            Sample::StormDisconnect(storm) => self.storms.entry(*storm).or_default().disconnects += 1,
             Sample::Cascade(depth) => self.histogram(Metric::CascadeDepth).record_us(u64::from(*depth)),
         }
     }
@@ -60,6 +74,9 @@ impl Tally {
         }
         self.count(Counter::Reconnects, 1);
         self.histogram(Metric::ReconnectLatency).record(ready.latency);
+        if let Some(storm) = ready.storm {
+            self.storms.entry(storm).or_default().back.record(ready.latency);
+        }
         self.histogram(Metric::ReconnectServiceTime).record(ready.service_time);
         for &phase in Phase::ALL {
             self.histogram(Metric::of_phase(phase)).record(ready.phases.get(phase));
@@ -100,6 +117,11 @@ impl Tally {
         }
         for (metric, histogram) in &other.histograms {
             self.histogram(*metric).merge(histogram);
+        }
+        for (storm, other) in &other.storms {
+            let own = self.storms.entry(*storm).or_default();
+            own.disconnects += other.disconnects;
+            own.back.merge(&other.back);
         }
     }
 
@@ -149,6 +171,7 @@ impl Tally {
             && self.closes.is_empty()
             && self.counters.is_empty()
             && self.histograms.is_empty()
+            && self.storms.is_empty()
     }
 }
 
@@ -185,11 +208,13 @@ mod tests {
                     token_age: cause.map(|_| latency),
                 })
             }),
-            (kind, ms.clone()).prop_map(|(kind, latency)| {
+            (kind, ms.clone(), prop::option::of(0_u16..3)).prop_map(|(kind, latency, storm)| {
                 let mut phases = Phases::default();
                 phases.add(Phase::Upgrade, latency);
-                Sample::Ready(Box::new(ReadySample { kind, latency, service_time: latency, phases }))
+                let storm = storm.filter(|_| kind == AttemptKind::Reconnect).map(StormId);
+                Sample::Ready(Box::new(ReadySample { kind, storm, latency, service_time: latency, phases }))
             }),
+            (0_u16..3).prop_map(|storm| Sample::StormDisconnect(StormId(storm))),
             (1000_u16..1015, ms.clone()).prop_map(|(code, length)| {
                 Sample::SessionEnd(SessionEnd { initiator: Initiator::Target, code, abnormal: None, length })
             }),
@@ -221,6 +246,11 @@ mod tests {
             prop_assert_eq!(whole.attempts_total(), attempts);
             let by_outcome: u64 = Outcome::ALL.iter().map(|outcome| whole.outcome(*outcome)).sum();
             prop_assert_eq!(by_outcome, attempts);
+            let struck = samples.iter().filter(|sample| matches!(sample, Sample::StormDisconnect(_))).count() as u64;
+            prop_assert_eq!(whole.storms.values().map(|storm| storm.disconnects).sum::<u64>(), struck);
+            let back = samples.iter().filter(|sample| matches!(sample, Sample::Ready(ready) if ready.storm.is_some())).count() as u64;
+            prop_assert_eq!(whole.storms.values().map(|storm| storm.back.count()).sum::<u64>(), back);
+            prop_assert!(back <= whole.counter(Counter::Reconnects));
         }
 
         #[test]

@@ -5,6 +5,7 @@
 mod csv_files;
 mod hlog;
 mod model;
+mod recovery;
 mod run_json;
 mod table;
 mod text;
@@ -14,6 +15,7 @@ mod write;
 pub use csv_files::{closes_csv, outcomes_csv, summary_csv, timeseries_csv};
 pub use hlog::histograms_hlog;
 pub use model::RunModel;
+pub use recovery::{RecoveryCurve, RecoveryStep};
 pub use run_json::run_json;
 pub(crate) use table::aligned;
 pub use text::{Style, summary_text};

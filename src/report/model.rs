@@ -9,6 +9,7 @@ use crate::record::{
 use crate::sample::Counter;
 use crate::scenario::parse_threshold;
 
+use super::recovery::{RecoveryCurve, recovery_curves};
 use super::verdict::{Findings, Verdict, judge};
 
 /// A run, ready to be reported.
@@ -92,6 +93,19 @@ impl RunModel {
                 std::iter::once_with(|| (*second, groups.iter().map(PackedTally::unpack).collect()));
             gap.map(move |missing| (missing, nothing.clone())).chain(unpacked)
         })
+    }
+
+    /// How the clients came back: for each group and then for all together, a curve for each of the manifest's storms and one for the
+    /// disconnects that no storm forced. Curves of which nobody was cut off are among them. Journals before schema version 2
+    /// do not tell storms apart: there, every disconnect is one that no storm forced.
+    #[must_use]
+    pub fn recovery_curves(&self) -> Vec<RecoveryCurve> {
+        let groups = self.totals.iter().enumerate().map(|(index, tally)| (Some(index), tally));
+        let storms = self.manifest.storms.len();
+        groups
+            .chain([(None, &self.all)])
+            .flat_map(|(group, tally)| recovery_curves(group, tally, storms))
+            .collect()
     }
 
     /// Name and totals of each group, in the scenario's order.

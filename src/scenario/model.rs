@@ -15,8 +15,9 @@ use super::template::Template;
 
 pub use super::target_fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
 pub use super::target_model::{
-    AtSessionLimit, Delay, HandshakeLimit, IdleCounts, Invalidation, RefreshTokens, RefusalDetail,
-    RefusalStatus, TargetClient, TargetRules, TokenFormat, TokenPlace,
+    AtSessionLimit, Delay, IdleAction, IdleCounts, Invalidation, LimitOf, RefreshTokens, RefusalDetail,
+    RefusalManner, RefusalStatus, RequestLimit, TargetClient, TargetRules, TokenEnd, TokenFormat, TokenPlace,
+    WindowLimit,
 };
 pub use super::threshold_model::{Aggregate, Comparison, ShareOf, Subject, Threshold};
 

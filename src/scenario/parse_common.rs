@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::model::DisconnectHow;
 use super::model::Skew;
 use super::reader::Table;
+use super::template::Template;
 
 /// The most clients that one scenario may have.
 pub(super) const MAX_CLIENTS: u64 = 10_000_000;
@@ -96,4 +97,36 @@ pub(super) fn skew(table: &Table<'_>, key: &str) -> Option<Skew> {
         let by = crate::units::parse_duration(bare).map_err(|error| format!("{allowed}: {error}"))?;
         Ok(if is_shorter { Skew::Shorter(by) } else { Skew::Longer(by) })
     })
+}
+
+/// A share above 0 and up to 1, as a number or as a percentage; 1 where the key is absent.
+pub(super) fn share_or_all(table: &Table<'_>, key: &str) -> Option<f64> {
+    let Some(value) = table.get(key) else { return Some(1.0) };
+    let share = if value.get_ref().as_str().is_some() {
+        let read = |text: &str| crate::units::parse_share(text).map_err(|error| error.to_string());
+        table.parsed(key, "a share is needed", read)
+    } else {
+        table.float(key, 0.0..=1.0)
+    };
+    if share == Some(0.0) {
+        let message = format!("`{}` is zero: the fault would strike nobody", table.path_of(key));
+        table.fault(table.span_of(key), message, "a share above 0 and up to 1 is needed");
+        return None;
+    }
+    share
+}
+
+/// A text of the target's, in which only `known` variables may stand.
+pub(super) fn target_text(table: &Table<'_>, key: &str, known: &[&str]) -> Option<Template> {
+    let template = Template::parse(&table.string(key)?);
+    for name in template.variables().filter(|name| !known.contains(name)) {
+        let message = format!("`{}` names {{{name}}}, which nothing fills", table.path_of(key));
+        let help = if known.is_empty() {
+            "no variable is filled here".to_owned()
+        } else {
+            format!("there are {}", known.join(", "))
+        };
+        table.fault(table.span_of(key), message, help);
+    }
+    Some(template)
 }

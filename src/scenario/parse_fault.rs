@@ -4,10 +4,8 @@
 
 use std::time::Duration;
 
-use crate::units;
-
 use super::model::{Delay, FaultKind, FrameFlaw, StatusFault, TargetFault};
-use super::parse_common::skew;
+use super::parse_common::{share_or_all, skew};
 use super::parse_delay::parse_delay;
 use super::reader::Table;
 
@@ -112,7 +110,7 @@ fn parse_fault(table: &Table<'_>) -> Option<TargetFault> {
         let names: Vec<&str> = KINDS.iter().map(|row| row.name).collect();
         table.missing("kind", &format!("say what goes wrong, as one of {}", names.join(", ")));
     }
-    let share = parse_share(table);
+    let share = share_or_all(table, "share");
     let from = table.duration("from").unwrap_or_default();
     let until = table.duration("until");
     if until.is_some_and(|until| until <= from) {
@@ -129,23 +127,6 @@ fn parse_fault(table: &Table<'_>) -> Option<TargetFault> {
     }
     table.finish();
     Some(TargetFault { kind: kind?, share: share?, from, until })
-}
-
-/// A share above 0 and up to 1, as a number or as a percentage; 1 where the key is absent.
-fn parse_share(table: &Table<'_>) -> Option<f64> {
-    let Some(value) = table.get("share") else { return Some(1.0) };
-    let share = if value.get_ref().as_str().is_some() {
-        let read = |text: &str| units::parse_share(text).map_err(|error| error.to_string());
-        table.parsed("share", "a share is needed", read)
-    } else {
-        table.float("share", 0.0..=1.0)
-    };
-    if share == Some(0.0) {
-        let message = format!("`{}` is zero: the fault would strike nobody", table.path_of("share"));
-        table.fault(table.span_of("share"), message, "a share above 0 and up to 1 is needed");
-        return None;
-    }
-    share
 }
 
 fn delay(table: &Table<'_>) -> Option<Delay> {

@@ -79,6 +79,7 @@ pub(super) fn parse_prepare(table: &Table<'_>, known: &Known, is_embedded: bool)
         variables: variables.unwrap_or_default(),
         steps,
         when: table.one_of("when", &when).unwrap_or_default(),
+        renew_after: table.integer("renew_after", 0..=1_000_000).map(|reuses| reuses as u32),
         renew_on: table.numbers("renew_on", 400..=599).unwrap_or_default(),
         renew_on_codes: code_ranges(table, "renew_on_codes").unwrap_or_default(),
     };

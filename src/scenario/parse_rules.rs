@@ -7,15 +7,19 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::model::{
-    AtSessionLimit, HandshakeLimit, IdleCounts, Invalidation, RefreshTokens, RefusalDetail, RefusalStatus,
-    TargetClient, TargetRules, TokenFormat, TokenPlace,
+    AtSessionLimit, IdleAction, IdleCounts, Invalidation, RefreshTokens, RefusalDetail, TargetClient,
+    TargetRules, TokenEnd, TokenFormat, TokenPlace,
 };
 use super::parse_common::close_code;
 use super::parse_delay::parse_delay;
 use super::parse_fault::parse_faults;
-use super::parse_script::{
-    parse_message_token, parse_path, parse_refusal_codes, parse_route, parse_script_rule, parse_tickets,
+use super::parse_limit::{parse_request_limit, parse_window_limit};
+use super::parse_refusal::{
+    parse_answer_headers, parse_refusal_body, parse_refusal_codes, parse_refusal_manner,
+    parse_refusal_status, parse_token_error_body,
 };
+use super::parse_script::{parse_message_token, parse_path, parse_script_rule, parse_target_storm};
+use super::parse_tickets::{parse_route, parse_ticket_end, parse_tickets};
 use super::profiles::PROFILES;
 use super::reader::{Reading, Table};
 
@@ -45,7 +49,10 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
     let detail =
         [("full", RefusalDetail::Full), ("bare", RefusalDetail::Bare), ("html", RefusalDetail::Html)];
     let at_limit = [("refuse", AtSessionLimit::Refuse), ("displace", AtSessionLimit::Displace)];
-    let counts = [("client", IdleCounts::Client), ("either", IdleCounts::Either)];
+    let counts =
+        [("client", IdleCounts::Client), ("target", IdleCounts::Target), ("either", IdleCounts::Either)];
+    let idle_actions =
+        [("close", IdleAction::Close), ("drop", IdleAction::Drop), ("silence", IdleAction::Silence)];
     let invalidations = [
         ("never", Invalidation::Never),
         ("on-disconnect", Invalidation::OnDisconnect),
@@ -57,6 +64,8 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
     TargetRules {
         idle_timeout: table.duration_or_never("idle_timeout").unwrap_or(base.idle_timeout),
         idle_counts: table.one_of("idle_counts", &counts).unwrap_or(base.idle_counts),
+        idle_control_frames: table.boolean("idle_control_frames").unwrap_or(base.idle_control_frames),
+        idle_action: table.one_of("idle_action", &idle_actions).unwrap_or(base.idle_action),
         idle_close_code: close_code(table, "idle_close_code").unwrap_or(base.idle_close_code),
         token_life: table.positive_duration("token_life").unwrap_or(base.token_life),
         token_format: table.one_of("token_format", &formats).unwrap_or(base.token_format),
@@ -64,15 +73,25 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
             .table("refresh_tokens")
             .map_or(base.refresh_tokens, |tokens| Some(parse_refresh_tokens(&tokens))),
         invalidation: table.one_of("invalidation", &invalidations).unwrap_or(base.invalidation),
+        token_end: table.table("token_end").map_or(base.token_end, |end| Some(parse_token_end(&end))),
+        token_limit: table.table("token_limit").map_or(base.token_limit, |limit| parse_window_limit(&limit)),
         required_scopes: table.strings("required_scopes").unwrap_or(base.required_scopes),
         refusal_status: parse_refusal_status(table).unwrap_or(base.refusal_status),
         refusal_detail: table.one_of("refusal_detail", &detail).unwrap_or(base.refusal_detail),
+        refusal_manner: parse_refusal_manner(table).unwrap_or(base.refusal_manner),
+        refusal_body: parse_refusal_body(table).or(base.refusal_body),
+        answer_headers: parse_answer_headers(table).unwrap_or(base.answer_headers),
+        token_error_body: parse_token_error_body(table).or(base.token_error_body),
         path: parse_path(table).unwrap_or(base.path),
         query_parameter: table
             .string("query_parameter")
             .filter(|name| !name.is_empty())
             .unwrap_or(base.query_parameter),
         routes: list(table, "routes", parse_route).unwrap_or(base.routes),
+        request_limits: list(table, "request_limits", parse_request_limit).unwrap_or(base.request_limits),
+        ticket_end: table
+            .table("ticket_end")
+            .map_or(base.ticket_end, |end| parse_ticket_end(&end).unwrap_or_default()),
         tickets: table.table("tickets").map_or(base.tickets, |tickets| Some(parse_tickets(&tickets))),
         script: list(table, "script", parse_script_rule).unwrap_or(base.script),
         message_token: table
@@ -90,7 +109,7 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
         displaced_code: close_code(table, "displaced_code").unwrap_or(base.displaced_code),
         handshake_limit: table
             .table("handshake_limit")
-            .map_or(base.handshake_limit, |limit| parse_handshake_limit(&limit)),
+            .map_or(base.handshake_limit, |limit| parse_window_limit(&limit)),
         clients: if table.get("clients").is_some() { clients } else { base.clients },
         messages_every: table.duration_or_never("messages_every").unwrap_or(base.messages_every),
         message_padding: table
@@ -101,6 +120,7 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
         close_timeout: table.positive_duration("close_timeout").unwrap_or(base.close_timeout),
         tls: table.boolean("tls").unwrap_or(base.tls),
         faults: if table.get("faults").is_some() { parse_faults(table) } else { base.faults },
+        storms: list(table, "storms", parse_target_storm).unwrap_or(base.storms),
     }
 }
 
@@ -113,19 +133,21 @@ fn parse_refresh_tokens(table: &Table<'_>) -> RefreshTokens {
     tokens
 }
 
+fn parse_token_end(table: &Table<'_>) -> TokenEnd {
+    let end = TokenEnd {
+        code: close_code(table, "code").unwrap_or(3000),
+        grace: table.duration("grace").unwrap_or(Duration::ZERO),
+        at_revocation: table.boolean("at_revocation").unwrap_or(true),
+    };
+    table.finish();
+    end
+}
+
 /// The tables of a list, each read; `None` where the list is not there.
 fn list<T>(table: &Table<'_>, key: &str, read: impl Fn(&Table<'_>) -> Option<T>) -> Option<Vec<T>> {
     let tables = table.tables(key);
     table.get(key)?;
     Some(tables.iter().filter_map(read).collect())
-}
-
-fn parse_refusal_status(table: &Table<'_>) -> Option<RefusalStatus> {
-    let value = table.get("refusal_status")?;
-    if value.get_ref().as_str().is_some() {
-        return table.one_of("refusal_status", &[("rfc6750", RefusalStatus::Rfc6750)]);
-    }
-    table.integer("refusal_status", 400..=599).map(|status| RefusalStatus::Always(status as u16))
 }
 
 fn parse_token_places(table: &Table<'_>) -> Option<Vec<TokenPlace>> {
@@ -147,18 +169,6 @@ fn parse_token_places(table: &Table<'_>) -> Option<Vec<TokenPlace>> {
         return None;
     }
     Some(places)
-}
-
-pub(super) fn parse_handshake_limit(table: &Table<'_>) -> Option<HandshakeLimit> {
-    for key in ["count", "per"] {
-        if table.get(key).is_none() {
-            table.missing(key, "a limit is { count = 10, per = \"60s\" }, and status where it is not 429");
-        }
-    }
-    let (count, per) = (table.integer("count", 1..=1_000_000), table.positive_duration("per"));
-    let status = table.integer("status", 400..=599).unwrap_or(429);
-    table.finish();
-    Some(HandshakeLimit { count: count? as u32, per: per?, status: status as u16 })
 }
 
 fn parse_target_client(table: &Table<'_>) -> Option<TargetClient> {

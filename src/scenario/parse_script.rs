@@ -1,39 +1,20 @@
-//! The embedded target's routes, tickets and script become typed data, or faults.
+//! What the embedded target says in a session, and its storms, become typed data, or faults.
 //!
 //! In: tables of `[target]`. Out: the types of [`super::target_script`].
 
 use std::time::Duration;
 
-use crate::sample::Cause;
-
-use super::parse_common::close_code;
-use super::parse_rules::parse_handshake_limit;
+use super::parse_common::{close_code, repeat_every, share_or_all, target_text};
 use super::reader::Table;
-use super::target_script::{MessageToken, Route, ScriptAt, ScriptRule, Tickets};
-use super::template::Template;
+use super::target_script::{MessageToken, ScriptAt, ScriptRule, TargetStorm, TopicsAt};
+use super::template::is_name;
 
-/// Variables of the target's texts: a ticket issued for the answer, host and port as the client names them, the session's number,
-/// the time in milliseconds since 1970.
-const KNOWN: [&str; 4] = ["ticket", "address", "session", "unix_ms"];
-const METHODS: [(&str, &str); 6] = [
-    ("GET", "GET"),
-    ("POST", "POST"),
-    ("PUT", "PUT"),
-    ("PATCH", "PATCH"),
-    ("DELETE", "DELETE"),
-    ("HEAD", "HEAD"),
-];
+/// Variables of what the target says in a session: a ticket issued for it, `ws` or `wss`, host and port as the client names them, the session's
+/// number, the time in milliseconds since 1970.
+const SAID: [&str; 5] = ["ticket", "ws", "address", "session", "unix_ms"];
 
-fn template(table: &Table<'_>, key: &str) -> Option<Template> {
-    let template = Template::parse(&table.string(key)?);
-    for name in template.variables().filter(|name| !KNOWN.contains(name)) {
-        let message = format!("`{}` names {{{name}}}, which nothing fills", table.path_of(key));
-        table.fault(table.span_of(key), message, format!("there are {}", KNOWN.join(", ")));
-    }
-    Some(template)
-}
-
-fn path(table: &Table<'_>, key: &str) -> Option<String> {
+/// A path of the target's.
+pub(super) fn parse_plain_path(table: &Table<'_>, key: &str) -> Option<String> {
     let path = table.string(key)?;
     if !path.starts_with('/') || path.contains(char::is_whitespace) || path.contains('?') {
         let message = format!("`{}` is \"{path}\"", table.path_of(key));
@@ -49,56 +30,12 @@ fn path(table: &Table<'_>, key: &str) -> Option<String> {
 
 /// The path of the WebSocket endpoint.
 pub(super) fn parse_path(table: &Table<'_>) -> Option<String> {
-    let found = path(table, "path")?;
-    if found.starts_with("/_resurge") || found == "/oauth/token" {
+    let found = parse_plain_path(table, "path")?;
+    if found.starts_with("/_resurge") || found.starts_with("/oauth/") {
         table.fault(table.span_of("path"), format!("{found} is taken"), "choose another path");
         return None;
     }
     Some(found)
-}
-
-pub(super) fn parse_route(table: &Table<'_>) -> Option<Route> {
-    if table.get("path").is_none() {
-        table.missing("path", "a route is { method = \"POST\", path = \"/open\", body = '{\"url\":\"ws://{address}/?ticket={ticket}\"}' }");
-    }
-    let limit_headers =
-        table.strings("limit_headers").and_then(|names| match <[String; 3]>::try_from(names) {
-            Ok(names) if names.iter().all(|name| http::HeaderName::try_from(name.as_str()).is_ok()) => {
-                Some(names)
-            }
-            _ => {
-                let help = "three header names are needed: counted, allowed, seconds until the window ends";
-                table.fault(
-                    table.span_of("limit_headers"),
-                    "`limit_headers` does not name three headers",
-                    help,
-                );
-                None
-            }
-        });
-    let route = Route {
-        method: table.one_of("method", &METHODS).unwrap_or("GET").to_owned(),
-        path: path(table, "path").unwrap_or_default(),
-        needs_token: table.boolean("needs_token").unwrap_or(true),
-        status: table.integer("status", 200..=599).unwrap_or(200) as u16,
-        body: template(table, "body").unwrap_or_else(|| Template::parse("{}")),
-        limit: table.table("limit").and_then(|limit| parse_handshake_limit(&limit)),
-        limit_headers,
-    };
-    table.finish();
-    (!route.path.is_empty()).then_some(route)
-}
-
-pub(super) fn parse_tickets(table: &Table<'_>) -> Tickets {
-    let tickets = Tickets {
-        life: table.positive_duration("life").unwrap_or(Duration::from_secs(60)),
-        one_use: table.boolean("one_use").unwrap_or(true),
-        per_client: table.integer("per_client", 1..=1_000_000).map(|most| most as u32),
-        displaces: table.boolean("displaces").unwrap_or(false),
-        optional: table.boolean("optional").unwrap_or(false),
-    };
-    table.finish();
-    tickets
 }
 
 pub(super) fn parse_script_rule(table: &Table<'_>) -> Option<ScriptRule> {
@@ -110,13 +47,18 @@ pub(super) fn parse_script_rule(table: &Table<'_>) -> Option<ScriptRule> {
             ScriptWord::Authenticated => ScriptAt::Authenticated,
         }),
         table.positive_duration("after").map(ScriptAt::After),
-        super::parse_common::repeat_every(table, "every").map(ScriptAt::Every),
+        repeat_every(table, "every").map(ScriptAt::Every),
         table.string("message").filter(|text| !text.is_empty()).map(ScriptAt::Message),
     ]
     .into_iter()
     .flatten()
     .collect();
-    let (send, close) = (template(table, "send"), close_code(table, "close"));
+    let save = parse_saved(table);
+    let mut known = SAID.to_vec();
+    known.extend(save.iter().map(|(name, _)| name.as_str()));
+    let (send, close) = (target_text(table, "send", &known), close_code(table, "close"));
+    let refused = target_text(table, "topics_refused", &known);
+    let topics = table.string("topics").map(|pointer| TopicsAt { pointer, refused });
     let given = ["at", "after", "every", "message"].iter().filter(|key| table.get(key).is_some()).count();
     table.finish();
     if given != 1
@@ -127,7 +69,56 @@ pub(super) fn parse_script_rule(table: &Table<'_>) -> Option<ScriptRule> {
         return None;
     }
     let at = ways.into_iter().next()?;
-    Some(ScriptRule { at, send, close })
+    let needs_message = !save.is_empty() || topics.is_some();
+    if needs_message && !matches!(at, ScriptAt::Message(_)) {
+        let message = format!("`{}` reads a message, and none calls for it", table.path);
+        table.fault(table.span.clone(), message, "`save` and `topics` go with message = \"…\"");
+    }
+    Some(ScriptRule { at, send, close, save, topics })
+}
+
+/// Variables, and where in a message they stand.
+fn parse_saved(table: &Table<'_>) -> Vec<(String, String)> {
+    let Some(saved) = table.table("save") else { return Vec::new() };
+    let mut found = Vec::new();
+    for key in saved.keys() {
+        let name = key.get_ref().as_ref();
+        let Some(pointer) = saved.string(name) else { continue };
+        if !is_name(name) || SAID.contains(&name) || !(pointer.is_empty() || pointer.starts_with('/')) {
+            let help = "write name = \"/pointer\": a name of lower-case letters, digits and _ that is not taken, and a JSON Pointer (RFC 6901)";
+            saved.fault(key.span(), format!("`{}` is \"{pointer}\"", saved.path_of(name)), help);
+        }
+        found.push((name.to_owned(), pointer));
+    }
+    found
+}
+
+/// Sessions that the target closes by itself.
+pub(super) fn parse_target_storm(table: &Table<'_>) -> Option<TargetStorm> {
+    if table.get("at").is_none() {
+        table.missing(
+            "at",
+            "a storm is { at = \"10m\", code = 1012, fraction = 0.5 }, and every where it comes again",
+        );
+    }
+    let storm = TargetStorm {
+        at: table.duration("at").unwrap_or_default(),
+        every: repeat_every(table, "every"),
+        code: close_code(table, "code").unwrap_or(1001),
+        fraction: share_or_all(table, "fraction").unwrap_or(1.0),
+        warning: target_text(table, "warning", &["address", "session", "unix_ms"]),
+        warning_before: table.duration("warning_before").unwrap_or(Duration::from_secs(60)),
+    };
+    table.finish();
+    if storm.warning.is_some() && storm.warning_before > storm.at {
+        let message = format!("`{}` warns before the target starts", table.path);
+        table.fault(
+            table.span.clone(),
+            message,
+            "`at` must not be before `warning_before` (default \"60s\")",
+        );
+    }
+    table.get("at").map(|_| storm)
 }
 
 #[derive(Clone, Copy)]
@@ -156,25 +147,4 @@ pub(super) fn parse_message_token(table: &Table<'_>) -> Option<MessageToken> {
     };
     table.finish();
     (!rules.pointers.is_empty()).then_some(rules)
-}
-
-/// What a full refusal writes as its code, by cause.
-pub(super) fn parse_refusal_codes(table: &Table<'_>) -> Vec<(Cause, String)> {
-    let mut codes = Vec::new();
-    for key in table.keys() {
-        let name = key.get_ref().as_ref();
-        match (Cause::from_name(name), table.string(name)) {
-            (Some(cause), Some(code)) => codes.push((cause, code)),
-            (None, _) => {
-                let names: Vec<&str> = Cause::ALL.iter().map(|cause| cause.name()).collect();
-                table.fault(
-                    key.span(),
-                    format!("there is no cause `{name}`"),
-                    format!("there are {}", names.join(", ")),
-                );
-            }
-            _ => {}
-        }
-    }
-    codes
 }

@@ -16,6 +16,8 @@ pub struct PrepareRules {
     pub steps: Vec<Step>,
     /// When they are made.
     pub when: PrepareWhen,
+    /// With [`PrepareWhen::Once`]: after so many reuses they are made anew; `None`: never for that.
+    pub renew_after: Option<u32>,
     /// Statuses of a handshake after which they are made anew.
     pub renew_on: Vec<u16>,
     /// Close codes after which they are made anew, as first and last of each range.

@@ -5,9 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::parse_fault::{KINDS, KindRow};
 use super::policies::policy_names;
-use super::profiles::profile_names;
+use super::schema_target::target;
 use super::threshold::subject_names;
 
 /// The JSON Schema of a scenario file.
@@ -48,23 +47,23 @@ pub fn schema() -> Value {
     })
 }
 
-fn reference(name: &str) -> Value {
+pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/$defs/{name}") })
 }
 
-fn duration(description: &str) -> Value {
+pub(super) fn duration(description: &str) -> Value {
     json!({ "$ref": "#/$defs/duration", "description": description })
 }
 
-fn duration_or_never(description: &str) -> Value {
+pub(super) fn duration_or_never(description: &str) -> Value {
     json!({ "oneOf": [{ "const": "never" }, { "$ref": "#/$defs/duration" }], "description": description })
 }
 
-fn words(words: &[&str]) -> Value {
+pub(super) fn words(words: &[&str]) -> Value {
     json!({ "enum": words })
 }
 
-fn strings() -> Value {
+pub(super) fn strings() -> Value {
     json!({ "type": "array", "items": { "type": "string" } })
 }
 
@@ -78,18 +77,18 @@ fn statuses() -> Value {
 
 /// A table with these keys and no others.
 #[expect(clippy::needless_pass_by_value, reason = "a literal reads better than a reference to one")]
-fn table(properties: Value) -> Value {
+pub(super) fn table(properties: Value) -> Value {
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
 /// A table with exactly one key.
-fn single(key: &str, value: Value) -> Value {
+pub(super) fn single(key: &str, value: Value) -> Value {
     let mut properties = Map::new();
     properties.insert(key.to_owned(), value);
     json!({ "type": "object", "additionalProperties": false, "required": [key], "properties": properties })
 }
 
-fn delay() -> Value {
+pub(super) fn delay() -> Value {
     let uniform =
         json!({ "type": "array", "items": { "$ref": "#/$defs/duration" }, "minItems": 2, "maxItems": 2 });
     let log_normal = json!({
@@ -97,124 +96,6 @@ fn delay() -> Value {
         "properties": { "median": { "$ref": "#/$defs/duration" }, "sigma": { "type": "number", "minimum": 0, "maximum": 3 } },
     });
     json!({ "oneOf": [reference("duration"), single("uniform", uniform), single("log_normal", log_normal)] })
-}
-
-fn target() -> Value {
-    table(json!({
-        "kind": words(&["embedded", "remote"]),
-        "profile": words(&profile_names()),
-        "idle_timeout": duration_or_never("A session without traffic for this long is closed; default 60s"),
-        "idle_counts": words(&["client", "either"]),
-        "idle_close_code": reference("code"),
-        "token_life": duration("Default 24h"),
-        "token_format": words(&["opaque", "jwt"]),
-        "refresh_tokens": table(json!({ "life": reference("duration"), "rotate": { "type": "boolean" } })),
-        "invalidation": words(&["never", "on-disconnect", "on-new-token", "on-use"]),
-        "required_scopes": strings(),
-        "refusal_status": { "oneOf": [{ "type": "integer", "minimum": 400, "maximum": 599 }, { "const": "rfc6750" }] },
-        "refusal_detail": words(&["full", "bare", "html"]),
-        "accepts_token_in": { "type": "array", "minItems": 1, "items": words(&["header", "query", "subprotocol", "path"]) },
-        "path": { "type": "string", "pattern": "^/", "description": "Path of the WebSocket endpoint; * may end it" },
-        "query_parameter": { "type": "string", "minLength": 1 },
-        "routes": { "type": "array", "items": route() },
-        "tickets": table(json!({
-            "life": reference("duration"),
-            "one_use": { "type": "boolean" },
-            "per_client": { "type": "integer", "minimum": 1, "maximum": 1_000_000 },
-            "displaces": { "type": "boolean" },
-            "optional": { "type": "boolean" },
-        })),
-        "script": { "type": "array", "items": table(json!({
-            "at": words(&["open", "authenticated"]),
-            "after": reference("duration"),
-            "every": reference("duration"),
-            "message": { "type": "string", "minLength": 1 },
-            "send": text_with_variables("What the target sends"),
-            "close": reference("code"),
-        })) },
-        "message_token": table(json!({
-            "pointers": { "type": "array", "minItems": 1, "items": { "type": "string", "pattern": "^/" } },
-            "within": reference("duration"),
-            "late_code": reference("code"),
-            "refused_code": reference("code"),
-            "expired_code": reference("code"),
-            "grace": reference("duration"),
-        })),
-        "refusal_codes": { "type": "object", "additionalProperties": { "type": "string" } },
-        "client_lock": duration_or_never("A client id is refused for this long after a session of it has ended; default never"),
-        "sessions_per_client": { "type": "integer", "minimum": 1, "maximum": 1_000_000 },
-        "at_session_limit": words(&["refuse", "displace"]),
-        "displaced_code": reference("code"),
-        "handshake_limit": limit(),
-        "clients": { "type": "array", "items": {
-            "type": "object", "additionalProperties": false, "required": ["id", "secret"],
-            "properties": { "id": { "type": "string" }, "secret": reference("secret"), "scopes": strings() },
-        } },
-        "messages_every": duration_or_never("Each session gets a message this often; default never"),
-        "message_padding": { "type": "integer", "minimum": 0, "maximum": 65_536 },
-        "upgrade_delay": delay(),
-        "token_delay": delay(),
-        "close_timeout": duration("Default 5s"),
-        "tls": { "type": "boolean", "default": false },
-        "faults": { "type": "array", "items": { "oneOf": KINDS.iter().map(target_fault).collect::<Vec<_>>() } },
-        "url": { "type": "string", "pattern": "^wss?://" },
-        "token_url": { "type": "string", "pattern": "^https?://" },
-        "ca_file": { "type": "string" },
-        "client_cert": { "type": "string", "description": "PEM file with which clients show who they are" },
-        "client_key": { "type": "string", "description": "PEM file of its private key" },
-    }))
-}
-
-/// A fault of one kind, with the keys that belong to it.
-fn target_fault(row: &KindRow) -> Value {
-    let mut properties = Map::new();
-    properties.insert("kind".to_owned(), json!({ "const": row.name }));
-    let share = json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1 });
-    properties.insert("share".to_owned(), json!({ "oneOf": [share, { "$ref": "#/$defs/share" }] }));
-    properties.insert("from".to_owned(), duration("Since the target's start; default 0s"));
-    properties.insert("until".to_owned(), duration("Since the target's start; default: to the end"));
-    for key in row.keys {
-        let value = match *key {
-            "delay" => delay(),
-            "status" => json!({ "type": "integer", "minimum": 400, "maximum": 599, "default": 503 }),
-            "skew" => {
-                json!({ "type": "string", "pattern": "^[+-]?([0-9.]+ *(ns|us|µs|ms|s|m|min|h|d) *)+$" })
-            }
-            "bytes" => json!({ "type": "integer", "minimum": 126 }),
-            "flaw" => words(&["reserved-bits", "opcode"]),
-            "after" => duration("Since the upgrade; default 0s"),
-            _ => reference("duration"),
-        };
-        properties.insert((*key).to_owned(), value);
-    }
-    let mut required = vec!["kind"];
-    required.extend(&row.keys[..row.needed]);
-    json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
-}
-
-/// So many in a window.
-fn limit() -> Value {
-    json!({
-        "type": "object", "additionalProperties": false, "required": ["count", "per"],
-        "properties": {
-            "count": { "type": "integer", "minimum": 1, "maximum": 1_000_000 },
-            "per": { "$ref": "#/$defs/duration" },
-            "status": { "type": "integer", "minimum": 400, "maximum": 599 },
-        },
-    })
-}
-
-/// An HTTP request that the embedded target answers.
-fn route() -> Value {
-    table(json!({
-        "method": words(&["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]),
-        "path": { "type": "string", "pattern": "^/" },
-        "needs_token": { "type": "boolean" },
-        "status": { "type": "integer", "minimum": 200, "maximum": 599 },
-        "body": text_with_variables("The answer, JSON"),
-        "limit": limit(),
-        "limit_headers": { "type": "array", "minItems": 3, "maxItems": 3, "items": { "type": "string" } },
-    }))
 }
 
 fn group() -> Value {
@@ -334,12 +215,12 @@ fn session() -> Value {
     }))
 }
 
-fn text_with_variables(description: &str) -> Value {
+pub(super) fn text_with_variables(description: &str) -> Value {
     json!({ "type": "string", "description": format!("{description}; variables as {{token}} are filled in") })
 }
 
 /// Variables and where in a JSON text their values stand.
-fn save() -> Value {
+pub(super) fn save() -> Value {
     let pointer =
         json!({ "type": "string", "pattern": "^(/.*)?$", "description": "JSON Pointer (RFC 6901)" });
     json!({ "type": "object", "additionalProperties": pointer })
@@ -363,6 +244,7 @@ fn prepare() -> Value {
         "variables": { "type": "object", "additionalProperties": { "type": "string" } },
         "steps": { "type": "array", "maxItems": 32, "items": step },
         "when": words(&["each-attempt", "once"]),
+        "renew_after": { "type": "integer", "minimum": 0, "maximum": 1_000_000, "description": "Reuses after which the steps are made anew" },
         "renew_on": statuses(),
         "renew_on_codes": { "type": "array", "items": { "oneOf": [reference("code"), { "type": "string" }] } },
     }))

@@ -8,12 +8,12 @@ use secrecy::SecretString;
 
 use crate::sample::Cause;
 
-use super::target_script::{MessageToken, Route, ScriptRule, Tickets};
+use super::target_fault::TargetFault;
+use super::target_script::{MessageToken, Route, ScriptRule, TargetStorm, TicketEnd, Tickets};
+use super::template::Template;
 
 /// Path of the WebSocket endpoint, unless the rules say otherwise.
 const EVENTS_PATH: &str = "/api/v2/analytics/events";
-
-use super::target_fault::TargetFault;
 
 /// The rules of the embedded target. The defaults are the profile `forum`.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,10 @@ pub struct TargetRules {
     pub idle_timeout: Option<Duration>,
     /// Which traffic counts.
     pub idle_counts: IdleCounts,
+    /// Whether control frames (RFC 6455 §5.5) count as traffic, too.
+    pub idle_control_frames: bool,
+    /// What becomes of an idle session.
+    pub idle_action: IdleAction,
     /// The code of the idle close.
     pub idle_close_code: u16,
     /// The life of a token.
@@ -32,20 +36,36 @@ pub struct TargetRules {
     pub refresh_tokens: Option<RefreshTokens>,
     /// What ends a token's life early.
     pub invalidation: Invalidation,
+    /// Whether the end of its token ends an open session; `None`: a token is looked at in the handshake only.
+    pub token_end: Option<TokenEnd>,
+    /// How many tokens a client id may ask for in a window; `None`: any number.
+    pub token_limit: Option<WindowLimit>,
     /// Scopes that the WebSocket endpoint requires.
     pub required_scopes: Vec<String>,
     /// Status of a refused handshake.
     pub refusal_status: RefusalStatus,
     /// Whether a refusal names its reason (body and `WWW-Authenticate`), or is bare.
     pub refusal_detail: RefusalDetail,
+    /// In which way a handshake is refused.
+    pub refusal_manner: RefusalManner,
+    /// Body of a full refusal, in place of our own.
+    pub refusal_body: Option<Template>,
+    /// Headers that every answer of a route, and every refusal over HTTP, has beside its own.
+    pub answer_headers: Vec<(String, Template)>,
+    /// Body of the token endpoint's errors, in place of that of RFC 6749 §5.2.
+    pub token_error_body: Option<Template>,
     /// Path of the WebSocket endpoint; a `*` at its end stands for anything.
     pub path: String,
     /// Name of the query parameter that carries a token or a ticket.
     pub query_parameter: String,
     /// HTTP requests that it answers.
     pub routes: Vec<Route>,
+    /// How many of those requests a token or a client id may make in a window, over all routes.
+    pub request_limits: Vec<RequestLimit>,
     /// What routes issue and handshakes show instead of a token; `None`: handshakes show tokens.
     pub tickets: Option<Tickets>,
+    /// What the session of a ticket is told when the ticket ends.
+    pub ticket_end: TicketEnd,
     /// What it says in a session.
     pub script: Vec<ScriptRule>,
     /// A token that comes in a message; `None`: it comes in the handshake.
@@ -63,7 +83,7 @@ pub struct TargetRules {
     /// With [`AtSessionLimit::Displace`]: the code with which the oldest session is closed.
     pub displaced_code: u16,
     /// How many handshakes a client id may make in a window; `None`: any number.
-    pub handshake_limit: Option<HandshakeLimit>,
+    pub handshake_limit: Option<WindowLimit>,
     /// The clients that it knows; empty: any id and secret will do.
     pub clients: Vec<TargetClient>,
     /// Each session gets a message this often; `None`: none.
@@ -80,6 +100,8 @@ pub struct TargetRules {
     pub tls: bool,
     /// What goes wrong, and when; of several that strike one request, the first does.
     pub faults: Vec<TargetFault>,
+    /// When it closes many sessions at one moment, by itself.
+    pub storms: Vec<TargetStorm>,
 }
 
 impl Default for TargetRules {
@@ -87,18 +109,28 @@ impl Default for TargetRules {
         Self {
             idle_timeout: Some(Duration::from_secs(60)),
             idle_counts: IdleCounts::Client,
+            idle_control_frames: true,
+            idle_action: IdleAction::Close,
             idle_close_code: 1001,
             token_life: Duration::from_secs(24 * 60 * 60),
             token_format: TokenFormat::Opaque,
             refresh_tokens: None,
             invalidation: Invalidation::OnDisconnect,
+            token_end: None,
+            token_limit: None,
             required_scopes: vec!["analytics:events:read".to_owned()],
             refusal_status: RefusalStatus::Always(403),
             refusal_detail: RefusalDetail::Full,
+            refusal_manner: RefusalManner::Status,
+            refusal_body: None,
+            answer_headers: Vec::new(),
+            token_error_body: None,
             path: EVENTS_PATH.to_owned(),
             query_parameter: "access_token".to_owned(),
             routes: Vec::new(),
+            request_limits: Vec::new(),
             tickets: None,
+            ticket_end: TicketEnd::default(),
             script: Vec::new(),
             message_token: None,
             refusal_codes: Vec::new(),
@@ -116,6 +148,7 @@ impl Default for TargetRules {
             close_timeout: Duration::from_secs(5),
             tls: false,
             faults: Vec::new(),
+            storms: Vec::new(),
         }
     }
 }
@@ -123,10 +156,48 @@ impl Default for TargetRules {
 /// Which traffic resets the idle clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdleCounts {
-    /// `"client"`: what the client sends, control frames included.
+    /// `"client"`: what the client sends.
     Client,
-    /// `"either"`: what either side sends, the target's messages included.
+    /// `"target"`: what the target sends.
+    Target,
+    /// `"either"`: what either side sends.
     Either,
+}
+
+impl IdleCounts {
+    /// Whether what the client sends counts.
+    #[must_use]
+    pub const fn counts_client(self) -> bool {
+        matches!(self, Self::Client | Self::Either)
+    }
+
+    /// Whether what the target sends counts.
+    #[must_use]
+    pub const fn counts_target(self) -> bool {
+        matches!(self, Self::Target | Self::Either)
+    }
+}
+
+/// What becomes of an idle session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdleAction {
+    /// `"close"`: a close frame with `idle_close_code`.
+    Close,
+    /// `"drop"`: the connection ends without a close frame, as behind a proxy.
+    Drop,
+    /// `"silence"`: the session falls silent, and nobody is told.
+    Silence,
+}
+
+/// That the end of a token ends the session that it opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenEnd {
+    /// The close code.
+    pub code: u16,
+    /// How long after its expiry.
+    pub grace: Duration,
+    /// Whether a token that is invalidated or revoked ends it at once.
+    pub at_revocation: bool,
 }
 
 /// How tokens are written.
@@ -191,15 +262,37 @@ pub enum AtSessionLimit {
     Displace,
 }
 
-/// A limit of handshakes in a window of time.
+/// A limit of requests in a window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HandshakeLimit {
+pub struct WindowLimit {
     /// How many, at least 1.
     pub count: u32,
-    /// The length of the window; it begins with the first handshake in it.
+    /// The length of the window; it begins with the first request in it.
     pub per: Duration,
     /// The status beyond it, 429 by the standard (RFC 6585 §4).
     pub status: u16,
+    /// Whether the refusal says when to come back (`Retry-After`, RFC 9110 §10.2.3).
+    pub retry_after: bool,
+}
+
+/// A limit of the requests for all routes together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestLimit {
+    /// Whose requests are counted together.
+    pub of: LimitOf,
+    /// How many.
+    pub limit: WindowLimit,
+    /// Names of the headers that tell how many were counted, how many are allowed, and in how many seconds the window ends.
+    pub headers: Option<[String; 3]>,
+}
+
+/// Whose requests are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LimitOf {
+    /// `"token"`: those with one token.
+    Token,
+    /// `"client"`: those of one client id.
+    Client,
 }
 
 /// How much a refusal says.
@@ -211,6 +304,37 @@ pub enum RefusalDetail {
     Bare,
     /// `"html"`: an HTML page, which gives no reason.
     Html,
+}
+
+/// In which way a handshake is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefusalManner {
+    /// `"status"`: by an HTTP status.
+    Status,
+    /// `{ message = "…", close = 4401 }`: 101, then a message or a close frame or both.
+    Socket {
+        /// The message.
+        message: Option<Template>,
+        /// The close code; `None`: the session is left open, and good for nothing.
+        close: Option<u16>,
+    },
+    /// `"reset"`: a TCP reset in place of an answer.
+    Reset,
+    /// `"silence"`: no answer at all.
+    Silence,
+}
+
+impl RefusalManner {
+    /// The name that counters use.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Socket { .. } => "socket",
+            Self::Reset => "reset",
+            Self::Silence => "silence",
+        }
+    }
 }
 
 /// A client that the embedded target knows.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::target_model::HandshakeLimit;
+use super::target_model::WindowLimit;
 use super::template::Template;
 
 /// An HTTP request that the target answers.
@@ -12,18 +12,44 @@ use super::template::Template;
 pub struct Route {
     /// Method, in upper case.
     pub method: String,
-    /// Path; a `*` at its end stands for anything.
+    /// Path; `{ticket}` in it names a ticket, a `*` at its end stands for anything.
     pub path: String,
+    /// What it does.
+    pub does: RouteDoes,
     /// Whether it needs a good token as `Authorization: Bearer …` (RFC 6750 §2.1).
     pub needs_token: bool,
     /// Status of the answer.
     pub status: u16,
-    /// Body of the answer, JSON. `{ticket}` issues a ticket.
+    /// Body of the answer, JSON. With [`RouteDoes::Answer`], `{ticket}` issues a ticket.
     pub body: Template,
+    /// One of `{entities}` in the body: a topic or a ticket.
+    pub entity: Template,
     /// Requests for each token in a window; `None`: any number.
-    pub limit: Option<HandshakeLimit>,
+    pub limit: Option<WindowLimit>,
     /// Names of the headers that tell how many requests were counted, how many are allowed, and in how many seconds the window ends.
     pub limit_headers: Option<[String; 3]>,
+}
+
+/// What a route does beside giving its answer. All but the first are about the ticket that the path names, and are answered with 404
+/// where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteDoes {
+    /// `"answer"`: nothing.
+    Answer,
+    /// `"list-tickets"`: `{entities}` are the tickets of the client id, each as `entity` with `{ticket}`.
+    ListTickets,
+    /// `"find-ticket"`: nothing, where the ticket is good.
+    FindTicket,
+    /// `"end-ticket"`: the ticket is good no more.
+    EndTicket,
+    /// `"list-topics"`: `{entities}` are the ticket's topics, each as `entity` with `{topic}`.
+    ListTopics,
+    /// `"add-topics"`: the ticket has the topics of the request, too: `[{"id": …}]`.
+    AddTopics,
+    /// `"replace-topics"`: it has those and no others.
+    ReplaceTopics,
+    /// `"drop-topics"`: it has none.
+    DropTopics,
 }
 
 /// Tickets: what routes issue and handshakes show instead of a token.
@@ -39,6 +65,57 @@ pub struct Tickets {
     pub displaces: bool,
     /// Whether a handshake without any is admitted.
     pub optional: bool,
+    /// Which one ends where a client id has too many.
+    pub evicts: Evicts,
+    /// Whether the end of the token for which it was issued ends it.
+    pub ends_with_token: bool,
+    /// Topics that it may have.
+    pub most_topics: u32,
+    /// Whether its life begins anew when topics are added or replaced.
+    pub renewed_by_topics: bool,
+}
+
+/// Which ticket ends where a client id has too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evicts {
+    /// `"oldest"`.
+    Oldest,
+    /// `"unconnected-first"`: the oldest without a session; where all have one, the oldest.
+    UnconnectedFirst,
+}
+
+/// What the session of a ticket is told when the ticket ends: evicted, expired, or ended with its token.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TicketEnd {
+    /// A message; `None`: none.
+    pub message: Option<Template>,
+    /// The close code; `None`: the session stays open.
+    pub close: Option<u16>,
+}
+
+impl TicketEnd {
+    /// Whether a session is told anything.
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        self.message.is_some() || self.close.is_some()
+    }
+}
+
+/// Many sessions that the target closes at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetStorm {
+    /// When, since the target's start.
+    pub at: Duration,
+    /// Again and again after that; `None`: once.
+    pub every: Option<Duration>,
+    /// The close code.
+    pub code: u16,
+    /// The share of the open sessions, 0..1.
+    pub fraction: f64,
+    /// What they are told before.
+    pub warning: Option<Template>,
+    /// How long before.
+    pub warning_before: Duration,
 }
 
 /// Something that the target says in a session, or the session's end.
@@ -50,6 +127,19 @@ pub struct ScriptRule {
     pub send: Option<Template>,
     /// The code with which it closes then; `None`: it does not.
     pub close: Option<u16>,
+    /// Variables to fill from the message that called for it, and where in it they stand (JSON Pointer, RFC 6901).
+    pub save: Vec<(String, String)>,
+    /// Topics that the message adds to the session's ticket.
+    pub topics: Option<TopicsAt>,
+}
+
+/// Where a message names topics, and what is sent where they are too many.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopicsAt {
+    /// JSON Pointer to a list of texts, or of `{"id": …}`.
+    pub pointer: String,
+    /// The answer in place of the usual one.
+    pub refused: Option<Template>,
 }
 
 /// When the target says something.
@@ -92,11 +182,26 @@ impl Route {
     }
 }
 
-/// Whether `path` is the one that `pattern` names; a `*` at its end stands for anything.
+/// What stands for a ticket in a route's path.
+pub const TICKET_IN_PATH: &str = "{ticket}";
+
+/// Whether `path` is the one that `pattern` names; `{ticket}` stands for one segment, a `*` at its end for anything.
 #[must_use]
 pub fn path_fits(pattern: &str, path: &str) -> bool {
+    if let Some((before, after)) = pattern.split_once(TICKET_IN_PATH) {
+        let Some(rest) = path.strip_prefix(before) else { return false };
+        let end = rest.find('/').unwrap_or(rest.len());
+        return end > 0 && path_fits(after, &rest[end..]);
+    }
     match pattern.strip_suffix('*') {
         Some(prefix) => path.starts_with(prefix),
         None => path == pattern,
     }
+}
+
+/// The ticket that `path` names, where it fits the pattern.
+#[must_use]
+pub fn ticket_in<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
+    let (before, _) = pattern.split_once(TICKET_IN_PATH)?;
+    path.strip_prefix(before)?.split('/').next()
 }

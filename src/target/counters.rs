@@ -47,6 +47,13 @@ pub struct TargetCounters {
     /// Tickets issued.
     #[serde(default)]
     pub tickets_issued: u64,
+    /// Tickets that ended because their client id had too many.
+    #[serde(default)]
+    pub tickets_evicted: u64,
+    /// Handshakes that were refused in another way than by a status, by manner and cause: `socket` (they count as upgrades, too),
+    /// `reset`, `silence`.
+    #[serde(default)]
+    pub refused_otherwise: Vec<RefusedOtherwise>,
     /// Faults that struck, by kind. All else is counted as the clients see it: an upgrade request that got no proper answer is no
     /// upgrade and no refusal, one that got a status is a refusal, a token that was not given is not issued, and a session that is
     /// struck was upgraded and ends once.
@@ -69,6 +76,17 @@ pub struct RefusedCount {
     /// HTTP status.
     pub status: u16,
     /// The true cause: the target knows.
+    pub cause: Cause,
+    /// How often.
+    pub count: u64,
+}
+
+/// How often a handshake was refused in this way for this cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedOtherwise {
+    /// `socket`, `reset` or `silence`.
+    pub manner: String,
+    /// The true cause.
     pub cause: Cause,
     /// How often.
     pub count: u64,

@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::sample::Cause;
 use crate::scenario::model::{AtSessionLimit, TargetRules};
-use crate::scenario::target_script::Tickets;
 
 use super::session::SessionId;
 
@@ -62,11 +61,12 @@ pub(super) struct ClientLimits {
 impl ClientLimits {
     /// Whether any of `rules` looks at client ids.
     pub(super) const fn are_needed(rules: &TargetRules) -> bool {
-        let by_tickets = matches!(rules.tickets, Some(Tickets { per_client: Some(_), .. }));
         rules.client_lock.is_some()
             || rules.sessions_per_client.is_some()
             || rules.handshake_limit.is_some()
-            || by_tickets
+            || rules.tickets.is_some()
+            || rules.token_limit.is_some()
+            || !rules.request_limits.is_empty()
     }
 
     /// The key of a client id.
@@ -94,7 +94,8 @@ impl ClientLimits {
             }
             usage.handshakes = usage.handshakes.saturating_add(1);
             if usage.handshakes > limit.count {
-                let retry_after = Some((usage.window_began + limit.per).since(now));
+                let reset = (usage.window_began + limit.per).since(now);
+                let retry_after = limit.retry_after.then_some(reset);
                 return Err(Barred { why: Bar::TooManyHandshakes(limit.status), retry_after });
             }
         }
@@ -131,7 +132,7 @@ impl ClientLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::model::HandshakeLimit;
+    use crate::scenario::model::WindowLimit;
 
     fn at(s: u64) -> Moment {
         Moment::ZERO + Duration::from_secs(s)
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn handshakes_are_limited_in_a_window() {
-        let limit = HandshakeLimit { count: 2, per: Duration::from_secs(10), status: 429 };
+        let limit = WindowLimit { count: 2, per: Duration::from_secs(10), status: 429, retry_after: true };
         let rules = TargetRules { handshake_limit: Some(limit), ..TargetRules::default() };
         let mut limits = ClientLimits::default();
         let key = limits.key("a");

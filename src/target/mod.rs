@@ -6,6 +6,7 @@
 pub mod counters;
 pub mod delay;
 pub mod faults;
+mod holds;
 mod jwt;
 mod limits;
 pub mod message;
@@ -18,6 +19,9 @@ pub mod session;
 mod tally;
 mod tickets;
 pub mod token;
+pub mod windows;
 
 #[cfg(test)]
 mod rules_tests;
+#[cfg(test)]
+mod service_tests;

@@ -17,7 +17,7 @@ pub(super) const MOST_DEAD: usize = 1_000_000;
 const SLACK: usize = 64;
 
 /// A token: 128 random bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct TokenId(u128);
 
 impl TokenId {
@@ -60,6 +60,8 @@ struct Record {
     is_invalidated: bool,
     /// It stands in the queue of the dead.
     is_dead: bool,
+    /// Its life was made longer: it does not expire in the order of its issue.
+    is_extended: bool,
 }
 
 /// All tokens that are remembered.
@@ -99,7 +101,14 @@ impl TokenRegistry {
     ) -> TokenId {
         self.bury_expired(now);
         let id = TokenId(u128::from(self.draws.next_u64()) << 64 | u128::from(self.draws.next_u64()));
-        let record = Record { expires, is_sufficient, client, is_invalidated: false, is_dead: false };
+        let record = Record {
+            expires,
+            is_sufficient,
+            client,
+            is_invalidated: false,
+            is_dead: false,
+            is_extended: false,
+        };
         self.records.insert(id, record);
         self.by_issue.push_back(id);
         id
@@ -111,6 +120,30 @@ impl TokenRegistry {
             record.is_invalidated = true;
             self.bury(id);
         }
+    }
+
+    /// Makes the life of a living token longer.
+    pub(super) fn extend(&mut self, id: TokenId, expires: Moment) {
+        if let Some(record) = self.records.get_mut(&id).filter(|record| !record.is_dead) {
+            record.expires = record.expires.max(expires);
+            record.is_extended = true;
+        }
+    }
+
+    /// Whether a token is good.
+    pub(super) fn is_good(&self, now: Moment, id: TokenId) -> bool {
+        self.records.get(&id).is_some_and(|record| now < record.expires && !record.is_invalidated)
+    }
+
+    /// The token of that text, if it was issued and is not forgotten.
+    pub(super) fn find(&self, text: &str) -> Option<TokenId> {
+        TokenId::read(text).filter(|id| self.records.contains_key(id))
+    }
+
+    /// The tokens that are good now, in no order.
+    pub(super) fn living(&self, now: Moment) -> impl Iterator<Item = TokenId> + '_ {
+        let is_good = move |record: &Record| now < record.expires && !record.is_invalidated;
+        self.records.iter().filter(move |(_, record)| is_good(record)).map(|(id, _)| *id)
     }
 
     /// Whose token it is, where that is kept.
@@ -139,7 +172,12 @@ impl TokenRegistry {
     /// Buries the tokens whose life is over.
     fn bury_expired(&mut self, now: Moment) {
         while let Some(&oldest) = self.by_issue.front() {
-            match self.records.get(&oldest) {
+            match self.records.get_mut(&oldest) {
+                Some(record) if !record.is_dead && record.is_extended => {
+                    // To the end of the queue, once for each extension: those behind it are not to wait for it.
+                    record.is_extended = false;
+                    self.by_issue.rotate_left(1);
+                }
                 Some(record) if !record.is_dead && now < record.expires => break,
                 _ => {
                     self.by_issue.pop_front();

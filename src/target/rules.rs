@@ -12,8 +12,10 @@ use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
 use crate::sample::Cause;
 use crate::scenario::model::{
-    Delay, FaultKind, FaultStage, Invalidation, RefusalStatus, StatusFault, TargetRules,
+    Delay, FaultKind, FaultStage, Invalidation, RefusalManner, RefusalStatus, StatusFault, TargetRules,
 };
+
+use crate::scenario::target_script::RouteDoes;
 
 use super::counters::TargetCounters;
 use super::delay;
@@ -21,19 +23,20 @@ use super::faults::FaultDraws;
 use super::jwt::{TokenWriter, Told};
 use super::limits::{Bar, Barred, ClientKey, ClientLimits};
 use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
-use super::service::{Windows, cause_of};
+use super::service::{cause_of, over_limit};
 use super::session::{Ended, Session, SessionId};
 use super::tally::Tally;
 use super::tickets::TicketBook;
 use super::token::{self, Issued, TokenAnswer, TokenError, TokenRefusal, TokenRequest};
+use super::windows::{Counted, Windows};
 
 /// The service: its tokens, its open sessions, its counts.
 #[derive(Debug)]
 pub struct TargetState {
     pub(super) rules: Arc<TargetRules>,
     pub(super) tokens: TokenRegistry,
-    refresh_tokens: TokenRegistry,
-    writer: TokenWriter,
+    pub(super) refresh_tokens: TokenRegistry,
+    pub(super) writer: TokenWriter,
     pub(super) tickets: TicketBook,
     pub(super) windows: Windows,
     /// The newest token of each client id; kept only where a newer one ends it.
@@ -41,10 +44,14 @@ pub struct TargetState {
     limits: ClientLimits,
     /// In the order of their upgrades, so that a storm strikes the same ones for the same seed.
     pub(super) sessions: BTreeMap<SessionId, Open>,
+    /// The sessions that a token opened; kept only where its end is theirs.
+    pub(super) holders: HashMap<TokenId, Vec<SessionId>>,
+    /// Sessions that are to be told that what they hold has ended.
+    pub(super) hold_ended: Vec<SessionId>,
     last_session: u64,
     upgrade_delays: Draws,
     token_delays: Draws,
-    storms: Draws,
+    pub(super) storms: Draws,
     faults: FaultDraws,
     pub(super) tally: Tally,
 }
@@ -121,16 +128,20 @@ impl TargetState {
     /// A service by `rules`, fresh. The same seed gives the same tokens, delays and storms.
     #[must_use]
     pub fn new(rules: TargetRules, seed: u64) -> Self {
+        let keeps_clients = rules.tickets.is_some_and(|tickets| tickets.per_client.is_some())
+            || rules.routes.iter().any(|route| route.does == RouteDoes::ListTickets);
         Self {
             refresh_tokens: TokenRegistry::of(Purpose::TargetRefresh, seed, MOST_DEAD),
             writer: TokenWriter::new(rules.token_format, seed),
             rules: Arc::new(rules),
             tokens: TokenRegistry::new(seed, MOST_DEAD),
-            tickets: TicketBook::new(seed),
+            tickets: TicketBook::new(seed, keeps_clients),
             windows: Windows::default(),
             newest: HashMap::new(),
             limits: ClientLimits::default(),
             sessions: BTreeMap::new(),
+            holders: HashMap::new(),
+            hold_ended: Vec::new(),
             last_session: 0,
             upgrade_delays: Draws::new(seed, Purpose::TargetDelay, 0),
             token_delays: Draws::new(seed, Purpose::TargetDelay, 1),
@@ -192,6 +203,9 @@ impl TargetState {
 
     /// Answers a token request.
     pub fn token_request(&mut self, now: Moment, request: TokenRequest<'_>) -> TokenAnswer {
+        if let Some(limited) = self.count_token_request(now, request) {
+            return TokenAnswer::Limited(limited);
+        }
         let grant = match token::decide(&self.rules, request) {
             Ok(grant) => grant,
             Err(refusal) => return TokenAnswer::Refused(self.refuse_token(refusal)),
@@ -206,7 +220,7 @@ impl TargetState {
         if self.rules.invalidation == Invalidation::OnNewToken {
             let client = request.client_id.unwrap_or_default().to_owned();
             if let Some(older) = self.newest.insert(client, id) {
-                self.tokens.invalidate(older);
+                self.invalidate(older);
             }
         }
         self.tally.tokens_issued += 1;
@@ -219,6 +233,17 @@ impl TargetState {
         let access_token = self.writer.write(id, told);
         let refresh_token = self.issue_refresh_token(now, request);
         TokenAnswer::Issued(Issued { access_token, expires_in, scope: grant.scope, refresh_token })
+    }
+
+    /// Counts a token request; the refusal, where it is one too many.
+    fn count_token_request(&mut self, now: Moment, request: TokenRequest<'_>) -> Option<HandshakeRefusal> {
+        let limit = self.rules.token_limit?;
+        let client = self.limits.key(request.client_id.unwrap_or_default());
+        let usage = self.windows.count(now, Counted::TokenRequests(client), limit);
+        usage.is_over().then(|| {
+            self.tally.limit_token_request();
+            over_limit(limit, usage, "too many token requests of this client id")
+        })
     }
 
     /// Takes the refresh token of a request that shows one. Where tokens rotate, it is used up.
@@ -267,12 +292,8 @@ impl TargetState {
             Ok(holds) => holds,
             Err(cause) => {
                 let status = status_of(self.rules.refusal_status, cause);
-                return self.refuse(HandshakeRefusal {
-                    status,
-                    cause,
-                    words: words_of(cause),
-                    retry_after: None,
-                });
+                let words = words_of(cause);
+                return self.refuse(now, HandshakeRefusal { status, cause, words, retry_after: None });
             }
         };
         let client = match holds {
@@ -283,7 +304,7 @@ impl TargetState {
         let leave = client.map_or(Ok(()), |client| self.limits.ask(now, client, &self.rules));
         match leave {
             Ok(()) => self.admit(now, holds, client, stream),
-            Err(barred) => self.refuse(refusal_of_bar(barred, self.rules.refusal_status)),
+            Err(barred) => self.refuse(now, refusal_of_bar(barred, self.rules.refusal_status)),
         }
     }
 
@@ -301,9 +322,26 @@ impl TargetState {
         }
     }
 
-    fn refuse(&mut self, refusal: HandshakeRefusal) -> Handshake {
-        self.tally.refuse(refusal.status, refusal.cause);
-        Handshake::Refused(refusal)
+    /// Refuses a handshake in the way that the rules have. Where a session is opened for it, it is one like any other, but good
+    /// for nothing.
+    fn refuse(&mut self, now: Moment, refusal: HandshakeRefusal) -> Handshake {
+        match &self.rules.refusal_manner {
+            RefusalManner::Status => self.tally.refuse(refusal.status, refusal.cause),
+            manner => self.tally.refuse_otherwise(manner.name(), refusal.cause),
+        }
+        if !matches!(self.rules.refusal_manner, RefusalManner::Socket { .. }) {
+            return Handshake::Refused(refusal);
+        }
+        let id = self.next_session();
+        self.sessions.insert(id, Open { holds: Holds::Nothing, client: None, is_closing: false });
+        self.tally.upgrades += 1;
+        let session = Session::refused(id, Arc::clone(&self.rules), refusal, now);
+        Handshake::Admitted { session, displaced: None }
+    }
+
+    const fn next_session(&mut self) -> SessionId {
+        self.last_session += 1;
+        SessionId(self.last_session)
     }
 
     fn admit(
@@ -313,8 +351,7 @@ impl TargetState {
         client: Option<ClientKey>,
         stream: Option<u64>,
     ) -> Handshake {
-        self.last_session += 1;
-        let id = SessionId(self.last_session);
+        let id = self.next_session();
         let by_client = client.and_then(|client| self.limits.open(client, id, &self.rules));
         let by_ticket = match (holds, self.rules.tickets) {
             (Holds::Ticket(ticket), Some(rules)) => self.tickets.open(ticket, id, rules),
@@ -322,6 +359,7 @@ impl TargetState {
         };
         let displaced = by_client.or(by_ticket);
         self.sessions.insert(id, Open { holds, client, is_closing: false });
+        self.pick_up(holds, id);
         self.tally.upgrades += 1;
         if let (Holds::Token(token), Invalidation::OnUse) = (holds, self.rules.invalidation) {
             self.tokens.invalidate(token);
@@ -329,7 +367,9 @@ impl TargetState {
         if let Some(displaced) = displaced {
             self.begin_close(now, displaced);
         }
-        Handshake::Admitted { session: Session::open(id, Arc::clone(&self.rules), stream, now), displaced }
+        let mut session = Session::open(id, Arc::clone(&self.rules), stream, now);
+        session.set_hold_end(self.end_of(holds));
+        Handshake::Admitted { session, displaced }
     }
 
     /// The target is about to send a close frame. What the end of the session takes away is gone from here on: a client
@@ -351,12 +391,13 @@ impl TargetState {
     }
 
     fn disconnect(&mut self, now: Moment, id: SessionId, holds: Holds, client: Option<ClientKey>) {
+        self.put_down(holds, id);
         if let Some(client) = client {
             self.limits.leave(now, client, id, &self.rules);
         }
         match holds {
             Holds::Token(token) if self.rules.invalidation == Invalidation::OnDisconnect => {
-                self.tokens.invalidate(token);
+                self.invalidate(token);
             }
             Holds::Ticket(ticket) => self.tickets.leave(ticket, id),
             _ => {}
@@ -375,23 +416,38 @@ impl TargetState {
         if !(fraction > 0.0 && fraction <= 1.0) {
             return Err(StormError::Fraction(fraction));
         }
+        let struck = self.pick(fraction);
+        Ok(self.strike_sessions(now, &struck))
+    }
+
+    /// This share of the sessions that are not closing yet, rounded, at random.
+    pub fn pick(&mut self, fraction: f64) -> Vec<SessionId> {
         let mut left = self.sessions.values().filter(|open| !open.is_closing).count();
         // Exact for any count that fits into memory.
         let mut wanted = (left as f64 * fraction).round() as usize;
-        let mut struck = Vec::with_capacity(wanted);
+        let mut picked = Vec::with_capacity(wanted);
         // Selection sampling: each subset of the wanted size is as likely as any other (Knuth, TAOCP 2, algorithm 3.4.2 S).
-        for (&id, open) in self.sessions.iter_mut().filter(|(_, open)| !open.is_closing) {
+        for (&id, _) in self.sessions.iter().filter(|(_, open)| !open.is_closing) {
             if (self.storms.next_unit() * left as f64) < wanted as f64 {
-                open.is_closing = true;
-                struck.push((id, open.holds, open.client));
+                picked.push(id);
                 wanted -= 1;
             }
             left -= 1;
         }
-        for &(id, holds, client) in &struck {
-            self.disconnect(now, id, holds, client);
+        picked
+    }
+
+    /// A storm strikes these sessions; answers with those that were open and not closing yet. They count as closing from here on.
+    pub fn strike_sessions(&mut self, now: Moment, sessions: &[SessionId]) -> Vec<SessionId> {
+        let mut struck = Vec::with_capacity(sessions.len());
+        for id in sessions {
+            let Some(open) = self.sessions.get_mut(id).filter(|open| !open.is_closing) else { continue };
+            open.is_closing = true;
+            let (holds, client) = (open.holds, open.client);
+            self.disconnect(now, *id, holds, client);
+            struck.push(*id);
         }
-        Ok(struck.into_iter().map(|(id, _, _)| id).collect())
+        struck
     }
 
     /// A TCP connection was accepted.

@@ -9,7 +9,7 @@ use crate::sample::{Abnormal, Cause};
 use crate::scenario::model::{Delay, Invalidation, TargetRules};
 
 use super::rules::{Handshake, StormError, TargetState, is_sendable};
-use super::session::{Due, EndHow, Session};
+use super::session::{Due, EndHow, FrameClass, Session};
 use super::token::{TokenAnswer, TokenRequest};
 
 fn at(ms: u64) -> Moment {
@@ -26,7 +26,7 @@ fn state(invalidation: Invalidation) -> TargetState {
     TargetState::new(rules, 7)
 }
 
-fn fetch(state: &mut TargetState, now: Moment, client: &str, scope: Option<&str>) -> String {
+pub(super) fn fetch(state: &mut TargetState, now: Moment, client: &str, scope: Option<&str>) -> String {
     let request = TokenRequest {
         grant_type: Some("client_credentials"),
         client_id: Some(client),
@@ -37,7 +37,7 @@ fn fetch(state: &mut TargetState, now: Moment, client: &str, scope: Option<&str>
     };
     match state.token_request(now, request) {
         TokenAnswer::Issued(issued) => issued.access_token,
-        TokenAnswer::Refused(refusal) => panic!("{refusal:?}"),
+        refused => panic!("{refused:?}"),
     }
 }
 
@@ -241,7 +241,7 @@ impl Bench {
             Event::Heard(which) => {
                 let count = self.open.len().max(1);
                 if let Some((session, _)) = self.open.get_mut(which % count) {
-                    session.heard(self.now);
+                    session.heard(self.now, FrameClass::Data);
                 }
             }
             Event::CloseFrame(which, code) => self.end(which, EndHow::CloseFrame(code)),
@@ -285,7 +285,7 @@ impl Bench {
                 self.token_ended(token);
             }
             Due::GiveUp => self.end(which, EndHow::Abnormal(Abnormal::Timeout)),
-            Due::Message { .. } | Due::Say(_) | Due::Fault(_) | Due::Nothing => {}
+            _ => {}
         }
     }
 

@@ -81,15 +81,10 @@ impl Script {
         Some(ScriptDue::Rule(index))
     }
 
-    /// The rules that a text message calls for.
-    pub(super) fn hear(&mut self, now: Moment, text: &str) {
-        for (index, rule) in self.rules.script.iter().enumerate() {
-            if let ScriptAt::Message(part) = &rule.at
-                && text.contains(part.as_str())
-            {
-                self.dues[index] = self.dues[index].min(now);
-            }
-        }
+    /// The rules that a text message calls for, by index.
+    pub(super) fn hear(&self, text: &str) -> Vec<usize> {
+        let calls = |at: &ScriptAt| matches!(at, ScriptAt::Message(part) if text.contains(part.as_str()));
+        self.rules.script.iter().enumerate().filter(|(_, rule)| calls(&rule.at)).map(|(n, _)| n).collect()
     }
 
     /// A message brought a good token, which expires then.
@@ -121,7 +116,7 @@ mod tests {
     }
 
     fn rule(at: ScriptAt) -> ScriptRule {
-        ScriptRule { at, send: Some(Template::parse("x")), close: None }
+        ScriptRule { at, send: Some(Template::parse("x")), close: None, save: Vec::new(), topics: None }
     }
 
     #[test]
@@ -139,9 +134,7 @@ mod tests {
         assert_eq!(script.next(), at(130));
         assert_eq!(script.take(at(130)), Some(ScriptDue::Rule(0)));
         assert_eq!(script.take(at(145)), Some(ScriptDue::Rule(2)));
-        script.hear(at(146), "a ping");
-        script.hear(at(146), "a pong");
-        assert_eq!(script.take(at(146)), Some(ScriptDue::Rule(3)));
+        assert_eq!((script.hear("a ping"), script.hear("a pong")), (vec![3], vec![]));
         assert_eq!(script.take(at(146)), None);
         assert_eq!(script.take(at(300)), Some(ScriptDue::Rule(0)));
         assert_eq!(script.next(), at(330), "what was missed is not made up for");

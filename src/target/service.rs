@@ -1,119 +1,248 @@
-//! What the target does beside guarding a handshake: routes that issue tickets, tokens that come in messages.
+//! What the target does beside guarding a handshake: routes about tickets and their topics, tokens that come in messages.
 //!
 //! In: `(now, event)`. Out: what a route answers, whether a message's token is good, and exact counts. No I/O, no clock.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sample::Cause;
-use crate::scenario::model::HandshakeLimit;
+use crate::scenario::model::{LimitOf, WindowLimit};
+use crate::scenario::target_script::{Route, RouteDoes};
 
 use super::limits::ClientKey;
 use super::registry::{Standing, TokenId};
 use super::rules::{HandshakeRefusal, Holds, TargetState, status_of, words_of};
 use super::session::SessionId;
+use super::tickets::TooManyTopics;
+use super::windows::{Counted, Usage};
+
+/// A request for a route.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RouteRequest<'a> {
+    /// The token that it brought.
+    pub credential: Option<&'a str>,
+    /// The ticket that its path names.
+    pub ticket: Option<&'a str>,
+    /// The topics that its body names; `None`: none that can be read.
+    pub topics: Option<&'a [String]>,
+}
 
 /// What a route answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteAnswer {
     /// What its rules say.
-    Answered {
-        /// The ticket that was issued for it.
-        ticket: Option<String>,
-        /// Where the requests of its token stand.
-        usage: Option<Usage>,
-    },
+    Answered(Answered),
     /// A refusal.
-    Refused(HandshakeRefusal, Option<Usage>),
+    Refused(HandshakeRefusal, Vec<RequestUsage>),
 }
 
-/// The requests of a token in a window.
+/// What a route's texts are filled with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answered {
+    /// The ticket that was issued, or that the path names.
+    pub ticket: Option<String>,
+    /// When its life ends.
+    pub expires: Option<Moment>,
+    /// The topics or tickets that are listed.
+    pub entities: Vec<String>,
+    /// Where the limits stand.
+    pub usage: Vec<RequestUsage>,
+}
+
+/// Where a limit stands after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    /// How many were counted.
-    pub count: u32,
-    /// How many are allowed.
-    pub allowed: u32,
-    /// How long until the window ends.
-    pub reset: Duration,
-}
-
-/// The windows of all tokens, by route.
-#[derive(Debug, Default)]
-pub(super) struct Windows {
-    open: HashMap<(usize, TokenId), (Moment, u32)>,
-}
-
-/// This many windows are kept before those that have ended are dropped.
-const MOST_WINDOWS: usize = 10_000;
-
-impl Windows {
-    fn count(&mut self, now: Moment, key: (usize, TokenId), limit: HandshakeLimit) -> Usage {
-        if self.open.len() >= MOST_WINDOWS {
-            self.open.retain(|_, (began, _)| now < *began + limit.per);
-        }
-        let window = self.open.entry(key).or_insert((now, 0));
-        if now >= window.0 + limit.per {
-            *window = (now, 0);
-        }
-        window.1 = window.1.saturating_add(1);
-        Usage { count: window.1, allowed: limit.count, reset: (window.0 + limit.per).since(now) }
-    }
+pub struct RequestUsage {
+    /// The index of the limit of all routes; `None`: the route's own.
+    pub limit: Option<usize>,
+    /// Where its window stands.
+    pub usage: Usage,
 }
 
 impl TargetState {
-    /// Answers a request for route `index` that brought this token.
-    pub fn route(&mut self, now: Moment, index: usize, credential: Option<&str>) -> RouteAnswer {
-        let rules = std::sync::Arc::clone(&self.rules);
-        let Some(route) = rules.routes.get(index) else {
-            return RouteAnswer::Answered { ticket: None, usage: None };
-        };
-        let mut usage = None;
-        let mut client = None;
+    /// Answers a request for route `index`.
+    pub fn route(&mut self, now: Moment, index: usize, request: RouteRequest<'_>) -> RouteAnswer {
+        let rules = Arc::clone(&self.rules);
+        let Some(route) = rules.routes.get(index) else { return RouteAnswer::Answered(Answered::default()) };
+        let mut usage = Vec::new();
+        let mut asker = Asker::default();
         if route.needs_token {
-            let token = match self.token_standing(now, credential) {
+            let token = match self.token_standing(now, request.credential) {
                 Ok(token) => token,
-                Err(cause) => return RouteAnswer::Refused(self.refuse_route(cause), None),
-            };
-            client = self.tokens.client_of(token);
-            if let Some(limit) = route.limit {
-                let counted = self.windows.count(now, (index, token), limit);
-                if counted.count > limit.count {
-                    let refusal = HandshakeRefusal {
-                        status: limit.status,
-                        cause: Cause::RateLimited,
-                        words: ("too.many.requests", "too many requests of this token"),
-                        retry_after: Some(counted.reset),
-                    };
-                    self.tally.refuse_route(limit.status, Cause::RateLimited);
-                    return RouteAnswer::Refused(refusal, Some(counted));
+                Err(cause) => {
+                    return RouteAnswer::Refused(self.refuse_route(refusal_of(&self.rules, cause)), usage);
                 }
-                usage = Some(counted);
+            };
+            asker = Asker { token: Some(token), client: self.tokens.client_of(token) };
+            if let Err(refusal) = self.count_request(now, index, route, asker, &mut usage) {
+                return RouteAnswer::Refused(self.refuse_route(refusal), usage);
             }
         }
-        let wants_ticket = route.body.variables().any(|name| name == "ticket");
-        let ticket = if wants_ticket { self.issue_ticket(now, client) } else { None };
-        self.tally.routes_answered += 1;
-        RouteAnswer::Answered { ticket, usage }
+        match self.carry_out(now, route, asker, request) {
+            Ok(answered) => {
+                self.tally.routes_answered += 1;
+                RouteAnswer::Answered(Answered { usage, ..answered })
+            }
+            Err(refusal) => RouteAnswer::Refused(self.refuse_route(refusal), usage),
+        }
     }
 
-    fn issue_ticket(&mut self, now: Moment, client: Option<ClientKey>) -> Option<String> {
+    /// Counts a request by every limit that looks at it; the first that is over refuses it.
+    fn count_request(
+        &mut self,
+        now: Moment,
+        index: usize,
+        route: &Route,
+        asker: Asker,
+        usage: &mut Vec<RequestUsage>,
+    ) -> Result<(), HandshakeRefusal> {
+        let rules = Arc::clone(&self.rules);
+        let own =
+            route.limit.zip(asker.token).map(|(limit, token)| (None, Counted::Route(index, token), limit));
+        let common = rules.request_limits.iter().enumerate().filter_map(|(n, common)| {
+            let counted = match common.of {
+                LimitOf::Token => Counted::Token(n, asker.token?),
+                LimitOf::Client => Counted::Client(n, asker.client?),
+            };
+            Some((Some(n), counted, common.limit))
+        });
+        for (limit_index, counted, limit) in own.into_iter().chain(common) {
+            let counted = self.windows.count(now, counted, limit);
+            usage.push(RequestUsage { limit: limit_index, usage: counted });
+            if counted.is_over() {
+                return Err(over_limit(limit, counted, "too many requests"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what a route does.
+    fn carry_out(
+        &mut self,
+        now: Moment,
+        route: &Route,
+        asker: Asker,
+        request: RouteRequest<'_>,
+    ) -> Result<Answered, HandshakeRefusal> {
+        match route.does {
+            RouteDoes::Answer => {
+                let wants_ticket = route.body.variables().any(|name| name == "ticket");
+                let ticket =
+                    if wants_ticket { self.issue_ticket(now, asker.client, asker.token) } else { None };
+                Ok(ticket.map_or_else(Answered::default, |id| self.about(id)))
+            }
+            RouteDoes::ListTickets => {
+                let tickets =
+                    asker.client.map(|client| self.tickets.of_client(now, client)).unwrap_or_default();
+                Ok(Answered {
+                    entities: tickets.into_iter().map(TokenId::text).collect(),
+                    ..Answered::default()
+                })
+            }
+            does => {
+                let ticket = self.named_ticket(now, asker, request.ticket).ok_or_else(not_found)?;
+                self.about_ticket(now, does, ticket, request.topics)
+            }
+        }
+    }
+
+    /// Does what a route does with the ticket that its path names.
+    fn about_ticket(
+        &mut self,
+        now: Moment,
+        does: RouteDoes,
+        ticket: TokenId,
+        topics: Option<&[String]>,
+    ) -> Result<Answered, HandshakeRefusal> {
+        match does {
+            RouteDoes::EndTicket => self.end_ticket(ticket),
+            RouteDoes::AddTopics | RouteDoes::ReplaceTopics => {
+                let topics =
+                    topics.ok_or_else(|| bad_request("the body must be like [{\"id\":\"topic\"}]"))?;
+                let replaces = does == RouteDoes::ReplaceTopics;
+                self.set_topics(now, ticket, topics, replaces)
+                    .map_err(|TooManyTopics| bad_request("there are more topics than a ticket may have"))?;
+            }
+            RouteDoes::DropTopics => {
+                // None are never too many.
+                let _ = self.set_topics(now, ticket, &[], true);
+            }
+            _ => {}
+        }
+        let about = self.about(ticket);
+        Ok(match does {
+            RouteDoes::FindTicket | RouteDoes::EndTicket => about,
+            _ => Answered { entities: self.tickets.topics_of(ticket), ..about },
+        })
+    }
+
+    fn about(&self, ticket: TokenId) -> Answered {
+        let expires = Some(self.tickets.expiry_of(ticket));
+        Answered { ticket: Some(ticket.text()), expires, ..Answered::default() }
+    }
+
+    fn set_topics(
+        &mut self,
+        now: Moment,
+        ticket: TokenId,
+        topics: &[String],
+        replaces: bool,
+    ) -> Result<(), TooManyTopics> {
+        let Some(rules) = self.rules.tickets else { return Ok(()) };
+        self.tickets.set_topics(now, ticket, topics, replaces, rules)
+    }
+
+    /// A message of this session adds topics to its ticket.
+    ///
+    /// # Errors
+    /// They are too many, or there is no ticket.
+    pub fn add_topics(
+        &mut self,
+        now: Moment,
+        session: SessionId,
+        topics: &[String],
+    ) -> Result<(), RefusedTopics> {
+        match self.sessions.get(&session).map(|open| open.holds) {
+            Some(Holds::Ticket(ticket)) if self.tickets.is_good(now, ticket) => {
+                self.set_topics(now, ticket, topics, false).map_err(|TooManyTopics| RefusedTopics)
+            }
+            _ => Err(RefusedTopics),
+        }
+    }
+
+    /// The ticket of that text, if it is good and the asker's own.
+    fn named_ticket(&self, now: Moment, asker: Asker, text: Option<&str>) -> Option<TokenId> {
+        match self.tickets.look_up(now, text?) {
+            Standing::Good(id) if self.tickets.client_of(id) == asker.client => Some(id),
+            _ => None,
+        }
+    }
+
+    fn issue_ticket(
+        &mut self,
+        now: Moment,
+        client: Option<ClientKey>,
+        token: Option<TokenId>,
+    ) -> Option<TokenId> {
         let rules = self.rules.tickets?;
         self.tally.tickets_issued += 1;
-        Some(self.tickets.issue(now, rules, client).text())
+        let (id, evicted) = self.tickets.issue(now, rules, client, token);
+        if let Some(evicted) = evicted {
+            self.tally.tickets_evicted += 1;
+            self.tell_ticket_end(evicted);
+        }
+        Some(id)
     }
 
     /// A ticket for the client of this session, to be told in it; `None` where there are none.
     pub fn ticket_for(&mut self, now: Moment, session: SessionId) -> Option<String> {
         let client = self.sessions.get(&session).and_then(|open| open.client);
-        self.issue_ticket(now, client)
+        self.issue_ticket(now, client, None).map(TokenId::text)
     }
 
-    fn refuse_route(&mut self, cause: Cause) -> HandshakeRefusal {
-        let status = status_of(self.rules.refusal_status, cause);
-        self.tally.refuse_route(status, cause);
-        HandshakeRefusal { status, cause, words: words_of(cause), retry_after: None }
+    fn refuse_route(&mut self, refusal: HandshakeRefusal) -> HandshakeRefusal {
+        self.tally.refuse_route(refusal.status, refusal.cause);
+        refusal
     }
 
     fn token_standing(&self, now: Moment, credential: Option<&str>) -> Result<TokenId, Cause> {
@@ -131,11 +260,48 @@ impl TargetState {
         credential: &str,
     ) -> Result<Moment, Cause> {
         let token = self.token_standing(now, Some(credential))?;
+        if let Some(before) = self.sessions.get(&session).map(|open| open.holds) {
+            self.put_down(before, session);
+        }
         if let Some(open) = self.sessions.get_mut(&session) {
             open.holds = Holds::Token(token);
         }
+        self.pick_up(Holds::Token(token), session);
         Ok(self.tokens.expiry_of(token))
     }
+}
+
+/// Topics that were not added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedTopics;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asker {
+    token: Option<TokenId>,
+    client: Option<ClientKey>,
+}
+
+fn refusal_of(rules: &crate::scenario::model::TargetRules, cause: Cause) -> HandshakeRefusal {
+    let status = status_of(rules.refusal_status, cause);
+    HandshakeRefusal { status, cause, words: words_of(cause), retry_after: None }
+}
+
+/// The refusal of a request beyond a limit.
+pub(super) fn over_limit(limit: WindowLimit, usage: Usage, sentence: &'static str) -> HandshakeRefusal {
+    let retry_after: Option<Duration> = limit.retry_after.then_some(usage.reset);
+    let words = ("too.many.requests", sentence);
+    HandshakeRefusal { status: limit.status, cause: Cause::RateLimited, words, retry_after }
+}
+
+const fn not_found() -> HandshakeRefusal {
+    let words = ("not.found", "there is no such ticket");
+    HandshakeRefusal { status: 404, cause: Cause::ForbiddenOther, words, retry_after: None }
+}
+
+const fn bad_request(sentence: &'static str) -> HandshakeRefusal {
+    let words = ("bad.request", sentence);
+    HandshakeRefusal { status: 400, cause: Cause::ForbiddenOther, words, retry_after: None }
 }
 
 /// A good token, or the cause of the refusal.

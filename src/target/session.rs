@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use crate::clock::Moment;
 use crate::sample::{Abnormal, Initiator};
-use crate::scenario::model::{FaultKind, IdleCounts, TargetRules};
+use crate::scenario::model::{FaultKind, IdleAction, TargetRules};
 
 use super::message::Schedule;
+use super::rules::HandshakeRefusal;
 use super::script::{Script, ScriptDue};
 
 /// The close code where no close frame came (RFC 6455 §7.1.5).
@@ -38,6 +39,19 @@ pub struct Session {
     fault: Option<Box<(Moment, FaultKind)>>,
     /// What the target says by its script, where it has one.
     script: Option<Box<Script>>,
+    /// When what it was opened with ends.
+    hold_end: Moment,
+    /// Why it is good for nothing, until the client is told.
+    refusal: Option<Box<(Moment, HandshakeRefusal)>>,
+}
+
+/// Which kind of frame the client sent (RFC 6455 §5.5, §5.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameClass {
+    /// A ping or a pong.
+    Control,
+    /// A text or binary message.
+    Data,
 }
 
 /// The target's own close, once it is decided.
@@ -69,6 +83,14 @@ pub enum Due {
     Fault(FaultKind),
     /// The target says what this rule of its script says.
     Say(usize),
+    /// What the session was opened with ends, unless its life was made longer since.
+    HoldEnd,
+    /// The client is told that its handshake was refused.
+    Refuse(HandshakeRefusal),
+    /// It was idle: the connection ends without a close frame.
+    HangUp,
+    /// It was idle: it falls silent.
+    FallSilent,
 }
 
 /// A close frame to send.
@@ -105,7 +127,34 @@ impl Session {
         let schedule = rules.messages_every.map(|every| Schedule::new(every, stream));
         let next_message = schedule.map_or(0, |schedule| schedule.first_after(now));
         let script = Script::begin(&rules, now);
-        Self { id, rules, schedule, next_message, last_activity: now, closing: None, fault: None, script }
+        Self {
+            id,
+            rules,
+            schedule,
+            next_message,
+            last_activity: now,
+            closing: None,
+            fault: None,
+            script,
+            hold_end: Moment::NEVER,
+            refusal: None,
+        }
+    }
+
+    /// A session that was opened to refuse its client.
+    pub(super) fn refused(
+        id: SessionId,
+        rules: Arc<TargetRules>,
+        refusal: HandshakeRefusal,
+        now: Moment,
+    ) -> Self {
+        let opened = Self::open(id, rules, None, now);
+        Self { schedule: None, script: None, refusal: Some(Box::new((now, refusal))), ..opened }
+    }
+
+    /// What the session was opened with ends then.
+    pub const fn set_hold_end(&mut self, end: Moment) {
+        self.hold_end = end;
     }
 
     /// The session's name.
@@ -125,7 +174,10 @@ impl Session {
     pub fn next_wake(&self) -> Moment {
         match self.closing {
             Some(closing) => closing.give_up,
-            None => self.idle_deadline().min(self.message_due()).min(self.fault_due()).min(self.script_due()),
+            None => {
+                let others = self.idle_deadline().min(self.message_due()).min(self.fault_due());
+                others.min(self.script_due()).min(self.hold_end).min(self.refusal_due())
+            }
         }
     }
 
@@ -139,11 +191,14 @@ impl Session {
         self.script.as_ref().map_or(Moment::NEVER, |script| script.next())
     }
 
-    /// The client sent this text.
-    pub fn heard_text(&mut self, now: Moment, text: &str) {
-        if let Some(script) = &mut self.script {
-            script.hear(now, text);
+    /// The client sent this text: answers with the rules of the script that it calls for. Each is then said.
+    pub fn heard_text(&mut self, now: Moment, text: &str) -> Vec<usize> {
+        let script = self.script.as_ref().filter(|_| self.closing.is_none());
+        let called = script.map(|script| script.hear(text)).unwrap_or_default();
+        if !called.is_empty() {
+            self.said(now);
         }
+        called
     }
 
     /// A message brought a good token, which expires then.
@@ -165,13 +220,27 @@ impl Session {
         self.fault.as_ref().map_or(Moment::NEVER, |fault| fault.0)
     }
 
+    fn refusal_due(&self) -> Moment {
+        self.refusal.as_ref().map_or(Moment::NEVER, |refusal| refusal.0)
+    }
+
     fn message_due(&self) -> Moment {
         self.schedule.map_or(Moment::NEVER, |schedule| schedule.due(self.next_message))
     }
 
-    /// The client sent a frame, of whatever kind.
-    pub fn heard(&mut self, now: Moment) {
-        self.last_activity = self.last_activity.max(now);
+    /// The client sent a frame of this kind.
+    pub fn heard(&mut self, now: Moment, class: FrameClass) {
+        let counts = class == FrameClass::Data || self.rules.idle_control_frames;
+        if counts && self.rules.idle_counts.counts_client() {
+            self.last_activity = self.last_activity.max(now);
+        }
+    }
+
+    /// The target sends a message.
+    fn said(&mut self, now: Moment) {
+        if self.rules.idle_counts.counts_target() {
+            self.last_activity = self.last_activity.max(now);
+        }
     }
 
     /// Takes what is due. What was due first is taken first, one thing at a time.
@@ -183,15 +252,20 @@ impl Session {
         if now < self.next_wake() {
             return Due::Nothing;
         }
+        if let Some(refusal) = self.refusal.take_if(|refusal| refusal.0 <= now) {
+            return Due::Refuse(refusal.1);
+        }
+        if self.hold_end <= now {
+            self.hold_end = Moment::NEVER;
+            return Due::HoldEnd;
+        }
         let others = self.idle_deadline().min(self.message_due());
         if self.script_due() <= others.min(self.fault_due())
             && let Some(due) = self.script.as_mut().and_then(|script| script.take(now))
         {
             return match due {
                 ScriptDue::Rule(rule) => {
-                    if self.rules.idle_counts == IdleCounts::Either {
-                        self.heard(now);
-                    }
+                    self.said(now);
                     Due::Say(rule)
                 }
                 ScriptDue::Close(code, reason) => {
@@ -203,15 +277,23 @@ impl Session {
             return Due::Fault(fault.1);
         }
         if self.message_due() > self.idle_deadline() {
-            let code = self.rules.idle_close_code;
-            return Due::Close(self.close(now, Initiator::Target, code, "Idle Timeout"));
+            return self.end_idle(now);
         }
         let (sequence, due) = (self.next_message, self.message_due());
         self.next_message += 1;
-        if self.rules.idle_counts == IdleCounts::Either {
-            self.heard(now);
-        }
+        self.said(now);
         Due::Message { sequence, due }
+    }
+
+    fn end_idle(&mut self, now: Moment) -> Due {
+        match self.rules.idle_action {
+            IdleAction::Close => {
+                let code = self.rules.idle_close_code;
+                Due::Close(self.close(now, Initiator::Target, code, "Idle Timeout"))
+            }
+            IdleAction::Drop => Due::HangUp,
+            IdleAction::Silence => Due::FallSilent,
+        }
     }
 
     /// A storm strikes the session; `None` where it is closing already.
@@ -262,6 +344,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::model::IdleCounts;
     use std::time::Duration;
 
     fn at(ms: u64) -> Moment {
@@ -287,7 +370,7 @@ mod tests {
     fn an_idle_session_is_closed_when_its_time_is_over_and_not_before() {
         let mut session = session(rules(IdleCounts::Client, None));
         assert_eq!(session.next_wake(), at(2_000));
-        session.heard(at(1_900));
+        session.heard(at(1_900), FrameClass::Data);
         assert_eq!(session.take_due(at(2_000)), Due::Nothing);
         assert_eq!(session.next_wake(), at(2_900));
         assert_eq!(session.take_due(at(2_900)), IDLE);

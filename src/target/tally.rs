@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use crate::sample::{Abnormal, Cause, Initiator};
 use crate::scenario::model::FaultKind;
 
-use super::counters::{CloseCount, FaultCount, RefusedCount, TargetCounters, TokenRefusedCount};
+use super::counters::{
+    CloseCount, FaultCount, RefusedCount, RefusedOtherwise, TargetCounters, TokenRefusedCount,
+};
 use super::session::Ended;
 use super::token::TokenError;
 
@@ -25,8 +27,10 @@ pub(super) struct Tally {
     pub(super) bad_requests: u64,
     pub(super) routes_answered: u64,
     pub(super) tickets_issued: u64,
+    pub(super) tickets_evicted: u64,
     routes_refused: BTreeMap<(u16, Cause), u64>,
     refused: BTreeMap<(u16, Cause), u64>,
+    refused_otherwise: BTreeMap<(&'static str, Cause), u64>,
     token_requests_refused: BTreeMap<&'static str, u64>,
     closes: BTreeMap<(Initiator, u16, Option<Abnormal>), u64>,
     faults: BTreeMap<&'static str, u64>,
@@ -35,6 +39,14 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn refuse(&mut self, status: u16, cause: Cause) {
         *self.refused.entry((status, cause)).or_default() += 1;
+    }
+
+    pub(super) fn refuse_otherwise(&mut self, manner: &'static str, cause: Cause) {
+        *self.refused_otherwise.entry((manner, cause)).or_default() += 1;
+    }
+
+    pub(super) fn limit_token_request(&mut self) {
+        *self.token_requests_refused.entry("too_many_requests").or_default() += 1;
     }
 
     pub(super) fn refuse_route(&mut self, status: u16, cause: Cause) {
@@ -84,6 +96,16 @@ impl Tally {
                 .map(|(&(status, cause), &count)| RefusedCount { status, cause, count })
                 .collect(),
             tickets_issued: self.tickets_issued,
+            tickets_evicted: self.tickets_evicted,
+            refused_otherwise: self
+                .refused_otherwise
+                .iter()
+                .map(|(&(manner, cause), &count)| RefusedOtherwise {
+                    manner: manner.to_owned(),
+                    cause,
+                    count,
+                })
+                .collect(),
             faults_injected: self
                 .faults
                 .iter()

@@ -6,6 +6,8 @@ use secrecy::ExposeSecret as _;
 
 use crate::scenario::model::{TargetClient, TargetRules};
 
+use super::rules::HandshakeRefusal;
+
 /// A token request. It carries a secret, so it cannot be printed.
 #[derive(Clone, Copy)]
 pub struct TokenRequest<'a> {
@@ -30,6 +32,8 @@ pub enum TokenAnswer {
     Issued(Issued),
     /// None.
     Refused(TokenRefusal),
+    /// None: there were too many requests.
+    Limited(HandshakeRefusal),
 }
 
 /// A token as the client gets it.

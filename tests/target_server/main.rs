@@ -7,4 +7,6 @@ mod hostile;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod services;
+#[cfg(test)]
 mod sessions;

@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
 use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs};
+use crate::sample::{Counter, Sample};
 use crate::scenario::model::{KeepAliveKind, TokenIn};
 use crate::scenario::template::Template;
 
@@ -81,6 +82,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
         }
         if let Action::Finish(_) = action {
             driven.drop_session().await;
+            driven.drop_refresh().await;
             return;
         }
         event = driven.perform(action).await;
@@ -159,6 +161,14 @@ impl Driven {
         let (context, wish) = (Arc::clone(&self.context), self.wish(not_before, valid_until));
         self.refresh = Some(Box::pin(async move { acquire(&context, &wish).await }));
         Event::Sent
+    }
+
+    /// Lets go of a refresh that is under way. Whether it brought a token is not known here any more.
+    async fn drop_refresh(&mut self) {
+        if self.refresh.take().is_some() {
+            let now = self.context.now();
+            self.context.send(now, Sample::Count(Counter::Unsettled, 1)).await;
+        }
     }
 
     /// Makes the requests before a handshake.

@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Why there is no body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyFault {
-    /// More than 16 KiB.
+    /// More than is taken.
     TooLarge,
     /// It took longer than 10 s.
     TooSlow,
@@ -34,7 +34,9 @@ impl BodyFault {
     /// Its answer, counted.
     pub(super) fn answer(self, shared: &Shared) -> Answer {
         let (status, code, message) = match self {
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too.large", "the body is larger than 16 KiB"),
+            Self::TooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too.large", "the body is larger than is allowed here")
+            }
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too.slow", "the body took longer than 10 s"),
             Self::Broken => (StatusCode::BAD_REQUEST, "bad.request", "the body broke off"),
         };
@@ -44,21 +46,30 @@ impl BodyFault {
 
 /// Reads a body to its end.
 pub(super) async fn read(body: Incoming) -> Result<Vec<u8>, BodyFault> {
-    tokio::time::timeout(TIMEOUT, read_all(body)).await.unwrap_or(Err(BodyFault::TooSlow))
+    read_up_to(CAP, body).await
 }
 
-async fn read_all(mut body: Incoming) -> Result<Vec<u8>, BodyFault> {
+/// Reads a body that may hold long lists.
+pub(super) async fn read_large(body: Incoming) -> Result<Vec<u8>, BodyFault> {
+    read_up_to(DISCARD_CAP, body).await
+}
+
+async fn read_up_to(cap: usize, body: Incoming) -> Result<Vec<u8>, BodyFault> {
+    tokio::time::timeout(TIMEOUT, read_all(cap, body)).await.unwrap_or(Err(BodyFault::TooSlow))
+}
+
+async fn read_all(cap: usize, mut body: Incoming) -> Result<Vec<u8>, BodyFault> {
     let mut bytes = Vec::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| BodyFault::Broken)?.into_data() else { continue };
         length += data.len();
-        if length <= CAP {
+        if length <= cap {
             bytes.extend_from_slice(&data);
         }
         if length > DISCARD_CAP {
             break;
         }
     }
-    if length > CAP { Err(BodyFault::TooLarge) } else { Ok(bytes) }
+    if length > cap { Err(BodyFault::TooLarge) } else { Ok(bytes) }
 }

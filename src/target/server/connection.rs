@@ -26,7 +26,9 @@ use super::listen::Door;
 use super::session::run_session;
 use super::shared::{Admitted, Shared};
 use super::wire::HttpWire;
-use super::{CLOSE_PATH, COUNTERS_PATH, TOKEN_PATH, control, route, token, upgrade};
+use super::{
+    CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, REVOKE_PATH, TOKEN_PATH, control, route, token, upgrade,
+};
 use crate::scenario::target_script::path_fits;
 
 /// How long the end of a connection may take.
@@ -143,9 +145,9 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Res
     let is_first = matches!(connection.set(Stage::Used), Stage::Fresh { .. });
     let route = route::find(&connection.shared, request.method().as_str(), request.uri().path());
     let first = match request.uri().path() {
-        TOKEN_PATH => FirstRequest::Token,
+        TOKEN_PATH | REVOKE_PATH => FirstRequest::Token,
         _ if route.is_some() => FirstRequest::Token,
-        COUNTERS_PATH | CLOSE_PATH => FirstRequest::Control,
+        COUNTERS_PATH | CLOSE_PATH | CONTROL_REVOKE_PATH => FirstRequest::Control,
         _ => FirstRequest::Events,
     };
     if is_first {
@@ -157,8 +159,10 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Res
     };
     Ok(match request.uri().path() {
         TOKEN_PATH if is_service => token::answer(&connection.shared, request).await,
+        REVOKE_PATH if is_service => token::revoke(&connection.shared, request).await,
         COUNTERS_PATH if has_control => control::counters(&connection, &request),
         CLOSE_PATH if has_control => control::close(&connection, request).await,
+        CONTROL_REVOKE_PATH if has_control => control::revoke(&connection, request).await,
         path if is_service => match route {
             Some(index) => route::answer(&connection.shared, index, request).await,
             None if path_fits(&connection.shared.rules.path, path) => {
@@ -175,7 +179,9 @@ fn nothing_here(connection: &Connection) -> Answer {
         Door::Main { .. } => {
             "there is nothing here: POST /oauth/token for a token, connect to the WebSocket endpoint with it"
         }
-        Door::Control => "there is nothing here: GET /_resurge/counters, POST /_resurge/close",
+        Door::Control => {
+            "there is nothing here: GET /_resurge/counters, POST /_resurge/close, POST /_resurge/revoke"
+        }
     };
     answer::bad(&connection.shared, StatusCode::NOT_FOUND, "not.found", message)
 }

@@ -33,6 +33,20 @@ struct Closed {
     closed: u64,
 }
 
+/// `POST /_resurge/revoke`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevokeRequest {
+    #[serde(default = "all")]
+    fraction: f64,
+}
+
+/// Its answer.
+#[derive(Serialize)]
+struct Revoked {
+    revoked: u64,
+}
+
 pub(super) fn counters(connection: &Arc<Connection>, request: &Request<Incoming>) -> Answer {
     match refuse(connection, request.method(), &Method::GET) {
         Some(refusal) => refusal,
@@ -56,6 +70,30 @@ pub(super) async fn close(connection: &Arc<Connection>, request: Request<Incomin
             Ok(closed) => answer::json(StatusCode::OK, &Closed { closed }),
             Err(error) => bad(&error.to_string()),
         },
+    }
+}
+
+pub(super) async fn revoke(connection: &Arc<Connection>, request: Request<Incoming>) -> Answer {
+    if let Some(refusal) = refuse(connection, request.method(), &Method::POST) {
+        return refusal;
+    }
+    let shared = &connection.shared;
+    let bytes = match body::read(request.into_body()).await {
+        Ok(bytes) => bytes,
+        Err(fault) => return fault.answer(shared),
+    };
+    match serde_json::from_slice::<RevokeRequest>(&bytes) {
+        Ok(RevokeRequest { fraction }) if fraction > 0.0 && fraction <= 1.0 => {
+            let revoked = shared.change(|state, now| state.revoke_share(now, fraction));
+            answer::json(StatusCode::OK, &Revoked { revoked })
+        }
+        other => {
+            let why = other
+                .err()
+                .map_or_else(|| "fraction is above 0 and up to 1".to_owned(), |error| error.to_string());
+            let message = format!("the body must be like {{\"fraction\":1.0}}: {why}");
+            answer::bad(shared, StatusCode::BAD_REQUEST, "bad.request", &message)
+        }
     }
 }
 

@@ -13,11 +13,14 @@ mod credential;
 mod cut;
 mod listen;
 mod route;
+mod say;
 mod session;
 mod shared;
+mod storms;
 mod tls;
 mod token;
 mod token_form;
+mod topics;
 mod upgrade;
 mod wire;
 
@@ -36,18 +39,22 @@ use crate::scenario::model::TargetRules;
 use super::counters::TargetCounters;
 use super::rules::StormError;
 use listen::{Door, Listener};
-use shared::Shared;
+use shared::{Place, Shared};
 
 pub use tls::{Authority, ServerTls, ServerTlsError};
 
 /// Path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth/token";
+/// Path of the revocation endpoint (RFC 7009).
+pub const REVOKE_PATH: &str = "/oauth/revoke";
 /// Path of the guarded WebSocket endpoint, unless the rules say otherwise.
 pub const EVENTS_PATH: &str = "/api/v2/analytics/events";
 /// Path of the counters.
 pub const COUNTERS_PATH: &str = "/_resurge/counters";
 /// Path of storms.
 pub const CLOSE_PATH: &str = "/_resurge/close";
+/// Path that ends the life of tokens.
+pub const CONTROL_REVOKE_PATH: &str = "/_resurge/revoke";
 
 /// What a server needs.
 #[derive(Debug)]
@@ -99,7 +106,8 @@ impl Server {
         let door = Door::Main { has_control: separate.is_none() };
         let mut listeners = vec![(main, door, tls.as_ref().map(ServerTls::acceptor))];
         listeners.extend(separate.map(|listener| (listener, Door::Control, None)));
-        let shared = Arc::new(Shared::new(rules, seed, clock, addr.to_string())?);
+        let place = Place { address: addr.to_string(), is_secure: tls.is_some() };
+        let shared = Arc::new(Shared::new(rules, seed, clock, place)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(worker_threads.max(1))
             .thread_name("target")
@@ -123,6 +131,7 @@ impl Server {
                 }
             }
         }
+        storms::schedule(&runtime, &shared);
         Ok(Self { addr, control, tls, shared, accepting: Some(accepting), runtime: Some(runtime) })
     }
 

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, WebSocket};
 use crate::clock::Moment;
 use crate::sample::Abnormal;
 use crate::scenario::model::{FaultKind, FrameFlaw};
-use crate::target::session::{CloseOrder, Due, EndHow, Session};
+use crate::target::session::{CloseOrder, Due, EndHow, FrameClass, Session};
 
 use super::busy::InFlight;
 use super::shared::{Admitted, Order, Shared, Signal};
@@ -56,10 +56,10 @@ enum CutOff {
     HangUp,
 }
 
-struct Live {
-    shared: Arc<Shared>,
+pub(super) struct Live {
+    pub(super) shared: Arc<Shared>,
     socket: WebSocket<SessionWire>,
-    session: Session,
+    pub(super) session: Session,
     signal: Arc<Signal>,
     /// Something may wait to be written.
     has_output: bool,
@@ -126,7 +126,12 @@ impl Live {
                     Some(EndHow::CloseFrame(frame.map_or(NO_STATUS, |frame| frame.code.into())))
                 }
                 Woken::Frame(message) => {
-                    self.session.heard(now);
+                    let class = if message.is_ping() || message.is_pong() {
+                        FrameClass::Control
+                    } else {
+                        FrameClass::Data
+                    };
+                    self.session.heard(now, class);
                     if matches!(message, Message::Text(_) | Message::Binary(_)) {
                         self.shared.state().count_message_received();
                     }
@@ -135,15 +140,26 @@ impl Live {
                         _ => None,
                     }
                 }
-                Woken::Told(order) => {
-                    let close = match order {
-                        Order::Storm(code) => self.session.storm(now, code),
-                        Order::Displaced(code) => self.session.displace(now, code),
-                    };
-                    close.and_then(|close| self.send_close(close))
+                Woken::Told(Order::Storm(code)) => {
+                    self.session.storm(now, code).and_then(|close| self.send_close(close))
                 }
+                Woken::Told(Order::Displaced(code)) => {
+                    self.session.displace(now, code).and_then(|close| self.send_close(close))
+                }
+                Woken::Told(Order::HoldEnded) => self.tell_hold_end(),
+                Woken::Told(Order::Warned(storm)) => self.warn(storm),
                 Woken::Timer => match self.session.take_due(now) {
-                    Due::Fault(fault) => Box::pin(self.carry_out(fault)).await,
+                    Due::Fault(fault) => {
+                        self.shared.state().count_fault(&fault);
+                        Box::pin(self.carry_out(fault)).await
+                    }
+                    Due::HangUp => {
+                        Box::pin(self.carry_out(FaultKind::CloseWithoutFrame { after: Duration::ZERO })).await
+                    }
+                    Due::FallSilent => {
+                        self.shared.begin_close(self.session.id());
+                        Box::pin(self.carry_out(FaultKind::HalfOpen { after: Duration::ZERO })).await
+                    }
                     due => self.do_due(due),
                 },
             };
@@ -239,7 +255,7 @@ impl Live {
     /// Does what is due; `Some`: the session is over.
     fn do_due(&mut self, due: Due) -> Option<EndHow> {
         match due {
-            Due::Nothing | Due::Fault(_) => None,
+            Due::Nothing | Due::Fault(_) | Due::HangUp | Due::FallSilent => None,
             Due::GiveUp => Some(EndHow::Abnormal(Abnormal::Timeout)),
             Due::Message { sequence, due } => {
                 let text = self.shared.message_text.write(sequence, self.shared.clock.unix_us(due));
@@ -251,58 +267,14 @@ impl Live {
             }
             Due::Close(order) => self.begin_close(order),
             Due::Say(rule) => self.say(rule),
+            Due::HoldEnd => self.end_hold(),
+            Due::Refuse(refusal) => self.refuse(refusal),
         }
     }
 
-    fn begin_close(&mut self, order: CloseOrder) -> Option<EndHow> {
-        let now = self.shared.clock.now();
-        self.shared.state().begin_close(now, self.session.id());
+    pub(super) fn begin_close(&mut self, order: CloseOrder) -> Option<EndHow> {
+        self.shared.begin_close(self.session.id());
         self.send_close(order)
-    }
-
-    /// Says what a rule of the script says, and closes where it closes; `Some`: the session is over.
-    fn say(&mut self, rule: usize) -> Option<EndHow> {
-        let shared = Arc::clone(&self.shared);
-        let rule = shared.rules.script.get(rule)?;
-        let now = shared.clock.now();
-        if let Some(template) = &rule.send {
-            let wants_ticket = template.variables().any(|name| name == "ticket");
-            let ticket = wants_ticket.then(|| shared.state().ticket_for(now, self.session.id())).flatten();
-            let text = template.render(|name| match name {
-                "ticket" => ticket.clone(),
-                "address" => Some(shared.address.clone()),
-                "session" => Some(self.session.id().to_string()),
-                "unix_ms" => Some((shared.clock.unix_us(now) / 1_000).to_string()),
-                _ => None,
-            });
-            if let Some(over) = self.write(|socket| socket.write(Message::text(text)), |_| {}) {
-                return Some(over);
-            }
-            shared.state().count_message_sent();
-        }
-        let order = self.session.close_for(now, rule.close?, "Script")?;
-        self.begin_close(order)
-    }
-
-    /// A text message: it may bring a token, or call for something of the script.
-    fn take_text(&mut self, now: Moment, text: &str) -> Option<EndHow> {
-        self.session.heard_text(now, text);
-        let rules = Arc::clone(&self.shared.rules);
-        let wanted = rules.message_token.as_ref()?;
-        let json: serde_json::Value = serde_json::from_str(text).ok()?;
-        let token = wanted.pointers.iter().find_map(|pointer| json.pointer(pointer)?.as_str())?;
-        let answered = self.shared.state().authenticate(now, self.session.id(), token);
-        match answered {
-            Ok(expires) => {
-                self.session.authenticated(now, expires);
-                None
-            }
-            Err(cause) => {
-                log::debug!("a token in a message is refused: {cause}");
-                let order = self.session.close_for(now, wanted.refused_code, "Token refused")?;
-                self.begin_close(order)
-            }
-        }
     }
 
     fn send_close(&mut self, order: CloseOrder) -> Option<EndHow> {
@@ -312,7 +284,7 @@ impl Live {
     }
 
     /// Writes as far as the socket takes it; the rest follows when it is ready.
-    fn write(
+    pub(super) fn write(
         &mut self,
         write: impl FnOnce(&mut WebSocket<SessionWire>) -> Result<(), WsError>,
         written: impl FnOnce(&mut Session),
@@ -340,7 +312,6 @@ impl Live {
 
     /// Carries a fault out; `Some`: the session is over.
     async fn carry_out(&mut self, fault: FaultKind) -> Option<EndHow> {
-        self.shared.state().count_fault(&fault);
         match fault {
             FaultKind::ResetAfterUpgrade { .. } => {
                 self.cut_off = Some(CutOff::Abruptly);

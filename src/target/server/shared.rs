@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
+use hyper::header::{HeaderName, HeaderValue};
 
 use crate::clock::{Clock, Moment};
 use crate::scenario::model::{Delay, FaultKind, FaultStage, TargetRules};
@@ -19,7 +20,17 @@ use crate::target::rules::{Handshake, HandshakeRefusal, StormError, TargetState}
 use crate::target::session::{Ended, Session, SessionId};
 
 use super::alarm::Alarm;
+use super::answer::Answer;
 use super::busy::Busy;
+
+/// Where a server is to be had.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Host and port that it listens on.
+    pub(super) address: String,
+    /// Whether it speaks TLS.
+    pub(super) is_secure: bool,
+}
 
 /// What all tasks of a server share.
 #[derive(Debug)]
@@ -28,16 +39,24 @@ pub(super) struct Shared {
     pub(super) busy: Arc<Busy>,
     /// Host and port that it listens on.
     pub(super) address: String,
+    /// `ws` or `wss`.
+    pub(super) ws_scheme: &'static str,
     pub(super) message_text: MessageText,
     pub(super) rules: Arc<TargetRules>,
     state: Mutex<TargetState>,
     signals: Mutex<HashMap<SessionId, Arc<Signal>>>,
     /// Only where the rules delay an answer.
     alarm: Option<Alarm>,
+    /// Numbers requests, for texts that name them.
+    requests: AtomicU64,
 }
 
 /// Set in a signal's code where the session makes room for another, and no storm strikes it. No close code has this bit.
 const DISPLACED: u16 = 0x8000;
+/// Set where the session is warned of the storm whose index is in the other bits.
+const WARNED: u16 = 0x4000;
+/// Set where what the session holds has ended.
+const HOLD_ENDED: u16 = 0x2000;
 
 /// What a session's task is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +65,10 @@ pub(super) enum Order {
     Storm(u16),
     /// It makes room for another session of its client, with this code.
     Displaced(u16),
+    /// The storm of this index is to come.
+    Warned(usize),
+    /// Its token or ticket has ended.
+    HoldEnded,
 }
 
 /// Tells a session's task that a storm strikes it, or that it makes room.
@@ -64,7 +87,7 @@ pub(super) struct Admitted {
 }
 
 impl Shared {
-    pub(super) fn new(rules: TargetRules, seed: u64, clock: Clock, address: String) -> io::Result<Self> {
+    pub(super) fn new(rules: TargetRules, seed: u64, clock: Clock, place: Place) -> io::Result<Self> {
         let is_delayed = rules.upgrade_delay != Delay::None
             || rules.token_delay != Delay::None
             || !rules.faults.is_empty();
@@ -74,12 +97,14 @@ impl Shared {
         Ok(Self {
             clock,
             busy: Arc::default(),
-            address,
+            address: place.address,
+            ws_scheme: if place.is_secure { "wss" } else { "ws" },
             message_text,
             rules: Arc::clone(state.rules()),
             state: Mutex::new(state),
             signals: Mutex::default(),
             alarm: if is_delayed { Some(Alarm::start(clock)?) } else { None },
+            requests: AtomicU64::new(0),
         })
     }
 
@@ -92,26 +117,51 @@ impl Shared {
         self.signals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A number for a request, as services name them: 32 hexadecimal digits, no two alike.
+    pub(super) fn next_request(&self) -> String {
+        format!("{:032x}", self.requests.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Adds the headers that the rules give to every answer.
+    pub(super) fn add_own_headers(&self, answer: &mut Answer) {
+        for (name, value) in &self.rules.answer_headers {
+            let text = value.render(|name| match name {
+                "request" => Some(self.next_request()),
+                "unix_ms" => Some((self.clock.unix_us(self.clock.now()) / 1_000).to_string()),
+                _ => None,
+            });
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::try_from(text))
+            {
+                answer.headers_mut().insert(name, value);
+            }
+        }
+    }
+
     /// Decides on an upgrade; a session that begins can be reached by storms from here on.
     pub(super) fn handshake(
         &self,
         credential: Option<&str>,
         stream: Option<u64>,
     ) -> Result<Admitted, HandshakeRefusal> {
-        let mut state = self.state();
-        match state.handshake(self.clock.now(), credential, stream) {
-            Handshake::Refused(refusal) => Err(refusal),
-            Handshake::Admitted { session, displaced } => {
-                let signal = Arc::<Signal>::default();
-                // Under the state's lock: a storm that picks the session must find its signal.
-                let mut signals = self.signals();
-                signals.insert(session.id(), Arc::clone(&signal));
-                if let Some(displaced) = displaced.and_then(|id| signals.get(&id)) {
-                    displaced.raise(self.rules.displaced_code | DISPLACED);
+        let (admitted, ended) = {
+            let mut state = self.state();
+            let admitted = match state.handshake(self.clock.now(), credential, stream) {
+                Handshake::Refused(refusal) => Err(refusal),
+                Handshake::Admitted { session, displaced } => {
+                    let signal = Arc::<Signal>::default();
+                    // Under the state's lock: a storm that picks the session must find its signal.
+                    let mut signals = self.signals();
+                    signals.insert(session.id(), Arc::clone(&signal));
+                    if let Some(displaced) = displaced.and_then(|id| signals.get(&id)) {
+                        displaced.raise(self.rules.displaced_code | DISPLACED);
+                    }
+                    Ok(Admitted { session, signal })
                 }
-                Ok(Admitted { session, signal })
-            }
-        }
+            };
+            (admitted, state.take_hold_ended())
+        };
+        self.raise(&ended, HOLD_ENDED);
+        admitted
     }
 
     /// The fault that strikes now at that stage, if any. What strikes a session is counted when it does, all else here.
@@ -127,20 +177,60 @@ impl Shared {
         Some(fault)
     }
 
+    /// Does something to the state, and tells the sessions whose token or ticket that has ended.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut TargetState, Moment) -> T) -> T {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let result = change(&mut state, now);
+        let ended = state.take_hold_ended();
+        drop(state);
+        if !ended.is_empty() {
+            self.raise(&ended, HOLD_ENDED);
+        }
+        result
+    }
+
+    fn raise(&self, sessions: &[SessionId], code: u16) {
+        let signals = self.signals();
+        for signal in sessions.iter().filter_map(|id| signals.get(id)) {
+            signal.raise(code);
+        }
+    }
+
+    /// The target is about to close a session.
+    pub(super) fn begin_close(&self, id: SessionId) {
+        self.change(|state, now| state.begin_close(now, id));
+    }
+
+    /// A ticket for the client of this session, to be told in it.
+    pub(super) fn ticket_for(&self, now: Moment, id: SessionId) -> Option<String> {
+        self.change(|state, _| state.ticket_for(now, id))
+    }
+
     /// Ends a session for good.
     pub(super) fn end_session(&self, id: SessionId, ended: Ended) {
-        let now = self.clock.now();
-        self.state().end_session(now, id, ended);
+        self.change(|state, now| state.end_session(now, id, ended));
         self.signals().remove(&id);
+    }
+
+    /// Warns this share of the sessions of a storm to come; answers with them.
+    pub(super) fn warn(&self, storm: usize, fraction: f64) -> Vec<SessionId> {
+        let picked = self.state().pick(fraction);
+        self.raise(&picked, WARNED | u16::try_from(storm).unwrap_or(0));
+        picked
+    }
+
+    /// Closes these sessions, as far as they are still open.
+    pub(super) fn close_sessions(&self, sessions: &[SessionId], code: u16) -> u64 {
+        let struck = self.change(|state, now| state.strike_sessions(now, sessions));
+        self.raise(&struck, code);
+        struck.len() as u64
     }
 
     /// Strikes this share of the sessions; answers with how many.
     pub(super) fn storm(&self, code: u16, fraction: f64) -> Result<u64, StormError> {
-        let struck = self.state().storm(self.clock.now(), code, fraction)?;
-        let signals = self.signals();
-        for signal in struck.iter().filter_map(|id| signals.get(id)) {
-            signal.raise(code);
-        }
+        let struck = self.change(|state, now| state.storm(now, code, fraction))?;
+        self.raise(&struck, code);
         Ok(struck.len() as u64)
     }
 
@@ -166,6 +256,8 @@ impl Signal {
         match self.code.swap(0, Ordering::AcqRel) {
             0 => Poll::Pending,
             code if code & DISPLACED != 0 => Poll::Ready(Order::Displaced(code & !DISPLACED)),
+            code if code & WARNED != 0 => Poll::Ready(Order::Warned(usize::from(code & !WARNED))),
+            HOLD_ENDED => Poll::Ready(Order::HoldEnded),
             code => Poll::Ready(Order::Storm(code)),
         }
     }

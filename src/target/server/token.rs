@@ -14,12 +14,13 @@ use serde::Serialize;
 
 use crate::scenario::model::{FaultKind, FaultStage};
 use crate::target::faults::skewed;
-use crate::target::token::{Issued, TokenAnswer, TokenRefusal};
+use crate::target::token::{Issued, TokenAnswer, TokenError, TokenRefusal};
 
 use super::answer::{self, Answer};
 use super::body;
 use super::shared::Shared;
 use super::token_form::TokenForm;
+use super::upgrade;
 
 /// What is left of an answer that broke off.
 const TRUNCATED: &str = "{\"access_token\":\"0123456789abcdef01234567";
@@ -45,23 +46,8 @@ struct Refusal {
 
 pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer {
     let arrived = shared.clock.now();
-    if request.method() != Method::POST {
-        let mut answer = answer::bad(
-            shared,
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method.not.allowed",
-            "tokens are got by POST",
-        );
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-        return answer;
-    }
-    if !is_form(request.headers()) {
-        return answer::bad(
-            shared,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported.media.type",
-            "the body must be application/x-www-form-urlencoded",
-        );
+    if let Some(refusal) = refuse_form(shared, &request) {
+        return refusal;
     }
     let (parts, body) = request.into_parts();
     let body = match body::read(body).await {
@@ -82,20 +68,57 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         return faulty;
     }
     // Decided when the answer leaves: a client that has gone by then has no token, and none is counted.
-    let mut state = shared.state();
-    let decided = match &form {
-        Ok(form) => state.token_request(shared.clock.now(), form.request()),
+    let decided = shared.change(|state, now| match &form {
+        Ok(form) => state.token_request(now, form.request()),
         Err(refusal) => TokenAnswer::Refused(state.refuse_token(*refusal)),
-    };
-    drop(state);
+    });
     let mut answer = match decided {
         TokenAnswer::Issued(issued) => success(issued, fault),
-        TokenAnswer::Refused(refusal) => refused(refusal),
+        TokenAnswer::Refused(refusal) => refused(shared, refusal),
+        TokenAnswer::Limited(refusal) => upgrade::refuse(shared, refusal),
     };
     let headers = answer.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
     answer
+}
+
+/// `POST /oauth/revoke` (RFC 7009): 200 whether there was such a token or not. Who holds a token may end it, so no client is asked for.
+pub(super) async fn revoke(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer {
+    if let Some(refusal) = refuse_form(shared, &request) {
+        return refusal;
+    }
+    let body = match body::read(request.into_body()).await {
+        Ok(body) => body,
+        Err(fault) => return fault.answer(shared),
+    };
+    let token = url::form_urlencoded::parse(&body).find(|(name, _)| name == "token");
+    match token {
+        Some((_, token)) => {
+            shared.change(|state, _| state.revoke(&token));
+            answer::bare(StatusCode::OK)
+        }
+        None => {
+            let used_basic = false;
+            let description = "the parameter token is missing";
+            refused(shared, TokenRefusal { error: TokenError::InvalidRequest, description, used_basic })
+        }
+    }
+}
+
+/// The refusal of a request that is no POST of a form.
+fn refuse_form(shared: &Shared, request: &Request<Incoming>) -> Option<Answer> {
+    if request.method() != Method::POST {
+        let (status, code) = (StatusCode::METHOD_NOT_ALLOWED, "method.not.allowed");
+        let mut answer = answer::bad(shared, status, code, "this is done by POST");
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return Some(answer);
+    }
+    if !is_form(request.headers()) {
+        let (status, code) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported.media.type");
+        return Some(answer::bad(shared, status, code, "the body must be application/x-www-form-urlencoded"));
+    }
+    None
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -134,10 +157,21 @@ fn seconds(life: Duration) -> serde_json::Number {
     fraction.flatten().unwrap_or_else(|| life.as_secs().into())
 }
 
-fn refused(refusal: TokenRefusal) -> Answer {
+fn refused(shared: &Shared, refusal: TokenRefusal) -> Answer {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let body = Refusal { error: refusal.error.name(), error_description: refusal.description };
-    let mut answer = answer::json(status, &body);
+    let (error, description) = (refusal.error.name(), refusal.description);
+    let mut answer = match &shared.rules.token_error_body {
+        None => answer::json(status, &Refusal { error, error_description: description }),
+        Some(template) => {
+            let text = template.render(|name| match name {
+                "error" => Some(error.to_owned()),
+                "message" => Some(description.to_owned()),
+                "request" => Some(shared.next_request()),
+                _ => None,
+            });
+            answer::json_answer(status, text)
+        }
+    };
     if refusal.is_challenge() {
         let challenge = HeaderValue::from_static("Basic realm=\"resurge\", charset=\"UTF-8\"");
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);

@@ -15,7 +15,8 @@ use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::sample::Cause;
-use crate::scenario::model::{FaultKind, FaultStage, RefusalDetail, TargetRules};
+use crate::scenario::model::{FaultKind, FaultStage, RefusalDetail, RefusalManner, TargetRules};
+use crate::scenario::template::Template;
 use crate::target::rules::HandshakeRefusal;
 
 use super::answer::{self, Answer};
@@ -73,7 +74,12 @@ pub(super) async fn answer(
     let places = &rules.accepts_token_in;
     let token = credential::token(request.headers(), request.uri(), places, &rules.query_parameter);
     match shared.handshake(token.as_deref(), stream_number(request.headers())) {
-        Err(refusal) => Ok(refuse(rules, refusal)),
+        Err(refusal) => match rules.refusal_manner {
+            RefusalManner::Reset => Err(connection.cut_off(Cut::Reset(b""), in_flight)),
+            // It ends with its connection.
+            RefusalManner::Silence => std::future::pending().await,
+            _ => Ok(refuse(shared, refusal)),
+        },
         Ok(mut admitted) => {
             if let Some(fault) = fault {
                 admitted.session.plan_fault(fault);
@@ -192,9 +198,32 @@ fn switch_protocols(headers: &HeaderMap) -> Answer {
 }
 
 /// A refusal by the rules.
-pub(super) fn refuse(rules: &TargetRules, refusal: HandshakeRefusal) -> Answer {
-    let code = rules.refusal_codes.iter().find(|(cause, _)| *cause == refusal.cause);
-    refuse_with(rules.refusal_detail, refusal, code.map(|(_, code)| code.as_str()))
+pub(super) fn refuse(shared: &Shared, refusal: HandshakeRefusal) -> Answer {
+    let rules = &shared.rules;
+    let mut answer = refuse_with(rules.refusal_detail, refusal, own_code(rules, refusal));
+    if let (Some(body), RefusalDetail::Full) = (&rules.refusal_body, rules.refusal_detail) {
+        *answer.body_mut() = render_refusal(shared, body, refusal).into();
+    }
+    shared.add_own_headers(&mut answer);
+    answer
+}
+
+/// The code that the rules give to the cause of a refusal.
+fn own_code(rules: &TargetRules, refusal: HandshakeRefusal) -> Option<&str> {
+    rules.refusal_codes.iter().find(|(cause, _)| *cause == refusal.cause).map(|(_, code)| code.as_str())
+}
+
+/// The text of a refusal.
+pub(super) fn render_refusal(shared: &Shared, template: &Template, refusal: HandshakeRefusal) -> String {
+    let HandshakeRefusal { status, cause, words: (usual, message), .. } = refusal;
+    template.render(|name| match name {
+        "status" => Some(status.to_string()),
+        "code" => Some(own_code(&shared.rules, refusal).unwrap_or(usual).to_owned()),
+        "message" => Some(message.to_owned()),
+        "cause" => Some(cause.name().to_owned()),
+        "request" => Some(shared.next_request()),
+        _ => None,
+    })
 }
 
 /// A refusal, with a code of its own.

@@ -1,0 +1,59 @@
+//! Tests of who is put down to which storm.
+
+use super::*;
+
+#[test]
+fn a_way_back_remembers_its_storm_through_failures_and_counts_from_when_it_was_due() {
+    let by_target = StormRule::ByTarget { at: ms(500), code: 1012, all: true, id: StormId(4) };
+    let by_client = |how| StormRule::ByClient { at: ms(500), how, id: StormId(4), fraction: 1.0 };
+    let close = DisconnectHow::Close { code: 4000 };
+    // (storm, how its session ends, 50 ms after it was due)
+    let rows = [
+        (by_target, Some(EndingHow::PeerClosed(1012)), Some(StormId(4))),
+        (by_target, Some(EndingHow::PeerClosed(1001)), None),
+        (by_target, Some(EndingHow::Abnormal(Abnormal::Rst)), None),
+        (by_client(close), Some(EndingHow::Left), Some(StormId(4))),
+        (by_client(close), Some(EndingHow::Abnormal(Abnormal::Timeout)), Some(StormId(4))),
+        (by_client(close), Some(EndingHow::PeerClosed(1001)), None),
+        (by_client(DisconnectHow::Reset), Some(EndingHow::Left), Some(StormId(4))),
+        (by_client(DisconnectHow::HalfOpen), None, Some(StormId(4))),
+    ];
+    for (storm, how, expected) in rows {
+        let mut stormy = rules(OnReconnect::Reuse);
+        stormy.storms = vec![storm];
+        stormy.session.silence_timeout = Some(Duration::from_secs(9));
+        let mut bench = Bench::new(stormy);
+        bench.bring_into_session(ms(0));
+        if matches!(storm, StormRule::ByClient { .. }) {
+            let leave = bench.step(ms(500), Event::Due(Signs { heard: ms(500), pong: ms(500) }));
+            assert!(matches!(leave, Action::Leave(_)), "{storm:?} {leave:?}");
+        }
+        let (back_at, end) = match how {
+            Some(how) => (ms(560), Event::Ended(Ending { at: ms(550), how })),
+            None => {
+                bench.step(ms(500), Event::Due(Signs::default()));
+                (ms(9_510), Event::Due(Signs::default()))
+            }
+        };
+        let ended_at = if how.is_some() { ms(550) } else { ms(9_500) };
+        bench.step(ended_at, end);
+        bench.step(back_at, Event::Due(Signs::default()));
+        bench.step(back_at, refused(403, back_at, back_at));
+        bench.step(back_at + Duration::from_millis(40), Event::Due(Signs::default()));
+        let ready_at = back_at + Duration::from_millis(41);
+        bench.step(ready_at, Event::Connected(marks(ready_at, ready_at)));
+        let samples = &bench.samples;
+        let struck: Vec<StormId> = samples
+            .iter()
+            .filter_map(|sample| if let Sample::StormDisconnect(id) = sample { Some(*id) } else { None })
+            .collect();
+        assert_eq!(struck, Vec::from_iter(expected), "{storm:?} {how:?}");
+        let back = samples.iter().find_map(|sample| match sample {
+            Sample::Ready(ready) if ready.kind == AttemptKind::Reconnect => Some(**ready),
+            _ => None,
+        });
+        let back = back.unwrap();
+        let from = if expected.is_some() { ms(500) } else { ms(550) };
+        assert_eq!((back.storm, back.latency), (expected, ready_at.since(from)), "{storm:?} {how:?}");
+    }
+}
