@@ -13,6 +13,7 @@ use crate::record::{GroupManifest, HostManifest};
 use crate::sample::Metric;
 
 use super::buckets::{Buckets, FULL_PRECISION};
+use super::measure::compared_metrics;
 use super::repeat::{Block, Counts, Facts, GroupBlock, Repeat, Validity};
 
 /// How synthetic runs behave. Standard deviations are of logarithms: 0.01 is about one percent.
@@ -20,6 +21,8 @@ use super::repeat::{Block, Counts, Facts, GroupBlock, Repeat, Validity};
 pub struct Behaviour {
     /// Groups.
     pub groups: usize,
+    /// How many metrics each reconnect has: 1 is the reconnect latency alone, besides 100 first connects in the first second.
+    pub metrics: usize,
     /// Seconds of each run.
     pub seconds: u64,
     /// Reconnects per second and group.
@@ -48,6 +51,7 @@ impl Default for Behaviour {
     fn default() -> Self {
         Self {
             groups: 1,
+            metrics: 1,
             seconds: 24,
             per_second: 400.0,
             median_us: 31_500.0,
@@ -137,9 +141,12 @@ fn synthetic_group(behaviour: &Behaviour, noise: &mut Noise) -> Vec<GroupBlock> 
             (location + sigma * z + stretch(behaviour.tail_factor, z)).exp()
         };
         let mut histograms = BTreeMap::new();
-        histograms.insert(Metric::ReconnectLatency, histogram(back, || latency(noise)));
+        for metric in compared_metrics().take(behaviour.metrics) {
+            histograms.insert(metric, histogram(back, || latency(noise)));
+        }
         if second == 0 {
-            histograms.insert(Metric::ConnectLatency, histogram(100, || latency(noise)));
+            let first = histogram(100, || latency(noise));
+            histograms.entry(Metric::ConnectLatency).or_insert(first);
         }
         histograms.retain(|_, buckets| !buckets.is_empty());
         let refused = (0..back).filter(|_| noise.unit() < behaviour.refused).count() as u64;
