@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 
 use crate::record::read_journal;
 use crate::report::{
-    JOURNAL_FILE, RunModel, Style, closes_csv, histograms_hlog, outcomes_csv, run_json, summary_csv,
-    summary_text, timeseries_csv, write_all,
+    JOURNAL_FILE, RunModel, Style, closes_csv, histograms_hlog, outcomes_csv, report_html, run_json,
+    summary_csv, summary_text, timeseries_csv, write_all,
 };
 
 use super::{UNEXPECTED, wants_colour};
@@ -35,6 +35,8 @@ enum Format {
     Csv,
     /// The HdrHistogram interval log.
     Hlog,
+    /// A page with plots, which needs nothing but a browser.
+    Html,
 }
 
 /// The CSV tables.
@@ -100,6 +102,7 @@ pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -
         (Format::Text, _) => summary_text(&model, Style { colour: wants_colour(&io::stdout()) }),
         (Format::Json, _) => serde_json::to_string_pretty(&run_json(&model))? + "\n",
         (Format::Hlog, _) => histograms_hlog(&model),
+        (Format::Html, _) => report_html(&model).map_err(io::Error::other)?,
         (Format::Csv, Table::Summary) => summary_csv(&model).map_err(io::Error::from)?,
         (Format::Csv, Table::Outcomes) => outcomes_csv(&model).map_err(io::Error::from)?,
         (Format::Csv, Table::Closes) => closes_csv(&model).map_err(io::Error::from)?,

@@ -156,10 +156,19 @@ impl Latencies {
     /// [`HistogramError`] when the bytes are none, or of another setting.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HistogramError> {
         let mut histogram = Self::new();
-        for (us, count) in packed_counts(bytes)? {
-            histogram.record_many(us, count);
-        }
+        histogram.add_bytes(bytes)?;
         Ok(histogram)
+    }
+
+    /// Adds every value of what [`Self::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// [`HistogramError`] when the bytes are none, or of another setting; then nothing is added.
+    pub fn add_bytes(&mut self, bytes: &[u8]) -> Result<(), HistogramError> {
+        for (us, count) in packed_counts(bytes)? {
+            self.record_many(us, count);
+        }
+        Ok(())
     }
 }
 

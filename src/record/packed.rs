@@ -74,6 +74,12 @@ impl PackedTally {
     #[must_use]
     pub fn unpack(&self) -> Tally {
         let mut tally = Tally::default();
+        self.add_to(&mut tally);
+        tally
+    }
+
+    /// Adds everything to `tally`, without unpacking it in between.
+    pub fn add_to(&self, tally: &mut Tally) {
         for (kind, outcome, cause, n) in &self.attempts {
             *tally.attempts.entry((*kind, *outcome, *cause)).or_default() += n;
         }
@@ -84,14 +90,13 @@ impl PackedTally {
             *tally.counters.entry(*counter).or_default() += n;
         }
         for (metric, bytes) in &self.histograms {
-            tally.histograms.entry(*metric).or_default().merge(&unpacked(bytes));
+            add_packed(tally.histograms.entry(*metric).or_default(), bytes);
         }
         for (id, disconnects, bytes) in &self.storms {
             let storm: &mut StormTally = tally.storms.entry(*id).or_default();
             storm.disconnects += disconnects;
-            storm.back.merge(&unpacked(bytes));
+            add_packed(&mut storm.back, bytes);
         }
-        tally
     }
 
     /// What was counted, without what was measured.
@@ -136,11 +141,10 @@ impl From<PackedTallyV1> for PackedTally {
     }
 }
 
-/// A histogram whose bytes were checked when they were read, or packed by ourselves.
-fn unpacked(bytes: &[u8]) -> Latencies {
-    let histogram = Latencies::from_bytes(bytes);
-    debug_assert!(histogram.is_ok());
-    histogram.unwrap_or_default()
+/// Adds a histogram whose bytes were checked when they were read, or packed by ourselves.
+fn add_packed(histogram: &mut Latencies, bytes: &[u8]) {
+    let added = histogram.add_bytes(bytes);
+    debug_assert!(added.is_ok());
 }
 
 /// The values of a histogram's V2 encoding: each bucket's lowest, in microseconds, and how many are in it.

@@ -4,6 +4,7 @@
 
 mod csv_files;
 mod hlog;
+pub mod html;
 mod model;
 mod recovery;
 mod run_json;
@@ -14,6 +15,7 @@ mod write;
 
 pub use csv_files::{closes_csv, outcomes_csv, summary_csv, timeseries_csv};
 pub use hlog::histograms_hlog;
+pub use html::report_html;
 pub use model::RunModel;
 pub use recovery::{RecoveryCurve, RecoveryStep};
 pub use run_json::run_json;

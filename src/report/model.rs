@@ -47,7 +47,7 @@ impl RunModel {
         let mut totals = vec![Tally::default(); manifest.groups.len()];
         for (_, groups) in &intervals {
             for (total, tally) in totals.iter_mut().zip(groups) {
-                total.merge(&tally.unpack());
+                tally.add_to(total);
             }
         }
         let all = merge_all(&totals);

@@ -96,7 +96,7 @@ fn group(name: &str, clients: u64, tally: &Tally) -> Value {
 }
 
 /// Calendar time in UTC, RFC 3339.
-fn calendar(unix_us: u64) -> Option<String> {
+pub(super) fn calendar(unix_us: u64) -> Option<String> {
     let us = i64::try_from(unix_us).ok()?;
     jiff::Timestamp::from_microsecond(us).ok().map(|time| time.to_string())
 }

@@ -236,7 +236,7 @@ fn write_tokens(text: &mut String, model: &RunModel, style: Style) {
 }
 
 /// What the refetch loop cost: tokens fetched because of a refusal, and refused as well.
-fn loop_words(model: &RunModel, tally: &Tally, turns: u64, clients: u32) -> String {
+pub(super) fn loop_words(model: &RunModel, tally: &Tally, turns: u64, clients: u32) -> String {
     let seconds = model.elapsed_s.max(0.001);
     let share = turns as f64 / tally.counter(Counter::TokensFetched).max(1) as f64;
     format!(

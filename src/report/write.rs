@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::csv_files::{closes_csv, outcomes_csv, summary_csv, timeseries_csv};
 use super::hlog::histograms_hlog;
+use super::html::report_html;
 use super::model::RunModel;
 use super::run_json::run_json;
 
@@ -51,6 +52,7 @@ pub fn write_all(model: &RunModel, folder: &Path) -> Vec<WriteFault> {
         ("closes.csv", csv(closes_csv(model))),
         ("timeseries.csv", csv(timeseries_csv(model))),
         ("histograms.hlog", Ok(histograms_hlog(model))),
+        ("report.html", report_html(model).map_err(io::Error::other)),
         // Last: where it is, the others are.
         ("run.json", pretty.map(|text| text + "\n")),
     ];

@@ -1,0 +1,316 @@
+//! The page of a run: what stands on it, from top to bottom.
+//!
+//! In: a run. Out: a page, from the verdict to the tables, as a performance engineer reads. It says no less than the summary.
+
+use crate::record::{Latencies, ThresholdStatus};
+use crate::sample::{Counter, Metric, Outcome};
+use crate::units::{format_count, format_share, format_us};
+
+use super::super::model::RunModel;
+use super::super::recovery::RecoveryCurve;
+use super::super::run_json::calendar;
+use super::super::verdict::Status;
+use super::buckets::Buckets;
+use super::page::{Block, Figure, Page, Section, Tone};
+use super::plot::Plot;
+use super::render::{RenderError, render_page};
+use super::table::Table;
+use super::{run_tables, run_time};
+
+/// Groups that have plots of their own; where there are more, those that were cut off most have.
+pub(super) const MOST_GROUPS: usize = 6;
+
+/// `report.html`: a run as one page.
+///
+/// # Errors
+/// [`RenderError`]: a fault of this program.
+pub fn report_html(model: &RunModel) -> Result<String, RenderError> {
+    render_page(&run_page(model))
+}
+
+/// The page of a run.
+#[must_use]
+pub fn run_page(model: &RunModel) -> Page {
+    let manifest = &model.manifest;
+    let buckets = Buckets::of(model);
+    let clients: u64 = manifest.groups.iter().map(|group| u64::from(group.clients)).sum();
+    let mut sections = vec![verdict(model), setting(model), recovery(model)];
+    sections.extend(run_time::sections(model, &buckets));
+    sections.extend(run_tables::sections(model, &buckets));
+    Page {
+        title: manifest.scenario.clone(),
+        subtitle: format!(
+            "{} clients in {}, {:.1} s, seed {}, {} target, {}",
+            format_count(clients),
+            plural(manifest.groups.len(), "group"),
+            model.elapsed_s,
+            manifest.seed,
+            manifest.target_kind,
+            calendar(manifest.started_unix_us).unwrap_or_default(),
+        ),
+        sections,
+        footer: format!("resurge {}; schema version {}", manifest.tool_version, manifest.schema_version),
+    }
+}
+
+pub(super) fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// The groups that have plots of their own: index, name.
+pub(super) fn plotted_groups(model: &RunModel) -> Vec<(usize, &str)> {
+    let mut groups: Vec<(usize, &str, u64)> = model
+        .groups()
+        .enumerate()
+        .map(|(index, (name, tally))| (index, name, tally.counter(Counter::Disconnects)))
+        .collect();
+    groups.sort_by_key(|(index, _, disconnects)| (std::cmp::Reverse(*disconnects), *index));
+    groups.truncate(MOST_GROUPS);
+    groups.sort_unstable_by_key(|(index, ..)| *index);
+    groups.into_iter().map(|(index, name, _)| (index, name)).collect()
+}
+
+/// A sentence where not every group has plots.
+pub(super) fn left_out(section: &mut Section, model: &RunModel) {
+    let groups = model.manifest.groups.len();
+    if groups > MOST_GROUPS {
+        section.absent(&format!(
+            "Of {groups} groups, the {MOST_GROUPS} with the most disconnects are plotted. The tables have all."
+        ));
+    }
+}
+
+fn verdict(model: &RunModel) -> Section {
+    let mut section = Section::new("verdict", "Verdict", "");
+    let tone = match model.verdict.status {
+        Status::Pass => Tone::Good,
+        Status::Interrupted | Status::Incomplete => Tone::Warning,
+        _ => Tone::Bad,
+    };
+    section.push(Block::Verdict {
+        tone,
+        title: model.verdict.status.title().to_owned(),
+        reasons: model.verdict.reasons.clone(),
+    });
+    if model.torn_bytes > 0 {
+        let text = format!(
+            "{} bytes at the journal's end were cut off: at most the last second is missing",
+            format_count(model.torn_bytes)
+        );
+        section.push(Block::Note { tone: Tone::Warning, text });
+    }
+    for fault in model.end.iter().flat_map(|end| &end.write_faults) {
+        section.push(Block::Note { tone: Tone::Bad, text: fault.clone() });
+    }
+    section.push(Block::Figures { figures: figures(model) });
+    if model.thresholds.is_empty() {
+        section.absent("The scenario has no thresholds: nothing was to be held.");
+        return section;
+    }
+    let mut table = Table::new("Thresholds", &["<", "<threshold", "measured"]);
+    for result in &model.thresholds {
+        let (tone, word) = match result.status {
+            ThresholdStatus::Passed => (Tone::Good, "✓ holds"),
+            ThresholdStatus::Failed => (Tone::Bad, "✗ failed"),
+            ThresholdStatus::NoSamples => (Tone::Bad, "? no samples"),
+        };
+        table.row_in(tone, vec![word.to_owned(), result.threshold.clone(), result.measured_text.clone()]);
+    }
+    section.push(Block::Table(table));
+    section
+}
+
+fn figures(model: &RunModel) -> Vec<Figure> {
+    let all = &model.all;
+    let figure = |name: &str, value: String, detail: String, tone| Figure {
+        name: name.to_owned(),
+        value,
+        detail,
+        tone,
+    };
+    let reconnect = all.histograms.get(&Metric::ReconnectLatency);
+    let latency = |percentile| {
+        reconnect.map_or_else(|| "–".to_owned(), |latency| format_us(latency.percentile_us(percentile)))
+    };
+    let (disconnects, back) = (all.counter(Counter::Disconnects), all.counter(Counter::Reconnects));
+    let answered = all.attempts_where(|_, outcome, _| outcome == Outcome::Ok || outcome.is_refusal());
+    let forbidden = all.outcome(Outcome::Http403);
+    let share = |part: u64, whole: u64| {
+        if whole > 0 { format_share(part as f64 / whole as f64) } else { "–".to_owned() }
+    };
+    let given_up = all.counter(Counter::ReconnectsGivenUp);
+    vec![
+        figure(
+            "Reconnect latency p99",
+            latency(99.0),
+            format!(
+                "p50 {}, max {}",
+                latency(50.0),
+                reconnect.map_or_else(|| "–".to_owned(), |latency| format_us(latency.max_us()))
+            ),
+            Tone::Plain,
+        ),
+        figure(
+            "Clients back",
+            share(back, disconnects),
+            format!("{} of {} disconnects", format_count(back), format_count(disconnects)),
+            Tone::Plain,
+        ),
+        figure(
+            "Gave up",
+            format_count(given_up),
+            "attempts used up, or told to".to_owned(),
+            if given_up > 0 { Tone::Warning } else { Tone::Plain },
+        ),
+        figure(
+            "Handshakes with 403",
+            share(forbidden, answered),
+            format!("{} of {} answered", format_count(forbidden), format_count(answered)),
+            if forbidden > 0 { Tone::Warning } else { Tone::Plain },
+        ),
+        figure(
+            "Attempts",
+            format_count(all.attempts_total()),
+            format!("{} without a session", format_count(all.attempts_total() - all.outcome(Outcome::Ok))),
+            Tone::Plain,
+        ),
+        figure(
+            "Tokens fetched",
+            format_count(all.counter(Counter::TokensFetched)),
+            format!("{} for reconnects", format_count(all.counter(Counter::TokensForReconnects))),
+            Tone::Plain,
+        ),
+    ]
+}
+
+fn setting(model: &RunModel) -> Section {
+    let manifest = &model.manifest;
+    let mut section = Section::new("setting", "What was run", "");
+    let ended = match &model.end {
+        None => "cut off: its end is missing".to_owned(),
+        Some(end) => {
+            // One word, or a threshold's source: as run.json has it.
+            let reason = serde_json::to_value(&end.reason).unwrap_or_default();
+            let text = reason.as_str().map(str::to_owned).unwrap_or_else(|| reason.to_string());
+            format!(
+                "{}{}",
+                text.replace('_', " "),
+                if end.drained { "" } else { ", not every client by itself" }
+            )
+        }
+    };
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let mut facts = vec![
+        fact("Scenario", manifest.scenario.clone()),
+        fact("Scenario hash", manifest.scenario_hash.clone()),
+        fact("Seed", manifest.seed.to_string()),
+        fact("Target", format!("{} ({})", manifest.target_url, manifest.target_kind)),
+        fact("Begun", calendar(manifest.started_unix_us).unwrap_or_default()),
+        fact("Duration", format!("{:.1} s of {:.1} s planned", model.elapsed_s, manifest.duration_s)),
+        fact("Ended", ended),
+        fact("Version", format!("resurge {}", manifest.tool_version)),
+        fact("Host", format!("{}, kernel {}", plural(manifest.host.cores, "core"), manifest.host.kernel)),
+        fact(
+            "Limits",
+            format!(
+                "{} descriptors, {} local ports",
+                format_count(manifest.host.descriptor_limit),
+                format_count(manifest.host.local_ports)
+            ),
+        ),
+        fact("Shards", manifest.shards.to_string()),
+    ];
+    if !manifest.authorised_hosts.is_empty() {
+        facts.push(fact("Authorised hosts", manifest.authorised_hosts.join(", ")));
+    }
+    section.push(Block::Facts { facts });
+    let mut groups = Table::new("", &["<group", "clients"]);
+    for group in &manifest.groups {
+        groups.row(vec![group.name.clone(), format_count(u64::from(group.clients))]);
+    }
+    section.push(Block::Table(groups));
+    if manifest.storms.is_empty() {
+        section.absent("The scenario has no storms.");
+    } else {
+        let mut storms = Table::new("", &["<storm", "at", "share of sessions"]);
+        for storm in &manifest.storms {
+            let at = format_us((storm.at_s * 1e6) as u64);
+            storms.row(vec![storm.what.clone(), at, format_share(storm.fraction)]);
+        }
+        section.push(Block::Table(storms));
+    }
+    section.push(Block::Source {
+        title: "The scenario as run".to_owned(),
+        text: manifest.scenario_text.clone(),
+    });
+    section
+}
+
+/// The recovery curves, storm by storm, and for the disconnects that no storm forced.
+fn recovery(model: &RunModel) -> Section {
+    let mut section = Section::new(
+        "recovery",
+        "Recovery",
+        "Which share of the clients that were cut off was back, by the time since. For a storm, the time counts from when it was due; \
+         clients that never came back stay in the denominator, so a curve that does not reach 100 % shows them.",
+    );
+    let curves = model.recovery_curves();
+    let plotted = plotted_groups(model);
+    let mut plots = Vec::new();
+    let mut table = Table::new(
+        "Time until back",
+        &["<after", "<group", "cut off", "back", "share", "50 %", "95 %", "100 %"],
+    );
+    let storms = (0..model.manifest.storms.len()).map(Some).chain([None]);
+    for (number, storm) in storms.enumerate() {
+        let title = match storm {
+            Some(index) => storm_name(model, index),
+            None => "Disconnects that no storm forced".to_owned(),
+        };
+        let of = |group: Option<usize>| curves.iter().find(|c| c.group == group && c.storm == storm);
+        let own: Vec<(&str, &RecoveryCurve)> =
+            plotted.iter().filter_map(|(index, name)| Some((*name, of(Some(*index))?))).collect();
+        plots.push(Plot::recovery(&format!("recovery-{number}"), &title, &own));
+        let groups = model.manifest.groups.iter().enumerate();
+        let rows = groups.map(|(index, group)| (group.name.as_str(), of(Some(index))));
+        let total = (model.manifest.groups.len() > 1).then(|| ("all groups", of(None)));
+        for (name, curve) in rows.chain(total) {
+            if let Some(curve) = curve.filter(|curve| curve.disconnects > 0) {
+                table.row(recovery_row(&title, name, curve));
+            }
+        }
+    }
+    if table.rows.is_empty() {
+        section.absent(
+            "No client was cut off: no storm struck, and no session ended that the client did not end itself.",
+        );
+        return section;
+    }
+    section.plots_or(plots, "");
+    left_out(&mut section, model);
+    section.push(Block::Table(table));
+    section
+}
+
+pub(super) fn storm_name(model: &RunModel, index: usize) -> String {
+    let storm = &model.manifest.storms[index];
+    format!("Storm at {}: {}", format_us((storm.at_s * 1e6) as u64), storm.what)
+}
+
+fn recovery_row(after: &str, group: &str, curve: &RecoveryCurve) -> Vec<String> {
+    let mut row = vec![
+        after.to_owned(),
+        group.to_owned(),
+        format_count(curve.disconnects),
+        format_count(curve.back.count()),
+        curve.share_back().map_or_else(|| "–".to_owned(), format_share),
+    ];
+    let times = [0.5, 0.95, 1.0].map(|share| curve.time_to_us(share));
+    row.extend(times.map(|time| time.map_or_else(|| "never".to_owned(), format_us)));
+    row
+}
+
+/// A histogram's percentile for people; a dash where there is none.
+pub(super) fn percentile_text(latencies: Option<&Latencies>, percentile: f64) -> String {
+    latencies.map_or_else(|| "–".to_owned(), |latencies| format_us(latencies.percentile_us(percentile)))
+}

@@ -1,0 +1,299 @@
+//! The sections of a run's page that are tables: tokens, faults, the generator, the accounts, and every number.
+//!
+//! In: a run and its points. Out: sections of tables, and the generator's plots.
+
+use crate::record::{Agreement, GeneratorHealth, Latencies, Tally, health_faults};
+use crate::sample::{AttemptKind, Counter, Metric, Outcome};
+use crate::units::{format_count, format_share, format_us};
+
+use super::super::model::RunModel;
+use super::super::text::loop_words;
+use super::buckets::Buckets;
+use super::page::{Block, Section, Tone};
+use super::plot::{PlotKind, Unit};
+use super::run_page::percentile_text;
+use super::run_time::{TimePlots, spread_series, storm_marks};
+use super::table::Table;
+
+/// The sections, in order.
+pub(super) fn sections(model: &RunModel, buckets: &Buckets) -> Vec<Section> {
+    vec![tokens(model), faults(model), generator(model, buckets), accounts(model), tables(model)]
+}
+
+fn tokens(model: &RunModel) -> Section {
+    let lead = "How old tokens were at the handshake, how many a reconnect took, how many handshakes were wasted on a dead one, how many 403s came in a row.";
+    let mut section = Section::new("tokens", "Tokens", lead);
+    if model.all.counter(Counter::TokensFetched) == 0 {
+        section.absent("No token was fetched.");
+        return section;
+    }
+    let mut table = Table::new(
+        "",
+        &[
+            "<group",
+            "fetched",
+            "failed requests",
+            "per reconnect",
+            "age p50",
+            "age p99",
+            "dead-token handshakes",
+            "refetch turns",
+            "refresh tokens refused",
+            "403s in a row p50",
+            "max",
+        ],
+    );
+    for (name, tally) in model.groups() {
+        let count = |counter| format_count(tally.counter(counter));
+        let back = tally.counter(Counter::Reconnects);
+        let per_reconnect = tally.counter(Counter::TokensForReconnects) as f64 / back as f64;
+        let ages = tally.histograms.get(&Metric::TokenAge);
+        let depths = tally.histograms.get(&Metric::CascadeDepth);
+        let depth =
+            |of: fn(&Latencies) -> u64| depths.map_or_else(|| "–".to_owned(), |d| format_count(of(d)));
+        let tone = if tally.counter(Counter::RefetchTurns) > 0 { Tone::Warning } else { Tone::Plain };
+        table.row_in(
+            tone,
+            vec![
+                name.to_owned(),
+                count(Counter::TokensFetched),
+                count(Counter::TokenFailures),
+                if back > 0 { format!("{per_reconnect:.2}") } else { "–".to_owned() },
+                percentile_text(ages, 50.0),
+                percentile_text(ages, 99.0),
+                count(Counter::DeadTokenHandshakes),
+                count(Counter::RefetchTurns),
+                count(Counter::RefreshTokensRefused),
+                depth(|depths| depths.percentile_us(50.0)),
+                depth(Latencies::max_us),
+            ],
+        );
+    }
+    section.push(Block::Table(table));
+    for ((name, tally), group) in model.groups().zip(&model.manifest.groups) {
+        let turns = tally.counter(Counter::RefetchTurns);
+        if turns > 0 {
+            let text = format!("Refetch loop in {name}: {}", loop_words(model, tally, turns, group.clients));
+            section.push(Block::Note { tone: Tone::Bad, text });
+        }
+    }
+    section
+}
+
+fn faults(model: &RunModel) -> Section {
+    let mut section = Section::new(
+        "faults",
+        "Injected faults",
+        "What the embedded target did wrong because the scenario wanted it to.",
+    );
+    let counters = model.end.as_ref().and_then(|end| end.target_counters.as_ref());
+    match counters {
+        None => section.absent(
+            "Not known: the target is not the embedded one, or its counters were lost with the run's end.",
+        ),
+        Some(counters) if counters.faults_injected.is_empty() => section.absent("No fault struck."),
+        Some(counters) => {
+            let mut table = Table::new("", &["<fault", "struck"]);
+            for fault in &counters.faults_injected {
+                table.row(vec![fault.kind.clone(), format_count(fault.count)]);
+            }
+            section.push(Block::Table(table));
+        }
+    }
+    section
+}
+
+fn generator(model: &RunModel, buckets: &Buckets) -> Section {
+    let lead = "Whether the generator itself was the bottleneck. Lag is how late it did what was due by the clock; a run whose generator was late is not valid.";
+    let mut section = Section::new("generator", "Generator health", lead);
+    match &model.end {
+        None => section.absent("The generator's own figures were lost with the run's end."),
+        Some(end) => write_health(&mut section, &end.health),
+    }
+    let time = TimePlots { model, buckets, storms: storm_marks(model) };
+    let mut lag = time.plot("lag", "Lag of all clients", PlotKind::Time, "due to done", Unit::Us);
+    lag.log_y = true;
+    lag.series = spread_series(&buckets.all, |bucket| bucket.lag);
+    section.plots_or(vec![lag], "No client did anything by the clock: there is no lag.");
+    section
+}
+
+fn write_health(section: &mut Section, health: &GeneratorHealth) {
+    let found = health_faults(health);
+    if found.is_empty() {
+        section.push(Block::Note { tone: Tone::Good, text: "Healthy: within every limit.".to_owned() });
+    }
+    for text in found {
+        section.push(Block::Note { tone: Tone::Bad, text });
+    }
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let facts = vec![
+        fact(
+            "Lag",
+            format!(
+                "p50 {}, p99 {} (limit {}), max {}",
+                format_us(health.lag_p50_us),
+                format_us(health.lag_p99_us),
+                format_us(health.max_lag_p99_us),
+                format_us(health.lag_max_us)
+            ),
+        ),
+        fact(
+            "Event loop stalls",
+            format!(
+                "p99 {}, max {} (limit {})",
+                format_us(health.stall_p99_us),
+                format_us(health.stall_max_us),
+                format_us(health.max_stall_us)
+            ),
+        ),
+        fact("CPU", format!("{:.1} s, {} of the machine", health.cpu_s, format_share(health.cpu_share))),
+        fact("Memory", format!("{:.0} MiB at most", health.max_rss_bytes as f64 / 1_048_576.0)),
+        fact(
+            "Descriptors",
+            format!(
+                "{} budgeted of {}",
+                format_count(health.descriptors_needed),
+                format_count(health.descriptor_limit)
+            ),
+        ),
+        fact("Local limits", format!("{} attempts", format_count(health.local_limits))),
+        fact("Waits for the recorder", format_count(health.recorder_stalls)),
+        fact(
+            "Waits for our token pool",
+            format!(
+                "{}, at most {}",
+                format_count(health.token_pool_waits),
+                format_us(health.token_pool_wait_max_us)
+            ),
+        ),
+    ];
+    section.push(Block::Facts { facts });
+    if health.token_pool_waits > 0 {
+        section.push(Block::Note {
+            tone: Tone::Warning,
+            text: "Token requests waited for a connection of our own pool: that time is part of phase token. Raise token.max_connections, or set connection = \"fresh\".".to_owned(),
+        });
+    }
+}
+
+fn accounts(model: &RunModel) -> Section {
+    let lead = "Every attempt has exactly one outcome, every session one end, every disconnect one end. With the embedded target, its own counters stand beside the clients'.";
+    let mut section = Section::new("accounts", "Accounts", lead);
+    let all = &model.all;
+    let outcomes: u64 = Outcome::ALL.iter().map(|outcome| all.outcome(*outcome)).sum();
+    let closed = model.account_faults.is_empty();
+    let text = format!(
+        "The accounts {}: {} attempts = {} outcomes; {} sessions = {} ends + {} open.",
+        if closed { "close" } else { "do not close" },
+        format_count(all.attempts_total()),
+        format_count(outcomes),
+        format_count(all.outcome(Outcome::Ok)),
+        format_count(all.closes_total()),
+        format_count(all.connected()),
+    );
+    section.push(Block::Note { tone: if closed { Tone::Good } else { Tone::Bad }, text });
+    for fault in &model.account_faults {
+        section.push(Block::Note { tone: Tone::Bad, text: fault.clone() });
+    }
+    let Some(reconciliation) = &model.reconciliation else {
+        section.absent("There are no counters of the target to compare with: it is not the embedded one, or they were lost with the run's end.");
+        return section;
+    };
+    let (tone, text) = match (reconciliation.is_exact(), reconciliation.holds()) {
+        (true, _) => (Tone::Good, "Clients and target agree exactly.".to_owned()),
+        (false, true) => (
+            Tone::Plain,
+            format!(
+                "Clients and target agree but for {} whose end the clients cannot know.",
+                format_count(reconciliation.unsettled)
+            ),
+        ),
+        (false, false) => (Tone::Bad, "Clients and target do not agree.".to_owned()),
+    };
+    section.push(Block::Note { tone, text });
+    let mut table = Table::new("", &["<what", "clients", "target", "<agreement"]);
+    for row in &reconciliation.rows {
+        let (tone, word) = match row.agreement {
+            Agreement::Exact => (Tone::Plain, "exact".to_owned()),
+            Agreement::Explained => {
+                (Tone::Plain, format!("within the {} unsettled", format_count(row.unsettled)))
+            }
+            Agreement::Mismatch => (Tone::Bad, "does not agree".to_owned()),
+        };
+        table.row_in(tone, vec![row.what.clone(), format_count(row.clients), format_count(row.target), word]);
+    }
+    section.push(Block::Table(table));
+    section
+}
+
+fn tables(model: &RunModel) -> Section {
+    let lead = "As in summary.csv, outcomes.csv and run.json. A percentile is the highest value of its bucket; three digits are significant.";
+    let mut section = Section::new("tables", "Tables", lead);
+    section.push(Block::Table(latencies(model)));
+    section.push(Block::Table(attempts(model)));
+    section.push(Block::Table(counters(model)));
+    section
+}
+
+/// Name and totals of each group, then of all together where there are several.
+fn with_all(model: &RunModel) -> impl Iterator<Item = (&str, &Tally)> {
+    let several = model.totals.len() > 1;
+    model.groups().chain(several.then_some(("all groups", &model.all)))
+}
+
+fn latencies(model: &RunModel) -> Table {
+    let columns = [
+        "<metric", "<group", "count", "min", "mean", "stddev", "p50", "p75", "p90", "p95", "p99", "p99.9",
+        "p99.99", "max",
+    ];
+    let mut table = Table::new("Times", &columns);
+    for metric in Metric::ALL.iter().filter(|metric| metric.is_time()) {
+        for (name, tally) in with_all(model) {
+            let Some(histogram) = tally.histograms.get(metric).filter(|histogram| histogram.count() > 0)
+            else {
+                continue;
+            };
+            let mut row = vec![metric.name().to_owned(), name.to_owned(), format_count(histogram.count())];
+            row.push(format_us(histogram.min_us()));
+            row.extend([histogram.mean_us(), histogram.stddev_us()].map(|us| format_us(us.round() as u64)));
+            let percentiles = [50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99];
+            row.extend(percentiles.map(|percentile| format_us(histogram.percentile_us(percentile))));
+            row.push(format_us(histogram.max_us()));
+            table.row(row);
+        }
+    }
+    table
+}
+
+fn attempts(model: &RunModel) -> Table {
+    let mut table =
+        Table::new("Attempts", &["<group", "<kind", "<outcome", "<cause", "count", "share of kind"]);
+    for (name, tally) in model.groups() {
+        let of_kind = |wanted: AttemptKind| tally.attempts_where(|kind, _, _| kind == wanted).max(1);
+        for ((kind, outcome, cause), count) in &tally.attempts {
+            table.row(vec![
+                name.to_owned(),
+                kind.name().to_owned(),
+                outcome.name().to_owned(),
+                cause.map_or_else(|| "–".to_owned(), |cause| cause.name().to_owned()),
+                format_count(*count),
+                format_share(*count as f64 / of_kind(*kind) as f64),
+            ]);
+        }
+    }
+    table
+}
+
+fn counters(model: &RunModel) -> Table {
+    let mut table = Table::new("Counters", &["<counter", "<group", "count", "mean per second"]);
+    let seconds = model.elapsed_s.max(0.001);
+    for counter in Counter::ALL {
+        for (name, tally) in with_all(model).filter(|(_, tally)| tally.counter(*counter) > 0) {
+            let count = tally.counter(*counter);
+            let rate = format!("{:.1}", count as f64 / seconds);
+            table.row(vec![counter.name().to_owned(), name.to_owned(), format_count(count), rate]);
+        }
+    }
+    table
+}
