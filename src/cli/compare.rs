@@ -7,9 +7,10 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 
 use crate::compare::{
-    Comparison, Finding, MinEffectChoice, Rows, RunSet, Settings, apply_min_effects, compare, comparison_csv,
-    comparison_json, comparison_markdown, comparison_text, decide_by, incomparable, invalid_runs,
-    order_releases, parse_min_effect, trend, trend_csv, trend_json, trend_markdown, trend_text,
+    Compared, Comparison, Finding, MinEffectChoice, Rows, RunSet, Settings, apply_min_effects, compare,
+    comparison_csv, comparison_html, comparison_json, comparison_markdown, comparison_text, decide_by,
+    incomparable, invalid_runs, order_releases, parse_min_effect, trend, trend_csv, trend_html, trend_json,
+    trend_markdown, trend_text,
 };
 use crate::report::Style;
 use crate::units::parse_share;
@@ -48,6 +49,8 @@ enum Format {
     Json,
     /// A row for each measure.
     Csv,
+    /// A page with both sides' curves over each other.
+    Html,
 }
 
 /// Arguments of `resurge compare`.
@@ -147,7 +150,7 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
     if !args.force && tell(&reasons, err)? {
         return Ok(NOT_COMPARABLE);
     }
-    write_comparisons(args, &comparisons, &settings, out)?;
+    write_comparisons(args, &comparisons, (&baseline, &candidates), &settings, out)?;
     Ok(if args.gate { gate_code(&comparisons, args.strict) } else { 0 })
 }
 
@@ -226,6 +229,7 @@ fn run_trend(
         Format::Markdown => trend_markdown(&trend),
         Format::Json => serde_json::to_string_pretty(&trend_json(&trend))? + "\n",
         Format::Csv => trend_csv(&trend).map_err(io::Error::from)?,
+        Format::Html => trend_html(&trend).map_err(io::Error::other)?,
     };
     out.write_all(text.as_bytes())?;
     out.flush()?;
@@ -240,6 +244,7 @@ fn worst(comparisons: &[Comparison]) -> Finding {
 fn write_comparisons(
     args: &CompareArgs,
     comparisons: &[Comparison],
+    (baseline, candidates): (&RunSet, &[RunSet]),
     settings: &Settings,
     out: &mut dyn Write,
 ) -> io::Result<()> {
@@ -251,6 +256,12 @@ fn write_comparisons(
             serde_json::to_string_pretty(&comparison_json(comparisons, worst(comparisons), settings))? + "\n"
         }
         Format::Csv => comparison_csv(comparisons).map_err(io::Error::from)?,
+        Format::Html => {
+            let pairs = candidates.iter().zip(comparisons);
+            let all: Vec<Compared<'_>> =
+                pairs.map(|(candidate, comparison)| Compared { baseline, candidate, comparison }).collect();
+            comparison_html(&all).map_err(io::Error::other)?
+        }
     };
     out.write_all(text.as_bytes())?;
     out.flush()

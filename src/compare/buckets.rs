@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::Latencies;
+
 /// Binary digits of a value that a histogram of a run keeps behind the first: buckets are 2^-10 of their value wide.
 pub const FULL_PRECISION: u8 = 10;
 
@@ -46,6 +48,13 @@ impl Buckets {
     #[must_use]
     pub fn cells(&self) -> &[(u64, u64)] {
         &self.0
+    }
+
+    /// Adds the values to a histogram of the reports' kind; `precision` is that of these buckets.
+    pub fn add_to(&self, latencies: &mut Latencies, precision: u8) {
+        for (lowest, count) in &self.0 {
+            latencies.record_many(value_of(*lowest, precision) as u64, *count);
+        }
     }
 
     /// The same with fewer binary digits.
@@ -145,7 +154,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::record::Latencies;
 
     fn both(values: &[u64]) -> (Latencies, Buckets) {
         let mut histogram = Latencies::new();

@@ -33,6 +33,7 @@ mod estimate;
 mod judge;
 mod markdown;
 mod measure;
+mod page;
 mod repeat;
 mod resample;
 mod student;
@@ -55,6 +56,7 @@ pub use measure::{
     Measure, MinEffect, MinEffectChoice, Quantity, RunNumber, ShareKind, Unit, apply_min_effects,
     compared_metrics, decide_by, measures, parse_min_effect,
 };
+pub use page::{Compared, comparison_html, trend_html};
 pub use repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat, RunSet, Validity};
 pub use student::{two_sided_p, two_sided_t};
 pub use text::{Rows, comparison_text};
