@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn four_groups_with_repeats_of_an_hour_stay_small_and_true() {
         let behaviour =
-            Behaviour { groups: 4, metrics: 14, seconds: 3_600, per_second: 6.0, ..Behaviour::default() };
+            Behaviour { groups: 4, metrics: 14, seconds: 3_600, per_second: 3.0, ..Behaviour::default() };
         let repeats: Vec<Repeat> = (0..5).map(|seed| synthetic_run(&behaviour, seed)).collect();
         let bytes = pack_baseline(&repeats).unwrap();
         assert!(bytes.len() < 200_000, "{}", bytes.len());

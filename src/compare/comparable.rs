@@ -255,11 +255,11 @@ mod tests {
             change(&mut run);
             run
         };
-        let other_text = TEXT.replace("idle = 1", "idle = 2").replace("\"g\"", "\"h\"");
+        let other_text = TEXT.replace("idle = 1", "idle = 22").replace("\"g\"", "\"h\"");
         let rows: Vec<(Repeat, &str, &[&str])> = vec![
             (
                 run("b", &other_text),
-                "groups.0.name is \"g\" and \"h\"; target.idle is 1 and 2",
+                "groups.0.name is \"g\" and \"h\"; target.idle is 1 and 22",
                 &["target", "groups"],
             ),
             (with(&|r| r.facts.elapsed_s = 12.0), "a took 10.0 s, b 12.0 s", &["duration"]),
