@@ -272,7 +272,7 @@ fn trend_plot(id: &str, trend: &Trend, row: &TrendRow) -> Plot {
         Unit::Number | Unit::Seconds | Unit::Bytes => PlotUnit::Count,
     };
     let x = Axis::Even { from: 1.0, step: 1.0, count: trend.names.len() };
-    let mut plot = Plot::new(id, &row.measure.name, PlotKind::Time, x, "value", unit);
+    let mut plot = Plot::new(id, &row.measure.name, PlotKind::Releases, x, "", unit);
     plot.series.push(Series::new(&row.measure.name, 0, row.values.clone()));
     plot
 }

@@ -12,6 +12,7 @@ import jsonschema
 
 import check_foreign
 import check_hlog
+import check_report_html
 import check_statistics
 import check_thread
 
@@ -44,7 +45,14 @@ def check_schema() -> None:
 
 
 def main() -> int:
-    checks = [check_histograms, check_schema, *check_thread.CHECKS, *check_foreign.CHECKS, *check_statistics.CHECKS]
+    checks = [
+        check_histograms,
+        check_schema,
+        *check_thread.CHECKS,
+        *check_foreign.CHECKS,
+        *check_report_html.CHECKS,
+        *check_statistics.CHECKS,
+    ]
     failed = 0
     for check in checks:
         try:

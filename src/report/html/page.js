@@ -2,7 +2,7 @@
 (function () {
   "use strict";
 
-  const HEIGHT = 250;
+  const HEIGHT = { time: 240, stacked: 240, percentile: 280, recovery: 320 };
   const COLOURS = 8;
   const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
   const DASHES = { solid: [], dashed: [7, 4], dotted: [2, 3] };
@@ -63,12 +63,14 @@
   }
 
   const VALUES = { us: duration, count: grouped, per_second: (value) => grouped(value), share };
-  const UNITS = { us: "", count: "", per_second: " in /s", share: "" };
+  const UNITS = { us: "", count: "", per_second: " per second", share: "" };
+  const US = { unit: "us" };
   const PLACES = {
     time: { name: "time since the start in min:s", show: clock },
     stacked: { name: "time since the start in min:s", show: clock },
     percentile: { name: "percentile", show: percentile },
-    recovery: { name: "time since the storm", show: duration },
+    recovery: { name: "time since cut off", show: duration },
+    releases: { name: "release", show: (value) => (Number.isInteger(value) ? String(value) : "") },
   };
 
   // ---- colours: those of the style, so that they follow light, dark and paper ----------------------------------------------
@@ -80,7 +82,7 @@
   // ---- a chart -------------------------------------------------------------------------------------------------------
 
   const isTime = (spec) => spec.kind === "time" || spec.kind === "stacked";
-  const isStepped = (spec) => spec.kind !== "percentile" && !(spec.kind === "time" && spec.unit === "us");
+  const isStepped = (spec) => spec.kind !== "percentile" && spec.kind !== "releases" && !(spec.kind === "time" && spec.unit === "us");
 
   // The sums that are drawn, the topmost first, so that each area covers the lower part of the one behind it.
   function stack(chart) {
@@ -116,7 +118,7 @@
     const settings = {
       label: spec.name,
       stroke: ink,
-      width: stacked ? 1 : spec.line === "solid" ? 2 : 1.5,
+      width: stacked ? 0 : spec.line === "solid" ? 2 : 1.5,
       dash: DASHES[spec.line],
       fill: stacked ? ink : undefined,
       points: { show: !stacked && !isStepped(chart.spec), size: 5, fill: ink, filter: (plot, at, show) => (show ? lonely(plot.data[at]) : []) },
@@ -131,6 +133,8 @@
     ctx.save();
     ctx.font = 11 * ratio + "px system-ui, sans-serif";
     ctx.lineWidth = ratio;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "top";
     let taken = -Infinity;
     let row = 0;
     for (const mark of chart.spec.marks) {
@@ -149,22 +153,49 @@
         ctx.lineTo(bbox.left + bbox.width, at);
       }
       ctx.stroke();
-      if (!mark.is_vertical) continue;
+      if (!mark.is_vertical) {
+        if (mark.label !== "") writeOver(ctx, mark.label, bbox.left + 4 * ratio, at + 3 * ratio, ratio);
+        continue;
+      }
       // Labels that would overlap stand below each other; those that would leave the plot stand to the left of their line.
       const width = ctx.measureText(mark.label).width;
       const left = at + width + 6 * ratio > bbox.left + bbox.width ? at - width - 4 * ratio : at + 4 * ratio;
       row = left < taken ? row + 1 : 0;
       taken = Math.max(row === 0 ? -Infinity : taken, left + width + 4 * ratio);
-      const top = bbox.top + (3 + 14 * (row % 4)) * ratio;
-      ctx.globalAlpha = 0.85;
-      ctx.fillStyle = colour("paper");
-      ctx.fillRect(left - 2 * ratio, top - ratio, width + 4 * ratio, 13 * ratio);
-      ctx.globalAlpha = 1;
-      ctx.fillStyle = colour("ink");
-      ctx.textBaseline = "top";
-      ctx.fillText(mark.label, left, top);
+      writeOver(ctx, mark.label, left, bbox.top + (3 + 14 * (row % 4)) * ratio, ratio);
     }
+    if (chart.spec.kind === "recovery") drawReached(chart, plot);
     ctx.restore();
+  }
+
+  // A label on a ground of its own, so that it can be read over whatever is drawn there.
+  function writeOver(ctx, label, left, top, ratio) {
+    ctx.globalAlpha = 0.85;
+    ctx.fillStyle = colour("paper");
+    ctx.fillRect(left - 2 * ratio, top - ratio, ctx.measureText(label).width + 4 * ratio, 13 * ratio);
+    ctx.globalAlpha = 1;
+    ctx.fillStyle = colour("ink");
+    ctx.fillText(label, left, top);
+  }
+
+  // A dot where each curve reaches a share that is marked.
+  function drawReached(chart, plot) {
+    const { ctx, bbox } = plot;
+    chart.values.forEach((values, index) => {
+      if (!chart.shown[index]) return;
+      for (const mark of chart.spec.marks.filter((mark) => !mark.is_vertical)) {
+        const place = values.findIndex((value) => value !== null && value >= mark.at - 1e-5);
+        const x = place < 0 ? -1 : plot.valToPos(chart.x[place], "x", true);
+        if (x < bbox.left || x > bbox.left + bbox.width) continue;
+        ctx.beginPath();
+        ctx.arc(x, plot.valToPos(mark.at, "y", true), 4 * uPlot.pxRatio, 0, 2 * Math.PI);
+        ctx.fillStyle = colour("c" + (chart.spec.series[index].colour % COLOURS));
+        ctx.strokeStyle = colour("paper");
+        ctx.setLineDash([]);
+        ctx.fill();
+        ctx.stroke();
+      }
+    });
   }
 
   function percentileSplits(plot, axis, low, high) {
@@ -195,13 +226,13 @@
   function axes(chart) {
     const { spec } = chart;
     const common = { stroke: () => colour("muted"), font: FONT, labelFont: FONT, grid: { stroke: () => colour("grid"), width: 1 }, ticks: { stroke: () => colour("line"), width: 1, size: 4 } };
-    const x = { ...common, label: PLACES[spec.kind].name, labelSize: 18, size: 30, space: 70, values: (plot, splits) => splits.map((value) => (value === null ? "" : PLACES[spec.kind].show(value))) };
+    const x = { ...common, label: PLACES[spec.kind].name, labelSize: 18, size: 30, space: 70, values: (plot, splits) => splits.map((value) => (value === null ? "" : spec.kind === "recovery" ? axisValue(US, value) : PLACES[spec.kind].show(value))) };
     const y = { ...common, label: spec.y_label + UNITS[spec.unit], labelSize: 18, size: 66, values: (plot, splits) => splits.map((value) => (value === null ? "" : axisValue(spec, value))) };
     if (spec.kind === "percentile") Object.assign(x, { splits: percentileSplits, filter: (plot, splits) => splits, space: 40 });
     if (isTime(spec)) x.incrs = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
     if (spec.log_y) Object.assign(y, { splits: logSplits, filter: (plot, splits) => splits });
     if (spec.unit === "count" && !spec.log_y) y.incrs = [1, 2, 5].flatMap((step) => Array.from({ length: 10 }, (_, power) => step * Math.pow(10, power))).sort((a, b) => a - b);
-    if (spec.kind === "recovery") y.splits = () => [0, 0.25, 0.5, 0.75, 0.95, 1];
+    if (spec.kind === "recovery") y.splits = () => [0, 0.25, 0.5, 0.75, 1];
     return [x, y];
   }
 
@@ -299,7 +330,10 @@
     if (quiet || !isTime(chart.spec)) return;
     quietly(() => {
       for (const other of charts) {
-        if (other !== chart && other.plot && isTime(other.spec)) other.plot.setScale("x", { min, max });
+        if (other === chart || !isTime(other.spec)) continue;
+        // The hooks of the others run later, outside of this call: without a change there is nothing to pass on.
+        const at = other.plot.scales.x;
+        if (at.min !== min || at.max !== max) other.plot.setScale("x", { min, max });
       }
     });
   }
@@ -307,10 +341,10 @@
   function build(spec) {
     const figure = document.getElementById(spec.id);
     const chart = { spec, figure, x: places(spec.x), values: spec.series.map((one) => unpack(one.values)), shown: spec.series.map(() => true), plot: null };
-    // The last step lasts until the end of its interval.
-    if (isTime(spec) && isStepped(spec) && spec.x.step !== undefined) {
+    // The last step lasts until the end of its interval, and all time plots end there.
+    if (isTime(spec) && spec.x.step !== undefined) {
       chart.x.push(spec.x.from + spec.x.step * spec.x.count);
-      chart.values.forEach((values) => values.push(values[values.length - 1]));
+      chart.values.forEach((values) => values.push(isStepped(spec) ? values[values.length - 1] : null));
       chart.padded = true;
     }
     const box = figure.querySelector(".chart");
@@ -319,7 +353,7 @@
     if (spec.kind === "stacked") order.reverse();
     chart.plot = new uPlot({
       width: Math.max(box.clientWidth, 200),
-      height: HEIGHT,
+      height: HEIGHT[spec.kind],
       legend: { show: false },
       cursor: { points: { show: spec.kind !== "stacked" }, drag: { x: true, y: false, setScale: true }, sync: isTime(spec) ? { key: "time", scales: ["x", null] } : undefined },
       scales: scales(chart),
@@ -335,7 +369,7 @@
     figure.querySelector(".data").addEventListener("toggle", () => buildTable(chart), { once: true });
     new ResizeObserver(() => {
       const width = box.clientWidth;
-      if (width > 0 && width !== chart.plot.width) chart.plot.setSize({ width, height: HEIGHT });
+      if (width > 0 && width !== chart.plot.width) chart.plot.setSize({ width, height: HEIGHT[spec.kind] });
     }).observe(box);
     charts.push(chart);
   }

@@ -57,6 +57,8 @@ pub enum PlotKind {
     Percentile,
     /// Steps over the time since a storm; `x` is in microseconds.
     Recovery,
+    /// Values from release to release; `x` is a release's number, from 1.
+    Releases,
 }
 
 /// The unit of an axis.
@@ -127,7 +129,7 @@ pub struct Mark {
     pub is_vertical: bool,
     /// Where, in the axis' unit.
     pub at: f64,
-    /// What it is.
+    /// What it is; may be empty.
     pub label: String,
 }
 
@@ -236,7 +238,7 @@ impl Plot {
         for (index, (name, curve)) in shown() {
             plot.series.push(Series::new(name, index, shares_at(curve, &xs)));
         }
-        plot.marks = [(0.5, "50 %"), (0.95, "95 %"), (1.0, "100 %")]
+        plot.marks = [(0.5, ""), (0.95, "95 %"), (1.0, "")]
             .map(|(share, label)| Mark::horizontal(share, label))
             .to_vec();
         plot

@@ -116,7 +116,6 @@ mod tests {
     fn no_text_becomes_markup() {
         let html = render_page(&page(EVIL)).unwrap();
         assert!(!html.contains(EVIL) && !html.contains("<script>alert"), "as markup or in the data");
-        assert!(!html.contains('\u{2028}') || !data_json(&page(EVIL)).contains('\u{2028}'));
         let harmless = render_page(&page("text")).unwrap();
         for tag in ["<script", "</script", "<!--", "<table", "<figure", "<svg", "<rect"] {
             assert_eq!(html.matches(tag).count(), harmless.matches(tag).count(), "{tag}");
@@ -144,13 +143,13 @@ mod tests {
         let scripts = between(&html, "<script>", "</script>");
         let styles = between(&html, "<style>", "</style>");
         assert_eq!((scripts.len(), styles.len()), (2, 1));
+        let policy = between(&html, "Content-Security-Policy\" content=\"", "\"")[0]
+            .replace("&#x27;", "'")
+            .replace("&#x2f;", "/");
         for text in scripts.iter().chain(&styles) {
-            assert!(html.contains(&hash_source(text)), "{}", &text[..40.min(text.len())]);
+            assert!(policy.contains(&hash_source(text)), "{policy}: {}", &text[..40.min(text.len())]);
         }
-        assert!(
-            !html.contains("unsafe-inline") && html.contains("default-src &#x27;none&#x27;")
-                || html.contains("default-src 'none'")
-        );
+        assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{policy}");
         for outward in ["src=\"", "href=\"http", "@import", "url(", " style=\"", " onclick"] {
             let own = html.replace(UPLOT, "");
             assert!(!own.contains(outward), "{outward}");

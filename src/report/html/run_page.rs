@@ -2,6 +2,7 @@
 //!
 //! In: a run. Out: a page, from the verdict to the tables, as a performance engineer reads. It says no less than the summary.
 
+use crate::engine::StopReason;
 use crate::record::{Latencies, ThresholdStatus};
 use crate::sample::{Counter, Metric, Outcome};
 use crate::units::{format_count, format_share, format_us};
@@ -189,14 +190,14 @@ fn setting(model: &RunModel) -> Section {
     let ended = match &model.end {
         None => "cut off: its end is missing".to_owned(),
         Some(end) => {
-            // One word, or a threshold's source: as run.json has it.
-            let reason = serde_json::to_value(&end.reason).unwrap_or_default();
-            let text = reason.as_str().map(str::to_owned).unwrap_or_else(|| reason.to_string());
-            format!(
-                "{}{}",
-                text.replace('_', " "),
-                if end.drained { "" } else { ", not every client by itself" }
-            )
+            let text = match &end.reason {
+                StopReason::Completed => "as planned".to_owned(),
+                StopReason::ClientsDone => "early: every client was done".to_owned(),
+                StopReason::Threshold { threshold } => format!("early, by {threshold}"),
+                StopReason::Interrupted => "interrupted".to_owned(),
+                StopReason::NotAuthorised => "an address was not authorised".to_owned(),
+            };
+            format!("{}{}", text, if end.drained { "" } else { ", not every client by itself" })
         }
     };
     let fact = |name: &str, value: String| (name.to_owned(), value);
@@ -252,7 +253,7 @@ fn recovery(model: &RunModel) -> Section {
         "recovery",
         "Recovery",
         "Which share of the clients that were cut off was back, by the time since. For a storm, the time counts from when it was due; \
-         clients that never came back stay in the denominator, so a curve that does not reach 100 % shows them.",
+         clients that never came back stay in the denominator, so a curve that does not reach 100 % shows them. Who was on the way back when the run ended was not back.",
     );
     let curves = model.recovery_curves();
     let plotted = plotted_groups(model);
@@ -306,7 +307,7 @@ fn recovery_row(after: &str, group: &str, curve: &RecoveryCurve) -> Vec<String> 
         curve.share_back().map_or_else(|| "–".to_owned(), format_share),
     ];
     let times = [0.5, 0.95, 1.0].map(|share| curve.time_to_us(share));
-    row.extend(times.map(|time| time.map_or_else(|| "never".to_owned(), format_us)));
+    row.extend(times.map(|time| time.map_or_else(|| "not reached".to_owned(), format_us)));
     row
 }
 

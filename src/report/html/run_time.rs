@@ -12,7 +12,7 @@ use super::super::model::RunModel;
 use super::buckets::{Bucket, Buckets, Spread};
 use super::page::{BarRow, Bars, Block, Section, Tone};
 use super::plot::{Line, Mark, Plot, PlotKind, Series, Unit};
-use super::run_page::{left_out, plotted_groups};
+use super::run_page::{MOST_GROUPS, left_out, plotted_groups};
 use super::table::Table;
 
 /// The sections, in order.
@@ -66,6 +66,15 @@ impl<'a> TimePlots<'a> {
         Plot::new(id, title, kind, self.buckets.axis(), y_label, unit).marked(&self.storms)
     }
 
+    /// The plots that show something; all groups together only where more than one group does.
+    fn without_echo(&self, plots: Vec<Plot>) -> Vec<Plot> {
+        let mut plots: Vec<Plot> = plots.into_iter().filter(|plot| !plot.is_empty()).collect();
+        if plots.len() == 2 && (2..=MOST_GROUPS).contains(&self.model.manifest.groups.len()) {
+            plots.remove(0);
+        }
+        plots
+    }
+
     /// How long a point is, for a lead.
     fn each_point(&self) -> String {
         match self.buckets.width_s {
@@ -95,7 +104,7 @@ impl<'a> TimePlots<'a> {
             plot
         });
         section.plots_or(
-            panels.collect(),
+            self.without_echo(panels.collect()),
             "No client came back from a disconnect: there is no reconnect latency.",
         );
         left_out(&mut section, self.model);
@@ -156,7 +165,7 @@ impl<'a> TimePlots<'a> {
             }
             plot
         });
-        section.plots_or(panels.collect(), "");
+        section.plots_or(self.without_echo(panels.collect()), "");
         section
     }
 
@@ -179,7 +188,7 @@ impl<'a> TimePlots<'a> {
             }
             plot
         });
-        let mut plots: Vec<Plot> = panels.collect();
+        let mut plots = self.without_echo(panels.collect());
         plots.push(self.connected());
         section.plots_or(plots, "No attempt was made.");
         section
@@ -213,7 +222,7 @@ impl<'a> TimePlots<'a> {
             }
             Some(plot)
         });
-        section.plots_or(panels.collect(), "No handshake was answered with 403.");
+        section.plots_or(self.without_echo(panels.collect()), "No handshake was answered with 403.");
         section
     }
 
@@ -225,13 +234,8 @@ impl<'a> TimePlots<'a> {
             section.absent("No token was fetched.");
             return section;
         }
-        let mut plot = self.plot(
-            "stampede",
-            "Token fetches",
-            PlotKind::Time,
-            "tokens in the worst second",
-            Unit::PerSecond,
-        );
+        let mut plot =
+            self.plot("stampede", "Token fetches", PlotKind::Time, "tokens in the worst second", Unit::Count);
         let groups = plotted_groups(self.model);
         if self.model.manifest.groups.len() > 1 {
             let values = self.buckets.all.iter().map(|bucket| Some(bucket.peak_tokens as f64)).collect();
@@ -246,7 +250,7 @@ impl<'a> TimePlots<'a> {
         plot.marks.push(Mark::horizontal(mean, "mean"));
         let peak = self.buckets.all.iter().map(|bucket| bucket.peak_tokens).max().unwrap_or(0);
         plot.note = format!(
-            "The worst second had {} fetches, {:.1} times the mean of {mean:.1}/s (the dashed line).",
+            "The worst second had {} fetches, {:.1} times the mean of {mean:.1}/s (marked).",
             format_count(peak),
             peak as f64 / mean.max(f64::MIN_POSITIVE)
         );
@@ -398,7 +402,7 @@ fn percentiles(model: &RunModel) -> Section {
         plot
     });
     section.plots_or(plots.into(), "No client had a session, and none was refused.");
-    if model.all.histograms.get(&Metric::ReconnectLatency).is_none() {
+    if !model.all.histograms.contains_key(&Metric::ReconnectLatency) {
         section.push(Block::Note {
             tone: Tone::Plain,
             text: "No client came back from a disconnect.".to_owned(),

@@ -1,0 +1,151 @@
+//! `report.html` of runs that are large, strange or cut short. What a browser makes of it is checked in `tests/interop/check_report_html.py`.
+#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use resurge::record::{
+    Entry, GroupManifest, HostManifest, JournalWriter, Manifest, PackedTally, SCHEMA_VERSION, StormManifest,
+    Tally, read_journal,
+};
+use resurge::report::{RunModel, report_html};
+use resurge::sample::{
+    AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Phases, ReadySample, Sample,
+    SessionEnd, StormId,
+};
+
+/// Every text that a server or a scenario's author can bring into a page.
+const EVIL: &str = "</script><script>alert(1)</script>";
+
+fn manifest(groups: &[&str], storms: &[f64]) -> Manifest {
+    Manifest {
+        schema_version: SCHEMA_VERSION,
+        tool_version: "0.1.0".into(),
+        scenario: format!("hour{EVIL}"),
+        scenario_hash: "00ff".into(),
+        scenario_text: format!("# {EVIL}\n"),
+        seed: 7,
+        started_unix_us: 1_750_000_000_000_000,
+        duration_s: 3_600.0,
+        target_kind: "remote".into(),
+        target_url: format!("wss://example.com/{EVIL}"),
+        authorised_hosts: vec![EVIL.into()],
+        shards: 1,
+        groups: groups.iter().map(|name| GroupManifest { name: (*name).into(), clients: 500 }).collect(),
+        storms: storms
+            .iter()
+            .map(|at_s| StormManifest { at_s: *at_s, what: EVIL.into(), fraction: 1.0 })
+            .collect(),
+        thresholds: vec!["reconnect_latency: p(99) < 1s".into(), format!("unreadable {EVIL}")],
+        host: HostManifest { cores: 2, kernel: EVIL.into(), descriptor_limit: 20_000, local_ports: 28_000 },
+    }
+}
+
+/// Numbers that look like a service's: the same for every run, spread over some factors of ten.
+fn spread_us(n: u64) -> u64 {
+    let draw = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    800 * (1 + draw % 7) * (1 + draw % 61 / 12) * if draw.is_multiple_of(97) { 40 } else { 1 }
+}
+
+/// One reconnect, refused first, by way of every phase.
+fn comes_back(n: u64, storm: Option<StormId>) -> Vec<Sample> {
+    let kind = AttemptKind::Reconnect;
+    let mut phases = Phases::default();
+    for (index, phase) in Phase::ALL.iter().enumerate() {
+        phases.add(*phase, Duration::from_micros(spread_us(n * 8 + index as u64)));
+    }
+    let latency = phases.total();
+    let attempt = |outcome, cause| {
+        let token_age = Some(Duration::from_secs(n % 50));
+        Sample::Attempt(AttemptEnd { kind, outcome, cause, latency: latency / 3, token_age })
+    };
+    let length = Duration::from_secs(20 + n % 40);
+    let close = SessionEnd { initiator: Initiator::Target, code: 1001, abnormal: None, length };
+    let mut samples = vec![
+        Sample::SessionEnd(close),
+        Sample::Count(Counter::Disconnects, 1),
+        attempt(Outcome::Http403, Some(Cause::StaleToken)),
+        Sample::Count(Counter::TokensFetched, 1),
+        attempt(Outcome::Ok, None),
+        Sample::Ready(Box::new(ReadySample { kind, storm, latency, service_time: latency / 2, phases })),
+        Sample::Cascade(1),
+        Sample::Lag(Duration::from_micros(spread_us(n) / 9)),
+    ];
+    samples.extend(storm.map(Sample::StormDisconnect));
+    samples
+}
+
+/// A journal of so many seconds; each client of each group comes back about once a minute, and everybody after a storm.
+fn write_journal(path: &Path, manifest: &Manifest, seconds: u64) {
+    let mut writer = JournalWriter::create(path, manifest).unwrap();
+    for second in 0..seconds {
+        let storm = manifest.storms.iter().position(|storm| storm.at_s as u64 == second).map(StormId::of);
+        let reconnects = if storm.is_some() { 500 } else { 8 };
+        let groups = (0..manifest.groups.len() as u64).map(|group| {
+            let mut tally = Tally::default();
+            if second == 0 {
+                tally.apply(&Sample::Count(Counter::ClientsStarted, 500));
+            }
+            for n in 0..reconnects {
+                let number = (second * 4 + group) * 1_000 + n;
+                comes_back(number, storm).iter().for_each(|sample| tally.apply(sample));
+            }
+            PackedTally::of(&tally)
+        });
+        writer.append(&Entry::Interval { second, groups: groups.collect() }).unwrap();
+    }
+}
+
+fn html_of(manifest: &Manifest, seconds: u64) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.bin");
+    write_journal(&path, manifest, seconds);
+    report_html(&RunModel::new(read_journal(&path).unwrap())).unwrap()
+}
+
+#[test]
+fn an_hour_of_four_groups_stays_under_a_mebibyte() {
+    let manifest = manifest(&["a", "b", "c", "d"], &[600.0, 1_800.0, 3_000.0]);
+    // Where it is asked for, the journal is kept, to measure time and memory with: see the README.
+    let html = match std::env::var_os("RESURGE_HOUR_JOURNAL") {
+        Some(kept) => {
+            let path = Path::new(&kept);
+            write_journal(path, &manifest, 3_600);
+            report_html(&RunModel::new(read_journal(path).unwrap())).unwrap()
+        }
+        None => html_of(&manifest, 3_600),
+    };
+    assert!(html.len() < 1 << 20, "{} bytes", html.len());
+    assert!(html.contains("Each point is 6 s"), "and says how seconds were merged");
+    assert!(!html.contains(EVIL), "nothing of a scenario is markup");
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    // (groups, seconds, sentences)
+    let rows: [(&[&str], u64, &[&str]); 3] = [
+        (
+            &["a"],
+            0,
+            &["No client was cut off", "No attempt was made", "No token was fetched", "No session ended"],
+        ),
+        (&["a"], 0, &["The scenario has no storms", "No handshake was answered with 403", "INCOMPLETE"]),
+        (&["a", "b"], 2, &["Not known: the target is not the embedded one", "lost with the run"]),
+    ];
+    for (groups, seconds, sentences) in rows {
+        let html = html_of(&manifest(groups, &[]), seconds).replace("&#x27;", "'");
+        for sentence in sentences {
+            assert!(html.contains(sentence), "{groups:?} {seconds}: {sentence}");
+        }
+    }
+}
+
+#[test]
+fn many_groups_are_plotted_in_part_and_tabled_whole() {
+    let names: Vec<String> = (0..40).map(|n| format!("group-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let html = html_of(&manifest(&names, &[1.0]), 3);
+    assert!(html.contains("Of 40 groups, the 6 with the most disconnects are plotted"));
+    assert!(html.contains("<td class=\"text\">group-39</td>"));
+    assert!(html.len() < 1 << 20, "{} bytes", html.len());
+}
