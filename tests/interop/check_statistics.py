@@ -15,6 +15,8 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 from scipy import stats
 
+from check_report_html import check_views
+
 ROOT = Path(__file__).resolve().parents[2]
 RESURGE = str(Path(os.environ["RESURGE_BIN"]).resolve())
 REPEATS = 4
@@ -103,8 +105,13 @@ def check_percentiles(measure: dict, runs: dict[str, list[Path]]) -> bool:
     return True
 
 
+def trend_command(runs: dict[str, list[Path]]) -> list[str]:
+    folders = [str(folder) for folder in (*runs["baseline"][:2], runs["candidate"][0])]
+    return [RESURGE, "compare", "--trend", *folders, "--allow", "target.token_delay", "--format", "html"]
+
+
 def check_statistics() -> None:
-    """SciPy agrees with every number of a comparison to 1e-6."""
+    """SciPy agrees with every number of a comparison to 1e-6; pandas reads the table; Chromium draws the pages."""
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         runs = {
@@ -114,6 +121,11 @@ def check_statistics() -> None:
         command = [RESURGE, "compare", str(home / "old"), str(home / "new"), "--allow", "target.token_delay", "--format"]
         result = json.loads(subprocess.run([*command, "json"], check=True, capture_output=True, text=True).stdout)
         table = subprocess.run([*command, "csv"], check=True, capture_output=True, text=True).stdout
+        for page, arguments in {"page": [*command, "html"], "trend": trend_command(runs)}.items():
+            file = home / f"{page}.html"
+            file.write_text(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
+            plots = {plot["id"] for plot in check_views(file, has_time=False)[0]["plots"]}
+            assert plots >= ({"percentiles-0-0", "recovery-0-0"} if page == "page" else {"trend-0-0", "trend-0-1"}), plots
         measures = result["comparisons"][0]["measures"]
         percentiles = sum(check_percentiles(measure, runs) for measure in measures if measure["decides"])
         assert percentiles >= 4, percentiles
