@@ -187,6 +187,9 @@ fn a_regression_reads_at_a_glance_and_fails_the_gate() {
     let markdown = stdout(&output);
     assert!(!markdown.contains("<b>"), "{markdown}");
     insta::assert_snapshot!("markdown", markdown);
+    let page = stdout(&resurge(home, &["compare", "old", "new", "--format", "html"]));
+    assert!(page.contains("REGRESSED") && page.contains("Content-Security-Policy"));
+    assert!(!page.contains("group|<b>"), "a name is no markup");
     let better = resurge(home, &["compare", "new", "old", "--gate"]);
     assert_eq!(better.status.code(), Some(0));
     assert!(stdout(&better).starts_with("IMPROVED"), "{}", stdout(&better));
