@@ -4,6 +4,7 @@
 
 mod baseline;
 mod check;
+mod ci;
 mod compare;
 mod completions;
 mod diagnose;
@@ -59,7 +60,7 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Save runs as a baseline that can live in git
     Baseline(baseline::BaselineArgs),
-    /// Print the JSON Schema of the scenario file
+    /// Print the JSON Schema of the scenario file, or of run.json
     Schema(schema::SchemaArgs),
     /// Print shell completions
     Completions(completions::CompletionsArgs),

@@ -1,23 +1,28 @@
 //! `resurge run`.
 //!
-//! In: arguments. Out: the summary on stdout, progress on stderr.
+//! In: arguments. Out: the summary on stdout, progress on stderr, reports in files that were asked for.
 
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::report::{Style, summary_text};
-use crate::run::{RunError, RunRequest, run as run_scenario};
+use crate::report::{Status, Style, WriteFault, summary_text};
+use crate::run::{MetricsServer, OnProgress, RunError, RunRequest, run as run_scenario};
 use crate::scenario::ScenarioError;
 
+use super::ci::tell_ci;
 use super::progress::{Progress, ProgressKind, progress};
+use super::report::{Export, export, parse_export};
 use super::{UNEXPECTED, parse_override, wants_colour};
 
 const EXAMPLE: &str = "\
 Examples:
   resurge run scenarios/idle-reconnect.toml
   resurge run scenarios/smoke.toml --set groups.0.clients=200 --set duration=10s --out reports/mine
+  resurge run scenarios/smoke.toml --export junit=reports/junit.xml --export benchmark=reports/benchmark.json
+  resurge run scenarios/idle-reconnect.toml --metrics 9464    (then http://127.0.0.1:9464/metrics)
   resurge run staging.toml --authorize api.staging.example.com --progress plain";
 
 /// Arguments of `resurge run`.
@@ -38,12 +43,32 @@ pub(super) struct RunArgs {
     /// How progress is shown, on stderr
     #[arg(long, value_enum, default_value = "auto")]
     progress: ProgressKind,
+    /// Write a report to a file of its own as well, as junit=reports/junit.xml; repeatable
+    #[arg(long = "export", value_name = "FORMAT=PATH", value_parser = parse_export)]
+    exports: Vec<Export>,
+    /// Serve the live run to Prometheus at http://ADDR/metrics, as 127.0.0.1:9464; a port alone is on loopback, port 0 takes a free one
+    #[arg(long, value_name = "ADDR", value_parser = parse_metrics_addr)]
+    metrics: Option<SocketAddr>,
     /// Allow load on a host that is neither loopback nor private; its owner must have agreed; repeatable
     #[arg(long, value_name = "HOST")]
     authorize: Vec<String>,
 }
 
 pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let metrics = match args.metrics.map(|addr| (addr, MetricsServer::start(addr))) {
+        None => None,
+        Some((_, Ok(server))) => {
+            writeln!(err, "metrics: http://{}/metrics", server.addr())?;
+            Some(server)
+        }
+        Some((addr, Err(error))) => {
+            writeln!(
+                err,
+                "error: --metrics {addr}: {error}. Name another address, or port 0 for a free one"
+            )?;
+            return Ok(UNEXPECTED);
+        }
+    };
     let Progress { show, finish } = progress(args.progress);
     let request = RunRequest {
         scenario: args.scenario.clone(),
@@ -51,7 +76,7 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         seed: args.seed,
         out: args.out.clone(),
         authorised: args.authorize.clone(),
-        on_progress: show,
+        on_progress: with_metrics(show, metrics.as_ref()),
     };
     let done = run_scenario(request);
     finish();
@@ -70,13 +95,76 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
     // A closed stdout must not change how the run came out.
     let printed = write!(out, "{}", summary_text(&done.model, style)).and_then(|()| out.flush());
     writeln!(err, "run folder: {}", done.folder.display())?;
-    for fault in &done.write_faults {
+    let exported = args.exports.iter().filter_map(|wanted| export(&done.model, wanted).err());
+    let faults: Vec<WriteFault> = done.write_faults.into_iter().chain(exported).collect();
+    for fault in &faults {
         writeln!(err, "error: {fault}")?;
+    }
+    tell_ci(&done.model, err)?;
+    if let Some(server) = &metrics {
+        await_last_scrape(server, done.model.verdict.status, err)?;
     }
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
         _ => {}
     }
     let code = done.model.verdict.exit_code;
-    Ok(if code == 0 && !done.write_faults.is_empty() { UNEXPECTED } else { code })
+    Ok(if code == 0 && !faults.is_empty() { UNEXPECTED } else { code })
+}
+
+/// Shows the progress and feeds the metrics, where either is wanted.
+fn with_metrics(show: Option<OnProgress>, metrics: Option<&MetricsServer>) -> Option<OnProgress> {
+    let Some(feed) = metrics.map(MetricsServer::feed) else { return show };
+    let mut show = show;
+    Some(Box::new(move |scenario, view| {
+        feed.publish(scenario, view);
+        if let Some(show) = &mut show {
+            show(scenario, view);
+        }
+    }))
+}
+
+/// Keeps the metrics up until the last of them were scraped; not for a user who has interrupted the run.
+fn await_last_scrape(server: &MetricsServer, status: Status, err: &mut dyn Write) -> io::Result<()> {
+    let longest = server.finish();
+    if longest.is_zero() || status == Status::Interrupted {
+        return Ok(());
+    }
+    let seconds = longest.as_secs();
+    writeln!(err, "waiting for the last scrape of the metrics, at most {seconds} s (Ctrl-C ends it)")?;
+    server.wait_for_reader(longest)
+}
+
+/// An address to listen at; a port alone, with or without a colon, is on loopback.
+fn parse_metrics_addr(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
+    match port {
+        Ok(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        Err(_) => text.parse().map_err(|_| "write it as 127.0.0.1:9464, [::1]:9464 or 9464".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_on_loopback_unless_told() {
+        for (text, expected) in [
+            ("9464", Some("127.0.0.1:9464")),
+            (":0", Some("127.0.0.1:0")),
+            ("0.0.0.0:9464", Some("0.0.0.0:9464")),
+            ("[::1]:1", Some("[::1]:1")),
+            ("", None),
+            ("localhost", None),
+            ("65536", None),
+            ("127.0.0.1", None),
+        ] {
+            assert_eq!(
+                parse_metrics_addr(text).ok().map(|addr| addr.to_string()).as_deref(),
+                expected,
+                "{text}"
+            );
+        }
+    }
 }

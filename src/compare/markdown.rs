@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use crate::report::escape_markdown;
+
 use super::comparison::{Comparison, Row};
 use super::judge::Finding;
 use super::words;
@@ -24,14 +26,14 @@ fn write_comparison(text: &mut String, comparison: &Comparison) {
         text,
         "## resurge compare: {}\n\n{} ({}) against the baseline {} ({}); {}.\n",
         comparison.finding.name(),
-        escaped(&comparison.candidate_name),
+        escape_markdown(&comparison.candidate_name),
         words::runs(comparison.candidate.len()),
-        escaped(&comparison.baseline_name),
+        escape_markdown(&comparison.baseline_name),
         words::runs(comparison.baseline.len()),
         words::counts(comparison),
     );
     for note in &comparison.notes {
-        let _ = writeln!(text, "> {}\n", escaped(note));
+        let _ = writeln!(text, "> {}\n", escape_markdown(note));
     }
     let (mut deciding, mut explaining): (Vec<&Row>, Vec<&Row>) =
         comparison.rows.iter().partition(|row| row.measure.decides);
@@ -66,40 +68,11 @@ fn write_table(text: &mut String, rows: &[&Row]) {
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {change} | {interval} | {} | {verdict} |",
-            escaped(&row.group),
-            escaped(&row.measure.name),
+            escape_markdown(&row.group),
+            escape_markdown(&row.measure.name),
             words::value(row, row.baseline.as_ref().map(|side| side.value)),
             words::value(row, row.candidate.as_ref().map(|side| side.value)),
-            escaped(&p),
+            escape_markdown(&p),
         );
-    }
-}
-
-/// Text in which no character means anything to Markdown or HTML.
-pub(super) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '#' | '~' | '!' => {
-                safe.push('\\');
-                safe.push(letter);
-            }
-            letter if letter.is_control() => safe.push(' '),
-            letter => safe.push(letter),
-        }
-    }
-    safe
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_of_a_name_becomes_markup() {
-        assert_eq!(escaped("a|b <script>\n*x*"), "a\\|b &lt;script&gt; \\*x\\*");
     }
 }

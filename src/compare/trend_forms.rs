@@ -6,11 +6,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::report::{Style, aligned};
+use crate::report::{Style, aligned, escape_markdown};
 
 use super::data::COMPARISON_SCHEMA_VERSION;
 use super::judge::Finding;
-use super::markdown::escaped;
 use super::trend::{Trend, TrendRow};
 use super::words::value_of;
 
@@ -92,12 +91,12 @@ pub fn trend_markdown(trend: &Trend) -> String {
 }
 
 fn write_table(text: &mut String, trend: &Trend, rows: &[&TrendRow]) {
-    let names: Vec<String> = trend.names.iter().map(|name| escaped(name)).collect();
+    let names: Vec<String> = trend.names.iter().map(|name| escape_markdown(name)).collect();
     let _ = writeln!(text, "| group | measure | trend | {} |", names.join(" | "));
     let _ = writeln!(text, "|---|---|---|{}", "---:|".repeat(names.len()));
     for row in rows {
-        let cells: Vec<String> = cells(row).iter().map(|cell| escaped(cell.trim_end())).collect();
-        let _ = writeln!(text, "| {} | {} |", escaped(&row.group), cells.join(" | "));
+        let cells: Vec<String> = cells(row).iter().map(|cell| escape_markdown(cell.trim_end())).collect();
+        let _ = writeln!(text, "| {} | {} |", escape_markdown(&row.group), cells.join(" | "));
     }
 }
 

@@ -82,6 +82,10 @@ fn parameter(challenge: &str, name: &str) -> Option<String> {
     })
 }
 
+/// Codes that name no reason: they say the same of a token that is stale, of another world, or without the right.
+const SAYS_NOTHING: [&str; 6] =
+    ["bad.credentials", "unauthorized", "Unauthorized", "forbidden", "Forbidden", "access_denied"];
+
 /// What the stock error pages of proxies and gateways have in them: nginx, Apache, Cloudflare, CloudFront, AWS ALB, Akamai, Google's load
 /// balancer, Varnish, `HAProxy`, IIS's request filter, F5's ASM. Any other page may be the service's own.
 const EDGE_MARKS: [&str; 11] = [
@@ -136,7 +140,7 @@ pub fn attribute(evidence: &Evidence, token: TokenKnowledge) -> Cause {
         return Cause::ExpiredToken;
     }
     match evidence.body_code.as_deref() {
-        Some(code) if !code.is_empty() => Cause::ForbiddenOther,
+        Some(code) if !code.is_empty() && !SAYS_NOTHING.contains(&code) => Cause::ForbiddenOther,
         _ => Cause::Unknown,
     }
 }
@@ -146,7 +150,7 @@ fn of_body_code(code: &str) -> Option<Cause> {
     Some(match code {
         "token.stale" | "token.revoked" => Cause::StaleToken,
         "token.expired" | "credentials.expired" | "expired_token" => Cause::ExpiredToken,
-        "token.unknown" | "bad.credentials" => Cause::UnknownToken,
+        "token.unknown" => Cause::UnknownToken,
         "token.missing" | "authentication.required" => Cause::NoToken,
         "missing.scope" | "missing.permissions" | "missing.any.permissions" | "insufficient_scope" => {
             Cause::MissingScope
@@ -183,11 +187,14 @@ mod tests {
         let rows: &[Row] = &[
             (None, None, String::new(), TokenKnowledge::Sent, Cause::Unknown),
             (None, None, String::new(), TokenKnowledge::NotSent, Cause::NoToken),
+            (None, None, json("bad.credentials"), TokenKnowledge::Sent, Cause::Unknown),
+            (None, None, json("bad.credentials"), TokenKnowledge::Expired, Cause::ExpiredToken),
+            (None, None, json("forbidden"), TokenKnowledge::Sent, Cause::Unknown),
+            (None, None, json("plan.exceeded"), TokenKnowledge::Sent, Cause::ForbiddenOther),
             (None, None, String::new(), TokenKnowledge::Expired, Cause::ExpiredToken),
             (None, None, json("token.stale"), TokenKnowledge::Sent, Cause::StaleToken),
             (None, None, json("credentials.expired"), TokenKnowledge::Sent, Cause::ExpiredToken),
             (None, None, json("missing.permissions"), TokenKnowledge::Expired, Cause::MissingScope),
-            (None, None, json("bad.credentials"), TokenKnowledge::Sent, Cause::UnknownToken),
             (None, None, json("not.your.day"), TokenKnowledge::Sent, Cause::ForbiddenOther),
             (
                 None,

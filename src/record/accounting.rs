@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{Abnormal, Counter, Outcome};
@@ -12,7 +13,7 @@ use crate::target::counters::TargetCounters;
 use super::tally::Tally;
 
 /// How a row of the reconciliation came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Agreement {
     /// Both counted the same.
@@ -24,7 +25,7 @@ pub enum Agreement {
 }
 
 /// One number, as the clients and as the target counted it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReconciliationRow {
     /// What was counted.
     pub what: String,

@@ -2,13 +2,14 @@
 //!
 //! In: its figures and the scenario's limits. Out: a sentence for each limit that it broke. A run with any is not valid.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::model::Health;
 use crate::units::{format_count, format_duration, format_us};
 
 /// The generator's own figures.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct GeneratorHealth {
     /// Limit of `lag_p99_us`.
     pub max_lag_p99_us: u64,

@@ -3,6 +3,7 @@
 //! In: plain facts. Out: JSON inside the journal's first and last frames. Together with the intervals they make every file of the run folder
 //! again.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::StopReason;
@@ -60,7 +61,7 @@ pub struct GroupManifest {
 }
 
 /// A storm, as a report needs it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StormManifest {
     /// When, in seconds after the start.
     pub at_s: f64,
@@ -71,7 +72,7 @@ pub struct StormManifest {
 }
 
 /// The machine that a run was on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostManifest {
     /// Processors that the process could use.
     pub cores: usize,

@@ -3,6 +3,7 @@
 //! In: a threshold, the groups' tallies, the time that the run took. Out: what was measured, and whether it holds. A threshold without
 //! a sample neither passes nor fails: the run is not valid.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{Counter, Outcome};
@@ -12,7 +13,7 @@ use crate::units::{format_count, format_share, format_us};
 use super::tally::Tally;
 
 /// How a threshold came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdStatus {
     /// It holds.
@@ -24,7 +25,7 @@ pub enum ThresholdStatus {
 }
 
 /// A threshold's result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ThresholdResult {
     /// As written.
     pub threshold: String,

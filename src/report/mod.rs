@@ -1,25 +1,38 @@
 //! Reports: what a run's journal holds, in the forms that people and programs read.
 //!
-//! In: a journal. Out: text, CSV, JSON, an HDR interval log; the files of the run folder. Nothing here measures anything.
+//! In: a journal. Out: text, Markdown, CSV, JSON, JUnit XML, an HDR interval log; the files of the run folder. Nothing here measures anything.
 
+mod aligned;
+mod benchmark;
 mod csv_files;
+mod exposition;
+mod github;
 mod hlog;
 pub mod html;
+mod junit;
+mod markdown;
 mod model;
 mod recovery;
 mod run_json;
-mod table;
+mod sparkline;
+mod tables;
 mod text;
 mod verdict;
 mod write;
 
+pub(crate) use aligned::aligned;
+pub use benchmark::{BenchmarkEntry, benchmark_entries};
 pub use csv_files::{closes_csv, outcomes_csv, summary_csv, timeseries_csv};
+pub use exposition::{LiveRun, OPENMETRICS_TYPE, PROMETHEUS_TYPE, openmetrics_text, prometheus_text};
+pub use github::{annotations, step_summary};
 pub use hlog::histograms_hlog;
 pub use html::report_html;
+pub use junit::junit_xml;
+pub(crate) use markdown::escape as escape_markdown;
+pub use markdown::markdown;
 pub use model::RunModel;
 pub use recovery::{RecoveryCurve, RecoveryStep};
-pub use run_json::run_json;
-pub(crate) use table::aligned;
+pub use run_json::{RunJson, run_json, run_json_schema};
 pub use text::{Style, summary_text};
-pub use verdict::{Status, Verdict};
+pub use verdict::{Status, ValidityCheck, Verdict};
 pub use write::{JOURNAL_FILE, WriteFault, write_all, write_file};

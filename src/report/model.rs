@@ -10,7 +10,7 @@ use crate::sample::Counter;
 use crate::scenario::parse_threshold;
 
 use super::recovery::{RecoveryCurve, recovery_curves};
-use super::verdict::{Findings, Verdict, judge};
+use super::verdict::{Findings, ValidityCheck, Verdict, check_validity, judge};
 
 /// A run, ready to be reported.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct RunModel {
     pub reconciliation: Option<Reconciliation>,
     /// Bytes that a crash cut off.
     pub torn_bytes: u64,
+    /// What must hold for its numbers to be believed, and whether it does.
+    pub validity: Vec<ValidityCheck>,
     /// The verdict.
     pub verdict: Verdict,
 }
@@ -57,7 +59,7 @@ impl RunModel {
         let account_faults = check_all_accounts(&manifest, &totals, &all, end.is_some());
         let counters = end.as_ref().and_then(|end| end.target_counters.as_ref());
         let reconciliation = counters.map(|counters| reconcile(&all, counters));
-        let verdict = judge(&Findings {
+        let findings = Findings {
             end: end.as_ref(),
             thresholds: &thresholds,
             account_faults: &account_faults,
@@ -65,7 +67,9 @@ impl RunModel {
             health_faults: end.as_ref().map(|end| health_faults(&end.health)).unwrap_or_default(),
             clients_started: all.counter(Counter::ClientsStarted),
             all: &all,
-        });
+        };
+        let validity = check_validity(&findings);
+        let verdict = judge(&findings, &validity);
         Self {
             manifest,
             end,
@@ -77,6 +81,7 @@ impl RunModel {
             account_faults,
             reconciliation,
             torn_bytes,
+            validity,
             verdict,
         }
     }

@@ -1,98 +1,288 @@
 //! `run.json`: everything about a run that is not a row of a table.
 //!
-//! In: a run. Out: JSON with a schema version; units are in the keys' names.
+//! In: a run. Out: typed structs that serialize to the file, and the JSON Schema that is derived from the same structs, so that neither can
+//! say what the other does not. Units are in the keys' names.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+use serde::Serialize;
 
-use crate::record::{SCHEMA_VERSION, Tally};
-use crate::sample::{Counter, Metric, Outcome};
+use crate::engine::StopReason;
+use crate::record::{
+    GeneratorHealth, HostManifest, Latencies, ReconciliationRow, SCHEMA_VERSION, StormManifest, Tally,
+    ThresholdResult,
+};
+use crate::sample::{Abnormal, Counter, Metric, Outcome};
+use crate::target::counters::TargetCounters;
 
 use super::model::RunModel;
+use super::verdict::Verdict;
 
-/// The manifest of a run, as JSON.
+/// What `run.json` holds.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "resurge run.json")]
+pub struct RunJson<'m> {
+    /// Version of the run folder's files. Keys may be added within a version; none is taken away and none changes its meaning.
+    schema_version: u32,
+    /// The program that ran it.
+    tool: ToolJson<'m>,
+    /// What was run.
+    scenario: ScenarioJson<'m>,
+    /// What it was run against.
+    target: TargetJson<'m>,
+    /// The machine that it ran on.
+    host: &'m HostManifest,
+    /// When it began, microseconds since 1970 (UTC).
+    start_unix_us: u64,
+    /// The same, RFC 3339 in UTC.
+    start: Option<String>,
+    /// When it ended; null after a crash.
+    end: Option<String>,
+    /// From the start to the last sample.
+    elapsed_s: f64,
+    /// How it ended; null after a crash.
+    ended: Option<&'m StopReason>,
+    /// The shards that it was split into.
+    shards: ShardsJson,
+    /// Bytes at the journal's end that a crash cut off.
+    torn_bytes: u64,
+    /// How it came out.
+    verdict: &'m Verdict,
+    /// The thresholds and their results, in the scenario's order.
+    thresholds: &'m [ThresholdResult],
+    /// The storms, in the scenario's order.
+    storms: &'m [StormManifest],
+    /// The counts, and whether their sums agree.
+    accounting: AccountingJson<'m>,
+    /// The clients' counts beside the embedded target's; null for a remote target and after a crash.
+    reconciliation: Option<ReconciliationJson<'m>>,
+    /// The generator's own health; null after a crash.
+    generator: Option<&'m GeneratorHealth>,
+    /// What could not be written while the run went on.
+    write_faults: &'m [String],
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ToolJson<'m> {
+    /// `resurge`.
+    name: &'static str,
+    version: &'m str,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ScenarioJson<'m> {
+    name: &'m str,
+    /// Equal for two runs of the same scenario, overrides applied.
+    hash: &'m str,
+    seed: u64,
+    /// How long clients were to be held.
+    duration_s: f64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct TargetJson<'m> {
+    /// `embedded` or `remote`.
+    kind: &'m str,
+    url: &'m str,
+    /// Hosts that the user authorised.
+    authorised_hosts: &'m [String],
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ShardsJson {
+    count: u32,
+    /// Shards whose numbers are missing.
+    lost: Vec<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct AccountingJson<'m> {
+    /// Whether all sums agree.
+    closes: bool,
+    /// What does not add up, a sentence each.
+    faults: &'m [String],
+    /// The groups, in the scenario's order.
+    groups: Vec<GroupJson<'m>>,
+    /// All groups together.
+    all: GroupJson<'m>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct GroupJson<'m> {
+    /// Its name; `all` for all groups together.
+    group: &'m str,
+    /// Clients that the scenario has.
+    clients: u64,
+    /// Attempts: the sum of `outcomes`.
+    attempts: u64,
+    /// Attempts by outcome; those that never came about are not there.
+    outcomes: BTreeMap<Outcome, u64>,
+    /// Sessions that began: the attempts with outcome `ok`.
+    sessions: u64,
+    /// Sessions that ended.
+    closes: u64,
+    /// Sessions that ended without a close frame (1006), by how.
+    closes_1006: BTreeMap<Abnormal, u64>,
+    /// Everything else that is counted.
+    counters: BTreeMap<Counter, u64>,
+    /// 403s in a row before a client had a session again, or was done; null without any.
+    cascade_depth: Option<CascadeJson>,
+    /// What was measured in time, as in `summary.csv`; metrics without values are not there.
+    latencies: BTreeMap<Metric, LatencyJson>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct CascadeJson {
+    /// Rows of 403s.
+    count: u64,
+    p50: u64,
+    p99: u64,
+    max: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct LatencyJson {
+    count: u64,
+    min_us: u64,
+    mean_us: f64,
+    stddev_us: f64,
+    p50_us: u64,
+    p75_us: u64,
+    p90_us: u64,
+    p95_us: u64,
+    p99_us: u64,
+    p99_9_us: u64,
+    p99_99_us: u64,
+    max_us: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ReconciliationJson<'m> {
+    /// Whether no number is a mismatch.
+    holds: bool,
+    /// Whether every number is exact.
+    exact: bool,
+    /// Attempts and sessions whose end at the target the clients could not know.
+    unsettled: u64,
+    /// The numbers.
+    rows: &'m [ReconciliationRow],
+    /// All that the target counted itself.
+    target_counters: Option<&'m TargetCounters>,
+}
+
+/// What `run.json` holds of a run.
 #[must_use]
-pub fn run_json(model: &RunModel) -> Value {
+pub fn run_json(model: &RunModel) -> RunJson<'_> {
     let manifest = &model.manifest;
     let end = model.end.as_ref();
-    json!({
-        "schema_version": SCHEMA_VERSION,
-        "tool": { "name": "resurge", "version": manifest.tool_version },
-        "scenario": { "name": manifest.scenario, "hash": manifest.scenario_hash, "seed": manifest.seed, "duration_s": manifest.duration_s },
-        "target": { "kind": manifest.target_kind, "url": manifest.target_url, "authorised_hosts": manifest.authorised_hosts },
-        "host": manifest.host,
-        "start_unix_us": manifest.started_unix_us,
-        "start": calendar(manifest.started_unix_us),
-        "end": end.map(|end| calendar(manifest.started_unix_us + (end.elapsed_s * 1e6) as u64)),
-        "elapsed_s": model.elapsed_s,
-        "ended": end.map(|end| &end.reason),
-        "shards": { "count": manifest.shards, "lost": [] },
-        "torn_bytes": model.torn_bytes,
-        "verdict": model.verdict,
-        "thresholds": model.thresholds,
-        "storms": manifest.storms,
-        "accounting": accounting(model),
-        "reconciliation": model.reconciliation.as_ref().map(|reconciliation| json!({
-            "holds": reconciliation.holds(),
-            "exact": reconciliation.is_exact(),
-            "unsettled": reconciliation.unsettled,
-            "rows": reconciliation.rows,
-            "target_counters": end.and_then(|end| end.target_counters.as_ref()),
-        })),
-        "generator": end.map(|end| &end.health),
-        "write_faults": end.map(|end| end.write_faults.as_slice()).unwrap_or_default(),
+    RunJson {
+        schema_version: SCHEMA_VERSION,
+        tool: ToolJson { name: "resurge", version: &manifest.tool_version },
+        scenario: ScenarioJson {
+            name: &manifest.scenario,
+            hash: &manifest.scenario_hash,
+            seed: manifest.seed,
+            duration_s: manifest.duration_s,
+        },
+        target: TargetJson {
+            kind: &manifest.target_kind,
+            url: &manifest.target_url,
+            authorised_hosts: &manifest.authorised_hosts,
+        },
+        host: &manifest.host,
+        start_unix_us: manifest.started_unix_us,
+        start: calendar(manifest.started_unix_us),
+        end: end.and_then(|end| calendar(manifest.started_unix_us + (end.elapsed_s * 1e6) as u64)),
+        elapsed_s: model.elapsed_s,
+        ended: end.map(|end| &end.reason),
+        shards: ShardsJson { count: manifest.shards, lost: Vec::new() },
+        torn_bytes: model.torn_bytes,
+        verdict: &model.verdict,
+        thresholds: &model.thresholds,
+        storms: &manifest.storms,
+        accounting: accounting(model),
+        reconciliation: reconciliation(model),
+        generator: end.map(|end| &end.health),
+        write_faults: end.map(|end| end.write_faults.as_slice()).unwrap_or_default(),
+    }
+}
+
+/// The JSON Schema of `run.json` (draft 2020-12).
+#[must_use]
+pub fn run_json_schema() -> Schema {
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    settings.into_generator().into_root_schema_for::<RunJson<'static>>()
+}
+
+fn reconciliation(model: &RunModel) -> Option<ReconciliationJson<'_>> {
+    let reconciliation = model.reconciliation.as_ref()?;
+    Some(ReconciliationJson {
+        holds: reconciliation.holds(),
+        exact: reconciliation.is_exact(),
+        unsettled: reconciliation.unsettled,
+        rows: &reconciliation.rows,
+        target_counters: model.end.as_ref().and_then(|end| end.target_counters.as_ref()),
     })
 }
 
-fn accounting(model: &RunModel) -> Value {
-    let groups: Vec<Value> = model
-        .groups()
-        .zip(&model.manifest.groups)
-        .map(|((name, tally), manifest)| group(name, u64::from(manifest.clients), tally))
-        .collect();
+fn accounting(model: &RunModel) -> AccountingJson<'_> {
+    let groups = model.groups().zip(&model.manifest.groups);
     let clients = model.manifest.groups.iter().map(|group| u64::from(group.clients)).sum();
-    json!({
-        "closes": model.account_faults.is_empty(),
-        "faults": model.account_faults,
-        "groups": groups,
-        "all": group("all", clients, &model.all),
-    })
+    AccountingJson {
+        closes: model.account_faults.is_empty(),
+        faults: &model.account_faults,
+        groups: groups
+            .map(|((name, tally), manifest)| group(name, u64::from(manifest.clients), tally))
+            .collect(),
+        all: group("all", clients, &model.all),
+    }
 }
 
-fn group(name: &str, clients: u64, tally: &Tally) -> Value {
-    let outcomes: BTreeMap<&str, u64> = Outcome::ALL
-        .iter()
-        .map(|outcome| (outcome.name(), tally.outcome(*outcome)))
-        .filter(|(_, count)| *count > 0)
-        .collect();
-    let counters: BTreeMap<&str, u64> =
-        Counter::ALL.iter().map(|counter| (counter.name(), tally.counter(*counter))).collect();
-    let mut abnormal: BTreeMap<&str, u64> = BTreeMap::new();
+fn group<'m>(name: &'m str, clients: u64, tally: &Tally) -> GroupJson<'m> {
+    let outcomes = Outcome::ALL.iter().map(|outcome| (*outcome, tally.outcome(*outcome)));
+    let mut closes_1006: BTreeMap<Abnormal, u64> = BTreeMap::new();
     for ((_, _, how), count) in &tally.closes {
         if let Some(how) = how {
-            *abnormal.entry(how.name()).or_default() += count;
+            *closes_1006.entry(*how).or_default() += count;
         }
     }
-    let cascades = tally.histograms.get(&Metric::CascadeDepth).map(|depths| {
-        json!({
-            "count": depths.count(),
-            "p50": depths.percentile_us(50.0),
-            "p99": depths.percentile_us(99.0),
-            "max": depths.max_us(),
-        })
-    });
-    json!({
-        "group": name,
-        "clients": clients,
-        "attempts": tally.attempts_total(),
-        "outcomes": outcomes,
-        "sessions": tally.outcome(Outcome::Ok),
-        "closes": tally.closes_total(),
-        "closes_1006": abnormal,
-        "counters": counters,
-        "cascade_depth": cascades,
-    })
+    let times = tally.histograms.iter().filter(|(metric, _)| metric.is_time());
+    GroupJson {
+        group: name,
+        clients,
+        attempts: tally.attempts_total(),
+        outcomes: outcomes.filter(|(_, count)| *count > 0).collect(),
+        sessions: tally.outcome(Outcome::Ok),
+        closes: tally.closes_total(),
+        closes_1006,
+        counters: Counter::ALL.iter().map(|counter| (*counter, tally.counter(*counter))).collect(),
+        cascade_depth: tally.histograms.get(&Metric::CascadeDepth).map(|depths| CascadeJson {
+            count: depths.count(),
+            p50: depths.percentile_us(50.0),
+            p99: depths.percentile_us(99.0),
+            max: depths.max_us(),
+        }),
+        latencies: times.map(|(metric, histogram)| (*metric, latency(histogram))).collect(),
+    }
+}
+
+fn latency(histogram: &Latencies) -> LatencyJson {
+    LatencyJson {
+        count: histogram.count(),
+        min_us: histogram.min_us(),
+        mean_us: histogram.mean_us(),
+        stddev_us: histogram.stddev_us(),
+        p50_us: histogram.percentile_us(50.0),
+        p75_us: histogram.percentile_us(75.0),
+        p90_us: histogram.percentile_us(90.0),
+        p95_us: histogram.percentile_us(95.0),
+        p99_us: histogram.percentile_us(99.0),
+        p99_9_us: histogram.percentile_us(99.9),
+        p99_99_us: histogram.percentile_us(99.99),
+        max_us: histogram.max_us(),
+    }
 }
 
 /// Calendar time in UTC, RFC 3339.

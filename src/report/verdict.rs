@@ -2,6 +2,7 @@
 //!
 //! In: what was found. Out: one status with its reasons. Pure.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::StopReason;
@@ -10,7 +11,7 @@ use crate::sample::Outcome;
 use crate::units::format_count;
 
 /// How a run came out. Where several hold, the first of this order (but an interrupted run is just that).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// The user ended it: 105.
@@ -56,7 +57,7 @@ impl Status {
 }
 
 /// The verdict on a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Verdict {
     /// How it came out.
     pub status: Status,
@@ -77,8 +78,8 @@ pub(super) struct Findings<'a> {
     pub(super) all: &'a Tally,
 }
 
-pub(super) fn judge(findings: &Findings<'_>) -> Verdict {
-    let invalid = invalid_reasons(findings);
+pub(super) fn judge(findings: &Findings<'_>, validity: &[ValidityCheck]) -> Verdict {
+    let invalid: Vec<String> = validity.iter().flat_map(|check| check.faults.iter().cloned()).collect();
     let failed = failed_thresholds(findings.thresholds);
     let reason = findings.end.map(|end| &end.reason);
     let status = match reason {
@@ -113,30 +114,56 @@ pub(super) fn judge(findings: &Findings<'_>) -> Verdict {
     Verdict { status, exit_code: status.exit_code(), reasons }
 }
 
-fn invalid_reasons(findings: &Findings<'_>) -> Vec<String> {
-    let mut reasons = findings.health_faults.clone();
-    reasons.extend(findings.account_faults.iter().map(|fault| format!("the accounts do not close: {fault}")));
-    if let Some(reconciliation) = findings.reconciliation {
-        let wrong = reconciliation.rows.iter().filter(|row| row.agreement == Agreement::Mismatch);
-        reasons.extend(wrong.map(|row| {
-            let (clients, target) = (format_count(row.clients), format_count(row.target));
-            format!("{}: the clients counted {clients}, the target {target}", row.what)
-        }));
-    }
+/// Something that must hold for a run's numbers to be believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidityCheck {
+    /// What must hold, as `the generator kept up`.
+    pub what: &'static str,
+    /// Why it cannot be told of this run; `None` where it can.
+    pub skipped: Option<&'static str>,
+    /// Why it does not hold, a sentence each; empty when it does.
+    pub faults: Vec<String>,
+}
+
+pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
+    let cut_off = findings.end.is_none().then_some("the run was cut off");
+    let no_counters = findings.reconciliation.is_none().then_some("the target's own counters are not there");
+    let accounts =
+        findings.account_faults.iter().map(|fault| format!("the accounts do not close: {fault}")).collect();
     let silent = findings.thresholds.iter().filter(|result| result.status == ThresholdStatus::NoSamples);
-    reasons.extend(silent.map(|result| format!("threshold without a sample: {}", result.threshold)));
-    // A run that was ended early could not start everyone.
-    if let Some(end) = findings.end.filter(|end| end.reason == StopReason::Completed)
-        && findings.clients_started < end.clients_planned
-    {
-        let (started, planned) = (format_count(findings.clients_started), format_count(end.clients_planned));
-        reasons.push(format!("the load was not achieved: {started} of {planned} clients started"));
-    }
-    reasons.extend(never_answered(findings.all));
-    if findings.end.is_some_and(|end| !end.drained) {
-        reasons.push("some clients did not end even when they were cut off".to_owned());
-    }
-    reasons
+    let silent = silent.map(|result| format!("threshold without a sample: {}", result.threshold)).collect();
+    let stuck = findings.end.is_some_and(|end| !end.drained);
+    let undrained = stuck.then(|| "some clients did not end even when they were cut off".to_owned());
+    let check = |what, skipped, faults| ValidityCheck { what, skipped, faults };
+    vec![
+        check("the generator kept up", cut_off, findings.health_faults.clone()),
+        check("the accounts close", None, accounts),
+        check("clients and target agree", no_counters, mismatches(findings.reconciliation)),
+        check("every threshold has samples", None, silent),
+        check("the load was achieved", cut_off, load_faults(findings).into_iter().collect()),
+        check("handshakes were answered", None, never_answered(findings.all).into_iter().collect()),
+        check("every client came to its end", cut_off, undrained.into_iter().collect()),
+    ]
+}
+
+fn mismatches(reconciliation: Option<&Reconciliation>) -> Vec<String> {
+    let rows = reconciliation.iter().flat_map(|reconciliation| &reconciliation.rows);
+    let wrong = rows.filter(|row| row.agreement == Agreement::Mismatch);
+    let told = wrong.map(|row| {
+        let (clients, target) = (format_count(row.clients), format_count(row.target));
+        format!("{}: the clients counted {clients}, the target {target}", row.what)
+    });
+    told.collect()
+}
+
+/// A run that was ended early could not start everyone.
+fn load_faults(findings: &Findings<'_>) -> Option<String> {
+    let end = findings.end.filter(|end| end.reason == StopReason::Completed)?;
+    let (started, planned) = (findings.clients_started, end.clients_planned);
+    (started < planned).then(|| {
+        let (started, planned) = (format_count(started), format_count(planned));
+        format!("the load was not achieved: {started} of {planned} clients started")
+    })
 }
 
 /// A run in which no handshake was ever answered says nothing about reconnects.
@@ -223,7 +250,7 @@ mod tests {
             let end = reason.clone().map(end);
             let thresholds: Vec<_> = statuses.iter().map(|status| result(*status)).collect();
             let reconciliation = mismatched.then(mismatch);
-            let verdict = judge(&Findings {
+            let findings = Findings {
                 end: end.as_ref(),
                 thresholds: &thresholds,
                 account_faults: &[],
@@ -231,7 +258,8 @@ mod tests {
                 health_faults: if *sick { vec!["late".into()] } else { Vec::new() },
                 clients_started: *started,
                 all: &Tally::default(),
-            });
+            };
+            let verdict = judge(&findings, &check_validity(&findings));
             assert_eq!(verdict.exit_code, *code, "{reason:?} {statuses:?} {mismatched} {sick} {started}");
             assert_eq!(verdict.reasons.is_empty(), *code == 0, "{verdict:?}");
         }

@@ -57,8 +57,8 @@ pub(super) async fn conduct(
     let beside = [
         tokio::spawn(listen_to_signals(Arc::clone(&control))),
         tokio::spawn(enforce_policy(Arc::clone(&prepared), Arc::clone(&control))),
-        tokio::spawn(show_progress(Arc::clone(&prepared), live, on_progress)),
     ];
+    let showing = tokio::spawn(show_progress(Arc::clone(&prepared), live, on_progress));
     let (stop_watchdog, stopped) = oneshot::channel();
     let watching = tokio::spawn(watchdog::watch(clock, stopped));
 
@@ -73,6 +73,10 @@ pub(super) async fn conduct(
         .await
         .map_err(|error| RunError::Start { what: "the recorder", source: std::io::Error::other(error) })?;
     beside.iter().for_each(tokio::task::JoinHandle::abort);
+    // The recorder is gone, so this ends; not before the last numbers were shown.
+    if let Err(error) = showing.await {
+        log::warn!("the progress could not be shown to its end: {error}");
+    }
 
     let health =
         health(&prepared, &recorded.totals, &stall_histogram, &stalls, pool_wait_max, elapsed, cpu_before);

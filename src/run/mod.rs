@@ -7,12 +7,14 @@ mod conduct;
 mod folder;
 pub mod host;
 pub(crate) mod prepare;
+mod scrape;
 mod watchdog;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use folder::FolderError;
+pub use scrape::{MetricsFeed, MetricsServer};
 
 use crate::drive::network::{ContextError, Forbidden, TlsError};
 use crate::plan::BudgetError;

@@ -3,12 +3,13 @@
 //! In: nothing. Out: plain numbers, also as JSON at `GET /_resurge/counters`. Sessions end with one close each, so
 //! `upgrades == Σ closes + sessions_open` always.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{Abnormal, Cause, Initiator};
 
 /// The target's own counters.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TargetCounters {
     /// TCP connections accepted, whatever came over them.
     pub accepted: u64,
@@ -62,7 +63,7 @@ pub struct TargetCounters {
 }
 
 /// How often a fault of this kind was carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultCount {
     /// Its name, as in the scenario.
     pub kind: String,
@@ -71,7 +72,7 @@ pub struct FaultCount {
 }
 
 /// How often an upgrade was refused with this status for this cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedCount {
     /// HTTP status.
     pub status: u16,
@@ -82,7 +83,7 @@ pub struct RefusedCount {
 }
 
 /// How often a handshake was refused in this way for this cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedOtherwise {
     /// `socket`, `reset` or `silence`.
     pub manner: String,
@@ -93,7 +94,7 @@ pub struct RefusedOtherwise {
 }
 
 /// How often a token request was refused with this error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenRefusedCount {
     /// OAuth error code, as `invalid_client`.
     pub error: String,
@@ -102,7 +103,7 @@ pub struct TokenRefusedCount {
 }
 
 /// How often a session ended this way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CloseCount {
     /// Who ended it: `target` (idle), `storm`, `client` (its close frame came first) or `network` (no close frame).
     pub initiator: Initiator,

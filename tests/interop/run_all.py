@@ -11,7 +11,9 @@ from pathlib import Path
 import jsonschema
 
 import check_foreign
+import check_formats
 import check_hlog
+import check_prometheus
 import check_report_html
 import check_statistics
 import check_thread
@@ -50,6 +52,8 @@ def main() -> int:
         check_schema,
         *check_thread.CHECKS,
         *check_foreign.CHECKS,
+        *check_formats.CHECKS,
+        *check_prometheus.CHECKS,
         *check_report_html.CHECKS,
         *check_statistics.CHECKS,
     ]

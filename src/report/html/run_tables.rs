@@ -7,7 +7,7 @@ use crate::sample::{AttemptKind, Counter, Metric, Outcome};
 use crate::units::{format_count, format_share, format_us};
 
 use super::super::model::RunModel;
-use super::super::text::loop_words;
+use super::super::tables::{in_order, loop_words};
 use super::buckets::Buckets;
 use super::page::{Block, Section, Tone};
 use super::plot::{PlotKind, Unit};
@@ -70,10 +70,9 @@ fn tokens(model: &RunModel) -> Section {
         );
     }
     section.push(Block::Table(table));
-    for ((name, tally), group) in model.groups().zip(&model.manifest.groups) {
-        let turns = tally.counter(Counter::RefetchTurns);
-        if turns > 0 {
-            let text = format!("Refetch loop in {name}: {}", loop_words(model, tally, turns, group.clients));
+    for group in in_order(model) {
+        if let Some(words) = loop_words(model, &group) {
+            let text = format!("Refetch loop in {}: {words}", group.name);
             section.push(Block::Note { tone: Tone::Bad, text });
         }
     }
