@@ -335,13 +335,8 @@ impl<'a> TimePlots<'a> {
                 "Not measured: no client had a message with a sequence number before an outage and another after it.",
             );
         } else {
-            let mut plot = self.plot(
-                "missed",
-                "Missed messages",
-                PlotKind::Time,
-                "messages found missing",
-                Unit::PerSecond,
-            );
+            let mut plot =
+                self.plot("missed", "Missed messages", PlotKind::Time, "messages missed", Unit::PerSecond);
             for (index, name) in plotted_groups(self.model) {
                 let rates =
                     self.rates(&self.buckets.groups[index], |bucket| bucket.counter(Counter::MessagesMissed));
@@ -393,10 +388,11 @@ pub(super) fn spread_series(points: &[Bucket], of: impl Fn(&Bucket) -> Option<Sp
     let values = |pick: fn(&Spread) -> u64| -> Vec<Option<f64>> {
         points.iter().map(|bucket| of(bucket).map(|spread| pick(&spread).max(1) as f64)).collect()
     };
+    // The maximum first: it is drawn behind the others.
     vec![
-        Series::new("p50", 0, values(|spread| spread.p50)),
+        Series::new("max", 7, values(|spread| spread.max)).drawn(Line::Dotted),
         Series::new("p99", 1, values(|spread| spread.p99)),
-        Series::new("max", 6, values(|spread| spread.max)).drawn(Line::Dotted),
+        Series::new("p50", 0, values(|spread| spread.p50)),
     ]
 }
 
