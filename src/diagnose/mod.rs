@@ -4,6 +4,7 @@
 //! make, and what fetching tokens costs. No run folder is written.
 
 mod experiments;
+mod finding;
 mod observation;
 mod sessions;
 mod text;
@@ -15,9 +16,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use experiments::{OnStep, Step, Waits};
+pub use finding::{Case, Finding, Kind};
 pub use observation::{Experiment, Manner, Observation, Refused, Seen};
 pub use text::diagnosis_text;
-pub use verdict::{Case, Finding, Kind, judge};
+pub use verdict::judge;
 
 use crate::drive::network::{GroupSetup, TargetAddress};
 use crate::drive::network::{Probe, ProbeShared, TokenLook};

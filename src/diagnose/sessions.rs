@@ -4,8 +4,8 @@
 
 use crate::drive::network::TokenLook;
 
+use super::finding::{Case, Finding, Kind, cannot_tell, finding, locked, rate_limited, session_limit};
 use super::observation::{Experiment, Observation, Seen};
-use super::verdict::{Case, Finding, Kind, cannot_tell, finding, locked, rate_limited, session_limit};
 
 /// The first handshake opened a session: what happens to those after it?
 pub(super) fn judge_sessions(case: &Case<'_>) -> Vec<Finding> {

@@ -3,147 +3,12 @@
 //! In: observations, and what the scenario does about its token. Out: findings, the most important first, each with the change
 //! to make; [`Kind::CannotTell`] where the evidence does not suffice, with what would tell.
 
-use serde::Serialize;
-
 use crate::drive::network::TokenLook;
 use crate::sample::{Cause, Outcome};
 
-use super::observation::{Experiment, Observation, Refused, Seen};
+use super::finding::{Case, Finding, Kind, cannot_tell, finding, locked, rate_limited, session_limit};
+use super::observation::{Experiment, Refused, Seen};
 use super::sessions::judge_sessions;
-
-/// What is wrong, or that nothing is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Nothing is wrong.
-    Healthy,
-    /// A token dies with the session that it opened.
-    StaleAfterDisconnect,
-    /// A token dies of age.
-    TokenExpired,
-    /// The token lacks a scope.
-    ScopeMissing,
-    /// The token is known and good, and what it stands for may not do this.
-    PermissionMissing,
-    /// A client id is refused for a while after a disconnect.
-    ClientLocked,
-    /// Too many requests.
-    RateLimited,
-    /// The URL is wrong.
-    EndpointWrong,
-    /// The token belongs elsewhere in the handshake.
-    PlaceWrong,
-    /// Something in front of the service refuses.
-    Edge,
-    /// No token was sent.
-    NoTokenSent,
-    /// The service does not know the token.
-    UnknownToken,
-    /// A token opens one session only.
-    OneUseToken,
-    /// A newer token ends the older one's life.
-    NewerTokenKills,
-    /// A second session takes the first one's place.
-    Displaced,
-    /// The client id may have no more sessions.
-    SessionLimit,
-    /// A channel or ticket opens no second session; a new one does.
-    ChannelGone,
-    /// Admitted, then closed at once.
-    ClosedAfterUpgrade,
-    /// The token endpoint refuses the client.
-    CredentialsRefused,
-    /// The token endpoint cannot be used.
-    TokenEndpointFails,
-    /// The service cannot be reached, or fails.
-    Unreachable,
-    /// The evidence does not suffice.
-    CannotTell,
-}
-
-/// A finding: what is so, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What it is.
-    pub kind: Kind,
-    /// The same in one sentence.
-    pub sentence: String,
-    /// The change to make.
-    pub change: String,
-    /// Whether a token has to be fetched for each reconnect; `None`: not known.
-    pub fresh_token_needed: Option<bool>,
-}
-
-/// What there is to judge.
-#[derive(Debug, Clone, Copy)]
-pub struct Case<'a> {
-    /// The evidence, in the order of time.
-    pub observations: &'a [Observation],
-    /// What kind of text the first token was.
-    pub look: TokenLook,
-    /// Whether tokens are fetched (not fixed, not left out).
-    pub fetches: bool,
-    /// Whether the scenario fetches one for each reconnect already.
-    pub fetches_each_time: bool,
-    /// Whether the scenario makes its requests before each handshake.
-    pub prepares_each_time: bool,
-}
-
-pub(super) fn finding(kind: Kind, sentence: impl Into<String>, change: impl Into<String>) -> Finding {
-    Finding { kind, sentence: sentence.into(), change: change.into(), fresh_token_needed: Some(false) }
-}
-
-impl Finding {
-    pub(super) const fn needing_fresh_tokens(mut self) -> Self {
-        self.fresh_token_needed = Some(true);
-        self
-    }
-
-    pub(super) const fn of_unknown_need(mut self) -> Self {
-        self.fresh_token_needed = None;
-        self
-    }
-}
-
-impl Case<'_> {
-    pub(super) fn seen(&self, experiment: Experiment) -> Option<&Seen> {
-        self.observations.iter().find(|one| one.experiment == experiment).map(|one| &one.seen)
-    }
-
-    pub(super) fn opened(&self, experiment: Experiment) -> bool {
-        self.seen(experiment) == Some(&Seen::Opened)
-    }
-
-    pub(super) fn refused(&self, experiment: Experiment) -> Option<&Refused> {
-        match self.seen(experiment) {
-            Some(Seen::Refused(refused)) => Some(refused),
-            _ => None,
-        }
-    }
-
-    pub(super) fn any_opened(&self, experiments: &[Experiment]) -> bool {
-        experiments.iter().any(|experiment| self.opened(*experiment))
-    }
-
-    pub(super) fn any_refused(&self, experiments: &[Experiment]) -> Option<&Refused> {
-        experiments.iter().find_map(|experiment| self.refused(*experiment))
-    }
-
-    /// Whether an idle session ends as one did that another session had come beside.
-    pub(super) fn ends_so_anyway(&self, code: u16, after: f64) -> bool {
-        matches!(
-            self.seen(Experiment::IdleSession),
-            Some(Seen::Ended { close_code, after_s }) if *close_code == code && *after_s < 2.0 * after
-        )
-    }
-
-    pub(super) fn rate_limit(&self) -> Option<&Refused> {
-        self.observations.iter().find_map(|one| match &one.seen {
-            Seen::Refused(refused) if refused.is_rate_limit() => Some(refused),
-            _ => None,
-        })
-    }
-}
 
 /// The findings of a case, the most important first; never none.
 #[must_use]
@@ -162,15 +27,6 @@ pub fn judge(case: &Case<'_>) -> Vec<Finding> {
 /// The finding where there is no evidence at all.
 pub(super) fn nothing_tried() -> Finding {
     cannot_tell("no handshake was made", "running it again")
-}
-
-pub(super) fn cannot_tell(why: &str, would_tell: &str) -> Finding {
-    finding(
-        Kind::CannotTell,
-        format!("The evidence does not suffice: {why}."),
-        format!("What would tell: {would_tell}."),
-    )
-    .of_unknown_need()
 }
 
 fn unreachable(outcome: Outcome) -> Finding {
@@ -305,31 +161,6 @@ fn no_token_sent(look: TokenLook, status: u16) -> Finding {
     finding(Kind::NoTokenSent, sentence, change).of_unknown_need()
 }
 
-pub(super) fn rate_limited(limit: &Refused) -> Finding {
-    let wait = limit.retry_after_s.map_or_else(String::new, |s| format!(", Retry-After {s} s"));
-    let sentence = format!(
-        "Handshakes are limited in number ({}{wait}): the refusal is not about the token.",
-        limit.told()
-    );
-    finding(
-        Kind::RateLimited,
-        sentence,
-        "Come back more slowly: a backoff with jitter, and obey Retry-After (reconnect.honour_retry_after = true).",
-    )
-}
-
-pub(super) fn locked(refused: &Refused, how: &str) -> Finding {
-    let sentence = format!(
-        "The client id is locked for a while: {how} ({}); no token helps, waiting does.",
-        refused.told()
-    );
-    finding(
-        Kind::ClientLocked,
-        sentence,
-        "Wait before the reconnect (reconnect.backoff), and keep the token: a fresh one is refused just the same.",
-    )
-}
-
 /// What the refusal itself says, and how others were refused beside it.
 fn by_cause(case: &Case<'_>, first: &Refused) -> Finding {
     let status = first.status;
@@ -414,17 +245,5 @@ fn permission_missing(status: u16, how: &str) -> Finding {
         Kind::PermissionMissing,
         sentence,
         "Give the client, or the role that it has, the permission or scope that the endpoint requires. Treat this 403 as final: a client that fetches and tries again only spins.",
-    )
-}
-
-pub(super) fn session_limit(refused: &Refused) -> Finding {
-    let sentence = format!(
-        "The client id has all the sessions that it may have: one more is refused ({}).",
-        refused.told()
-    );
-    finding(
-        Kind::SessionLimit,
-        sentence,
-        "Close sessions before opening others, or use a client id of its own for each client.",
     )
 }
