@@ -224,6 +224,7 @@ fn smoke_leaves_a_whole_run_folder_that_can_be_reported_again() {
         "histograms.hlog",
         "journal.bin",
         "outcomes.csv",
+        "report.html",
         "run.json",
         "scenario.toml",
         "summary.csv",

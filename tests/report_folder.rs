@@ -273,6 +273,7 @@ fn every_file_is_there_and_the_interval_log_reads_back() {
             "histograms.hlog",
             "journal.bin",
             "outcomes.csv",
+            "report.html",
             "run.json",
             "scenario.toml",
             "summary.csv",

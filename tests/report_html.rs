@@ -8,7 +8,7 @@ use resurge::record::{
     Entry, GroupManifest, HostManifest, JournalWriter, Manifest, PackedTally, SCHEMA_VERSION, StormManifest,
     Tally, read_journal,
 };
-use resurge::report::{RunModel, report_html};
+use resurge::report::{RunModel, report_html, summary_csv};
 use resurge::sample::{
     AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Phases, ReadySample, Sample,
     SessionEnd, StormId,
@@ -148,4 +148,17 @@ fn many_groups_are_plotted_in_part_and_tabled_whole() {
     assert!(html.contains("Of 40 groups, the 6 with the most disconnects are plotted"));
     assert!(html.contains("<td class=\"text\">group-39</td>"));
     assert!(html.len() < 1 << 20, "{} bytes", html.len());
+}
+
+#[test]
+fn the_sample_is_what_its_journal_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample");
+    let model = RunModel::new(read_journal(&folder.join("journal.bin")).unwrap());
+    assert_eq!(model.verdict.exit_code, 0, "{:?}", model.verdict);
+    let curves = model.recovery_curves();
+    let after_storm = curves.iter().find(|curve| curve.group.is_none() && curve.storm == Some(0)).unwrap();
+    assert_eq!((after_storm.disconnects, after_storm.share_back()), (2_000, Some(1.0)));
+    assert_eq!(std::fs::read_to_string(folder.join("summary.csv")).unwrap(), summary_csv(&model).unwrap());
+    let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.contains("recovery-0") && page.len() < 300_000, "{} bytes", page.len());
 }

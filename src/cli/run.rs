@@ -21,7 +21,7 @@ const EXAMPLE: &str = "\
 Examples:
   resurge run scenarios/idle-reconnect.toml
   resurge run scenarios/smoke.toml --set groups.0.clients=200 --set duration=10s --out reports/mine
-  resurge run scenarios/smoke.toml --export junit=reports/junit.xml --export benchmark=reports/benchmark.json
+  resurge run scenarios/smoke.toml --export junit=junit.xml --export markdown=run.md
   resurge run scenarios/idle-reconnect.toml --metrics 9464    (then http://127.0.0.1:9464/metrics)
   resurge run staging.toml --authorize api.staging.example.com --progress plain";
 
@@ -131,8 +131,9 @@ fn await_last_scrape(server: &MetricsServer, status: Status, err: &mut dyn Write
         return Ok(());
     }
     let seconds = longest.as_secs();
-    writeln!(err, "waiting for the last scrape of the metrics, at most {seconds} s (Ctrl-C ends it)")?;
-    server.wait_for_reader(longest)
+    server.wait_for_reader(longest, || {
+        writeln!(err, "waiting for the last scrape of the metrics, at most {seconds} s (Ctrl-C ends it)")
+    })
 }
 
 /// An address to listen at; a port alone, with or without a colon, is on loopback.

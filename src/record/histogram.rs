@@ -66,9 +66,12 @@ impl Latencies {
     /// Takes every value of `part` out again, which was merged into it or recorded in both.
     pub fn subtract(&mut self, part: &Self) {
         let mut rest = Self::new();
+        let largest = part.0.max();
         for value in self.0.iter_recorded() {
             let us = value.value_iterated_to();
-            let count = value.count_since_last_iteration().saturating_sub(part.0.count_at(us));
+            // Beyond its range a histogram answers with the count of its last bucket.
+            let taken = if us <= largest { part.0.count_at(us) } else { 0 };
+            let count = value.count_since_last_iteration().saturating_sub(taken);
             if count > 0 {
                 rest.record_many(us, count);
             }

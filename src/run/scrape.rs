@@ -124,17 +124,22 @@ impl MetricsServer {
         }
     }
 
-    /// Waits until the last numbers were read, at most `longest` or until the user interrupts.
+    /// Waits until the last numbers were read, at most `longest` or until the user interrupts; `announce` is called when it can be interrupted.
     ///
     /// # Errors
-    /// There is no runtime, or signals cannot be heard.
-    pub fn wait_for_reader(&self, longest: Duration) -> io::Result<()> {
+    /// There is no runtime, signals cannot be heard, or what `announce` answers.
+    pub fn wait_for_reader(
+        &self,
+        longest: Duration,
+        announce: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut readers = self.shared.readers.subscribe();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
             let (mut interrupt, mut terminate) =
                 (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+            announce()?;
             tokio::select! {
                 _ = tokio::time::timeout(longest, readers.wait_for(|readers| readers.had_final)) => {}
                 _ = interrupt.recv() => {}

@@ -1,4 +1,4 @@
-"""Every form of a report, read back by a program that we did not write: pandas, junitparser, lxml, jsonschema.
+"""Every form of a report, read back by a program that we did not write: pandas, junitparser, lxml, jsonschema, cmark-gfm.
 
 Each check makes a run of its own kind (passed, failed, interrupted, crashed, against a hostile server, without a reconnect) and reads
 all of its forms.
@@ -16,15 +16,18 @@ import tempfile
 import threading
 from pathlib import Path
 
+import cmarkgfm
 import jsonschema
 import junitparser
 import lxml.etree
+import lxml.html
 import pandas
 
 from processes import HERE, LONGEST, RESURGE, ROOT, started, target
 
 TABLES = ["summary", "outcomes", "closes", "timeseries"]
-FORMS = ["text", "markdown", "json", "csv", "junit", "hlog", "benchmark"]
+FORMS = ["text", "markdown", "json", "csv", "junit", "hlog", "benchmark", "html"]
+MARKDOWN_TAGS = {"div", "h2", "h3", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "sub", "strong"}
 MIB = 1024 * 1024
 BENCHMARK_SCHEMA = {
     "type": "array",
@@ -157,6 +160,21 @@ def read_junit(text, value):
     return {name: kind for name, (kind, _) in cases.items()}
 
 
+def read_markdown(text, value):
+    """Markdown, by GitHub's own parser: what is meant as a table is one, and nothing of a name or a server became markup."""
+    page = lxml.html.fromstring(cmarkgfm.github_flavored_markdown_to_html(text, cmarkgfm.cmark.Options.CMARK_OPT_UNSAFE))
+    assert {element.tag for element in page.iter()} <= MARKDOWN_TAGS, {element.tag for element in page.iter()} - MARKDOWN_TAGS
+    for table in page.iter("table"):
+        widths = {len(row) for row in table.iter("tr")}
+        assert len(widths) == 1 and widths.pop() > 1, lxml.html.tostring(table)
+    headed = [element.text_content() for element in page.iter("h3") if element.getnext().tag == "table"]
+    assert len(headed) == len(list(page.iter("table"))) and "Reconnect latency" in headed, headed
+    if value["thresholds"]:
+        assert headed[0] == "Thresholds"
+        told = {row[1].text_content() for row in next(page.iter("tbody"))}
+        assert told == {threshold["threshold"] for threshold in value["thresholds"]}, told
+
+
 def read_all(out):
     """Every form of a run; answers with run.json and JUnit's cases."""
     value = read_json(out)
@@ -169,6 +187,7 @@ def read_all(out):
         assert not any(ord(c) < 32 and c not in "\n\t" for c in text), f"{form}: a control character"
     markdown = report(out, "markdown")
     assert len(markdown.encode()) < MIB and "<script" not in markdown and "@octocat" not in markdown
+    read_markdown(markdown, value)
     return value, cases
 
 
@@ -280,9 +299,10 @@ class Hostile(socketserver.StreamRequestHandler):
             if not byte:
                 return
             head += byte
-        body = json.dumps({"error": HOSTILE, "access_token": HOSTILE, "message": HOSTILE, "code": HOSTILE}).encode()
-        fields = [f"HTTP/1.1 403 {HOSTILE}", f"X-{'Reason'}: {HOSTILE}", "Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close"]
-        self.wfile.write("\r\n".join([*fields, "", ""]).encode() + body)
+        body = json.dumps({"error": HOSTILE, "access_token": HOSTILE, "message": HOSTILE, "code": HOSTILE}).encode() + b"\xff\x00"
+        fields = [f"HTTP/1.1 403 {HOSTILE}", f"X-Reason: {HOSTILE}", "Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close"]
+        head = "\r\n".join([*fields, "", ""]).encode().replace(b"X-Reason: ", b"X-Reason: \xff\xfe")
+        self.wfile.write(head + body)
 
 
 def check_forms_of_a_hostile_server():
@@ -299,7 +319,7 @@ def check_forms_of_a_hostile_server():
         value, _ = read_all(out)
         assert value["accounting"]["all"]["outcomes"].get("http_403", 0) > 0, value["accounting"]
         for form in FORMS:
-            assert "<script" not in report(out, form), form
+            assert "<script>alert" not in report(out, form), form
 
 
 def check_report_stops_with_its_reader():

@@ -215,7 +215,6 @@ def check_an_interrupt_ends_the_wait():
             while "waiting" not in (line := process.stderr.readline()):
                 assert line, "it ended without waiting"
             begun = time.monotonic()
-            time.sleep(0.2)
             process.send_signal(signal.SIGINT)
             process.stdout.read()
             process.stderr.close()

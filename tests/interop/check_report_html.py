@@ -19,7 +19,7 @@ EVIL = "<script>alert(1)</script>"
 SCRIPTS = 3
 
 REMOTE = """
-name = "evil{evil}"
+name = "evil"
 description = "{evil}"
 duration = "2s"
 [target]

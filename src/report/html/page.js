@@ -66,8 +66,8 @@
   const UNITS = { us: "", count: "", per_second: " per second", share: "" };
   const US = { unit: "us" };
   const PLACES = {
-    time: { name: "time since the start in min:s", show: clock },
-    stacked: { name: "time since the start in min:s", show: clock },
+    time: { name: "time since the start in [h:]min:s", show: clock },
+    stacked: { name: "time since the start in [h:]min:s", show: clock },
     percentile: { name: "percentile", show: percentile },
     recovery: { name: "time since cut off", show: duration },
     releases: { name: "release", show: (value) => (Number.isInteger(value) ? String(value) : "") },

@@ -47,11 +47,16 @@ pub fn run_page(model: &RunModel) -> Page {
             model.elapsed_s,
             manifest.seed,
             manifest.target_kind,
-            calendar(manifest.started_unix_us).unwrap_or_default(),
+            begun(model),
         ),
         sections,
         footer: format!("resurge {}; schema version {}", manifest.tool_version, manifest.schema_version),
     }
+}
+
+/// When the run began, to the second.
+fn begun(model: &RunModel) -> String {
+    calendar(model.manifest.started_unix_us / 1_000_000 * 1_000_000).unwrap_or_default()
 }
 
 pub(super) fn plural(count: usize, noun: &str) -> String {
@@ -206,7 +211,7 @@ fn setting(model: &RunModel) -> Section {
         fact("Scenario hash", manifest.scenario_hash.clone()),
         fact("Seed", manifest.seed.to_string()),
         fact("Target", format!("{} ({})", manifest.target_url, manifest.target_kind)),
-        fact("Begun", calendar(manifest.started_unix_us).unwrap_or_default()),
+        fact("Begun", begun(model)),
         fact("Duration", format!("{:.1} s of {:.1} s planned", model.elapsed_s, manifest.duration_s)),
         fact("Ended", ended),
         fact("Version", format!("resurge {}", manifest.tool_version)),
@@ -264,9 +269,9 @@ fn recovery(model: &RunModel) -> Section {
     );
     let storms = (0..model.manifest.storms.len()).map(Some).chain([None]);
     for (number, storm) in storms.enumerate() {
-        let title = match storm {
-            Some(index) => storm_name(model, index),
-            None => "Disconnects that no storm forced".to_owned(),
+        let (title, after) = match storm {
+            Some(index) => (storm_name(model, index), format!("storm at {}", storm_time(model, index))),
+            None => ("Disconnects that no storm forced".to_owned(), "no storm".to_owned()),
         };
         let of = |group: Option<usize>| curves.iter().find(|c| c.group == group && c.storm == storm);
         let own: Vec<(&str, &RecoveryCurve)> =
@@ -277,7 +282,7 @@ fn recovery(model: &RunModel) -> Section {
         let total = (model.manifest.groups.len() > 1).then(|| ("all groups", of(None)));
         for (name, curve) in rows.chain(total) {
             if let Some(curve) = curve.filter(|curve| curve.disconnects > 0) {
-                table.row(recovery_row(&title, name, curve));
+                table.row(recovery_row(&after, name, curve));
             }
         }
     }
@@ -293,9 +298,12 @@ fn recovery(model: &RunModel) -> Section {
     section
 }
 
-pub(super) fn storm_name(model: &RunModel, index: usize) -> String {
-    let storm = &model.manifest.storms[index];
-    format!("Storm at {}: {}", format_us((storm.at_s * 1e6) as u64), storm.what)
+fn storm_name(model: &RunModel, index: usize) -> String {
+    format!("Storm at {}: {}", storm_time(model, index), model.manifest.storms[index].what)
+}
+
+fn storm_time(model: &RunModel, index: usize) -> String {
+    format_us((model.manifest.storms[index].at_s * 1e6) as u64)
 }
 
 fn recovery_row(after: &str, group: &str, curve: &RecoveryCurve) -> Vec<String> {

@@ -3,10 +3,11 @@
 //! In: a run and its points. Out: sections of plots. Where there is nothing to show, a sentence says why.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::record::Latencies;
 use crate::sample::{Cause, Counter, Metric, Outcome, Phase};
-use crate::units::{format_count, format_us};
+use crate::units::{format_count, format_duration, format_us, parse_duration};
 
 use super::super::model::RunModel;
 use super::buckets::{Bucket, Buckets, Spread};
@@ -249,19 +250,41 @@ impl<'a> TimePlots<'a> {
         let mean = fetched as f64 / self.model.elapsed_s.max(0.001);
         plot.marks.push(Mark::horizontal(mean, "mean"));
         let peak = self.buckets.all.iter().map(|bucket| bucket.peak_tokens).max().unwrap_or(0);
+        plot.series.extend(self.failed_tokens());
+        let limit = token_limit(&self.model.manifest.scenario_text);
+        if let Some((count, per)) = limit {
+            plot.marks.push(Mark::horizontal(count as f64 / per.as_secs_f64(), "limit of a client id"));
+        }
         plot.note = format!(
             "The worst second had {} fetches, {:.1} times the mean of {mean:.1}/s (marked).",
             format_count(peak),
             peak as f64 / mean.max(f64::MIN_POSITIVE)
         );
         section.plots_or(vec![plot], "");
-        section.absent(match self.model.manifest.target_kind.as_str() {
-            "embedded" => {
-                "Capacity: none to compare with. The embedded target's token endpoint answers every request, after its token_delay, and limits no rate; only faults hold it back."
-            }
-            _ => "Capacity: not known for a remote token endpoint. Failed requests are in the tables.",
-        });
+        section.absent(&self.capacity_words(limit));
         section
+    }
+
+    /// The series of token requests that failed, where some did.
+    fn failed_tokens(&self) -> Option<Series> {
+        let failed = |bucket: &Bucket| bucket.counter(Counter::TokenFailures);
+        let any = self.buckets.all.iter().any(|bucket| failed(bucket) > 0);
+        any.then(|| {
+            Series::new("failed requests, mean", 7, self.rates(&self.buckets.all, failed)).drawn(Line::Dotted)
+        })
+    }
+
+    /// What the fetches are to be seen against.
+    fn capacity_words(&self, limit: Option<(u64, Duration)>) -> String {
+        match (self.model.manifest.target_kind.as_str(), limit) {
+            ("embedded", Some((count, per))) => format!(
+                "Capacity: the embedded target issues {} tokens in {} to a client id (token_limit).",
+                format_count(count),
+                format_duration(per)
+            ),
+            ("embedded", None) => "Capacity: the scenario sets none (token_limit): the embedded target's token endpoint answers as fast as it can, after its token_delay.".to_owned(),
+            _ => "Capacity: not known for a remote token endpoint; requests that failed are counted.".to_owned(),
+        }
     }
 
     fn closes(&self) -> Section {
@@ -312,13 +335,8 @@ impl<'a> TimePlots<'a> {
                 "Not measured: no client had a message with a sequence number before an outage and another after it.",
             );
         } else {
-            let mut plot = self.plot(
-                "missed",
-                "Missed messages",
-                PlotKind::Time,
-                "messages found missing",
-                Unit::PerSecond,
-            );
+            let mut plot =
+                self.plot("missed", "Missed messages", PlotKind::Time, "messages missed", Unit::PerSecond);
             for (index, name) in plotted_groups(self.model) {
                 let rates =
                     self.rates(&self.buckets.groups[index], |bucket| bucket.counter(Counter::MessagesMissed));
@@ -370,10 +388,11 @@ pub(super) fn spread_series(points: &[Bucket], of: impl Fn(&Bucket) -> Option<Sp
     let values = |pick: fn(&Spread) -> u64| -> Vec<Option<f64>> {
         points.iter().map(|bucket| of(bucket).map(|spread| pick(&spread).max(1) as f64)).collect()
     };
+    // The maximum first: it is drawn behind the others.
     vec![
-        Series::new("p50", 0, values(|spread| spread.p50)),
+        Series::new("max", 7, values(|spread| spread.max)).drawn(Line::Dotted),
         Series::new("p99", 1, values(|spread| spread.p99)),
-        Series::new("max", 6, values(|spread| spread.max)).drawn(Line::Dotted),
+        Series::new("p50", 0, values(|spread| spread.p50)),
     ]
 }
 
@@ -411,6 +430,15 @@ fn percentiles(model: &RunModel) -> Section {
     section
 }
 
+/// The limit of a client id at the embedded target's token endpoint, where the scenario sets one: how many tokens, in which window.
+fn token_limit(scenario: &str) -> Option<(u64, Duration)> {
+    let scenario: toml::Table = scenario.parse().ok()?;
+    let limit = scenario.get("target")?.get("token_limit")?;
+    let count = u64::try_from(limit.get("count")?.as_integer()?).ok()?;
+    let per = parse_duration(limit.get("per")?.as_str()?).ok().filter(|per| !per.is_zero())?;
+    Some((count, per))
+}
+
 /// A colour for each outcome, so that it is the same in every plot.
 const fn outcome_colour(outcome: Outcome) -> usize {
     match outcome {
@@ -436,5 +464,23 @@ const fn cause_colour(cause: Cause) -> usize {
         Cause::NoToken | Cause::UnknownToken => 2,
         Cause::Edge | Cause::ForbiddenOther => 6,
         Cause::Unknown => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_limit_is_the_scenarios() {
+        let second = Duration::from_secs(1);
+        for (text, limit) in [
+            ("[target]\ntoken_limit = { count = 30, per = \"1s\" }", Some((30, second))),
+            ("[target.token_limit]\ncount = 30\nper = \"0s\"", None),
+            ("[target]\n", None),
+            ("no scenario", None),
+        ] {
+            assert_eq!(token_limit(text), limit, "{text}");
+        }
     }
 }

@@ -55,13 +55,10 @@ pub(super) fn counters(connection: &Arc<Connection>, request: &Request<Incoming>
 }
 
 pub(super) async fn close(connection: &Arc<Connection>, request: Request<Incoming>) -> Answer {
-    if let Some(refusal) = refuse(connection, request.method(), &Method::POST) {
-        return refusal;
-    }
     let shared = &connection.shared;
-    let bytes = match body::read(request.into_body()).await {
+    let bytes = match posted(connection, request).await {
         Ok(bytes) => bytes,
-        Err(fault) => return fault.answer(shared),
+        Err(answer) => return answer,
     };
     let bad = |message: &str| answer::bad(shared, StatusCode::BAD_REQUEST, "bad.request", message);
     match serde_json::from_slice::<CloseRequest>(&bytes) {
@@ -74,13 +71,10 @@ pub(super) async fn close(connection: &Arc<Connection>, request: Request<Incomin
 }
 
 pub(super) async fn revoke(connection: &Arc<Connection>, request: Request<Incoming>) -> Answer {
-    if let Some(refusal) = refuse(connection, request.method(), &Method::POST) {
-        return refusal;
-    }
     let shared = &connection.shared;
-    let bytes = match body::read(request.into_body()).await {
+    let bytes = match posted(connection, request).await {
         Ok(bytes) => bytes,
-        Err(fault) => return fault.answer(shared),
+        Err(answer) => return answer,
     };
     match serde_json::from_slice::<RevokeRequest>(&bytes) {
         Ok(RevokeRequest { fraction }) if fraction > 0.0 && fraction <= 1.0 => {
@@ -94,6 +88,14 @@ pub(super) async fn revoke(connection: &Arc<Connection>, request: Request<Incomi
             let message = format!("the body must be like {{\"fraction\":1.0}}: {why}");
             answer::bad(shared, StatusCode::BAD_REQUEST, "bad.request", &message)
         }
+    }
+}
+
+/// The body of a POST that may be made.
+async fn posted(connection: &Connection, request: Request<Incoming>) -> Result<Vec<u8>, Answer> {
+    match refuse(connection, request.method(), &Method::POST) {
+        Some(refusal) => Err(refusal),
+        None => body::read(request.into_body()).await.map_err(|fault| fault.answer(&connection.shared)),
     }
 }
 
