@@ -41,7 +41,7 @@ pub struct SideEstimate {
     pub samples: u64,
     /// Variance of the value (of its logarithm, but for shares) if the repeats were had again; `None` below two.
     pub variance_repeats: Option<f64>,
-    /// The same if the blocks of seconds within them were had again; only below [`ENOUGH_REPEATS`].
+    /// The same if the blocks of seconds within them were had again; only below three repeats.
     pub variance_blocks: Option<f64>,
     /// What it varies at least, for the histogram's resolution or for the number of attempts.
     pub variance_floor: f64,

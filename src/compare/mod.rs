@@ -7,7 +7,7 @@
 //! A side's value is that of its repeats together: a percentile of their merged histograms, a share of summed counts. Percentiles are never averaged.
 //! Differences of times and rates are taken on the logarithmic scale (so they are ratios), differences of shares as they are.
 //!
-//! What varies is looked at on two levels. *From run to run* ([`resample`], whole runs drawn with replacement, histograms merged anew each time) and *within a run*
+//! What varies is looked at on two levels. *From run to run* (whole runs drawn with replacement, histograms merged anew each time) and *within a run*
 //! (blocks of consecutive seconds drawn with replacement, so that neighbouring seconds, which resemble each other, stay together: Carlstein 1986).
 //! Repeats differ by both at once, so where each side has at least three, the variance over whole runs already holds what varies within them; drawing
 //! blocks as well would count that twice (Davison and Hinkley 1997, §3.8). Where a side has fewer, it is taken to spread from run to run like the other side, but never less than
