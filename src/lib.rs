@@ -7,7 +7,7 @@
 //! ([`units`], [`clock`], [`random`], [`sample`]):
 //!
 //! ```text
-//! scenario ─▶ plan ─▶ engine ─spawns▶ clients (lifecycle, driven by drive) ─samples▶ record ─▶ run folder ─▶ report
+//! scenario ─▶ plan ─▶ engine ─spawns▶ clients (lifecycle, driven by drive) ─samples▶ record ─▶ run folder ─▶ report, compare
 //!                                          ▲▼
 //!                                        target
 //! ```
@@ -42,6 +42,8 @@ pub mod engine;
 pub mod record;
 
 pub mod report;
+
+pub mod compare;
 
 pub mod run;
 

@@ -28,6 +28,8 @@ pub enum Purpose {
     TargetTicket,
     /// The target's refresh tokens.
     TargetRefresh,
+    /// Which blocks of intervals a resample of a run takes.
+    Bootstrap,
 }
 
 /// A stream of random draws (ChaCha8, RFC 8439's core with 8 rounds), addressed by position.

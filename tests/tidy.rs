@@ -15,6 +15,7 @@ const FLOW: &[&str] = &[
     "engine",
     "record",
     "report",
+    "compare",
     "run",
     "diagnose",
     "cli",

@@ -2,13 +2,16 @@
 //!
 //! In: arguments. Out: text on stdout (data) and stderr (progress, faults), and an exit code.
 
+mod baseline;
 mod check;
 mod ci;
+mod compare;
 mod completions;
 mod diagnose;
 mod progress;
 mod report;
 mod run;
+mod run_sets;
 mod schema;
 mod serve;
 
@@ -30,7 +33,8 @@ Exit codes:
   104  scenario invalid
   105  interrupted, partial report written
   110  run not valid (generator saturated, load not achieved, accounting broken, a threshold without samples)
-  111  incomplete";
+  111  incomplete
+  112  regression against the baseline";
 
 /// A load-simulation harness for token-authenticated WebSocket services.
 #[derive(Debug, Parser)]
@@ -52,6 +56,10 @@ enum Command {
     Diagnose(diagnose::DiagnoseArgs),
     /// Make any report of a run folder again, also after a crash
     Report(report::ReportArgs),
+    /// Compare runs or baselines: what improved, what regressed, what cannot be told; --gate makes it an exit code
+    Compare(compare::CompareArgs),
+    /// Save runs as a baseline that can live in git
+    Baseline(baseline::BaselineArgs),
     /// Print the JSON Schema of the scenario file, or of run.json
     Schema(schema::SchemaArgs),
     /// Print shell completions
@@ -78,6 +86,8 @@ pub fn main() -> u8 {
         Command::Check(args) => check::run(args, &mut out, &mut err),
         Command::Diagnose(args) => diagnose::run(args, &mut out, &mut err),
         Command::Report(args) => report::run(args, &mut out, &mut err),
+        Command::Compare(args) => compare::run(args, &mut out, &mut err),
+        Command::Baseline(args) => baseline::run(args, &mut out, &mut err),
         Command::Schema(args) => schema::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
     };

@@ -50,7 +50,8 @@ impl Latencies {
         self.record_many(us, 1);
     }
 
-    fn record_many(&mut self, us: u64, count: u64) {
+    /// Adds a value in microseconds `count` times.
+    pub fn record_many(&mut self, us: u64, count: u64) {
         // Within the bounds, and the histogram grows: a value is never refused.
         let recorded = self.0.record_n(us.min(MAX_US), count);
         debug_assert!(recorded.is_ok(), "{us}");

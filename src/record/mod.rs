@@ -21,4 +21,4 @@ pub use manifest::{GroupManifest, HostManifest, Manifest, RunEnd, SCHEMA_VERSION
 pub use packed::PackedTally;
 pub use recorder::{LiveView, Recorded, Recorder, run_recorder};
 pub use tally::{Attempts, Closes, StormTally, Tally, merge_all};
-pub use thresholds::{ThresholdResult, ThresholdStatus, evaluate};
+pub use thresholds::{ThresholdResult, ThresholdStatus, evaluate, share_of};

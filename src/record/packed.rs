@@ -99,6 +99,25 @@ impl PackedTally {
         }
     }
 
+    /// What was counted, without what was measured.
+    #[must_use]
+    pub fn unpack_counts(&self) -> Tally {
+        let counts = Self {
+            attempts: self.attempts.clone(),
+            closes: self.closes.clone(),
+            counters: self.counters.clone(),
+            histograms: Vec::new(),
+            storms: Vec::new(),
+        };
+        counts.unpack()
+    }
+
+    /// The values of each histogram: a bucket's lowest, in microseconds, and how many are in it, ascending.
+    pub fn bucket_counts(&self) -> impl Iterator<Item = (Metric, Vec<(u64, u64)>)> + '_ {
+        // Checked when it was read, or packed by ourselves.
+        self.histograms.iter().map(|(metric, bytes)| (*metric, packed_counts(bytes).unwrap_or_default()))
+    }
+
     /// A counter's value, without unpacking.
     #[must_use]
     pub fn counter(&self, wanted: Counter) -> u64 {

@@ -110,7 +110,7 @@ fn measure(threshold: &Threshold, tally: &Tally, elapsed_s: f64) -> Option<f64> 
 
 /// Numerator and denominator of a share.
 #[must_use]
-pub(super) fn share_of(share: ShareOf, tally: &Tally) -> (u64, u64) {
+pub fn share_of(share: ShareOf, tally: &Tally) -> (u64, u64) {
     let about_target = tally.attempts_where(|_, outcome, _| outcome.is_about_target());
     let answered = tally.attempts_where(|_, outcome, _| outcome == Outcome::Ok || outcome.is_refusal());
     match share {

@@ -3,7 +3,7 @@
 //! In: rows of cells. Out: lines: the first column to the left, the others to the right, two spaces apart.
 
 /// Aligns `rows`, each indented by two spaces.
-pub(super) fn aligned(rows: &[Vec<String>]) -> String {
+pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();

@@ -59,7 +59,7 @@ pub(super) fn short_markdown(model: &RunModel) -> String {
 }
 
 /// Text that is no markup: on one line, without control characters, at most [`MOST_CHARS`] long, and nobody is notified by it.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::new();
     let is_long = text.chars().nth(MOST_CHARS).is_some();
     for (at, c) in text.chars().take(MOST_CHARS).enumerate() {

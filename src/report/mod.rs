@@ -20,6 +20,7 @@ mod text;
 mod verdict;
 mod write;
 
+pub(crate) use aligned::aligned;
 pub use benchmark::{BenchmarkEntry, benchmark_entries};
 pub use csv_files::{closes_csv, outcomes_csv, summary_csv, timeseries_csv};
 pub use exposition::{LiveRun, OPENMETRICS_TYPE, PROMETHEUS_TYPE, openmetrics_text, prometheus_text};
@@ -27,6 +28,7 @@ pub use github::{annotations, step_summary};
 pub use hlog::histograms_hlog;
 pub use html::report_html;
 pub use junit::junit_xml;
+pub(crate) use markdown::escape as escape_markdown;
 pub use markdown::markdown;
 pub use model::RunModel;
 pub use recovery::{RecoveryCurve, RecoveryStep};

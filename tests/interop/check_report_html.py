@@ -50,8 +50,8 @@ def look(file):
     return json.loads(done.stdout)
 
 
-def check_views(file):
-    """What must be so of every page."""
+def check_views(file, has_time=True):
+    """What must be so of every page; `has_time` says whether it has plots over time, which are zoomed together."""
     views = look(file)
     assert {(view["width"], view["scheme"]) for view in views} == {(w, s) for w in (400, 1600) for s in ("light", "dark")}
     for view in views:
@@ -65,6 +65,9 @@ def check_views(file):
         assert view["overflow"] <= 0 and view["overflow_open"] <= 0, (where, view["overflow"], view["overflow_open"])
         assert len(view["rows"]) == len(view["plots"]) and all(view["rows"]), (where, view["rows"])
         assert view["pressed"] == "false", where
+        assert ("zoom" in view) == has_time, where
+        if not has_time:
+            continue
         zoomed, whole = view["zoom"]["zoomed"], view["zoom"]["whole"]
         assert len({tuple(span) for span in zoomed}) == 1, (where, zoomed)
         assert len({tuple(span) for span in whole}) == 1, (where, whole)

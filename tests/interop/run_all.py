@@ -15,6 +15,7 @@ import check_formats
 import check_hlog
 import check_prometheus
 import check_report_html
+import check_statistics
 import check_thread
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +47,16 @@ def check_schema() -> None:
 
 
 def main() -> int:
-    checks = [check_histograms, check_schema, *check_thread.CHECKS, *check_foreign.CHECKS, *check_formats.CHECKS, *check_prometheus.CHECKS, *check_report_html.CHECKS]
+    checks = [
+        check_histograms,
+        check_schema,
+        *check_thread.CHECKS,
+        *check_foreign.CHECKS,
+        *check_formats.CHECKS,
+        *check_prometheus.CHECKS,
+        *check_report_html.CHECKS,
+        *check_statistics.CHECKS,
+    ]
     failed = 0
     for check in checks:
         try:

@@ -2,7 +2,7 @@
 (function () {
   "use strict";
 
-  const HEIGHT = { time: 240, stacked: 240, percentile: 280, recovery: 320 };
+  const HEIGHT = { time: 240, stacked: 240, percentile: 280, recovery: 320, releases: 220 };
   const COLOURS = 8;
   const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
   const DASHES = { solid: [], dashed: [7, 4], dotted: [2, 3] };
@@ -70,6 +70,7 @@
     stacked: { name: "time since the start in [h:]min:s", show: clock },
     percentile: { name: "percentile", show: percentile },
     recovery: { name: "time since cut off", show: duration },
+    releases: { name: "release", show: (value) => (Number.isInteger(value) ? String(value) : "") },
   };
 
   // ---- colours: those of the style, so that they follow light, dark and paper ----------------------------------------------
@@ -81,7 +82,7 @@
   // ---- a chart -------------------------------------------------------------------------------------------------------
 
   const isTime = (spec) => spec.kind === "time" || spec.kind === "stacked";
-  const isStepped = (spec) => spec.kind !== "percentile" && !(spec.kind === "time" && spec.unit === "us");
+  const isStepped = (spec) => spec.kind !== "percentile" && spec.kind !== "releases" && !(spec.kind === "time" && spec.unit === "us");
 
   // The sums that are drawn, the topmost first, so that each area covers the lower part of the one behind it.
   function stack(chart) {
@@ -228,6 +229,7 @@
     const x = { ...common, label: PLACES[spec.kind].name, labelSize: 18, size: 30, space: 70, values: (plot, splits) => splits.map((value) => (value === null ? "" : spec.kind === "recovery" ? axisValue(US, value) : PLACES[spec.kind].show(value))) };
     const y = { ...common, label: spec.y_label + UNITS[spec.unit], labelSize: 18, size: 66, values: (plot, splits) => splits.map((value) => (value === null ? "" : axisValue(spec, value))) };
     if (spec.kind === "percentile") Object.assign(x, { splits: percentileSplits, filter: (plot, splits) => splits, space: 40 });
+    if (spec.kind === "releases") x.incrs = [1, 2, 5, 10, 20, 50, 100];
     if (isTime(spec)) x.incrs = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
     if (spec.log_y) Object.assign(y, { splits: logSplits, filter: (plot, splits) => splits });
     if (spec.unit === "count" && !spec.log_y) y.incrs = [1, 2, 5].flatMap((step) => Array.from({ length: 10 }, (_, power) => step * Math.pow(10, power))).sort((a, b) => a - b);

@@ -57,6 +57,8 @@ pub enum PlotKind {
     Percentile,
     /// Steps over the time since a storm; `x` is in microseconds.
     Recovery,
+    /// Values from release to release; `x` is a release's number, from 1.
+    Releases,
 }
 
 /// The unit of an axis.

@@ -75,7 +75,7 @@ async function look(browser, file, [width, scheme], folder) {
   seen.overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
   seen.paper = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
   seen.scripts = await page.evaluate(() => document.scripts.length);
-  seen.zoom = await zoom(page);
+  if ((await page.locator("#latency .u-over, #outcomes .u-over").count()) > 0) seen.zoom = await zoom(page);
   await page.evaluate(() => document.querySelectorAll("details.data").forEach((details) => { details.open = true; }));
   await page.waitForFunction(() => document.querySelectorAll("details.data table").length === document.querySelectorAll("figure.plot").length);
   seen.rows = await page.evaluate(() => [...document.querySelectorAll("details.data table")].map((table) => table.tBodies[0].rows.length));

@@ -1,0 +1,123 @@
+//! `resurge baseline`.
+//!
+//! In: runs and a name. Out: a baseline, small enough for version control.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::compare::{
+    BASELINES, Repeat, Validity, baseline_file, incomparable, pack_baseline, read_baseline,
+};
+use crate::units::format_count;
+
+use super::UNEXPECTED;
+use super::run_sets::{read_set, short_name};
+
+/// The exit code for what cannot be read, or is no baseline.
+const UNREADABLE: u8 = 65;
+/// The exit code for a run whose numbers are not to be believed.
+const NOT_VALID: u8 = 110;
+/// The exit code for arguments that cannot be.
+const USAGE: u8 = 2;
+
+const EXAMPLE: &str = "\
+Examples:
+  resurge baseline save reports/smoke-* --name v1.2      (five repeats make a good baseline)
+  resurge compare v1.2 reports/new/ --gate";
+
+/// Arguments of `resurge baseline`.
+#[derive(Debug, Args)]
+pub(super) struct BaselineArgs {
+    #[command(subcommand)]
+    command: BaselineCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum BaselineCommand {
+    /// Save runs as a baseline, a small file that can live in git
+    Save(SaveArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+struct SaveArgs {
+    /// The run folders: repeats of one scenario; or a folder of them
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<String>,
+    /// What it is called: letters, digits, '.', '-' and '_', as v1.2
+    #[arg(long, value_name = "NAME", value_parser = baseline_file)]
+    name: String,
+    /// Where it is saved
+    #[arg(long, value_name = "DIR", default_value = BASELINES)]
+    folder: PathBuf,
+    /// Replace a baseline of that name
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn run(args: &BaselineArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let BaselineCommand::Save(args) = &args.command;
+    save(args, out, err)
+}
+
+fn save(args: &SaveArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let mut set = match read_set(&args.runs) {
+        Ok(set) => set,
+        Err(error) => {
+            writeln!(err, "error: {error}")?;
+            return Ok(UNREADABLE);
+        }
+    };
+    let reasons = incomparable(&set.repeats, &set.repeats, &[]);
+    if !reasons.is_empty() {
+        for reason in &reasons {
+            writeln!(err, "error: no baseline can be made of these: {reason}")?;
+        }
+        let is_invalid = set.repeats.iter().any(|run| run.facts.validity == Validity::NotValid);
+        return Ok(if is_invalid { NOT_VALID } else { UNREADABLE });
+    }
+    // Where they lay on this machine is nobody's business.
+    for run in &mut set.repeats {
+        run.facts.source = short_name(&run.facts.source).to_owned();
+    }
+    let path = args.folder.join(&args.name);
+    if path.exists() && !args.force {
+        writeln!(err, "error: {} is there already: --force replaces it", path.display())?;
+        return Ok(USAGE);
+    }
+    match write(&set.repeats, &path) {
+        Ok((bytes, digits)) => {
+            writeln!(
+                out,
+                "saved {}: {} runs, {} bytes, times to ±{:.2}%",
+                path.display(),
+                set.repeats.len(),
+                format_count(bytes as u64),
+                100.0 * 0.5_f64.powi(i32::from(digits) + 1)
+            )?;
+            Ok(0)
+        }
+        Err(fault) => {
+            writeln!(err, "error: {fault}")?;
+            Ok(UNEXPECTED)
+        }
+    }
+}
+
+/// Writes the file, whole or not at all. Answers with its size and the binary digits that it keeps.
+fn write(repeats: &[Repeat], path: &std::path::Path) -> Result<(usize, u8), String> {
+    let bytes = pack_baseline(repeats).map_err(|error| error.to_string())?;
+    let name = path.display().to_string();
+    let read = read_baseline(&bytes, &name).map_err(|error| error.to_string())?;
+    let digits = read.first().map_or(0, |run| run.facts.precision);
+    let fault = |error: io::Error| format!("cannot write {name}: {error}");
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(fault)?;
+    }
+    let temporary = path.with_extension("tmp");
+    fs::write(&temporary, &bytes).and_then(|()| fs::rename(&temporary, path)).map_err(fault)?;
+    Ok((bytes.len(), digits))
+}

@@ -1,0 +1,275 @@
+//! `resurge compare`.
+//!
+//! In: runs or baselines. Out: what differs between them, and as a gate an exit code.
+
+use std::io::{self, Write};
+
+use clap::{Args, ValueEnum};
+
+use crate::compare::{
+    Compared, Comparison, Finding, MinEffectChoice, Rows, RunSet, Settings, apply_min_effects, compare,
+    comparison_csv, comparison_html, comparison_json, comparison_markdown, comparison_text, decide_by,
+    incomparable, invalid_runs, order_releases, parse_min_effect, trend, trend_csv, trend_html, trend_json,
+    trend_markdown, trend_text,
+};
+use crate::report::Style;
+use crate::units::parse_share;
+
+use super::run_sets::read_set;
+use super::wants_colour;
+
+/// The exit code for what cannot be read or compared.
+const NOT_COMPARABLE: u8 = 65;
+/// The exit code for a candidate that is not valid.
+const NOT_VALID: u8 = 110;
+/// The exit code for a regression.
+const REGRESSION: u8 = 112;
+/// The exit code for arguments that cannot be.
+const USAGE: u8 = 2;
+
+const EXAMPLE: &str = "\
+A side is a run folder, a folder of run folders (repeats), a baseline's file, or the name of a baseline in reports/baselines.
+Several candidates are each compared with the baseline; five repeats on each side find a change of ten percent.
+
+Examples:
+  resurge compare v1.2 reports/smoke-20260101T120000Z-1a2b
+  resurge compare --baseline v1.2 --candidate reports/r1 reports/r2 reports/r3 --gate
+  resurge compare v1.2 new/ --gate --strict --min-effect reconnect_latency.p99=10%,2ms --format markdown
+  resurge compare old/ new/ --allow target.url --allow host
+  resurge compare --trend reports/baselines/*.baseline";
+
+/// The forms of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Aligned columns.
+    Text,
+    /// For a pull request.
+    Markdown,
+    /// Every number.
+    Json,
+    /// A row for each measure.
+    Csv,
+    /// A page with both sides' curves over each other.
+    Html,
+}
+
+/// Arguments of `resurge compare`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct CompareArgs {
+    /// The baseline, then the candidates
+    #[arg(value_name = "RUN", required_unless_present_any = ["baseline", "trend"], num_args = 2..)]
+    runs: Vec<String>,
+    /// The baseline's repeats
+    #[arg(long, value_name = "RUN", num_args = 1.., requires = "candidate", conflicts_with = "runs")]
+    baseline: Vec<String>,
+    /// The candidate's repeats
+    #[arg(long, value_name = "RUN", num_args = 1.., requires = "baseline")]
+    candidate: Vec<String>,
+    /// Show how each measure went over these releases, oldest first: baselines by version, runs by their start
+    #[arg(long, value_name = "RUN", num_args = 2.., conflicts_with_all = ["runs", "baseline", "candidate", "gate"])]
+    trend: Vec<String>,
+    /// The form, on stdout
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Exit with 112 when the candidate regressed, with 110 when it is not valid
+    #[arg(long)]
+    gate: bool,
+    /// With --gate: exit with 112 too when a measure that decides is inconclusive
+    #[arg(long, requires = "gate")]
+    strict: bool,
+    /// Compare what is not comparable; the reasons become notes
+    #[arg(long)]
+    force: bool,
+    /// A key of the scenario that may differ, with all below it; or `host`, for another machine; repeatable
+    #[arg(long, value_name = "KEY")]
+    allow: Vec<String>,
+    /// The least difference that matters [default: 5%,1ms for times, 5% for rates, 0.5% (points) for shares]; repeatable
+    #[arg(long, value_name = "MEASURE=RELATIVE[,ABSOLUTE]", value_parser = parse_min_effect)]
+    min_effect: Vec<MinEffectChoice>,
+    /// Only these measures decide, as reconnect_latency.p99; repeatable
+    #[arg(long, value_name = "MEASURE")]
+    decide_by: Vec<String>,
+    /// The chance that any measure is called changed when none is, half of it for worse
+    #[arg(long, value_name = "SHARE", default_value = "2%", value_parser = parse_alpha)]
+    alpha: f64,
+    /// By how much runs are assumed to differ by themselves where no side has three repeats
+    #[arg(long, value_name = "SHARE", default_value = "10%", value_parser = parse_spread)]
+    assumed_spread: f64,
+    /// What resamples are drawn by
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Show every measure, also those that explain and did not change
+    #[arg(long)]
+    details: bool,
+}
+
+fn parse_alpha(text: &str) -> Result<f64, String> {
+    match parse_share(text) {
+        Ok(share) if (1e-6..=0.5).contains(&share) => Ok(share),
+        _ => Err("a share from 0.0001% to 50% is needed, as 2%".to_owned()),
+    }
+}
+
+fn parse_spread(text: &str) -> Result<f64, String> {
+    parse_share(text).map_err(|_| "a share is needed, as 10%".to_owned())
+}
+
+pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let settings = match settings(args) {
+        Ok(settings) => settings,
+        Err(fault) => {
+            writeln!(err, "error: {fault}")?;
+            return Ok(USAGE);
+        }
+    };
+    if !args.trend.is_empty() {
+        return run_trend(args, &settings, out, err);
+    }
+    let Some((baseline, candidates)) = read_sides(args, err)? else { return Ok(NOT_COMPARABLE) };
+    if args.gate {
+        let invalid: Vec<String> = candidates.iter().flat_map(|set| invalid_runs(&set.repeats)).collect();
+        for fault in &invalid {
+            writeln!(err, "error: the candidate {fault}")?;
+        }
+        if !invalid.is_empty() {
+            return Ok(NOT_VALID);
+        }
+    }
+    let mut reasons = Vec::new();
+    let mut comparisons = Vec::new();
+    for candidate in &candidates {
+        let own = incomparable(&baseline.repeats, &candidate.repeats, &args.allow);
+        let mut comparison = compare(&baseline, candidate, &settings);
+        comparison
+            .notes
+            .splice(0..0, own.iter().map(|reason| format!("not comparable, but forced: {reason}")));
+        comparisons.push(comparison);
+        reasons.extend(own);
+    }
+    if !args.force && tell(&reasons, err)? {
+        return Ok(NOT_COMPARABLE);
+    }
+    write_comparisons(args, &comparisons, (&baseline, &candidates), &settings, out)?;
+    Ok(if args.gate { gate_code(&comparisons, args.strict) } else { 0 })
+}
+
+fn settings(args: &CompareArgs) -> Result<Settings, String> {
+    let mut settings = Settings {
+        alpha: args.alpha,
+        assumed_spread: args.assumed_spread,
+        seed: args.seed,
+        ..Settings::default()
+    };
+    apply_min_effects(&mut settings.measures, &args.min_effect);
+    if !args.decide_by.is_empty() {
+        decide_by(&mut settings.measures, &args.decide_by)?;
+    }
+    Ok(settings)
+}
+
+/// The baseline and the candidates; `None` once what cannot be read was told.
+fn read_sides(args: &CompareArgs, err: &mut dyn Write) -> io::Result<Option<(RunSet, Vec<RunSet>)>> {
+    let inputs: Vec<&[String]> = if args.baseline.is_empty() {
+        args.runs.chunks(1).collect()
+    } else {
+        vec![&args.baseline, &args.candidate]
+    };
+    let Some(mut sets) = read_all(&inputs, err)? else { return Ok(None) };
+    let candidates = sets.split_off(sets.len().min(1));
+    Ok(sets.pop().map(|baseline| (baseline, candidates)))
+}
+
+/// Every set; `None` once what cannot be read was told.
+fn read_all(inputs: &[&[String]], err: &mut dyn Write) -> io::Result<Option<Vec<RunSet>>> {
+    let mut sets = Vec::new();
+    let mut is_whole = true;
+    for input in inputs {
+        match read_set(input) {
+            Ok(set) => sets.push(set),
+            Err(error) => {
+                writeln!(err, "error: {error}")?;
+                is_whole = false;
+            }
+        }
+    }
+    Ok(is_whole.then_some(sets))
+}
+
+/// Tells why what is not comparable is not. Answers with whether anything was told.
+fn tell(reasons: &[String], err: &mut dyn Write) -> io::Result<bool> {
+    for reason in reasons {
+        writeln!(err, "error: not comparable: {reason}")?;
+    }
+    if !reasons.is_empty() {
+        writeln!(err, "--force compares them all the same, --allow KEY lets a key of the scenario differ")?;
+    }
+    Ok(!reasons.is_empty())
+}
+
+fn run_trend(
+    args: &CompareArgs,
+    settings: &Settings,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<u8> {
+    let inputs: Vec<&[String]> = args.trend.chunks(1).collect();
+    let Some(mut sets) = read_all(&inputs, err)? else { return Ok(NOT_COMPARABLE) };
+    order_releases(&mut sets);
+    let reasons: Vec<String> = sets
+        .windows(2)
+        .flat_map(|pair| incomparable(&pair[0].repeats, &pair[1].repeats, &args.allow))
+        .collect();
+    if !args.force && tell(&reasons, err)? {
+        return Ok(NOT_COMPARABLE);
+    }
+    let trend = trend(&sets, settings);
+    let text = match args.format {
+        Format::Text => trend_text(&trend, args.details, Style { colour: wants_colour(&io::stdout()) }),
+        Format::Markdown => trend_markdown(&trend),
+        Format::Json => serde_json::to_string_pretty(&trend_json(&trend))? + "\n",
+        Format::Csv => trend_csv(&trend).map_err(io::Error::from)?,
+        Format::Html => trend_html(&trend).map_err(io::Error::other)?,
+    };
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(0)
+}
+
+/// The worst news of all candidates.
+fn worst(comparisons: &[Comparison]) -> Finding {
+    comparisons.iter().map(|comparison| comparison.finding).min().unwrap_or(Finding::Inconclusive)
+}
+
+fn write_comparisons(
+    args: &CompareArgs,
+    comparisons: &[Comparison],
+    (baseline, candidates): (&RunSet, &[RunSet]),
+    settings: &Settings,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let rows = if args.details { Rows::All } else { Rows::Telling };
+    let text = match args.format {
+        Format::Text => comparison_text(comparisons, rows, Style { colour: wants_colour(&io::stdout()) }),
+        Format::Markdown => comparison_markdown(comparisons),
+        Format::Json => {
+            serde_json::to_string_pretty(&comparison_json(comparisons, worst(comparisons), settings))? + "\n"
+        }
+        Format::Csv => comparison_csv(comparisons).map_err(io::Error::from)?,
+        Format::Html => {
+            let pairs = candidates.iter().zip(comparisons);
+            let all: Vec<Compared<'_>> =
+                pairs.map(|(candidate, comparison)| Compared { baseline, candidate, comparison }).collect();
+            comparison_html(&all).map_err(io::Error::other)?
+        }
+    };
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn gate_code(comparisons: &[Comparison], strict: bool) -> u8 {
+    let fails = |comparison: &Comparison| {
+        comparison.finding == Finding::Regressed || strict && comparison.count(Finding::Inconclusive) > 0
+    };
+    if comparisons.iter().any(fails) { REGRESSION } else { 0 }
+}

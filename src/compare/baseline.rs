@@ -1,0 +1,345 @@
+//! Baselines: small files that live in git, to compare later runs with.
+//!
+//! In: repeats. Out: a file's bytes, and the repeats again. A file is [`MAGIC`], its version (u32 LE), a CRC-32C (RFC 3720 §B.4, u32 LE) of the rest, and the rest: deflated
+//! (RFC 1951), each repeat's facts, counts and histograms by block. Where that were too large, blocks are joined and histograms lose binary digits, never counts: the finest
+//! form that fits is taken, and comparisons say how fine it is.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use serde::{Deserialize, Serialize};
+
+use crate::sample::Metric;
+
+use super::buckets::{Buckets, FULL_PRECISION};
+use super::estimate::ENOUGH_REPEATS;
+use super::measure::compared_metrics;
+use super::repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat};
+
+/// Where baselines are looked for and saved.
+pub const BASELINES: &str = "reports/baselines";
+/// How a baseline's file name ends.
+pub const BASELINE_ENDING: &str = "baseline";
+/// The first bytes of every baseline.
+const MAGIC: &[u8; 8] = b"RSRGBASE";
+/// Version of its contents.
+const VERSION: u32 = 1;
+/// Bytes before the deflated rest.
+const HEAD: usize = 16;
+/// A baseline of up to four groups stays below 200 kB; each further group may take a quarter of it more.
+const BYTES_PER_GROUP: usize = 48_000;
+/// More than any baseline unpacks to.
+const MOST_UNPACKED: u64 = 256 * 1024 * 1024;
+/// Blocks and binary digits, finest first: where one side's repeats tell how runs spread, blocks are given up first; else digits.
+const WITH_REPEATS: &[(usize, u8)] =
+    &[(MOST_BLOCKS, 10), (MOST_BLOCKS, 8), (4, 8), (1, 9), (1, 8), (1, 7), (1, 6), (1, 5)];
+const WITHOUT_REPEATS: &[(usize, u8)] = &[
+    (MOST_BLOCKS, 10),
+    (MOST_BLOCKS, 9),
+    (MOST_BLOCKS, 8),
+    (MOST_BLOCKS, 7),
+    (6, 7),
+    (6, 6),
+    (3, 6),
+    (3, 5),
+];
+
+/// Why a baseline cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BaselineError {
+    /// The bytes are none.
+    #[error("{name} is no baseline of resurge: it does not begin as one")]
+    NotABaseline {
+        /// What the user called it.
+        name: String,
+    },
+    /// The bytes were changed, or end early.
+    #[error("{name} is damaged: {what}. Take it from version control again")]
+    Damaged {
+        /// What the user called it.
+        name: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "{name} has version {found}, this program reads up to {VERSION}: use the resurge that wrote it, or a newer one"
+    )]
+    Newer {
+        /// What the user called it.
+        name: String,
+        /// Its version.
+        found: u32,
+    },
+    /// It could not be packed.
+    #[error("the baseline cannot be packed: {0}")]
+    Pack(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct FileRepeat {
+    facts: Facts,
+    blocks: Vec<FileBlock>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FileBlock {
+    seconds: u64,
+    groups: Vec<FileGroup>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FileGroup {
+    counts: Counts,
+    /// Of each metric: by how much the bucket's index grew, the count, and so on.
+    histograms: Vec<(Metric, Vec<u64>)>,
+}
+
+/// Packs repeats into a file's bytes.
+///
+/// # Errors
+/// [`BaselineError::Pack`], which nobody has seen.
+pub fn pack_baseline(repeats: &[Repeat]) -> Result<Vec<u8>, BaselineError> {
+    let groups = repeats.iter().map(|repeat| repeat.facts.groups.len()).max().unwrap_or(1);
+    let most = BYTES_PER_GROUP * groups.max(4);
+    let forms = if repeats.len() >= ENOUGH_REPEATS { WITH_REPEATS } else { WITHOUT_REPEATS };
+    let mut bytes = Vec::new();
+    for (blocks, precision) in forms {
+        bytes = pack_in(repeats, *blocks, *precision)?;
+        if bytes.len() <= most {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+fn pack_in(repeats: &[Repeat], blocks: usize, precision: u8) -> Result<Vec<u8>, BaselineError> {
+    let fault = |error: &dyn std::fmt::Display| BaselineError::Pack(error.to_string());
+    let packed: Vec<FileRepeat> =
+        repeats.iter().map(|repeat| file_repeat(&repeat.reduced(blocks, precision))).collect();
+    let plain = postcard::to_stdvec(&packed).map_err(|error| fault(&error))?;
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    let rest = encoder.write_all(&plain).and_then(|()| encoder.finish()).map_err(|error| fault(&error))?;
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&crc32c::crc32c(&rest).to_le_bytes());
+    bytes.extend_from_slice(&rest);
+    Ok(bytes)
+}
+
+fn file_repeat(repeat: &Repeat) -> FileRepeat {
+    let kept: Vec<Metric> = compared_metrics().collect();
+    let precision = repeat.facts.precision;
+    let pack_group = |group: &GroupBlock| FileGroup {
+        counts: group.counts,
+        histograms: group
+            .histograms
+            .iter()
+            .filter(|(metric, _)| kept.contains(metric))
+            .map(|(metric, buckets)| (*metric, pack_buckets(buckets, precision)))
+            .collect(),
+    };
+    let blocks = repeat.blocks.iter().map(|block| FileBlock {
+        seconds: block.seconds,
+        groups: block.groups.iter().map(pack_group).collect(),
+    });
+    FileRepeat { facts: repeat.facts.clone(), blocks: blocks.collect() }
+}
+
+fn pack_buckets(buckets: &Buckets, precision: u8) -> Vec<u64> {
+    let mut last = 0;
+    let mut packed = Vec::with_capacity(2 * buckets.cells().len());
+    for (lowest, count) in buckets.cells() {
+        let index = index_of(*lowest, precision);
+        packed.extend([index - last, *count]);
+        last = index;
+    }
+    packed
+}
+
+/// Which bucket a value is in.
+fn index_of(value: u64, precision: u8) -> u64 {
+    let digits = u64::from(63 - value.max(1).leading_zeros());
+    let shift = digits.saturating_sub(u64::from(precision));
+    if shift == 0 { value } else { (shift << precision) + (value >> shift) }
+}
+
+/// A bucket's lowest value; `None` beyond what 64 bits hold.
+fn lowest_of(index: u64, precision: u8) -> Option<u64> {
+    let row = index >> precision;
+    if row < 2 {
+        return Some(index);
+    }
+    let shift = u32::try_from(row - 1).ok().filter(|shift| *shift < 50)?;
+    Some(((index & ((1 << precision) - 1)) + (1 << precision)) << shift)
+}
+
+/// Reads a file's bytes. `name` is what the user called it.
+///
+/// # Errors
+/// [`BaselineError`] when the bytes are no baseline, damaged, or newer than this program.
+pub fn read_baseline(bytes: &[u8], name: &str) -> Result<Vec<Repeat>, BaselineError> {
+    let damaged = |what| BaselineError::Damaged { name: name.to_owned(), what };
+    if !bytes.starts_with(MAGIC) {
+        return Err(BaselineError::NotABaseline { name: name.to_owned() });
+    }
+    let word =
+        |at: usize| bytes.get(at..at + 4).and_then(|word| Some(u32::from_le_bytes(word.try_into().ok()?)));
+    let (Some(version), Some(checksum), Some(rest)) = (word(8), word(12), bytes.get(HEAD..)) else {
+        return Err(damaged("it ends early"));
+    };
+    if version > VERSION {
+        return Err(BaselineError::Newer { name: name.to_owned(), found: version });
+    }
+    if crc32c::crc32c(rest) != checksum {
+        return Err(damaged("its checksum is wrong"));
+    }
+    let mut plain = Vec::new();
+    DeflateDecoder::new(rest)
+        .take(MOST_UNPACKED)
+        .read_to_end(&mut plain)
+        .map_err(|_| damaged("it does not unpack"))?;
+    let repeats: Vec<FileRepeat> = postcard::from_bytes(&plain).map_err(|_| damaged("it cannot be read"))?;
+    let repeats: Option<Vec<Repeat>> = repeats.into_iter().map(repeat_of).collect();
+    repeats.filter(|repeats| !repeats.is_empty()).ok_or_else(|| damaged("a number in it cannot be"))
+}
+
+fn repeat_of(file: FileRepeat) -> Option<Repeat> {
+    let precision = file.facts.precision;
+    if !(1..=FULL_PRECISION).contains(&precision) {
+        return None;
+    }
+    let group_of = |group: FileGroup| {
+        let histograms: Option<BTreeMap<Metric, Buckets>> = group
+            .histograms
+            .into_iter()
+            .map(|(metric, packed)| Some((metric, unpack_buckets(&packed, precision)?)))
+            .collect();
+        Some(GroupBlock { counts: group.counts, histograms: histograms? })
+    };
+    let blocks: Option<Vec<Block>> = file
+        .blocks
+        .into_iter()
+        .map(|block| {
+            let groups: Option<Vec<GroupBlock>> = block.groups.into_iter().map(group_of).collect();
+            Some(Block { seconds: block.seconds, groups: groups? })
+        })
+        .collect();
+    Some(Repeat { facts: file.facts, blocks: blocks? })
+}
+
+fn unpack_buckets(packed: &[u64], precision: u8) -> Option<Buckets> {
+    let mut index: u64 = 0;
+    let cells: Option<Vec<(u64, u64)>> = packed
+        .chunks(2)
+        .map(|pair| {
+            let [step, count] = pair else { return None };
+            index = index.checked_add(*step)?;
+            (*count < 1 << 48).then_some((lowest_of(index, precision)?, *count))
+        })
+        .collect();
+    cells.map(Buckets::new)
+}
+
+/// The name of a baseline's file: letters, digits, `.`, `-` and `_`.
+///
+/// # Errors
+/// A sentence that says what is allowed.
+pub fn baseline_file(name: &str) -> Result<String, String> {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
+    if name.is_empty() || name.starts_with('.') || name.len() > 100 || !name.chars().all(allowed) {
+        return Err(format!("`{name}` is no name: letters, digits, '.', '-' and '_' are allowed, as v1.2"));
+    }
+    Ok(format!("{name}.{BASELINE_ENDING}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::synthetic::{Behaviour, synthetic_run};
+    use super::*;
+
+    fn repeats(n: u64) -> Vec<Repeat> {
+        (0..n).map(|seed| synthetic_run(&Behaviour::default(), seed)).collect()
+    }
+
+    #[test]
+    fn what_fits_is_kept_without_loss() {
+        let repeats = repeats(3);
+        let bytes = pack_baseline(&repeats).unwrap();
+        assert!(bytes.len() < 200_000, "{}", bytes.len());
+        assert_eq!(read_baseline(&bytes, "b").unwrap(), repeats);
+    }
+
+    #[test]
+    fn four_groups_with_repeats_of_an_hour_stay_small_and_true() {
+        let behaviour =
+            Behaviour { groups: 4, metrics: 14, seconds: 3_600, per_second: 3.0, ..Behaviour::default() };
+        let repeats: Vec<Repeat> = (0..5).map(|seed| synthetic_run(&behaviour, seed)).collect();
+        let bytes = pack_baseline(&repeats).unwrap();
+        assert!(bytes.len() < 200_000, "{}", bytes.len());
+        let read = read_baseline(&bytes, "b").unwrap();
+        assert_eq!(read.len(), 5);
+        for (read, repeat) in read.iter().zip(&repeats) {
+            let stack = |of: &Repeat| {
+                super::super::buckets::Stack::new(
+                    [&of.histogram(3, Metric::ReconnectLatency)],
+                    of.facts.precision,
+                )
+            };
+            let (ours, theirs) = (stack(read).percentile(&[1], 99.0), stack(repeat).percentile(&[1], 99.0));
+            let ratio = ours.unwrap() / theirs.unwrap();
+            assert!((ratio - 1.0).abs() < 0.01, "{ratio}");
+            assert_eq!(read.counts(2), repeat.counts(2));
+        }
+    }
+
+    #[test]
+    fn what_is_no_baseline_is_refused_with_a_reason() {
+        let bytes = pack_baseline(&repeats(1)).unwrap();
+        let mut newer = bytes.clone();
+        newer[8] = 9;
+        let mut changed = bytes.clone();
+        changed[60] ^= 1;
+        let rows: [(&[u8], &str); 5] = [
+            (b"", "does not begin as one"),
+            (b"RSRGJRNL etc", "does not begin as one"),
+            (&bytes[..12], "ends early"),
+            (&newer, "has version 9"),
+            (&changed, "checksum"),
+        ];
+        for (bytes, part) in rows {
+            let error = read_baseline(bytes, "v1").unwrap_err().to_string();
+            assert!(error.starts_with("v1 ") && error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_become_files_and_never_paths() {
+        assert_eq!(baseline_file("v1.2_rc-3").unwrap(), "v1.2_rc-3.baseline");
+        for name in ["", "../x", "a/b", ".hidden", "a b", "ä"] {
+            assert!(baseline_file(name).is_err(), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn buckets_read_back(cells in prop::collection::vec((0_u32..36, any::<u64>(), 1_u64..9), 0..40), precision in 1_u8..=10) {
+            let buckets = Buckets::new(cells.iter().map(|(bits, n, count)| (n % (1 << bits), *count))).coarsened(precision);
+            prop_assert_eq!(unpack_buckets(&pack_buckets(&buckets, precision), precision), Some(buckets));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(rest in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut bytes = MAGIC.to_vec();
+            bytes.extend_from_slice(&VERSION.to_le_bytes());
+            bytes.extend_from_slice(&crc32c::crc32c(&rest).to_le_bytes());
+            bytes.extend_from_slice(&rest);
+            prop_assert!(read_baseline(&bytes, "b").is_err());
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! Estimates: a quantity on each side, and the uncertainty of the difference.
+//!
+//! In: the repeats of both sides. Out: values (percentiles of the merged histograms of all repeats, never averages of percentiles), variances by
+//! the bootstrap, and the standard error of the difference with its degrees of freedom. See [the module](super) for the method.
+
+use std::collections::BTreeMap;
+
+use crate::sample::Metric;
+
+use super::buckets::{Buckets, FULL_PRECISION, Stack};
+use super::measure::{Measure, Quantity, RunNumber, ShareKind};
+use super::repeat::{Counts, Repeat};
+use super::resample::Resamples;
+
+/// From so many repeats on, a side's spread from run to run is measured on itself.
+pub(super) const ENOUGH_REPEATS: usize = 3;
+/// Degrees of freedom that an assumed spread counts for.
+const ASSUMED_DF: f64 = 8.0;
+/// Below it, a variance is no variance: what rounding leaves.
+const LEAST_VARIANCE: f64 = 1e-18;
+
+/// The repeats of one side, and which of their groups is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'r> {
+    /// The runs.
+    pub repeats: &'r [Repeat],
+    /// The group's index in each of them.
+    pub group: usize,
+    /// What the resamples are drawn by.
+    pub seed: u64,
+}
+
+/// A quantity on one side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SideEstimate {
+    /// Its value over all repeats.
+    pub value: f64,
+    /// Its value in each repeat; `None` where a repeat has no sample of it.
+    pub repeats: Vec<Option<f64>>,
+    /// On how many samples it rests.
+    pub samples: u64,
+    /// Variance of the value (of its logarithm, but for shares) if the repeats were had again; `None` below two.
+    pub variance_repeats: Option<f64>,
+    /// The same if the blocks of seconds within them were had again; only below [`ENOUGH_REPEATS`].
+    pub variance_blocks: Option<f64>,
+    /// What it varies at least, for the histogram's resolution or for the number of attempts.
+    pub variance_floor: f64,
+}
+
+/// On what an uncertainty rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// Both sides have enough repeats.
+    Repeats,
+    /// One side has: the other is taken to spread like it.
+    OtherSide,
+    /// Neither has: the spread from run to run is assumed, what varies within a run is measured.
+    Assumed,
+}
+
+impl Basis {
+    /// The name that files use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Repeats => "repeats",
+            Self::OtherSide => "other_side",
+            Self::Assumed => "assumed",
+        }
+    }
+}
+
+/// The difference of a quantity between the sides.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Difference {
+    /// Candidate less baseline: of the logarithms, or of the shares.
+    pub estimate: f64,
+    /// Variance of one run on either side: how far repeats lie apart.
+    pub per_run: (f64, f64),
+    /// Its standard error.
+    pub standard_error: f64,
+    /// Degrees of freedom (Welch 1947).
+    pub df: f64,
+    /// On what they rest.
+    pub basis: Basis,
+}
+
+/// Sums in which every unit (a run, or a block) has a part.
+enum Units {
+    Percentile(f64),
+    Ratio { numerators: Vec<f64>, denominators: Vec<f64> },
+}
+
+impl Units {
+    fn value(&self, stack: Option<&Stack>, weights: &[u32]) -> Option<f64> {
+        match self {
+            Self::Percentile(percentile) => stack?.percentile(weights, *percentile),
+            Self::Ratio { numerators, denominators } => {
+                let sum = |parts: &[f64]| -> f64 {
+                    parts.iter().zip(weights).map(|(part, weight)| part * f64::from(*weight)).sum()
+                };
+                let whole = sum(denominators);
+                (whole > 0.0).then(|| sum(numerators) / whole)
+            }
+        }
+    }
+}
+
+/// The histograms of a metric, a run each and a block each.
+struct Stacks {
+    runs: Stack,
+    blocks: Option<Stack>,
+    samples: u64,
+    precision: u8,
+}
+
+impl Stacks {
+    fn new(side: Side<'_>, metric: Metric) -> Self {
+        let precision =
+            side.repeats.iter().map(|repeat| repeat.facts.precision).min().unwrap_or(FULL_PRECISION);
+        let fit = |buckets: &Buckets| {
+            if precision < FULL_PRECISION { buckets.coarsened(precision) } else { buckets.clone() }
+        };
+        let runs: Vec<Buckets> =
+            side.repeats.iter().map(|repeat| fit(&repeat.histogram(side.group, metric))).collect();
+        let blocks = (side.repeats.len() < ENOUGH_REPEATS).then(|| {
+            let all = side.repeats.iter().flat_map(|repeat| &repeat.blocks);
+            let histograms: Vec<Buckets> = all
+                .map(|block| {
+                    let group = block.groups.get(side.group);
+                    group.and_then(|group| group.histograms.get(&metric)).map(fit).unwrap_or_default()
+                })
+                .collect();
+            Stack::new(&histograms, precision)
+        });
+        let samples = runs.iter().map(Buckets::count).sum();
+        Self { runs: Stack::new(&runs, precision), blocks, samples, precision }
+    }
+}
+
+/// The resamples of a side, drawn once for all its measures.
+struct Drawn {
+    runs: Option<Resamples>,
+    blocks: Option<Resamples>,
+}
+
+/// Each measure on one side; `None` where the side has no sample of it.
+#[must_use]
+pub fn estimate_side(side: Side<'_>, measures: &[&Measure]) -> Vec<Option<SideEstimate>> {
+    let blocks: Vec<usize> = side.repeats.iter().map(|repeat| repeat.blocks.len()).collect();
+    let drawn = Drawn {
+        runs: Resamples::of_units(side.repeats.len(), side.seed),
+        blocks: (side.repeats.len() < ENOUGH_REPEATS)
+            .then(|| Resamples::of_blocks(&blocks, side.seed))
+            .flatten(),
+    };
+    let mut stacks: BTreeMap<Metric, Stacks> = BTreeMap::new();
+    let estimates = measures.iter().map(|measure| {
+        let stacks = match measure.quantity {
+            Quantity::Percentile(metric, _) => {
+                Some(&*stacks.entry(metric).or_insert_with(|| Stacks::new(side, metric)))
+            }
+            _ => None,
+        };
+        estimate(side, measure, stacks, &drawn)
+    });
+    estimates.collect()
+}
+
+fn estimate(
+    side: Side<'_>,
+    measure: &Measure,
+    stacks: Option<&Stacks>,
+    drawn: &Drawn,
+) -> Option<SideEstimate> {
+    let units = over_runs(side, measure);
+    let runs = side.repeats.len();
+    let stack = stacks.map(|stacks| &stacks.runs);
+    let value = units.value(stack, &vec![1; runs])?;
+    let one = |index: usize| {
+        let mut weights = vec![0; runs];
+        weights[index] = 1;
+        units.value(stack, &weights)
+    };
+    let scaled = |value: Option<f64>| value.and_then(|value| on_scale(measure, value));
+    let variance_repeats = drawn.runs.as_ref();
+    let variance_repeats =
+        variance_repeats.map(|drawn| drawn.variance(&|weights| scaled(units.value(stack, weights))));
+    let variance_blocks = drawn.blocks.as_ref().zip(over_blocks(side, measure)).map(|(drawn, units)| {
+        let stack = stacks.and_then(|stacks| stacks.blocks.as_ref());
+        drawn.variance(&|weights| scaled(units.value(stack, weights)))
+    });
+    let samples = stacks.map_or_else(|| samples_of(&units), |stacks| stacks.samples);
+    Some(SideEstimate {
+        value,
+        repeats: (0..runs).map(one).collect(),
+        samples,
+        variance_repeats,
+        variance_blocks,
+        variance_floor: floor(measure, value, samples, stacks.map(|stacks| stacks.precision)),
+    })
+}
+
+/// A value on the scale on which differences are taken; `None` where it has no logarithm.
+fn on_scale(measure: &Measure, value: f64) -> Option<f64> {
+    match measure.quantity {
+        Quantity::Share(_) => Some(value),
+        // A time below a microsecond is recorded as none.
+        Quantity::Percentile(..) => Some(value.max(1.0).ln()),
+        _ => (value > 0.0).then(|| value.ln()),
+    }
+}
+
+fn over_runs(side: Side<'_>, measure: &Measure) -> Units {
+    let counts = side.repeats.iter().map(|repeat| (repeat.counts(side.group), repeat.facts.elapsed_s));
+    match measure.quantity {
+        Quantity::Percentile(_, percentile) => Units::Percentile(percentile),
+        Quantity::Run(number) => {
+            let values = side.repeats.iter().map(|repeat| match number {
+                RunNumber::CpuSeconds => repeat.facts.cpu_s,
+                RunNumber::MaxRssBytes => repeat.facts.max_rss_bytes.map(|bytes| bytes as f64),
+            });
+            let (numerators, denominators) =
+                values.map(|value| (value.unwrap_or(0.0), f64::from(u8::from(value.is_some())))).unzip();
+            Units::Ratio { numerators, denominators }
+        }
+        _ => ratios(measure, counts),
+    }
+}
+
+/// The same by blocks; `None` where a block has no such number.
+fn over_blocks(side: Side<'_>, measure: &Measure) -> Option<Units> {
+    let blocks = side.repeats.iter().flat_map(|repeat| &repeat.blocks);
+    match measure.quantity {
+        Quantity::Percentile(_, percentile) => Some(Units::Percentile(percentile)),
+        // How many come back in which second is the scenario's doing: it says nothing of another run.
+        Quantity::Run(_) | Quantity::ReconnectsPerSecond => None,
+        _ => Some(ratios(
+            measure,
+            blocks.map(|block| {
+                let group = block.groups.get(side.group);
+                (group.map(|group| group.counts).unwrap_or_default(), block.seconds as f64)
+            }),
+        )),
+    }
+}
+
+fn ratios(measure: &Measure, counts: impl Iterator<Item = (Counts, f64)>) -> Units {
+    let parts = counts.map(|(counts, seconds)| match measure.quantity {
+        Quantity::Share(ShareKind::Refused403) => (counts.refused_403 as f64, counts.answered as f64),
+        Quantity::Share(ShareKind::AttemptFailure) => (counts.failed as f64, counts.attempts as f64),
+        Quantity::Share(ShareKind::ReconnectSuccess) => (counts.back as f64, counts.reconnects_ended as f64),
+        Quantity::TokensPerReconnect => (counts.tokens_for_reconnects as f64, counts.back as f64),
+        _ => (counts.back as f64, seconds),
+    });
+    let (numerators, denominators) = parts.unzip();
+    Units::Ratio { numerators, denominators }
+}
+
+fn samples_of(units: &Units) -> u64 {
+    match units {
+        Units::Percentile(_) => 0,
+        Units::Ratio { denominators, .. } => denominators.iter().sum::<f64>() as u64,
+    }
+}
+
+/// Half a bucket's width as a standard deviation for percentiles; for shares that of so many independent attempts (Agresti and Coull 1998), for
+/// twenty of twenty is not a share without doubt.
+fn floor(measure: &Measure, value: f64, samples: u64, precision: Option<u8>) -> f64 {
+    match (measure.quantity, precision) {
+        (Quantity::Share(_), _) => {
+            let samples = samples as f64;
+            let share = (value * samples + 1.0) / (samples + 2.0);
+            share * (1.0 - share) / samples.max(1.0)
+        }
+        (Quantity::Percentile(..), Some(precision)) => 0.25_f64.powi(i32::from(precision)) / 12.0,
+        _ => LEAST_VARIANCE,
+    }
+}
+
+/// The difference of a measure between two sides; `None` where a side has no logarithm of it. `spread` is the standard deviation from run to run,
+/// relative to the value, that is assumed where no side has enough repeats to tell.
+#[must_use]
+pub fn difference(
+    measure: &Measure,
+    baseline: &SideEstimate,
+    candidate: &SideEstimate,
+    spread: f64,
+) -> Option<Difference> {
+    let estimate = on_scale(measure, candidate.value)? - on_scale(measure, baseline.value)?;
+    let (variances, df, basis) = uncertainty(measure, baseline, candidate, spread);
+    let per_run = (variances.0 * baseline.repeats.len() as f64, variances.1 * candidate.repeats.len() as f64);
+    Some(Difference { estimate, per_run, standard_error: (variances.0 + variances.1).sqrt(), df, basis })
+}
+
+fn uncertainty(
+    measure: &Measure,
+    baseline: &SideEstimate,
+    candidate: &SideEstimate,
+    spread: f64,
+) -> ((f64, f64), f64, Basis) {
+    let own = |side: &SideEstimate| {
+        let enough = side.repeats.len() >= ENOUGH_REPEATS;
+        side.variance_repeats.filter(|_| enough).map(|variance| variance.max(side.variance_floor))
+    };
+    let df_of = |side: &SideEstimate| side.repeats.len() as f64 - 1.0;
+    let borrowed = |from: &SideEstimate, variance: f64, to: &SideEstimate| {
+        let per_run = variance * from.repeats.len() as f64;
+        let within = to.variance_blocks.unwrap_or(0.0).max(to.variance_floor);
+        (per_run / to.repeats.len() as f64).max(within)
+    };
+    match (own(baseline), own(candidate)) {
+        (Some(a), Some(b)) => ((a, b), welch_df(a, df_of(baseline), b, df_of(candidate)), Basis::Repeats),
+        (Some(a), None) => ((a, borrowed(baseline, a, candidate)), df_of(baseline), Basis::OtherSide),
+        (None, Some(b)) => ((borrowed(candidate, b, baseline), b), df_of(candidate), Basis::OtherSide),
+        (None, None) => {
+            let assumed = |side: &SideEstimate| {
+                let within = side.variance_blocks.unwrap_or(0.0).max(side.variance_floor);
+                assumed_variance(measure, side.value, spread) / side.repeats.len() as f64 + within
+            };
+            ((assumed(baseline), assumed(candidate)), ASSUMED_DF, Basis::Assumed)
+        }
+    }
+}
+
+/// A spread relative to the value; of a share, relative to its odds, so that none and all do not spread.
+fn assumed_variance(measure: &Measure, value: f64, spread: f64) -> f64 {
+    match measure.quantity {
+        Quantity::Share(_) => (spread * value * (1.0 - value)).powi(2),
+        _ => spread.powi(2),
+    }
+}
+
+/// Welch's degrees of freedom (Welch 1947; Satterthwaite 1946) of a difference of means with variances `a` and `b`.
+fn welch_df(a: f64, df_a: f64, b: f64, df_b: f64) -> f64 {
+    (a + b).powi(2) / (a.powi(2) / df_a + b.powi(2) / df_b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(n: usize, value: f64, variance: Option<f64>, blocks: Option<f64>) -> SideEstimate {
+        SideEstimate {
+            value,
+            repeats: vec![Some(value); n],
+            samples: 100,
+            variance_repeats: variance,
+            variance_blocks: blocks,
+            variance_floor: 1e-12,
+        }
+    }
+
+    fn time() -> Measure {
+        super::super::measure::measures().into_iter().find(|m| m.name == "reconnect_latency.p99").unwrap()
+    }
+
+    #[test]
+    fn the_standard_error_rests_on_what_there_is() {
+        let five = side(5, 100.0, Some(0.0004), None);
+        let two = side(2, 110.0, Some(0.5), Some(0.0001));
+        let one = side(1, 110.0, None, Some(0.0001));
+        let of = |a: &SideEstimate, b: &SideEstimate| difference(&time(), a, b, 0.1).unwrap();
+
+        let both = of(&five, &five);
+        assert_eq!((both.basis, both.df), (Basis::Repeats, 8.0));
+        assert!((both.standard_error - 0.0008_f64.sqrt()).abs() < 1e-12);
+
+        let borrowed = of(&five, &one);
+        assert_eq!((borrowed.basis, borrowed.df), (Basis::OtherSide, 4.0));
+        // A run spreads by 5 × 0.0004.
+        assert!((borrowed.standard_error - (0.0004 + 0.002_f64).sqrt()).abs() < 1e-12);
+        assert!((borrowed.estimate - 1.1_f64.ln()).abs() < 1e-12);
+        assert_eq!(of(&one, &five).df, 4.0);
+
+        let assumed = of(&one, &two);
+        assert_eq!((assumed.basis, assumed.df), (Basis::Assumed, ASSUMED_DF));
+        let expected = 0.01 + 0.0001 + 0.005 + 0.0001;
+        assert!((assumed.standard_error - f64::sqrt(expected)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_side_that_varies_alone_has_its_own_degrees_of_freedom() {
+        assert_eq!(welch_df(1.0, 4.0, 1.0, 4.0), 8.0);
+        assert!((welch_df(1.0, 4.0, 1e-9, 4.0) - 4.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_share_of_none_is_not_without_doubt() {
+        let share =
+            super::super::measure::measures().into_iter().find(|m| m.name == "handshake_403_rate").unwrap();
+        assert!(floor(&share, 0.0, 20, None).sqrt() > 0.04);
+        assert!(floor(&share, 0.0, 20_000, None).sqrt() < 0.000_1);
+    }
+}

@@ -1,0 +1,319 @@
+//! What is compared: quantities of a group, which way is better, and how large a difference has to be to matter.
+//!
+//! In: what the user settled. Out: the list of measures, the same for every comparison. Nothing is computed here.
+
+use crate::sample::Metric;
+use crate::units::{parse_duration, parse_share};
+
+/// A share of attempts or reconnects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShareKind {
+    /// 403s over the handshakes that were answered.
+    Refused403,
+    /// Failed attempts over all.
+    AttemptFailure,
+    /// Reconnects that ended in a ready session, over all that ended.
+    ReconnectSuccess,
+}
+
+/// A number of a run as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunNumber {
+    /// CPU time of the generator, in seconds.
+    CpuSeconds,
+    /// Largest resident memory of the generator, in bytes.
+    MaxRssBytes,
+}
+
+/// A quantity of a group, or of a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Quantity {
+    /// A percentile (0..100) of a metric, in microseconds.
+    Percentile(Metric, f64),
+    /// A share, 0..1.
+    Share(ShareKind),
+    /// Completed reconnects per second of the run.
+    ReconnectsPerSecond,
+    /// Tokens fetched for reconnects, over completed reconnects.
+    TokensPerReconnect,
+    /// A number of the run as a whole, not of a group.
+    Run(RunNumber),
+}
+
+/// In what a value is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Microseconds.
+    Us,
+    /// A share, 0..1.
+    Share,
+    /// Per second.
+    PerSecond,
+    /// A plain number.
+    Number,
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+}
+
+impl Unit {
+    /// The name that files use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Us => "us",
+            Self::Share => "share",
+            Self::PerSecond => "per_s",
+            Self::Number => "number",
+            Self::Seconds => "s",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+/// The least difference that matters: both parts must be reached.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MinEffect {
+    /// Relative to the baseline, 0..
+    pub relative: f64,
+    /// In the measure's own unit.
+    pub absolute: f64,
+}
+
+impl MinEffect {
+    /// The least difference that matters from `baseline` on, in its unit.
+    #[must_use]
+    pub const fn from(self, baseline: f64) -> f64 {
+        let relative = self.relative * baseline.abs();
+        if relative > self.absolute { relative } else { self.absolute }
+    }
+}
+
+/// One thing that is compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measure {
+    /// Its name, as `reconnect_latency.p99`.
+    pub name: String,
+    /// What it is.
+    pub quantity: Quantity,
+    /// Whether less is better.
+    pub less_is_better: bool,
+    /// Whether the overall verdict depends on it; else it explains.
+    pub decides: bool,
+    /// The least difference that matters.
+    pub min_effect: MinEffect,
+}
+
+impl Measure {
+    /// In what its values are given.
+    #[must_use]
+    pub const fn unit(&self) -> Unit {
+        match self.quantity {
+            Quantity::Percentile(..) => Unit::Us,
+            Quantity::Share(_) => Unit::Share,
+            Quantity::ReconnectsPerSecond => Unit::PerSecond,
+            Quantity::TokensPerReconnect => Unit::Number,
+            Quantity::Run(RunNumber::CpuSeconds) => Unit::Seconds,
+            Quantity::Run(RunNumber::MaxRssBytes) => Unit::Bytes,
+        }
+    }
+
+    /// Whether differences are looked at as ratios, on the logarithmic scale; else as they are.
+    #[must_use]
+    pub const fn is_ratio(&self) -> bool {
+        !matches!(self.quantity, Quantity::Share(_))
+    }
+}
+
+/// Least relative difference of times and rates.
+const MIN_RELATIVE: f64 = 0.05;
+/// Least absolute difference of times, in microseconds.
+const MIN_US: f64 = 1_000.0;
+/// Least absolute difference of shares.
+const MIN_SHARE: f64 = 0.005;
+
+const RECONNECT: &[(f64, bool)] =
+    &[(50.0, true), (90.0, false), (95.0, true), (99.0, true), (99.9, false), (100.0, false)];
+const WAYS_IN: &[(f64, bool)] = &[(50.0, true), (90.0, false), (95.0, false), (99.0, false)];
+const MESSAGES: &[(f64, bool)] = &[(50.0, false), (95.0, false), (99.0, true)];
+const EXPLAINING: &[(f64, bool)] = &[(50.0, false), (99.0, false)];
+
+/// The metrics, each with its percentiles and whether they decide. What decides is what users feel, once: a measure more would cost power
+/// (every test makes all others stricter) and hardly add anything. So throughput does not decide: it follows from latencies and failures.
+const METRICS: &[(Metric, &[(f64, bool)])] = &[
+    (Metric::ReconnectLatency, RECONNECT),
+    (Metric::ConnectLatency, WAYS_IN),
+    (Metric::RefusedLatency, WAYS_IN),
+    (Metric::MessageLatency, MESSAGES),
+    (Metric::ReconnectServiceTime, EXPLAINING),
+    (Metric::PhaseDetect, EXPLAINING),
+    (Metric::PhaseBackoff, EXPLAINING),
+    (Metric::PhaseToken, EXPLAINING),
+    (Metric::PhaseDns, EXPLAINING),
+    (Metric::PhaseTcp, EXPLAINING),
+    (Metric::PhaseTls, EXPLAINING),
+    (Metric::PhaseUpgrade, EXPLAINING),
+    (Metric::PhaseReady, EXPLAINING),
+    (Metric::Lag, EXPLAINING),
+];
+
+/// The metrics that comparisons look at; a baseline keeps these.
+pub fn compared_metrics() -> impl Iterator<Item = Metric> {
+    METRICS.iter().map(|(metric, _)| *metric)
+}
+
+/// Everything that is compared, with the defaults.
+#[must_use]
+pub fn measures() -> Vec<Measure> {
+    let times = METRICS.iter().flat_map(|(metric, percentiles)| {
+        percentiles.iter().map(move |(percentile, decides)| Measure {
+            name: format!("{metric}.{}", percentile_name(*percentile)),
+            quantity: Quantity::Percentile(*metric, *percentile),
+            less_is_better: true,
+            decides: *decides,
+            min_effect: MinEffect { relative: MIN_RELATIVE, absolute: MIN_US },
+        })
+    });
+    let share = |name: &str, kind, less_is_better| Measure {
+        name: name.to_owned(),
+        quantity: Quantity::Share(kind),
+        less_is_better,
+        decides: true,
+        min_effect: MinEffect { relative: 0.0, absolute: MIN_SHARE },
+    };
+    let ratio = |name: &str, quantity, less_is_better, decides| Measure {
+        name: name.to_owned(),
+        quantity,
+        less_is_better,
+        decides,
+        min_effect: MinEffect { relative: MIN_RELATIVE, absolute: 0.0 },
+    };
+    let others = [
+        share("handshake_403_rate", ShareKind::Refused403, true),
+        share("attempt_failure_rate", ShareKind::AttemptFailure, true),
+        share("reconnect_success_rate", ShareKind::ReconnectSuccess, false),
+        ratio("reconnects_per_s", Quantity::ReconnectsPerSecond, false, false),
+        ratio("tokens_per_reconnect", Quantity::TokensPerReconnect, true, true),
+        ratio("generator_cpu_s", Quantity::Run(RunNumber::CpuSeconds), true, false),
+        ratio("generator_max_rss_bytes", Quantity::Run(RunNumber::MaxRssBytes), true, false),
+    ];
+    times.chain(others).collect()
+}
+
+/// `p50`, `p99_9`, `max`.
+fn percentile_name(percentile: f64) -> String {
+    if percentile >= 100.0 { "max".to_owned() } else { format!("p{percentile}").replace('.', "_") }
+}
+
+/// A user's choice of least effect: for the measures of that name, or that begin with it and a dot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MinEffectChoice {
+    name: String,
+    relative: Option<f64>,
+    absolute: Option<f64>,
+}
+
+/// Parses `reconnect_latency.p99=10%,2ms`, `reconnects_per_s=3%` or `handshake_403_rate=1%` (of a share: points, not relative).
+///
+/// # Errors
+/// A sentence that says what is allowed.
+pub fn parse_min_effect(text: &str) -> Result<MinEffectChoice, String> {
+    let allowed = "write it as METRIC=RELATIVE[,ABSOLUTE], as reconnect_latency.p99=10%,2ms";
+    let (name, effect) = text.split_once('=').ok_or_else(|| allowed.to_owned())?;
+    let name = name.trim();
+    let known = measures();
+    let chosen: Vec<&Measure> = known.iter().filter(|measure| is_named(measure, name)).collect();
+    let Some(first) = chosen.first() else {
+        let names: Vec<&str> = known.iter().map(|measure| measure.name.as_str()).collect();
+        return Err(format!("nothing that is compared is called {name}; known are: {}", names.join(", ")));
+    };
+    let mut choice = MinEffectChoice { name: name.to_owned(), relative: None, absolute: None };
+    for part in effect.split(',').map(str::trim) {
+        match (first.unit(), parse_share(part), parse_duration(part)) {
+            (Unit::Share, Ok(share), _) => choice.absolute = Some(share),
+            (_, Ok(share), _) if part.ends_with('%') => choice.relative = Some(share),
+            (Unit::Us, _, Ok(time)) => choice.absolute = Some(time.as_secs_f64() * 1e6),
+            _ => return Err(format!("{part} is no least effect of {name}: {allowed}")),
+        }
+    }
+    Ok(choice)
+}
+
+/// A name with or without the percentile.
+fn is_named(measure: &Measure, name: &str) -> bool {
+    measure.name == name || measure.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Applies the user's choices, the last one last.
+pub fn apply_min_effects(measures: &mut [Measure], choices: &[MinEffectChoice]) {
+    for choice in choices {
+        for measure in measures.iter_mut().filter(|measure| is_named(measure, &choice.name)) {
+            measure.min_effect.relative = choice.relative.unwrap_or(measure.min_effect.relative);
+            measure.min_effect.absolute = choice.absolute.unwrap_or(measure.min_effect.absolute);
+        }
+    }
+}
+
+/// Lets only the measures of these names decide, each with or without its percentile.
+///
+/// # Errors
+/// A sentence that names what is not known.
+pub fn decide_by(measures: &mut [Measure], names: &[String]) -> Result<(), String> {
+    for name in names {
+        if !measures.iter().any(|measure| is_named(measure, name)) {
+            return Err(format!("nothing that is compared is called {name}"));
+        }
+    }
+    for measure in measures.iter_mut() {
+        measure.decides = names.iter().any(|name| is_named(measure, name));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str, choices: &[&str]) -> MinEffect {
+        let mut all = measures();
+        let choices: Vec<_> = choices.iter().map(|text| parse_min_effect(text).unwrap()).collect();
+        apply_min_effects(&mut all, &choices);
+        all.iter().find(|measure| measure.name == name).unwrap().min_effect
+    }
+
+    #[test]
+    fn least_effects_are_settable_by_measure_and_by_metric() {
+        let rows: [(&str, &[&str], f64, f64); 6] = [
+            ("reconnect_latency.p99", &[], 0.05, 1_000.0),
+            ("reconnect_latency.p99", &["reconnect_latency.p99=10%,2ms"], 0.10, 2_000.0),
+            ("reconnect_latency.p50", &["reconnect_latency=500us"], 0.05, 500.0),
+            ("reconnect_latency.p99", &["reconnect_latency=1%", "reconnect_latency.p99=20%"], 0.20, 1_000.0),
+            ("handshake_403_rate", &["handshake_403_rate=2%"], 0.0, 0.02),
+            ("reconnects_per_s", &["reconnects_per_s=3%"], 0.03, 0.0),
+        ];
+        for (name, choices, relative, absolute) in rows {
+            assert_eq!(of(name, choices), MinEffect { relative, absolute }, "{name} {choices:?}");
+        }
+        for wrong in ["x", "nothing=5%", "reconnect_latency.p99=fast", "reconnects_per_s=2ms", "reconnect=5%"]
+        {
+            assert!(parse_min_effect(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn both_parts_of_a_least_effect_must_be_reached() {
+        let effect = MinEffect { relative: 0.05, absolute: 1_000.0 };
+        assert_eq!([2_000.0, 20_000.0, 100_000.0].map(|base| effect.from(base)), [1_000.0, 1_000.0, 5_000.0]);
+    }
+
+    #[test]
+    fn what_decides_can_be_chosen() {
+        let mut all = measures();
+        decide_by(&mut all, &["reconnect_latency.p99".into(), "handshake_403_rate".into()]).unwrap();
+        assert_eq!(all.iter().filter(|measure| measure.decides).count(), 2);
+        assert!(decide_by(&mut all, &["p99".into()]).is_err());
+        let names: Vec<String> = measures().into_iter().map(|measure| measure.name).collect();
+        assert!(names.contains(&"reconnect_latency.p99_9".to_owned()), "{names:?}");
+    }
+}

@@ -1,0 +1,64 @@
+//! Comparing releases: two sets of runs become statistics, and one verdict.
+//!
+//! In: runs, condensed to [`Repeat`]s; or baselines that hold such. Out: for each group and measure the difference, its interval and a verdict;
+//! overall improved, regressed, unchanged or inconclusive. Pure: no clock, and randomness only by a seed.
+//!
+//! # Method
+//! A side's value is that of its repeats together: a percentile of their merged histograms, a share of summed counts. Percentiles are never averaged.
+//! Differences of times and rates are taken on the logarithmic scale (so they are ratios), differences of shares as they are.
+//!
+//! What varies is looked at on two levels. *From run to run* ([`resample`], whole runs drawn with replacement, histograms merged anew each time) and *within a run*
+//! (blocks of consecutive seconds drawn with replacement, so that neighbouring seconds, which resemble each other, stay together: Carlstein 1986).
+//! Repeats differ by both at once, so where each side has at least three, the variance over whole runs already holds what varies within them; drawing
+//! blocks as well would count that twice (Davison and Hinkley 1997, §3.8). Where a side has fewer, it is taken to spread from run to run like the other side, but never less than
+//! over its own blocks. Where neither has three, the spread from run to run is *assumed* (10 % unless told otherwise) and added to that over the blocks: a
+//! single pair of runs can show only large differences, and says so.
+//!
+//! The difference over its standard error is judged by Student's t with Welch's degrees of freedom: the bootstrap's own percentile intervals are too short for
+//! few repeats (it cannot see more than n−1 of n parts of the variance), which `benches/gate_error.rs` measures. The p-values of all measures that decide are adjusted
+//! together (Holm 1979) to a chance of at most 2 % that any is called changed when nothing is, one for worse and one for better. A change must besides be as large as the least effect, relative *and*
+//! absolute. *Unchanged* needs the whole interval within the least effect; what is neither is inconclusive, with the number of repeats that would decide it.
+//!
+//! # Sources
+//! Efron and Tibshirani 1993, An Introduction to the Bootstrap, §5.3, §6.4; Davison and Hinkley 1997, Bootstrap Methods and their Application, §3.8; Carlstein 1986,
+//! Ann. Statist. 14, 1171; Fisher and Hall 1991, J. Stat. Comput. Simul. 38, 1; Welch 1947, Biometrika 34, 28; Holm 1979, Scand. J. Statist. 6, 65; Tarone 1990,
+//! Biometrics 46, 515; Agresti and Coull 1998, Am. Stat. 52, 119.
+
+mod baseline;
+mod buckets;
+mod comparable;
+mod comparison;
+mod data;
+mod estimate;
+mod judge;
+mod markdown;
+mod measure;
+mod page;
+mod repeat;
+mod resample;
+mod student;
+#[doc(hidden)]
+pub mod synthetic;
+mod text;
+mod trend;
+mod trend_forms;
+mod words;
+
+pub use baseline::{BASELINE_ENDING, BASELINES, BaselineError, baseline_file, pack_baseline, read_baseline};
+pub use buckets::{Buckets, FULL_PRECISION, Stack};
+pub use comparable::{incomparable, invalid_runs};
+pub use comparison::{Comparison, Row, Settings, WHOLE_RUN, compare};
+pub use data::{COMPARISON_SCHEMA_VERSION, comparison_csv, comparison_json};
+pub use estimate::{Basis, Difference, Side, SideEstimate, difference, estimate_side};
+pub use judge::{Finding, Judged, holm, judge, overall};
+pub use markdown::comparison_markdown;
+pub use measure::{
+    Measure, MinEffect, MinEffectChoice, Quantity, RunNumber, ShareKind, Unit, apply_min_effects,
+    compared_metrics, decide_by, measures, parse_min_effect,
+};
+pub use page::{Compared, comparison_html, trend_html};
+pub use repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat, RunSet, Validity};
+pub use student::{two_sided_p, two_sided_t};
+pub use text::{Rows, comparison_text};
+pub use trend::{Trend, TrendRow, order_releases, trend};
+pub use trend_forms::{trend_csv, trend_json, trend_markdown, trend_text};

@@ -1,0 +1,146 @@
+"""SciPy finds the numbers of `resurge compare` on the same runs: quantiles, variances, Welch's test, intervals; Holm is written down once more."""
+
+import itertools
+import io
+import json
+import math
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy
+import pandas
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+from scipy import stats
+
+from check_report_html import check_views
+
+ROOT = Path(__file__).resolve().parents[2]
+RESURGE = str(Path(os.environ["RESURGE_BIN"]).resolve())
+REPEATS = 4
+TOLERANCE = 1e-6
+HIGHEST = 48 * 3_600_000_000
+
+
+def close(ours: float, theirs: float, what: str) -> None:
+    """Within 1e-6, relative where numbers are large."""
+    assert math.isclose(ours, theirs, rel_tol=TOLERANCE, abs_tol=TOLERANCE), f"{what}: {ours!r} here, {theirs!r} by SciPy"
+
+
+def make_runs(home: Path, side: str, token_delay: str) -> list[Path]:
+    folders = []
+    for repeat in range(REPEATS):
+        folder = home / side / f"r{repeat}"
+        command = [RESURGE, "run", "scenarios/smoke.toml", "--progress", "none", "--seed", str(repeat), "--out", str(folder)]
+        sets = ["groups.0.clients=60", "duration=1s", "drain=1s", "target.idle_timeout=200ms", f"target.token_delay={token_delay}"]
+        command += [argument for value in sets for argument in ("--set", value)]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert ran.returncode in (0, 99), ran.stderr
+        folders.append(folder)
+    return folders
+
+
+def values_of(folder: Path, tag: str) -> numpy.ndarray:
+    """Every value of a metric in a run, each the highest of its bucket."""
+    total = HdrHistogram(1, HIGHEST, 3)
+    reader = HistogramLogReader(str(folder / "histograms.hlog"), HdrHistogram(1, HIGHEST, 3))
+    while interval := reader.get_next_interval_histogram():
+        if interval.get_tag() == tag:
+            total.add(interval)
+    reader.close()
+    items = [(total.get_highest_equivalent_value(i.value_iterated_to), i.count_added_in_this_iter_step) for i in total.get_recorded_iterator()]
+    return numpy.repeat([value for value, _ in items], [count for _, count in items])
+
+
+def quantile(values: numpy.ndarray, percentile: float) -> float:
+    """By rank, the least of which at least that share lies at or below."""
+    return float(stats.quantile(values, min(percentile / 100, 1.0), method="inverted_cdf"))
+
+
+def bootstrap_variance(repeats: list[numpy.ndarray], percentile: float) -> float:
+    """Over every resample of whole runs, times n/(n-1); of the logarithm of the percentile of the merged values."""
+    drawn = [
+        math.log(max(quantile(numpy.concatenate([repeats[index] for index in picked]), percentile), 1.0))
+        for picked in itertools.product(range(len(repeats)), repeat=len(repeats))
+    ]
+    return float(numpy.var(drawn)) * len(repeats) / (len(repeats) - 1)
+
+
+def holm(ps: list[float]) -> list[float]:
+    order = sorted(range(len(ps)), key=lambda index: ps[index])
+    adjusted, least = [0.0] * len(ps), 0.0
+    for step, index in enumerate(order):
+        least = max(least, min(1.0, (len(ps) - step) * ps[index]))
+        adjusted[index] = least
+    return adjusted
+
+
+def check_test(measure: dict) -> None:
+    """Welch's t-test from the same variances, and the interval."""
+    test, sides = measure["test"], [measure["baseline"], measure["candidate"]]
+    variances = [max(side["variance_repeats"], side["variance_floor"]) for side in sides]
+    spreads = [math.sqrt(variance * REPEATS) for variance in variances]
+    welch = stats.ttest_ind_from_stats(test["difference"], spreads[1], REPEATS, 0.0, spreads[0], REPEATS, equal_var=False)
+    name = measure["measure"]
+    close(test["t"], float(welch.statistic), f"{name} t")
+    close(test["p"], float(welch.pvalue), f"{name} p")
+    low, high = stats.t.interval(0.95, test["df"], loc=test["difference"], scale=test["standard_error"])
+    close(test["interval_low"], float(low), f"{name} interval")
+    close(test["interval_high"], float(high), f"{name} interval")
+
+
+def check_percentiles(measure: dict, runs: dict[str, list[Path]]) -> bool:
+    name, _, part = measure["measure"].partition(".")
+    if measure["unit"] != "us" or part == "max":
+        return False
+    percentile = float(part[1:].replace("_", "."))
+    for side in ("baseline", "candidate"):
+        repeats = [values_of(folder, f"{measure['group']}.{name}") for folder in runs[side]]
+        close(measure[side]["value"], quantile(numpy.concatenate(repeats), percentile), f"{measure['measure']} of the {side}")
+        for ours, values in zip(measure[side]["repeats"], repeats):
+            close(ours, quantile(values, percentile), f"{measure['measure']} of a repeat")
+        close(measure[side]["variance_repeats"], bootstrap_variance(repeats, percentile), f"{measure['measure']} variance")
+    return True
+
+
+def trend_command(runs: dict[str, list[Path]]) -> list[str]:
+    folders = [str(folder) for folder in (*runs["baseline"][:2], runs["candidate"][0])]
+    return [RESURGE, "compare", "--trend", *folders, "--allow", "target.token_delay", "--format", "html"]
+
+
+def check_statistics() -> None:
+    """SciPy agrees with every number of a comparison to 1e-6; pandas reads the table; Chromium draws the pages."""
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        runs = {
+            "baseline": make_runs(home, "old", '{ log_normal = { median = "20ms", sigma = 0.3 } }'),
+            "candidate": make_runs(home, "new", '{ log_normal = { median = "24ms", sigma = 0.3 } }'),
+        }
+        command = [RESURGE, "compare", str(home / "old"), str(home / "new"), "--allow", "target.token_delay", "--format"]
+        result = json.loads(subprocess.run([*command, "json"], check=True, capture_output=True, text=True).stdout)
+        table = subprocess.run([*command, "csv"], check=True, capture_output=True, text=True).stdout
+        for page, arguments in {"page": [*command, "html"], "trend": trend_command(runs)}.items():
+            file = home / f"{page}.html"
+            file.write_text(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
+            plots = {plot["id"] for plot in check_views(file, has_time=False)[0]["plots"]}
+            assert plots >= ({"percentiles-0-0", "recovery-0-0"} if page == "page" else {"trend-0-0", "trend-0-1"}), plots
+        measures = result["comparisons"][0]["measures"]
+        percentiles = sum(check_percentiles(measure, runs) for measure in measures if measure["decides"])
+        assert percentiles >= 4, percentiles
+    tested = [measure for measure in measures if measure["test"]]
+    assert len(tested) >= 15, len(tested)
+    for measure in tested:
+        check_test(measure)
+    for decides in (True, False):
+        family = [measure["test"] for measure in tested if measure["decides"] == decides]
+        for test, adjusted in zip(family, holm([test["p"] for test in family])):
+            close(test["p_adjusted"], adjusted, "Holm")
+    frame = pandas.read_csv(io.StringIO(table))
+    assert list(frame["measure"]) == [measure["measure"] for measure in measures]
+    numpy.testing.assert_allclose(frame["p"].dropna(), [measure["test"]["p"] for measure in tested], rtol=TOLERANCE)
+    print(f"{len(tested)} tests and {percentiles} percentiles with their variances agree with SciPy")
+
+
+CHECKS = [check_statistics]
