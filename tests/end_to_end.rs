@@ -239,7 +239,9 @@ fn smoke_leaves_a_whole_run_folder_that_can_be_reported_again() {
         header,
         "group,metric,count,min_us,mean_us,stddev_us,p50_us,p75_us,p90_us,p95_us,p99_us,p99_9_us,p99_99_us,max_us"
     );
-    for (format, file) in [("csv", "summary.csv"), ("json", "run.json"), ("hlog", "histograms.hlog")] {
+    for (format, file) in
+        [("csv", "summary.csv"), ("json", "run.json"), ("hlog", "histograms.hlog"), ("html", "report.html")]
+    {
         let output = resurge().args(["report", "--format", format]).arg(&run.folder).output().unwrap();
         assert!(output.status.success(), "{format}");
         assert_eq!(
