@@ -103,6 +103,8 @@ fn synthetic(what: &str, a: Behaviour, b: Behaviour, repeats: (u64, u64), pairs:
 
 fn synthetic_pairs(pairs: u64) {
     let typical = Behaviour::default();
+    // As 16 repeats behaved while compilers ran beside them.
+    let busy = Behaviour { run_spread: 0.005, tail_spread: 0.028, ..typical };
     let rough =
         Behaviour { run_spread: 0.05, tail_spread: 0.05, second_spread: 0.10, memory: 0.9, ..typical };
     let wild = Behaviour { run_spread: 0.20, ..rough };
@@ -112,6 +114,7 @@ fn synthetic_pairs(pairs: u64) {
     println!("A against A: nothing is different; regressed and improved are false alarms");
     head();
     synthetic("noise as measured, 5 repeats against 5", typical, typical, (5, 5), pairs);
+    synthetic("a busy machine's noise, 5 against 5", busy, busy, (5, 5), pairs);
     synthetic("rough noise (runs differ by 5 %), 5 against 5", rough, rough, (5, 5), pairs);
     synthetic("wild noise (runs differ by 20 %), 5 against 5", wild, wild, (5, 5), pairs);
     synthetic("noise as measured, 3 against 3", typical, typical, (3, 3), some);
@@ -124,6 +127,8 @@ fn synthetic_pairs(pairs: u64) {
     head();
     synthetic("everything +10 %, 5 against 5", typical, slower(1.10), (5, 5), pairs / 2);
     synthetic("only the tail: p99 +10 %, 5 against 5", typical, tail(1.10), (5, 5), pairs / 2);
+    let busy_tail = Behaviour { tail_factor: 1.10, ..busy };
+    synthetic("only the tail +10 %, a busy machine, 5 against 5", busy, busy_tail, (5, 5), pairs / 2);
     synthetic("everything +5 %, 5 against 5", typical, slower(1.05), (5, 5), some);
     synthetic("only the tail: p99 +5 %, 5 against 5", typical, tail(1.05), (5, 5), some);
     synthetic("everything +10 %, 3 against 3", typical, slower(1.10), (3, 3), some);

@@ -92,6 +92,20 @@ fn worlds() -> Vec<World> {
             YES,
         ),
         world("healthy", "profile = \"forum\"\ninvalidation = \"never\"", CREDENTIALS, Healthy, NO),
+        world(
+            "healthy, and idle before a second session has been looked at",
+            "profile = \"bearer\"\nidle_timeout = \"500ms\"",
+            CREDENTIALS,
+            Healthy,
+            NO,
+        ),
+        world(
+            "stale, and idle before a second session has been looked at",
+            "profile = \"forum\"\nidle_timeout = \"500ms\"",
+            CREDENTIALS,
+            StaleAfterDisconnect,
+            YES,
+        ),
         world("healthy by RFC 6750", "profile = \"bearer\"", CREDENTIALS, Healthy, NO),
         world(
             "healthy, never idle",

@@ -342,10 +342,10 @@ fn the_summary_answers_at_a_glance() {
       fresh-token       40           40    40         0  24.0 ms  42.0 ms  44.0 ms  44.0 ms  44.0 ms
       stale-token       10           10     0        10        -        -        -        -        -
 
-    RECOVERY (time until so many of those cut off were back; the curve: share back, over the logarithm of the time)
+    RECOVERY (time until so many of those cut off were back, where they were by the run's end; the curve: share back, over the logarithm of the time)
       group            from  cut off  back      50%      95%     100%                 curve
       fresh-token  no storm       40    40  24.0 ms  42.0 ms  44.0 ms  ▁▁▁▁▁▁▁▂▂▂▂▃▃▄▄▅▅▆▇█
-      stale-token  no storm       10     0    never    never    never
+      stale-token  no storm       10     0        -        -        -
 
     HANDSHAKES (an attempt has one outcome; causes of 401 and 403 as far as the evidence goes)
       group             kind  attempts  ok  403  403 rate  other  causes and other outcomes

@@ -134,10 +134,10 @@ fn markdown_answers_worst_first() {
 
     | group | from | cut off | back | 50% | 95% | 100% | curve |
     | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-    | stale | no storm | 1 | 0 | never | never | never |  |
+    | stale | no storm | 1 | 0 | \- | \- | \- |  |
     | fresh | no storm | 1 | 1 | 12.0 ms | 12.0 ms | 12.0 ms | ████████████████████ |
 
-    <sub>time until so many of those cut off were back; the curve: share back, over the logarithm of the time</sub>
+    <sub>time until so many of those cut off were back, where they were by the run's end; the curve: share back, over the logarithm of the time</sub>
 
     ### Handshakes
 

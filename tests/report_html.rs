@@ -141,6 +141,17 @@ fn what_is_missing_is_said() {
 }
 
 #[test]
+fn no_two_places_of_a_page_have_one_name() {
+    let page = html_of(&manifest(&["a", "b", "c", "d"], &[10.0, 20.0]), 60);
+    let mut names: Vec<&str> =
+        page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(names.len() > 30, "{names:?}");
+    names.sort_unstable();
+    let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+#[test]
 fn many_groups_are_plotted_in_part_and_tabled_whole() {
     let names: Vec<String> = (0..40).map(|n| format!("group-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -151,6 +151,13 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
         return Ok(NOT_COMPARABLE);
     }
     write_comparisons(args, &comparisons, (&baseline, &candidates), &settings, out)?;
+    if args.gate && comparisons.iter().any(|comparison| comparison.deciding().count() == 0) {
+        writeln!(
+            err,
+            "error: not comparable: no measure that decides has enough values on both sides, so there is nothing to gate by"
+        )?;
+        return Ok(NOT_COMPARABLE);
+    }
     Ok(if args.gate { gate_code(&comparisons, args.strict) } else { 0 })
 }
 

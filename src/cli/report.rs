@@ -95,7 +95,8 @@ pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -
         let seconds = model.seconds.last().map_or(0, |(second, _)| second + 1);
         writeln!(
             err,
-            "note: this run was cut off; its journal holds the first {seconds} s, at most the last second is lost"
+            "note: this run was cut off; its journal holds the first {seconds} s of {} s planned. A crash loses at most the last second; what is missing beyond that, somebody cut off",
+            model.manifest.duration_s
         )?;
     }
     if args.rewrite {

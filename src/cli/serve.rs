@@ -19,7 +19,8 @@ use crate::scenario::{load_target_rules, profile_names, profile_text};
 use crate::target::counters::TargetCounters;
 
 use crate::target::server::{
-    CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, Server, ServerSetup, ServerTls, ServerTlsError, TOKEN_PATH,
+    CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, Server, ServerSetup, ServerTls, ServerTlsError,
+    TOKEN_PATH,
 };
 
 use super::parse_override;
@@ -241,11 +242,16 @@ fn announce(server: &Server, out: &mut dyn Write, err: &mut dyn Write) -> io::Re
     writeln!(out, "listening on {http}://{addr}")?;
     out.flush()?;
     writeln!(err, "  token     POST {http}://{addr}{TOKEN_PATH}")?;
-    writeln!(err, "  events    {ws}://{addr}{EVENTS_PATH}")?;
+    let rules = server.rules();
+    for route in &rules.routes {
+        writeln!(err, "  route     {:<4} {http}://{addr}{}", route.method, route.path)?;
+    }
+    writeln!(err, "  events    {ws}://{addr}{}", rules.path)?;
     let control =
         server.control_addr().map_or_else(|| format!("{http}://{addr}"), |own| format!("http://{own}"));
     writeln!(err, "  counters  GET  {control}{COUNTERS_PATH}")?;
     writeln!(err, "  storm     POST {control}{CLOSE_PATH}  {{\"code\":1001,\"fraction\":1.0}}")?;
+    writeln!(err, "  revoke    POST {control}{CONTROL_REVOKE_PATH}  {{\"fraction\":1.0}}")?;
     if !addr.ip().is_loopback() {
         writeln!(
             err,
@@ -270,7 +276,7 @@ fn write_counters(counters: &TargetCounters, err: &mut dyn Write) -> io::Result<
     let TargetCounters { accepted, accepted_token, accepted_control, upgrades, .. } = counters;
     writeln!(
         err,
-        "connections  {accepted} accepted, {accepted_token} of them for tokens, {accepted_control} for control"
+        "connections  {accepted} accepted, {accepted_token} of them for tokens and other HTTP, {accepted_control} for control"
     )?;
     writeln!(err, "tokens       {} issued", counters.tokens_issued)?;
     for refused in &counters.token_requests_refused {
@@ -358,9 +364,10 @@ mod tests {
           events    ws://127.0.0.1:PORT/api/v2/analytics/events
           counters  GET  http://127.0.0.1:PORT/_resurge/counters
           storm     POST http://127.0.0.1:PORT/_resurge/close  {"code":1001,"fraction":1.0}
+          revoke    POST http://127.0.0.1:PORT/_resurge/revoke  {"fraction":1.0}
         Ctrl-C ends it
         stopping: closing sessions with 1001
-        connections  0 accepted, 0 of them for tokens, 0 for control
+        connections  0 accepted, 0 of them for tokens and other HTTP, 0 for control
         tokens       0 issued
         upgrades     0
         sessions     0 still open
@@ -471,7 +478,7 @@ mod tests {
         let mut text = Vec::new();
         write_counters(&counters, &mut text).unwrap();
         insta::assert_snapshot!(String::from_utf8(text).unwrap(), @r#"
-        connections  12 accepted, 4 of them for tokens, 1 for control
+        connections  12 accepted, 4 of them for tokens and other HTTP, 1 for control
         tokens       4 issued
                      1 refused: invalid_client
         upgrades     5

@@ -175,8 +175,10 @@ fn estimates(group: &str, measures: &[&Measure], sides: [Side<'_>; 2]) -> Vec<Ro
         })
         .map(|(measure, (baseline, candidate))| {
             let mut measure = (*measure).clone();
-            // What only one side has cannot decide: that there are refusals at all is told by their share.
-            measure.decides &= baseline.is_some() && candidate.is_some();
+            // What only one side has cannot decide: that there are refusals at all is told by their share. Nor can the percentile of a few.
+            let decides =
+                |side: &Option<SideEstimate>| side.as_ref().is_some_and(|side| !is_thin(&measure, side));
+            measure.decides &= decides(&baseline) && decides(&candidate);
             Row {
                 group: group.to_owned(),
                 measure,
@@ -201,6 +203,9 @@ fn judge_family(rows: &mut [Row], decides: bool, settings: &Settings) {
             continue;
         }
         let (Some(baseline), Some(candidate)) = (&row.baseline, &row.candidate) else { continue };
+        if is_thin(&row.measure, baseline) || is_thin(&row.measure, candidate) {
+            continue;
+        }
         if is_same_throughout(&row.measure, baseline, candidate) {
             rows[index].finding = Finding::Unchanged;
         } else if let Some((_, test)) = tests.iter().find(|(other, _)| is_same_share(&rows[*other], row)) {
@@ -216,6 +221,20 @@ fn judge_family(rows: &mut [Row], decides: bool, settings: &Settings) {
     for (index, test) in tests {
         rows[index].finding = judged[test].finding;
         rows[index].tested = Some((asked[test].1, judged[test]));
+    }
+}
+
+/// This many values must lie beyond a percentile: the 99th of twenty is but the largest, and says what one of them met.
+const LEAST_BEYOND: f64 = 10.0;
+
+/// Whether a percentile rests on too few values to be compared.
+fn is_thin(measure: &Measure, side: &SideEstimate) -> bool {
+    match measure.quantity {
+        Quantity::Percentile(_, percentile) => {
+            let beyond = (percentile / 100.0).min(1.0 - percentile / 100.0);
+            beyond * (side.samples as f64) < LEAST_BEYOND
+        }
+        _ => false,
     }
 }
 

@@ -70,6 +70,7 @@ pub(super) fn finding(row: &Row) -> String {
         (Finding::Inconclusive, Some(repeats)) => {
             format!("inconclusive ({} repeats each would decide)", format_count(u64::from(repeats)))
         }
+        (Finding::Inconclusive, None) if row.tested.is_none() => "inconclusive (too few values)".to_owned(),
         (Finding::Inconclusive, None) => "inconclusive (too near the least effect)".to_owned(),
         (finding, _) => finding.name().to_owned(),
     }

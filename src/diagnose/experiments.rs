@@ -177,11 +177,11 @@ impl<'a> Experimenter<'a> {
     async fn sessions_beside(&mut self, fixed: &ProbeToken) {
         self.settle().await;
         let Some((_, mut first)) = self.open(Experiment::NewSession, fixed).await else { return };
+        let began = self.opened;
         let Some((token, second)) = self.open(Experiment::SecondBeside, fixed).await else {
             first.close(NORMAL).await;
             return;
         };
-        let began = self.now();
         let ending = first.wait_end(DISPLACED_WITHIN).await;
         let seen = match &ending {
             Some(ending) => self.ended(ending.how, ending.at.since(began)),
@@ -204,8 +204,8 @@ impl<'a> Experimenter<'a> {
             return;
         }
         let Some((token, mut first)) = self.open(Experiment::NewSession, fixed).await else { return };
+        let began = self.opened;
         let second = self.handshake_again(Experiment::ChannelBeside, &token).await;
-        let began = self.now();
         let ending = first.wait_end(DISPLACED_WITHIN).await;
         let seen = match &ending {
             Some(ending) => self.ended(ending.how, ending.at.since(began)),

@@ -126,11 +126,11 @@ impl Case<'_> {
         experiments.iter().find_map(|experiment| self.refused(*experiment))
     }
 
-    /// Whether an idle session ends as one did that another session had come beside.
-    pub(super) fn ends_so_anyway(&self, code: u16, after: f64) -> bool {
+    /// Whether a session that ended with this code when it was so old would have ended by then anyway, for idleness.
+    pub(super) fn ends_so_anyway(&self, code: u16, age_s: f64) -> bool {
         matches!(
             self.seen(Experiment::IdleSession),
-            Some(Seen::Ended { close_code, after_s }) if *close_code == code && *after_s < 2.0 * after
+            Some(Seen::Ended { close_code, after_s }) if *close_code == code && age_s >= 0.8 * *after_s
         )
     }
 

@@ -111,14 +111,14 @@ pub(super) fn recovery(model: &RunModel, groups: &[GroupTotals<'_>]) -> Option<T
         return None;
     }
     rows.insert(0, header(["group", "from", "cut off", "back", "50%", "95%", "100%", "curve"]));
-    let note = "time until so many of those cut off were back; the curve: share back, over the logarithm of the time";
+    let note = "time until so many of those cut off were back, where they were by the run's end; the curve: share back, over the logarithm of the time";
     Some(Table { title: "Recovery", note, rows })
 }
 
 fn recovery_row(model: &RunModel, name: &str, curve: &RecoveryCurve) -> Vec<String> {
     let storm = curve.storm.and_then(|storm| model.manifest.storms.get(storm));
     let from = storm.map_or_else(|| "no storm".to_owned(), |storm| format!("storm at {} s", storm.at_s));
-    let until = |share| curve.time_to_us(share).map_or_else(|| "never".to_owned(), format_us);
+    let until = |share| curve.time_to_us(share).map_or_else(|| "-".to_owned(), format_us);
     vec![
         name.to_owned(),
         from,

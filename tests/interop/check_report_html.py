@@ -88,7 +88,7 @@ def check_report_html():
         subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, timeout=LONGEST, check=False)
         views = check_views(folder / "report.html")
         plots = {plot["id"] for plot in views[0]["plots"]}
-        wanted = {"recovery-0", "latency-all", "phases-g0", "percentiles-reconnect", "outcomes-all", "stampede", "closes-all", "missed", "lag"}
+        wanted = {"recovery-0", "latency-all", "phases-g0", "percentiles-reconnect", "outcomes-all", "token-fetches", "closes-all", "missed", "lag"}
         assert wanted <= plots, wanted - plots
         print(f"{len(plots)} plots drawn in {len(views)} views of {(folder / 'report.html').stat().st_size} bytes")
 

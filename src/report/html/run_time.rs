@@ -235,8 +235,13 @@ impl<'a> TimePlots<'a> {
             section.absent("No token was fetched.");
             return section;
         }
-        let mut plot =
-            self.plot("stampede", "Token fetches", PlotKind::Time, "tokens in the worst second", Unit::Count);
+        let mut plot = self.plot(
+            "token-fetches",
+            "Token fetches",
+            PlotKind::Time,
+            "tokens in the worst second",
+            Unit::Count,
+        );
         let groups = plotted_groups(self.model);
         if self.model.manifest.groups.len() > 1 {
             let values = self.buckets.all.iter().map(|bucket| Some(bucket.peak_tokens as f64)).collect();

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::header::UPGRADE;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
@@ -148,6 +149,8 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Res
         TOKEN_PATH | REVOKE_PATH => FirstRequest::Token,
         _ if route.is_some() => FirstRequest::Token,
         COUNTERS_PATH | CLOSE_PATH | CONTROL_REVOKE_PATH => FirstRequest::Control,
+        // Plain HTTP that nobody answers: a step whose path is wrong, and no way to the WebSocket endpoint.
+        _ if !request.headers().contains_key(UPGRADE) => FirstRequest::Token,
         _ => FirstRequest::Events,
     };
     if is_first {

@@ -147,6 +147,12 @@ impl Server {
         self.control
     }
 
+    /// Its rules.
+    #[must_use]
+    pub fn rules(&self) -> &TargetRules {
+        &self.shared.rules
+    }
+
     /// Whether it speaks TLS.
     #[must_use]
     pub const fn is_secure(&self) -> bool {
