@@ -342,7 +342,7 @@ fn the_summary_answers_at_a_glance() {
       fresh-token       40           40    40         0  24.0 ms  42.0 ms  44.0 ms  44.0 ms  44.0 ms
       stale-token       10           10     0        10        -        -        -        -        -
 
-    RECOVERY (time until so many of those cut off were back, where they were by the run's end; the curve: share back, over the logarithm of the time)
+    RECOVERY (until so many of those cut off were back, - by the run's end not; the curve: share back, over log time)
       group            from  cut off  back      50%      95%     100%                 curve
       fresh-token  no storm       40    40  24.0 ms  42.0 ms  44.0 ms  ▁▁▁▁▁▁▁▂▂▂▂▃▃▄▄▅▅▆▇█
       stale-token  no storm       10     0        -        -        -

@@ -137,7 +137,7 @@ fn markdown_answers_worst_first() {
     | stale | no storm | 1 | 0 | \- | \- | \- |  |
     | fresh | no storm | 1 | 1 | 12.0 ms | 12.0 ms | 12.0 ms | ████████████████████ |
 
-    <sub>time until so many of those cut off were back, where they were by the run's end; the curve: share back, over the logarithm of the time</sub>
+    <sub>until so many of those cut off were back, - by the run's end not; the curve: share back, over log time</sub>
 
     ### Handshakes
 

@@ -111,7 +111,7 @@ pub(super) fn recovery(model: &RunModel, groups: &[GroupTotals<'_>]) -> Option<T
         return None;
     }
     rows.insert(0, header(["group", "from", "cut off", "back", "50%", "95%", "100%", "curve"]));
-    let note = "time until so many of those cut off were back, where they were by the run's end; the curve: share back, over the logarithm of the time";
+    let note = "until so many of those cut off were back, - by the run's end not; the curve: share back, over log time";
     Some(Table { title: "Recovery", note, rows })
 }
 
