@@ -34,7 +34,7 @@ def make_runs(home: Path, side: str, token_delay: str) -> list[Path]:
     for repeat in range(REPEATS):
         folder = home / side / f"r{repeat}"
         command = [RESURGE, "run", "scenarios/smoke.toml", "--progress", "none", "--seed", str(repeat), "--out", str(folder)]
-        sets = ["groups.0.clients=60", "duration=1s", "drain=1s", "target.idle_timeout=200ms", f"target.token_delay={token_delay}"]
+        sets = ["groups.0.clients=200", "duration=1s", "drain=1s", "target.idle_timeout=200ms", f"target.token_delay={token_delay}"]
         command += [argument for value in sets for argument in ("--set", value)]
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert ran.returncode in (0, 99), ran.stderr
