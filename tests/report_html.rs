@@ -8,7 +8,7 @@ use resurge::record::{
     Entry, GroupManifest, HostManifest, JournalWriter, Manifest, PackedTally, SCHEMA_VERSION, StormManifest,
     Tally, read_journal,
 };
-use resurge::report::{RunModel, report_html, summary_csv};
+use resurge::report::{RunModel, histograms_hlog, report_html, summary_csv};
 use resurge::sample::{
     AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Phases, ReadySample, Sample,
     SessionEnd, StormId,
@@ -118,6 +118,26 @@ fn an_hour_of_four_groups_stays_under_a_mebibyte() {
     assert!(html.len() < 1 << 20, "{} bytes", html.len());
     assert!(html.contains("Each point is 6 s"), "and says how seconds were merged");
     assert!(!html.contains(EVIL), "nothing of a scenario is markup");
+}
+
+#[test]
+fn the_interval_log_of_a_long_run_has_longer_intervals_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.bin");
+    write_journal(&path, &manifest(&["a", "b"], &[60.0]), 1_501);
+    let log = histograms_hlog(&RunModel::new(read_journal(&path).unwrap()));
+    let of_a: Vec<Vec<&str>> = log
+        .lines()
+        .filter_map(|line| line.strip_prefix("Tag=a.reconnect_latency,"))
+        .map(|line| line.split(',').collect())
+        .collect();
+    let seconds: f64 = of_a.iter().map(|fields| fields[1].parse::<f64>().unwrap()).sum();
+    assert!((490..=501).contains(&of_a.len()), "{} intervals of 3 s", of_a.len());
+    assert_eq!((of_a[0][1], of_a[1][0]), ("3.000", "3.000"));
+    assert!(
+        seconds <= 1_501.0 && of_a.last().unwrap()[0].parse::<f64>().unwrap() + 3.0 >= 1_495.0,
+        "{seconds}"
+    );
 }
 
 #[test]

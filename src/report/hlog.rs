@@ -1,13 +1,19 @@
 //! `histograms.hlog`: the HdrHistogram interval log (format 1.3), which any HDR tool opens.
 //!
-//! In: a run. Out: text: a line for each second, group and metric, tagged `group.metric`. Values in the histograms are microseconds; the column
-//! `Interval_Max` is in milliseconds, as the format's tools show it.
+//! In: a run. Out: text: a line for each interval, group and metric, tagged `group.metric`. Intervals are seconds; in runs of more than ten minutes
+//! neighbours are merged, so that there are at most 600, and each line says how long its own is. Values in the histograms are microseconds; the
+//! column `Interval_Max` is in milliseconds, as the format's tools show it.
 
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 
+use crate::record::Tally;
+
 use super::model::RunModel;
+
+/// The most intervals of a log.
+const MOST_INTERVALS: u64 = 600;
 
 /// The interval log of a run.
 #[must_use]
@@ -29,16 +35,31 @@ pub fn histograms_hlog(model: &RunModel) -> String {
         text,
         "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\""
     );
-    let names: Vec<&str> = model.groups().map(|(name, _)| name).collect();
+    let seconds = model.seconds.last().map_or(0, |(second, _)| second + 1);
+    let length = seconds.div_ceil(MOST_INTERVALS).max(1);
+    let mut merged = vec![Tally::default(); model.manifest.groups.len()];
     for (second, groups) in model.unpacked_seconds() {
-        for (name, tally) in names.iter().zip(&groups) {
-            for (metric, histogram) in tally.histograms.iter().filter(|(metric, _)| metric.is_time()) {
-                let encoded = base64::engine::general_purpose::STANDARD.encode(histogram.to_deflated_bytes());
-                let max_ms = histogram.max_us() as f64 / 1e3;
-                let _ =
-                    writeln!(text, "Tag={name}.{metric},{:.3},1.000,{max_ms:.3},{encoded}", second as f64);
-            }
+        merged.iter_mut().zip(&groups).for_each(|(sum, tally)| sum.merge(tally));
+        if (second + 1).is_multiple_of(length) || second + 1 == seconds {
+            let start = second - second % length;
+            write_interval(&mut text, model, (start, second + 1 - start), &merged);
+            merged.fill(Tally::default());
         }
     }
     text
+}
+
+/// The lines of an interval, which begins at that second and is so many long.
+fn write_interval(text: &mut String, model: &RunModel, (start, length): (u64, u64), merged: &[Tally]) {
+    for ((name, _), tally) in model.groups().zip(merged) {
+        for (metric, histogram) in tally.histograms.iter().filter(|(metric, _)| metric.is_time()) {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(histogram.to_deflated_bytes());
+            let max_ms = histogram.max_us() as f64 / 1e3;
+            let _ = writeln!(
+                text,
+                "Tag={name}.{metric},{:.3},{:.3},{max_ms:.3},{encoded}",
+                start as f64, length as f64
+            );
+        }
+    }
 }
