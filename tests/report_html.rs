@@ -132,10 +132,10 @@ fn the_interval_log_of_a_long_run_has_longer_intervals_and_loses_nothing() {
         .map(|line| line.split(',').collect())
         .collect();
     let seconds: f64 = of_a.iter().map(|fields| fields[1].parse::<f64>().unwrap()).sum();
-    assert!((490..=501).contains(&of_a.len()), "{} intervals of 3 s", of_a.len());
-    assert_eq!((of_a[0][1], of_a[1][0]), ("3.000", "3.000"));
+    assert!((245..=251).contains(&of_a.len()), "{} intervals of 6 s", of_a.len());
+    assert_eq!((of_a[0][1], of_a[1][0]), ("6.000", "6.000"));
     assert!(
-        seconds <= 1_501.0 && of_a.last().unwrap()[0].parse::<f64>().unwrap() + 3.0 >= 1_495.0,
+        seconds <= 1_501.0 && of_a.last().unwrap()[0].parse::<f64>().unwrap() + 6.0 >= 1_495.0,
         "{seconds}"
     );
 }

@@ -1,7 +1,7 @@
 //! `histograms.hlog`: the HdrHistogram interval log (format 1.3), which any HDR tool opens.
 //!
-//! In: a run. Out: text: a line for each interval, group and metric, tagged `group.metric`. Intervals are seconds; in runs of more than ten minutes
-//! neighbours are merged, so that there are at most 600, and each line says how long its own is. Values in the histograms are microseconds; the
+//! In: a run. Out: text: a line for each interval, group and metric, tagged `group.metric`. Intervals are seconds; in runs of more than five minutes
+//! neighbours are merged, so that there are at most 300, and each line says how long its own is. Values in the histograms are microseconds; the
 //! column `Interval_Max` is in milliseconds, as the format's tools show it.
 
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use crate::record::Tally;
 use super::model::RunModel;
 
 /// The most intervals of a log.
-const MOST_INTERVALS: u64 = 600;
+const MOST_INTERVALS: u64 = 300;
 
 /// The interval log of a run.
 #[must_use]
