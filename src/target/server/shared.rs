@@ -184,13 +184,15 @@ impl Shared {
         let result = change(&mut state, now);
         let ended = state.take_hold_ended();
         drop(state);
-        if !ended.is_empty() {
-            self.raise(&ended, HOLD_ENDED);
-        }
+        self.raise(&ended, HOLD_ENDED);
         result
     }
 
     fn raise(&self, sessions: &[SessionId], code: u16) {
+        // The signals are everybody's: no handshake is to wait for them when there is nobody to tell.
+        if sessions.is_empty() {
+            return;
+        }
         let signals = self.signals();
         for signal in sessions.iter().filter_map(|id| signals.get(id)) {
             signal.raise(code);
