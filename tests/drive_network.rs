@@ -68,16 +68,19 @@ async fn run_client(url: &str, rules: GroupRules, tls: Option<rustls::ClientConf
     let (_stop, stopping) = watch::channel(StopPhase::Running);
     let (done, mut all_done) = mpsc::channel(1);
     let policy = Arc::new(AddressPolicy::new(&[]));
-    let shared = Arc::new(RunShared::new(clock, policy, sink, stopping, tls));
+    let shared = Arc::new(RunShared::new(clock, policy, sink, stopping, tls.map(Arc::new)).unwrap());
     let setup = GroupSetup { id: GroupId(0), name: "g".into(), rules, connect: connect_rules() };
     let target = TargetAddress::Remote { url: url.parse().unwrap(), token_url: None };
+    let worker = Arc::clone(&shared);
     let context = Arc::new(GroupContext::new(shared, setup, &target, done).unwrap());
     tokio::spawn(drive_client(context, 0, Moment::ZERO));
     let limit = SHORT * 4 + Duration::from_secs(1);
     tokio::time::timeout(limit, all_done.recv()).await.expect("no hang beyond the timeouts");
+    worker.flush().await;
+    drop(worker);
     let mut seen = Vec::new();
-    while let Some(stamped) = samples.recv().await {
-        seen.push(stamped.sample);
+    while let Some(batch) = samples.recv().await {
+        seen.extend(batch.into_iter().map(|stamped| stamped.sample));
     }
     seen
 }

@@ -25,7 +25,8 @@ use crate::drive::network::{GroupSetup, TargetAddress};
 use crate::drive::network::{Probe, ProbeShared, TokenLook};
 use crate::lifecycle::GroupRules;
 use crate::run::RunError;
-use crate::run::prepare::{Prepared, client_runtime, prepare};
+use crate::run::prepare::{Prepared, prepare};
+use crate::run::workers::single_loop;
 use crate::sample::GroupId;
 use crate::scenario::load;
 use crate::scenario::model::{Grant, Group, OnReconnect, Overrides, Scenario, Start, TokenIn};
@@ -119,7 +120,7 @@ pub fn diagnose(request: &DiagnoseRequest, on_step: OnStep<'_>) -> Result<Diagno
         (group.clients, group.start) = (1, Start::AtOnce);
     }
     let prepared = prepare(loaded, &request.authorised)?;
-    let runtime = client_runtime().map_err(|source| RunError::Start { what: "the runtime", source })?;
+    let runtime = single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
     let results = runtime.block_on(async {
         let probes = probes(&prepared, index)?;
         Ok::<_, RunError>(Box::pin(Experimenter::new(probes, request.waits, on_step).run()).await)
@@ -137,7 +138,8 @@ fn find_group(scenario: &Scenario, name: Option<&str>) -> Result<usize, Diagnose
 }
 
 fn probes(prepared: &Prepared, index: usize) -> Result<Probes, RunError> {
-    let shared = ProbeShared::new(prepared.clock, prepared.policy.clone(), prepared.tls.clone());
+    let shared = ProbeShared::new(prepared.clock, prepared.policy.clone(), prepared.tls.clone())
+        .map_err(|source| RunError::Start { what: "the timers", source })?;
     let group = &prepared.scenario.groups[index];
     let setup = GroupSetup {
         id: GroupId(0),

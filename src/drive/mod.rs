@@ -4,5 +4,7 @@
 
 pub mod network;
 mod sink;
+mod timers;
 
-pub use sink::{CHANNEL_CAPACITY, SampleSink, sample_channel};
+pub use sink::{SampleSink, sample_channel};
+pub use timers::{Sleep, Timers};

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -17,8 +18,10 @@ use super::control::{RunControl, StopReason};
 /// How long clients get to end once everything was cut off: no wait of theirs outlasts that.
 const ABORT_GRACE: Duration = Duration::from_secs(15);
 
-/// The clients of a group, and when each is due to start.
+/// The clients of a group on one worker, and when each is due to start.
 pub struct Population {
+    /// Where they run.
+    pub worker: Handle,
     /// What they share.
     pub context: Arc<GroupContext>,
     /// Client number and due start of each, by due start.
@@ -58,7 +61,8 @@ pub struct EnginePlan {
 pub async fn walk_plan(plan: EnginePlan, control: &Arc<RunControl>, clock: Clock) -> bool {
     let EnginePlan { populations, mut done, storms, strike, end, drain } = plan;
     for population in populations {
-        tokio::spawn(start_clients(population, control.subscribe(), clock));
+        let worker = population.worker.clone();
+        worker.spawn(start_clients(population, control.subscribe(), clock));
     }
     let stormy = tokio::spawn(raise_storms(storms, strike, control.subscribe(), clock));
     let mut phase = control.subscribe();
@@ -82,16 +86,16 @@ pub async fn walk_plan(plan: EnginePlan, control: &Arc<RunControl>, clock: Clock
 
 /// Starts each client when it is due, until the run stops.
 async fn start_clients(population: Population, mut phase: watch::Receiver<StopPhase>, clock: Clock) {
-    let Population { context, starts } = population;
-    for (number, due) in starts {
+    let Population { context, starts, .. } = population;
+    for (nth, (number, due)) in starts.enumerate() {
         if due > clock.now() {
             tokio::select! {
-                () = until(clock, due) => {}
+                () = context.worker().sleep_until(due) => {}
                 _ = phase.wait_for(|phase| *phase > StopPhase::Running) => return,
             }
         } else if *phase.borrow() > StopPhase::Running {
             return;
-        } else if number.is_multiple_of(64) {
+        } else if nth.is_multiple_of(64) {
             // Many clients due at one moment must not keep those already started from running.
             tokio::task::yield_now().await;
         }

@@ -18,8 +18,8 @@ use super::packed::PackedTally;
 use super::tally::{Tally, merge_all};
 use super::thresholds::{ThresholdStatus, evaluate};
 
-/// Samples taken at once.
-const BATCH: usize = 1_024;
+/// Batches taken at once.
+const MOST_BATCHES: usize = 16;
 
 /// What can be seen of a run while it goes on.
 #[derive(Debug, Clone, Default)]
@@ -113,21 +113,21 @@ impl Recorder {
 /// Runs a recorder until every sender of `samples` is gone.
 pub async fn run_recorder(
     mut recorder: Recorder,
-    mut samples: mpsc::Receiver<Stamped>,
+    mut samples: mpsc::Receiver<Vec<Stamped>>,
     scenario: &Scenario,
     control: &RunControl,
     view: &watch::Sender<LiveView>,
     clock: Clock,
 ) -> Recorded {
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batches = Vec::with_capacity(MOST_BATCHES);
     let mut second = 0;
     loop {
         let close_at = clock.instant(Moment::ZERO + Duration::from_secs(second + 1));
         let is_open = tokio::select! {
-            taken = samples.recv_many(&mut batch, BATCH) => taken > 0,
+            taken = samples.recv_many(&mut batches, MOST_BATCHES) => taken > 0,
             () = tokio::time::sleep_until(close_at.into()) => true,
         };
-        for stamped in batch.drain(..) {
+        for stamped in batches.drain(..).flatten() {
             recorder.record(&stamped);
         }
         // The clock is asked, not the timer: while samples keep coming, the timer may not have its turn.
@@ -253,7 +253,7 @@ mod tests {
         let recording = run_recorder(recorder(&path), samples, &scenario, &control, &view, Clock::start());
         let sending = async move {
             for n in 0..3_000 {
-                sender.send(sample(0, 0, Sample::Count(Counter::MessagesIn, n))).await.unwrap();
+                sender.send(vec![sample(0, 0, Sample::Count(Counter::MessagesIn, n))]).await.unwrap();
             }
         };
         let (recorded, ()) = tokio::join!(recording, sending);

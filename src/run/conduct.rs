@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::drive::network::{GroupContext, GroupSetup, RunShared};
 use crate::drive::{SampleSink, sample_channel};
 use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike, walk_plan};
@@ -24,6 +26,7 @@ use crate::sample::{GroupId, Metric, Outcome};
 use crate::target::counters::TargetCounters;
 
 use super::prepare::Prepared;
+use super::workers::Workers;
 use super::{OnProgress, RunError, host, watchdog};
 
 /// How long the embedded target gets to see the last of its sessions end.
@@ -47,7 +50,9 @@ pub(super) async fn conduct(
     let cpu_before = host::cpu_time();
     let (sink, samples) = sample_channel();
     let stalls = sink.stalls();
-    let (shared, plan) = plan_engine(&prepared, &control, sink)?;
+    let workers = Workers::start().map_err(|source| RunError::Start { what: "the workers", source })?;
+    let crew = crew(&prepared, &control, sink, &workers)?;
+    let plan = plan_engine(&prepared, &crew)?;
     let (view, live) = watch::channel(LiveView::default());
     let recorder = Recorder::new(prepared.scenario.groups.len(), journal);
     let recording = tokio::spawn({
@@ -59,16 +64,19 @@ pub(super) async fn conduct(
         tokio::spawn(enforce_policy(Arc::clone(&prepared), Arc::clone(&control))),
     ];
     let showing = tokio::spawn(show_progress(Arc::clone(&prepared), live, on_progress));
-    let (stop_watchdog, stopped) = oneshot::channel();
-    let watching = tokio::spawn(watchdog::watch(clock, stopped));
+    let watching: Vec<_> = crew.iter().map(|hand| hand.watch(clock)).collect();
 
     let drained = walk_plan(plan, &control, clock).await;
     let elapsed = clock.now();
-    let pool_wait_max = shared.pool_wait_max();
-    drop(shared);
+    let mut pool_wait_max = Duration::ZERO;
+    let mut stall_histogram = Latencies::new();
+    for (hand, (stop, watch)) in crew.into_iter().zip(watching) {
+        drop(stop);
+        stall_histogram.merge(&watch.await.unwrap_or_default());
+        pool_wait_max = pool_wait_max.max(hand.shared.pool_wait_max());
+        hand.shared.flush().await;
+    }
     let target_counters = settle_target(&prepared).await;
-    drop(stop_watchdog);
-    let stall_histogram = watching.await.unwrap_or_default();
     let recorded = recording
         .await
         .map_err(|error| RunError::Start { what: "the recorder", source: std::io::Error::other(error) })?;
@@ -78,6 +86,7 @@ pub(super) async fn conduct(
         log::warn!("the progress could not be shown to its end: {error}");
     }
 
+    drop(workers);
     let health =
         health(&prepared, &recorded.totals, &stall_histogram, &stalls, pool_wait_max, elapsed, cpu_before);
     let end = RunEnd {
@@ -92,16 +101,40 @@ pub(super) async fn conduct(
     Ok(Conducted { in_memory: end_journal(&prepared, recorded, end) })
 }
 
-/// Sets up what the clients share, and the engine's plan.
-fn plan_engine(
-    prepared: &Arc<Prepared>,
-    control: &Arc<RunControl>,
+/// A worker, and what the clients on it share.
+struct Hand {
+    worker: Handle,
+    shared: Arc<RunShared>,
+}
+
+impl Hand {
+    /// Watches its event loop, until the sender is dropped.
+    fn watch(&self, clock: Clock) -> (oneshot::Sender<()>, JoinHandle<Latencies>) {
+        let (stop, stopped) = oneshot::channel();
+        (stop, self.worker.spawn(watchdog::watch(Arc::clone(&self.shared), clock, stopped)))
+    }
+}
+
+fn crew(
+    prepared: &Prepared,
+    control: &RunControl,
     sink: SampleSink,
-) -> Result<(Arc<RunShared>, EnginePlan), RunError> {
+    workers: &Workers,
+) -> Result<Vec<Hand>, RunError> {
+    let tls = prepared.tls.clone().map(Arc::new);
+    let hand = |worker: &Handle| {
+        let _entered = worker.enter();
+        let (policy, stop) = (Arc::clone(&prepared.policy), control.subscribe());
+        let shared = RunShared::new(prepared.clock, policy, sink.another(), stop, tls.clone())?;
+        Ok(Hand { worker: worker.clone(), shared: Arc::new(shared) })
+    };
+    let crew: std::io::Result<_> = workers.handles().map(hand).collect();
+    crew.map_err(|source| RunError::Start { what: "the workers' timers", source })
+}
+
+/// The engine's plan: each group's clients spread evenly over the workers.
+fn plan_engine(prepared: &Arc<Prepared>, crew: &[Hand]) -> Result<EnginePlan, RunError> {
     let scenario = &prepared.scenario;
-    let policy = Arc::clone(&prepared.policy);
-    let shared =
-        Arc::new(RunShared::new(prepared.clock, policy, sink, control.subscribe(), prepared.tls.clone()));
     let (done_sender, done) = mpsc::channel(1);
     let mut populations = Vec::new();
     for (index, group) in scenario.groups.iter().enumerate() {
@@ -111,9 +144,20 @@ fn plan_engine(
             rules: GroupRules::of(scenario, index),
             connect: group.connect.clone(),
         };
-        let context = GroupContext::new(Arc::clone(&shared), setup, &prepared.address, done_sender.clone())?;
-        let starts = starts(group, first_number(scenario, index));
-        populations.push(Population { context: Arc::new(context), starts });
+        let mut first: Option<Arc<GroupContext>> = None;
+        for (nth, hand) in crew.iter().enumerate() {
+            let (shared, setup) = (Arc::clone(&hand.shared), setup.clone());
+            let _entered = hand.worker.enter();
+            let context = match &first {
+                None => GroupContext::new(shared, setup, &prepared.address, done_sender.clone())?,
+                Some(first) => first.on_worker(shared, setup, &prepared.address)?,
+            };
+            let context = Arc::new(context);
+            first.get_or_insert_with(|| Arc::clone(&context));
+            let starts = starts(group, first_number(scenario, index));
+            let starts = Box::new(starts.skip(nth).step_by(crew.len()));
+            populations.push(Population { worker: hand.worker.clone(), context, starts });
+        }
     }
     let storms =
         target_storms(scenario).into_iter().map(|(at, code, fraction)| StormStrike { at, code, fraction });
@@ -122,15 +166,14 @@ fn plan_engine(
         let struck = striker.server.as_ref().map(|server| server.storm(storm.code, storm.fraction));
         log::debug!("storm with {}: {struck:?} sessions", storm.code);
     };
-    let plan = EnginePlan {
+    Ok(EnginePlan {
         populations,
         done,
         storms: storms.collect(),
         strike: Box::new(strike),
         end: Moment::ZERO + scenario.duration,
         drain: scenario.drain,
-    };
-    Ok((shared, plan))
+    })
 }
 
 /// The embedded target's counters, once it has seen the last session end.

@@ -9,6 +9,7 @@ pub mod host;
 pub(crate) mod prepare;
 mod scrape;
 mod watchdog;
+pub(crate) mod workers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,8 +114,7 @@ pub fn run(request: RunRequest) -> Result<RunDone, RunError> {
     let journal_path = folder.join(JOURNAL_FILE);
     let journal = JournalWriter::create(&journal_path, &prepared.manifest)
         .map_err(|source| JournalError::Io { path: journal_path.clone(), source })?;
-    let runtime =
-        prepare::client_runtime().map_err(|source| RunError::Start { what: "the runtime", source })?;
+    let runtime = workers::single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
     let conducted = runtime.block_on(conduct::conduct(Arc::new(prepared), journal, on_progress))?;
     runtime.shutdown_background();
     let journal = match conducted.in_memory {

@@ -5,7 +5,6 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
-use tokio::runtime::Runtime;
 use url::Url;
 
 use crate::clock::Clock;
@@ -20,8 +19,8 @@ use crate::target::server::{Server, ServerSetup};
 use super::RunError;
 use super::host;
 
-/// Threads of the clients' runtime on a machine with more cores than that.
-const MOST_CLIENT_THREADS: usize = 16;
+/// Most threads of the embedded target.
+const MOST_TARGET_THREADS: usize = 16;
 
 /// A run that can begin.
 pub(crate) struct Prepared {
@@ -39,16 +38,6 @@ impl Prepared {
     pub(crate) const fn started_unix_us(&self) -> u64 {
         self.manifest.started_unix_us
     }
-}
-
-/// The runtime of the clients and the recorder.
-pub(crate) fn client_runtime() -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(host::cores().min(MOST_CLIENT_THREADS))
-        .max_blocking_threads(16)
-        .thread_name("resurge-clients")
-        .enable_all()
-        .build()
 }
 
 pub(crate) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared, RunError> {
@@ -137,7 +126,7 @@ fn start_target(scenario: &Scenario, clock: Clock) -> Result<(Option<Server>, Ta
                 rules: rules.as_ref().clone(),
                 seed: scenario.seed,
                 clock,
-                worker_threads: host::cores().clamp(1, MOST_CLIENT_THREADS),
+                worker_threads: host::cores().clamp(1, MOST_TARGET_THREADS),
                 control: None,
                 tls: None,
             };

@@ -77,9 +77,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
         }
         let now = driven.context.now();
         let action = machine.step(&driven.context.rules, now, event, &mut samples);
-        for sample in samples.drain(..) {
-            driven.context.send(now, sample).await;
-        }
+        driven.context.send_all(now, &mut samples).await;
         if let Action::Finish(_) = action {
             driven.drop_session().await;
             driven.drop_refresh().await;
@@ -112,10 +110,10 @@ impl Driven {
     }
 
     async fn sleep(&mut self, until: Moment) -> Event {
-        let wake = tokio::time::sleep_until(self.context.run.clock.instant(until).into());
+        let Self { context, stop, .. } = self;
         tokio::select! {
-            () = wake => Event::Due(Signs::default()),
-            event = stopped(&mut self.stop, StopPhase::Draining) => event,
+            () = context.run.sleep_until(until) => Event::Due(Signs::default()),
+            event = stopped(stop, StopPhase::Draining) => event,
         }
     }
 
@@ -278,8 +276,7 @@ impl Driven {
             if self.context.rules.session.on_message.is_empty() { None } else { self.token_in_hand() };
         let Self { context, session, tally, refresh, stop, number, variables, untold, .. } = self;
         let Some(session) = session.as_mut() else { return Told::Event(Event::Abort) };
-        let wake = tokio::time::sleep_until(context.run.clock.instant(until).into());
-        tokio::pin!(wake);
+        let mut wake = context.run.sleep_until(until);
         let stopping = stopped(stop, StopPhase::Draining);
         tokio::pin!(stopping);
         loop {

@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::http::header::{
 };
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use crate::clock::Moment;
 use crate::lifecycle::{ConnectFailure, Evidence, Marks};
 use crate::scenario::model::TokenIn;
 
@@ -65,7 +66,7 @@ async fn connect_in_stages(
 ) -> Result<Socket, ConnectFailure> {
     let rules = &context.connect;
     let endpoint = elsewhere.unwrap_or(&context.endpoint);
-    let tcp = open_tcp(context, endpoint, number, marks).await?;
+    let tcp = open_tcp(context, &endpoint.host, endpoint.port, Way::Tunnel, number, &mut marks.dns).await?;
     marks.tcp = Some(context.now());
     let is_secure = endpoint.url.scheme() == "wss";
     let wire = match context.tls.as_ref().filter(|_| is_secure) {
@@ -84,35 +85,46 @@ async fn connect_in_stages(
     upgrade.await
 }
 
-/// Resolves the name, then opens TCP to the first of its addresses that answers.
-async fn open_tcp(
+/// What a proxy is asked for, where there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A tunnel to the host.
+    Tunnel,
+    /// To pass requests on.
+    Forward,
+}
+
+/// Resolves the name, then opens TCP to the first of its addresses that answers; to the group's proxy where it has one. `resolved`
+/// is set to when the name was resolved.
+pub(super) async fn open_tcp(
     context: &GroupContext,
-    endpoint: &Endpoint,
+    host: &str,
+    port: u16,
+    way: Way,
     number: u32,
-    marks: &mut Marks,
+    resolved: &mut Option<Moment>,
 ) -> Result<TcpStream, ConnectFailure> {
     let rules = &context.connect;
+    let (target_host, target_port) = (host, port);
     let (host, port) = match &context.proxy {
         // The target's own address is the proxy's to find out.
-        Some(_) if !context.run.policy().allows_unresolved(&endpoint.host) => {
-            return Err(ConnectFailure::Dns);
-        }
-        Some(proxy) => (&proxy.host, proxy.port),
-        None => (&endpoint.host, endpoint.port),
+        Some(_) if !context.run.policy().allows_unresolved(host) => return Err(ConnectFailure::Dns),
+        Some(proxy) => (proxy.host.as_str(), proxy.port),
+        None => (host, port),
     };
     let resolving = context.run.resolve(host, port, rules.dns_ttl, number);
     let addresses = timeout(rules.dns_timeout, resolving).await.map_err(|_| ConnectFailure::Timeout)?;
     if addresses.is_empty() {
         return Err(ConnectFailure::Dns);
     }
-    marks.dns = Some(context.now());
+    *resolved = Some(context.now());
     let attempt = async {
         let mut last = ConnectFailure::Refused;
         for address in addresses {
             match open_from(source_address(&rules.source_addresses, number, address), address).await {
                 Ok(mut stream) => {
-                    if let Some(proxy) = &context.proxy {
-                        proxy.tunnel(&mut stream, &endpoint.host, endpoint.port).await?;
+                    if let Some(proxy) = context.proxy.as_ref().filter(|_| way == Way::Tunnel) {
+                        proxy.tunnel(&mut stream, target_host, target_port).await?;
                     }
                     return Ok(stream);
                 }
@@ -143,7 +155,7 @@ async fn open_from(source: Option<IpAddr>, target: SocketAddr) -> std::io::Resul
 }
 
 /// A TLS failure that was a connection's end is one.
-fn classify_tls(error: &std::io::Error) -> ConnectFailure {
+pub(super) fn classify_tls(error: &std::io::Error) -> ConnectFailure {
     match classify_io(error) {
         ConnectFailure::LocalLimit => ConnectFailure::LocalLimit,
         ConnectFailure::Reset => ConnectFailure::Reset,

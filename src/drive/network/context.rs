@@ -1,8 +1,9 @@
 //! What the clients of a run, and those of a group, share.
 //!
-//! In: the scenario's rules for a group, the target's address. Out: [`RunShared`] and [`GroupContext`], built once. A client
+//! In: the scenario's rules for a group, the target's address. Out: [`RunShared`] and [`GroupContext`], built once for each worker. A client
 //! keeps only a pointer to them: headers, URLs and TLS are not its own.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::http::header::{
@@ -19,16 +21,17 @@ use tokio_tungstenite::tungstenite::http::header::{
 use url::Url;
 
 use crate::clock::{Clock, Moment};
-use crate::drive::SampleSink;
+use crate::drive::{SampleSink, Sleep, Timers};
 use crate::lifecycle::GroupRules;
 use crate::sample::{GroupId, Sample};
 use crate::scenario::model::{ConnectRules, Grant, HeaderText, TokenRules};
 
 use super::address::AddressPolicy;
+use super::http::PeerSetup;
 use super::proxy::Proxy;
 use super::resolve::Resolver;
-use super::token::TokenSource;
-use super::token_http::http_client;
+use super::steps_http::http_client;
+use super::token::{TokenCommon, TokenSource};
 use super::wire::Wire;
 
 /// A token in a client's hand: shared where the group shares it.
@@ -52,12 +55,14 @@ pub enum StopPhase {
     Aborting,
 }
 
-/// What all clients of a run share.
+/// What all clients of a worker share.
 #[derive(Debug)]
 pub struct RunShared {
     pub(super) clock: Clock,
+    timers: Timers,
     policy: Arc<AddressPolicy>,
     sink: SampleSink,
+    flushing: JoinHandle<()>,
     stop: watch::Receiver<StopPhase>,
     tls: Option<Arc<rustls::ClientConfig>>,
     resolver: Resolver,
@@ -68,25 +73,40 @@ pub struct RunShared {
 }
 
 impl RunShared {
-    /// What a run's clients share. `tls` is needed where any URL is `wss` or `https`.
-    #[must_use]
+    /// What a worker's clients share; to be called in its runtime. `tls` is needed where any URL is `wss` or `https`.
+    ///
+    /// # Errors
+    /// Where the system has no timer to give.
     pub fn new(
         clock: Clock,
         policy: Arc<AddressPolicy>,
         sink: SampleSink,
         stop: watch::Receiver<StopPhase>,
-        tls: Option<rustls::ClientConfig>,
-    ) -> Self {
-        Self {
+        tls: Option<Arc<rustls::ClientConfig>>,
+    ) -> io::Result<Self> {
+        Ok(Self {
             clock,
+            timers: Timers::start(clock)?,
             policy,
+            flushing: tokio::spawn(sink.clone().keep_flushing()),
             sink,
             stop,
-            tls: tls.map(Arc::new),
+            tls,
             resolver: Resolver::default(),
             silent: Mutex::default(),
             pool_wait_max_us: AtomicU64::new(0),
-        }
+        })
+    }
+
+    /// Sleeps until `due`, to within a fraction of a millisecond.
+    #[must_use]
+    pub fn sleep_until(&self, due: Moment) -> Sleep<'_> {
+        self.timers.sleep_until(due)
+    }
+
+    /// Sends what waits to go to the recorder. To be called when the last client has ended.
+    pub async fn flush(&self) {
+        self.sink.flush().await;
     }
 
     /// Longest wait for a connection of a token pool so far.
@@ -123,6 +143,12 @@ impl RunShared {
 
     pub(super) const fn tls(&self) -> Option<&Arc<rustls::ClientConfig>> {
         self.tls.as_ref()
+    }
+}
+
+impl Drop for RunShared {
+    fn drop(&mut self) {
+        self.flushing.abort();
     }
 }
 
@@ -199,7 +225,7 @@ pub struct GroupSetup {
     pub connect: ConnectRules,
 }
 
-/// What the clients of a group share. The last one to let go of it closes `done`.
+/// What the clients of a group share on one worker. The last one to let go of it closes `done`.
 pub struct GroupContext {
     pub(super) run: Arc<RunShared>,
     id: GroupId,
@@ -209,6 +235,7 @@ pub struct GroupContext {
     pub(super) headers: HeaderMap,
     pub(super) tls: Option<TlsConnector>,
     pub(super) token: Option<TokenSource>,
+    token_common: Option<Arc<TokenCommon>>,
     /// For the requests before a handshake, where there are any.
     pub(super) steps_client: Option<reqwest::Client>,
     /// What connections go through.
@@ -218,7 +245,7 @@ pub struct GroupContext {
     /// `http`, or `https` where the target's WebSockets are secure.
     pub(super) http_scheme: &'static str,
     pub(super) is_embedded: bool,
-    _done: mpsc::Sender<()>,
+    done: mpsc::Sender<()>,
 }
 
 /// Why a group cannot be set up.
@@ -238,9 +265,9 @@ pub enum ContextError {
         /// The URL.
         url: String,
     },
-    /// The HTTP client for tokens cannot be built.
-    #[error("group {group}: the token client cannot be set up: {source}")]
-    TokenClient {
+    /// The HTTP client for the requests before a handshake cannot be built.
+    #[error("group {group}: the HTTP client cannot be set up: {source}")]
+    HttpClient {
         /// The group.
         group: String,
         /// Why.
@@ -281,6 +308,30 @@ impl GroupContext {
         target: &TargetAddress,
         done: mpsc::Sender<()>,
     ) -> Result<Self, ContextError> {
+        let common = setup.rules.token.as_ref().map(|token| Arc::new(TokenCommon::of(token)));
+        Self::build(run, setup, target, done, common)
+    }
+
+    /// The same group on another worker: what its clients have in common wherever they are stays one.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn on_worker(
+        &self,
+        run: Arc<RunShared>,
+        setup: GroupSetup,
+        target: &TargetAddress,
+    ) -> Result<Self, ContextError> {
+        Self::build(run, setup, target, self.done.clone(), self.token_common.clone())
+    }
+
+    fn build(
+        run: Arc<RunShared>,
+        setup: GroupSetup,
+        target: &TargetAddress,
+        done: mpsc::Sender<()>,
+        token_common: Option<Arc<TokenCommon>>,
+    ) -> Result<Self, ContextError> {
         let GroupSetup { id, name, rules, connect } = setup;
         let endpoint = endpoint(target.websocket_url(&connect)?)?;
         let headers = headers(&name, &endpoint, &connect)?;
@@ -291,15 +342,16 @@ impl GroupContext {
             Some(url) => Some(Proxy::new(url).ok_or_else(|| ContextError::Proxy { group: name.clone() })?),
             None => None,
         };
-        let token = match &rules.token {
-            Some(token) => Some(token_source(&run, &name, token, target, proxy.as_ref())?),
-            None => None,
+        let peer = PeerSetup { tls: run.tls(), proxy: proxy.as_ref() };
+        let token = match (&rules.token, &token_common) {
+            (Some(token), Some(common)) => Some(token_source(&peer, &name, token, target, common)?),
+            _ => None,
         };
         let has_steps = rules.prepare.as_ref().is_some_and(|prepare| !prepare.steps.is_empty());
         let steps_client = has_steps
-            .then(|| http_client(&run, true, proxy.as_ref()))
+            .then(|| http_client(&run, proxy.as_ref()))
             .transpose()
-            .map_err(|source| ContextError::TokenClient { group: name.clone(), source })?;
+            .map_err(|source| ContextError::HttpClient { group: name.clone(), source })?;
         let address = authority(&endpoint.url);
         let http_scheme = if is_secure { "https" } else { "http" };
         let is_embedded = matches!(target, TargetAddress::Embedded(_) | TargetAddress::EmbeddedTls(_))
@@ -313,12 +365,13 @@ impl GroupContext {
             headers,
             tls,
             token,
+            token_common,
             steps_client,
             proxy,
             address,
             http_scheme,
             is_embedded,
-            _done: done,
+            done,
         })
     }
 
@@ -326,26 +379,36 @@ impl GroupContext {
         self.run.clock.now()
     }
 
+    /// What the clients of its worker share.
+    #[must_use]
+    pub fn worker(&self) -> &Arc<RunShared> {
+        &self.run
+    }
+
     pub(super) async fn send(&self, at: Moment, sample: Sample) {
         self.run.sink.send(at, self.id, sample).await;
+    }
+
+    pub(super) async fn send_all(&self, at: Moment, samples: &mut Vec<Sample>) {
+        self.run.sink.send_all(at, self.id, samples).await;
     }
 }
 
 fn token_source(
-    run: &RunShared,
+    peer: &PeerSetup<'_>,
     group: &str,
     rules: &TokenRules,
     target: &TargetAddress,
-    proxy: Option<&Proxy>,
+    common: &Arc<TokenCommon>,
 ) -> Result<TokenSource, ContextError> {
+    let common = Arc::clone(common);
     let credentials = match &rules.grant {
         Grant::Fixed(token) => return Ok(TokenSource::fixed(token)),
-        Grant::Command(command) => return Ok(TokenSource::command(command, rules)),
+        Grant::Command(command) => return Ok(TokenSource::command(command, rules, common)),
         Grant::ClientCredentials(credentials) | Grant::RefreshToken { credentials, .. } => credentials,
     };
     let url = target.token_url(rules)?.ok_or_else(|| ContextError::NoTokenUrl { group: group.to_owned() })?;
-    TokenSource::endpoint(run, url, credentials, rules, proxy)
-        .map_err(|source| ContextError::TokenClient { group: group.to_owned(), source })
+    TokenSource::endpoint(peer, url, credentials, rules, common)
 }
 
 /// Host and port as a request names them; the port is left out where it is the scheme's own.
@@ -365,7 +428,7 @@ pub(super) fn endpoint(url: Url) -> Result<Endpoint, ContextError> {
 }
 
 /// A URL without what may be secret in it.
-fn without_query(url: &Url) -> String {
+pub(super) fn without_query(url: &Url) -> String {
     let mut bare = url.clone();
     bare.set_query(None);
     bare.to_string()

@@ -35,12 +35,19 @@ pub struct ProbeShared {
 
 impl ProbeShared {
     /// What probes share. `tls` is needed where any URL is `wss` or `https`.
-    #[must_use]
-    pub fn new(clock: Clock, policy: Arc<AddressPolicy>, tls: Option<rustls::ClientConfig>) -> Self {
+    ///
+    /// # Errors
+    /// Where the system has no timer to give.
+    pub fn new(
+        clock: Clock,
+        policy: Arc<AddressPolicy>,
+        tls: Option<rustls::ClientConfig>,
+    ) -> std::io::Result<Self> {
         let (stop, stopping) = watch::channel(StopPhase::Running);
         // Without its receiver the channel takes nothing, and never fills.
         let (sink, _) = sample_channel();
-        Self { run: Arc::new(RunShared::new(clock, policy, sink, stopping, tls)), _stop: stop }
+        let run = RunShared::new(clock, policy, sink, stopping, tls.map(Arc::new))?;
+        Ok(Self { run: Arc::new(run), _stop: stop })
     }
 }
 

@@ -50,6 +50,11 @@ impl Proxy {
         reqwest::Proxy::all(self.url.expose_secret())
     }
 
+    /// `Proxy-Authorization` of a request that goes to the proxy itself.
+    pub(super) const fn authorization(&self) -> Option<&SecretString> {
+        self.authorization.as_ref()
+    }
+
     /// Makes a connection to the proxy one to `host`.
     pub(super) async fn tunnel(
         &self,

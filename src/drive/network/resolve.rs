@@ -36,10 +36,11 @@ impl Resolver {
         clock: &Clock,
         policy: &AddressPolicy,
     ) -> Vec<SocketAddr> {
-        let addresses = match literal(host) {
-            Some(address) => vec![address],
-            None => self.lookup(host, port, ttl, clock).await,
-        };
+        if let Some(address) = literal(host) {
+            let allowed = policy.check(host, address).is_ok();
+            return if allowed { vec![SocketAddr::new(address, port)] } else { Vec::new() };
+        }
+        let addresses = self.lookup(host, port, ttl, clock).await;
         let allowed: Vec<IpAddr> =
             addresses.into_iter().filter(|address| policy.check(host, *address).is_ok()).collect();
         in_turn(allowed, turn).into_iter().map(|address| SocketAddr::new(address, port)).collect()

@@ -12,10 +12,10 @@ use url::Url;
 use crate::clock::Moment;
 use crate::lifecycle::{TokenFacts, TokenFailure};
 use crate::sample::{Counter, Sample};
-use crate::scenario::model::{ClientCredentials, Sharing, Skew, TokenConnection, TokenRules};
+use crate::scenario::model::{ClientCredentials, Grant, Sharing, Skew, TokenConnection, TokenRules};
 
-use super::context::{GroupContext, RunShared, Token};
-use super::proxy::Proxy;
+use super::context::{ContextError, GroupContext, Token};
+use super::http::PeerSetup;
 use super::shared_token::{SharedTokens, TokenVerdict};
 use super::token_command::run_command;
 use super::token_http::{TokenGrant, TokenHttp};
@@ -39,11 +39,31 @@ pub(super) struct TokenFetcher {
     timeout: Duration,
     /// What the clients' clock makes of a token's life.
     skew: Option<Skew>,
+    common: Arc<TokenCommon>,
+    /// Whether only one request for the group's token is under way at a time.
+    is_single_flight: bool,
+}
+
+/// What all of a group's clients have in common, whichever worker they are on.
+#[derive(Debug)]
+pub(super) struct TokenCommon {
     /// Requests at once, where they are limited.
     slots: Option<Semaphore>,
     shared: Option<SharedToken>,
-    /// Whether only one request for the group's token is under way at a time.
-    is_single_flight: bool,
+}
+
+impl TokenCommon {
+    pub(super) fn of(rules: &TokenRules) -> Self {
+        let slots = match &rules.grant {
+            Grant::Command(_) => Some(MOST_COMMANDS),
+            _ if rules.connection == TokenConnection::Pooled => Some(rules.max_connections as usize),
+            _ => None,
+        };
+        Self {
+            slots: slots.map(Semaphore::new),
+            shared: (rules.sharing != Sharing::Own).then(SharedToken::default),
+        }
+    }
 }
 
 /// Whom to ask.
@@ -119,32 +139,25 @@ impl TokenSource {
     }
 
     pub(super) fn endpoint(
-        run: &RunShared,
+        setup: &PeerSetup<'_>,
         url: Url,
         credentials: &ClientCredentials,
         rules: &TokenRules,
-        proxy: Option<&Proxy>,
-    ) -> Result<Self, reqwest::Error> {
-        let is_pooled = rules.connection == TokenConnection::Pooled;
-        let slots = is_pooled.then_some(rules.max_connections as usize);
-        Ok(Self::new(
-            Asked::Http(Box::new(TokenHttp::new(run, url, credentials, rules, proxy)?)),
-            rules,
-            slots,
-        ))
+        common: Arc<TokenCommon>,
+    ) -> Result<Self, ContextError> {
+        Ok(Self::new(Asked::Http(Box::new(TokenHttp::new(setup, url, credentials, rules)?)), rules, common))
     }
 
-    pub(super) fn command(command: &[String], rules: &TokenRules) -> Self {
-        Self::new(Asked::Command(command.to_vec()), rules, Some(MOST_COMMANDS))
+    pub(super) fn command(command: &[String], rules: &TokenRules, common: Arc<TokenCommon>) -> Self {
+        Self::new(Asked::Command(command.to_vec()), rules, common)
     }
 
-    fn new(from: Asked, rules: &TokenRules, slots: Option<usize>) -> Self {
+    fn new(from: Asked, rules: &TokenRules, common: Arc<TokenCommon>) -> Self {
         Self::Fetched(Box::new(TokenFetcher {
             from,
             timeout: rules.timeout,
             skew: rules.clock_skew,
-            slots: slots.map(Semaphore::new),
-            shared: (rules.sharing != Sharing::Own).then(SharedToken::default),
+            common,
             is_single_flight: rules.sharing == Sharing::Group,
         }))
     }
@@ -157,7 +170,7 @@ impl TokenSource {
                 let facts = TokenFacts { requested: now, received: now, expires: Moment::NEVER };
                 Ok(Acquired { token: Arc::clone(token), facts, refresh: None, fetched: false })
             }
-            Self::Fetched(fetcher) => match &fetcher.shared {
+            Self::Fetched(fetcher) => match &fetcher.common.shared {
                 Some(shared) => fetcher.acquire_shared(context, shared, wish).await,
                 None => fetcher.fetch(context, wish.index, wish.refresh.as_ref()).await,
             },
@@ -223,7 +236,7 @@ impl TokenFetcher {
         index: u32,
         refresh: Option<&Token>,
     ) -> Result<Acquired, Refusal> {
-        let slot = match &self.slots {
+        let slot = match &self.common.slots {
             Some(slots) => Some(wait_for_slot(context, slots).await?),
             None => None,
         };

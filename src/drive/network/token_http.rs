@@ -1,40 +1,35 @@
 //! Asking a token endpoint over HTTP.
 //!
-//! In: credentials, a refresh token where there is one. Out: a grant, or why there is none. One HTTP client serves the group; a token is
-//! never logged, and a refusal's text is not kept.
+//! In: credentials, a refresh token where there is one. Out: a grant, or why there is none. The group's connections serve all its clients;
+//! a token is never logged, and a refusal's text is not kept.
 
-use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use crate::lifecycle::TokenFailure;
+use crate::lifecycle::{ConnectFailure, TokenFailure};
 use crate::sample::{Counter, Sample};
 use crate::scenario::model::{ClientAuth, ClientCredentials, Grant, TokenConnection, TokenRules};
 
-use super::address::AddressPolicy;
-use super::context::{GroupContext, PRODUCT, RunShared, Token};
-use super::local::is_caused_by_local_limit;
-use super::proxy::Proxy;
+use super::context::{ContextError, GroupContext, PRODUCT, Token};
+use super::http::{HttpFailure, HttpPeer, PeerSetup};
 use super::retry_after::parse_retry_after;
 use super::token::Refusal;
 
 /// The most that is read of a token endpoint's answer.
 const ANSWER_CAP: usize = 64 * 1024;
-/// How long an unused connection to the token endpoint is kept. Short, so that a storm's descriptors come back.
-const POOL_IDLE: Duration = Duration::from_secs(5);
 
 /// A token endpoint, and how it is asked.
 #[derive(Debug)]
 pub(super) struct TokenHttp {
-    client: reqwest::Client,
-    url: Url,
+    peer: HttpPeer,
     credentials: ClientCredentials,
     is_pooled: bool,
     /// Headers and form of every request, where all clients show the same credentials.
@@ -46,24 +41,24 @@ pub(super) struct TokenHttp {
 
 impl TokenHttp {
     pub(super) fn new(
-        run: &RunShared,
+        setup: &PeerSetup<'_>,
         url: Url,
         credentials: &ClientCredentials,
         rules: &TokenRules,
-        proxy: Option<&Proxy>,
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, ContextError> {
         let is_pooled = rules.connection == TokenConnection::Pooled;
         let initial = match &rules.grant {
             Grant::RefreshToken { initial, .. } => initial.clone().map(Arc::new),
             _ => None,
         };
+        let peer = HttpPeer::new(setup, url, is_pooled)?;
         let common = credentials.feeder.is_none().then(|| {
             let who = Who { id: &credentials.client_id, secret: &credentials.client_secret };
-            (request_headers(credentials.auth, who, is_pooled), form(credentials, who, None))
+            let headers = request_headers(peer.headers(), credentials.auth, who, is_pooled);
+            (headers, form(credentials, who, None))
         });
         Ok(Self {
-            client: http_client(run, is_pooled, proxy)?,
-            url,
+            peer,
             credentials: credentials.clone(),
             is_pooled,
             common,
@@ -103,26 +98,22 @@ impl TokenHttp {
             Some((id, secret)) => Who { id, secret },
             None => Who { id: &self.credentials.client_id, secret: &self.credentials.client_secret },
         };
+        let own;
         let (headers, body) = match &self.common {
-            Some(common) if refresh.is_none() => common.clone(),
-            _ => (
-                request_headers(self.credentials.auth, who, self.is_pooled),
-                form(&self.credentials, who, refresh),
-            ),
-        };
-        let request = self.client.post(self.url.clone()).headers(headers).body(body).send();
-        let mut response = request.await.map_err(|error| classify(&error))?;
-        let status = response.status();
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|text| parse_retry_after(text, context.run.unix_us()));
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
-            body.extend_from_slice(&chunk);
-            if body.len() > ANSWER_CAP {
-                return Err(TokenFailure::Error.into());
+            Some(common) if refresh.is_none() => common,
+            _ => {
+                let headers =
+                    request_headers(self.peer.headers(), self.credentials.auth, who, self.is_pooled);
+                own = (headers, form(&self.credentials, who, refresh));
+                &own
             }
-        }
-        let status = status.as_u16();
+        };
+        let number = context.rules.first.saturating_add(index);
+        let posting = self.peer.post(context, number, headers, body.clone(), ANSWER_CAP);
+        let (head, body) = posting.await.map_err(|failure| failed(&failure))?;
+        let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|text| parse_retry_after(text, context.run.unix_us()));
+        let status = head.status.as_u16();
         read_answer(status, &body).map_err(|failure| Refusal {
             failure,
             retry_after,
@@ -139,41 +130,9 @@ struct Who<'a> {
     secret: &'a SecretString,
 }
 
-pub(super) fn http_client(
-    run: &RunShared,
-    is_pooled: bool,
-    proxy: Option<&Proxy>,
-) -> Result<reqwest::Client, reqwest::Error> {
-    let tls = run.tls().map_or_else(no_tls, |config| Some(config.as_ref().clone()));
-    let builder = reqwest::Client::builder()
-        .user_agent(PRODUCT)
-        .redirect(reqwest::redirect::Policy::none())
-        .http1_only()
-        .tcp_nodelay(true)
-        .pool_idle_timeout(POOL_IDLE)
-        .pool_max_idle_per_host(if is_pooled { usize::MAX } else { 0 })
-        .dns_resolver(PolicedResolver { policy: Arc::clone(run.policy()) });
-    let builder = match proxy {
-        Some(proxy) => builder.proxy(proxy.for_http()?),
-        None => builder.no_proxy(),
-    };
-    match tls {
-        Some(config) => builder.tls_backend_preconfigured(config).build(),
-        None => builder.build(),
-    }
-}
-
-/// A configuration that trusts nobody, for runs without TLS: without one, the HTTP client would load the system's store
-/// for nothing.
-fn no_tls() -> Option<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
-    Some(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
-}
-
-fn request_headers(auth: ClientAuth, who: Who<'_>, is_pooled: bool) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+fn request_headers(to: &HeaderMap, auth: ClientAuth, who: Who<'_>, is_pooled: bool) -> HeaderMap {
+    let mut headers = to.clone();
+    headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     if !is_pooled {
@@ -263,29 +222,12 @@ pub(super) fn read_answer(status: u16, body: &[u8]) -> Result<TokenGrant, TokenF
     }
 }
 
-fn classify(error: &reqwest::Error) -> TokenFailure {
-    let error: &(dyn Error + 'static) = error;
-    if is_caused_by_local_limit(error) { TokenFailure::LocalLimit } else { TokenFailure::Error }
-}
-
-/// Resolves as the system does, and lets only addresses pass that may be hit.
-#[derive(Debug)]
-struct PolicedResolver {
-    policy: Arc<AddressPolicy>,
-}
-
-impl reqwest::dns::Resolve for PolicedResolver {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let policy = Arc::clone(&self.policy);
-        Box::pin(async move {
-            let host = name.as_str();
-            let mut allowed = Vec::new();
-            for address in tokio::net::lookup_host((host, 0)).await? {
-                policy.check(host, address.ip())?;
-                allowed.push(address);
-            }
-            Ok(Box::new(allowed.into_iter()) as reqwest::dns::Addrs)
-        })
+fn failed(failure: &HttpFailure) -> TokenFailure {
+    match failure {
+        HttpFailure::LocalLimit | HttpFailure::Connect(ConnectFailure::LocalLimit) => {
+            TokenFailure::LocalLimit
+        }
+        HttpFailure::Connect(_) | HttpFailure::Broken => TokenFailure::Error,
     }
 }
 
@@ -333,13 +275,13 @@ mod tests {
             body,
             "grant_type=client_credentials&client_id=a+b&client_secret=p%26ss%3Aword&scope=x%3Aread+y"
         );
-        assert!(request_headers(ClientAuth::Body, who, true).get(AUTHORIZATION).is_none());
+        assert!(request_headers(&HeaderMap::new(), ClientAuth::Body, who, true).get(AUTHORIZATION).is_none());
         credentials.auth = ClientAuth::Basic;
         credentials.scopes.clear();
         assert_eq!(form(&credentials, who, None), "grant_type=client_credentials");
         let refresh = Arc::new(SecretString::from("r+1"));
         assert_eq!(form(&credentials, who, Some(&refresh)), "grant_type=refresh_token&refresh_token=r%2B1");
-        let headers = request_headers(ClientAuth::Basic, who, false);
+        let headers = request_headers(&HeaderMap::new(), ClientAuth::Basic, who, false);
         assert_eq!(headers[AUTHORIZATION], "Basic YStiOnAlMjZzcyUzQXdvcmQ=");
         assert!(headers[AUTHORIZATION].is_sensitive());
         assert_eq!(headers[CONNECTION], "close");
