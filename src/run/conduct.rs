@@ -51,7 +51,9 @@ pub(super) async fn conduct(
     let (sink, samples) = sample_channel();
     let stalls = sink.stalls();
     let workers = Workers::start().map_err(|source| RunError::Start { what: "the workers", source })?;
-    let crew = crew(&prepared, &control, sink, &workers)?;
+    let crew = crew(&prepared, &control, &sink, &workers)?;
+    // The recorder ends with the workers' own ends of the channel.
+    drop(sink);
     let plan = plan_engine(&prepared, &crew)?;
     let (view, live) = watch::channel(LiveView::default());
     let recorder = Recorder::new(prepared.scenario.groups.len(), journal);
@@ -118,7 +120,7 @@ impl Hand {
 fn crew(
     prepared: &Prepared,
     control: &RunControl,
-    sink: SampleSink,
+    sink: &SampleSink,
     workers: &Workers,
 ) -> Result<Vec<Hand>, RunError> {
     let tls = prepared.tls.clone().map(Arc::new);

@@ -30,7 +30,7 @@ impl Workers {
     /// One worker for each core.
     pub(crate) fn start() -> io::Result<Self> {
         let count = host::cores().clamp(1, MOST);
-        let workers = (0..count).map(|number| Worker::start(number)).collect::<io::Result<_>>()?;
+        let workers = (0..count).map(Worker::start).collect::<io::Result<_>>()?;
         Ok(Self { workers })
     }
 

@@ -408,7 +408,7 @@ fn token_source(
         Grant::ClientCredentials(credentials) | Grant::RefreshToken { credentials, .. } => credentials,
     };
     let url = target.token_url(rules)?.ok_or_else(|| ContextError::NoTokenUrl { group: group.to_owned() })?;
-    TokenSource::endpoint(peer, url, credentials, rules, common)
+    TokenSource::endpoint(peer, &url, credentials, rules, common)
 }
 
 /// Host and port as a request names them; the port is left out where it is the scheme's own.

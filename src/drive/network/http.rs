@@ -69,8 +69,8 @@ pub(super) enum HttpFailure {
 
 impl HttpPeer {
     /// The server of `url`; `keeps` says whether connections to it are used again.
-    pub(super) fn new(context: &PeerSetup<'_>, url: Url, keeps: bool) -> Result<Self, ContextError> {
-        let no_host = || ContextError::NoHost { url: without_query(&url) };
+    pub(super) fn new(context: &PeerSetup<'_>, url: &Url, keeps: bool) -> Result<Self, ContextError> {
+        let no_host = || ContextError::NoHost { url: without_query(url) };
         let is_secure = url.scheme() == "https";
         let endpoint = endpoint(url.clone())?;
         let tls = match context.tls {

@@ -140,7 +140,7 @@ impl TokenSource {
 
     pub(super) fn endpoint(
         setup: &PeerSetup<'_>,
-        url: Url,
+        url: &Url,
         credentials: &ClientCredentials,
         rules: &TokenRules,
         common: Arc<TokenCommon>,

@@ -42,7 +42,7 @@ pub(super) struct TokenHttp {
 impl TokenHttp {
     pub(super) fn new(
         setup: &PeerSetup<'_>,
-        url: Url,
+        url: &Url,
         credentials: &ClientCredentials,
         rules: &TokenRules,
     ) -> Result<Self, ContextError> {
