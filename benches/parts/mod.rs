@@ -365,7 +365,10 @@ fn begun() -> Written {
 fn journal_append() -> Box<dyn FnMut()> {
     let mut written = begun();
     let entries = Storm::run().entries();
-    Box::new(move || entries.iter().for_each(|entry| written.writer.append(entry).unwrap()))
+    Box::new(move || {
+        let written = &mut written;
+        entries.iter().for_each(|entry| written.writer.append(entry).unwrap());
+    })
 }
 
 /// The journal is read and checked.
@@ -373,6 +376,7 @@ fn journal_read() -> Box<dyn FnMut()> {
     let mut written = begun();
     Storm::run().entries().iter().for_each(|entry| written.writer.append(entry).unwrap());
     Box::new(move || {
+        let written = &written;
         black_box(read_journal(&written.file).unwrap());
     })
 }
