@@ -2,8 +2,8 @@
 //! `instruction_counts.toml`.
 //!
 //! Each part runs in a process of its own: once to warm up, once counted. A count does not depend on the machine's speed or
-//! load; it does depend on the compiler, the C library and the profile, so figures of others are not compared, and the
-//! check says so. More than 3 % above its figure fails; more than 3 % below asks for the better figure.
+//! load; it does depend on the compiler, the C library and whether the processor has AVX2, so figures of others are not
+//! compared, and the check says so. More than 3 % above its figure fails; more than 3 % below asks for the better figure.
 //!
 //! `cargo bench --profile test --bench instruction_counts` compares, in the profile that the tests are built in anyway;
 //! `-- --accept` writes the figures anew. In the profile `bench` it only prints the counts.
@@ -38,6 +38,7 @@ const TUNABLES: &str =
 struct Figures {
     compiler: String,
     c_library: String,
+    processor: String,
     instructions: BTreeMap<String, u64>,
 }
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     let found = Figures {
         compiler: says("rustc", "-V"),
         c_library: says("getconf", "GNU_LIBC_VERSION"),
+        processor: processor(),
         instructions: count_all(),
     };
     if !cfg!(debug_assertions) {
@@ -126,6 +128,15 @@ fn count(folder: &Path, name: &str) -> u64 {
     count
 }
 
+/// The kind of processor, as far as libraries choose their code by it.
+fn processor() -> String {
+    #[cfg(target_arch = "x86_64")]
+    let features = if std::arch::is_x86_feature_detected!("avx2") { " with AVX2" } else { " without AVX2" };
+    #[cfg(not(target_arch = "x86_64"))]
+    let features = "";
+    format!("{}{features}", std::env::consts::ARCH)
+}
+
 /// The first line that a program prints.
 fn says(program: &str, argument: &str) -> String {
     let output = Command::new(program).arg(argument).output().unwrap();
@@ -143,6 +154,7 @@ fn compare(figures: &Figures, found: &Figures) -> ExitCode {
     for (what, figure, here) in [
         ("compiler", &figures.compiler, &found.compiler),
         ("C library", &figures.c_library, &found.c_library),
+        ("processor", &figures.processor, &found.processor),
     ] {
         if figure != here {
             println!("WARNING: NOT COMPARED: other {what}: the figures are of {figure}, this is {here}.");
