@@ -35,7 +35,6 @@ pub(crate) struct Part {
 }
 
 /// Every part.
-
 pub(crate) fn parts() -> Vec<Part> {
     let (cycles, seconds) = (2 * CLIENTS, SECONDS);
     let samples = Storm::run().samples.len() as u64;
