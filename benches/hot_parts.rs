@@ -6,18 +6,20 @@
 
 mod parts;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+/// How long each part is measured.
+const RUN: Duration = Duration::from_secs(3);
 
 fn hot_parts(criterion: &mut Criterion) {
     for part in parts::parts() {
         let mut group = criterion.benchmark_group(part.name);
-        group.throughput(Throughput::Elements(part.elements)).sample_size(20);
+        group.throughput(Throughput::Elements(part.elements)).sample_size(20).measurement_time(RUN);
         group.bench_function(part.what, |bencher| {
-            let run_once = |mut run: Box<dyn FnMut()>| {
-                run();
-                run
-            };
-            bencher.iter_batched(part.prepare, run_once, BatchSize::PerIteration);
+            let mut run = (part.prepare)();
+            bencher.iter(&mut run);
         });
         group.finish();
     }

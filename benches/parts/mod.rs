@@ -1,7 +1,7 @@
 //! The hot pure parts, with the input that a deploy storm gives them.
 //!
 //! In: `scenarios/deploy-storm.toml`, whose 2,000 clients are led through their start, the storm and their return, with times
-//! drawn from its seed. Out: the parts, each ready to run once. The same on every machine, so that instructions can be
+//! drawn from its seed. Out: the parts, each ready to run, once or again and again. The same on every machine, so that instructions can be
 //! counted; nothing here measures.
 
 use std::hint::black_box;
@@ -30,7 +30,7 @@ pub(crate) struct Part {
     pub(crate) elements: u64,
     /// What its elements are.
     pub(crate) what: &'static str,
-    /// Makes its input; what it answers with runs the part, once.
+    /// Makes its input; what it answers with runs the part.
     pub(crate) prepare: fn() -> Box<dyn FnMut()>,
 }
 
@@ -360,12 +360,11 @@ fn begun() -> Written {
     Written { _folder: folder, file, writer }
 }
 
-/// Each second is appended to the journal.
+/// Each second is appended to a new journal.
 fn journal_append() -> Box<dyn FnMut()> {
-    let mut written = begun();
     let entries = Storm::run().entries();
     Box::new(move || {
-        let written = &mut written;
+        let mut written = begun();
         entries.iter().for_each(|entry| written.writer.append(entry).unwrap());
     })
 }
