@@ -49,11 +49,23 @@ impl Draws {
 
     /// The next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
+        let [drawn] = self.next_words();
+        drawn
+    }
+
+    /// The next 128 random bits: two draws of 64, the first one above the second.
+    pub fn next_u128(&mut self) -> u128 {
+        let [high, low] = self.next_words();
+        u128::from(high) << 64 | u128::from(low)
+    }
+
+    /// The next draws. To find the position costs more than a draw from there.
+    fn next_words<const N: usize>(&mut self) -> [u64; N] {
         let mut generator = ChaCha8Rng::seed_from_u64(self.seed);
         generator.set_stream(self.stream);
         generator.set_word_pos(u128::from(self.taken) * 2);
-        self.taken += 1;
-        generator.next_u64()
+        self.taken += N as u64;
+        std::array::from_fn(|_| generator.next_u64())
     }
 
     /// The next draw, uniform in [0, 1).
@@ -98,6 +110,11 @@ mod tests {
         let first = [draws.next_u64(), draws.next_u64()];
         let mut whole = ChaCha8Rng::seed_from_u64(42);
         assert_eq!(first, [whole.next_u64(), whole.next_u64()], "position is as if read in one go");
+        // Across the end of what the generator makes at once.
+        for _ in 0..40 {
+            let both = u128::from(whole.next_u64()) << 64 | u128::from(whole.next_u64());
+            assert_eq!(draws.next_u128(), both);
+        }
     }
 
     #[test]

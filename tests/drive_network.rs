@@ -18,7 +18,7 @@ use resurge::drive::network::{
 };
 use resurge::drive::sample_channel;
 use resurge::lifecycle::GroupRules;
-use resurge::sample::{Abnormal, Cause, GroupId, Initiator, Outcome, Phase, Sample};
+use resurge::sample::{Abnormal, Cause, Counter, GroupId, Initiator, Outcome, Phase, Sample};
 use resurge::scenario::model::{Backoff, ConnectRules, Growth, Jitter, Ready, ReconnectRules, SessionRules};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -277,6 +277,32 @@ async fn a_message_that_comes_with_the_upgrades_answer_is_not_lost() {
         .map(|sample| if let Sample::Traffic(traffic) = sample { traffic.messages_in } else { 0 })
         .sum();
     assert_eq!(messages, 1);
+}
+
+#[tokio::test]
+async fn a_flood_is_counted_to_the_last_message() {
+    const SENT: u64 = 3_000;
+    let flooding = serve(|stream| async move {
+        let mut socket = Box::pin(tokio_tungstenite::accept_async(stream)).await.unwrap();
+        for sequence in 0..SENT {
+            let text = format!("{{\"seq\":{sequence},\"due_us\":1,\"rest\":\"{}\"}}", "x".repeat(60));
+            socket.feed(Message::Text(text.into())).await.unwrap();
+        }
+        let frame = CloseFrame { code: 1001.into(), reason: "".into() };
+        socket.send(Message::Close(Some(frame))).await.unwrap();
+        while let Some(Ok(_)) = socket.next().await {}
+    })
+    .await;
+    let samples = run_client(&format!("ws://{flooding}/"), rules(), None).await;
+    assert_eq!(ending(&samples), (Initiator::Target, 1001, None));
+    let traffic = samples.iter().filter_map(|sample| match sample {
+        Sample::Traffic(traffic) => Some((traffic.messages_in, traffic.message_latencies_us.len() as u64)),
+        _ => None,
+    });
+    let (messages, latencies) = traffic.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    assert_eq!((messages, latencies), (SENT, SENT));
+    let missed = |sample: &Sample| matches!(sample, Sample::Count(Counter::MessagesMissed, _));
+    assert!(!samples.iter().any(missed), "in the order in which they were sent");
 }
 
 /// A server's TLS configuration, and a client's that trusts its authority (written to a file, as a user would have it).

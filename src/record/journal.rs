@@ -40,10 +40,17 @@ pub enum Entry {
     End(Box<RunEnd>),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct IntervalRecord {
     second: u64,
     groups: Vec<PackedTally>,
+}
+
+/// An [`IntervalRecord`] as it is written.
+#[derive(Serialize)]
+struct IntervalView<'e> {
+    second: u64,
+    groups: &'e [PackedTally],
 }
 
 #[derive(Serialize, Deserialize)]
@@ -165,7 +172,7 @@ fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
         }
         Entry::Interval { second, groups } => {
             payload.push(KIND_INTERVAL);
-            let record = IntervalRecord { second: *second, groups: groups.clone() };
+            let record = IntervalView { second: *second, groups };
             payload = postcard::to_extend(&record, payload).map_err(io::Error::other)?;
         }
         Entry::End(end) => {

@@ -100,7 +100,7 @@ impl TokenRegistry {
         client: Option<ClientKey>,
     ) -> TokenId {
         self.bury_expired(now);
-        let id = TokenId(u128::from(self.draws.next_u64()) << 64 | u128::from(self.draws.next_u64()));
+        let id = TokenId(self.draws.next_u128());
         let record = Record {
             expires,
             is_sufficient,

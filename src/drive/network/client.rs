@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
@@ -24,6 +25,9 @@ use super::session::{Heard, Session};
 use super::token::{Acquired, Refusal, Wish};
 use super::traffic::TrafficTally;
 use super::variables::{Renderer, Variables};
+
+/// How many frames a client takes before the others have their turn.
+const FRAMES_AT_ONCE: usize = 256;
 
 /// A token request under way while a session lasts.
 type Refresh = Pin<Box<dyn Future<Output = Result<Acquired, Refusal>> + Send>>;
@@ -281,33 +285,43 @@ impl Driven {
         tokio::pin!(stopping);
         loop {
             // The clock comes before the frames: a flood of them must not keep what is due from being done.
-            tokio::select! {
+            let frame = tokio::select! {
                 biased;
                 event = &mut stopping => return Told::Event(event),
                 () = &mut wake => return Told::Event(Event::Due(session.signs)),
                 acquired = finished(refresh) => return Told::Refreshed(acquired),
-                frame = session.next() => {
-                    let reaction = match &frame {
-                        Some(Ok(Message::Text(text))) if !context.rules.session.on_message.is_empty() => {
-                            react(context, *number, token.as_ref(), variables, text.as_str())
-                        }
-                        _ => Reaction::default(),
-                    };
-                    let heard = session.hear(context, tally, frame).await;
-                    for reply in reaction.replies {
-                        tally.sent();
-                        if let Some(ending) = session.send(context, Message::Text(reply.into())).await {
-                            return Told::Event(Event::Ended(ending));
-                        }
+                frame = session.next() => frame,
+            };
+            // Frames that are there already are taken at once, for waiting for all of the above costs more than a frame.
+            let (mut next, mut taken) = (Some(frame), 0);
+            while let Some(frame) = next {
+                let reaction = match &frame {
+                    Some(Ok(Message::Text(text))) if !context.rules.session.on_message.is_empty() => {
+                        react(context, *number, token.as_ref(), variables, text.as_str())
                     }
-                    untold.extend(reaction.events);
-                    match heard {
-                        Heard::Ready => return Told::Event(Event::BecameReady),
-                        Heard::Ended(ending) => return Told::Event(Event::Ended(ending)),
-                        Heard::Nothing if !untold.is_empty() => return Told::Event(untold.remove(0)),
-                        Heard::Nothing => {}
+                    _ => Reaction::default(),
+                };
+                let heard = session.hear(context, tally, frame).await;
+                for reply in reaction.replies {
+                    tally.sent();
+                    if let Some(ending) = session.send(context, Message::Text(reply.into())).await {
+                        return Told::Event(Event::Ended(ending));
                     }
                 }
+                untold.extend(reaction.events);
+                match heard {
+                    Heard::Ready => return Told::Event(Event::BecameReady),
+                    Heard::Ended(ending) => return Told::Event(Event::Ended(ending)),
+                    Heard::Nothing if !untold.is_empty() => return Told::Event(untold.remove(0)),
+                    Heard::Nothing => {}
+                }
+                taken += 1;
+                let goes_on = taken < FRAMES_AT_ONCE && session.signs.heard < until;
+                next = if goes_on { session.next().now_or_never() } else { None };
+            }
+            if taken == FRAMES_AT_ONCE {
+                // The other clients' turn.
+                tokio::task::yield_now().await;
             }
         }
     }

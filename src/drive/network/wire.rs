@@ -2,18 +2,22 @@
 //!
 //! In: a connected stream. Out: the same bytes, their number, and during the upgrade a boundary: reads end with the
 //! header's last byte, what follows is held back. So the upgrade's buffers can be dropped afterwards without losing
-//! a message that came with the answer, and a refusal's body can still be read.
+//! a message that came with the answer, and a refusal's body can still be read. A WebSocket reads with a small buffer, for
+//! thousands of them wait idle; while more comes than fits in it, the wire reads ahead into a large one.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// The end of an HTTP header.
 const HEADER_END: &[u8; 4] = b"\r\n\r\n";
+/// How much is read ahead at most.
+const AHEAD: usize = 16 * 1024;
 
 /// A counted stream.
 #[derive(Debug)]
@@ -23,6 +27,10 @@ pub(super) struct Wire {
     bytes_out: u64,
     header: Header,
     held: Vec<u8>,
+    /// The last read filled what it was given: more waits.
+    is_flowing: bool,
+    /// What was read ahead; empty, and without memory, while nothing flows.
+    ahead: BytesMut,
 }
 
 #[derive(Debug)]
@@ -50,7 +58,15 @@ impl Wire {
     }
 
     fn new(io: Io) -> Self {
-        Self { io, bytes_in: 0, bytes_out: 0, header: Header::Reading(0), held: Vec::new() }
+        Self {
+            io,
+            bytes_in: 0,
+            bytes_out: 0,
+            header: Header::Reading(0),
+            held: Vec::new(),
+            is_flowing: false,
+            ahead: BytesMut::new(),
+        }
     }
 
     /// What came after the header with it. Reads go on behind it.
@@ -93,19 +109,57 @@ impl Wire {
     }
 }
 
+/// Reads up to [`AHEAD`] bytes at once and fills `buf` with the first of them; the rest is `ahead`. Answers with how many
+/// were read.
+fn poll_ahead(
+    tcp: &mut TcpStream,
+    ahead: &mut BytesMut,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut read = BytesMut::with_capacity(AHEAD);
+    // The future keeps nothing between polls.
+    let count = ready!(pin!(tcp.read_buf(&mut read)).poll(cx))?;
+    *ahead = read;
+    give(ahead, buf);
+    Poll::Ready(Ok(count))
+}
+
+/// Gives out of what was read ahead; with the last of it goes its memory.
+fn give(ahead: &mut BytesMut, buf: &mut ReadBuf<'_>) {
+    let count = ahead.len().min(buf.remaining());
+    buf.put_slice(&ahead[..count]);
+    ahead.advance(count);
+    if ahead.is_empty() {
+        *ahead = BytesMut::new();
+    }
+}
+
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let polled = match &mut this.io {
-            Io::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Io::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
-        };
-        if let Poll::Ready(Ok(())) = polled {
-            this.bytes_in += (buf.filled().len() - before) as u64;
-            this.keep_to_header(buf, before);
+        match &mut this.io {
+            _ if !this.ahead.is_empty() => give(&mut this.ahead, buf),
+            Io::Plain(tcp) if this.is_flowing => {
+                let small = buf.remaining();
+                let count = ready!(poll_ahead(tcp, &mut this.ahead, cx, buf))?;
+                this.bytes_in += count as u64;
+                this.is_flowing = count > small;
+            }
+            Io::Plain(tcp) => {
+                ready!(Pin::new(tcp).poll_read(cx, buf))?;
+                this.bytes_in += (buf.filled().len() - before) as u64;
+                this.is_flowing = this.header == Header::Read && buf.remaining() == 0;
+            }
+            // TLS reads whole records, and keeps what is left of them.
+            Io::Tls(tls) => {
+                ready!(Pin::new(tls).poll_read(cx, buf))?;
+                this.bytes_in += (buf.filled().len() - before) as u64;
+            }
         }
-        polled
+        this.keep_to_header(buf, before);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -169,6 +223,40 @@ mod tests {
         wire.read_to_end(&mut after).await.unwrap();
         let count = wire.take_counts().0;
         (header, after, count)
+    }
+
+    #[tokio::test]
+    async fn what_is_read_ahead_comes_whole_and_in_order_and_leaves_no_memory_behind() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let sent: Vec<u8> = (0..5 * AHEAD + 77).map(|n| (n % 251) as u8).collect();
+        let (small, all) = (vec![7; 100], sent.clone());
+        let writer = tokio::spawn(async move {
+            let (mut peer, _) = listener.accept().await.unwrap();
+            peer.write_all(b"x\r\n\r\n").await.unwrap();
+            peer.write_all(&all).await.unwrap();
+            peer
+        });
+        let mut wire = Wire::plain(TcpStream::connect(address).await.unwrap());
+        let mut chunk = [0; 512];
+        assert_eq!(wire.read(&mut chunk).await.unwrap(), 5);
+        let mut got = wire.take_held();
+        let mut most_ahead = 0;
+        while got.len() < sent.len() {
+            let n = wire.read(&mut chunk).await.unwrap();
+            got.extend_from_slice(&chunk[..n]);
+            most_ahead = most_ahead.max(wire.ahead.len());
+        }
+        assert!(got == sent, "every byte, in order");
+        assert!(most_ahead > chunk.len() && most_ahead < AHEAD, "{most_ahead}");
+        assert_eq!(wire.ahead.capacity(), 0, "nothing is kept for an idle client");
+        let mut peer = writer.await.unwrap();
+        peer.write_all(&small).await.unwrap();
+        drop(peer);
+        let mut rest = Vec::new();
+        wire.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, small, "and the end is seen");
+        assert_eq!(wire.take_counts().0, (5 + sent.len() + small.len()) as u64);
     }
 
     proptest! {

@@ -1,0 +1,470 @@
+//! What a received message costs the clients, beside a bare tokio-tungstenite loop, on this machine.
+//!
+//! A bare sender in a process of its own answers upgrades and sends messages like those of the embedded target, each with
+//! its sequence number and the time when it was due. `resurge run` receives them, looks at both and counts; the floor is a
+//! loop of tokio-tungstenite, with its default settings, that reads and counts. Both are charged with all CPU of their
+//! process, from its start to its end. Each must count exactly what was sent.
+//!
+//! Flooded: the sender writes as fast as the receiver takes it, so that a read finds much. Paced: 300 messages a second for
+//! each client, three in a write, so that a read finds three.
+//!
+//! `cargo bench --bench message_rate` prints CPU, rates and ratios, then the memory of a client; `-- --quick` takes a tenth
+//! of it. Only the ratios say something on another machine.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench prints, and what it does not foresee ends it"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use resurge::clock::Clock;
+use resurge::target::message::MessageText;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+const RESURGE: &str = env!("CARGO_BIN_EXE_resurge");
+/// Ticks per second in `/proc/PID/stat` (proc(5)).
+const TICKS: f64 = 100.0;
+const CLIENTS: u64 = 1_000;
+/// Messages of a client each second when paced, and how many a write carries.
+const PACED_PER_S: u64 = 300;
+const PACED_BURST: u64 = 3;
+/// Messages that a write carries when the receiver is flooded.
+const FLOOD_BURST: u64 = 32;
+/// A close frame with code 1000.
+const CLOSE: &[u8] = &[0x88, 0x02, 0x03, 0xe8];
+/// Sequence numbers begin here, so that all have as many digits.
+const FIRST_SEQUENCE: u64 = 1_000_000_000;
+
+/// How the sender sends: to so many clients, so many messages each, so many in a write, so long between writes.
+#[derive(Clone, Copy)]
+struct Load {
+    clients: u64,
+    messages_each: u64,
+    burst: u64,
+    every: Duration,
+}
+
+impl Load {
+    fn total(self) -> u64 {
+        self.clients * self.messages_each
+    }
+
+    /// As arguments of the sending process.
+    fn arguments(self) -> [String; 4] {
+        [self.clients, self.messages_each, self.burst, self.every.as_micros() as u64].map(|n| n.to_string())
+    }
+
+    fn from_arguments(arguments: &[String]) -> Self {
+        let number = |at: usize| arguments[at].parse().unwrap();
+        Self {
+            clients: number(0),
+            messages_each: number(1),
+            burst: number(2),
+            every: Duration::from_micros(number(3)),
+        }
+    }
+}
+
+/// What a receiving process spent on its messages.
+#[derive(Clone, Copy)]
+struct Spent {
+    messages: u64,
+    cpu_s: f64,
+    sending_s: f64,
+}
+
+impl Spent {
+    fn us_each(self) -> f64 {
+        self.cpu_s * 1e6 / self.messages as f64
+    }
+
+    fn line(self) -> String {
+        format!(
+            "{:5.2} us each, {:9.0} per second of CPU ({:.0} sent per second)",
+            self.us_each(),
+            self.messages as f64 / self.cpu_s,
+            self.messages as f64 / self.sending_s,
+        )
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "--sender") {
+        return send_all(Load::from_arguments(&arguments[at + 1..]));
+    }
+    if let Some(at) = arguments.iter().position(|argument| argument == "--floor") {
+        return floor(arguments[at + 1].parse().unwrap(), arguments[at + 2].parse().unwrap());
+    }
+    // `cargo bench --no-run` and `cargo test --benches` must not start a load.
+    if arguments.iter().any(|argument| argument == "--test" || argument == "--list") {
+        return;
+    }
+    let (share, rounds) =
+        if arguments.iter().any(|argument| argument == "--quick") { (10, 1) } else { (1, 3) };
+    let flood =
+        Load { clients: CLIENTS, messages_each: 10_000 / share, burst: FLOOD_BURST, every: Duration::ZERO };
+    let paced = Load {
+        clients: CLIENTS,
+        messages_each: 3_000 / share,
+        burst: PACED_BURST,
+        every: Duration::from_secs(1) * PACED_BURST as u32 / PACED_PER_S as u32,
+    };
+    compare("flooded", flood, rounds);
+    compare("paced", paced, rounds);
+    compare_memory(5_000 / share);
+}
+
+fn compare(how: &str, load: Load, rounds: usize) {
+    println!(
+        "CPU of the receiving process, {} clients, {} messages each, {how}:",
+        load.clients, load.messages_each
+    );
+    let mut ratios = Vec::new();
+    for round in 1..=rounds {
+        let ours = run_resurge(load);
+        let bare = run_floor(load);
+        let ratio = ours.us_each() / bare.us_each();
+        println!("  round {round}: resurge {}", ours.line());
+        println!("           floor   {}, ratio {ratio:.2}", bare.line());
+        ratios.push(ratio);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("  median ratio {:.2}", ratios[ratios.len() / 2]);
+}
+
+fn compare_memory(clients: u64) {
+    let second = Duration::from_secs(1);
+    let silent = |clients| Load { clients, messages_each: 0, burst: 1, every: second };
+    let flowing = |clients| Load { clients, messages_each: 200, burst: 1, every: second / 10 };
+    println!("Resident memory of the receiving process for each of {clients} clients:");
+    for (what, load) in [("idle", &silent as &dyn Fn(u64) -> Load), ("10 messages a second", &flowing)] {
+        let (one, many) = (resident_kib(load(1)), resident_kib(load(clients)));
+        println!("  {what}: {:.0} bytes", (many - one) * 1024.0 / (clients - 1) as f64);
+    }
+}
+
+/// The sending process; ended when dropped.
+struct Sender {
+    process: Child,
+    address: SocketAddr,
+    lines: BufReader<ChildStdout>,
+    _stdin: ChildStdin,
+}
+
+impl Sender {
+    fn start(load: Load) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .arg("--sender")
+            .args(load.arguments())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let _stdin = process.stdin.take().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap());
+        let mut sender = Self { process, address: ([127, 0, 0, 1], 0).into(), lines, _stdin };
+        sender.address = sender.line().parse().unwrap();
+        sender
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    /// How long the sending took, in seconds.
+    fn sending_s(&mut self) -> f64 {
+        self.line().parse().unwrap()
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+fn scenario(address: SocketAddr, clients: u64, seconds: u64) -> String {
+    format!(
+        r#"
+name = "messages"
+duration = "{seconds}s"
+[target]
+kind = "remote"
+url = "ws://{address}/"
+[[groups]]
+name = "g"
+clients = {clients}
+start = {{ over = "1s" }}
+token = {{ grant = "none" }}
+# The sender ends each session with 1000, once.
+reconnect = {{ on_codes = [1006] }}
+"#
+    )
+}
+
+fn start_resurge(folder: &Path, scenario: &str) -> Child {
+    let file = folder.join("messages.toml");
+    fs::write(&file, scenario).unwrap();
+    Command::new(RESURGE)
+        .args(["run", file.to_str().unwrap(), "--progress", "none", "--out"])
+        .arg(folder.join("run"))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn run_resurge(load: Load) -> Spent {
+    let mut sender = Sender::start(load);
+    let folder = tempfile::tempdir().unwrap();
+    let before = children_cpu_s();
+    let mut process = start_resurge(folder.path(), &scenario(sender.address, load.clients, 300));
+    let sending_s = sender.sending_s();
+    // Every client has had its messages and the close frame behind them: the run has nothing more to do.
+    interrupt(&process);
+    let status = process.wait().unwrap();
+    assert!([Some(0), Some(105)].contains(&status.code()), "resurge run ended with {status}");
+    let cpu_s = children_cpu_s() - before;
+    let mut reader = csv::Reader::from_path(folder.path().join("run/timeseries.csv")).unwrap();
+    let column = reader.headers().unwrap().iter().position(|name| name == "messages_in").unwrap();
+    let messages = reader.records().map(|row| row.unwrap()[column].parse::<u64>().unwrap()).sum();
+    assert_eq!(messages, load.total(), "every message that was sent is counted once");
+    Spent { messages, cpu_s, sending_s }
+}
+
+fn interrupt(process: &Child) {
+    let sent = Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+fn run_floor(load: Load) -> Spent {
+    let mut sender = Sender::start(load);
+    let before = children_cpu_s();
+    let process = Command::new(std::env::current_exe().unwrap())
+        .args(["--floor", &sender.address.to_string(), &load.clients.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let sending_s = sender.sending_s();
+    let output = process.wait_with_output().unwrap();
+    assert!(output.status.success(), "the floor ended with {}", output.status);
+    let messages = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+    assert_eq!(messages, load.total(), "the floor counts every message, too");
+    Spent { messages, cpu_s: children_cpu_s() - before, sending_s }
+}
+
+/// CPU time of the children that were waited for (proc(5), fields 16 and 17); the sender is waited for afterwards.
+fn children_cpu_s() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+    (ticks(13) + ticks(14)) / TICKS
+}
+
+/// Resident memory of `resurge run`, in KiB: the median of some looks while the clients are connected.
+fn resident_kib(load: Load) -> f64 {
+    let mut sender = Sender::start(load);
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = start_resurge(folder.path(), &scenario(sender.address, load.clients, 60));
+    assert_eq!(sender.line(), "connected");
+    // What the connecting needed is given back soon after.
+    std::thread::sleep(Duration::from_secs(6));
+    let mut looks: Vec<f64> = (0..20)
+        .map(|_| {
+            std::thread::sleep(Duration::from_millis(210));
+            let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+            line.trim().trim_end_matches("kB").trim().parse().unwrap()
+        })
+        .collect();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    looks.sort_by(f64::total_cmp);
+    looks[looks.len() / 2]
+}
+
+/// The sender: once all clients are connected, sends everything, and a close frame where there were messages. Prints its
+/// address, `connected` where only memory is looked at, and how long it took until every client had answered the close.
+fn send_all(load: Load) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async move {
+        let clock = Clock::start();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        say(&listener.local_addr().unwrap().to_string());
+        let (go, begun) = watch::channel(false);
+        let connected = Arc::new(AtomicU64::new(0));
+        let mut tasks = Vec::new();
+        for number in 0..load.clients {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (begun, connected) = (begun.clone(), Arc::clone(&connected));
+            tasks.push(tokio::spawn(serve(stream, load, number, clock, begun, connected)));
+        }
+        while connected.load(Ordering::Relaxed) < load.clients {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if load.is_for_memory() {
+            say("connected");
+        }
+        let begin = clock.now();
+        go.send_replace(true);
+        for task in tasks {
+            task.await.unwrap();
+        }
+        say(&(clock.now() - begin).as_secs_f64().to_string());
+    });
+}
+
+impl Load {
+    fn is_for_memory(self) -> bool {
+        self.burst == 1
+    }
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout();
+    writeln!(out, "{line}").unwrap();
+    out.flush().unwrap();
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    load: Load,
+    number: u64,
+    clock: Clock,
+    mut begun: watch::Receiver<bool>,
+    connected: Arc<AtomicU64>,
+) {
+    stream.set_nodelay(true).unwrap();
+    upgrade(&mut stream).await;
+    connected.fetch_add(1, Ordering::Relaxed);
+    begun.wait_for(|begun| *begun).await.unwrap();
+    let mut batch = Batch::new(load.burst, clock);
+    let begin = clock.now() + load.every.mul_f64(number as f64 / load.clients as f64);
+    let mut sent = 0;
+    while sent < load.messages_each {
+        if !load.every.is_zero() {
+            let due = begin + load.every * (sent / load.burst) as u32;
+            tokio::time::sleep_until(clock.instant(due).into()).await;
+        }
+        let count = load.burst.min(load.messages_each - sent);
+        // A receiver that is ended while messages flow has had its memory looked at; elsewhere the counts would tell.
+        if stream.write_all(batch.write(FIRST_SEQUENCE + sent, count)).await.is_err() {
+            return;
+        }
+        sent += count;
+    }
+    let mut buffer = [0; 256];
+    if load.messages_each > 0 && stream.write_all(CLOSE).await.is_err() {
+        return;
+    }
+    // The answer to the close, or the client's own goodbye.
+    while stream.read(&mut buffer).await.is_ok_and(|n| n == buffer.len()) {}
+}
+
+async fn upgrade(stream: &mut TcpStream) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        assert!(stream.read_buf(&mut request).await.unwrap() > 0, "the client asks for an upgrade");
+    }
+    let text = String::from_utf8(request).unwrap();
+    let key = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then_some(value.trim())
+    });
+    let accept = derive_accept_key(key.unwrap().as_bytes());
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    stream.write_all(answer.as_bytes()).await.unwrap();
+}
+
+/// Frames of one write, made once; only their numbers are written anew.
+struct Batch {
+    bytes: Vec<u8>,
+    frame: usize,
+    sequence_at: usize,
+    due_at: usize,
+    clock: Clock,
+}
+
+impl Batch {
+    fn new(burst: u64, clock: Clock) -> Self {
+        let text = MessageText::new(0).write(FIRST_SEQUENCE, clock.unix_us(clock.now()));
+        let length = u8::try_from(text.len()).unwrap();
+        // RFC 6455 §5.2: up to 125 bytes the length is one byte, up to 65,535 it is two more.
+        let head = if length < 126 { vec![0x81, length] } else { vec![0x81, 126, 0, length] };
+        let behind = |key: &str| head.len() + text.find(key).unwrap() + key.len();
+        let (sequence_at, due_at) = (behind("\"seq\":"), behind("\"due_us\":"));
+        let frame = [head.as_slice(), text.as_bytes()].concat();
+        Self { bytes: frame.repeat(burst as usize), frame: frame.len(), sequence_at, due_at, clock }
+    }
+
+    /// `count` messages from `sequence` on, due now.
+    fn write(&mut self, sequence: u64, count: u64) -> &[u8] {
+        let due = self.clock.unix_us(self.clock.now());
+        let frames = self.bytes.chunks_exact_mut(self.frame).take(count as usize);
+        for (frame, sequence) in frames.zip(sequence..) {
+            write_digits(&mut frame[self.sequence_at..self.sequence_at + 10], sequence);
+            write_digits(&mut frame[self.due_at..self.due_at + 16], due);
+        }
+        &self.bytes[..count as usize * self.frame]
+    }
+}
+
+fn write_digits(place: &mut [u8], mut number: u64) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// The floor: reads and counts, until each client was closed.
+fn floor(address: SocketAddr, clients: u64) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let total = runtime.block_on(async move {
+        let tasks: Vec<_> = (0..clients)
+            .map(|client| {
+                tokio::spawn(async move {
+                    // Spread as the clients of the scenario are.
+                    tokio::time::sleep(Duration::from_secs(1).mul_f64(client as f64 / clients as f64)).await;
+                    floor_session(address).await
+                })
+            })
+            .collect();
+        let mut total = 0;
+        for task in tasks {
+            total += task.await.unwrap();
+        }
+        total
+    });
+    println!("{total}");
+}
+
+async fn floor_session(address: SocketAddr) -> u64 {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/"), stream).await.unwrap();
+    let mut count = 0;
+    while let Some(message) = socket.next().await {
+        if matches!(message.unwrap(), Message::Text(_)) {
+            count += 1;
+        }
+    }
+    count
+}
