@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::plan::needs;
+use crate::plan::{BudgetError, Share, check_budget, check_split, needs, own_limits, shards_needed};
+use crate::run::machine_of;
+use crate::scenario::model::Scenario;
 use crate::scenario::{ScenarioError, describe, load};
 use crate::units::format_count;
 
@@ -36,8 +38,7 @@ pub(super) fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) ->
         match load(path, &args.overrides, None, &|name| std::env::var(name).ok()) {
             Ok(loaded) => {
                 write!(out, "{}", describe(&loaded.scenario))?;
-                let needs = needs(&loaded.scenario);
-                writeln!(out, "  needs at most {} file descriptors", format_count(needs.descriptors))?;
+                write_budget(&loaded.scenario, out)?;
             }
             Err(ScenarioError::Faults(faults)) => {
                 writeln!(err, "{}", faults.render(wants_colour(&io::stderr())))?;
@@ -50,4 +51,40 @@ pub(super) fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) ->
         }
     }
     Ok(code)
+}
+
+/// What a scenario needs of this machine, and what to do where one process does not hold it.
+fn write_budget(scenario: &Scenario, out: &mut dyn Write) -> io::Result<()> {
+    let machine = machine_of(scenario);
+    let needs = needs(scenario, Share::WHOLE, machine.target_addresses);
+    let (descriptors, ports) = (format_count(needs.descriptors), format_count(needs.ports));
+    writeln!(
+        out,
+        "  needs at most {descriptors} file descriptors, and {ports} local ports towards one address"
+    )?;
+    let shards = shards_needed(scenario, &machine);
+    match check_budget(scenario, &machine, Share::WHOLE) {
+        Ok(_) => {}
+        Err(error) => match check_split(scenario, &machine, shards) {
+            Ok(each) if shards > 1 => writeln!(
+                out,
+                "  needs --shards {shards} on this machine: {} file descriptors in each, a process may open {}",
+                format_count(each.descriptors),
+                format_count(machine.descriptors)
+            )?,
+            Ok(_) | Err(BudgetError::Descriptors { .. } | BudgetError::Shards { .. }) => {
+                writeln!(out, "  does not fit this machine: {error}")?
+            }
+            Err(ports @ BudgetError::Ports { .. }) => writeln!(out, "  does not fit this machine: {ports}")?,
+        },
+    }
+    let own = own_limits(scenario);
+    if !own.is_empty() {
+        writeln!(
+            out,
+            "  in shards, each has a target of its own: {} would hold for each, not for all together",
+            own.join(", ")
+        )?;
+    }
+    Ok(())
 }

@@ -25,7 +25,7 @@ use crate::drive::network::{GroupSetup, TargetAddress};
 use crate::drive::network::{Probe, ProbeShared, TokenLook};
 use crate::lifecycle::GroupRules;
 use crate::run::RunError;
-use crate::run::prepare::{Prepared, client_runtime, prepare};
+use crate::run::prepare::{Prepared, Processes, client_runtime, prepare};
 use crate::sample::GroupId;
 use crate::scenario::load;
 use crate::scenario::model::{Grant, Group, OnReconnect, Overrides, Scenario, Start, TokenIn};
@@ -119,7 +119,8 @@ pub fn diagnose(request: &DiagnoseRequest, on_step: OnStep<'_>) -> Result<Diagno
         (group.clients, group.start) = (1, Start::AtOnce);
     }
     let prepared = prepare(loaded, &request.authorised)?;
-    let runtime = client_runtime().map_err(|source| RunError::Start { what: "the runtime", source })?;
+    let runtime =
+        client_runtime(Processes::ONE).map_err(|source| RunError::Start { what: "the runtime", source })?;
     let results = runtime.block_on(async {
         let probes = probes(&prepared, index)?;
         Ok::<_, RunError>(Box::pin(Experimenter::new(probes, request.waits, on_step).run()).await)

@@ -83,7 +83,7 @@ pub async fn walk_plan(plan: EnginePlan, control: &Arc<RunControl>, clock: Clock
 /// Starts each client when it is due, until the run stops.
 async fn start_clients(population: Population, mut phase: watch::Receiver<StopPhase>, clock: Clock) {
     let Population { context, starts } = population;
-    for (number, due) in starts {
+    for (started, (number, due)) in (1_u32..).zip(starts) {
         if due > clock.now() {
             tokio::select! {
                 () = until(clock, due) => {}
@@ -91,7 +91,7 @@ async fn start_clients(population: Population, mut phase: watch::Receiver<StopPh
             }
         } else if *phase.borrow() > StopPhase::Running {
             return;
-        } else if number.is_multiple_of(64) {
+        } else if started.is_multiple_of(64) {
             // Many clients due at one moment must not keep those already started from running.
             tokio::task::yield_now().await;
         }

@@ -14,10 +14,10 @@ use crate::drive::network::{GroupContext, GroupSetup, RunShared};
 use crate::drive::{SampleSink, sample_channel};
 use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike, walk_plan};
 use crate::lifecycle::GroupRules;
-use crate::plan::{first_number, starts, target_storms};
+use crate::plan::{own_starts, target_storms};
 use crate::record::{
-    Entry, GeneratorHealth, Journal, JournalWriter, Latencies, LiveView, PackedTally, Recorded, Recorder,
-    RunEnd, Tally, merge_all, run_recorder,
+    Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, Latencies, LiveView, PackedTally, Recorded,
+    Recorder, RunEnd, Tally, merge_all, run_recorder,
 };
 use crate::sample::Counter;
 use crate::sample::{GroupId, Metric, Outcome};
@@ -37,24 +37,35 @@ pub(super) struct Conducted {
     pub(super) in_memory: Option<Journal>,
 }
 
+/// Who is beside a run while it goes on.
+#[derive(Default)]
+pub(super) struct Beside {
+    /// Told how the run stands.
+    pub(super) on_progress: Option<OnProgress>,
+    /// Given each second's numbers.
+    pub(super) feed: Option<IntervalFeed>,
+    /// Stops the run.
+    pub(super) control: Arc<RunControl>,
+}
+
 pub(super) async fn conduct(
     prepared: Arc<Prepared>,
     journal: JournalWriter,
-    on_progress: Option<OnProgress>,
+    beside: Beside,
 ) -> Result<Conducted, RunError> {
     let clock = prepared.clock;
-    let control = Arc::new(RunControl::new());
+    let Beside { on_progress, feed, control } = beside;
     let cpu_before = host::cpu_time();
     let (sink, samples) = sample_channel();
     let stalls = sink.stalls();
     let (shared, plan) = plan_engine(&prepared, &control, sink)?;
     let (view, live) = watch::channel(LiveView::default());
-    let recorder = Recorder::new(prepared.scenario.groups.len(), journal);
+    let recorder = Recorder::new(prepared.scenario.groups.len(), journal).feeding(feed);
     let recording = tokio::spawn({
         let (prepared, control) = (Arc::clone(&prepared), Arc::clone(&control));
         async move { run_recorder(recorder, samples, &prepared.scenario, &control, &view, clock).await }
     });
-    let beside = [
+    let listening = [
         tokio::spawn(listen_to_signals(Arc::clone(&control))),
         tokio::spawn(enforce_policy(Arc::clone(&prepared), Arc::clone(&control))),
     ];
@@ -62,6 +73,8 @@ pub(super) async fn conduct(
     let (stop_watchdog, stopped) = oneshot::channel();
     let watching = tokio::spawn(watchdog::watch(clock, stopped));
 
+    // The shards of a machine are told their common start a little ahead.
+    tokio::time::sleep_until(clock.instant(Moment::ZERO).into()).await;
     let drained = walk_plan(plan, &control, clock).await;
     let elapsed = clock.now();
     let pool_wait_max = shared.pool_wait_max();
@@ -72,7 +85,7 @@ pub(super) async fn conduct(
     let recorded = recording
         .await
         .map_err(|error| RunError::Start { what: "the recorder", source: std::io::Error::other(error) })?;
-    beside.iter().for_each(tokio::task::JoinHandle::abort);
+    listening.iter().for_each(tokio::task::JoinHandle::abort);
     // The recorder is gone, so this ends; not before the last numbers were shown.
     if let Err(error) = showing.await {
         log::warn!("the progress could not be shown to its end: {error}");
@@ -83,7 +96,7 @@ pub(super) async fn conduct(
     let end = RunEnd {
         reason: control.reason(),
         elapsed_s: elapsed.as_us() as f64 / 1e6,
-        clients_planned: u64::from(prepared.scenario.clients()),
+        clients_planned: u64::from(prepared.share.clients(&prepared.scenario)),
         drained,
         health,
         target_counters,
@@ -100,8 +113,8 @@ fn plan_engine(
 ) -> Result<(Arc<RunShared>, EnginePlan), RunError> {
     let scenario = &prepared.scenario;
     let policy = Arc::clone(&prepared.policy);
-    let shared =
-        Arc::new(RunShared::new(prepared.clock, policy, sink, control.subscribe(), prepared.tls.clone()));
+    let shared = RunShared::new(prepared.clock, policy, sink, control.subscribe(), prepared.tls.clone());
+    let shared = Arc::new(shared.spread_over(prepared.target_addresses.clone()));
     let (done_sender, done) = mpsc::channel(1);
     let mut populations = Vec::new();
     for (index, group) in scenario.groups.iter().enumerate() {
@@ -112,7 +125,7 @@ fn plan_engine(
             connect: group.connect.clone(),
         };
         let context = GroupContext::new(Arc::clone(&shared), setup, &prepared.address, done_sender.clone())?;
-        let starts = starts(group, first_number(scenario, index));
+        let starts = own_starts(scenario, index, prepared.share);
         populations.push(Population { context: Arc::new(context), starts });
     }
     let storms =

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret;
 use tokio::io::AsyncReadExt;
@@ -100,8 +101,14 @@ async fn open_tcp(
         Some(proxy) => (&proxy.host, proxy.port),
         None => (&endpoint.host, endpoint.port),
     };
-    let resolving = context.run.resolve(host, port, rules.dns_ttl, number);
-    let addresses = timeout(rules.dns_timeout, resolving).await.map_err(|_| ConnectFailure::Timeout)?;
+    let is_own = context.is_embedded && context.proxy.is_none() && std::ptr::eq(endpoint, &context.endpoint);
+    let addresses = match context.run.target_address(number).filter(|_| is_own) {
+        Some(address) => vec![address],
+        None => {
+            let resolving = context.run.resolve(host, port, rules.dns_ttl, number);
+            timeout(rules.dns_timeout, resolving).await.map_err(|_| ConnectFailure::Timeout)?
+        }
+    };
     if addresses.is_empty() {
         return Err(ConnectFailure::Dns);
     }
@@ -138,6 +145,11 @@ fn source_address(sources: &[IpAddr], number: u32, target: SocketAddr) -> Option
 async fn open_from(source: Option<IpAddr>, target: SocketAddr) -> std::io::Result<TcpStream> {
     let Some(source) = source else { return TcpStream::connect(target).await };
     let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // The port is then chosen by connect(2), where it may serve again for another address of the target (ip(7)). A kernel without the option binds
+    // a port for this socket alone, as before.
+    if let Err(error) = setsockopt(&socket, sockopt::IpBindAddressNoPort, &true) {
+        log::debug!("IP_BIND_ADDRESS_NO_PORT: {error}");
+    }
     socket.bind(SocketAddr::new(source, 0))?;
     socket.connect(target).await
 }

@@ -61,6 +61,8 @@ pub struct RunShared {
     stop: watch::Receiver<StopPhase>,
     tls: Option<Arc<rustls::ClientConfig>>,
     resolver: Resolver,
+    /// Where the embedded target listens; empty for one that has a single address.
+    target_addresses: Vec<SocketAddr>,
     /// Connections that clients keep open in silence.
     silent: Mutex<Vec<Wire>>,
     /// Longest wait for a connection of a token pool, in microseconds.
@@ -84,9 +86,22 @@ impl RunShared {
             stop,
             tls: tls.map(Arc::new),
             resolver: Resolver::default(),
+            target_addresses: Vec::new(),
             silent: Mutex::default(),
             pool_wait_max_us: AtomicU64::new(0),
         }
+    }
+
+    /// The same, where clients of the embedded target spread over these addresses of it by their number.
+    #[must_use]
+    pub fn spread_over(self, target_addresses: Vec<SocketAddr>) -> Self {
+        Self { target_addresses, ..self }
+    }
+
+    /// The embedded target's address for client `number`; `None` where it has no choice.
+    pub(super) fn target_address(&self, number: u32) -> Option<SocketAddr> {
+        let count = self.target_addresses.len();
+        (count > 1).then(|| self.target_addresses[number as usize % count])
     }
 
     /// Longest wait for a connection of a token pool so far.
