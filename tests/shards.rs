@@ -259,6 +259,10 @@ fn sums_are_exact_and_the_same_for_one_two_and_three_shards() {
         let read = |folder: &Path| fs::read_to_string(folder.join(file)).unwrap();
         assert_eq!(read(&merged), read(&scenario.folder("three")), "{file}");
     }
+    let start = |n: u32| {
+        resurge::record::read_journal(&shard(n).join("journal.bin")).unwrap().manifest.started_unix_us
+    };
+    assert_eq!((start(1), start(2)), (start(2), start(3)), "all have one origin");
     // One is missing: the others are merged all the same, and it is told.
     let partly = scenario.folder("partly");
     let output = merge(&[shard(1), shard(3)], &partly);
@@ -514,13 +518,42 @@ fn check_says_how_many_shards_a_scenario_needs() {
         said(&output.unwrap())
     };
     let large = check("scenarios/hundred-thousand.toml", &["--set", "groups.0.clients=3000000"]);
-    assert!(large.contains("needs --shards ") || large.contains("clients"), "{large}");
+    assert!(large.contains("needs --shards ") && large.contains("file descriptors in each"), "{large}");
     assert!(!check("scenarios/smoke.toml", &[]).contains("--shards"));
     let limited = check("scenarios/smoke.toml", &["--set", "target.sessions_per_client=5"]);
     assert!(
         limited.contains("in shards, each has a target of its own: sessions_per_client would hold for each"),
         "{limited}"
     );
+}
+
+#[test]
+fn the_shipped_scenario_holds_at_reduced_size() {
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("run");
+    let small = [
+        "groups.0.clients=300",
+        "groups.0.start={over=\"1s\"}",
+        "target.idle_timeout=3s",
+        "duration=5s",
+        "thresholds.clients_started=[\"count == 300\"]",
+        "thresholds.disconnects=[\"count == 300\"]",
+    ];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_resurge"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args([
+        "run",
+        "scenarios/hundred-thousand.toml",
+        "--shards",
+        "4",
+    ]);
+    command
+        .args(small.iter().flat_map(|set| ["--set", *set]))
+        .args(["--progress", "none", "--out"])
+        .arg(&out);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("300 clients in 4 shards"), "{}", said(&output));
+    assert!(said(&output).contains("clients and target agree exactly"), "{}", said(&output));
 }
 
 #[test]

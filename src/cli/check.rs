@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::plan::{BudgetError, Share, check_budget, check_split, needs, own_limits, shards_needed};
+use crate::plan::{Share, check_budget, check_split, needs, own_limits, shards_needed};
 use crate::run::machine_of;
 use crate::scenario::model::Scenario;
 use crate::scenario::{ScenarioError, describe, load};
@@ -63,20 +63,18 @@ fn write_budget(scenario: &Scenario, out: &mut dyn Write) -> io::Result<()> {
         "  needs at most {descriptors} file descriptors, and {ports} local ports towards one address"
     )?;
     let shards = shards_needed(scenario, &machine);
-    match check_budget(scenario, &machine, Share::WHOLE) {
-        Ok(_) => {}
-        Err(error) => match check_split(scenario, &machine, shards) {
-            Ok(each) if shards > 1 => writeln!(
-                out,
-                "  needs --shards {shards} on this machine: {} file descriptors in each, a process may open {}",
+    if let Err(whole) = check_budget(scenario, &machine, Share::WHOLE) {
+        let text = match check_split(scenario, &machine, shards) {
+            Ok(each) if shards > 1 => format!(
+                "needs --shards {shards} on this machine: {} file descriptors in each, a process may open {}",
                 format_count(each.descriptors),
                 format_count(machine.descriptors)
-            )?,
-            Ok(_) | Err(BudgetError::Descriptors { .. } | BudgetError::Shards { .. }) => {
-                writeln!(out, "  does not fit this machine: {error}")?
-            }
-            Err(ports @ BudgetError::Ports { .. }) => writeln!(out, "  does not fit this machine: {ports}")?,
-        },
+            ),
+            Ok(_) => format!("does not fit this machine: {whole}"),
+            // What still does not fit when it is split.
+            Err(split) => format!("does not fit this machine: {split}"),
+        };
+        writeln!(out, "  {text}")?;
     }
     let own = own_limits(scenario);
     if !own.is_empty() {

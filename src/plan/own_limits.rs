@@ -21,3 +21,30 @@ pub fn own_limits(scenario: &Scenario) -> Vec<&'static str> {
     ];
     rows.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::load;
+
+    #[test]
+    fn limits_by_client_id_are_each_shards_own() {
+        let keys = |target: &str| {
+            let text = format!(
+                "duration = \"9s\"\n[target]\n{target}\n[[groups]]\nname = \"g\"\nclients = 1\ntoken = {{ client_id = \"a\", client_secret = \"b\" }}\n"
+            );
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("s.toml");
+            std::fs::write(&file, text).unwrap();
+            own_limits(&load(&file, &Vec::new(), None, &|_| None).unwrap().scenario)
+        };
+        assert_eq!(keys(""), [""; 0]);
+        assert_eq!(
+            keys("sessions_per_client = 3\nclient_lock = \"2s\""),
+            ["sessions_per_client", "client_lock"]
+        );
+        assert_eq!(keys("invalidation = \"on-new-token\""), ["invalidation = \"on-new-token\""]);
+        let remote = "kind = \"remote\"\nurl = \"ws://127.0.0.1:1/\"\ntoken_url = \"http://127.0.0.1:1/\"";
+        assert_eq!(keys(remote), [""; 0]);
+    }
+}

@@ -36,7 +36,7 @@ pub(super) fn clients_of(manifest: &Manifest, shard: u32) -> Vec<(&str, u64)> {
 }
 
 /// How many clients there are, and which part of how many where the run was split.
-pub(super) fn clients_words(manifest: &Manifest) -> String {
+pub(in crate::report) fn clients_words(manifest: &Manifest) -> String {
     let all: u64 = manifest.groups.iter().map(|group| u64::from(group.clients)).sum();
     let held: u64 = (0..manifest.groups.len()).map(|group| manifest.held_clients(group)).sum();
     match (manifest.held_shards().as_slice(), manifest.shards) {

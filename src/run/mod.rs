@@ -20,7 +20,7 @@ pub use scrape::{MetricsFeed, MetricsServer};
 pub use shards::{Split, obey_parent};
 
 use crate::drive::network::{ContextError, Forbidden, TlsError};
-use crate::plan::{BudgetError, Share};
+use crate::plan::{BudgetError, Share, own_limits};
 use crate::record::{JournalError, JournalWriter, LiveView, MergeError, read_journal};
 use crate::report::{JOURNAL_FILE, RunModel, WriteFault, write_all};
 use crate::scenario::model::{Overrides, Scenario};
@@ -165,6 +165,7 @@ fn run_share(request: RunRequest, share: Share) -> Result<RunDone, RunError> {
     let RunRequest { scenario, overrides, seed, out, authorised, on_progress } = request;
     let loaded = load(&scenario, &overrides, seed, &|name| std::env::var(name).ok())?;
     check_shards(share.of(), &loaded.scenario)?;
+    warn_of_own_limits(&loaded.scenario, share.of());
     let prepared = prepare::prepare_share(loaded, &authorised, share)?;
     let folder = make_folder(out.as_deref(), &prepared.scenario.name, prepared.started_unix_us())?;
     let journal_path = folder.join(JOURNAL_FILE);
@@ -182,6 +183,17 @@ fn run_share(request: RunRequest, share: Share) -> Result<RunDone, RunError> {
     let model = RunModel::new(journal);
     let write_faults = write_all(&model, &folder);
     Ok(RunDone { model, folder, write_faults })
+}
+
+/// Says which of the target's limits hold for each shard by itself.
+fn warn_of_own_limits(scenario: &Scenario, of: u32) {
+    let own = own_limits(scenario);
+    if of > 1 && !own.is_empty() {
+        let keys = own.join(", ");
+        log::warn!(
+            "each of {of} shards has a target of its own: {keys} holds for each, not for all together"
+        );
+    }
 }
 
 /// Each shard needs a client.

@@ -11,14 +11,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
-use crate::plan::{Share, check_split, own_limits, shards_needed};
+use crate::plan::{Share, check_split, shards_needed};
 use crate::record::{LiveView, Machines, MergeInput, open_journal, plan_merge, read_journal};
 use crate::report::{JOURNAL_FILE, RunModel, write_all};
 use crate::scenario::load;
 use crate::scenario::model::Scenario;
 
 use super::super::folder::make_folder;
-use super::super::{OnProgress, RunDone, RunError, RunRequest, check_shards, prepare};
+use super::super::{OnProgress, RunDone, RunError, RunRequest, check_shards, prepare, warn_of_own_limits};
 use super::Split;
 use super::children::{Children, Heard};
 use super::live::Live;
@@ -55,13 +55,7 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
     if !fs::metadata(&request.scenario).is_ok_and(|found| found.is_file()) {
         return Err(RunError::NoFile { path: request.scenario });
     }
-    let own = own_limits(&checked.scenario);
-    if !own.is_empty() {
-        log::warn!(
-            "each of {of} shards has a target of its own: {} holds for each, not for all together",
-            own.join(", ")
-        );
-    }
+    warn_of_own_limits(&checked.scenario, of);
     let folder =
         make_folder(request.out.as_deref(), &checked.scenario.name, Clock::start().unix_us(Moment::ZERO))?;
     let preparation = Preparation {
