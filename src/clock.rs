@@ -85,6 +85,18 @@ impl Clock {
         Self { origin: Instant::now(), origin_unix_us }
     }
 
+    /// A clock whose origin is the calendar time `unix_us`, in microseconds since 1970, past or to come: clocks of several processes of one
+    /// machine that begin so agree to a few microseconds. Until its origin it is [`Moment::ZERO`].
+    #[must_use]
+    pub fn starting_at(unix_us: u64) -> Self {
+        let Self { origin, origin_unix_us } = Self::start();
+        let ahead = Duration::from_micros(unix_us.saturating_sub(origin_unix_us));
+        let behind = Duration::from_micros(origin_unix_us.saturating_sub(unix_us));
+        let origin =
+            origin.checked_add(ahead).and_then(|origin| origin.checked_sub(behind)).unwrap_or(origin);
+        Self { origin, origin_unix_us: unix_us }
+    }
+
     /// The moment that it is now.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
@@ -118,6 +130,16 @@ mod tests {
         assert_eq!(Moment::NEVER + Duration::from_secs(1), Moment::NEVER);
         assert_eq!(Moment::from_ns(1_500_000_000).as_second(), 1);
         assert_eq!(Moment::from_ns(1_999).as_us(), 1);
+    }
+
+    #[test]
+    fn an_origin_may_be_agreed_upon() {
+        let now_us = Clock::start().unix_us(Moment::ZERO);
+        let ahead = Clock::starting_at(now_us + 3_600_000_000);
+        assert_eq!(ahead.now(), Moment::ZERO, "it has not begun");
+        let begun = Clock::starting_at(now_us - 1_000_000);
+        assert!(begun.now() >= Moment::from_ns(999_000_000), "{:?}", begun.now());
+        assert_eq!(begun.unix_us(Moment::ZERO), now_us - 1_000_000);
     }
 
     #[test]

@@ -110,6 +110,8 @@ fn manifest(run: &Run, seed: u64) -> Manifest {
         target_url: "ws://127.0.0.1:1".into(),
         authorised_hosts: Vec::new(),
         shards: 1,
+        held: Vec::new(),
+        lost: Vec::new(),
         groups: vec![GroupManifest { name: "group|<b>".into(), clients: CLIENTS as u32 }],
         storms: Vec::new(),
         thresholds: Vec::new(),

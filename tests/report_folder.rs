@@ -112,6 +112,8 @@ fn manifest() -> Manifest {
         target_url: "ws://127.0.0.1:1234".into(),
         authorised_hosts: Vec::new(),
         shards: 1,
+        held: Vec::new(),
+        lost: Vec::new(),
         groups: vec![group("fresh-token", FRESH), group("stale-token", STALE)],
         storms: Vec::new(),
         thresholds: vec![

@@ -86,6 +86,8 @@ fn run(scenario: &str, groups: &[String], thresholds: Vec<String>, reason: Optio
         target_url: "wss://api.example.com/events".into(),
         authorised_hosts: Vec::new(),
         shards: 1,
+        held: Vec::new(),
+        lost: Vec::new(),
         groups: groups.iter().map(|name| GroupManifest { name: name.clone(), clients: 1 }).collect(),
         storms: Vec::new(),
         thresholds,

@@ -31,6 +31,8 @@ fn manifest(groups: &[&str], storms: &[f64]) -> Manifest {
         target_url: format!("wss://example.com/{EVIL}"),
         authorised_hosts: vec![EVIL.into()],
         shards: 1,
+        held: Vec::new(),
+        lost: Vec::new(),
         groups: groups.iter().map(|name| GroupManifest { name: (*name).into(), clients: 500 }).collect(),
         storms: storms
             .iter()

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::plan::needs;
+use crate::plan::{Share, check_budget, check_split, needs, own_limits, shards_needed};
+use crate::run::machine_of;
+use crate::scenario::model::Scenario;
 use crate::scenario::{ScenarioError, describe, load};
 use crate::units::format_count;
 
@@ -36,8 +38,7 @@ pub(super) fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) ->
         match load(path, &args.overrides, None, &|name| std::env::var(name).ok()) {
             Ok(loaded) => {
                 write!(out, "{}", describe(&loaded.scenario))?;
-                let needs = needs(&loaded.scenario);
-                writeln!(out, "  needs at most {} file descriptors", format_count(needs.descriptors))?;
+                write_budget(&loaded.scenario, out)?;
             }
             Err(ScenarioError::Faults(faults)) => {
                 writeln!(err, "{}", faults.render(wants_colour(&io::stderr())))?;
@@ -50,4 +51,38 @@ pub(super) fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) ->
         }
     }
     Ok(code)
+}
+
+/// What a scenario needs of this machine, and what to do where one process does not hold it.
+fn write_budget(scenario: &Scenario, out: &mut dyn Write) -> io::Result<()> {
+    let machine = machine_of(scenario);
+    let needs = needs(scenario, Share::WHOLE, machine.target_addresses);
+    let (descriptors, ports) = (format_count(needs.descriptors), format_count(needs.ports));
+    writeln!(
+        out,
+        "  needs at most {descriptors} file descriptors, and {ports} local ports towards one address"
+    )?;
+    let shards = shards_needed(scenario, &machine);
+    if let Err(whole) = check_budget(scenario, &machine, Share::WHOLE) {
+        let text = match check_split(scenario, &machine, shards) {
+            Ok(each) if shards > 1 => format!(
+                "needs --shards {shards} on this machine: {} file descriptors in each, a process may open {}",
+                format_count(each.descriptors),
+                format_count(machine.descriptors)
+            ),
+            Ok(_) => format!("does not fit this machine: {whole}"),
+            // What still does not fit when it is split.
+            Err(split) => format!("does not fit this machine: {split}"),
+        };
+        writeln!(out, "  {text}")?;
+    }
+    let own = own_limits(scenario);
+    if !own.is_empty() {
+        writeln!(
+            out,
+            "  in shards, each has a target of its own: {} would hold for each, not for all together",
+            own.join(", ")
+        )?;
+    }
+    Ok(())
 }

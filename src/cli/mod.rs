@@ -8,6 +8,7 @@ mod ci;
 mod compare;
 mod completions;
 mod diagnose;
+mod merge;
 mod progress;
 mod report;
 mod run;
@@ -33,7 +34,7 @@ Exit codes:
   104  scenario invalid
   105  interrupted, partial report written
   110  run not valid (generator saturated, load not achieved, accounting broken, a threshold without samples)
-  111  incomplete
+  111  incomplete: a shard was lost, or the run was cut off
   112  regression against the baseline";
 
 /// A load-simulation harness for token-authenticated WebSocket services.
@@ -56,6 +57,8 @@ enum Command {
     Diagnose(diagnose::DiagnoseArgs),
     /// Make any report of a run folder again, also after a crash
     Report(report::ReportArgs),
+    /// Merge the run folders of shards into one, without loss
+    Merge(merge::MergeArgs),
     /// Compare runs or baselines: what improved, what regressed, what cannot be told; --gate makes it an exit code
     Compare(compare::CompareArgs),
     /// Save runs as a baseline that can live in git
@@ -86,6 +89,7 @@ pub fn main() -> u8 {
         Command::Check(args) => check::run(args, &mut out, &mut err),
         Command::Diagnose(args) => diagnose::run(args, &mut out, &mut err),
         Command::Report(args) => report::run(args, &mut out, &mut err),
+        Command::Merge(args) => merge::run(args, &mut out, &mut err),
         Command::Compare(args) => compare::run(args, &mut out, &mut err),
         Command::Baseline(args) => baseline::run(args, &mut out, &mut err),
         Command::Schema(args) => schema::run(args, &mut out),

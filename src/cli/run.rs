@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::plan::{MOST_SHARDS, Share};
 use crate::report::{Status, Style, WriteFault, summary_text};
-use crate::run::{MetricsServer, OnProgress, RunError, RunRequest, run as run_scenario};
+use crate::run::{MetricsServer, OnProgress, RunError, RunRequest, Split, obey_parent, run_split};
 use crate::scenario::ScenarioError;
 
 use super::ci::tell_ci;
@@ -22,6 +23,8 @@ Examples:
   resurge run scenarios/idle-reconnect.toml
   resurge run scenarios/smoke.toml --set groups.0.clients=200 --set duration=10s --out reports/mine
   resurge run scenarios/smoke.toml --export junit=junit.xml --export markdown=run.md
+  resurge run scenarios/hundred-thousand.toml --shards auto
+  resurge run cluster.toml --shard 2/4 --out shard-2              (the others elsewhere; then: resurge merge shard-* --out whole)
   resurge run scenarios/idle-reconnect.toml --metrics 9464    (then http://127.0.0.1:9464/metrics)
   resurge run staging.toml --authorize api.staging.example.com --progress plain";
 
@@ -40,6 +43,15 @@ pub(super) struct RunArgs {
     /// Override the seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Split the clients over so many processes of this machine: one can hold as many as it may open descriptors. auto: as many as it takes
+    #[arg(long, value_name = "N|auto", value_parser = parse_shards, conflicts_with = "shard")]
+    shards: Option<Split>,
+    /// Run one share of the clients alone, shard I of N, for the machines of a cluster: `resurge merge` makes one run of them
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Share>,
+    /// Be one of the processes of --shards
+    #[arg(long, hide = true, requires = "shard")]
+    under_parent: bool,
     /// How progress is shown, on stderr
     #[arg(long, value_enum, default_value = "auto")]
     progress: ProgressKind,
@@ -55,6 +67,9 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    if let Some(share) = args.shard.filter(|_| args.under_parent) {
+        return obey_parent(share);
+    }
     let metrics = match args.metrics.map(|addr| (addr, MetricsServer::start(addr))) {
         None => None,
         Some((_, Ok(server))) => {
@@ -78,7 +93,8 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         authorised: args.authorize.clone(),
         on_progress: with_metrics(show, metrics.as_ref()),
     };
-    let done = run_scenario(request);
+    let own = args.shard.map(Split::Share);
+    let done = run_split(request, own.or(args.shards).unwrap_or(Split::Share(Share::WHOLE)));
     finish();
     let done = match done {
         Ok(done) => done,
@@ -145,9 +161,27 @@ fn parse_metrics_addr(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// How many shards.
+fn parse_shards(text: &str) -> Result<Split, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(Split::Auto),
+        Ok(shards @ 1..=MOST_SHARDS) => Ok(Split::Into(shards)),
+        _ => Err(format!("write a number from 1 to {MOST_SHARDS}, or auto")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shards_are_a_number_or_auto() {
+        assert_eq!(parse_shards("auto"), Ok(Split::Auto));
+        assert_eq!(parse_shards("12"), Ok(Split::Into(12)));
+        for text in ["0", "x", "", "-1", "10001", "1.5"] {
+            assert!(parse_shards(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn metrics_are_on_loopback_unless_told() {

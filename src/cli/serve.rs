@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
+use crate::scenario::model::TargetRules;
 use crate::scenario::{load_target_rules, profile_names, profile_text};
 use crate::target::counters::TargetCounters;
 
@@ -133,6 +134,10 @@ async fn serve_until(
             return Ok(104);
         }
     };
+    if rules.addresses != TargetRules::default().addresses {
+        writeln!(err, "addresses: a run's own target listens there; here, say where with --listen")?;
+        return Ok(104);
+    }
     let (listen, control) = match addresses(args) {
         Ok(addresses) => addresses,
         Err(why) => {

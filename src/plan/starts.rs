@@ -8,6 +8,8 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::scenario::model::{Group, Scenario, Start};
 
+use super::share::Share;
+
 /// The number of the first client of group `index`.
 #[must_use]
 pub fn first_number(scenario: &Scenario, index: usize) -> u32 {
@@ -37,6 +39,17 @@ pub fn starts(group: &Group, first: u32) -> Box<dyn Iterator<Item = (u32, Moment
         }
     };
     Box::new(numbered(dues))
+}
+
+/// Number and due start of the clients of group `index` that are `share`'s own, by due start. When one starts is a matter of the whole group: it is the same
+/// moment however many shards there are.
+pub fn own_starts(
+    scenario: &Scenario,
+    index: usize,
+    share: Share,
+) -> Box<dyn Iterator<Item = (u32, Moment)> + Send> {
+    let all = starts(&scenario.groups[index], first_number(scenario, index));
+    if share.is_whole() { all } else { Box::new(all.filter(move |(number, _)| share.has(*number))) }
 }
 
 /// `clients` due times evenly over `over`, the first at `begins`.

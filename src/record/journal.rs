@@ -5,20 +5,21 @@
 //! leaves; damage before it is an error that names the offset.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::journal_reader::{JournalReader, open_journal};
 use super::manifest::{Manifest, RunEnd, SCHEMA_VERSION};
 use super::packed::{PackedTally, PackedTallyV1};
 
 /// The first bytes of every journal.
-const MAGIC: &[u8; 8] = b"RSRGJRNL";
+pub(super) const MAGIC: &[u8; 8] = b"RSRGJRNL";
 /// The largest payload that is believed.
-const MAX_PAYLOAD: usize = 256 * 1024 * 1024;
+pub(super) const MAX_PAYLOAD: usize = 256 * 1024 * 1024;
 /// Bytes of a frame before its payload.
-const FRAME_HEAD: usize = 8;
+pub(super) const FRAME_HEAD: usize = 8;
 
 const KIND_MANIFEST: u8 = 1;
 const KIND_INTERVAL: u8 = 2;
@@ -183,7 +184,7 @@ fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
     Ok(payload)
 }
 
-fn decode(payload: &[u8], version: u32) -> Option<Entry> {
+pub(super) fn decode(payload: &[u8], version: u32) -> Option<Entry> {
     let (kind, body) = payload.split_first()?;
     match *kind {
         KIND_MANIFEST => {
@@ -212,71 +213,24 @@ fn decode_interval(body: &[u8], version: u32) -> Option<IntervalRecord> {
 /// # Errors
 /// [`JournalError`] when it is none, damaged before its end, or newer than this program.
 pub fn read_journal(path: &Path) -> Result<Journal, JournalError> {
-    let bytes = std::fs::read(path).map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
-    read_bytes(path, &bytes)
+    read_all(open_journal(path)?)
 }
 
-fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Journal, JournalError> {
-    let damaged =
-        |offset: usize, what| JournalError::Damaged { path: path.to_owned(), offset: offset as u64, what };
-    if bytes.len() < MAGIC.len() && MAGIC.starts_with(bytes) {
-        return Err(JournalError::Empty { path: path.to_owned() });
-    }
-    if !bytes.starts_with(MAGIC) {
-        return Err(JournalError::NotAJournal { path: path.to_owned() });
-    }
-    let mut offset = MAGIC.len();
-    let mut journal: Option<Journal> = None;
-    while let Some(payload) = next_payload(bytes, offset).map_err(|what| damaged(offset, what))? {
-        if journal.is_none() {
-            check_version(path, payload)?;
+fn read_all<R: Read>(mut reader: JournalReader<R>) -> Result<Journal, JournalError> {
+    let (mut intervals, mut end) = (Vec::new(), None);
+    while let Some(entry) = reader.next_entry()? {
+        match entry {
+            Entry::Interval { second, groups } => intervals.push((second, groups)),
+            Entry::End(found) => end = Some(*found),
+            // The reader answers with none behind the first.
+            Entry::Manifest(_) => {}
         }
-        let version = journal.as_ref().map_or(SCHEMA_VERSION, |journal| journal.manifest.schema_version);
-        match (decode(payload, version), &mut journal) {
-            (Some(Entry::Manifest(manifest)), none @ None) => {
-                *none =
-                    Some(Journal { manifest: *manifest, intervals: Vec::new(), end: None, torn_bytes: 0 });
-            }
-            (Some(Entry::Interval { second, groups }), Some(journal)) if journal.end.is_none() => {
-                let in_order = journal.intervals.last().is_none_or(|(last, _)| *last < second);
-                if !in_order || groups.len() != journal.manifest.groups.len() {
-                    return Err(damaged(offset, "an interval is out of order or has other groups"));
-                }
-                journal.intervals.push((second, groups));
-            }
-            (Some(Entry::End(end)), Some(journal)) if journal.end.is_none() => journal.end = Some(*end),
-            (Some(_), _) => return Err(damaged(offset, "an entry stands where none may")),
-            (None, _) => return Err(damaged(offset, "an entry cannot be read")),
-        }
-        offset += FRAME_HEAD + payload.len();
     }
-    let mut journal = journal.ok_or_else(|| JournalError::Empty { path: path.to_owned() })?;
-    journal.torn_bytes = (bytes.len() - offset) as u64;
-    if journal.end.is_some() && journal.torn_bytes > 0 {
-        return Err(damaged(offset, "something follows the last entry"));
-    }
-    Ok(journal)
-}
-
-/// The payload of the frame at `offset`; `None` at the end, torn or not.
-///
-/// Appends are in order, so a bad frame with no good one behind it is a torn tail: cut short by a crash, or left as zeros where
-/// the machine lost power between growing the file and filling it. With a good one behind it, it is damage.
-fn next_payload(bytes: &[u8], offset: usize) -> Result<Option<&[u8]>, &'static str> {
-    let Some((head, body)) = bytes[offset..].split_at_checked(FRAME_HEAD) else { return Ok(None) };
-    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    let (length, checksum) = (word(0) as usize, word(4));
-    let fault = match body.get(..length) {
-        _ if length == 0 || length > MAX_PAYLOAD => "a frame's length cannot be",
-        None => "a frame's length is wrong",
-        Some(payload) if crc32c::crc32c(payload) == checksum => return Ok(Some(payload)),
-        Some(_) => "a frame's checksum is wrong",
-    };
-    if has_frame_behind(body) { Err(fault) } else { Ok(None) }
+    Ok(Journal { manifest: reader.manifest().clone(), intervals, end, torn_bytes: reader.torn_bytes() })
 }
 
 /// Whether a whole frame lies somewhere behind a bad frame's head.
-fn has_frame_behind(body: &[u8]) -> bool {
+pub(super) fn has_frame_behind(body: &[u8]) -> bool {
     (0..body.len().saturating_sub(FRAME_HEAD)).any(|at| {
         let head = &body[at..at + FRAME_HEAD];
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
@@ -290,7 +244,7 @@ fn has_frame_behind(body: &[u8]) -> bool {
     })
 }
 
-fn check_version(path: &Path, payload: &[u8]) -> Result<(), JournalError> {
+pub(super) fn check_version(path: &Path, payload: &[u8]) -> Result<(), JournalError> {
     #[derive(Deserialize)]
     struct Version {
         schema_version: u32,
@@ -328,6 +282,8 @@ pub(super) mod tests {
             target_url: "ws://127.0.0.1:1/".into(),
             authorised_hosts: Vec::new(),
             shards: 1,
+            held: Vec::new(),
+            lost: Vec::new(),
             groups: vec![GroupManifest { name: "g".into(), clients: 1 }],
             storms: Vec::new(),
             thresholds: Vec::new(),
@@ -353,7 +309,7 @@ pub(super) mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Journal, JournalError> {
-        read_bytes(Path::new("j"), bytes)
+        read_all(JournalReader::new(Path::new("j"), bytes)?)
     }
 
     #[test]

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::StopReason;
+use crate::plan::Share;
 use crate::target::counters::TargetCounters;
 
 use super::health::GeneratorHealth;
@@ -41,6 +42,12 @@ pub struct Manifest {
     pub authorised_hosts: Vec<String>,
     /// Shards that the run was split into.
     pub shards: u32,
+    /// Those of them whose numbers the journal holds, from 1, ascending; none named: all, as in journals from before runs were split.
+    #[serde(default)]
+    pub held: Vec<u32>,
+    /// Shards whose numbers are missing, from some second on or all of them. Only a merge knows of such.
+    #[serde(default)]
+    pub lost: Vec<LostShard>,
     /// The groups.
     pub groups: Vec<GroupManifest>,
     /// The storms.
@@ -49,6 +56,45 @@ pub struct Manifest {
     pub thresholds: Vec<String>,
     /// The machine.
     pub host: HostManifest,
+}
+
+/// A shard whose numbers are missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LostShard {
+    /// Which, from 1.
+    pub shard: u32,
+    /// The first second whose numbers are missing; 0: there are none of it.
+    pub from_s: u64,
+    /// Why, as far as it is known.
+    pub why: String,
+}
+
+impl Manifest {
+    /// The shards whose numbers the journal holds, from 1, ascending.
+    #[must_use]
+    pub fn held_shards(&self) -> Vec<u32> {
+        if self.held.is_empty() { (1..=self.shards).collect() } else { self.held.clone() }
+    }
+
+    /// How many clients of group `index` belong to the shards that the journal holds: all of them, unless it is that of one shard, or of some.
+    #[must_use]
+    pub fn held_clients(&self, index: usize) -> u64 {
+        self.held_shards().into_iter().map(|shard| self.clients_of_shard(shard, index)).sum()
+    }
+
+    /// How many clients of group `index` belong to `shard`.
+    #[must_use]
+    pub fn clients_of_shard(&self, shard: u32, index: usize) -> u64 {
+        let first = self.groups[..index].iter().map(|group| group.clients).sum();
+        let share = Share::new(shard, self.shards);
+        share.map_or(0, |share| u64::from(share.clients_of(first, self.groups[index].clients)))
+    }
+
+    /// Whether the numbers of a shard that is held break off: what it had open, and what its target counted, is unknown.
+    #[must_use]
+    pub fn breaks_off(&self) -> bool {
+        self.lost.iter().any(|lost| lost.from_s > 0)
+    }
 }
 
 /// A group, as a report needs it.

@@ -7,7 +7,12 @@ mod accounting;
 mod health;
 mod histogram;
 mod journal;
+mod journal_reader;
 mod manifest;
+mod merge;
+mod merge_ends;
+#[cfg(test)]
+mod merge_tests;
 mod packed;
 mod recorder;
 mod tally;
@@ -17,8 +22,11 @@ pub use accounting::{Agreement, Reconciliation, ReconciliationRow, check_account
 pub use health::{GeneratorHealth, health_faults};
 pub use histogram::{HistogramError, Latencies};
 pub use journal::{Entry, Journal, JournalError, JournalWriter, read_journal};
-pub use manifest::{GroupManifest, HostManifest, Manifest, RunEnd, SCHEMA_VERSION, StormManifest};
+pub use journal_reader::{JournalReader, open_journal};
+pub use manifest::{GroupManifest, HostManifest, LostShard, Manifest, RunEnd, SCHEMA_VERSION, StormManifest};
+pub use merge::{MergeError, MergeInput, MergePlan, plan_merge};
+pub use merge_ends::{Machines, merge_ends};
 pub use packed::PackedTally;
-pub use recorder::{LiveView, Recorded, Recorder, run_recorder};
+pub use recorder::{IntervalFeed, LiveView, Recorded, Recorder, failing_threshold, run_recorder};
 pub use tally::{Attempts, Closes, StormTally, Tally, merge_all};
 pub use thresholds::{ThresholdResult, ThresholdStatus, evaluate, share_of};

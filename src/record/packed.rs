@@ -70,6 +70,12 @@ impl PackedTally {
         histograms.try_for_each(|bytes| packed_counts(bytes).map(drop))
     }
 
+    /// Whether every number can be: what was read from elsewhere must not be believed otherwise.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.check().is_ok()
+    }
+
     /// The tally itself.
     #[must_use]
     pub fn unpack(&self) -> Tally {

@@ -4,6 +4,7 @@
 //! does not end the run: the totals go on in memory, and the fault is told.
 
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -45,9 +46,13 @@ pub struct Recorded {
     pub last_sample: Moment,
 }
 
+/// Where each second's numbers go beside the journal. What finds no room there is left out, for a recorder waits for nobody.
+pub type IntervalFeed = SyncSender<(u64, Vec<PackedTally>)>;
+
 /// The numbers of a run under way.
 #[derive(Debug)]
 pub struct Recorder {
+    feed: Option<IntervalFeed>,
     current: Vec<Tally>,
     recorded: Recorded,
     next_second: u64,
@@ -63,7 +68,13 @@ impl Recorder {
             write_faults: Vec::new(),
             last_sample: Moment::ZERO,
         };
-        Self { current: vec![Tally::default(); groups], recorded, next_second: 0 }
+        Self { feed: None, current: vec![Tally::default(); groups], recorded, next_second: 0 }
+    }
+
+    /// The same, which gives each second's numbers to `feed`.
+    #[must_use]
+    pub fn feeding(self, feed: Option<IntervalFeed>) -> Self {
+        Self { feed, ..self }
     }
 
     /// Takes in a sample. It belongs to the interval that is open when it arrives.
@@ -84,7 +95,13 @@ impl Recorder {
         for (total, tally) in self.recorded.totals.iter_mut().zip(&closed) {
             total.merge(tally);
         }
-        self.write(&Entry::Interval { second, groups: closed.iter().map(PackedTally::of).collect() });
+        let packed: Vec<PackedTally> = closed.iter().map(PackedTally::of).collect();
+        let left_out =
+            self.feed.as_ref().is_some_and(|feed| feed.try_send((second, packed.clone())).is_err());
+        if left_out {
+            log::debug!("the numbers of second {second} found no reader but the journal");
+        }
+        self.write(&Entry::Interval { second, groups: packed });
         closed
     }
 
@@ -155,14 +172,20 @@ fn publish(view: &watch::Sender<LiveView>, second: u64, totals: &[Tally], last: 
 
 /// Stops the run when a threshold fails that is to do so.
 fn abort_on_thresholds(scenario: &Scenario, totals: &[Tally], now: Moment, control: &RunControl) {
+    if let Some(threshold) = failing_threshold(scenario, totals, now) {
+        control.stop(StopReason::Threshold { threshold: threshold.source.clone() });
+    }
+}
+
+/// The first threshold that is to end the run and fails at `now`, on the groups' totals.
+#[must_use]
+pub fn failing_threshold<'s>(scenario: &'s Scenario, totals: &[Tally], now: Moment) -> Option<&'s Threshold> {
     let failing = |threshold: &&Threshold| {
         let due = threshold.abort_after.is_some_and(|delay| now >= Moment::ZERO + delay);
         due && evaluate(threshold, &tally_of(threshold, scenario, totals), now.as_us() as f64 / 1e6).status
             == ThresholdStatus::Failed
     };
-    if let Some(threshold) = scenario.thresholds.iter().find(failing) {
-        control.stop(StopReason::Threshold { threshold: threshold.source.clone() });
-    }
+    scenario.thresholds.iter().find(failing)
 }
 
 /// The tally that a threshold looks at.

@@ -9,6 +9,7 @@ use crate::record::{ThresholdResult, ThresholdStatus};
 use crate::sample::Outcome;
 use crate::units::{format_count, format_share, format_us};
 
+use super::lost::clients_words;
 use super::model::RunModel;
 use super::tables::{
     GroupTotals, Table, closes, handshakes, loop_words, phases, reconnects, recovery, throughput, tokens,
@@ -102,13 +103,12 @@ fn head(model: &RunModel) -> String {
     let manifest = &model.manifest;
     let status = model.verdict.status;
     let sign = if status == Status::Pass { "✅" } else { "❌" };
-    let clients: u64 = manifest.groups.iter().map(|group| u64::from(group.clients)).sum();
     let mut text = format!("## {sign} {}: {}\n\n", status.title(), escape(&manifest.scenario));
     // Writing to a String does not fail.
     let _ = writeln!(
         text,
-        "{} clients, {:.1} s, seed {}, {} target {}, resurge {}",
-        format_count(clients),
+        "{}, {:.1} s, seed {}, {} target {}, resurge {}",
+        clients_words(manifest),
         model.elapsed_s,
         manifest.seed,
         escape(&manifest.target_kind),

@@ -10,6 +10,7 @@ mod github;
 mod hlog;
 pub mod html;
 mod junit;
+mod lost;
 mod markdown;
 mod model;
 mod recovery;

@@ -9,6 +9,7 @@ use crate::record::{
 use crate::sample::Counter;
 use crate::scenario::parse_threshold;
 
+use super::lost::lost_words;
 use super::recovery::{RecoveryCurve, recovery_curves};
 use super::verdict::{Findings, ValidityCheck, Verdict, check_validity, judge};
 
@@ -56,10 +57,15 @@ impl RunModel {
         let recorded_s = intervals.last().map_or(0.0, |(second, _)| (*second + 1) as f64);
         let elapsed_s = end.as_ref().map_or(recorded_s, |end| end.elapsed_s);
         let thresholds = evaluate_all(&manifest, &totals, &all, elapsed_s);
-        let account_faults = check_all_accounts(&manifest, &totals, &all, end.is_some());
-        let counters = end.as_ref().and_then(|end| end.target_counters.as_ref());
+        // Where a shard's numbers break off, sessions may be open, and what its target counted is unknown.
+        let breaks_off = manifest.breaks_off();
+        let account_faults = check_all_accounts(&manifest, &totals, &all, end.is_some() && !breaks_off);
+        let counters = end.as_ref().filter(|_| !breaks_off).and_then(|end| end.target_counters.as_ref());
+        let lost = lost_words(&manifest);
         let reconciliation = counters.map(|counters| reconcile(&all, counters));
         let findings = Findings {
+            lost: &lost,
+            breaks_off,
             end: end.as_ref(),
             thresholds: &thresholds,
             account_faults: &account_faults,

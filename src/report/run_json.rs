@@ -11,12 +11,13 @@ use serde::Serialize;
 
 use crate::engine::StopReason;
 use crate::record::{
-    GeneratorHealth, HostManifest, Latencies, ReconciliationRow, SCHEMA_VERSION, StormManifest, Tally,
-    ThresholdResult,
+    GeneratorHealth, HostManifest, Latencies, Manifest, ReconciliationRow, SCHEMA_VERSION, StormManifest,
+    Tally, ThresholdResult,
 };
 use crate::sample::{Abnormal, Counter, Metric, Outcome};
 use crate::target::counters::TargetCounters;
 
+use super::lost::clients_of;
 use super::model::RunModel;
 use super::verdict::Verdict;
 
@@ -45,7 +46,7 @@ pub struct RunJson<'m> {
     /// How it ended; null after a crash.
     ended: Option<&'m StopReason>,
     /// The shards that it was split into.
-    shards: ShardsJson,
+    shards: ShardsJson<'m>,
     /// Bytes at the journal's end that a crash cut off.
     torn_bytes: u64,
     /// How it came out.
@@ -91,10 +92,24 @@ struct TargetJson<'m> {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct ShardsJson {
+struct ShardsJson<'m> {
     count: u32,
-    /// Shards whose numbers are missing.
-    lost: Vec<String>,
+    /// Those whose numbers are here, from 1: all of them, unless this is one shard's own folder, or a merge that lacks some.
+    held: Vec<u32>,
+    /// Shards whose numbers are missing, from some second on or all of them.
+    lost: Vec<LostJson<'m>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct LostJson<'m> {
+    /// Which, from 1.
+    shard: u32,
+    /// The first second whose numbers are missing; 0: there are none of it.
+    from_s: u64,
+    /// Why, as far as it is known.
+    why: &'m str,
+    /// Its clients, by group; groups without any are not there.
+    clients: BTreeMap<&'m str, u64>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -197,7 +212,7 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
         end: end.and_then(|end| calendar(manifest.started_unix_us + (end.elapsed_s * 1e6) as u64)),
         elapsed_s: model.elapsed_s,
         ended: end.map(|end| &end.reason),
-        shards: ShardsJson { count: manifest.shards, lost: Vec::new() },
+        shards: shards(manifest),
         torn_bytes: model.torn_bytes,
         verdict: &model.verdict,
         thresholds: &model.thresholds,
@@ -214,6 +229,16 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
 pub fn run_json_schema() -> Schema {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     settings.into_generator().into_root_schema_for::<RunJson<'static>>()
+}
+
+fn shards(manifest: &Manifest) -> ShardsJson<'_> {
+    let lost = manifest.lost.iter().map(|lost| LostJson {
+        shard: lost.shard,
+        from_s: lost.from_s,
+        why: &lost.why,
+        clients: clients_of(manifest, lost.shard).into_iter().collect(),
+    });
+    ShardsJson { count: manifest.shards, held: manifest.held_shards(), lost: lost.collect() }
 }
 
 fn reconciliation(model: &RunModel) -> Option<ReconciliationJson<'_>> {

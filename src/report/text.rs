@@ -9,6 +9,7 @@ use crate::sample::Outcome;
 use crate::units::{format_count, format_share, format_us};
 
 use super::aligned::aligned;
+use super::lost::clients_words;
 use super::model::RunModel;
 use super::tables::{
     GroupTotals, Table, closes, handshakes, in_order, loop_words, phases, reconnects, recovery, throughput,
@@ -86,14 +87,13 @@ fn write_head(text: &mut String, model: &RunModel, style: Style) {
     let manifest = &model.manifest;
     let title = model.verdict.status.title();
     let painted = if model.verdict.status == Status::Pass { style.good(title) } else { style.bad(title) };
-    let clients: u64 = manifest.groups.iter().map(|group| u64::from(group.clients)).sum();
     line(
         text,
         &format!(
-            "{}  {}: {} clients, {:.1} s, seed {}, {} target {}",
+            "{}  {}: {}, {:.1} s, seed {}, {} target {}",
             style.bold(&painted),
             manifest.scenario,
-            format_count(clients),
+            clients_words(manifest),
             model.elapsed_s,
             manifest.seed,
             manifest.target_kind,
@@ -194,6 +194,12 @@ fn write_accounts(text: &mut String, model: &RunModel, style: Style) {
             format_count(model.all.connected()),
         ),
     );
+    if model.manifest.breaks_off() {
+        line(
+            text,
+            "  sessions of a lost shard count as open, and what its target counted is unknown: the two sides are not compared",
+        );
+    }
     let Some(reconciliation) = &model.reconciliation else { return };
     let word = match (reconciliation.is_exact(), reconciliation.holds()) {
         (true, _) => style.good("agree exactly"),

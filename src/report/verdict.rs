@@ -20,7 +20,7 @@ pub enum Status {
     NotAuthorised,
     /// Its numbers are not to be believed: 110.
     NotValid,
-    /// Its end is missing: 111.
+    /// Its end is missing, or a shard's numbers are: 111.
     Incomplete,
     /// A threshold failed: 99.
     ThresholdFailed,
@@ -69,6 +69,10 @@ pub struct Verdict {
 
 /// What a verdict is made of.
 pub(super) struct Findings<'a> {
+    /// Why the numbers of each lost shard are missing, a sentence each.
+    pub(super) lost: &'a [String],
+    /// Whether the numbers of a shard break off: then what it had open is unknown.
+    pub(super) breaks_off: bool,
     pub(super) end: Option<&'a RunEnd>,
     pub(super) thresholds: &'a [ThresholdResult],
     pub(super) account_faults: &'a [String],
@@ -87,6 +91,7 @@ pub(super) fn judge(findings: &Findings<'_>, validity: &[ValidityCheck]) -> Verd
         Some(StopReason::NotAuthorised) => Status::NotAuthorised,
         Some(_) if !invalid.is_empty() => Status::NotValid,
         None => Status::Incomplete,
+        Some(_) if !findings.lost.is_empty() => Status::Incomplete,
         // The threshold that ended the run failed then, whatever the drain made of it.
         Some(StopReason::Threshold { .. }) => Status::ThresholdFailed,
         Some(_) if !failed.is_empty() => Status::ThresholdFailed,
@@ -109,6 +114,7 @@ pub(super) fn judge(findings: &Findings<'_>, validity: &[ValidityCheck]) -> Verd
                 .to_owned(),
         ],
     };
+    reasons.extend(findings.lost.iter().cloned());
     reasons.extend(invalid);
     reasons.extend(failed);
     Verdict { status, exit_code: status.exit_code(), reasons }
@@ -127,7 +133,11 @@ pub struct ValidityCheck {
 
 pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
     let cut_off = findings.end.is_none().then_some("the run was cut off");
+    let lost = findings
+        .breaks_off
+        .then_some("a shard was lost: what it had open, and what its target counted, is unknown");
     let no_counters = findings.reconciliation.is_none().then_some("the target's own counters are not there");
+    let load_lost = (!findings.lost.is_empty()).then_some("the clients of a lost shard are missing");
     let accounts =
         findings.account_faults.iter().map(|fault| format!("the accounts do not close: {fault}")).collect();
     let silent = findings.thresholds.iter().filter(|result| result.status == ThresholdStatus::NoSamples);
@@ -138,9 +148,9 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
     vec![
         check("the generator kept up", cut_off, findings.health_faults.clone()),
         check("the accounts close", None, accounts),
-        check("clients and target agree", no_counters, mismatches(findings.reconciliation)),
+        check("clients and target agree", lost.or(no_counters), mismatches(findings.reconciliation)),
         check("every threshold has samples", None, silent),
-        check("the load was achieved", cut_off, load_faults(findings).into_iter().collect()),
+        check("the load was achieved", cut_off.or(load_lost), load_faults(findings).into_iter().collect()),
         check("handshakes were answered", None, never_answered(findings.all).into_iter().collect()),
         check("every client came to its end", cut_off, undrained.into_iter().collect()),
     ]
@@ -156,8 +166,11 @@ fn mismatches(reconciliation: Option<&Reconciliation>) -> Vec<String> {
     told.collect()
 }
 
-/// A run that was ended early could not start everyone.
+/// A run that was ended early could not start everyone, and neither could a lost shard.
 fn load_faults(findings: &Findings<'_>) -> Option<String> {
+    if !findings.lost.is_empty() {
+        return None;
+    }
     let end = findings.end.filter(|end| end.reason == StopReason::Completed)?;
     let (started, planned) = (findings.clients_started, end.clients_planned);
     (started < planned).then(|| {
@@ -231,35 +244,43 @@ mod tests {
     fn the_gravest_finding_is_the_verdict() {
         use StopReason::{ClientsDone, Completed, Interrupted, Threshold};
         use ThresholdStatus::{Failed, NoSamples, Passed};
-        // (end, thresholds, mismatch, health fault, started, exit code)
-        type Row<'a> = (Option<StopReason>, &'a [ThresholdStatus], bool, bool, u64, u8);
+        // (end, thresholds, mismatch, health fault, started, exit code); and the same when a shard was lost
+        type Row<'a> = (Option<StopReason>, &'a [ThresholdStatus], bool, bool, u64, u8, u8);
         let rows: &[Row<'_>] = &[
-            (Some(Completed), &[Passed], false, false, 10, 0),
-            (Some(Completed), &[Passed, Failed], false, false, 10, 99),
-            (Some(Completed), &[Failed, NoSamples], false, false, 10, 110),
-            (Some(Completed), &[Failed], true, false, 10, 110),
-            (Some(Completed), &[], false, true, 10, 110),
-            (Some(Completed), &[], false, false, 9, 110),
-            (Some(Threshold { threshold: "t".into() }), &[Passed], false, false, 3, 99),
-            (Some(Threshold { threshold: "t".into() }), &[Failed], true, false, 3, 110),
-            (Some(ClientsDone), &[], false, false, 10, 0),
-            (Some(Interrupted), &[Failed, NoSamples], true, true, 3, 105),
-            (None, &[Failed], false, false, 10, 111),
+            (Some(Completed), &[Passed], false, false, 10, 0, 111),
+            (Some(Completed), &[Passed, Failed], false, false, 10, 99, 111),
+            (Some(Completed), &[Failed, NoSamples], false, false, 10, 110, 110),
+            (Some(Completed), &[Failed], true, false, 10, 110, 110),
+            (Some(Completed), &[], false, true, 10, 110, 110),
+            (Some(Completed), &[], false, false, 9, 110, 111),
+            (Some(Threshold { threshold: "t".into() }), &[Passed], false, false, 3, 99, 111),
+            (Some(Threshold { threshold: "t".into() }), &[Failed], true, false, 3, 110, 110),
+            (Some(ClientsDone), &[], false, false, 10, 0, 111),
+            (Some(Interrupted), &[Failed, NoSamples], true, true, 3, 105, 105),
+            (None, &[Failed], false, false, 10, 111, 111),
         ];
-        for (reason, statuses, mismatched, sick, started, code) in rows {
+        for (reason, statuses, mismatched, sick, started, code, code_when_lost) in rows {
             let end = reason.clone().map(end);
             let thresholds: Vec<_> = statuses.iter().map(|status| result(*status)).collect();
             let reconciliation = mismatched.then(mismatch);
-            let findings = Findings {
+            let nothing = Tally::default();
+            let one_lost = ["shard 2 of 3 is lost".to_owned()];
+            let findings = |lost| Findings {
+                lost,
+                breaks_off: false,
                 end: end.as_ref(),
                 thresholds: &thresholds,
                 account_faults: &[],
                 reconciliation: reconciliation.as_ref(),
                 health_faults: if *sick { vec!["late".into()] } else { Vec::new() },
                 clients_started: *started,
-                all: &Tally::default(),
+                all: &nothing,
             };
-            let verdict = judge(&findings, &check_validity(&findings));
+            let judged = |findings: &Findings<'_>| judge(findings, &check_validity(findings));
+            let lost = judged(&findings(&one_lost));
+            assert_eq!(lost.exit_code, *code_when_lost, "{reason:?} {statuses:?}");
+            assert!(lost.reasons.contains(&one_lost[0]), "{lost:?}");
+            let verdict = judged(&findings(&[]));
             assert_eq!(verdict.exit_code, *code, "{reason:?} {statuses:?} {mismatched} {sick} {started}");
             assert_eq!(verdict.reasons.is_empty(), *code == 0, "{verdict:?}");
         }

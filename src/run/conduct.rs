@@ -16,10 +16,10 @@ use crate::drive::network::{GroupContext, GroupSetup, RunShared};
 use crate::drive::{SampleSink, sample_channel};
 use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike, walk_plan};
 use crate::lifecycle::GroupRules;
-use crate::plan::{first_number, starts, target_storms};
+use crate::plan::{own_starts, target_storms};
 use crate::record::{
-    Entry, GeneratorHealth, Journal, JournalWriter, Latencies, LiveView, PackedTally, Recorded, Recorder,
-    RunEnd, Tally, merge_all, run_recorder,
+    Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, Latencies, LiveView, PackedTally, Recorded,
+    Recorder, RunEnd, Tally, merge_all, run_recorder,
 };
 use crate::sample::Counter;
 use crate::sample::{GroupId, Metric, Outcome};
@@ -40,34 +40,48 @@ pub(super) struct Conducted {
     pub(super) in_memory: Option<Journal>,
 }
 
+/// Who is beside a run while it goes on.
+#[derive(Default)]
+pub(super) struct Beside {
+    /// Told how the run stands.
+    pub(super) on_progress: Option<OnProgress>,
+    /// Given each second's numbers.
+    pub(super) feed: Option<IntervalFeed>,
+    /// Stops the run.
+    pub(super) control: Arc<RunControl>,
+}
+
 pub(super) async fn conduct(
     prepared: Arc<Prepared>,
     journal: JournalWriter,
-    on_progress: Option<OnProgress>,
+    beside: Beside,
 ) -> Result<Conducted, RunError> {
     let clock = prepared.clock;
-    let control = Arc::new(RunControl::new());
+    let Beside { on_progress, feed, control } = beside;
     let cpu_before = host::cpu_time();
     let (sink, samples) = sample_channel();
     let stalls = sink.stalls();
-    let workers = Workers::start().map_err(|source| RunError::Start { what: "the workers", source })?;
+    let workers = Workers::start(prepared.processes.threads())
+        .map_err(|source| RunError::Start { what: "the workers", source })?;
     let crew = crew(&prepared, &control, &sink, &workers)?;
     // The recorder ends with the workers' own ends of the channel.
     drop(sink);
     let plan = plan_engine(&prepared, &crew)?;
     let (view, live) = watch::channel(LiveView::default());
-    let recorder = Recorder::new(prepared.scenario.groups.len(), journal);
+    let recorder = Recorder::new(prepared.scenario.groups.len(), journal).feeding(feed);
     let recording = tokio::spawn({
         let (prepared, control) = (Arc::clone(&prepared), Arc::clone(&control));
         async move { run_recorder(recorder, samples, &prepared.scenario, &control, &view, clock).await }
     });
-    let beside = [
+    let listening = [
         tokio::spawn(listen_to_signals(Arc::clone(&control))),
         tokio::spawn(enforce_policy(Arc::clone(&prepared), Arc::clone(&control))),
     ];
     let showing = tokio::spawn(show_progress(Arc::clone(&prepared), live, on_progress));
     let watching: Vec<_> = crew.iter().map(|hand| hand.watch(clock)).collect();
 
+    // The shards of a machine are told their common start a little ahead.
+    tokio::time::sleep_until(clock.instant(Moment::ZERO).into()).await;
     let drained = walk_plan(plan, &control, clock).await;
     let elapsed = clock.now();
     let mut pool_wait_max = Duration::ZERO;
@@ -82,7 +96,7 @@ pub(super) async fn conduct(
     let recorded = recording
         .await
         .map_err(|error| RunError::Start { what: "the recorder", source: std::io::Error::other(error) })?;
-    beside.iter().for_each(tokio::task::JoinHandle::abort);
+    listening.iter().for_each(tokio::task::JoinHandle::abort);
     // The recorder is gone, so this ends; not before the last numbers were shown.
     if let Err(error) = showing.await {
         log::warn!("the progress could not be shown to its end: {error}");
@@ -94,7 +108,7 @@ pub(super) async fn conduct(
     let end = RunEnd {
         reason: control.reason(),
         elapsed_s: elapsed.as_us() as f64 / 1e6,
-        clients_planned: u64::from(prepared.scenario.clients()),
+        clients_planned: u64::from(prepared.share.clients(&prepared.scenario)),
         drained,
         health,
         target_counters,
@@ -127,7 +141,8 @@ fn crew(
     let hand = |worker: &Handle| {
         let _entered = worker.enter();
         let (policy, stop) = (Arc::clone(&prepared.policy), control.subscribe());
-        let shared = RunShared::new(prepared.clock, policy, sink.another(), stop, tls.clone())?;
+        let shared = RunShared::new(prepared.clock, policy, sink.another(), stop, tls.clone())?
+            .spread_over(prepared.target_addresses.clone());
         Ok(Hand { worker: worker.clone(), shared: Arc::new(shared) })
     };
     let crew: std::io::Result<_> = workers.handles().map(hand).collect();
@@ -156,7 +171,7 @@ fn plan_engine(prepared: &Arc<Prepared>, crew: &[Hand]) -> Result<EnginePlan, Ru
             };
             let context = Arc::new(context);
             first.get_or_insert_with(|| Arc::clone(&context));
-            let starts = starts(group, first_number(scenario, index));
+            let starts = own_starts(scenario, index, prepared.share);
             let starts = Box::new(starts.skip(nth).step_by(crew.len()));
             populations.push(Population { worker: hand.worker.clone(), context, starts });
         }

@@ -29,11 +29,10 @@ pub enum FolderError {
 }
 
 /// Makes the run folder: `out`, or `reports/<scenario>-<UTC>-<4 hex>`.
-pub(super) fn make_folder(
-    out: Option<&Path>,
-    scenario: &str,
-    started_unix_us: u64,
-) -> Result<PathBuf, FolderError> {
+///
+/// # Errors
+/// [`FolderError`] when it is there already, or cannot be made.
+pub fn make_folder(out: Option<&Path>, scenario: &str, started_unix_us: u64) -> Result<PathBuf, FolderError> {
     let path =
         out.map_or_else(|| Path::new(REPORTS).join(default_name(scenario, started_unix_us)), Path::to_owned);
     if let Some(parent) = path.parent() {

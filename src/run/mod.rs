@@ -8,18 +8,21 @@ mod folder;
 pub mod host;
 pub(crate) mod prepare;
 mod scrape;
+mod shards;
 mod watchdog;
 pub(crate) mod workers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use folder::FolderError;
+pub use folder::{FolderError, make_folder};
+pub use prepare::machine_of;
 pub use scrape::{MetricsFeed, MetricsServer};
+pub use shards::{Split, obey_parent};
 
 use crate::drive::network::{ContextError, Forbidden, TlsError};
-use crate::plan::BudgetError;
-use crate::record::{JournalError, JournalWriter, LiveView, read_journal};
+use crate::plan::{BudgetError, Share, own_limits};
+use crate::record::{JournalError, JournalWriter, LiveView, MergeError, read_journal};
 use crate::report::{JOURNAL_FILE, RunModel, WriteFault, write_all};
 use crate::scenario::model::{Overrides, Scenario};
 use crate::scenario::{ScenarioError, load};
@@ -78,6 +81,40 @@ pub enum RunError {
     /// The journal cannot be written or read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// There are more shards than clients.
+    #[error(
+        "{shards} shards are more than the scenario has clients ({clients}): name at most {clients}, or --shards auto"
+    )]
+    TooManyShards {
+        /// How many shards were asked for.
+        shards: u32,
+        /// How many clients there are.
+        clients: u32,
+    },
+    /// A scenario that can be read only once, for a run in which several processes read it.
+    #[error("{} is no file: each shard reads the scenario for itself. Write it to a file, or run it without --shards", path.display())]
+    NoFile {
+        /// What it is read from.
+        path: PathBuf,
+    },
+    /// A shard could not begin, so that none did.
+    #[error("shard {shard} of {of} could not begin: {message}")]
+    Shard {
+        /// Which.
+        shard: u32,
+        /// Of how many.
+        of: u32,
+        /// The exit code that says why.
+        exit_code: u8,
+        /// Why.
+        message: String,
+    },
+    /// The user interrupted a run that had not begun.
+    #[error("interrupted before the run began")]
+    Interrupted,
+    /// The shards' journals cannot be merged.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
     /// The embedded target or the runtime cannot be started.
     #[error("cannot start {what}: {source}")]
     Start {
@@ -96,26 +133,48 @@ impl RunError {
             Self::Scenario(_) => 104,
             Self::NotAuthorised(_) => 77,
             Self::Budget(_) => 110,
-            Self::Folder(FolderError::Exists { .. }) => 2,
+            Self::Folder(FolderError::Exists { .. }) | Self::TooManyShards { .. } | Self::NoFile { .. } => 2,
+            Self::Shard { exit_code, .. } => *exit_code,
+            Self::Interrupted => 105,
+            Self::Merge(_) => 111,
             Self::Folder(_) | Self::Tls(_) | Self::Context(_) | Self::Journal(_) | Self::Start { .. } => 1,
         }
     }
 }
 
-/// Runs a scenario to its end and writes its run folder.
+/// Runs a scenario to its end, in this process, and writes its run folder.
 ///
 /// # Errors
 /// [`RunError`] when the run cannot begin. What goes wrong later is in the result.
 pub fn run(request: RunRequest) -> Result<RunDone, RunError> {
+    run_share(request, Share::WHOLE)
+}
+
+/// Runs a scenario to its end, split as `split` says, and writes its run folder.
+///
+/// # Errors
+/// [`RunError`] when the run cannot begin. What goes wrong later is in the result.
+pub fn run_split(request: RunRequest, split: Split) -> Result<RunDone, RunError> {
+    match split {
+        Split::Share(share) => run_share(request, share),
+        Split::Auto | Split::Into(_) => shards::run_shards(request, split),
+    }
+}
+
+/// Runs a share of a scenario's clients in this process.
+fn run_share(request: RunRequest, share: Share) -> Result<RunDone, RunError> {
     let RunRequest { scenario, overrides, seed, out, authorised, on_progress } = request;
     let loaded = load(&scenario, &overrides, seed, &|name| std::env::var(name).ok())?;
-    let prepared = prepare::prepare(loaded, &authorised)?;
-    let folder = folder::make_folder(out.as_deref(), &prepared.scenario.name, prepared.started_unix_us())?;
+    check_shards(share.of(), &loaded.scenario)?;
+    warn_of_own_limits(&loaded.scenario, share.of());
+    let prepared = prepare::prepare_share(loaded, &authorised, share)?;
+    let folder = make_folder(out.as_deref(), &prepared.scenario.name, prepared.started_unix_us())?;
     let journal_path = folder.join(JOURNAL_FILE);
     let journal = JournalWriter::create(&journal_path, &prepared.manifest)
         .map_err(|source| JournalError::Io { path: journal_path.clone(), source })?;
     let runtime = workers::single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
-    let conducted = runtime.block_on(conduct::conduct(Arc::new(prepared), journal, on_progress))?;
+    let beside = conduct::Beside { on_progress, ..conduct::Beside::default() };
+    let conducted = runtime.block_on(conduct::conduct(Arc::new(prepared), journal, beside))?;
     runtime.shutdown_background();
     let journal = match conducted.in_memory {
         Some(journal) => journal,
@@ -124,4 +183,21 @@ pub fn run(request: RunRequest) -> Result<RunDone, RunError> {
     let model = RunModel::new(journal);
     let write_faults = write_all(&model, &folder);
     Ok(RunDone { model, folder, write_faults })
+}
+
+/// Says which of the target's limits hold for each shard by itself.
+fn warn_of_own_limits(scenario: &Scenario, of: u32) {
+    let own = own_limits(scenario);
+    if of > 1 && !own.is_empty() {
+        let keys = own.join(", ");
+        log::warn!(
+            "each of {of} shards has a target of its own: {keys} holds for each, not for all together"
+        );
+    }
+}
+
+/// Each shard needs a client.
+fn check_shards(shards: u32, scenario: &Scenario) -> Result<(), RunError> {
+    let clients = scenario.clients();
+    if shards > clients { Err(RunError::TooManyShards { shards, clients }) } else { Ok(()) }
 }

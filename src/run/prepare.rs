@@ -2,14 +2,15 @@
 //!
 //! In: a loaded scenario, the hosts that the user authorised. Out: [`Prepared`]: target started, addresses checked, budget held.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 
 use url::Url;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::drive::network::{AddressPolicy, ClientFiles, TargetAddress, client_config};
-use crate::plan::{Needs, check_budget};
+use crate::plan::{Machine, Needs, Share, check_budget};
 use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
 use crate::scenario::Loaded;
 use crate::scenario::model::{DisconnectHow, Group, Scenario, Storm, StormBy, Target};
@@ -19,8 +20,8 @@ use crate::target::server::{Server, ServerSetup};
 use super::RunError;
 use super::host;
 
-/// Most threads of the embedded target.
-const MOST_TARGET_THREADS: usize = 16;
+/// Most threads of the clients, and most of the embedded target.
+const MOST_THREADS: usize = 16;
 
 /// A run that can begin.
 pub(crate) struct Prepared {
@@ -31,7 +32,11 @@ pub(crate) struct Prepared {
     pub(crate) tls: Option<rustls::ClientConfig>,
     pub(crate) server: Option<Server>,
     pub(crate) address: TargetAddress,
+    /// Where the embedded target listens.
+    pub(crate) target_addresses: Vec<SocketAddr>,
     pub(crate) needs: Needs,
+    pub(crate) share: Share,
+    pub(crate) processes: Processes,
 }
 
 impl Prepared {
@@ -40,38 +45,156 @@ impl Prepared {
     }
 }
 
-pub(crate) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared, RunError> {
+/// A scenario that this machine can run and the user may run, before anything of it was started.
+pub(crate) struct Checked {
+    pub(crate) scenario: Scenario,
+    copy: String,
+    hash: String,
+    authorised: Vec<String>,
+    policy: Arc<AddressPolicy>,
+    urls: Vec<Url>,
+    host: HostManifest,
+}
+
+/// Checks addresses against the user's consent, and finds out what this machine has.
+pub(crate) fn check(loaded: Loaded, authorised: &[String]) -> Result<(Checked, Machine), RunError> {
     let Loaded { scenario, copy, hash } = loaded;
-    let descriptor_limit = host::raise_descriptor_limit();
-    let local_ports = host::local_ports();
-    let needs = check_budget(&scenario, descriptor_limit, local_ports)?;
     let policy = Arc::new(AddressPolicy::new(authorised));
     let urls = remote_urls(&scenario);
     for url in &urls {
         check_address(url, &policy)?;
     }
-    let files = match &scenario.target {
-        Target::Remote(remote) => ClientFiles {
-            authorities: remote.ca_file.as_deref(),
-            identity: remote
-                .client_certificate
-                .as_ref()
-                .map(|(certificate, key)| (certificate.as_path(), key.as_path())),
-        },
-        Target::Embedded(_) => ClientFiles::default(),
-    };
-    let is_secure = urls.iter().any(|url| matches!(url.scheme(), "wss" | "https"));
-    let is_secure = is_secure || scenario.groups.iter().any(may_be_secure);
-    let clock = Clock::start();
-    let (server, address) = start_target(&scenario, clock)?;
-    let authority =
-        server.as_ref().and_then(Server::authority).map(|authority| authority.certificate.clone());
-    let is_secure =
-        is_secure || files.authorities.is_some() || files.identity.is_some() || authority.is_some();
-    let tls = if is_secure { Some(client_config(files, authority)?) } else { None };
+    let machine = machine(&scenario);
+    let (descriptor_limit, local_ports) = (machine.descriptors, machine.ports);
     let host = HostManifest { cores: host::cores(), kernel: host::kernel(), descriptor_limit, local_ports };
-    let manifest = manifest(&scenario, copy, hash, &address, authorised, host, clock);
-    Ok(Prepared { scenario, manifest, clock, policy, tls, server, address, needs })
+    Ok((Checked { scenario, copy, hash, authorised: authorised.to_vec(), policy, urls, host }, machine))
+}
+
+/// What this machine has, and how many addresses the target's name has.
+fn machine(scenario: &Scenario) -> Machine {
+    let machine = machine_of(scenario);
+    let Target::Remote(remote) = &scenario.target else { return machine };
+    let addresses: BTreeSet<_> = addresses_of(&remote.url).map(|address| address.ip()).collect();
+    Machine { target_addresses: addresses.len().max(1) as u64, ..machine }
+}
+
+/// What this machine has. No name is resolved: a service counts as one address.
+#[must_use]
+pub fn machine_of(scenario: &Scenario) -> Machine {
+    let target_addresses = match &scenario.target {
+        Target::Embedded(rules) => rules.addresses.len(),
+        Target::Remote(_) => 1,
+    };
+    Machine {
+        descriptors: host::raise_descriptor_limit(),
+        ports: host::local_ports(),
+        cores: host::cores() as u64,
+        target_addresses: target_addresses.max(1) as u64,
+    }
+}
+
+/// A run whose embedded target, where it has one, holds its addresses: nothing is missing but the moment of its start.
+pub(crate) struct Bound {
+    checked: Checked,
+    needs: Needs,
+    share: Share,
+    processes: Processes,
+    /// The embedded target's doors; nobody is answered yet.
+    doors: Vec<TcpListener>,
+}
+
+/// How many processes of this run share this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Processes(pub(crate) u32);
+
+impl Processes {
+    /// This one alone.
+    pub(crate) const ONE: Self = Self(1);
+
+    /// Threads of a process's clients, or of its target: all of them together have one for each processor, and each has one.
+    pub(crate) fn threads(self) -> usize {
+        host::cores().div_ceil(self.0.max(1) as usize).clamp(1, MOST_THREADS)
+    }
+}
+
+impl Checked {
+    /// Takes the addresses of the embedded target of `share`.
+    pub(crate) fn bind(self, needs: Needs, share: Share, processes: Processes) -> Result<Bound, RunError> {
+        let doors = match &self.scenario.target {
+            Target::Embedded(rules) => {
+                let addresses: Vec<SocketAddr> =
+                    rules.addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
+                Server::bind(&addresses)
+                    .map_err(|source| RunError::Start { what: "the embedded target", source })?
+            }
+            Target::Remote(_) => Vec::new(),
+        };
+        Ok(Bound { checked: self, needs, share, processes, doors })
+    }
+
+    /// Equal for two readings of the same scenario, overrides applied.
+    pub(crate) fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+/// Prepares a whole run that begins now.
+pub(crate) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared, RunError> {
+    prepare_share(loaded, authorised, Share::WHOLE)
+}
+
+/// Prepares `share` of a run that begins now, where the other shards run elsewhere.
+pub(crate) fn prepare_share(
+    loaded: Loaded,
+    authorised: &[String],
+    share: Share,
+) -> Result<Prepared, RunError> {
+    let (checked, machine) = check(loaded, authorised)?;
+    let needs = check_budget(&checked.scenario, &machine, share)?;
+    checked.bind(needs, share, Processes::ONE)?.begin(Clock::start())
+}
+
+impl Bound {
+    /// Starts the target, and has everything ready for the clients. The run's origin is the clock's.
+    pub(crate) fn begin(self, clock: Clock) -> Result<Prepared, RunError> {
+        let Self { checked, needs, share, processes, doors } = self;
+        let Checked { scenario, copy, hash, authorised, policy, urls, host } = checked;
+        let files = match &scenario.target {
+            Target::Remote(remote) => ClientFiles {
+                authorities: remote.ca_file.as_deref(),
+                identity: remote
+                    .client_certificate
+                    .as_ref()
+                    .map(|(certificate, key)| (certificate.as_path(), key.as_path())),
+            },
+            Target::Embedded(_) => ClientFiles::default(),
+        };
+        let is_secure = urls.iter().any(|url| matches!(url.scheme(), "wss" | "https"));
+        let is_secure = is_secure || scenario.groups.iter().any(may_be_secure);
+        let target_addresses = doors.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>();
+        let target_addresses =
+            target_addresses.map_err(|source| RunError::Start { what: "the embedded target", source })?;
+        let (server, address) = start_target(&scenario, share, processes, doors, clock)?;
+        let authority =
+            server.as_ref().and_then(Server::authority).map(|authority| authority.certificate.clone());
+        let is_secure =
+            is_secure || files.authorities.is_some() || files.identity.is_some() || authority.is_some();
+        let tls = if is_secure { Some(client_config(files, authority)?) } else { None };
+        let manifest = manifest(&scenario, copy, hash, &address, authorised, host, clock, share);
+        Ok(Prepared {
+            scenario,
+            manifest,
+            clock,
+            policy,
+            tls,
+            server,
+            address,
+            target_addresses,
+            needs,
+            share,
+            processes,
+        })
+    }
 }
 
 /// Whether a group may come to use TLS by what its steps bring.
@@ -104,17 +227,27 @@ fn remote_urls(scenario: &Scenario) -> Vec<Url> {
 /// Checks every address of a URL's host. A name that does not resolve is no fault here: the run will show it.
 fn check_address(url: &Url, policy: &AddressPolicy) -> Result<(), RunError> {
     let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let Ok(addresses) = (bare, url.port_or_known_default().unwrap_or(0)).to_socket_addrs() else {
-        return Ok(());
-    };
-    for address in addresses {
+    for address in addresses_of(url) {
         policy.check(host, address.ip())?;
     }
     Ok(())
 }
 
-fn start_target(scenario: &Scenario, clock: Clock) -> Result<(Option<Server>, TargetAddress), RunError> {
+/// What a URL's host resolves to.
+fn addresses_of(url: &Url) -> impl Iterator<Item = SocketAddr> {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let found = (bare, url.port_or_known_default().unwrap_or(0)).to_socket_addrs();
+    found.into_iter().flatten()
+}
+
+fn start_target(
+    scenario: &Scenario,
+    share: Share,
+    processes: Processes,
+    doors: Vec<TcpListener>,
+    clock: Clock,
+) -> Result<(Option<Server>, TargetAddress), RunError> {
     match &scenario.target {
         Target::Remote(remote) => {
             let (url, token_url) = (remote.url.clone(), remote.token_url.clone());
@@ -124,13 +257,13 @@ fn start_target(scenario: &Scenario, clock: Clock) -> Result<(Option<Server>, Ta
             let setup = ServerSetup {
                 listen: SocketAddr::from(([127, 0, 0, 1], 0)),
                 rules: rules.as_ref().clone(),
-                seed: scenario.seed,
+                seed: target_seed(scenario.seed, share),
                 clock,
-                worker_threads: host::cores().clamp(1, MOST_TARGET_THREADS),
+                worker_threads: processes.threads(),
                 control: None,
                 tls: None,
             };
-            let server = Server::start(setup)
+            let server = Server::start_behind(doors, setup)
                 .map_err(|source| RunError::Start { what: "the embedded target", source })?;
             let address = match server.is_secure() {
                 true => TargetAddress::EmbeddedTls(server.addr()),
@@ -141,14 +274,21 @@ fn start_target(scenario: &Scenario, clock: Clock) -> Result<(Option<Server>, Ta
     }
 }
 
+/// The seed of a shard's own target: the first one's is the scenario's, and no two draw alike.
+const fn target_seed(seed: u64, share: Share) -> u64 {
+    seed ^ (share.shard() as u64 - 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+#[expect(clippy::too_many_arguments, reason = "each becomes a part of the manifest, and it is called once")]
 fn manifest(
     scenario: &Scenario,
     copy: String,
     hash: String,
     address: &TargetAddress,
-    authorised: &[String],
+    authorised_hosts: Vec<String>,
     host: HostManifest,
     clock: Clock,
+    share: Share,
 ) -> Manifest {
     let (target_kind, target_url) = match address {
         TargetAddress::Embedded(address) => ("embedded", format!("ws://{address}")),
@@ -166,12 +306,14 @@ fn manifest(
         scenario_hash: hash,
         scenario_text: copy,
         seed: scenario.seed,
-        started_unix_us: clock.unix_us(clock.now()),
+        started_unix_us: clock.unix_us(Moment::ZERO),
         duration_s: scenario.duration.as_secs_f64(),
         target_kind: target_kind.to_owned(),
         target_url,
-        authorised_hosts: authorised.to_vec(),
-        shards: 1,
+        authorised_hosts,
+        shards: share.of(),
+        held: vec![share.shard()],
+        lost: Vec::new(),
         groups: groups.collect(),
         storms: scenario.storms.iter().map(storm).collect(),
         thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),

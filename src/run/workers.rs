@@ -9,11 +9,6 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
-use super::host;
-
-/// Most workers, however many cores there are.
-const MOST: usize = 16;
-
 /// Threads that carry clients. They end when this is dropped, with all that still runs on them.
 pub(crate) struct Workers {
     workers: Vec<Worker>,
@@ -27,10 +22,9 @@ struct Worker {
 }
 
 impl Workers {
-    /// One worker for each core.
-    pub(crate) fn start() -> io::Result<Self> {
-        let count = host::cores().clamp(1, MOST);
-        let workers = (0..count).map(Worker::start).collect::<io::Result<_>>()?;
+    /// Starts `count` workers, at least one.
+    pub(crate) fn start(count: usize) -> io::Result<Self> {
+        let workers = (0..count.max(1)).map(Worker::start).collect::<io::Result<_>>()?;
         Ok(Self { workers })
     }
 
@@ -76,7 +70,7 @@ mod tests {
 
     #[test]
     fn each_worker_is_one_thread_and_ends_with_its_owner() {
-        let workers = Workers::start().unwrap();
+        let workers = Workers::start(3).unwrap();
         let mut threads = Vec::new();
         for handle in workers.handles() {
             let (first, second) = single_loop().unwrap().block_on(async {
@@ -87,7 +81,7 @@ mod tests {
             threads.push(first);
         }
         let distinct: std::collections::HashSet<_> = threads.iter().collect();
-        assert_eq!(distinct.len(), host::cores().min(MOST));
+        assert_eq!(distinct.len(), 3);
         let forever = workers.handles().next().unwrap().spawn(std::future::pending::<()>());
         drop(workers);
         assert!(single_loop().unwrap().block_on(forever).unwrap_err().is_cancelled());

@@ -2,6 +2,7 @@
 //!
 //! In: the table `[target]`, or a profile's file. Out: [`TargetRules`]; what the table does not name is the profile's.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use toml::de::DeTable;
@@ -41,6 +42,25 @@ fn profile(text: &'static str) -> TargetRules {
     let (root, _) = DeTable::parse_recoverable(text);
     let table = Table::new(&reading, root.get_ref(), 0..0, String::new());
     rules_over(&table, &TargetRules::default())
+}
+
+/// Addresses that the target listens on: only this machine may reach it.
+fn parse_listen_addresses(table: &Table<'_>) -> Option<Vec<IpAddr>> {
+    let texts = table.strings("addresses")?;
+    let loopback = |text: &String| text.parse().ok().filter(IpAddr::is_loopback);
+    let mut addresses: Vec<IpAddr> = texts.iter().filter_map(loopback).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    if addresses.is_empty() || addresses.len() != texts.len() {
+        let help = "write loopback addresses, each once, as [\"127.0.0.1\", \"127.0.0.2\"]".to_owned();
+        table.fault(
+            table.span_of("addresses"),
+            "`addresses` holds none, one twice, or one that is not loopback",
+            help,
+        );
+        return None;
+    }
+    Some(texts.iter().filter_map(loopback).collect())
 }
 
 /// Reads the rules that a table names; the others are those of `base`.
@@ -119,6 +139,7 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
         token_delay: parse_delay(table, "token_delay").unwrap_or(base.token_delay),
         close_timeout: table.positive_duration("close_timeout").unwrap_or(base.close_timeout),
         tls: table.boolean("tls").unwrap_or(base.tls),
+        addresses: parse_listen_addresses(table).unwrap_or(base.addresses),
         faults: if table.get("faults").is_some() { parse_faults(table) } else { base.faults },
         storms: list(table, "storms", parse_target_storm).unwrap_or(base.storms),
     }

@@ -112,6 +112,7 @@ fn service() -> Value {
         "token_delay": delay(),
         "close_timeout": duration("Default 5s"),
         "tls": { "type": "boolean", "default": false },
+        "addresses": { "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "string" }, "description": "Loopback addresses to listen on; clients spread over them by their number" },
         "faults": { "type": "array", "items": { "oneOf": KINDS.iter().map(target_fault).collect::<Vec<_>>() } },
         "storms": { "type": "array", "items": {
             "type": "object", "additionalProperties": false, "required": ["at"],

@@ -2,6 +2,7 @@
 //!
 //! In: nothing. Out: types whose values are valid by construction or checked when a file is loaded.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -98,6 +99,9 @@ pub struct TargetRules {
     pub close_timeout: Duration,
     /// Whether it speaks TLS, by a certificate made at its start.
     pub tls: bool,
+    /// Loopback addresses that a run's own target listens on, one or more; clients spread over them by their number. `resurge serve` listens where
+    /// `--listen` says.
+    pub addresses: Vec<IpAddr>,
     /// What goes wrong, and when; of several that strike one request, the first does.
     pub faults: Vec<TargetFault>,
     /// When it closes many sessions at one moment, by itself.
@@ -147,6 +151,7 @@ impl Default for TargetRules {
             token_delay: Delay::None,
             close_timeout: Duration::from_secs(5),
             tls: false,
+            addresses: vec![IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)],
             faults: Vec::new(),
             storms: Vec::new(),
         }

@@ -62,6 +62,65 @@ pub struct TargetCounters {
     pub faults_injected: Vec<FaultCount>,
 }
 
+impl TargetCounters {
+    /// Adds what another target counted.
+    pub fn add(&mut self, other: &Self) {
+        for (own, others) in [
+            (&mut self.accepted, other.accepted),
+            (&mut self.accepted_token, other.accepted_token),
+            (&mut self.accepted_control, other.accepted_control),
+            (&mut self.accepted_events, other.accepted_events),
+            (&mut self.upgrades, other.upgrades),
+            (&mut self.tokens_issued, other.tokens_issued),
+            (&mut self.sessions_open, other.sessions_open),
+            (&mut self.messages_sent, other.messages_sent),
+            (&mut self.messages_received, other.messages_received),
+            (&mut self.bad_requests, other.bad_requests),
+            (&mut self.routes_answered, other.routes_answered),
+            (&mut self.tickets_issued, other.tickets_issued),
+            (&mut self.tickets_evicted, other.tickets_evicted),
+        ] {
+            *own += others;
+        }
+        add_rows(&mut self.refused, &other.refused, |row| (row.status, row.cause), |row| &mut row.count);
+        add_rows(
+            &mut self.token_requests_refused,
+            &other.token_requests_refused,
+            |row| row.error.clone(),
+            |row| &mut row.count,
+        );
+        let of_close = |row: &CloseCount| (row.initiator, row.code, row.abnormal);
+        add_rows(&mut self.closes, &other.closes, of_close, |row| &mut row.count);
+        let of_refusal = |row: &RefusedCount| (row.status, row.cause);
+        add_rows(&mut self.routes_refused, &other.routes_refused, of_refusal, |row| &mut row.count);
+        let of_manner = |row: &RefusedOtherwise| (row.manner.clone(), row.cause);
+        add_rows(&mut self.refused_otherwise, &other.refused_otherwise, of_manner, |row| &mut row.count);
+        add_rows(
+            &mut self.faults_injected,
+            &other.faults_injected,
+            |row| row.kind.clone(),
+            |row| &mut row.count,
+        );
+    }
+}
+
+/// Adds the counts of `others` to the rows of the same key; rows stay, or come to be, in the keys' order.
+fn add_rows<R: Clone, K: Ord>(
+    own: &mut Vec<R>,
+    others: &[R],
+    key: impl Fn(&R) -> K,
+    count: impl Fn(&mut R) -> &mut u64,
+) {
+    for other in others {
+        let more = *count(&mut other.clone());
+        match own.iter().position(|row| key(row) == key(other)) {
+            Some(at) => *count(&mut own[at]) += more,
+            None => own.push(other.clone()),
+        }
+    }
+    own.sort_by_key(key);
+}
+
 /// How often a fault of this kind was carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultCount {
@@ -113,4 +172,37 @@ pub struct CloseCount {
     pub abnormal: Option<Abnormal>,
     /// How often.
     pub count: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_several_targets_are_added_row_by_row() {
+        let close = |code, count| CloseCount { initiator: Initiator::Target, code, abnormal: None, count };
+        let refused = |status, count| RefusedCount { status, cause: Cause::StaleToken, count };
+        let fault = |kind: &str, count| FaultCount { kind: kind.into(), count };
+        let one = TargetCounters {
+            upgrades: 2,
+            closes: vec![close(1001, 1), close(1012, 1)],
+            refused: vec![refused(403, 4)],
+            ..TargetCounters::default()
+        };
+        let two = TargetCounters {
+            upgrades: 3,
+            sessions_open: 1,
+            closes: vec![close(1000, 2), close(1001, 5)],
+            faults_injected: vec![fault("half_open", 1)],
+            ..TargetCounters::default()
+        };
+        let (mut sum, mut other_way) = (one.clone(), two.clone());
+        sum.add(&two);
+        other_way.add(&one);
+        assert_eq!(sum, other_way);
+        assert_eq!((sum.upgrades, sum.sessions_open), (5, 1));
+        assert_eq!(sum.closes, [close(1000, 2), close(1001, 6), close(1012, 1)]);
+        assert_eq!(sum.refused, [refused(403, 4)]);
+        assert_eq!(sum.faults_injected, [fault("half_open", 1)]);
+    }
 }

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret;
 use tokio::io::AsyncReadExt;
@@ -112,8 +113,16 @@ pub(super) async fn open_tcp(
         Some(proxy) => (proxy.host.as_str(), proxy.port),
         None => (host, port),
     };
-    let resolving = context.run.resolve(host, port, rules.dns_ttl, number);
-    let addresses = timeout(rules.dns_timeout, resolving).await.map_err(|_| ConnectFailure::Timeout)?;
+    let is_own = context.is_embedded
+        && context.proxy.is_none()
+        && (host, port) == (context.endpoint.host.as_str(), context.endpoint.port);
+    let addresses = match context.run.target_address(number).filter(|_| is_own) {
+        Some(address) => vec![address],
+        None => {
+            let resolving = context.run.resolve(host, port, rules.dns_ttl, number);
+            timeout(rules.dns_timeout, resolving).await.map_err(|_| ConnectFailure::Timeout)?
+        }
+    };
     if addresses.is_empty() {
         return Err(ConnectFailure::Dns);
     }
@@ -149,9 +158,21 @@ fn source_address(sources: &[IpAddr], number: u32, target: SocketAddr) -> Option
 
 async fn open_from(source: Option<IpAddr>, target: SocketAddr) -> std::io::Result<TcpStream> {
     let Some(source) = source else { return TcpStream::connect(target).await };
-    let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.bind(SocketAddr::new(source, 0))?;
+    let socket = bound_to(source, target)?;
     socket.connect(target).await
+}
+
+/// A socket that will connect to `target` from `source`.
+///
+/// The port is chosen by connect(2), where one may serve again for another address of the target (`IP_BIND_ADDRESS_NO_PORT`, ip(7)).
+fn bound_to(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Err(error) = setsockopt(&socket, sockopt::IpBindAddressNoPort, &true) {
+        // A kernel without it takes a port for this socket alone.
+        log::debug!("IP_BIND_ADDRESS_NO_PORT: {error}");
+    }
+    socket.bind(SocketAddr::new(source, 0))?;
+    Ok(socket)
 }
 
 /// A TLS failure that was a connection's end is one.
@@ -315,6 +336,19 @@ fn without_chunk_sizes(mut body: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_source_address_takes_no_port_before_it_connects() {
+        for (source, target) in [("127.0.0.7", "127.0.0.1:1"), ("::1", "[::1]:1")] {
+            let socket = bound_to(source.parse().unwrap(), target.parse().unwrap());
+            let Ok(socket) = socket else {
+                assert!(source.contains(':'), "{source}: {socket:?}");
+                continue;
+            };
+            let address = socket.local_addr().unwrap();
+            assert_eq!((address.ip().to_string().as_str(), address.port()), (source, 0));
+        }
+    }
 
     #[test]
     fn chunk_sizes_are_taken_out() {

@@ -66,6 +66,8 @@ pub struct RunShared {
     stop: watch::Receiver<StopPhase>,
     tls: Option<Arc<rustls::ClientConfig>>,
     resolver: Resolver,
+    /// Where the embedded target listens; empty for one that has a single address.
+    target_addresses: Vec<SocketAddr>,
     /// Connections that clients keep open in silence.
     silent: Mutex<Vec<Wire>>,
     /// Longest wait for a connection of a token pool, in microseconds.
@@ -93,6 +95,7 @@ impl RunShared {
             stop,
             tls,
             resolver: Resolver::default(),
+            target_addresses: Vec::new(),
             silent: Mutex::default(),
             pool_wait_max_us: AtomicU64::new(0),
         })
@@ -107,6 +110,19 @@ impl RunShared {
     /// Sends what waits to go to the recorder. To be called when the last client has ended.
     pub async fn flush(&self) {
         self.sink.flush().await;
+    }
+
+    /// The same, where clients of the embedded target spread over these addresses of it by their number.
+    #[must_use]
+    pub fn spread_over(mut self, target_addresses: Vec<SocketAddr>) -> Self {
+        self.target_addresses = target_addresses;
+        self
+    }
+
+    /// The embedded target's address for client `number`; `None` where it has no choice.
+    pub(super) fn target_address(&self, number: u32) -> Option<SocketAddr> {
+        let count = self.target_addresses.len();
+        (count > 1).then(|| self.target_addresses[number as usize % count])
     }
 
     /// Longest wait for a connection of a token pool so far.

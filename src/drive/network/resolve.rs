@@ -80,6 +80,8 @@ fn in_turn(addresses: Vec<IpAddr>, turn: u32) -> Vec<IpAddr> {
     let (mut preferred, mut other): (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|address| address.is_ipv4() == first_is_v4);
     for family in [&mut preferred, &mut other] {
+        // A resolver may turn them itself: which one a client takes must be a matter of its number alone.
+        family.sort_unstable();
         if !family.is_empty() {
             let by = turn as usize % family.len();
             family.rotate_left(by);

@@ -7,6 +7,7 @@ use crate::record::{Latencies, ThresholdStatus};
 use crate::sample::{Counter, Metric, Outcome};
 use crate::units::{format_count, format_share, format_us};
 
+use super::super::lost::clients_words;
 use super::super::model::RunModel;
 use super::super::recovery::RecoveryCurve;
 use super::super::run_json::calendar;
@@ -34,15 +35,14 @@ pub fn report_html(model: &RunModel) -> Result<String, RenderError> {
 pub fn run_page(model: &RunModel) -> Page {
     let manifest = &model.manifest;
     let buckets = Buckets::of(model);
-    let clients: u64 = manifest.groups.iter().map(|group| u64::from(group.clients)).sum();
     let mut sections = vec![verdict(model), setting(model), recovery(model)];
     sections.extend(run_time::sections(model, &buckets));
     sections.extend(run_tables::sections(model, &buckets));
     Page {
         title: manifest.scenario.clone(),
         subtitle: format!(
-            "{} clients in {}, {:.1} s, seed {}, {} target, {}",
-            format_count(clients),
+            "{} in {}, {:.1} s, seed {}, {} target, {}",
+            clients_words(manifest),
             plural(manifest.groups.len(), "group"),
             model.elapsed_s,
             manifest.seed,

@@ -40,6 +40,19 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// Listens on each of `addresses`; those with port 0 at the port that the first one got.
+pub(super) fn bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<std::net::TcpListener>> {
+    let mut listeners: Vec<std::net::TcpListener> = Vec::new();
+    for address in addresses {
+        let mut address = *address;
+        if let Some(first) = listeners.first().filter(|_| address.port() == 0) {
+            address.set_port(first.local_addr()?.port());
+        }
+        listeners.push(bind(address)?);
+    }
+    Ok(listeners)
+}
+
 /// A socket that listens, and what is behind it.
 pub(super) struct Listener {
     pub(super) socket: TcpListener,

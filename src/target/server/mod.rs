@@ -56,6 +56,9 @@ pub const CLOSE_PATH: &str = "/_resurge/close";
 /// Path that ends the life of tokens.
 pub const CONTROL_REVOKE_PATH: &str = "/_resurge/revoke";
 
+/// How often a port is looked for that is free at several addresses.
+const BIND_TRIES: u32 = 20;
+
 /// What a server needs.
 #[derive(Debug)]
 pub struct ServerSetup {
@@ -94,9 +97,35 @@ impl Server {
     /// # Errors
     /// An address cannot be had, or no thread, or no certificate.
     pub fn start(setup: ServerSetup) -> io::Result<Self> {
-        let ServerSetup { listen, rules, seed, clock, worker_threads, control, tls } = setup;
-        let main = listen::bind(listen)?;
-        let addr = main.local_addr()?;
+        let doors = Self::bind(&[setup.listen])?;
+        Self::start_behind(doors, setup)
+    }
+
+    /// Takes the addresses that a target is to listen on: with port 0 a free port, the same one at each. Nobody is answered yet.
+    ///
+    /// # Errors
+    /// An address cannot be had.
+    pub fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<std::net::TcpListener>> {
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for _ in 0..BIND_TRIES {
+            match listen::bind_all(addresses) {
+                Ok(listeners) => return Ok(listeners),
+                // A port that is free at the first address may be taken at another.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && addresses.len() > 1 => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// Starts a target behind addresses that [`Self::bind`] took, the first of which is its own; `setup.listen` does not count.
+    ///
+    /// # Errors
+    /// There is no address, no thread, or no certificate.
+    pub fn start_behind(doors: Vec<std::net::TcpListener>, setup: ServerSetup) -> io::Result<Self> {
+        let ServerSetup { listen: _, rules, seed, clock, worker_threads, control, tls } = setup;
+        let first = doors.first().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let addr = first.local_addr()?;
         let tls = match tls {
             None if rules.tls => Some(ServerTls::generate(addr.ip()).map_err(io::Error::other)?),
             given => given,
@@ -104,7 +133,8 @@ impl Server {
         let separate = control.map(listen::bind).transpose()?;
         let control = separate.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
         let door = Door::Main { has_control: separate.is_none() };
-        let mut listeners = vec![(main, door, tls.as_ref().map(ServerTls::acceptor))];
+        let acceptor = || tls.as_ref().map(ServerTls::acceptor);
+        let mut listeners: Vec<_> = doors.into_iter().map(|main| (main, door, acceptor())).collect();
         listeners.extend(separate.map(|listener| (listener, Door::Control, None)));
         let place = Place { address: addr.to_string(), is_secure: tls.is_some() };
         let shared = Arc::new(Shared::new(rules, seed, clock, place)?);

@@ -1,0 +1,89 @@
+//! `resurge merge`.
+//!
+//! In: run folders of shards, from anywhere. Out: one run folder, and its summary.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::record::{Machines, MergeError, MergeInput, plan_merge, read_journal};
+use crate::report::{JOURNAL_FILE, RunModel, Style, summary_text, write_all};
+use crate::run::{FolderError, make_folder};
+
+use super::{UNEXPECTED, wants_colour};
+
+/// The exit code for folders that cannot be read, or do not belong together.
+const UNREADABLE: u8 = 65;
+/// Starts that lie further apart than this are worth a word.
+const APART_US: u64 = 1_000_000;
+
+const EXAMPLE: &str = "\
+Examples:
+  resurge merge shard-1 shard-2 shard-3 shard-4 --out whole
+  resurge merge run/shards/* --out again          (what `resurge run --shards` merges by itself)
+Each second of the shards counts from its own start. A shard that is missing makes the exit code 111; merge again when it is there.";
+
+/// Arguments of `resurge merge`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct MergeArgs {
+    /// The run folders of the shards, in any order
+    #[arg(required = true)]
+    runs: Vec<PathBuf>,
+    /// The merged run folder; it must not exist yet
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+pub(super) fn run(args: &MergeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let inputs: Vec<MergeInput> = args
+        .runs
+        .iter()
+        .map(|run| MergeInput { name: run.display().to_string(), journal: run.join(JOURNAL_FILE) })
+        .collect();
+    let plan = match plan_merge(&inputs, Machines::Several, &BTreeMap::new()) {
+        Ok(plan) => plan,
+        Err(error) => return refuse(&error, err),
+    };
+    let apart_us = plan.starts_apart_us();
+    if apart_us > APART_US {
+        let apart_s = apart_us as f64 / 1e6;
+        writeln!(
+            err,
+            "note: the shards began up to {apart_s:.1} s apart; each second counts from its shard's own start"
+        )?;
+    }
+    let manifest = plan.manifest();
+    let folder = match make_folder(Some(&args.out), &manifest.scenario, manifest.started_unix_us) {
+        Ok(folder) => folder,
+        Err(error) => {
+            writeln!(err, "error: {error}")?;
+            return Ok(if matches!(error, FolderError::Exists { .. }) { 2 } else { UNEXPECTED });
+        }
+    };
+    let journal = folder.join(JOURNAL_FILE);
+    if let Err(error) = plan.write(&journal) {
+        return refuse(&error, err);
+    }
+    let model = match read_journal(&journal) {
+        Ok(journal) => RunModel::new(journal),
+        Err(error) => return refuse(&error.into(), err),
+    };
+    let faults = write_all(&model, &folder);
+    let style = Style { colour: wants_colour(&io::stdout()) };
+    write!(out, "{}", summary_text(&model, style))?;
+    out.flush()?;
+    writeln!(err, "run folder: {}", folder.display())?;
+    for fault in &faults {
+        writeln!(err, "error: {fault}")?;
+    }
+    let code = model.verdict.exit_code;
+    Ok(if code == 0 && !faults.is_empty() { UNEXPECTED } else { code })
+}
+
+fn refuse(error: &MergeError, err: &mut dyn Write) -> io::Result<u8> {
+    writeln!(err, "error: {error}")?;
+    Ok(if matches!(error, MergeError::Write { .. }) { UNEXPECTED } else { UNREADABLE })
+}

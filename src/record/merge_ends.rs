@@ -1,0 +1,81 @@
+//! How several shards ended, as one end.
+//!
+//! In: the shards' ends, the lag of all their clients. Out: one end: counts are sums, what cannot be merged as a percentile is the worst shard's.
+
+use crate::engine::StopReason;
+use crate::target::counters::TargetCounters;
+
+use super::health::GeneratorHealth;
+use super::histogram::Latencies;
+use super::manifest::RunEnd;
+
+/// Whether shards used one machine's processors together, or each had its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machines {
+    /// All ran on one: their shares of it add up.
+    One,
+    /// On several, or it is not known: the share is the largest.
+    Several,
+}
+
+/// Merges ends; `lag` is that of all clients. `None` when there is no end at all.
+#[must_use]
+pub fn merge_ends(ends: &[&RunEnd], lag: &Latencies, machines: Machines) -> Option<RunEnd> {
+    let (first, others) = ends.split_first()?;
+    let mut merged = (*first).clone();
+    for end in others {
+        if gravity(&end.reason) > gravity(&merged.reason) {
+            merged.reason = end.reason.clone();
+        }
+        merged.elapsed_s = merged.elapsed_s.max(end.elapsed_s);
+        merged.clients_planned += end.clients_planned;
+        merged.drained &= end.drained;
+        merge_health(&mut merged.health, &end.health, machines);
+        merged.target_counters = match (merged.target_counters.take(), &end.target_counters) {
+            (Some(mut counters), Some(other)) => {
+                counters.add(other);
+                Some(counters)
+            }
+            // Counters of some shards alone are not those of the run.
+            _ => None::<TargetCounters>,
+        };
+        merged.write_faults.extend(end.write_faults.iter().cloned());
+    }
+    if lag.count() > 0 {
+        merged.health.lag_p50_us = lag.percentile_us(50.0);
+        merged.health.lag_p99_us = lag.percentile_us(99.0);
+        merged.health.lag_max_us = lag.max_us();
+    }
+    Some(merged)
+}
+
+/// Of several reasons, the one that says most; clients are done only where they are in every shard.
+const fn gravity(reason: &StopReason) -> u8 {
+    match reason {
+        StopReason::ClientsDone => 0,
+        StopReason::Completed => 1,
+        StopReason::Threshold { .. } => 2,
+        StopReason::Interrupted => 3,
+        StopReason::NotAuthorised => 4,
+    }
+}
+
+fn merge_health(merged: &mut GeneratorHealth, other: &GeneratorHealth, machines: Machines) {
+    merged.lag_p50_us = merged.lag_p50_us.max(other.lag_p50_us);
+    merged.lag_p99_us = merged.lag_p99_us.max(other.lag_p99_us);
+    merged.lag_max_us = merged.lag_max_us.max(other.lag_max_us);
+    merged.stall_p99_us = merged.stall_p99_us.max(other.stall_p99_us);
+    merged.stall_max_us = merged.stall_max_us.max(other.stall_max_us);
+    merged.local_limits += other.local_limits;
+    merged.recorder_stalls += other.recorder_stalls;
+    merged.token_pool_waits += other.token_pool_waits;
+    merged.token_pool_wait_max_us = merged.token_pool_wait_max_us.max(other.token_pool_wait_max_us);
+    merged.descriptors_needed = merged.descriptors_needed.max(other.descriptors_needed);
+    merged.descriptor_limit = merged.descriptor_limit.min(other.descriptor_limit);
+    merged.cpu_s += other.cpu_s;
+    merged.cpu_share = match machines {
+        Machines::One => merged.cpu_share + other.cpu_share,
+        Machines::Several => merged.cpu_share.max(other.cpu_share),
+    };
+    merged.max_rss_bytes += other.max_rss_bytes;
+}

@@ -1,0 +1,139 @@
+//! What a parent and its children say to each other: lines of JSON.
+//!
+//! In: orders, reports. Out: lines, each one message. Both ends are the same program; the version in the first order says so, in case the file was replaced
+//! while it ran. Secrets go over it as the user typed them, and nowhere else.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::StopReason;
+use crate::record::PackedTally;
+
+/// Version of the protocol.
+pub(super) const VERSION: u32 = 1;
+
+/// What a parent tells a child.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub(super) enum Order {
+    /// What to run. The first order.
+    Prepare(Box<Preparation>),
+    /// When to start.
+    Start {
+        /// Microseconds since 1970.
+        unix_us: u64,
+    },
+    /// Drain.
+    Stop {
+        /// Why.
+        reason: StopReason,
+    },
+    /// Cut everything off.
+    Abort,
+}
+
+/// What a child has to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Preparation {
+    /// [`VERSION`] of the parent.
+    pub(super) version: u32,
+    /// The scenario's file.
+    pub(super) scenario: PathBuf,
+    /// Its hash, as the parent read it.
+    pub(super) hash: String,
+    /// Overrides of its keys.
+    pub(super) overrides: Vec<(String, String)>,
+    /// Override of its seed.
+    pub(super) seed: Option<u64>,
+    /// Hosts that the user authorised.
+    pub(super) authorised: Vec<String>,
+    /// The child's folder.
+    pub(super) out: PathBuf,
+}
+
+/// What a child tells its parent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "snake_case")]
+pub(super) enum Report {
+    /// It can start: its target has its addresses.
+    Ready,
+    /// It was not ready when it should have started.
+    Late {
+        /// By how much, in microseconds.
+        by_us: u64,
+    },
+    /// A second's numbers.
+    Second {
+        /// The groups' tallies, packed as in the journal, in base64.
+        groups: String,
+    },
+    /// It has ended, and its journal is whole.
+    Done {
+        /// Why it ended.
+        reason: StopReason,
+    },
+    /// It cannot go on.
+    Failed {
+        /// The exit code that says why.
+        exit_code: u8,
+        /// Why.
+        message: String,
+    },
+}
+
+/// A message as a line.
+pub(super) fn line(message: &impl Serialize) -> String {
+    // Plain data always has a JSON form.
+    serde_json::to_string(message).unwrap_or_default() + "\n"
+}
+
+/// The message in a line; `None` when it is none.
+pub(super) fn read<'t, M: Deserialize<'t>>(line: &'t str) -> Option<M> {
+    serde_json::from_str(line).ok()
+}
+
+/// Tallies as [`Report::Second`] holds them.
+pub(super) fn packed(groups: &[PackedTally]) -> String {
+    STANDARD.encode(postcard::to_stdvec(groups).unwrap_or_default())
+}
+
+/// The tallies in a [`Report::Second`]; `None` when they are none.
+pub(super) fn unpacked(text: &str) -> Option<Vec<PackedTally>> {
+    let groups: Vec<PackedTally> = postcard::from_bytes(&STANDARD.decode(text).ok()?).ok()?;
+    groups.iter().all(PackedTally::is_sound).then_some(groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::record::Tally;
+    use crate::sample::Sample;
+
+    #[test]
+    fn messages_are_lines_and_read_back() {
+        let mut tally = Tally::default();
+        tally.apply(&Sample::Lag(Duration::from_millis(3)));
+        let groups = vec![PackedTally::of(&tally), PackedTally::of(&Tally::default())];
+        let reports = [
+            Report::Ready,
+            Report::Late { by_us: 9 },
+            Report::Second { groups: packed(&groups) },
+            Report::Done { reason: StopReason::Completed },
+            Report::Failed { exit_code: 1, message: "two\nlines".into() },
+        ];
+        for report in reports {
+            let line = line(&report);
+            assert_eq!(line.matches('\n').count(), 1, "{line}");
+            assert_eq!(read::<Report>(line.trim_end()), Some(report));
+        }
+        let stop = Order::Stop { reason: StopReason::Threshold { threshold: "lag: max < 1s".into() } };
+        assert_eq!(read::<Order>(line(&stop).trim_end()), Some(stop));
+        assert_eq!(unpacked(&packed(&groups)), Some(groups));
+        assert_eq!((read::<Report>("hello"), unpacked("AAECAwQ")), (None, None));
+    }
+}
