@@ -10,7 +10,7 @@ use assert_cmd::Command;
 use resurge::engine::StopReason;
 use resurge::record::{
     Entry, GeneratorHealth, GroupManifest, HostManifest, JournalWriter, Manifest, PackedTally, RunEnd,
-    SCHEMA_VERSION, Tally,
+    SCHEMA_VERSION, Steps, Tally,
 };
 use resurge::report::JOURNAL_FILE;
 use resurge::sample::{
@@ -149,6 +149,9 @@ fn write_run(folder: &Path, run: &Run, seed: u64) {
         health,
         target_counters: None,
         write_faults: Vec::new(),
+        delays: Steps::default(),
+        stalls: Steps::default(),
+        target_reconnects: None,
     };
     journal.append(&Entry::End(Box::new(end))).unwrap();
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use resurge::engine::StopReason;
 use resurge::record::{
     Entry, GeneratorHealth, GroupManifest, HostManifest, JournalWriter, Manifest, PackedTally, RunEnd,
-    SCHEMA_VERSION, Tally, read_journal,
+    SCHEMA_VERSION, Steps, Tally, read_journal,
 };
 use resurge::report::{JOURNAL_FILE, RunModel, Style, summary_text, write_all};
 use resurge::sample::{
@@ -154,6 +154,9 @@ fn run_end() -> RunEnd {
             ..TargetCounters::default()
         }),
         write_faults: Vec::new(),
+        delays: Steps::default(),
+        stalls: Steps::default(),
+        target_reconnects: None,
     }
 }
 

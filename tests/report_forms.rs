@@ -7,7 +7,7 @@ use std::time::Duration;
 use resurge::engine::StopReason;
 use resurge::record::{
     GeneratorHealth, GroupManifest, HostManifest, Journal, Manifest, PackedTally, RunEnd, SCHEMA_VERSION,
-    Tally,
+    Steps, Tally,
 };
 use resurge::report::{
     RunModel, Style, annotations, benchmark_entries, junit_xml, markdown, run_json, step_summary,
@@ -71,6 +71,9 @@ fn run(scenario: &str, groups: &[String], thresholds: Vec<String>, reason: Optio
         health: GeneratorHealth { max_lag_p99_us: 1, max_stall_us: 1, ..GeneratorHealth::default() },
         target_counters: None,
         write_faults: Vec::new(),
+        delays: Steps::default(),
+        stalls: Steps::default(),
+        target_reconnects: None,
     });
     let tallies = (0..groups.len()).map(|index| tally(index + 1 < groups.len())).collect();
     let manifest = Manifest {

@@ -351,6 +351,8 @@ fn begun() -> Written {
         target_url: "ws://127.0.0.1:1/".into(),
         authorised_hosts: Vec::new(),
         shards: 1,
+        held: Vec::new(),
+        lost: Vec::new(),
         groups: vec![group("no-jitter"), group("full-jitter")],
         storms: Vec::new(),
         thresholds: Vec::new(),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::sample::{Abnormal, Counter, Outcome};
 use crate::target::counters::TargetCounters;
 
+use super::reconnect_clocks::ReconnectClocks;
 use super::tally::Tally;
 
 /// How a row of the reconciliation came out.
@@ -46,6 +47,8 @@ pub struct Reconciliation {
     pub unsettled: u64,
     /// The numbers.
     pub rows: Vec<ReconciliationRow>,
+    /// Reconnects by both sides' clocks, where both measured the same ones.
+    pub reconnects: Option<ReconnectClocks>,
 }
 
 impl Reconciliation {
@@ -137,7 +140,7 @@ pub fn reconcile(tally: &Tally, target: &TargetCounters) -> Reconciliation {
         let counted = target.closes.iter().filter(|close| close.code == code).map(|close| close.count).sum();
         row(format!("closes {code}"), clients, counted, bounds.closes);
     }
-    Reconciliation { unsettled: bounds.attempts + tally.counter(Counter::Unsettled), rows }
+    Reconciliation { unsettled: bounds.attempts + tally.counter(Counter::Unsettled), rows, reconnects: None }
 }
 
 /// By how much the two sides may differ, for each kind of row: an unknown end excuses only what it can have changed.

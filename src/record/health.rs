@@ -2,11 +2,17 @@
 //!
 //! In: its figures and the scenario's limits. Out: a sentence for each limit that it broke. A run with any is not valid.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::sample::Metric;
 use crate::scenario::model::Health;
 use crate::units::{format_count, format_duration, format_us};
+
+use super::histogram::Latencies;
+use super::tally::Tally;
 
 /// The generator's own figures.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +31,24 @@ pub struct GeneratorHealth {
     pub stall_p99_us: u64,
     /// Their maximum.
     pub stall_max_us: u64,
+    /// The least delay that is looked at.
+    #[serde(default)]
+    pub max_delay_us: u64,
+    /// The share of a latency that the event loop's delay may be, 0..1.
+    #[serde(default)]
+    pub max_delay_share: f64,
+    /// Median of how late the clients' event loops were when an attempt ended; each attempt counts once.
+    #[serde(default)]
+    pub delay_p50_us: u64,
+    /// Its 99th percentile.
+    #[serde(default)]
+    pub delay_p99_us: u64,
+    /// Median of what an attempt, or a reconnect of several, took: what the delay's is set beside.
+    #[serde(default)]
+    pub latency_p50_us: u64,
+    /// Its 99th percentile.
+    #[serde(default)]
+    pub latency_p99_us: u64,
     /// Attempts that failed for want of descriptors or ports here.
     pub local_limits: u64,
     /// How often a client had to wait because the recorder could not keep up.
@@ -50,14 +74,68 @@ impl GeneratorHealth {
     pub fn set_limits(&mut self, limits: &Health) {
         self.max_lag_p99_us = u64::try_from(limits.max_lag_p99.as_micros()).unwrap_or(u64::MAX);
         self.max_stall_us = u64::try_from(limits.max_stall.as_micros()).unwrap_or(u64::MAX);
+        self.max_delay_us = u64::try_from(limits.max_delay.as_micros()).unwrap_or(u64::MAX);
+        self.max_delay_share = limits.max_delay_share;
     }
+
+    /// Takes what is told of distributions: of the clients' numbers, of the event loops' delays at the attempts' ends, of their stalls.
+    pub fn set_distributions(&mut self, all: &Tally, delays: &Latencies, stalls: &Latencies) {
+        let measured = [Metric::ConnectLatency, Metric::ReconnectLatency, Metric::RefusedLatency];
+        let mut latencies = Latencies::new();
+        measured
+            .iter()
+            .filter_map(|metric| all.histograms.get(metric))
+            .for_each(|each| latencies.merge(each));
+        (self.latency_p50_us, self.latency_p99_us) = middle_and_tail(&latencies);
+        (self.delay_p50_us, self.delay_p99_us) = middle_and_tail(delays);
+        if let Some(lag) = all.histograms.get(&Metric::Lag) {
+            (self.lag_p50_us, self.lag_p99_us) = middle_and_tail(lag);
+            self.lag_max_us = lag.max_us();
+        }
+        (_, self.stall_p99_us) = middle_and_tail(stalls);
+        self.stall_max_us = stalls.max_us();
+    }
+}
+
+impl GeneratorHealth {
+    /// Takes the CPU time of a process that ran for `elapsed` on a machine of that many cores.
+    pub fn set_cpu(&mut self, used: Duration, elapsed: Duration, cores: usize) {
+        self.cpu_s = used.as_secs_f64();
+        let available_s = elapsed.as_secs_f64() * cores as f64;
+        self.cpu_share = if available_s > 0.0 { self.cpu_s / available_s } else { 0.0 };
+    }
+}
+
+fn middle_and_tail(latencies: &Latencies) -> (u64, u64) {
+    (latencies.percentile_us(50.0), latencies.percentile_us(99.0))
+}
+
+/// A client that is kept waiting by its own event loop takes that for the target's slowness: what it measures is too long by about the
+/// loop's delay. The tail may be ten times as late as the middle before it is looked at.
+fn delay_fault(health: &GeneratorHealth) -> Option<String> {
+    let is_over = |delay_us: u64, least_us: u64, latency_us: u64| {
+        delay_us > least_us && delay_us as f64 > health.max_delay_share * latency_us as f64
+    };
+    let rows = [
+        (50, health.delay_p50_us, health.max_delay_us, health.latency_p50_us),
+        (99, health.delay_p99_us, health.max_delay_us.saturating_mul(10), health.latency_p99_us),
+    ];
+    let (p, delay_us, _, latency_us) = rows
+        .into_iter()
+        .find(|(_, delay_us, least_us, latency_us)| is_over(*delay_us, *least_us, *latency_us))?;
+    Some(format!(
+        "the generator kept its own clients waiting: p{p} of the delay is {} where p{p} of the latency is {}, over {} % (health.max_delay_share). Spread the load, use fewer clients or a larger machine",
+        format_us(delay_us),
+        format_us(latency_us),
+        health.max_delay_share * 100.0,
+    ))
 }
 
 /// Why the generator's numbers are not to be believed; empty when they are.
 #[must_use]
 pub fn health_faults(health: &GeneratorHealth) -> Vec<String> {
     let mut faults = Vec::new();
-    let duration = |us| format_duration(std::time::Duration::from_micros(us));
+    let duration = |us| format_duration(Duration::from_micros(us));
     if health.lag_p99_us > health.max_lag_p99_us {
         faults.push(format!(
             "the generator was late: lag p99 {} is over {} (health.max_lag_p99). Use fewer clients or a larger machine",
@@ -72,6 +150,7 @@ pub fn health_faults(health: &GeneratorHealth) -> Vec<String> {
             duration(health.max_stall_us),
         ));
     }
+    faults.extend(delay_fault(health));
     if health.local_limits > 0 {
         faults.push(format!(
             "{} attempts failed because this machine ran out of descriptors or ports",
@@ -98,10 +177,29 @@ mod tests {
         let late = GeneratorHealth { lag_p99_us: 300_000, ..healthy.clone() };
         let stalled = GeneratorHealth { stall_max_us: 2_000_000, ..healthy.clone() };
         let starved = GeneratorHealth { local_limits: 3, ..healthy.clone() };
-        let full = GeneratorHealth { recorder_stalls: 1, ..healthy };
-        for (health, part) in
-            [(late, "lag p99 300 ms"), (stalled, "2.00 s"), (starved, "3 attempts"), (full, "1 times")]
+        let full = GeneratorHealth { recorder_stalls: 1, ..healthy.clone() };
+        let kept = |delay_p50_us, latency_p50_us, delay_p99_us, latency_p99_us| GeneratorHealth {
+            delay_p50_us,
+            latency_p50_us,
+            delay_p99_us,
+            latency_p99_us,
+            ..healthy.clone()
+        };
+        for fine in
+            [kept(2_000, 2_500, 20_000, 25_000), kept(29_000, 1_000_000, 89_000, 3_000_000), kept(0, 0, 0, 0)]
         {
+            assert_eq!(health_faults(&fine), [""; 0], "{fine:?}");
+        }
+        let kept_waiting = kept(7_000, 70_000, 8_000, 120_000);
+        let kept_in_the_tail = kept(100, 70_000, 21_000, 120_000);
+        for (health, part) in [
+            (late, "lag p99 300 ms"),
+            (stalled, "2.00 s"),
+            (starved, "3 attempts"),
+            (full, "1 times"),
+            (kept_waiting, "p50 of the delay is 7.00 ms"),
+            (kept_in_the_tail, "p99 of the delay is 21.0 ms"),
+        ] {
             let faults = health_faults(&health);
             assert_eq!(faults.len(), 1, "{faults:?}");
             assert!(faults[0].contains(part), "{faults:?}");

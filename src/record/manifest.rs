@@ -11,6 +11,7 @@ use crate::plan::Share;
 use crate::target::counters::TargetCounters;
 
 use super::health::GeneratorHealth;
+use super::steps::Steps;
 
 /// Version of the journal's contents and of `run.json`. Version 2 has, for each storm, whom it struck and how they came back.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -147,4 +148,13 @@ pub struct RunEnd {
     pub target_counters: Option<TargetCounters>,
     /// What could not be written while the run went on.
     pub write_faults: Vec<String>,
+    /// How late the clients' event loops were, once for each attempt, when it ended.
+    #[serde(default)]
+    pub delays: Steps,
+    /// How late they were every 10 ms.
+    #[serde(default)]
+    pub stalls: Steps,
+    /// How long clients were away by the embedded target's own clock, where that is what a reconnect of theirs is.
+    #[serde(default)]
+    pub target_reconnects: Option<Steps>,
 }

@@ -7,9 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::sample::Metric;
-
-use super::histogram::Latencies;
 use super::journal::{Entry, JournalError, JournalWriter};
 use super::journal_reader::open_journal;
 use super::manifest::{LostShard, Manifest, RunEnd, SCHEMA_VERSION};
@@ -239,7 +236,7 @@ impl MergePlan<'_> {
         for part in &self.parts {
             sources.push(Source::open(&part.input.journal)?);
         }
-        let mut lag = Latencies::new();
+        let mut all = Tally::default();
         while let Some(second) =
             sources.iter().filter_map(|source| source.next.as_ref()).map(|next| next.0).min()
         {
@@ -248,15 +245,13 @@ impl MergePlan<'_> {
                 source.add_second(second, &mut groups)?;
             }
             for tally in &groups {
-                if let Some(histogram) = tally.histograms.get(&Metric::Lag) {
-                    lag.merge(histogram);
-                }
+                all.merge(tally);
             }
             let groups = groups.iter().map(PackedTally::of).collect();
             writer.append(&Entry::Interval { second, groups }).map_err(fault)?;
         }
         let ends: Vec<&RunEnd> = self.parts.iter().filter_map(|part| part.end.as_ref()).collect();
-        if let Some(end) = merge_ends(&ends, &lag, self.machines) {
+        if let Some(end) = merge_ends(&ends, &all, self.machines) {
             writer.append(&Entry::End(Box::new(end))).map_err(fault)?;
         }
         writer.sync().map_err(fault)

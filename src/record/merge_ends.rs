@@ -1,13 +1,13 @@
 //! How several shards ended, as one end.
 //!
-//! In: the shards' ends, the lag of all their clients. Out: one end: counts are sums, what cannot be merged as a percentile is the worst shard's.
+//! In: the shards' ends, the numbers of all their clients. Out: one end: counts are sums, distributions are merged, limits are the worst shard's.
 
 use crate::engine::StopReason;
 use crate::target::counters::TargetCounters;
 
 use super::health::GeneratorHealth;
-use super::histogram::Latencies;
 use super::manifest::RunEnd;
+use super::tally::Tally;
 
 /// Whether shards used one machine's processors together, or each had its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,9 +18,9 @@ pub enum Machines {
     Several,
 }
 
-/// Merges ends; `lag` is that of all clients. `None` when there is no end at all.
+/// Merges ends; `all` are the numbers of all clients. `None` when there is no end at all.
 #[must_use]
-pub fn merge_ends(ends: &[&RunEnd], lag: &Latencies, machines: Machines) -> Option<RunEnd> {
+pub fn merge_ends(ends: &[&RunEnd], all: &Tally, machines: Machines) -> Option<RunEnd> {
     let (first, others) = ends.split_first()?;
     let mut merged = (*first).clone();
     for end in others {
@@ -40,12 +40,17 @@ pub fn merge_ends(ends: &[&RunEnd], lag: &Latencies, machines: Machines) -> Opti
             _ => None::<TargetCounters>,
         };
         merged.write_faults.extend(end.write_faults.iter().cloned());
+        merged.delays.add(&end.delays);
+        merged.stalls.add(&end.stalls);
+        merged.target_reconnects = match (merged.target_reconnects.take(), &end.target_reconnects) {
+            (Some(mut reconnects), Some(other)) => {
+                reconnects.add(other);
+                Some(reconnects)
+            }
+            _ => None,
+        };
     }
-    if lag.count() > 0 {
-        merged.health.lag_p50_us = lag.percentile_us(50.0);
-        merged.health.lag_p99_us = lag.percentile_us(99.0);
-        merged.health.lag_max_us = lag.max_us();
-    }
+    merged.health.set_distributions(all, &merged.delays.latencies(), &merged.stalls.latencies());
     Some(merged)
 }
 
@@ -61,11 +66,6 @@ const fn gravity(reason: &StopReason) -> u8 {
 }
 
 fn merge_health(merged: &mut GeneratorHealth, other: &GeneratorHealth, machines: Machines) {
-    merged.lag_p50_us = merged.lag_p50_us.max(other.lag_p50_us);
-    merged.lag_p99_us = merged.lag_p99_us.max(other.lag_p99_us);
-    merged.lag_max_us = merged.lag_max_us.max(other.lag_max_us);
-    merged.stall_p99_us = merged.stall_p99_us.max(other.stall_p99_us);
-    merged.stall_max_us = merged.stall_max_us.max(other.stall_max_us);
     merged.local_limits += other.local_limits;
     merged.recorder_stalls += other.recorder_stalls;
     merged.token_pool_waits += other.token_pool_waits;

@@ -39,6 +39,9 @@ fn end(seconds: u64) -> RunEnd {
         health,
         target_counters: None,
         write_faults: Vec::new(),
+        delays: Steps::default(),
+        stalls: Steps::default(),
+        target_reconnects: None,
     }
 }
 
@@ -254,9 +257,9 @@ fn the_gravest_reason_is_that_of_all() {
         let ends: Vec<RunEnd> =
             reasons.iter().map(|reason| RunEnd { reason: reason.clone(), ..end(1) }).collect();
         let merged =
-            merge_ends(&ends.iter().collect::<Vec<_>>(), &Latencies::new(), Machines::Several).unwrap();
+            merge_ends(&ends.iter().collect::<Vec<_>>(), &Tally::default(), Machines::Several).unwrap();
         assert_eq!(merged.reason, expected, "{reasons:?}");
         assert!((merged.health.cpu_share - 0.1).abs() < 1e-9, "shares of several machines do not add up");
     }
-    assert_eq!(merge_ends(&[], &Latencies::new(), Machines::One), None);
+    assert_eq!(merge_ends(&[], &Tally::default(), Machines::One), None);
 }

@@ -14,7 +14,9 @@ mod merge_ends;
 #[cfg(test)]
 mod merge_tests;
 mod packed;
+mod reconnect_clocks;
 mod recorder;
+mod steps;
 mod tally;
 mod thresholds;
 
@@ -27,6 +29,8 @@ pub use manifest::{GroupManifest, HostManifest, LostShard, Manifest, RunEnd, SCH
 pub use merge::{MergeError, MergeInput, MergePlan, plan_merge};
 pub use merge_ends::{Machines, merge_ends};
 pub use packed::PackedTally;
+pub use reconnect_clocks::ReconnectClocks;
 pub use recorder::{IntervalFeed, LiveView, Recorded, Recorder, failing_threshold, run_recorder};
+pub use steps::Steps;
 pub use tally::{Attempts, Closes, StormTally, Tally, merge_all};
 pub use thresholds::{ThresholdResult, ThresholdStatus, evaluate, share_of};

@@ -3,8 +3,8 @@
 //! In: a journal. Out: totals, seconds, results, all derived from it.
 
 use crate::record::{
-    Journal, Manifest, PackedTally, Reconciliation, RunEnd, Tally, ThresholdResult, check_accounts, evaluate,
-    health_faults, merge_all, reconcile,
+    Journal, Manifest, PackedTally, Reconciliation, ReconnectClocks, RunEnd, Tally, ThresholdResult,
+    check_accounts, evaluate, health_faults, merge_all, reconcile,
 };
 use crate::sample::Counter;
 use crate::scenario::parse_threshold;
@@ -62,7 +62,11 @@ impl RunModel {
         let account_faults = check_all_accounts(&manifest, &totals, &all, end.is_some() && !breaks_off);
         let counters = end.as_ref().filter(|_| !breaks_off).and_then(|end| end.target_counters.as_ref());
         let lost = lost_words(&manifest);
-        let reconciliation = counters.map(|counters| reconcile(&all, counters));
+        let times = end.as_ref().and_then(|end| end.target_reconnects.as_ref());
+        let reconciliation = counters.map(|counters| Reconciliation {
+            reconnects: times.and_then(|times| ReconnectClocks::of(&all, times)),
+            ..reconcile(&all, counters)
+        });
         let findings = Findings {
             lost: &lost,
             breaks_off,

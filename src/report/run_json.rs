@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::engine::StopReason;
 use crate::record::{
-    GeneratorHealth, HostManifest, Latencies, Manifest, ReconciliationRow, SCHEMA_VERSION, StormManifest,
-    Tally, ThresholdResult,
+    GeneratorHealth, HostManifest, Latencies, Manifest, ReconciliationRow, ReconnectClocks, SCHEMA_VERSION,
+    StormManifest, Tally, ThresholdResult,
 };
 use crate::sample::{Abnormal, Counter, Metric, Outcome};
 use crate::target::counters::TargetCounters;
@@ -183,6 +183,8 @@ struct ReconciliationJson<'m> {
     unsettled: u64,
     /// The numbers.
     rows: &'m [ReconciliationRow],
+    /// Reconnects by both sides' clocks; `null` where the target could not measure the same ones.
+    reconnects: Option<&'m ReconnectClocks>,
     /// All that the target counted itself.
     target_counters: Option<&'m TargetCounters>,
 }
@@ -248,6 +250,7 @@ fn reconciliation(model: &RunModel) -> Option<ReconciliationJson<'_>> {
         exact: reconciliation.is_exact(),
         unsettled: reconciliation.unsettled,
         rows: &reconciliation.rows,
+        reconnects: reconciliation.reconnects.as_ref(),
         target_counters: model.end.as_ref().and_then(|end| end.target_counters.as_ref()),
     })
 }

@@ -155,12 +155,14 @@ fn write_generator(text: &mut String, model: &RunModel, style: Style) {
     line(
         text,
         &format!(
-            "  {word}: lag p50 {} p99 {} max {}; event loop stalls p99 {} max {}; CPU {:.1} s ({} of the machine); memory {:.0} MiB",
+            "  {word}: lag p50 {} p99 {} max {}; event loop stalls p99 {} max {}, delay to attempts p50 {} p99 {}; CPU {:.1} s ({} of the machine); memory {:.0} MiB",
             format_us(health.lag_p50_us),
             format_us(health.lag_p99_us),
             format_us(health.lag_max_us),
             format_us(health.stall_p99_us),
             format_us(health.stall_max_us),
+            format_us(health.delay_p50_us),
+            format_us(health.delay_p99_us),
             health.cpu_s,
             format_share(health.cpu_share),
             health.max_rss_bytes as f64 / 1_048_576.0,
@@ -217,6 +219,19 @@ fn write_accounts(text: &mut String, model: &RunModel, style: Style) {
     line(text, &format!("  clients and target {word} (clients/target):"));
     for chunk in rows.chunks(4) {
         line(text, &format!("    {}", chunk.join("; ")));
+    }
+    if let Some(clocks) = &reconciliation.reconnects {
+        let rows = clocks.percentiles.iter().map(|row| {
+            let word = if row.agrees { "" } else { " (TOO FAR APART)" };
+            format!("p{} {}/{}{word}", row.percentile, format_us(row.clients_us), format_us(row.target_us))
+        });
+        line(
+            text,
+            &format!(
+                "  reconnects by either side's clock (clients/target): {}",
+                rows.collect::<Vec<_>>().join("; ")
+            ),
+        );
     }
     let counters = model.end.as_ref().and_then(|end| end.target_counters.as_ref());
     let faults = counters.map(|counters| counters.faults_injected.as_slice()).unwrap_or_default();

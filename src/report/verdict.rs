@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::StopReason;
-use crate::record::{Agreement, Reconciliation, RunEnd, Tally, ThresholdResult, ThresholdStatus};
+use crate::record::{
+    Agreement, Reconciliation, ReconnectClocks, RunEnd, Tally, ThresholdResult, ThresholdStatus,
+};
 use crate::sample::Outcome;
 use crate::units::format_count;
 
@@ -163,7 +165,8 @@ fn mismatches(reconciliation: Option<&Reconciliation>) -> Vec<String> {
         let (clients, target) = (format_count(row.clients), format_count(row.target));
         format!("{}: the clients counted {clients}, the target {target}", row.what)
     });
-    told.collect()
+    let clocks = reconciliation.and_then(|reconciliation| reconciliation.reconnects.as_ref());
+    told.chain(clocks.map(ReconnectClocks::faults).unwrap_or_default()).collect()
 }
 
 /// A run that was ended early could not start everyone, and neither could a lost shard.
@@ -205,7 +208,7 @@ fn failed_thresholds(thresholds: &[ThresholdResult]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{GeneratorHealth, ReconciliationRow};
+    use crate::record::{GeneratorHealth, ReconciliationRow, Steps};
 
     fn end(reason: StopReason) -> RunEnd {
         RunEnd {
@@ -216,6 +219,9 @@ mod tests {
             health: GeneratorHealth::default(),
             target_counters: None,
             write_faults: Vec::new(),
+            delays: Steps::default(),
+            stalls: Steps::default(),
+            target_reconnects: None,
         }
     }
 
@@ -237,7 +243,7 @@ mod tests {
             unsettled: 0,
             agreement: Agreement::Mismatch,
         };
-        Reconciliation { unsettled: 0, rows: vec![row] }
+        Reconciliation { unsettled: 0, rows: vec![row], reconnects: None }
     }
 
     #[test]

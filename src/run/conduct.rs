@@ -3,31 +3,31 @@
 //! In: a prepared run, its journal. Out: the journal, ended; or what of it had to stay in memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
 
-use crate::clock::{Clock, Moment};
-use crate::drive::network::{GroupContext, GroupSetup, RunShared};
-use crate::drive::{SampleSink, sample_channel};
+use crate::clock::Moment;
+use crate::drive::network::{GroupContext, GroupSetup};
+use crate::drive::sample_channel;
 use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike, walk_plan};
 use crate::lifecycle::GroupRules;
 use crate::plan::{own_starts, target_storms};
 use crate::record::{
-    Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, Latencies, LiveView, PackedTally, Recorded,
-    Recorder, RunEnd, Tally, merge_all, run_recorder,
+    Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, PackedTally, Recorded, Recorder,
+    RunEnd, Steps, Tally, merge_all, run_recorder,
 };
 use crate::sample::Counter;
-use crate::sample::{GroupId, Metric, Outcome};
+use crate::sample::{GroupId, Outcome};
+use crate::scenario::model::Ready;
 use crate::target::counters::TargetCounters;
 
+use super::crew::{Hand, Watch, Watched, crew};
 use super::prepare::Prepared;
 use super::workers::Workers;
-use super::{OnProgress, RunError, host, watchdog};
+use super::{OnProgress, RunError, host};
 
 /// How long the embedded target gets to see the last of its sessions end.
 const QUIET: Duration = Duration::from_secs(10);
@@ -78,18 +78,15 @@ pub(super) async fn conduct(
         tokio::spawn(enforce_policy(Arc::clone(&prepared), Arc::clone(&control))),
     ];
     let showing = tokio::spawn(show_progress(Arc::clone(&prepared), live, on_progress));
-    let watching: Vec<_> = crew.iter().map(|hand| hand.watch(clock)).collect();
+    let watch = Watch::begin(&crew, clock);
 
     // The shards of a machine are told their common start a little ahead.
     tokio::time::sleep_until(clock.instant(Moment::ZERO).into()).await;
     let drained = walk_plan(plan, &control, clock).await;
     let elapsed = clock.now();
-    let mut pool_wait_max = Duration::ZERO;
-    let mut stall_histogram = Latencies::new();
-    for (hand, (stop, watch)) in crew.into_iter().zip(watching) {
-        drop(stop);
-        stall_histogram.merge(&watch.await.unwrap_or_default());
-        pool_wait_max = pool_wait_max.max(hand.shared.pool_wait_max());
+    let watched = watch.end().await;
+    let pool_wait_max = crew.iter().map(|hand| hand.shared.pool_wait_max()).max().unwrap_or_default();
+    for hand in crew {
         hand.shared.flush().await;
     }
     let target_counters = settle_target(&prepared).await;
@@ -103,8 +100,10 @@ pub(super) async fn conduct(
     }
 
     drop(workers);
-    let health =
-        health(&prepared, &recorded.totals, &stall_histogram, &stalls, pool_wait_max, elapsed, cpu_before);
+    let mut health = health(&prepared, &recorded.totals, &watched);
+    health.recorder_stalls = stalls.load(Ordering::Relaxed);
+    health.token_pool_wait_max_us = u64::try_from(pool_wait_max.as_micros()).unwrap_or(u64::MAX);
+    health.set_cpu(host::cpu_time().saturating_sub(cpu_before), elapsed.since(Moment::ZERO), host::cores());
     let end = RunEnd {
         reason: control.reason(),
         elapsed_s: elapsed.as_us() as f64 / 1e6,
@@ -113,40 +112,11 @@ pub(super) async fn conduct(
         health,
         target_counters,
         write_faults: recorded.write_faults.clone(),
+        delays: Steps::of(&watched.delays),
+        stalls: Steps::of(&watched.stalls),
+        target_reconnects: target_reconnects(&prepared),
     };
     Ok(Conducted { in_memory: end_journal(&prepared, recorded, end) })
-}
-
-/// A worker, and what the clients on it share.
-struct Hand {
-    worker: Handle,
-    shared: Arc<RunShared>,
-}
-
-impl Hand {
-    /// Watches its event loop, until the sender is dropped.
-    fn watch(&self, clock: Clock) -> (oneshot::Sender<()>, JoinHandle<Latencies>) {
-        let (stop, stopped) = oneshot::channel();
-        (stop, self.worker.spawn(watchdog::watch(Arc::clone(&self.shared), clock, stopped)))
-    }
-}
-
-fn crew(
-    prepared: &Prepared,
-    control: &RunControl,
-    sink: &SampleSink,
-    workers: &Workers,
-) -> Result<Vec<Hand>, RunError> {
-    let tls = prepared.tls.clone().map(Arc::new);
-    let hand = |worker: &Handle| {
-        let _entered = worker.enter();
-        let (policy, stop) = (Arc::clone(&prepared.policy), control.subscribe());
-        let shared = RunShared::new(prepared.clock, policy, sink.another(), stop, tls.clone())?
-            .spread_over(prepared.target_addresses.clone());
-        Ok(Hand { worker: worker.clone(), shared: Arc::new(shared) })
-    };
-    let crew: std::io::Result<_> = workers.handles().map(hand).collect();
-    crew.map_err(|source| RunError::Start { what: "the workers' timers", source })
 }
 
 /// The engine's plan: each group's clients spread evenly over the workers.
@@ -247,39 +217,27 @@ async fn show_progress(
     }
 }
 
-fn health(
-    prepared: &Prepared,
-    totals: &[Tally],
-    stalls: &Latencies,
-    recorder_stalls: &AtomicU64,
-    pool_wait_max: Duration,
-    elapsed: Moment,
-    cpu_before: Duration,
-) -> GeneratorHealth {
+fn health(prepared: &Prepared, totals: &[Tally], watched: &Watched) -> GeneratorHealth {
     let all = merge_all(totals);
-    let lag = all.histograms.get(&Metric::Lag);
-    let lag_us = |percentile| lag.map_or(0, |lag| lag.percentile_us(percentile));
-    let cpu_s = host::cpu_time().saturating_sub(cpu_before).as_secs_f64();
-    let available_s = elapsed.as_us() as f64 / 1e6 * host::cores() as f64;
     let mut health = GeneratorHealth {
-        lag_p50_us: lag_us(50.0),
-        lag_p99_us: lag_us(99.0),
-        lag_max_us: lag.map_or(0, Latencies::max_us),
-        stall_p99_us: stalls.percentile_us(99.0),
-        stall_max_us: stalls.max_us(),
         local_limits: all.outcome(Outcome::LocalLimit),
-        recorder_stalls: recorder_stalls.load(Ordering::Relaxed),
         token_pool_waits: all.counter(Counter::TokenPoolWaits),
-        token_pool_wait_max_us: u64::try_from(pool_wait_max.as_micros()).unwrap_or(u64::MAX),
         descriptors_needed: prepared.needs.descriptors,
         descriptor_limit: prepared.manifest.host.descriptor_limit,
-        cpu_s,
-        cpu_share: if available_s > 0.0 { cpu_s / available_s } else { 0.0 },
         max_rss_bytes: host::max_rss_bytes(),
         ..GeneratorHealth::default()
     };
     health.set_limits(&prepared.scenario.health);
+    health.set_distributions(&all, &watched.delays, &watched.stalls);
     health
+}
+
+/// How long clients were away by the target's clock, where that is the same as a reconnect: not where they wait for more than the
+/// upgrade.
+fn target_reconnects(prepared: &Prepared) -> Option<Steps> {
+    let server = prepared.server.as_ref()?;
+    let groups = &prepared.scenario.groups;
+    groups.iter().all(|group| group.session.ready == Ready::Upgraded).then(|| Steps(server.returns()))
 }
 
 /// Appends the run's end to the journal. Where that cannot be, answers with the journal as it should have been.

@@ -4,6 +4,7 @@
 //! nothing about clients, keeps no statistics and never prints.
 
 mod conduct;
+mod crew;
 mod folder;
 pub mod host;
 pub(crate) mod prepare;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::model::{Group, Health, RemoteTarget, Scenario, Storm, StormBy, Target, Threshold};
-use super::parse_common::{check_name, close_code, parse_how};
+use super::parse_common::{check_name, close_code, parse_how, share_or};
 use super::parse_group::parse_group;
 use super::parse_rules::parse_rules;
 use super::reader::{Reading, Table};
@@ -229,6 +229,9 @@ fn parse_health(table: &Table<'_>) -> Health {
     let health = Health {
         max_lag_p99: table.positive_duration("max_lag_p99").unwrap_or(defaults.max_lag_p99),
         max_stall: table.positive_duration("max_stall").unwrap_or(defaults.max_stall),
+        max_delay: table.positive_duration("max_delay").unwrap_or(defaults.max_delay),
+        max_delay_share: share_or(table, "max_delay_share", defaults.max_delay_share)
+            .unwrap_or(defaults.max_delay_share),
     };
     table.finish();
     health

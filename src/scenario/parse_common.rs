@@ -99,15 +99,20 @@ pub(super) fn skew(table: &Table<'_>, key: &str) -> Option<Skew> {
     })
 }
 
-/// A share above 0 and up to 1, as a number or as a percentage; 1 where the key is absent.
-pub(super) fn share_or_all(table: &Table<'_>, key: &str) -> Option<f64> {
-    let Some(value) = table.get(key) else { return Some(1.0) };
-    let share = if value.get_ref().as_str().is_some() {
+/// A share up to 1, as a number or as a percentage; `absent` where the key is not there.
+pub(super) fn share_or(table: &Table<'_>, key: &str, absent: f64) -> Option<f64> {
+    let Some(value) = table.get(key) else { return Some(absent) };
+    if value.get_ref().as_str().is_some() {
         let read = |text: &str| crate::units::parse_share(text).map_err(|error| error.to_string());
         table.parsed(key, "a share is needed", read)
     } else {
         table.float(key, 0.0..=1.0)
-    };
+    }
+}
+
+/// A share above 0 and up to 1, as a number or as a percentage; 1 where the key is absent.
+pub(super) fn share_or_all(table: &Table<'_>, key: &str) -> Option<f64> {
+    let share = share_or(table, key, 1.0);
     if share == Some(0.0) {
         let message = format!("`{}` is zero: the fault would strike nobody", table.path_of(key));
         table.fault(table.span_of(key), message, "a share above 0 and up to 1 is needed");

@@ -30,7 +30,9 @@ pub fn schema() -> Value {
             "thresholds": thresholds(),
             "health": table(json!({
                 "max_lag_p99": duration("99th percentile of the clients' lag; default 250ms"),
-                "max_stall": duration("Longest stall of the event loop; default 1s"),
+                "max_stall": duration("Longest stall of the event loop; default 500ms"),
+                "max_delay": duration("Delay of the event loop at an attempt's end up to which it is not looked at, its median and a tenth of its 99th percentile; default 2ms"),
+                "max_delay_share": { "description": "Share that it may be of the same percentile of the latencies; default 3%", "oneOf": [{ "type": "number", "minimum": 0, "maximum": 1 }, { "$ref": "#/$defs/share" }] },
             })),
         },
         "$defs": {

@@ -11,6 +11,7 @@ mod jwt;
 mod limits;
 pub mod message;
 mod registry;
+mod returns;
 pub mod rules;
 mod script;
 pub mod server;

@@ -23,6 +23,7 @@ use super::faults::FaultDraws;
 use super::jwt::{TokenWriter, Told};
 use super::limits::{Bar, Barred, ClientKey, ClientLimits};
 use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
+use super::returns::Returns;
 use super::service::{cause_of, over_limit};
 use super::session::{Ended, Session, SessionId};
 use super::tally::Tally;
@@ -54,6 +55,7 @@ pub struct TargetState {
     pub(super) storms: Draws,
     faults: FaultDraws,
     pub(super) tally: Tally,
+    returns: Returns,
 }
 
 /// What a session was opened with, or has shown since.
@@ -148,6 +150,7 @@ impl TargetState {
             storms: Draws::new(seed, Purpose::TargetStorm, 0),
             faults: FaultDraws::new(seed),
             tally: Tally::default(),
+            returns: Returns::default(),
         }
     }
 
@@ -367,6 +370,9 @@ impl TargetState {
         if let Some(displaced) = displaced {
             self.begin_close(now, displaced);
         }
+        if let Some(number) = stream {
+            self.returns.back(number, now);
+        }
         let mut session = Session::open(id, Arc::clone(&self.rules), stream, now);
         session.set_hold_end(self.end_of(holds));
         Handshake::Admitted { session, displaced }
@@ -380,6 +386,17 @@ impl TargetState {
             let (holds, client) = (open.holds, open.client);
             self.disconnect(now, id, holds, client);
         }
+    }
+
+    /// The target's close frame for the client of that number leaves.
+    pub fn note_left(&mut self, now: Moment, stream: u64) {
+        self.returns.left(stream, now);
+    }
+
+    /// How long the clients that the target closed were away: microseconds to three digits, and how many.
+    #[must_use]
+    pub fn returns(&self) -> Vec<(u64, u64)> {
+        self.returns.steps()
     }
 
     /// A session has ended. A session ends once: a second end of it is ignored.

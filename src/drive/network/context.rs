@@ -72,6 +72,8 @@ pub struct RunShared {
     silent: Mutex<Vec<Wire>>,
     /// Longest wait for a connection of a token pool, in microseconds.
     pool_wait_max_us: AtomicU64,
+    /// Attempts that have ended since it was last asked.
+    attempts_ended: AtomicU64,
 }
 
 impl RunShared {
@@ -98,6 +100,7 @@ impl RunShared {
             target_addresses: Vec::new(),
             silent: Mutex::default(),
             pool_wait_max_us: AtomicU64::new(0),
+            attempts_ended: AtomicU64::new(0),
         })
     }
 
@@ -105,6 +108,12 @@ impl RunShared {
     #[must_use]
     pub fn sleep_until(&self, due: Moment) -> Sleep<'_> {
         self.timers.sleep_until(due)
+    }
+
+    /// How many attempts have ended since the last call.
+    #[must_use]
+    pub fn take_attempts_ended(&self) -> u64 {
+        self.attempts_ended.swap(0, Ordering::Relaxed)
     }
 
     /// Sends what waits to go to the recorder. To be called when the last client has ended.
@@ -406,6 +415,10 @@ impl GroupContext {
     }
 
     pub(super) async fn send_all(&self, at: Moment, samples: &mut Vec<Sample>) {
+        let ended = samples.iter().filter(|sample| matches!(sample, Sample::Attempt(_))).count() as u64;
+        if ended > 0 {
+            self.run.attempts_ended.fetch_add(ended, Ordering::Relaxed);
+        }
         self.run.sink.send_all(at, self.id, samples).await;
     }
 }

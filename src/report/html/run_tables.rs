@@ -222,6 +222,12 @@ fn accounts(model: &RunModel) -> Section {
         };
         table.row_in(tone, vec![row.what.clone(), format_count(row.clients), format_count(row.target), word]);
     }
+    for row in reconciliation.reconnects.iter().flat_map(|clocks| &clocks.percentiles) {
+        let tone = if row.agrees { Tone::Plain } else { Tone::Bad };
+        let word = if row.agrees { "within 3 % or 2 ms" } else { "too far apart" };
+        let what = format!("p{} of the reconnects, by either side's clock", row.percentile);
+        table.row_in(tone, vec![what, format_us(row.clients_us), format_us(row.target_us), word.to_owned()]);
+    }
     section.push(Block::Table(table));
     section
 }

@@ -201,6 +201,12 @@ impl Server {
         self.shared.state().counters()
     }
 
+    /// How long the clients that it closed were away, by its own clock: microseconds to three digits, and how many.
+    #[must_use]
+    pub fn returns(&self) -> Vec<(u64, u64)> {
+        self.shared.state().returns()
+    }
+
     /// Closes this share of the sessions with `code`; answers with how many.
     ///
     /// # Errors

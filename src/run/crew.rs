@@ -1,0 +1,74 @@
+//! The workers of a run: what the clients on each share, and how late its event loop was.
+//!
+//! In: a prepared run, its workers. Out: a [`Hand`] for each worker; and what was [`Watched`] while the run went on.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::clock::Clock;
+use crate::drive::SampleSink;
+use crate::drive::network::RunShared;
+use crate::engine::RunControl;
+
+use super::RunError;
+use super::prepare::Prepared;
+use super::watchdog;
+use super::workers::Workers;
+
+pub(super) use super::watchdog::Watched;
+
+/// A worker, and what the clients on it share.
+pub(super) struct Hand {
+    pub(super) worker: Handle,
+    pub(super) shared: Arc<RunShared>,
+}
+
+/// Sets up what the clients of each worker share.
+pub(super) fn crew(
+    prepared: &Prepared,
+    control: &RunControl,
+    sink: &SampleSink,
+    workers: &Workers,
+) -> Result<Vec<Hand>, RunError> {
+    let tls = prepared.tls.clone().map(Arc::new);
+    let hand = |worker: &Handle| {
+        let _entered = worker.enter();
+        let (policy, stop) = (Arc::clone(&prepared.policy), control.subscribe());
+        let shared = RunShared::new(prepared.clock, policy, sink.another(), stop, tls.clone())?
+            .spread_over(prepared.target_addresses.clone());
+        Ok(Hand { worker: worker.clone(), shared: Arc::new(shared) })
+    };
+    let crew: std::io::Result<_> = workers.handles().map(hand).collect();
+    crew.map_err(|source| RunError::Start { what: "the workers' timers", source })
+}
+
+/// The watch over the event loops of a crew.
+pub(super) struct Watch {
+    watchers: Vec<(oneshot::Sender<()>, JoinHandle<Watched>)>,
+}
+
+impl Watch {
+    pub(super) fn begin(crew: &[Hand], clock: Clock) -> Self {
+        let watch = |hand: &Hand| {
+            let (stop, stopped) = oneshot::channel();
+            (stop, hand.worker.spawn(watchdog::watch(Arc::clone(&hand.shared), clock, stopped)))
+        };
+        Self { watchers: crew.iter().map(watch).collect() }
+    }
+
+    /// Ends it. Answers with what all saw.
+    pub(super) async fn end(self) -> Watched {
+        let mut all = Watched::default();
+        for (stop, watcher) in self.watchers {
+            drop(stop);
+            match watcher.await {
+                Ok(watched) => all.merge(&watched),
+                Err(error) => log::error!("an event loop was not watched to its end: {error}"),
+            }
+        }
+        all
+    }
+}
