@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::clock::{Clock, Moment};
-use crate::drive::network::{GroupContext, StopPhase, drive_client};
+use crate::drive::network::{GroupContext, RunShared, StopPhase, drive_client};
 
 use super::control::{RunControl, StopReason};
 
@@ -60,11 +60,12 @@ pub struct EnginePlan {
 /// Clients that do not end within the drain are cut off; `false` says that some did not end even then.
 pub async fn walk_plan(plan: EnginePlan, control: &Arc<RunControl>, clock: Clock) -> bool {
     let EnginePlan { populations, mut done, storms, strike, end, drain } = plan;
+    let timers = populations.first().map(|population| Arc::clone(population.context.worker()));
     for population in populations {
         let worker = population.worker.clone();
         worker.spawn(start_clients(population, control.subscribe(), clock));
     }
-    let stormy = tokio::spawn(raise_storms(storms, strike, control.subscribe(), clock));
+    let stormy = tokio::spawn(raise_storms(storms, strike, control.subscribe(), timers));
     let mut phase = control.subscribe();
     tokio::select! {
         () = until(clock, end) => control.stop(StopReason::Completed),
@@ -107,11 +108,12 @@ async fn raise_storms(
     storms: Vec<StormStrike>,
     strike: Box<dyn Fn(StormStrike) + Send + Sync>,
     mut phase: watch::Receiver<StopPhase>,
-    clock: Clock,
+    timers: Option<Arc<RunShared>>,
 ) {
+    let Some(timers) = timers else { return };
     for storm in storms {
         tokio::select! {
-            () = until(clock, storm.at) => strike(storm),
+            () = timers.sleep_until(storm.at) => strike(storm),
             _ = phase.wait_for(|phase| *phase > StopPhase::Running) => return,
         }
     }

@@ -78,7 +78,7 @@ pub(super) async fn conduct(
         tokio::spawn(enforce_policy(Arc::clone(&prepared), Arc::clone(&control))),
     ];
     let showing = tokio::spawn(show_progress(Arc::clone(&prepared), live, on_progress));
-    let watch = Watch::begin(&crew, clock);
+    let watch = Watch::begin(&crew, &control, clock);
 
     // The shards of a machine are told their common start a little ahead.
     tokio::time::sleep_until(clock.instant(Moment::ZERO).into()).await;

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
@@ -15,7 +14,7 @@ use crate::engine::RunControl;
 
 use super::RunError;
 use super::prepare::Prepared;
-use super::watchdog;
+use super::watchdog::watch_loop;
 use super::workers::Workers;
 
 pub(super) use super::watchdog::Watched;
@@ -47,23 +46,21 @@ pub(super) fn crew(
 
 /// The watch over the event loops of a crew.
 pub(super) struct Watch {
-    watchers: Vec<(oneshot::Sender<()>, JoinHandle<Watched>)>,
+    watchers: Vec<JoinHandle<Watched>>,
 }
 
 impl Watch {
-    pub(super) fn begin(crew: &[Hand], clock: Clock) -> Self {
-        let watch = |hand: &Hand| {
-            let (stop, stopped) = oneshot::channel();
-            (stop, hand.worker.spawn(watchdog::watch(Arc::clone(&hand.shared), clock, stopped)))
-        };
+    /// Begins it. It lasts until the run's time is over.
+    pub(super) fn begin(crew: &[Hand], control: &RunControl, clock: Clock) -> Self {
+        let watch =
+            |hand: &Hand| hand.worker.spawn(watch_loop(Arc::clone(&hand.shared), clock, control.subscribe()));
         Self { watchers: crew.iter().map(watch).collect() }
     }
 
-    /// Ends it. Answers with what all saw.
+    /// Answers with what all saw.
     pub(super) async fn end(self) -> Watched {
         let mut all = Watched::default();
-        for (stop, watcher) in self.watchers {
-            drop(stop);
+        for watcher in self.watchers {
             match watcher.await {
                 Ok(watched) => all.merge(&watched),
                 Err(error) => log::error!("an event loop was not watched to its end: {error}"),

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::drive::network::RunShared;
+use crate::drive::network::{RunShared, StopPhase};
 use crate::record::Latencies;
 
 /// How often the event loop is asked.
@@ -32,14 +32,18 @@ impl Watched {
     }
 }
 
-/// Watches until `stop` is sent or dropped.
-pub(super) async fn watch(worker: Arc<RunShared>, clock: Clock, mut stop: oneshot::Receiver<()>) -> Watched {
+/// Watches until the run's time is over: then all clients leave at once, and nothing is measured any more.
+pub(super) async fn watch_loop(
+    worker: Arc<RunShared>,
+    clock: Clock,
+    mut phase: watch::Receiver<StopPhase>,
+) -> Watched {
     let mut watched = Watched::default();
     let mut due = clock.now() + EVERY;
     loop {
         tokio::select! {
             () = worker.sleep_until(due) => {}
-            _ = &mut stop => return watched,
+            _ = phase.wait_for(|phase| *phase > StopPhase::Running) => return watched,
         }
         let now = clock.now();
         let late = now.since(due);

@@ -74,6 +74,8 @@ pub(super) enum Holds {
 pub(super) struct Open {
     pub(super) holds: Holds,
     pub(super) client: Option<ClientKey>,
+    /// The number that the client goes by, where it told one.
+    stream: Option<u64>,
     is_closing: bool,
 }
 
@@ -336,7 +338,8 @@ impl TargetState {
             return Handshake::Refused(refusal);
         }
         let id = self.next_session();
-        self.sessions.insert(id, Open { holds: Holds::Nothing, client: None, is_closing: false });
+        self.sessions
+            .insert(id, Open { holds: Holds::Nothing, client: None, stream: None, is_closing: false });
         self.tally.upgrades += 1;
         let session = Session::refused(id, Arc::clone(&self.rules), refusal, now);
         Handshake::Admitted { session, displaced: None }
@@ -361,7 +364,7 @@ impl TargetState {
             _ => None,
         };
         let displaced = by_client.or(by_ticket);
-        self.sessions.insert(id, Open { holds, client, is_closing: false });
+        self.sessions.insert(id, Open { holds, client, stream, is_closing: false });
         self.pick_up(holds, id);
         self.tally.upgrades += 1;
         if let (Holds::Token(token), Invalidation::OnUse) = (holds, self.rules.invalidation) {
@@ -381,16 +384,20 @@ impl TargetState {
     /// The target is about to send a close frame. What the end of the session takes away is gone from here on: a client
     /// that comes back the moment it sees the frame must not find its token good.
     pub fn begin_close(&mut self, now: Moment, id: SessionId) {
+        let open = self.sessions.get(&id).filter(|open| !open.is_closing);
+        if let Some(number) = open.and_then(|open| open.stream) {
+            self.returns.left(number, now);
+        }
+        self.begin_silence(now, id);
+    }
+
+    /// The target is done with a session, and does not tell its client.
+    pub fn begin_silence(&mut self, now: Moment, id: SessionId) {
         if let Some(open) = self.sessions.get_mut(&id) {
             open.is_closing = true;
             let (holds, client) = (open.holds, open.client);
             self.disconnect(now, id, holds, client);
         }
-    }
-
-    /// The target's close frame for the client of that number leaves.
-    pub fn note_left(&mut self, now: Moment, stream: u64) {
-        self.returns.left(stream, now);
     }
 
     /// How long the clients that the target closed were away: microseconds to three digits, and how many.
@@ -461,6 +468,9 @@ impl TargetState {
             let Some(open) = self.sessions.get_mut(id).filter(|open| !open.is_closing) else { continue };
             open.is_closing = true;
             let (holds, client) = (open.holds, open.client);
+            if let Some(number) = open.stream {
+                self.returns.left(number, now);
+            }
             self.disconnect(now, *id, holds, client);
             struck.push(*id);
         }

@@ -43,8 +43,6 @@ pub struct Session {
     hold_end: Moment,
     /// Why it is good for nothing, until the client is told.
     refusal: Option<Box<(Moment, HandshakeRefusal)>>,
-    /// The number that its client goes by.
-    stream: Option<u64>,
 }
 
 /// Which kind of frame the client sent (RFC 6455 §5.5, §5.6).
@@ -140,7 +138,6 @@ impl Session {
             script,
             hold_end: Moment::NEVER,
             refusal: None,
-            stream,
         }
     }
 
@@ -326,12 +323,6 @@ impl Session {
         if let Some(closing) = &mut self.closing {
             closing.is_sent = true;
         }
-    }
-
-    /// The number that its client goes by, where it told one.
-    #[must_use]
-    pub const fn client(&self) -> Option<u64> {
-        self.stream
     }
 
     /// The session's end: who sent the first close frame, as this side saw it. A close frame of the target counts from when

@@ -9,15 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::tungstenite::http::Uri;
-use tokio_tungstenite::tungstenite::http::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE, USER_AGENT,
-};
 use url::Url;
 
 use crate::clock::{Clock, Moment};
@@ -232,7 +228,10 @@ impl TargetAddress {
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint {
     pub(super) url: Url,
-    pub(super) uri: Uri,
+    /// Path and query, as the request line has them.
+    pub(super) target: String,
+    /// The `Host` of a request to it.
+    pub(super) authority: String,
     pub(super) host: String,
     pub(super) port: u16,
 }
@@ -257,7 +256,8 @@ pub struct GroupContext {
     pub(super) rules: GroupRules,
     pub(super) connect: ConnectRules,
     pub(super) endpoint: Endpoint,
-    pub(super) headers: HeaderMap,
+    /// Lines of the upgrade request that are the group's own.
+    pub(super) header_lines: Vec<u8>,
     pub(super) tls: Option<TlsConnector>,
     pub(super) token: Option<TokenSource>,
     token_common: Option<Arc<TokenCommon>>,
@@ -359,7 +359,7 @@ impl GroupContext {
     ) -> Result<Self, ContextError> {
         let GroupSetup { id, name, rules, connect } = setup;
         let endpoint = endpoint(target.websocket_url(&connect)?)?;
-        let headers = headers(&name, &endpoint, &connect)?;
+        let header_lines = header_lines(&name, &connect)?;
         let is_secure = endpoint.url.scheme() == "wss";
         let may_be_secure = is_secure || connect.url_template.is_some();
         let tls = run.tls().filter(|_| may_be_secure).map(|config| TlsConnector::from(Arc::clone(config)));
@@ -387,7 +387,7 @@ impl GroupContext {
             rules,
             connect,
             endpoint,
-            headers,
+            header_lines,
             tls,
             token,
             token_common,
@@ -452,8 +452,8 @@ pub(super) fn endpoint(url: Url) -> Result<Endpoint, ContextError> {
     let no_host = || ContextError::NoHost { url: without_query(&url) };
     let host = url.host_str().ok_or_else(no_host)?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = url.port_or_known_default().ok_or_else(no_host)?;
-    let uri = url.as_str().parse().map_err(|_| no_host())?;
-    Ok(Endpoint { uri, host, port, url })
+    let target = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
+    Ok(Endpoint { target, authority: authority(&url), host, port, url })
 }
 
 /// A URL without what may be secret in it.
@@ -463,38 +463,28 @@ pub(super) fn without_query(url: &Url) -> String {
     bare.to_string()
 }
 
-/// The headers that every upgrade request of the group has (RFC 6455 §4.1).
-fn headers(group: &str, endpoint: &Endpoint, connect: &ConnectRules) -> Result<HeaderMap, ContextError> {
-    let fault = |header: &str| ContextError::Header { group: group.to_owned(), header: header.to_owned() };
-    let mut headers = HeaderMap::new();
-    headers.insert(HOST, HeaderValue::try_from(authority(&endpoint.url)).map_err(|_| fault("Host"))?);
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
+/// The lines of an upgrade request that all of the group's clients send alike, beside those that RFC 6455 §4.1 demands of every client.
+fn header_lines(group: &str, connect: &ConnectRules) -> Result<Vec<u8>, ContextError> {
+    let mut lines = Vec::new();
+    let mut put = |name: &str, value: &str| {
+        let fits = HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value).is_ok();
+        let line = fits.then(|| lines.extend_from_slice(format!("{name}: {value}\r\n").as_bytes()));
+        line.ok_or_else(|| ContextError::Header { group: group.to_owned(), header: name.to_owned() })
+    };
+    let is_own = |name: &str| connect.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+    if !is_own("User-Agent") {
+        put("User-Agent", PRODUCT)?;
+    }
     if !connect.subprotocols.is_empty() {
-        let list = connect.subprotocols.join(", ");
-        let value = HeaderValue::try_from(list).map_err(|_| fault("Sec-WebSocket-Protocol"))?;
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, value);
+        put("Sec-WebSocket-Protocol", &connect.subprotocols.join(", "))?;
     }
     for (name, text) in &connect.headers {
-        let header = HeaderName::try_from(name).map_err(|_| fault(name))?;
-        let value = match text {
-            HeaderText::Plain(text) => HeaderValue::try_from(text),
-            HeaderText::Secret(secret) => HeaderValue::try_from(secret.expose_secret()),
-        };
-        let mut value = value.map_err(|_| fault(name))?;
-        value.set_sensitive(matches!(text, HeaderText::Secret(_)));
-        headers.append(header, value);
+        match text {
+            HeaderText::Plain(text) => put(name, text)?,
+            HeaderText::Secret(secret) => put(name, secret.expose_secret())?,
+        }
     }
-    Ok(headers)
-}
-
-impl Endpoint {
-    /// The `Host` of a request to it.
-    pub(super) fn authority(&self) -> String {
-        authority(&self.url)
-    }
+    Ok(lines)
 }
 
 impl GroupContext {

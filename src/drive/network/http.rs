@@ -82,7 +82,7 @@ impl HttpPeer {
             _ => None,
         };
         let mut headers = HeaderMap::new();
-        headers.insert(HOST, HeaderValue::try_from(endpoint.authority()).map_err(|_| no_host())?);
+        headers.insert(HOST, HeaderValue::try_from(endpoint.authority.as_str()).map_err(|_| no_host())?);
         let is_forwarded = context.proxy.is_some() && !is_secure;
         if let Some(secret) = context.proxy.filter(|_| is_forwarded).and_then(|proxy| proxy.authorization()) {
             let mut value = HeaderValue::try_from(secret.expose_secret()).map_err(|_| no_host())?;
@@ -90,9 +90,9 @@ impl HttpPeer {
             headers.insert(PROXY_AUTHORIZATION, value);
         }
         let uri = if is_forwarded {
-            endpoint.uri.clone()
+            endpoint.url.as_str().parse().map_err(|_| no_host())?
         } else {
-            url[url::Position::BeforePath..url::Position::AfterQuery].parse().map_err(|_| no_host())?
+            endpoint.target.parse().map_err(|_| no_host())?
         };
         Ok(Self { endpoint, uri, headers, tls, keeps, idle: Mutex::default() })
     }
@@ -165,7 +165,7 @@ impl HttpPeer {
         let (host, port) = (&self.endpoint.host, self.endpoint.port);
         let tcp =
             open_tcp(context, host, port, way, number, &mut None).await.map_err(HttpFailure::Connect)?;
-        let mut wire = match &self.tls {
+        let wire = match &self.tls {
             None => Wire::plain(tcp),
             Some((config, name)) => {
                 let connector = TlsConnector::from(Arc::clone(config));
@@ -173,8 +173,6 @@ impl HttpPeer {
                 Wire::tls(Box::new(stream.map_err(|error| HttpFailure::Connect(classify_tls(&error)))?))
             }
         };
-        // Nothing is to be held back: hyper finds the header's end itself.
-        wire.take_held();
         let handshake = http1::Builder::new().handshake(TokioIo::new(wire)).await;
         let (sender, connection) = handshake.map_err(|_| HttpFailure::Broken)?;
         Ok(Link { sender, connection: Box::pin(connection) })

@@ -23,6 +23,7 @@ mod token;
 mod token_command;
 mod token_http;
 mod traffic;
+mod upgrade;
 mod variables;
 mod wire;
 

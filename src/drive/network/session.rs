@@ -16,9 +16,9 @@ use crate::lifecycle::{Ending, EndingHow, Signs};
 use crate::sample::{Abnormal, Counter, Sample};
 use crate::scenario::model::Ready;
 
-use super::connect::Socket;
 use super::context::GroupContext;
 use super::traffic::TrafficTally;
+use super::upgrade::Socket;
 
 /// How long a frame may take to be written before the peer is taken for dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

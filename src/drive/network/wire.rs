@@ -1,9 +1,7 @@
 //! The byte stream under a WebSocket: plain or TLS, counted.
 //!
-//! In: a connected stream. Out: the same bytes, their number, and during the upgrade a boundary: reads end with the
-//! header's last byte, what follows is held back. So the upgrade's buffers can be dropped afterwards without losing
-//! a message that came with the answer, and a refusal's body can still be read. A WebSocket reads with a small buffer, for
-//! thousands of them wait idle; while more comes than fits in it, the wire reads ahead into a large one.
+//! In: a connected stream. Out: the same bytes, and their number. A WebSocket reads with a small buffer, for thousands of them wait
+//! idle; while more comes than fits in it, the wire reads ahead into a large one.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -14,8 +12,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// The end of an HTTP header.
-const HEADER_END: &[u8; 4] = b"\r\n\r\n";
 /// How much is read ahead at most.
 const AHEAD: usize = 16 * 1024;
 
@@ -25,8 +21,6 @@ pub(super) struct Wire {
     io: Io,
     bytes_in: u64,
     bytes_out: u64,
-    header: Header,
-    held: Vec<u8>,
     /// The last read filled what it was given: more waits.
     is_flowing: bool,
     /// What was read ahead; empty, and without memory, while nothing flows.
@@ -39,15 +33,6 @@ enum Io {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// How far the HTTP header has been read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Header {
-    /// This many bytes of [`HEADER_END`] have just been seen.
-    Reading(usize),
-    /// Its end has been seen.
-    Read,
-}
-
 impl Wire {
     pub(super) fn plain(stream: TcpStream) -> Self {
         Self::new(Io::Plain(stream))
@@ -58,21 +43,7 @@ impl Wire {
     }
 
     fn new(io: Io) -> Self {
-        Self {
-            io,
-            bytes_in: 0,
-            bytes_out: 0,
-            header: Header::Reading(0),
-            held: Vec::new(),
-            is_flowing: false,
-            ahead: BytesMut::new(),
-        }
-    }
-
-    /// What came after the header with it. Reads go on behind it.
-    pub(super) fn take_held(&mut self) -> Vec<u8> {
-        self.header = Header::Read;
-        std::mem::take(&mut self.held)
+        Self { io, bytes_in: 0, bytes_out: 0, is_flowing: false, ahead: BytesMut::new() }
     }
 
     /// Bytes received and sent since the last call.
@@ -87,25 +58,6 @@ impl Wire {
             Io::Tls(tls) => tls.get_ref().0,
         };
         socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO))
-    }
-
-    /// Cuts what was just read at the end of the header; the rest is held back.
-    fn keep_to_header(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
-        let Header::Reading(mut matched) = self.header else { return };
-        let fresh = &buf.filled()[before..];
-        for (at, &byte) in fresh.iter().enumerate() {
-            matched = match byte {
-                _ if byte == HEADER_END[matched] => matched + 1,
-                b'\r' => 1,
-                _ => 0,
-            };
-            if matched == HEADER_END.len() {
-                self.held = fresh[at + 1..].to_vec();
-                self.header = Header::Read;
-                return buf.set_filled(before + at + 1);
-            }
-        }
-        self.header = Header::Reading(matched);
     }
 }
 
@@ -150,7 +102,7 @@ impl AsyncRead for Wire {
             Io::Plain(tcp) => {
                 ready!(Pin::new(tcp).poll_read(cx, buf))?;
                 this.bytes_in += (buf.filled().len() - before) as u64;
-                this.is_flowing = this.header == Header::Read && buf.remaining() == 0;
+                this.is_flowing = buf.remaining() == 0;
             }
             // TLS reads whole records, and keeps what is left of them.
             Io::Tls(tls) => {
@@ -158,7 +110,6 @@ impl AsyncRead for Wire {
                 this.bytes_in += (buf.filled().len() - before) as u64;
             }
         }
-        this.keep_to_header(buf, before);
         Poll::Ready(Ok(()))
     }
 }
@@ -194,36 +145,8 @@ impl AsyncWrite for Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
-
-    /// Reads what `pieces` bring, up to the header's end; answers with it and what was held back.
-    async fn read_header(pieces: Vec<Vec<u8>>) -> (Vec<u8>, Vec<u8>, u64) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let writer = tokio::spawn(async move {
-            let (mut peer, _) = listener.accept().await.unwrap();
-            peer.set_nodelay(true).unwrap();
-            for piece in pieces {
-                peer.write_all(&piece).await.unwrap();
-                tokio::task::yield_now().await;
-            }
-        });
-        let mut wire = Wire::plain(TcpStream::connect(address).await.unwrap());
-        let mut header = Vec::new();
-        let mut chunk = [0; 64];
-        while !header.ends_with(HEADER_END) {
-            let n = wire.read(&mut chunk).await.unwrap();
-            assert!(n > 0, "the header never ended: {header:?}");
-            header.extend_from_slice(&chunk[..n]);
-        }
-        let mut after = wire.take_held();
-        writer.await.unwrap();
-        wire.read_to_end(&mut after).await.unwrap();
-        let count = wire.take_counts().0;
-        (header, after, count)
-    }
 
     #[tokio::test]
     async fn what_is_read_ahead_comes_whole_and_in_order_and_leaves_no_memory_behind() {
@@ -240,7 +163,7 @@ mod tests {
         let mut wire = Wire::plain(TcpStream::connect(address).await.unwrap());
         let mut chunk = [0; 512];
         assert_eq!(wire.read(&mut chunk).await.unwrap(), 5);
-        let mut got = wire.take_held();
+        let mut got = Vec::new();
         let mut most_ahead = 0;
         while got.len() < sent.len() {
             let n = wire.read(&mut chunk).await.unwrap();
@@ -257,36 +180,5 @@ mod tests {
         wire.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest, small, "and the end is seen");
         assert_eq!(wire.take_counts().0, (5 + sent.len() + small.len()) as u64);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
-        #[test]
-        fn a_header_ends_where_it_ends_however_it_is_sliced(
-            body in "[a\r\n]{0,40}",
-            after in prop::collection::vec(any::<u8>(), 0..100),
-            cuts in prop::collection::vec(1_usize..9, 1..40),
-        ) {
-            let mut header = body.replace("\r\n\r\n", "").into_bytes();
-            while let Some(at) = header.windows(4).position(|four| four == HEADER_END) {
-                header.drain(at..at + 4);
-            }
-            header.extend_from_slice(b"x\r\n\r\n");
-            let mut bytes = header.clone();
-            bytes.extend_from_slice(&after);
-            let mut pieces = Vec::new();
-            let mut rest = bytes.as_slice();
-            for &cut in cuts.iter().cycle() {
-                if rest.is_empty() { break }
-                let (piece, left) = rest.split_at(cut.min(rest.len()));
-                pieces.push(piece.to_vec());
-                rest = left;
-            }
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let (read, behind, count) = runtime.block_on(read_header(pieces));
-            prop_assert_eq!(read, header);
-            prop_assert_eq!(behind, after);
-            prop_assert_eq!(count, bytes.len() as u64);
-        }
     }
 }

@@ -157,7 +157,7 @@ impl Live {
                         Box::pin(self.carry_out(FaultKind::CloseWithoutFrame { after: Duration::ZERO })).await
                     }
                     Due::FallSilent => {
-                        self.shared.begin_close(self.session.id());
+                        self.shared.begin_silence(self.session.id());
                         Box::pin(self.carry_out(FaultKind::HalfOpen { after: Duration::ZERO })).await
                     }
                     due => self.do_due(due),
@@ -279,11 +279,6 @@ impl Live {
 
     fn send_close(&mut self, order: CloseOrder) -> Option<EndHow> {
         let frame = CloseFrame { code: CloseCode::from(order.code), reason: order.reason.into() };
-        if let Some(client) = self.session.client() {
-            // Before it leaves: the client may be back before this task has its turn again.
-            let now = self.shared.clock.now();
-            self.shared.state().note_left(now, client);
-        }
         // `close` flushes: where it succeeds, the frame has left.
         self.write(|socket| socket.close(Some(frame)), Session::close_frame_sent)
     }

@@ -204,6 +204,11 @@ impl Shared {
         self.change(|state, now| state.begin_close(now, id));
     }
 
+    /// The session falls silent: as [`Self::begin_close`], but no frame tells the client.
+    pub(super) fn begin_silence(&self, id: SessionId) {
+        self.change(|state, now| state.begin_silence(now, id));
+    }
+
     /// A ticket for the client of this session, to be told in it.
     pub(super) fn ticket_for(&self, now: Moment, id: SessionId) -> Option<String> {
         self.change(|state, _| state.ticket_for(now, id))

@@ -1,0 +1,350 @@
+//! The upgrade of a connection to a WebSocket (RFC 6455 §4.1).
+//!
+//! In: a connected wire, the group's headers, a token. Out: a WebSocket, or what the answer says instead. The request is written from
+//! bytes that the group shares, and the answer is read into one buffer that goes when it is understood: a fleet that comes back makes
+//! thousands of these each second. Frames are tungstenite's.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
+};
+use secrecy::ExposeSecret;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use crate::lifecycle::{ConnectFailure, Evidence, Marks};
+use crate::scenario::model::TokenIn;
+
+use super::context::{Endpoint, GroupContext, Token};
+use super::local::classify_io;
+use super::retry_after::parse_retry_after;
+use super::wire::Wire;
+
+/// A session's read buffer. It grows for larger messages; most sessions are idle, and memory for each counts.
+const READ_BUFFER: usize = 512;
+/// What an answer's header is read into at first; most fit.
+const ANSWER_SIZE: usize = 512;
+/// The longest header of an answer.
+const ANSWER_CAP: usize = 64 * 1024;
+/// The most headers of an answer.
+const MOST_HEADERS: usize = 124;
+/// How much of a refusal's body is read for evidence.
+const EVIDENCE_CAP: usize = 8 * 1024;
+/// How long a refusal's body is waited for: the refusal itself has come by then.
+const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A connected WebSocket.
+pub(super) type Socket = WebSocketStream<Wire>;
+
+/// A request on its way.
+pub(super) struct UpgradeRequest {
+    bytes: Vec<u8>,
+    key: String,
+    /// The subprotocol that carries the token.
+    token_protocol: Option<String>,
+}
+
+/// An answer's header, and what came behind it.
+struct Answer {
+    bytes: Vec<u8>,
+    /// Where the header ends.
+    end: usize,
+    status: u16,
+    /// Those that are looked at, by name; each as often as it came.
+    headers: Vec<(HeaderName, String)>,
+}
+
+/// The headers of an answer that are looked at.
+const LOOKED_AT: [HeaderName; 10] = [
+    UPGRADE,
+    CONNECTION,
+    SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_EXTENSIONS,
+    WWW_AUTHENTICATE,
+    CONTENT_TYPE,
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    RETRY_AFTER,
+];
+
+impl UpgradeRequest {
+    /// The request of client `number`: the group's headers, a key, and the token where the group puts it. A token that cannot stand
+    /// there is left out: the target will say so.
+    pub(super) fn new(
+        context: &GroupContext,
+        endpoint: &Endpoint,
+        number: u32,
+        token: Option<&Token>,
+    ) -> Self {
+        let key = generate_key();
+        let mut bytes = Vec::with_capacity(ANSWER_SIZE);
+        let mut put = |parts: &[&str]| parts.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
+        let text = token.map(|token| token.expose_secret()).filter(|text| can_stand_in_a_header(text));
+        let (mut authorization, mut token_protocol, mut query) = (None, None, None);
+        match (&context.connect.token_in, text) {
+            (TokenIn::Header, text) => authorization = text,
+            (TokenIn::Subprotocol(prefix), Some(text)) => token_protocol = Some(format!("{prefix}{text}")),
+            (TokenIn::Query(name), Some(text)) => query = Some((name, text)),
+            _ => {}
+        }
+        put(&["GET "]);
+        match query {
+            None => put(&[&endpoint.target]),
+            Some((name, text)) => {
+                let mut url = endpoint.url.clone();
+                url.query_pairs_mut().append_pair(name, text);
+                put(&[&url[url::Position::BeforePath..url::Position::AfterQuery]]);
+            }
+        }
+        put(&[" HTTP/1.1\r\nHost: ", &endpoint.authority, "\r\n"]);
+        put(&[
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ",
+        ]);
+        put(&[&key, "\r\n"]);
+        if let Some(text) = authorization {
+            put(&["Authorization: Bearer ", text, "\r\n"]);
+        }
+        if let Some(protocol) = &token_protocol {
+            put(&["Sec-WebSocket-Protocol: ", protocol, "\r\n"]);
+        }
+        if context.is_embedded {
+            // Names the client to the embedded target, which spreads its messages by it.
+            put(&["X-Resurge-Client: ", &number.to_string(), "\r\n"]);
+        }
+        bytes.extend_from_slice(&context.header_lines);
+        bytes.extend_from_slice(b"\r\n");
+        Self { bytes, key, token_protocol }
+    }
+}
+
+/// A header's value holds no line's end and no other control (RFC 9110 §5.5).
+fn can_stand_in_a_header(text: &str) -> bool {
+    HeaderValue::from_str(text).is_ok()
+}
+
+/// Asks for the upgrade, within the group's timeout.
+pub(super) async fn upgrade(
+    context: &GroupContext,
+    mut wire: Wire,
+    request: UpgradeRequest,
+    marks: &mut Marks,
+) -> Result<Socket, ConnectFailure> {
+    let asked = timeout(context.connect.upgrade_timeout, ask(&mut wire, &request.bytes)).await;
+    marks.ended = context.now();
+    let answer = asked.map_err(|_| ConnectFailure::Timeout)??;
+    if answer.status != 101 {
+        return Err(Box::pin(refusal(context, &mut wire, answer)).await);
+    }
+    let mut offered = context.connect.subprotocols.iter().chain(&request.token_protocol);
+    if !is_in_order(&answer, &request.key, |name| offered.any(|offered| offered == name)) {
+        return Err(ConnectFailure::Protocol);
+    }
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(Some(context.rules.session.max_message_bytes))
+        .max_frame_size(Some(context.rules.session.max_message_bytes));
+    let early = answer.bytes[answer.end..].to_vec();
+    Ok(WebSocketStream::from_partially_read(wire, early, Role::Client, Some(config)).await)
+}
+
+async fn ask(wire: &mut Wire, request: &[u8]) -> Result<Answer, ConnectFailure> {
+    // Whoever closes in the middle of an upgrade has not refused a connection.
+    let broken = |error: std::io::Error| match classify_io(&error) {
+        ConnectFailure::Refused => ConnectFailure::Protocol,
+        other => other,
+    };
+    wire.write_all(request).await.map_err(broken)?;
+    wire.flush().await.map_err(broken)?;
+    let mut bytes = Vec::with_capacity(ANSWER_SIZE);
+    loop {
+        if wire.read_buf(&mut bytes).await.map_err(broken)? == 0 {
+            return Err(ConnectFailure::Reset);
+        }
+        match parse(&bytes)? {
+            Some((end, status, headers)) => return Ok(Answer { bytes, end, status, headers }),
+            None if bytes.len() > ANSWER_CAP => return Err(ConnectFailure::Protocol),
+            None => {}
+        }
+    }
+}
+
+/// Where a header ends, its status, and what is looked at of it.
+type Head = (usize, u16, Vec<(HeaderName, String)>);
+
+/// Reads an answer's header; `None` while its end has not come.
+fn parse(bytes: &[u8]) -> Result<Option<Head>, ConnectFailure> {
+    let mut parsed = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut response = httparse::Response::new(&mut parsed);
+    let end = match response.parse(bytes) {
+        Ok(httparse::Status::Complete(end)) => end,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(ConnectFailure::Protocol),
+    };
+    let looked_at = response.headers.iter().filter_map(|header| {
+        let name = LOOKED_AT.iter().find(|name| header.name.eq_ignore_ascii_case(name.as_str()))?;
+        Some((name.clone(), std::str::from_utf8(header.value).ok()?.trim().to_owned()))
+    });
+    Ok(Some((end, response.code.unwrap_or_default(), looked_at.collect())))
+}
+
+impl Answer {
+    /// The first of that name.
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    fn all(&self, name: &HeaderName) -> impl Iterator<Item = &str> {
+        self.headers.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a header's list has `word`, in whatever case.
+    fn lists(&self, name: &HeaderName, word: &str) -> bool {
+        self.all(name).flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(word))
+    }
+}
+
+/// Whether a 101 is what RFC 6455 §4.1 has a client insist on: the upgrade, the key's answer, no extension, and a subprotocol only of those that
+/// were offered. It may choose none.
+fn is_in_order(answer: &Answer, key: &str, mut was_offered: impl FnMut(&str) -> bool) -> bool {
+    let accepts = answer.header(&SEC_WEBSOCKET_ACCEPT) == Some(derive_accept_key(key.as_bytes()).as_str());
+    let has_extension = answer.all(&SEC_WEBSOCKET_EXTENSIONS).any(|list| !list.is_empty());
+    accepts
+        && !has_extension
+        && answer.lists(&UPGRADE, "websocket")
+        && answer.lists(&CONNECTION, "upgrade")
+        && answer.header(&SEC_WEBSOCKET_PROTOCOL).is_none_or(&mut was_offered)
+}
+
+/// What an HTTP answer that is no upgrade says.
+async fn refusal(context: &GroupContext, wire: &mut Wire, answer: Answer) -> ConnectFailure {
+    if answer.status < 400 {
+        return ConnectFailure::Protocol;
+    }
+    let body = timeout(EVIDENCE_TIMEOUT, read_body(wire, &answer)).await.unwrap_or_default();
+    let retry_after =
+        answer.header(&RETRY_AFTER).and_then(|text| parse_retry_after(text, context.run.unix_us()));
+    let evidence = Evidence::read(
+        answer.status,
+        answer.header(&WWW_AUTHENTICATE),
+        answer.header(&CONTENT_TYPE),
+        &body,
+        retry_after,
+    );
+    ConnectFailure::Http(Box::new(evidence))
+}
+
+/// Reads a refusal's body, as far as it goes and is wanted.
+async fn read_body(wire: &mut Wire, answer: &Answer) -> Vec<u8> {
+    let length = answer.header(&CONTENT_LENGTH).and_then(|text| text.parse::<usize>().ok());
+    let chunked = answer.header(&TRANSFER_ENCODING).is_some();
+    let wanted = if chunked { EVIDENCE_CAP } else { length.unwrap_or(EVIDENCE_CAP).min(EVIDENCE_CAP) };
+    let mut body = answer.bytes[answer.end..].to_vec();
+    let mut chunk = [0; 1024];
+    while body.len() < wanted && !(chunked && body.ends_with(b"0\r\n\r\n")) {
+        match wire.read(&mut chunk).await {
+            Ok(0) | Err(_) => break,
+            Ok(n) => body.extend_from_slice(&chunk[..n]),
+        }
+    }
+    body.truncate(wanted);
+    if chunked { without_chunk_sizes(&body) } else { body }
+}
+
+/// The content of a chunked body (RFC 9112 §7.1), as far as it came.
+fn without_chunk_sizes(mut body: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    while let Some(end) = body.windows(2).position(|two| two == b"\r\n") {
+        let size = std::str::from_utf8(&body[..end]).ok().and_then(|line| {
+            let digits = line.split(';').next().unwrap_or_default().trim();
+            usize::from_str_radix(digits, 16).ok()
+        });
+        let Some(size) = size.filter(|size| *size > 0) else { break };
+        body = &body[end + 2..];
+        let size = size.min(body.len());
+        content.extend_from_slice(&body[..size]);
+        body = &body[size..];
+        body = body.strip_prefix(b"\r\n").unwrap_or(body);
+    }
+    content
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    /// The answer to [`KEY`], as RFC 6455 §1.3 has it.
+    const GOOD: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+
+    fn answer(text: &str) -> Answer {
+        let bytes = text.as_bytes().to_vec();
+        let Ok(Some((end, status, headers))) = parse(&bytes) else { panic!("{text}") };
+        Answer { bytes, end, status, headers }
+    }
+
+    #[test]
+    fn an_answer_is_taken_only_as_the_rfc_has_it() {
+        let offered = |name: &str| name == "chat";
+        let with = |more: &str| is_in_order(&answer(&format!("{GOOD}{more}\r\n")), KEY, offered);
+        let without = |name: &str| {
+            let lines: String = GOOD
+                .split_inclusive("\r\n")
+                .filter(|line| !line.to_ascii_lowercase().starts_with(name))
+                .collect();
+            is_in_order(&answer(&format!("{lines}\r\n")), KEY, offered)
+        };
+        assert!(
+            with("") && with("Sec-WebSocket-Protocol: chat\r\n") && with("Sec-WebSocket-Extensions:\r\n")
+        );
+        assert!(!with("Sec-WebSocket-Protocol: other\r\n"), "never offered");
+        assert!(!with("Sec-WebSocket-Extensions: permessage-deflate\r\n"), "never offered");
+        for name in ["upgrade", "connection", "sec-websocket-accept"] {
+            assert!(!without(name), "{name} is missing");
+        }
+        assert!(!is_in_order(&answer(&format!("{GOOD}\r\n")), "AAAAAAAAAAAAAAAAAAAAAA==", offered));
+    }
+
+    #[test]
+    fn a_header_ends_where_it_ends_however_it_is_sliced() {
+        let whole = format!("{GOOD}\r\nmore");
+        let end = whole.len() - "more".len();
+        for cut in 0..whole.len() {
+            let head = parse(&whole.as_bytes()[..cut]).map_err(|_| ()).unwrap();
+            assert_eq!(
+                head.map(|(end, status, _)| (end, status)),
+                (cut >= end).then_some((end, 101)),
+                "{cut}"
+            );
+        }
+        for garbage in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 abc\r\n\r\n", "\0\0\0"] {
+            assert!(matches!(parse(garbage.as_bytes()), Err(ConnectFailure::Protocol)), "{garbage}");
+        }
+        let many = format!("HTTP/1.1 101 x\r\n{}\r\n", "a: b\r\n".repeat(MOST_HEADERS + 1));
+        assert!(matches!(parse(many.as_bytes()), Err(ConnectFailure::Protocol)));
+    }
+
+    #[test]
+    fn what_would_break_a_header_is_left_out() {
+        assert!(can_stand_in_a_header("abc.def-_~+/="));
+        for text in ["a\r\nX: y", "a\nb", "\u{7f}"] {
+            assert!(!can_stand_in_a_header(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn chunk_sizes_are_taken_out() {
+        assert_eq!(without_chunk_sizes(b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"), b"abcde");
+        assert_eq!(without_chunk_sizes(b"ff\r\ncut off"), b"cut off");
+        assert_eq!(without_chunk_sizes(b"nonsense\r\n"), b"");
+        assert_eq!(without_chunk_sizes(b""), b"");
+    }
+}
