@@ -49,6 +49,8 @@ pub(super) struct Beside {
     pub(super) feed: Option<IntervalFeed>,
     /// Stops the run.
     pub(super) control: Arc<RunControl>,
+    /// Told, when everything is ready for the first client, when that was.
+    pub(super) on_ready: Option<Box<dyn FnOnce(Moment) + Send>>,
 }
 
 pub(super) async fn conduct(
@@ -57,7 +59,7 @@ pub(super) async fn conduct(
     beside: Beside,
 ) -> Result<Conducted, RunError> {
     let clock = prepared.clock;
-    let Beside { on_progress, feed, control } = beside;
+    let Beside { on_progress, feed, control, on_ready } = beside;
     let cpu_before = host::cpu_time();
     let (sink, samples) = sample_channel();
     let stalls = sink.stalls();
@@ -80,6 +82,9 @@ pub(super) async fn conduct(
     let showing = tokio::spawn(show_progress(Arc::clone(&prepared), live, on_progress));
     let watch = Watch::begin(&crew, &control, clock);
 
+    if let Some(on_ready) = on_ready {
+        on_ready(clock.now());
+    }
     // The shards of a machine are told their common start a little ahead.
     tokio::time::sleep_until(clock.instant(Moment::ZERO).into()).await;
     let drained = walk_plan(plan, &control, clock).await;

@@ -496,3 +496,26 @@ impl GroupContext {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drive::sample_channel;
+
+    #[test]
+    fn clients_take_the_targets_addresses_in_turn_by_their_number() {
+        let shared = |addresses: &[&str]| {
+            let (sink, _) = sample_channel();
+            let (_, stop) = watch::channel(StopPhase::Running);
+            RunShared::new(Clock::start(), Arc::new(AddressPolicy::new(&[])), sink, stop, None)
+                .spread_over(addresses.iter().map(|address| address.parse().unwrap()).collect())
+        };
+        let three = shared(&["127.0.0.1:9", "127.0.0.2:9", "127.0.0.3:9"]);
+        let taken: Vec<String> = (4..8)
+            .filter_map(|number| three.target_address(number))
+            .map(|address| address.to_string())
+            .collect();
+        assert_eq!(taken, ["127.0.0.2:9", "127.0.0.3:9", "127.0.0.1:9", "127.0.0.2:9"]);
+        assert_eq!(shared(&["127.0.0.1:9"]).target_address(3), None, "one is no choice");
+    }
+}

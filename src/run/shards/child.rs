@@ -99,11 +99,18 @@ fn run_child(
     let (feed, seconds) = sync_channel(SECONDS_WAITING);
     let telling = tell_seconds(seconds, voice.clone())
         .map_err(|source| RunError::Start { what: "the thread that tells the parent", source })?;
-    let late = clock.now();
-    if late > Moment::ZERO {
-        voice.say(&Report::Late { by_us: late.as_us() });
-    }
-    let beside = Beside { on_progress: None, feed: Some(feed), control: Arc::clone(&control) };
+    let teller = voice.clone();
+    let on_ready = move |ready: Moment| {
+        if ready > Moment::ZERO {
+            teller.say(&Report::Late { by_us: ready.as_us() });
+        }
+    };
+    let beside = Beside {
+        on_progress: None,
+        feed: Some(feed),
+        control: Arc::clone(&control),
+        on_ready: Some(Box::new(on_ready)),
+    };
     let conducted = runtime.block_on(conduct(Arc::new(prepared), journal, beside))?;
     runtime.shutdown_background();
     // A thread that panicked has said so.

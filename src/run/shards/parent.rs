@@ -311,14 +311,16 @@ impl SplitRun<'_> {
 }
 
 impl State {
-    /// Once: drain. Twice: cut off.
+    /// Once: drain. Twice: cut off. Once more: those that do not even hear that are killed.
     async fn interrupt(&mut self, children: &mut Children, drain: Duration) {
         self.interrupts += 1;
-        if self.interrupts == 1 {
-            self.stop(children, StopReason::Interrupted, drain).await;
-        } else {
-            children.tell_all(&Order::Abort).await;
-            self.stuck_at = self.stuck_at.min(self.clock.now() + STUCK_AFTER);
+        match self.interrupts {
+            1 => self.stop(children, StopReason::Interrupted, drain).await,
+            2 => {
+                children.tell_all(&Order::Abort).await;
+                self.stuck_at = self.stuck_at.min(self.clock.now() + STUCK_AFTER);
+            }
+            _ => children.kill(),
         }
     }
 

@@ -138,3 +138,23 @@ fn http() -> http1::Builder {
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_CAP);
     http
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_addresses_have_one_port() {
+        let addresses = ["127.0.0.1:0", "127.0.0.2:0", "127.0.0.3:0"].map(|address| address.parse().unwrap());
+        let listeners = bind_all(&addresses).unwrap();
+        let bound: Vec<SocketAddr> =
+            listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        assert!(bound.iter().zip(&addresses).all(|(bound, wanted)| bound.ip() == wanted.ip()), "{bound:?}");
+        assert!(
+            bound.iter().all(|address| address.port() == bound[0].port() && address.port() > 0),
+            "{bound:?}"
+        );
+        let again = bind_all(&bound[1..]).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
+    }
+}
