@@ -4,8 +4,8 @@
 //! own) by writing fixed bytes: a token request, a TCP connection, an upgrade, the target's close frame and its answer.
 //! It parses nothing, measures nothing, records nothing. What resurge costs more than that is its own.
 //!
-//! `cargo bench --bench reconnect_storm` prints ratios; `-- --quick` takes a tenth of the sessions. Times of such
-//! short runs differ between machines and minutes: only the ratios say something.
+//! `cargo bench --bench reconnect_storm` prints ratios; `-- --quick` takes a tenth of the sessions, and a word as `cpu`, `storm`, `memory` or
+//! `growth` that part alone. Times of such short runs differ between machines and minutes: only the ratios say something.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -16,10 +16,11 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream as StdStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, Semaphore};
@@ -38,11 +39,28 @@ struct Size {
     clients: usize,
     seconds: u64,
     idle_clients: usize,
+    tls_clients: usize,
     rounds: usize,
+    /// Clients of each step of growth.
+    growth: &'static [usize],
 }
 
-const FULL: Size = Size { clients: 2_000, seconds: 20, idle_clients: 15_000, rounds: 3 };
-const QUICK: Size = Size { clients: 500, seconds: 6, idle_clients: 2_000, rounds: 1 };
+const FULL: Size = Size {
+    clients: 2_000,
+    seconds: 20,
+    idle_clients: 15_000,
+    tls_clients: 5_000,
+    rounds: 3,
+    growth: &[1_000, 5_000, 15_000],
+};
+const QUICK: Size = Size {
+    clients: 500,
+    seconds: 6,
+    idle_clients: 2_000,
+    tls_clients: 500,
+    rounds: 1,
+    growth: &[500, 1_000],
+};
 
 /// What a process spent on a number of sessions.
 #[derive(Clone, Copy)]
@@ -62,15 +80,29 @@ fn main() {
     if let Some(at) = arguments.iter().position(|argument| argument == "--floor") {
         let address = arguments[at + 1].parse().unwrap();
         let number = |offset: usize| arguments[at + offset].parse().unwrap();
-        return floor(address, number(2), number(3));
+        return floor(address, number(2), number(3), 5.0);
+    }
+    if let Some(at) = arguments.iter().position(|argument| argument == "--storm-floor") {
+        // Each is thrown off once.
+        let address = arguments[at + 1].parse().unwrap();
+        let clients: usize = arguments[at + 2].parse().unwrap();
+        return floor(address, clients, 2, start_s(clients));
     }
     // `cargo bench --no-run` and `cargo test --benches` must not start a load.
     if arguments.iter().any(|argument| argument == "--test" || argument == "--list") {
         return;
     }
     let size = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
-    compare_cpu(size);
-    compare_memory(size);
+    let parts: [(&str, fn(Size)); 4] =
+        [("cpu", compare_cpu), ("storm", compare_storm), ("memory", compare_memory), ("growth", show_growth)];
+    let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
+    let all = !parts.iter().any(|(name, _)| is_named(name));
+    parts.iter().filter(|(name, _)| all || is_named(name)).for_each(|(_, part)| part(size));
+}
+
+/// Over how many seconds so many clients start: gently, for the start is not what is measured.
+fn start_s(clients: usize) -> f64 {
+    (clients as f64 / 1_500.0).max(1.0)
 }
 
 fn compare_cpu(size: Size) {
@@ -93,58 +125,160 @@ fn compare_cpu(size: Size) {
         );
         ratios.push(ratio);
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("  median ratio {:.2}", ratios[ratios.len() / 2]);
+    println!("  median ratio {:.2}", median(ratios));
+}
+
+/// How long it takes until all are back whom the target threw off at one moment: the same for both, told by the target.
+fn compare_storm(size: Size) {
+    let clients = size.idle_clients;
+    println!("A storm: all of {clients} clients thrown off at once, each back by a token of its own:");
+    let mut ratios = Vec::new();
+    for round in 1..=size.rounds {
+        let ours = storm_s(clients, |target, folder| {
+            start_resurge(folder, &scenario(target.address, clients, 60, start_s(clients)))
+        });
+        let theirs = storm_s(clients, |target, _| {
+            let program = std::env::current_exe().unwrap();
+            let arguments = ["--storm-floor", &target.address.to_string(), &clients.to_string()];
+            Command::new(program).args(arguments).spawn().unwrap()
+        });
+        println!("  round {round}: resurge {ours:.2} s, floor {theirs:.2} s, ratio {:.2}", ours / theirs);
+        ratios.push(ours / theirs);
+    }
+    println!("  median ratio {:.2}", median(ratios));
+}
+
+/// Seconds from the storm until `clients` sessions are open again.
+fn storm_s(clients: usize, start: impl Fn(&Target, &Path) -> Child) -> f64 {
+    let target = Target::start("never", false);
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = start(&target, folder.path());
+    target.wait_for_sessions(clients);
+    std::thread::sleep(Duration::from_secs(3));
+    let before = target.counter("upgrades");
+    let began = Instant::now();
+    target.storm();
+    while target.counter("upgrades") < before + clients as u64 {
+        assert!(began.elapsed() < Duration::from_secs(60), "not everyone came back");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let took = began.elapsed().as_secs_f64();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    took
 }
 
 fn compare_memory(size: Size) {
-    let empty = resident_kib(1);
-    let full = resident_kib(size.idle_clients);
-    let each = (full - empty) * 1024.0 / (size.idle_clients - 1) as f64;
     println!("Resident memory of the client process, against a separate target:");
-    println!(
-        "  1 client {empty:.0} KiB, {} idle clients {full:.0} KiB: {each:.0} bytes for each",
-        size.idle_clients
-    );
+    for (what, clients, is_secure) in
+        [("plain", size.idle_clients, false), ("with TLS", size.tls_clients, true)]
+    {
+        let empty = resident_kib(1, is_secure);
+        let full = resident_kib(clients, is_secure);
+        let each = (full - empty) * 1024.0 / (clients - 1) as f64;
+        println!(
+            "  {what}: 1 client {empty:.0} KiB, {clients} idle clients {full:.0} KiB: {each:.0} bytes for each"
+        );
+    }
+}
+
+/// CPU for a session and bytes for a client as the number of clients grows: both should stay what they are. Each client has three sessions.
+fn show_growth(size: Size) {
+    println!("Growth, each client with three sessions, idle timeout as long as their start takes:");
+    for &clients in size.growth {
+        let over = start_s(clients);
+        let target = Target::start(&format!("{}ms", (over * 1_000.0) as u64), false);
+        let folder = tempfile::tempdir().unwrap();
+        let before = children_cpu_s();
+        // Long enough for all of the third sessions, and for none of the fourth.
+        let seconds = (over * 3.5).ceil() as u64;
+        let mut process = start_resurge(folder.path(), &scenario(target.address, clients, seconds, over));
+        std::thread::sleep(Duration::from_secs_f64(over * 2.5));
+        let kib = resident_of(process.id());
+        let status = process.wait().unwrap();
+        assert!(status.success(), "resurge run ended with {status}");
+        let spent = Spent { sessions: sessions_of(folder.path()), cpu_s: children_cpu_s() - before };
+        let file = |name: &str| fs::metadata(folder.path().join("run").join(name)).unwrap().len() / 1024;
+        println!(
+            "  {clients} clients, {seconds} s: {:.1} ms per 1,000 sessions, {:.0} bytes for each client with all that the process needs; journal {} KiB, report.html {} KiB",
+            spent.ms_per_thousand(),
+            kib * 1024.0 / clients as f64,
+            file("journal.bin"),
+            file("report.html"),
+        );
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// A target in a process of its own; ended when dropped.
 struct Target {
     process: Child,
     address: SocketAddr,
+    /// Where its counters are: it speaks plain HTTP there, whatever it speaks to clients.
+    control: SocketAddr,
+    /// Its authority's certificate, where it speaks TLS.
+    folder: TempDir,
+    is_secure: bool,
+    /// Kept open, so that the target may go on to speak.
+    _words: BufReader<ChildStderr>,
 }
 
 impl Target {
-    fn start(idle: &str) -> Self {
+    fn start(idle: &str, is_secure: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let idle = format!("idle_timeout={idle}");
-        let mut process = Command::new(RESURGE)
-            .args([
-                "serve",
-                "forum",
-                "--listen",
-                "127.0.0.1:0",
-                "--set",
-                &idle,
-                "--set",
-                "invalidation=never",
-            ])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(RESURGE);
+        command.args(["serve", "forum", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
+        command.args(["--set", &idle, "--set", "invalidation=never"]);
+        if is_secure {
+            command.arg("--tls").arg("--tls-ca-out").arg(folder.path().join("ca.pem"));
+        }
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().rsplit_once("http://").unwrap().1.parse().unwrap();
-        Self { process, address }
+        let address = line.trim().rsplit_once("://").unwrap().1.parse().unwrap();
+        let mut words = BufReader::new(process.stderr.take().unwrap());
+        while !line.contains("counters  GET") {
+            line.clear();
+            assert!(words.read_line(&mut line).unwrap() > 0, "where the counters are is not told");
+        }
+        let control = line.rsplit_once("://").unwrap().1.split('/').next().unwrap().parse().unwrap();
+        Self { process, address, control, folder, is_secure, _words: words }
     }
 
-    fn sessions_open(&self) -> u64 {
-        let mut stream = StdStream::connect(self.address).unwrap();
-        stream.write_all(b"GET /_resurge/counters HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    fn ask(&self, request: &str) -> String {
+        let mut stream = StdStream::connect(self.control).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
-        let body: serde_json::Value = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
-        body["sessions_open"].as_u64().unwrap()
+        text.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    fn counter(&self, name: &str) -> u64 {
+        let body = self.ask("GET /_resurge/counters HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()[name].as_u64().unwrap()
+    }
+
+    /// Closes every session.
+    fn storm(&self) {
+        let body = r#"{"code":1012,"fraction":1.0}"#;
+        let head =
+            "POST /_resurge/close HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close";
+        self.ask(&format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    }
+
+    fn wait_for_sessions(&self, clients: usize) {
+        for _ in 0..600 {
+            std::thread::sleep(Duration::from_millis(100));
+            if self.counter("sessions_open") == clients as u64 {
+                return;
+            }
+        }
+        assert_eq!(self.counter("sessions_open"), clients as u64, "all clients are connected");
     }
 }
 
@@ -155,19 +289,28 @@ impl Drop for Target {
     }
 }
 
-fn scenario(target: SocketAddr, clients: usize, seconds: u64) -> String {
+fn scenario(target: SocketAddr, clients: usize, seconds: u64, over: f64) -> String {
+    scenario_of(target, clients, seconds, over, None)
+}
+
+fn scenario_of(target: SocketAddr, clients: usize, seconds: u64, over: f64, ca: Option<&Path>) -> String {
+    let (s, ca_file) = match ca {
+        Some(path) => ("s", format!("ca_file = \"{}\"", path.display())),
+        None => ("", String::new()),
+    };
     format!(
         r#"
 name = "bench"
 duration = "{seconds}s"
 [target]
 kind = "remote"
-url = "ws://{target}/api/v2/analytics/events"
-token_url = "http://{target}/oauth/token"
+url = "ws{s}://{target}/api/v2/analytics/events"
+token_url = "http{s}://{target}/oauth/token"
+{ca_file}
 [[groups]]
 name = "g"
 clients = {clients}
-start = {{ over = "{over}s" }}
+start = {{ over = "{over_ms}ms" }}
 [groups.token]
 client_id = "bench"
 client_secret = "bench"
@@ -176,7 +319,7 @@ max_connections = {TOKEN_CONNECTIONS}
 [groups.reconnect]
 backoff = {{ kind = "none" }}
 "#,
-        over = (seconds / 4).max(1),
+        over_ms = (over * 1_000.0) as u64,
     )
 }
 
@@ -192,21 +335,27 @@ fn start_resurge(folder: &Path, scenario: &str) -> Child {
 }
 
 fn run_resurge(size: Size) -> Spent {
-    let target = Target::start(IDLE);
+    let target = Target::start(IDLE, false);
     let folder = tempfile::tempdir().unwrap();
     let before = children_cpu_s();
-    let mut process = start_resurge(folder.path(), &scenario(target.address, size.clients, size.seconds));
+    let over = (size.seconds as f64 / 4.0).max(1.0);
+    let mut process =
+        start_resurge(folder.path(), &scenario(target.address, size.clients, size.seconds, over));
     let status = process.wait().unwrap();
     assert!(status.success(), "resurge run ended with {status}");
     let cpu_s = children_cpu_s() - before;
-    let mut reader = csv::Reader::from_path(folder.path().join("run/outcomes.csv")).unwrap();
+    Spent { sessions: sessions_of(folder.path()), cpu_s }
+}
+
+/// Sessions that a run in `folder` opened.
+fn sessions_of(folder: &Path) -> f64 {
+    let mut reader = csv::Reader::from_path(folder.join("run/outcomes.csv")).unwrap();
     let rows = reader.records().map(|row| row.unwrap());
-    let sessions = rows.filter(|row| &row[2] == "ok").map(|row| row[4].parse::<f64>().unwrap()).sum();
-    Spent { sessions, cpu_s }
+    rows.filter(|row| &row[2] == "ok").map(|row| row[4].parse::<f64>().unwrap()).sum()
 }
 
 fn run_floor(clients: usize, sessions_each: usize) -> Spent {
-    let target = Target::start(IDLE);
+    let target = Target::start(IDLE, false);
     let before = children_cpu_s();
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--floor", &target.address.to_string(), &clients.to_string(), &sessions_each.to_string()])
@@ -225,29 +374,29 @@ fn children_cpu_s() -> f64 {
 }
 
 /// Resident memory of `resurge run` while `clients` idle clients are connected to a separate target.
-fn resident_kib(clients: usize) -> f64 {
-    let target = Target::start("never");
+fn resident_kib(clients: usize, is_secure: bool) -> f64 {
+    let target = Target::start("never", is_secure);
     let folder = tempfile::tempdir().unwrap();
-    let mut process = start_resurge(folder.path(), &scenario(target.address, clients, 40));
-    for _ in 0..300 {
-        std::thread::sleep(Duration::from_millis(100));
-        if target.sessions_open() == clients as u64 {
-            break;
-        }
-    }
-    assert_eq!(target.sessions_open(), clients as u64, "all clients are connected");
+    let ca = target.is_secure.then(|| target.folder.path().join("ca.pem"));
+    let text = scenario_of(target.address, clients, 60, start_s(clients), ca.as_deref());
+    let mut process = start_resurge(folder.path(), &text);
+    target.wait_for_sessions(clients);
     // What the connecting needed is given back soon after.
     std::thread::sleep(Duration::from_secs(7));
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kib = line.trim().trim_end_matches("kB").trim().parse().unwrap();
+    let kib = resident_of(process.id());
     process.kill().unwrap();
     process.wait().unwrap();
     kib
 }
 
+fn resident_of(process: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse().unwrap()
+}
+
 /// The floor: fixed bytes, the same exchanges, nothing looked at but where an answer ends.
-fn floor(address: SocketAddr, clients: usize, sessions_each: usize) {
+fn floor(address: SocketAddr, clients: usize, sessions_each: usize, over: f64) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async move {
         let token = fetch_token(address).await;
@@ -261,7 +410,7 @@ fn floor(address: SocketAddr, clients: usize, sessions_each: usize) {
             let (idle, slots) = (Arc::clone(&idle), Arc::clone(&slots));
             tasks.push(tokio::spawn(async move {
                 // Spread as the clients of the scenario are.
-                tokio::time::sleep(Duration::from_secs(5).mul_f64(client as f64 / clients as f64)).await;
+                tokio::time::sleep(Duration::from_secs_f64(over * client as f64 / clients as f64)).await;
                 for _ in 0..sessions_each {
                     floor_token(address, &token_request, &idle, &slots).await;
                     floor_session(address, &upgrade).await;
@@ -302,16 +451,25 @@ async fn fetch_token(address: SocketAddr) -> String {
 
 async fn floor_token(address: SocketAddr, request: &[u8], idle: &Mutex<Vec<TcpStream>>, slots: &Semaphore) {
     let _slot = slots.acquire().await.unwrap();
-    let kept = idle.lock().await.pop();
-    let mut stream = match kept {
-        Some(stream) => stream,
-        None => TcpStream::connect(address).await.unwrap(),
-    };
-    stream.write_all(request).await.unwrap();
     let mut buffer = [0; 2048];
-    // The answer is small and comes in one segment.
-    assert!(stream.read(&mut buffer).await.unwrap() > 0, "the target closed a token connection");
-    idle.lock().await.push(stream);
+    loop {
+        let kept = idle.lock().await.pop();
+        let is_new = kept.is_none();
+        let mut stream = match kept {
+            Some(stream) => stream,
+            None => TcpStream::connect(address).await.unwrap(),
+        };
+        // The answer is small and comes in one segment.
+        let answered = async {
+            stream.write_all(request).await?;
+            stream.read(&mut buffer).await
+        };
+        match answered.await {
+            Ok(count) if count > 0 => return idle.lock().await.push(stream),
+            // The target lets go of a connection that was not used for a while.
+            _ => assert!(!is_new, "the target closed a new token connection"),
+        }
+    }
 }
 
 async fn floor_session(address: SocketAddr, upgrade: &[u8]) {

@@ -110,24 +110,31 @@ fn middle_and_tail(latencies: &Latencies) -> (u64, u64) {
     (latencies.percentile_us(50.0), latencies.percentile_us(99.0))
 }
 
+/// How much later the tail may be than the middle before it is looked at, and how much larger its share of the latencies' tail.
+const TAIL_LEAST: u64 = 10;
+const TAIL_SHARE: f64 = 5.0;
+
 /// A client that is kept waiting by its own event loop takes that for the target's slowness: what it measures is too long by about the
-/// loop's delay. The tail may be ten times as late as the middle before it is looked at.
+/// loop's delay. The tail of the one is seldom the tail of the other, so it may be larger.
 fn delay_fault(health: &GeneratorHealth) -> Option<String> {
-    let is_over = |delay_us: u64, least_us: u64, latency_us: u64| {
-        delay_us > least_us && delay_us as f64 > health.max_delay_share * latency_us as f64
-    };
+    let (least_us, share) = (health.max_delay_us, health.max_delay_share);
     let rows = [
-        (50, health.delay_p50_us, health.max_delay_us, health.latency_p50_us),
-        (99, health.delay_p99_us, health.max_delay_us.saturating_mul(10), health.latency_p99_us),
+        (50, health.delay_p50_us, least_us, health.latency_p50_us, share),
+        (
+            99,
+            health.delay_p99_us,
+            least_us.saturating_mul(TAIL_LEAST),
+            health.latency_p99_us,
+            share * TAIL_SHARE,
+        ),
     ];
-    let (p, delay_us, _, latency_us) = rows
-        .into_iter()
-        .find(|(_, delay_us, least_us, latency_us)| is_over(*delay_us, *least_us, *latency_us))?;
+    let is_over = |row: &(u32, u64, u64, u64, f64)| row.1 > row.2 && row.1 as f64 > row.4 * row.3 as f64;
+    let (p, delay_us, _, latency_us, share) = rows.into_iter().find(is_over)?;
     Some(format!(
-        "the generator kept its own clients waiting: p{p} of the delay is {} where p{p} of the latency is {}, over {} % (health.max_delay_share). Spread the load, use fewer clients or a larger machine",
+        "the generator kept its own clients waiting: p{p} of the delay is {} where p{p} of the latency is {}, over {:.0} % (health.max_delay_share). Spread the load, use fewer clients or a larger machine",
         format_us(delay_us),
         format_us(latency_us),
-        health.max_delay_share * 100.0,
+        share * 100.0,
     ))
 }
 
@@ -185,9 +192,11 @@ mod tests {
             latency_p99_us,
             ..healthy.clone()
         };
-        for fine in
-            [kept(2_000, 2_500, 20_000, 25_000), kept(29_000, 1_000_000, 89_000, 3_000_000), kept(0, 0, 0, 0)]
-        {
+        for fine in [
+            kept(2_000, 2_500, 20_000, 25_000),
+            kept(29_000, 1_000_000, 440_000, 3_000_000),
+            kept(0, 0, 0, 0),
+        ] {
             assert_eq!(health_faults(&fine), [""; 0], "{fine:?}");
         }
         let kept_waiting = kept(7_000, 70_000, 8_000, 120_000);

@@ -14,7 +14,9 @@ impl Steps {
     /// The steps of a histogram.
     #[must_use]
     pub fn of(latencies: &Latencies) -> Self {
-        Self(latencies.steps().collect())
+        let mut below = 0;
+        let own = latencies.steps().map(|(us, up_to)| (us, up_to - std::mem::replace(&mut below, up_to)));
+        Self(own.collect())
     }
 
     /// The histogram.

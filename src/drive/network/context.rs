@@ -502,12 +502,13 @@ mod tests {
     use super::*;
     use crate::drive::sample_channel;
 
-    #[test]
-    fn clients_take_the_targets_addresses_in_turn_by_their_number() {
+    #[tokio::test]
+    async fn clients_take_the_targets_addresses_in_turn_by_their_number() {
         let shared = |addresses: &[&str]| {
             let (sink, _) = sample_channel();
             let (_, stop) = watch::channel(StopPhase::Running);
             RunShared::new(Clock::start(), Arc::new(AddressPolicy::new(&[])), sink, stop, None)
+                .unwrap()
                 .spread_over(addresses.iter().map(|address| address.parse().unwrap()).collect())
         };
         let three = shared(&["127.0.0.1:9", "127.0.0.2:9", "127.0.0.3:9"]);
