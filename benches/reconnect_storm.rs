@@ -43,6 +43,7 @@ struct Size {
     rounds: usize,
     /// Clients of each step of growth.
     growth: &'static [usize],
+    growth_s: f64,
 }
 
 const FULL: Size = Size {
@@ -51,7 +52,8 @@ const FULL: Size = Size {
     idle_clients: 15_000,
     tls_clients: 5_000,
     rounds: 3,
-    growth: &[1_000, 5_000, 15_000],
+    growth: &[1_000, 5_000, 15_000, 100_000],
+    growth_s: 40.0,
 };
 const QUICK: Size = Size {
     clients: 500,
@@ -60,6 +62,7 @@ const QUICK: Size = Size {
     tls_clients: 500,
     rounds: 1,
     growth: &[500, 1_000],
+    growth_s: 5.0,
 };
 
 /// What a process spent on a number of sessions.
@@ -182,31 +185,92 @@ fn compare_memory(size: Size) {
     }
 }
 
-/// CPU for a session and bytes for a client as the number of clients grows: both should stay what they are. Each client has three sessions.
+/// CPU for a session and bytes for a client as the number of clients grows: both should stay what they are. The embedded targets' share is
+/// in them. The rate of sessions is the same for each number of clients.
 fn show_growth(size: Size) {
-    println!("Growth, each client with three sessions, idle timeout as long as their start takes:");
+    println!(
+        "Growth: clients and embedded targets together, `--shards auto`, {GROWTH_RATE} sessions each second:"
+    );
+    // Few clients, as many sessions: what a busy process needs for itself.
+    let (_, alone, _) = grow(FEW, 10.0);
+    println!("  a process with {FEW} clients: {:.0} KiB", alone / 1024.0);
     for &clients in size.growth {
-        let over = start_s(clients);
-        let target = Target::start(&format!("{}ms", (over * 1_000.0) as u64), false);
-        let folder = tempfile::tempdir().unwrap();
-        let before = children_cpu_s();
-        // Long enough for all of the third sessions, and for none of the fourth.
-        let seconds = (over * 3.5).ceil() as u64;
-        let mut process = start_resurge(folder.path(), &scenario(target.address, clients, seconds, over));
-        std::thread::sleep(Duration::from_secs_f64(over * 2.5));
-        let kib = resident_of(process.id());
-        let status = process.wait().unwrap();
-        assert!(status.success(), "resurge run ended with {status}");
-        let spent = Spent { sessions: sessions_of(folder.path()), cpu_s: children_cpu_s() - before };
-        let file = |name: &str| fs::metadata(folder.path().join("run").join(name)).unwrap().len() / 1024;
+        let (spent, bytes, processes) = grow(clients, size.growth_s);
+        let each = (bytes - alone * processes as f64) / (clients - FEW * processes) as f64;
         println!(
-            "  {clients} clients, {seconds} s: {:.1} ms per 1,000 sessions, {:.0} bytes for each client with all that the process needs; journal {} KiB, report.html {} KiB",
+            "  {clients} clients in {processes} processes, {:.0} sessions: {:.1} ms per 1,000 sessions, {:.0} MiB in all, {each:.0} bytes for each client beside what a process needs for itself",
+            spent.sessions,
             spent.ms_per_thousand(),
-            kib * 1024.0 / clients as f64,
-            file("journal.bin"),
-            file("report.html"),
+            bytes / 1048576.0,
         );
     }
+}
+
+/// Clients of a process whose memory is its own.
+const FEW: usize = 100;
+/// Sessions each second while the number of clients grows.
+const GROWTH_RATE: f64 = 1_000.0;
+
+/// Runs so many clients: what was spent on their sessions, the memory of all processes (PSS) while all are connected, and how many processes
+/// had clients.
+fn grow(clients: usize, least_s: f64) -> (Spent, f64, usize) {
+    let over = (clients as f64 / GROWTH_RATE).max(0.1);
+    let seconds = (over * 2.2).max(least_s);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("growth.toml");
+    let text = format!(
+        r#"
+name = "growth"
+duration = "{seconds:.1}s"
+drain = "60s"
+[target]
+idle_timeout = "{over}s"
+[[groups]]
+name = "g"
+clients = {clients}
+start = {{ over = "{over}s" }}
+[groups.token]
+client_id = "bench"
+client_secret = "bench"
+on_reconnect = "fetch"
+[groups.reconnect]
+backoff = {{ kind = "none" }}
+"#
+    );
+    fs::write(&file, text).unwrap();
+    let before = children_cpu_s();
+    let mut process = Command::new(RESURGE)
+        .args(["run", file.to_str().unwrap(), "--shards", "auto", "--progress", "none", "--out"])
+        .arg(folder.path().join("run"))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs_f64((seconds - 1.0).max(over * 1.5)));
+    let children = children_of(process.id());
+    let bytes = children.iter().chain([&process.id()]).map(|id| proportional_bytes(*id)).sum();
+    // A machine with other things to do makes the run not valid; what it spent is spent all the same.
+    let status = process.wait().unwrap();
+    assert!(matches!(status.code(), Some(0 | 110)), "resurge run ended with {status}");
+    let spent = Spent { sessions: sessions_of(folder.path()), cpu_s: children_cpu_s() - before };
+    (spent, bytes, children.len().max(1))
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let is_child = |id: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok())
+            == Some(parent)
+    };
+    let ids =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    ids.filter(is_child).collect()
+}
+
+/// Memory of a process, what it shares counted by its share.
+fn proportional_bytes(id: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or("0 kB");
+    line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() * 1024.0
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

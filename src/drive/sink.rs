@@ -16,8 +16,10 @@ use crate::sample::{GroupId, Sample, Stamped};
 const BATCH: usize = 256;
 /// How many batches may be on their way to the recorder.
 const CHANNEL_CAPACITY: usize = 256;
-/// How long a sample may wait for its batch to fill.
-pub(super) const FLUSH_EVERY: Duration = Duration::from_millis(20);
+/// How long a sample may wait for its batch to fill, while samples come.
+const FLUSH_EVERY: Duration = Duration::from_millis(20);
+/// And when none has come for a while: an idle worker is to cost nothing.
+const FLUSH_IDLE: Duration = Duration::from_millis(100);
 
 /// The sending end of a worker's clients.
 #[derive(Debug, Clone)]
@@ -57,19 +59,22 @@ impl SampleSink {
         }
     }
 
-    /// Sends what waits for its batch to fill.
-    pub async fn flush(&self) {
+    /// Sends what waits for its batch to fill. Answers whether there was something.
+    pub async fn flush(&self) -> bool {
         let batch = std::mem::take(&mut *self.pending());
-        if !batch.is_empty() {
+        let is_some = !batch.is_empty();
+        if is_some {
             self.pass_on(batch).await;
         }
+        is_some
     }
 
     /// Flushes again and again; never ends.
     pub(super) async fn keep_flushing(self) {
+        let mut pause = FLUSH_IDLE;
         loop {
-            tokio::time::sleep(FLUSH_EVERY).await;
-            self.flush().await;
+            tokio::time::sleep(pause).await;
+            pause = if self.flush().await { FLUSH_EVERY } else { FLUSH_IDLE };
         }
     }
 

@@ -27,7 +27,7 @@ pub struct GeneratorHealth {
     pub lag_p99_us: u64,
     /// Its maximum.
     pub lag_max_us: u64,
-    /// 99th percentile of the event loop's stalls, watched every 10 ms.
+    /// 99th percentile of the event loop's stalls, watched every 20 ms, every 50 ms where no attempt ends.
     pub stall_p99_us: u64,
     /// Their maximum.
     pub stall_max_us: u64,
@@ -49,6 +49,15 @@ pub struct GeneratorHealth {
     /// Its 99th percentile.
     #[serde(default)]
     pub latency_p99_us: u64,
+    /// The share of attempts that may end in seconds in which the event loop had no rest, 0..1.
+    #[serde(default)]
+    pub max_saturated_share: f64,
+    /// Attempts that ended while the event loops were watched.
+    #[serde(default)]
+    pub attempts_watched: u64,
+    /// Those of them that ended in a second in which their event loop had no rest.
+    #[serde(default)]
+    pub attempts_saturated: u64,
     /// Attempts that failed for want of descriptors or ports here.
     pub local_limits: u64,
     /// How often a client had to wait because the recorder could not keep up.
@@ -76,6 +85,7 @@ impl GeneratorHealth {
         self.max_stall_us = u64::try_from(limits.max_stall.as_micros()).unwrap_or(u64::MAX);
         self.max_delay_us = u64::try_from(limits.max_delay.as_micros()).unwrap_or(u64::MAX);
         self.max_delay_share = limits.max_delay_share;
+        self.max_saturated_share = limits.max_saturated_share;
     }
 
     /// Takes what is told of distributions: of the clients' numbers, of the event loops' delays at the attempts' ends, of their stalls.
@@ -108,6 +118,19 @@ impl GeneratorHealth {
 
 fn middle_and_tail(latencies: &Latencies) -> (u64, u64) {
     (latencies.percentile_us(50.0), latencies.percentile_us(99.0))
+}
+
+/// A loop without rest takes each client in its turn: what is measured then is this machine's speed.
+fn saturation_fault(health: &GeneratorHealth) -> Option<String> {
+    let (saturated, watched) = (health.attempts_saturated, health.attempts_watched);
+    let share = saturated as f64 / watched.max(1) as f64;
+    (share > health.max_saturated_share).then(|| {
+        format!(
+            "the generator was saturated: {} of {} attempts ended in seconds in which its event loop had no rest (health.max_saturated_share). Spread the load, use fewer clients or a larger machine",
+            format_count(saturated),
+            format_count(watched),
+        )
+    })
 }
 
 /// How much later the tail may be than the middle before it is looked at, and how much larger its share of the latencies' tail.
@@ -157,6 +180,7 @@ pub fn health_faults(health: &GeneratorHealth) -> Vec<String> {
             duration(health.max_stall_us),
         ));
     }
+    faults.extend(saturation_fault(health));
     faults.extend(delay_fault(health));
     if health.local_limits > 0 {
         faults.push(format!(
@@ -200,6 +224,10 @@ mod tests {
             assert_eq!(health_faults(&fine), [""; 0], "{fine:?}");
         }
         let kept_waiting = kept(7_000, 70_000, 8_000, 120_000);
+        let saturated =
+            GeneratorHealth { attempts_watched: 1_000, attempts_saturated: 51, ..healthy.clone() };
+        let nearly = GeneratorHealth { attempts_saturated: 50, ..saturated.clone() };
+        assert_eq!(health_faults(&nearly), [""; 0]);
         let kept_in_the_tail = kept(100, 70_000, 21_000, 120_000);
         for (health, part) in [
             (late, "lag p99 300 ms"),
@@ -207,6 +235,7 @@ mod tests {
             (starved, "3 attempts"),
             (full, "1 times"),
             (kept_waiting, "p50 of the delay is 7.00 ms"),
+            (saturated, "51 of 1,000 attempts"),
             (kept_in_the_tail, "p99 of the delay is 21.0 ms"),
         ] {
             let faults = health_faults(&health);

@@ -151,7 +151,7 @@ pub struct RunEnd {
     /// How late the clients' event loops were, once for each attempt, when it ended.
     #[serde(default)]
     pub delays: Steps,
-    /// How late they were every 10 ms.
+    /// How late they were each time that they were watched.
     #[serde(default)]
     pub stalls: Steps,
     /// How long clients were away by the embedded target's own clock, where that is what a reconnect of theirs is.

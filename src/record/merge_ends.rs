@@ -66,6 +66,8 @@ const fn gravity(reason: &StopReason) -> u8 {
 }
 
 fn merge_health(merged: &mut GeneratorHealth, other: &GeneratorHealth, machines: Machines) {
+    merged.attempts_watched += other.attempts_watched;
+    merged.attempts_saturated += other.attempts_saturated;
     merged.local_limits += other.local_limits;
     merged.recorder_stalls += other.recorder_stalls;
     merged.token_pool_waits += other.token_pool_waits;

@@ -232,6 +232,8 @@ fn health(prepared: &Prepared, totals: &[Tally], watched: &Watched) -> Generator
         max_rss_bytes: host::max_rss_bytes(),
         ..GeneratorHealth::default()
     };
+    health.attempts_watched = watched.attempts;
+    health.attempts_saturated = watched.saturated;
     health.set_limits(&prepared.scenario.health);
     health.set_distributions(&all, &watched.delays, &watched.stalls);
     health

@@ -15,6 +15,15 @@ pub fn cpu_time() -> Duration {
     Duration::from_millis(cpu_ticks(&stat) * 1_000 / TICKS_PER_SECOND)
 }
 
+/// How long the calling thread has run, and how long it has waited for a processor, together (schedstat, in the kernel's
+/// `Documentation/scheduler/sched-stats`); `None` where the kernel does not tell.
+#[must_use]
+pub fn thread_busy() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let mut fields = text.split_whitespace().map(|field| field.parse::<u64>().ok());
+    Some(Duration::from_nanos(fields.next()?? + fields.next()??))
+}
+
 /// User and system ticks in a line of `/proc/PID/stat` (proc(5), fields 14 and 15). The second field is the program's name
 /// and may hold anything, so fields are counted from behind its closing parenthesis.
 fn cpu_ticks(stat: &str) -> u64 {

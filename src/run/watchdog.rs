@@ -1,20 +1,30 @@
 //! The watchdog of a worker's event loop: how late it was, and how late it was for the clients.
 //!
 //! In: the clock, how many attempts have ended. Out: two histograms of how late a timer of the clients' own event loop was, asked every
-//! 10 ms: of all times that it was asked, and of the attempts that ended meanwhile. The second tells what the clients' own measurements
-//! may owe to it: a storm of a second counts in a run of an hour as much as it has attempts.
+//! 20 ms: of all times that it was asked, and of the attempts that ended meanwhile. The second tells what the clients' own measurements
+//! may owe to it: a storm of a second counts in a run of an hour as much as it has attempts. And how many attempts ended in seconds in
+//! which the loop had no rest: there, what was measured is this machine's speed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::drive::network::{RunShared, StopPhase};
 use crate::record::Latencies;
 
-/// How often the event loop is asked.
-const EVERY: Duration = Duration::from_millis(10);
+use super::host;
+
+/// How often the event loop is asked while attempts end.
+const EVERY: Duration = Duration::from_millis(20);
+/// And while none does: being woken is what costs most in a process that waits.
+const EVERY_IDLE: Duration = Duration::from_millis(50);
+
+/// How long an event loop must be without rest to count as saturated: shorter bursts are the load's own.
+const SECOND: Duration = Duration::from_secs(1);
+/// The share of it that its thread runs or waits to run.
+const NO_REST: f64 = 0.95;
 
 /// How late an event loop was.
 #[derive(Debug, Default)]
@@ -23,12 +33,46 @@ pub(super) struct Watched {
     pub(super) stalls: Latencies,
     /// Once for each attempt that ended meanwhile.
     pub(super) delays: Latencies,
+    /// Attempts that ended.
+    pub(super) attempts: u64,
+    /// Those of them that ended in a second in which the event loop had no rest.
+    pub(super) saturated: u64,
+}
+
+/// A second of a worker's thread.
+struct Second {
+    began: Moment,
+    /// Time that the thread ran or waited for a processor, when the second began; `None` where the system does not tell.
+    busy: Option<Duration>,
+    attempts: u64,
+}
+
+impl Second {
+    fn begin(now: Moment) -> Self {
+        Self { began: now, busy: host::thread_busy(), attempts: 0 }
+    }
+
+    /// Whether the thread ran, or would have run if it had been let, all the time.
+    fn had_no_rest(&self, now: Moment) -> bool {
+        let (Some(before), Some(after)) = (self.busy, host::thread_busy()) else { return false };
+        after.saturating_sub(before) >= now.since(self.began).mul_f64(NO_REST)
+    }
 }
 
 impl Watched {
+    fn take(&mut self, second: &Second, now: Moment) {
+        self.attempts += second.attempts;
+        // A shorter piece is a burst, and not yet a load.
+        if now.since(second.began) >= SECOND && second.had_no_rest(now) {
+            self.saturated += second.attempts;
+        }
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
         self.stalls.merge(&other.stalls);
         self.delays.merge(&other.delays);
+        self.attempts += other.attempts;
+        self.saturated += other.saturated;
     }
 }
 
@@ -39,18 +83,28 @@ pub(super) async fn watch_loop(
     mut phase: watch::Receiver<StopPhase>,
 ) -> Watched {
     let mut watched = Watched::default();
+    let mut second = Second::begin(clock.now());
     let mut due = clock.now() + EVERY;
     loop {
         tokio::select! {
             () = worker.sleep_until(due) => {}
-            _ = phase.wait_for(|phase| *phase > StopPhase::Running) => return watched,
+            _ = phase.wait_for(|phase| *phase > StopPhase::Running) => {
+                watched.take(&second, clock.now());
+                return watched;
+            }
         }
         let now = clock.now();
         let late = now.since(due);
         watched.stalls.record(late);
         let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-        watched.delays.record_many(late_us, worker.take_attempts_ended());
+        let ended = worker.take_attempts_ended();
+        watched.delays.record_many(late_us, ended);
+        second.attempts += ended;
+        if now.since(second.began) >= SECOND {
+            watched.take(&second, now);
+            second = Second::begin(now);
+        }
         // What was missed is one stall, not many.
-        due = now.max(due) + EVERY;
+        due = now.max(due) + if ended > 0 { EVERY } else { EVERY_IDLE };
     }
 }

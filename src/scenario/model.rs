@@ -579,6 +579,8 @@ pub struct Health {
     pub max_delay: Duration,
     /// The share that it may be of the latencies' same percentile, 0..1.
     pub max_delay_share: f64,
+    /// The share of attempts that may end in seconds in which the event loop had no rest, 0..1.
+    pub max_saturated_share: f64,
 }
 
 impl Default for Health {
@@ -588,6 +590,7 @@ impl Default for Health {
             max_stall: Duration::from_millis(500),
             max_delay: Duration::from_millis(2),
             max_delay_share: 0.03,
+            max_saturated_share: 0.05,
         }
     }
 }

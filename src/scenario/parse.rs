@@ -232,6 +232,8 @@ fn parse_health(table: &Table<'_>) -> Health {
         max_delay: table.positive_duration("max_delay").unwrap_or(defaults.max_delay),
         max_delay_share: share_or(table, "max_delay_share", defaults.max_delay_share)
             .unwrap_or(defaults.max_delay_share),
+        max_saturated_share: share_or(table, "max_saturated_share", defaults.max_saturated_share)
+            .unwrap_or(defaults.max_saturated_share),
     };
     table.finish();
     health

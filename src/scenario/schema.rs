@@ -33,6 +33,7 @@ pub fn schema() -> Value {
                 "max_stall": duration("Longest stall of the event loop; default 500ms"),
                 "max_delay": duration("Delay of the event loop at an attempt's end up to which it is not looked at, its median and a tenth of its 99th percentile; default 2ms"),
                 "max_delay_share": { "description": "Share that it may be of the same percentile of the latencies; default 3%", "oneOf": [{ "type": "number", "minimum": 0, "maximum": 1 }, { "$ref": "#/$defs/share" }] },
+                "max_saturated_share": { "description": "Share of the attempts that may end in seconds in which the event loop had no rest; default 5%", "oneOf": [{ "type": "number", "minimum": 0, "maximum": 1 }, { "$ref": "#/$defs/share" }] },
             })),
         },
         "$defs": {

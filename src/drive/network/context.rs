@@ -114,7 +114,7 @@ impl RunShared {
 
     /// Sends what waits to go to the recorder. To be called when the last client has ended.
     pub async fn flush(&self) {
-        self.sink.flush().await;
+        let _ = self.sink.flush().await;
     }
 
     /// The same, where clients of the embedded target spread over these addresses of it by their number.

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use secrecy::ExposeSecret;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::lifecycle::ConnectFailure;
 
 use super::connect::{Way, classify_tls, open_tcp};
@@ -45,8 +46,44 @@ pub(super) struct HttpPeer {
     headers: HeaderMap,
     tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
     keeps: bool,
-    /// Unused connections, the one used last at the back.
-    idle: Mutex<VecDeque<(Moment, Link)>>,
+    idle: Arc<Idle>,
+}
+
+/// Unused connections.
+#[derive(Debug, Default)]
+struct Idle {
+    /// The one used last at the back.
+    links: Mutex<VecDeque<(Moment, Link)>>,
+    /// A task looks after them.
+    is_tended: AtomicBool,
+}
+
+impl Idle {
+    fn links(&self) -> MutexGuard<'_, VecDeque<(Moment, Link)>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of those unused for too long.
+    fn thin_out(&self, now: Moment) {
+        let mut links = self.links();
+        while links.front().is_some_and(|(since, _)| now.since(*since) > IDLE) {
+            links.pop_front();
+        }
+    }
+}
+
+/// Lets go of unused connections in time, until there are none.
+async fn tend(idle: Arc<Idle>, clock: Clock) {
+    loop {
+        tokio::time::sleep(IDLE / 2).await;
+        idle.thin_out(clock.now());
+        let links = idle.links();
+        if links.is_empty() {
+            // While nobody can add one.
+            idle.is_tended.store(false, Ordering::Relaxed);
+            return;
+        }
+    }
 }
 
 /// A connection, and the means to ask over it.
@@ -94,7 +131,7 @@ impl HttpPeer {
         } else {
             endpoint.target.parse().map_err(|_| no_host())?
         };
-        Ok(Self { endpoint, uri, headers, tls, keeps, idle: Mutex::default() })
+        Ok(Self { endpoint, uri, headers, tls, keeps, idle: Arc::default() })
     }
 
     /// The headers that every request to it has. To be part of those that are given to [`Self::post`].
@@ -123,7 +160,7 @@ impl HttpPeer {
                 Ok(answer) => {
                     // Where the connection is not free for the next request at once, the server means to end it.
                     if self.keeps && matches!(drive_to_ready(&mut link).now_or_never(), Some(Ok(()))) {
-                        self.idle().push_back((context.now(), link));
+                        self.keep(context, link);
                     }
                     return Ok(answer);
                 }
@@ -142,17 +179,18 @@ impl HttpPeer {
         request
     }
 
-    fn idle(&self) -> MutexGuard<'_, VecDeque<(Moment, Link)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn keep(&self, context: &GroupContext, link: Link) {
+        self.idle.links().push_back((context.now(), link));
+        if !self.idle.is_tended.swap(true, Ordering::Relaxed) {
+            tokio::spawn(tend(Arc::clone(&self.idle), context.run.clock));
+        }
     }
 
-    /// A kept connection that is still good. Those unused for too long are let go of.
+    /// A kept connection that is still good.
     fn kept(&self, now: Moment) -> Option<Link> {
-        let mut idle = self.idle();
-        while idle.front().is_some_and(|(since, _)| now.since(*since) > IDLE) {
-            idle.pop_front();
-        }
-        while let Some((_, mut link)) = idle.pop_back() {
+        self.idle.thin_out(now);
+        let mut links = self.idle.links();
+        while let Some((_, mut link)) = links.pop_back() {
             if matches!(drive_to_ready(&mut link).now_or_never(), Some(Ok(()))) {
                 return Some(link);
             }
