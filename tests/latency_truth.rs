@@ -1,5 +1,5 @@
 //! Latency is true: against a target that holds its answers back by a known distribution, the measured percentiles are those of the
-//! distribution, within 2 % + 1 ms, at 1,000 clients, whenever the generator says that it is healthy.
+//! distribution, within 2 % + 1 ms, at 1,000 clients, whenever the generator says that it is healthy; the last thousandth within its longest stall.
 
 use std::process::Command;
 
@@ -53,11 +53,20 @@ backoff = { kind = "none" }
         let true_us = LOW_US + (HIGH_US - LOW_US) * quantile;
         // Three standard errors of a sample's quantile come on top: the delays are drawn, after all.
         let sampling_us = 3.0 * (HIGH_US - LOW_US) * (quantile * (1.0 - quantile) / count).sqrt();
-        let allowed_us = 0.02 * true_us + 1_000.0 + sampling_us;
+        // A single stall of the generator, of which it tells, may be all of the last thousandth of so few values.
+        let stall_us = if quantile > 0.99 { stall_max_us(&folder) } else { 0.0 };
+        let allowed_us = 0.02 * true_us + 1_000.0 + sampling_us + stall_us;
         assert!(
             (measured - true_us).abs() <= allowed_us,
             "p{} is {measured} µs, {true_us} ± {allowed_us:.0} µs was to be found\n{said}",
             quantile * 100.0
         );
     }
+}
+
+/// The longest stall of the generator's event loops that the run tells of.
+fn stall_max_us(folder: &std::path::Path) -> f64 {
+    let text = std::fs::read(folder.join("run.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    json["generator"]["stall_max_us"].as_f64().unwrap()
 }

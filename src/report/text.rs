@@ -155,19 +155,29 @@ fn write_generator(text: &mut String, model: &RunModel, style: Style) {
     line(
         text,
         &format!(
-            "  {word}: lag p50 {} p99 {} max {}; event loop stalls p99 {} max {}, delay to attempts p50 {} p99 {}; CPU {:.1} s ({} of the machine); memory {:.0} MiB",
+            "  {word}: lag p50 {} p99 {} max {}; event loop stalls p99 {} max {}; CPU {:.1} s ({} of the machine); memory {:.0} MiB",
             format_us(health.lag_p50_us),
             format_us(health.lag_p99_us),
             format_us(health.lag_max_us),
             format_us(health.stall_p99_us),
             format_us(health.stall_max_us),
-            format_us(health.delay_p50_us),
-            format_us(health.delay_p99_us),
             health.cpu_s,
             format_share(health.cpu_share),
             health.max_rss_bytes as f64 / 1_048_576.0,
         ),
     );
+    if health.attempts_watched > 0 {
+        line(
+            text,
+            &format!(
+                "  of {} attempts the event loop delayed half by at most {}, 99 % by at most {}; {} ended in a second without rest",
+                format_count(health.attempts_watched),
+                format_us(health.delay_p50_us),
+                format_us(health.delay_p99_us),
+                format_count(health.attempts_saturated),
+            ),
+        );
+    }
     if health.token_pool_waits > 0 {
         line(
             text,

@@ -156,13 +156,11 @@ mod tests {
         let (small, all) = (vec![7; 100], sent.clone());
         let writer = tokio::spawn(async move {
             let (mut peer, _) = listener.accept().await.unwrap();
-            peer.write_all(b"x\r\n\r\n").await.unwrap();
             peer.write_all(&all).await.unwrap();
             peer
         });
         let mut wire = Wire::plain(TcpStream::connect(address).await.unwrap());
         let mut chunk = [0; 512];
-        assert_eq!(wire.read(&mut chunk).await.unwrap(), 5);
         let mut got = Vec::new();
         let mut most_ahead = 0;
         while got.len() < sent.len() {
@@ -179,6 +177,6 @@ mod tests {
         let mut rest = Vec::new();
         wire.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest, small, "and the end is seen");
-        assert_eq!(wire.take_counts().0, (5 + sent.len() + small.len()) as u64);
+        assert_eq!(wire.take_counts().0, (sent.len() + small.len()) as u64);
     }
 }
