@@ -87,11 +87,13 @@ pub(super) async fn watch_loop(
     let mut due = clock.now() + EVERY;
     loop {
         tokio::select! {
-            () = worker.sleep_until(due) => {}
+            // The end comes first: what it makes late is no measurement's fault.
+            biased;
             _ = phase.wait_for(|phase| *phase > StopPhase::Running) => {
                 watched.take(&second, clock.now());
                 return watched;
             }
+            () = worker.sleep_until(due) => {}
         }
         let now = clock.now();
         let late = now.since(due);
