@@ -18,8 +18,9 @@ use std::net::{SocketAddr, TcpStream as StdStream};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use resurge::clock::{Clock, Moment};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -78,6 +79,9 @@ impl Spent {
     }
 }
 
+/// A part of the comparison.
+type Part = fn(Size);
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == "--floor") {
@@ -96,7 +100,7 @@ fn main() {
         return;
     }
     let size = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
-    let parts: [(&str, fn(Size)); 4] =
+    let parts: [(&str, Part); 4] =
         [("cpu", compare_cpu), ("storm", compare_storm), ("memory", compare_memory), ("growth", show_growth)];
     let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
     let all = !parts.iter().any(|(name, _)| is_named(name));
@@ -140,12 +144,14 @@ fn compare_storm(size: Size) {
         let ours = storm_s(clients, |target, folder| {
             start_resurge(folder, &scenario(target.address, clients, 60, start_s(clients)))
         });
-        let theirs = storm_s(clients, |target, _| {
-            let program = std::env::current_exe().unwrap();
-            let arguments = ["--storm-floor", &target.address.to_string(), &clients.to_string()];
-            Command::new(program).args(arguments).spawn().unwrap()
-        });
-        println!("  round {round}: resurge {ours:.2} s, floor {theirs:.2} s, ratio {:.2}", ours / theirs);
+        let theirs = storm_s(clients, |target, _| start_floor(target, clients));
+        let rate = |seconds: f64| clients as f64 / seconds;
+        println!(
+            "  round {round}: resurge {ours:.2} s ({:.0} sessions/s), floor {theirs:.2} s ({:.0} sessions/s), ratio {:.2}",
+            rate(ours),
+            rate(theirs),
+            ours / theirs
+        );
         ratios.push(ours / theirs);
     }
     println!("  median ratio {:.2}", median(ratios));
@@ -159,13 +165,13 @@ fn storm_s(clients: usize, start: impl Fn(&Target, &Path) -> Child) -> f64 {
     target.wait_for_sessions(clients);
     std::thread::sleep(Duration::from_secs(3));
     let before = target.counter("upgrades");
-    let began = Instant::now();
+    let clock = Clock::start();
     target.storm();
     while target.counter("upgrades") < before + clients as u64 {
-        assert!(began.elapsed() < Duration::from_secs(60), "not everyone came back");
+        assert!(clock.now() < Moment::ZERO + Duration::from_secs(60), "not everyone came back");
         std::thread::sleep(Duration::from_millis(10));
     }
-    let took = began.elapsed().as_secs_f64();
+    let took = clock.now().since(Moment::ZERO).as_secs_f64();
     process.kill().unwrap();
     process.wait().unwrap();
     took
@@ -183,6 +189,28 @@ fn compare_memory(size: Size) {
             "  {what}: 1 client {empty:.0} KiB, {clients} idle clients {full:.0} KiB: {each:.0} bytes for each"
         );
     }
+    let clients = size.idle_clients;
+    let floor = (floor_kib(clients) - floor_kib(1)) * 1024.0 / (clients - 1) as f64;
+    println!("  the floor, plain: {floor:.0} bytes for each of {clients}");
+}
+
+/// Resident memory of the floor while its clients are connected and idle.
+fn floor_kib(clients: usize) -> f64 {
+    let target = Target::start("never", false);
+    let mut process = start_floor(&target, clients);
+    target.wait_for_sessions(clients);
+    std::thread::sleep(Duration::from_secs(7));
+    let kib = resident_of(process.id());
+    process.kill().unwrap();
+    process.wait().unwrap();
+    kib
+}
+
+/// The floor, each of whose clients has two sessions.
+fn start_floor(target: &Target, clients: usize) -> Child {
+    let program = std::env::current_exe().unwrap();
+    let arguments = ["--storm-floor", &target.address.to_string(), &clients.to_string()];
+    Command::new(program).args(arguments).spawn().unwrap()
 }
 
 /// CPU for a session and bytes for a client as the number of clients grows: both should stay what they are. The embedded targets' share is
