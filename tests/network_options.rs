@@ -185,3 +185,22 @@ fn clients_show_a_certificate_where_they_have_one() {
     assert_eq!(model.all.outcome(Outcome::Http403), 0, "without one it is turned away");
     assert_eq!(shown.load(Ordering::Relaxed), 3);
 }
+
+#[test]
+fn a_source_address_that_this_machine_does_not_have_is_told_before_the_run() {
+    let home = tempfile::tempdir().unwrap();
+    // TEST-NET-1 (RFC 5737): nobody's.
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_resurge"))
+        .args(["run", "scenarios/smoke.toml", "--set", "groups.0.connect.source_addresses=[\"192.0.2.7\"]"])
+        .arg("--out")
+        .arg(home.path().join("run"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(110), "{said}");
+    assert!(
+        said.contains("cannot connect from 192.0.2.7") && said.contains("connect.source_addresses"),
+        "{said}"
+    );
+    assert!(!home.path().join("run").exists(), "no run, no folder");
+}

@@ -335,6 +335,11 @@ fn shards_that_run_alone_are_those_that_run_together() {
     assert_eq!(json["accounting"]["all"]["counters"]["clients_started"], 30);
     assert_eq!(json["reconciliation"]["exact"], true);
     assert!(said(&output).contains("30 clients in 2 shards"), "{}", said(&output));
+    // A share is no run to compare the whole with.
+    let mut compare = Command::new(env!("CARGO_BIN_EXE_resurge"));
+    let output = compare.arg("compare").arg(&folders[0]).arg(scenario.folder("whole")).output().unwrap();
+    assert_eq!(output.status.code(), Some(65), "{}", said(&output));
+    assert!(said(&output).contains("it holds only shard 1 of 2"), "{}", said(&output));
 }
 
 /// Clients that stay until somebody ends the run.

@@ -201,7 +201,15 @@ fn merge_blocks(chunk: &[Block], precision: u8) -> Block {
 fn facts(model: &RunModel, source: &str) -> Facts {
     let manifest = &model.manifest;
     let health = model.end.as_ref().map(|end| &end.health);
+    let held = manifest.held_shards();
+    let is_part = held.len() < manifest.shards as usize;
+    let mut reasons = model.verdict.reasons.clone();
+    if is_part {
+        let held: Vec<String> = held.iter().map(ToString::to_string).collect();
+        reasons.insert(0, format!("it holds only shard {} of {}", held.join(", "), manifest.shards));
+    }
     let validity = match model.verdict.status {
+        _ if is_part => Validity::CutOff,
         Status::Pass | Status::ThresholdFailed => Validity::Valid,
         Status::NotValid => Validity::NotValid,
         Status::Interrupted | Status::NotAuthorised | Status::Incomplete => Validity::CutOff,
@@ -220,7 +228,7 @@ fn facts(model: &RunModel, source: &str) -> Facts {
         groups: manifest.groups.clone(),
         host: manifest.host.clone(),
         validity,
-        reasons: model.verdict.reasons.clone(),
+        reasons,
         cpu_s: health.map(|health| health.cpu_s),
         max_rss_bytes: health.map(|health| health.max_rss_bytes),
         precision: FULL_PRECISION,

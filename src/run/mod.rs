@@ -110,6 +110,18 @@ pub enum RunError {
         /// Why.
         message: String,
     },
+    /// This machine does not have an address from which a group is to connect.
+    #[error(
+        "group {group}: this machine cannot connect from {address}: {source}. Take it out of connect.source_addresses, or give it to an interface"
+    )]
+    SourceAddress {
+        /// The group.
+        group: String,
+        /// The address.
+        address: std::net::IpAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The user interrupted a run that had not begun.
     #[error("interrupted before the run began")]
     Interrupted,
@@ -133,7 +145,7 @@ impl RunError {
         match self {
             Self::Scenario(_) => 104,
             Self::NotAuthorised(_) => 77,
-            Self::Budget(_) => 110,
+            Self::Budget(_) | Self::SourceAddress { .. } => 110,
             Self::Folder(FolderError::Exists { .. }) | Self::TooManyShards { .. } | Self::NoFile { .. } => 2,
             Self::Shard { exit_code, .. } => *exit_code,
             Self::Interrupted => 105,

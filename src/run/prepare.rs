@@ -64,6 +64,7 @@ pub(crate) fn check(loaded: Loaded, authorised: &[String]) -> Result<(Checked, M
     for url in &urls {
         check_address(url, &policy)?;
     }
+    check_sources(&scenario)?;
     let machine = machine(&scenario);
     let (descriptor_limit, local_ports) = (machine.descriptors, machine.ports);
     let host = HostManifest { cores: host::cores(), kernel: host::kernel(), descriptor_limit, local_ports };
@@ -222,6 +223,20 @@ fn remote_urls(scenario: &Scenario) -> Vec<Url> {
         );
     }
     urls
+}
+
+/// Whether this machine has the addresses from which the clients are to connect.
+fn check_sources(scenario: &Scenario) -> Result<(), RunError> {
+    for group in &scenario.groups {
+        for &address in &group.connect.source_addresses {
+            TcpListener::bind(SocketAddr::new(address, 0)).map_err(|source| RunError::SourceAddress {
+                group: group.name.clone(),
+                address,
+                source,
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks every address of a URL's host. A name that does not resolve is no fault here: the run will show it.

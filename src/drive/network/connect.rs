@@ -91,10 +91,12 @@ pub(super) async fn open_tcp(
     let is_own = context.is_embedded
         && context.proxy.is_none()
         && (host, port) == (context.endpoint.host.as_str(), context.endpoint.port);
-    let addresses = match context.run.target_address(number).filter(|_| is_own) {
+    // Not in step with the sources: every source is to meet every address, or half of the ports would lie idle.
+    let turn = number / u32::try_from(rules.source_addresses.len().max(1)).unwrap_or(u32::MAX);
+    let addresses = match context.run.target_address(turn).filter(|_| is_own) {
         Some(address) => vec![address],
         None => {
-            let resolving = context.run.resolve(host, port, rules.dns_ttl, number);
+            let resolving = context.run.resolve(host, port, rules.dns_ttl, turn);
             timeout(rules.dns_timeout, resolving).await.map_err(|_| ConnectFailure::Timeout)?
         }
     };
