@@ -23,6 +23,8 @@ mod thresholds;
 pub use accounting::{Agreement, Reconciliation, ReconciliationRow, check_accounts, reconcile};
 pub use health::{GeneratorHealth, health_faults};
 pub use histogram::{HistogramError, Latencies};
+#[cfg(test)]
+pub(crate) use journal::tests::manifest as manifest_of_a_test;
 pub use journal::{Entry, Journal, JournalError, JournalWriter, read_journal};
 pub use journal_reader::{JournalReader, open_journal};
 pub use manifest::{GroupManifest, HostManifest, LostShard, Manifest, RunEnd, SCHEMA_VERSION, StormManifest};

@@ -55,30 +55,17 @@ pub(in crate::report) fn clients_words(manifest: &Manifest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{GroupManifest, HostManifest};
+    use crate::record::{GroupManifest, manifest_of_a_test};
 
     #[test]
     fn a_lost_shard_is_named_with_its_clients_and_its_second() {
         let group = |name: &str, clients| GroupManifest { name: name.into(), clients };
         let mut manifest = Manifest {
-            schema_version: 2,
-            tool_version: "0".into(),
-            scenario: "s".into(),
-            scenario_hash: "h".into(),
-            scenario_text: String::new(),
-            seed: 1,
-            started_unix_us: 1,
-            duration_s: 3.0,
-            target_kind: "embedded".into(),
-            target_url: "ws://127.0.0.1:1/".into(),
-            authorised_hosts: Vec::new(),
             shards: 4,
             held: vec![1, 2, 3],
             lost: vec![LostShard { shard: 2, from_s: 7, why: "it was killed".into() }],
             groups: vec![group("a", 4_001), group("b", 1)],
-            storms: Vec::new(),
-            thresholds: Vec::new(),
-            host: HostManifest { cores: 1, kernel: "k".into(), descriptor_limit: 1, local_ports: 1 },
+            ..manifest_of_a_test()
         };
         assert_eq!(
             lost_words(&manifest),
