@@ -246,6 +246,7 @@ fn grow(clients: usize, least_s: f64) -> (Spent, f64, usize) {
     let seconds = (over * 2.2).max(least_s);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("growth.toml");
+    let group = group(clients, over, "");
     let text = format!(
         r#"
 name = "growth"
@@ -253,16 +254,7 @@ duration = "{seconds:.1}s"
 drain = "60s"
 [target]
 idle_timeout = "{over}s"
-[[groups]]
-name = "g"
-clients = {clients}
-start = {{ over = "{over}s" }}
-[groups.token]
-client_id = "bench"
-client_secret = "bench"
-on_reconnect = "fetch"
-[groups.reconnect]
-backoff = {{ kind = "none" }}
+{group}
 "#
     );
     fs::write(&file, text).unwrap();
@@ -381,6 +373,24 @@ impl Drop for Target {
     }
 }
 
+/// A group of clients that start over `over` seconds, and come back at once by a token of their own.
+fn group(clients: usize, over: f64, token_rules: &str) -> String {
+    format!(
+        r#"[[groups]]
+name = "g"
+clients = {clients}
+start = {{ over = "{over_ms}ms" }}
+[groups.token]
+client_id = "bench"
+client_secret = "bench"
+on_reconnect = "fetch"
+{token_rules}
+[groups.reconnect]
+backoff = {{ kind = "none" }}"#,
+        over_ms = (over * 1_000.0) as u64,
+    )
+}
+
 fn scenario(target: SocketAddr, clients: usize, seconds: u64, over: f64) -> String {
     scenario_of(target, clients, seconds, over, None)
 }
@@ -390,6 +400,7 @@ fn scenario_of(target: SocketAddr, clients: usize, seconds: u64, over: f64, ca: 
         Some(path) => ("s", format!("ca_file = \"{}\"", path.display())),
         None => ("", String::new()),
     };
+    let group = group(clients, over, &format!("max_connections = {TOKEN_CONNECTIONS}"));
     format!(
         r#"
 name = "bench"
@@ -399,19 +410,8 @@ kind = "remote"
 url = "ws{s}://{target}/api/v2/analytics/events"
 token_url = "http{s}://{target}/oauth/token"
 {ca_file}
-[[groups]]
-name = "g"
-clients = {clients}
-start = {{ over = "{over_ms}ms" }}
-[groups.token]
-client_id = "bench"
-client_secret = "bench"
-on_reconnect = "fetch"
-max_connections = {TOKEN_CONNECTIONS}
-[groups.reconnect]
-backoff = {{ kind = "none" }}
-"#,
-        over_ms = (over * 1_000.0) as u64,
+{group}
+"#
     )
 }
 
