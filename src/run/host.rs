@@ -5,6 +5,8 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::drive::network::local_port_range;
+
 /// Clock ticks per second in `/proc/self/stat` (`USER_HZ`, 100 on every Linux).
 const TICKS_PER_SECOND: u64 = 100;
 
@@ -67,15 +69,10 @@ pub fn raise_descriptor_limit() -> u64 {
         .unwrap_or(1_024)
 }
 
-/// How many local ports there are for connections to one address (`ip_local_port_range`).
+/// How many local ports there are for connections to one address.
 #[must_use]
 pub fn local_ports() -> u64 {
-    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let mut bounds = text.split_whitespace().filter_map(|bound| bound.parse::<u64>().ok());
-    match (bounds.next(), bounds.next()) {
-        (Some(low), Some(high)) if high >= low => high - low + 1,
-        _ => 28_232,
-    }
+    local_port_range().len() as u64
 }
 
 #[cfg(test)]

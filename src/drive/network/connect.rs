@@ -5,9 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use nix::sys::socket::{setsockopt, sockopt};
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::clock::Moment;
@@ -107,7 +106,7 @@ pub(super) async fn open_tcp(
     let attempt = async {
         let mut last = ConnectFailure::Refused;
         for address in addresses {
-            match open_from(source_address(&rules.source_addresses, number, address), address).await {
+            match context.run.open(source_address(&rules.source_addresses, number, address), address).await {
                 Ok(mut stream) => {
                     if let Some(proxy) = context.proxy.as_ref().filter(|_| way == Way::Tunnel) {
                         proxy.tunnel(&mut stream, target_host, target_port).await?;
@@ -131,25 +130,6 @@ fn source_address(sources: &[IpAddr], number: u32, target: SocketAddr) -> Option
     let fitting = || sources.iter().filter(|source| source.is_ipv4() == target.is_ipv4());
     let count = fitting().count();
     fitting().nth(number as usize % count.max(1)).copied()
-}
-
-async fn open_from(source: Option<IpAddr>, target: SocketAddr) -> std::io::Result<TcpStream> {
-    let Some(source) = source else { return TcpStream::connect(target).await };
-    let socket = bound_to(source, target)?;
-    socket.connect(target).await
-}
-
-/// A socket that will connect to `target` from `source`.
-///
-/// The port is chosen by connect(2), where one may serve again for another address of the target (`IP_BIND_ADDRESS_NO_PORT`, ip(7)).
-fn bound_to(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpSocket> {
-    let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Err(error) = setsockopt(&socket, sockopt::IpBindAddressNoPort, &true) {
-        // A kernel without it takes a port for this socket alone.
-        log::debug!("IP_BIND_ADDRESS_NO_PORT: {error}");
-    }
-    socket.bind(SocketAddr::new(source, 0))?;
-    Ok(socket)
 }
 
 /// A TLS failure that was a connection's end is one.

@@ -4,13 +4,14 @@
 //! keeps only a pointer to them: headers, URLs and TLS are not its own.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -24,6 +25,7 @@ use crate::scenario::model::{ConnectRules, Grant, HeaderText, TokenRules};
 
 use super::address::AddressPolicy;
 use super::http::PeerSetup;
+use super::ports::LocalPorts;
 use super::proxy::Proxy;
 use super::resolve::Resolver;
 use super::steps_http::http_client;
@@ -62,6 +64,7 @@ pub struct RunShared {
     stop: watch::Receiver<StopPhase>,
     tls: Option<Arc<rustls::ClientConfig>>,
     resolver: Resolver,
+    ports: LocalPorts,
     /// Where the embedded target listens; empty for one that has a single address.
     target_addresses: Vec<SocketAddr>,
     /// Connections that clients keep open in silence.
@@ -93,6 +96,7 @@ impl RunShared {
             stop,
             tls,
             resolver: Resolver::default(),
+            ports: LocalPorts::of_machine(),
             target_addresses: Vec::new(),
             silent: Mutex::default(),
             pool_wait_max_us: AtomicU64::new(0),
@@ -156,6 +160,11 @@ impl RunShared {
 
     pub(super) async fn resolve(&self, host: &str, port: u16, ttl: Duration, turn: u32) -> Vec<SocketAddr> {
         self.resolver.resolve(host, port, ttl, turn, &self.clock, &self.policy).await
+    }
+
+    /// Opens a connection to `address`, from `source` where one is given.
+    pub(super) async fn open(&self, source: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
+        self.ports.connect(source, address).await
     }
 
     pub(super) const fn policy(&self) -> &Arc<AddressPolicy> {
