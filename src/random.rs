@@ -73,6 +73,15 @@ impl Draws {
         (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
+    /// The draw that belongs to `place`, uniform in [0, 1): the same whenever it is asked for, and none of those that come one after the other.
+    #[must_use]
+    pub fn unit_of(&self, place: u64) -> f64 {
+        let mut generator = ChaCha8Rng::seed_from_u64(self.seed);
+        generator.set_stream(self.stream);
+        generator.set_word_pos((1 << 67) + u128::from(place) * 2);
+        (generator.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     /// The next draw, a duration uniform in [low, high); `low` when the range is empty.
     pub fn next_duration(&mut self, low: Duration, high: Duration) -> Duration {
         let unit = self.next_unit();
@@ -115,6 +124,17 @@ mod tests {
             let both = u128::from(whole.next_u64()) << 64 | u128::from(whole.next_u64());
             assert_eq!(draws.next_u128(), both);
         }
+    }
+
+    #[test]
+    fn the_draw_of_a_place_is_always_the_same_and_takes_none_of_the_others() {
+        let mut draws = Draws::new(42, Purpose::Lifecycle, 0);
+        let (of_one, of_most) = (draws.unit_of(1), draws.unit_of(u64::MAX));
+        let first = draws.next_unit();
+        assert_eq!((draws.unit_of(1), draws.unit_of(u64::MAX)), (of_one, of_most));
+        assert!(of_one != of_most && of_one != first && (0.0..1.0).contains(&of_one));
+        let mean = (0..20_000).map(|place| draws.unit_of(place)).sum::<f64>() / 20_000.0;
+        assert!((mean - 0.5).abs() < 0.01, "mean: {mean}");
     }
 
     #[test]

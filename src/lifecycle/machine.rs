@@ -406,4 +406,4 @@ impl From<Moment> for Signs {
 
 #[cfg(test)]
 #[path = "machine_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -15,7 +15,7 @@ const fn ms(ms: u64) -> Moment {
     Moment::from_ns(ms * 1_000_000)
 }
 
-fn token_rules(on_reconnect: OnReconnect) -> TokenRules {
+pub(in crate::lifecycle) fn token_rules(on_reconnect: OnReconnect) -> TokenRules {
     TokenRules {
         grant: Grant::ClientCredentials(ClientCredentials {
             client_id: "id".into(),

@@ -72,15 +72,16 @@ impl TokenState {
 
     /// When the token in hand is to be refreshed while a session lasts. A token that lives no longer than the
     /// margin is refreshed at half its life, but never sooner than a refresh makes sense: a token that is dead on arrival
-    /// must not make its client ask without end.
-    pub(super) fn refresh_due(&self, rules: &TokenRules, draws: &mut Draws) -> Option<Moment> {
+    /// must not make its client ask without end. The jitter is the token's: were it drawn anew for each session, those that come back together
+    /// would find their draw in the past, and refresh together.
+    pub(super) fn refresh_due(&self, rules: &TokenRules, draws: &Draws) -> Option<Moment> {
         let margin = rules.refresh_before_expiry?;
+        let facts = self.facts?;
         let earlier = match rules.refresh_jitter {
             0.0 => Duration::ZERO,
-            share => draws.next_duration(Duration::ZERO, margin.mul_f64(share)),
+            share => margin.mul_f64(share * draws.unit_of(facts.received.as_us())),
         };
         let margin = margin + earlier;
-        let facts = self.facts?;
         if matches!(rules.grant, Grant::Fixed(_)) || facts.expires == Moment::NEVER {
             return None;
         }
@@ -100,4 +101,34 @@ pub(super) fn refresh_retry(rules: &TokenRules) -> Duration {
 pub(super) fn disconnect_wants_token(rules: &TokenRules, code: u16) -> bool {
     rules.on_reconnect == OnReconnect::Fetch
         && rules.fetch_on_codes.as_ref().is_none_or(|codes| codes.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::tests::token_rules;
+    use super::*;
+    use crate::random::Purpose;
+
+    #[test]
+    fn the_jitter_of_a_refresh_is_the_tokens_whenever_it_is_asked_for() {
+        let mut rules = token_rules(OnReconnect::Reuse);
+        rules.refresh_before_expiry = Some(Duration::from_secs(10));
+        rules.refresh_jitter = 1.0;
+        let at = |s: u64| Moment::from_ns(s * 1_000_000_000);
+        let due = |received: u64, client: u32| {
+            let facts =
+                TokenFacts { requested: at(received), received: at(received), expires: at(received + 100) };
+            let state = TokenState { facts: Some(facts), wanted_since: None };
+            let mut draws = Draws::new(1, Purpose::Lifecycle, client);
+            let first = state.refresh_due(&rules, &draws);
+            draws.next_u64();
+            assert_eq!(state.refresh_due(&rules, &draws), first, "a backoff in between changes nothing");
+            first.unwrap().since(at(received)).as_secs_f64()
+        };
+        let all: Vec<f64> = (0..50).map(|client| due(5, client)).collect();
+        assert!(all.iter().all(|due| (80.0..=90.0).contains(due)), "{all:?}");
+        let distinct: std::collections::BTreeSet<u64> = all.iter().map(|due| (due * 1e6) as u64).collect();
+        assert_eq!(distinct.len(), 50, "each client at its own moment");
+        assert!((due(5, 1) - due(6, 1)).abs() > 1e-6, "and each token");
+    }
 }
