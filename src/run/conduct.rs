@@ -17,10 +17,9 @@ use crate::lifecycle::GroupRules;
 use crate::plan::{own_starts, target_storms};
 use crate::record::{
     Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, PackedTally, Recorded, Recorder,
-    RunEnd, Steps, Tally, merge_all, run_recorder,
+    RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
 };
-use crate::sample::Counter;
-use crate::sample::{GroupId, Outcome};
+use crate::sample::{Counter, GroupId, Outcome};
 use crate::scenario::model::Ready;
 use crate::target::counters::TargetCounters;
 
@@ -116,7 +115,7 @@ pub(super) async fn conduct(
         drained,
         health,
         target_counters,
-        write_faults: recorded.write_faults.clone(),
+        write_faults: Vec::new(),
         delays: Steps::of(&watched.delays),
         stalls: Steps::of(&watched.stalls),
         target_reconnects: target_reconnects(&prepared),
@@ -249,15 +248,37 @@ fn target_reconnects(prepared: &Prepared) -> Option<Steps> {
 
 /// Appends the run's end to the journal. Where that cannot be, answers with the journal as it should have been.
 fn end_journal(prepared: &Prepared, mut recorded: Recorded, mut end: RunEnd) -> Option<Journal> {
-    if let Some(mut journal) = recorded.journal.take() {
-        let ended = journal.append(&Entry::End(Box::new(end.clone()))).and_then(|()| journal.sync());
-        match ended {
-            Ok(()) => return None,
-            Err(error) => end.write_faults.push(format!("the journal's end could not be written: {error}")),
+    let written = recorded.write_kept().and_then(|()| {
+        recorded.journal.append(&Entry::End(Box::new(end.clone())))?;
+        recorded.journal.sync()
+    });
+    let error = written.err()?;
+    let path = recorded.journal.path();
+    let missing = match recorded.unwritten.first() {
+        Some((second, _)) => format!("its seconds from {second} on, and how the run ended, are not in it"),
+        None => "how the run ended may not be in it".to_owned(),
+    };
+    end.write_faults.push(format!(
+        "{} could not be written to its end: {error}. The numbers here are complete; {missing}, so `resurge report` will call the run cut off",
+        path.display()
+    ));
+    let manifest = prepared.manifest.clone();
+    let intervals = whole_intervals(&recorded).unwrap_or_else(|| {
+        // What was written cannot be read either: the totals are whole in memory all the same.
+        vec![(end.elapsed_s as u64, recorded.totals.iter().map(PackedTally::of).collect())]
+    });
+    Some(Journal { manifest, intervals, end: Some(end), torn_bytes: 0 })
+}
+
+/// All seconds: those in the journal, and those that could not be written. `None` where they are not all that was recorded.
+fn whole_intervals(recorded: &Recorded) -> Option<Vec<(u64, Vec<PackedTally>)>> {
+    let mut intervals = read_journal(recorded.journal.path()).ok()?.intervals;
+    intervals.extend(recorded.unwritten.iter().cloned());
+    let mut totals = vec![Tally::default(); recorded.totals.len()];
+    for (_, groups) in &intervals {
+        for (total, packed) in totals.iter_mut().zip(groups) {
+            packed.add_to(total);
         }
     }
-    // The seconds that were written are in the file; the totals are whole in memory all the same.
-    let totals = recorded.totals.iter().map(PackedTally::of).collect();
-    let intervals = vec![(end.elapsed_s as u64, totals)];
-    Some(Journal { manifest: prepared.manifest.clone(), intervals, end: Some(end), torn_bytes: 0 })
+    (totals == recorded.totals).then_some(intervals)
 }
