@@ -61,6 +61,16 @@ impl<R: Read> JournalReader<R> {
         Ok(Self { source, path, framing, offset, manifest, last_second: None, ended: false, torn_bytes: 0 })
     }
 
+    /// The same reader of any source.
+    pub(super) fn boxed<'s>(self) -> JournalReader<Box<dyn Read + 's>>
+    where
+        R: 's,
+    {
+        let Self { source, path, framing, offset, manifest, last_second, ended, torn_bytes } = self;
+        let source: Box<dyn Read + 's> = Box::new(source);
+        JournalReader { source, path, framing, offset, manifest, last_second, ended, torn_bytes }
+    }
+
     /// How the run was begun.
     pub const fn manifest(&self) -> &Manifest {
         &self.manifest

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Moment;
@@ -25,6 +24,7 @@ use crate::target::counters::TargetCounters;
 
 use super::crew::{Hand, Watch, Watched, crew};
 use super::prepare::Prepared;
+use super::signals::StopSignals;
 use super::workers::Workers;
 use super::{OnProgress, RunError, host};
 
@@ -59,6 +59,8 @@ pub(super) async fn conduct(
 ) -> Result<Conducted, RunError> {
     let clock = prepared.clock;
     let Beside { on_progress, feed, control, on_ready } = beside;
+    let signals =
+        StopSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
     let cpu_before = host::cpu_time();
     let (sink, samples) = sample_channel();
     let stalls = sink.stalls();
@@ -75,7 +77,7 @@ pub(super) async fn conduct(
         async move { run_recorder(recorder, samples, &prepared.scenario, &control, &view, clock).await }
     });
     let listening = [
-        tokio::spawn(listen_to_signals(Arc::clone(&control))),
+        tokio::spawn(listen_to_signals(signals, Arc::clone(&control))),
         tokio::spawn(enforce_policy(Arc::clone(&prepared), Arc::clone(&control))),
     ];
     let showing = tokio::spawn(show_progress(Arc::clone(&prepared), live, on_progress));
@@ -177,18 +179,10 @@ async fn settle_target(prepared: &Prepared) -> Option<TargetCounters> {
 }
 
 /// Once: the run drains. Twice: it is cut off.
-async fn listen_to_signals(control: Arc<RunControl>) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
+async fn listen_to_signals(mut signals: StopSignals, control: Arc<RunControl>) {
     let mut heard = 0;
     loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        signals.next().await;
         heard += 1;
         control.stop(StopReason::Interrupted);
         if heard > 1 {
