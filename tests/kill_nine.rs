@@ -134,7 +134,9 @@ fn processes_of(file: &Path) -> Vec<u32> {
 }
 
 fn kill_all(child: &mut Child, file: &Path) {
-    let pids: Vec<String> = processes_of(file).iter().map(u32::to_string).collect();
+    // Shards first: those whose parent is gone would end in good order.
+    let shards = processes_of(file).into_iter().filter(|pid| *pid != child.id());
+    let pids: Vec<String> = shards.chain([child.id()]).map(|pid| pid.to_string()).collect();
     // One that is gone meanwhile is as good as killed.
     let _ = Command::new("kill").args(["-s", "KILL"]).args(&pids).stderr(Stdio::null()).status().unwrap();
     child.wait().unwrap();

@@ -115,7 +115,7 @@ pub(super) fn judge(findings: &Findings<'_>, validity: &[ValidityCheck]) -> Verd
         Some(StopReason::Threshold { threshold }) => vec![format!("ended early by {threshold}")],
         Some(StopReason::Completed | StopReason::ClientsDone) => Vec::new(),
         None => vec![format!(
-            "the run's end is missing: it was cut off. The numbers are those of its first {} s, of {} s planned",
+            "the run's end is missing: it was cut off. The numbers are those of its first {} s; planned were {} s and the drain",
             findings.recorded_s, findings.planned_s
         )],
     };

@@ -23,6 +23,7 @@ use crate::scenario::model::Ready;
 use crate::target::counters::TargetCounters;
 
 use super::crew::{Hand, Watch, Watched, crew};
+use super::display::Display;
 use super::prepare::Prepared;
 use super::signals::StopSignals;
 use super::workers::Workers;
@@ -80,7 +81,10 @@ pub(super) async fn conduct(
         tokio::spawn(listen_to_signals(signals, Arc::clone(&control))),
         tokio::spawn(enforce_policy(Arc::clone(&prepared), Arc::clone(&control))),
     ];
-    let showing = tokio::spawn(show_progress(Arc::clone(&prepared), live, on_progress));
+    let display = on_progress.map(|show| Display::start(prepared.scenario.clone(), show)).transpose();
+    let display =
+        display.map_err(|source| RunError::Start { what: "the thread that shows the progress", source })?;
+    let showing = display.map(|display| tokio::spawn(show_progress(live, display)));
     let watch = Watch::begin(&crew, &control, clock);
 
     if let Some(on_ready) = on_ready {
@@ -101,7 +105,9 @@ pub(super) async fn conduct(
         .map_err(|error| RunError::Start { what: "the recorder", source: std::io::Error::other(error) })?;
     listening.iter().for_each(tokio::task::JoinHandle::abort);
     // The recorder is gone, so this ends; not before the last numbers were shown.
-    if let Err(error) = showing.await {
+    if let Some(showing) = showing
+        && let Err(error) = showing.await
+    {
         log::warn!("the progress could not be shown to its end: {error}");
     }
 
@@ -203,15 +209,10 @@ async fn enforce_policy(prepared: Arc<Prepared>, control: Arc<RunControl>) {
     }
 }
 
-async fn show_progress(
-    prepared: Arc<Prepared>,
-    mut live: watch::Receiver<LiveView>,
-    on_progress: Option<OnProgress>,
-) {
-    let Some(mut show) = on_progress else { return };
+/// Shows each view until there are no more of them.
+async fn show_progress(mut live: watch::Receiver<LiveView>, display: Display) {
     while live.changed().await.is_ok() {
-        let view = live.borrow_and_update().clone();
-        show(&prepared.scenario, &view);
+        display.show(live.borrow_and_update().clone());
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod conduct;
 mod crew;
+mod display;
 mod folder;
 mod found;
 pub mod host;

@@ -17,9 +17,10 @@ use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, WriteFault, write_all
 use crate::scenario::load;
 use crate::scenario::model::Scenario;
 
+use super::super::display::Display;
 use super::super::folder::{FolderError, make_folder};
 use super::super::signals::StopSignals;
-use super::super::{OnProgress, RunDone, RunError, RunRequest, check_shards, prepare, warn_of_own_limits};
+use super::super::{RunDone, RunError, RunRequest, check_shards, prepare, warn_of_own_limits};
 use super::Split;
 use super::children::{Children, Heard};
 use super::live::Live;
@@ -74,9 +75,11 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
         .build()
         .map_err(|source| RunError::Start { what: "the runtime", source })?;
     let run = SplitRun { of, scenario: &checked.scenario, folder: &folder };
-    let mut on_progress = request.on_progress;
-    match runtime.block_on(run.conduct(&preparation, &mut on_progress)) {
-        Ok(ended) => finish(&run, ended, on_progress),
+    let display = request.on_progress.map(|show| Display::start(checked.scenario.clone(), show)).transpose();
+    let display =
+        display.map_err(|source| RunError::Start { what: "the thread that shows the progress", source })?;
+    match runtime.block_on(run.conduct(&preparation, display.as_ref())) {
+        Ok(ended) => finish(&run, ended, display),
         Err(error) => {
             // It was made for this run, which never was: nothing is in it but what the shards may have begun.
             if let Err(error) = fs::remove_dir_all(&folder) {
@@ -97,11 +100,7 @@ struct Ended {
 }
 
 /// Merges the shards' journals, and writes the run folder.
-fn finish(
-    run: &SplitRun<'_>,
-    mut ended: Ended,
-    on_progress: Option<OnProgress>,
-) -> Result<RunDone, RunError> {
+fn finish(run: &SplitRun<'_>, mut ended: Ended, display: Option<Display>) -> Result<RunDone, RunError> {
     let mut inputs = Vec::new();
     for share in Share::all(run.of) {
         let in_memory = ended.unwritten.remove(&share.shard());
@@ -119,12 +118,12 @@ fn finish(
     }
     let path = run.folder.join(JOURNAL_FILE);
     let (model, unwritten) = merge(&plan_merge(&inputs, Machines::One, &ended.lost)?, &path)?;
-    if let Some(mut show) = on_progress {
+    if let Some(display) = display {
         let second = model.seconds.last().map_or(0, |(second, _)| *second);
         let last =
             model.seconds.last().map(|(_, groups)| groups.iter().map(|group| group.unpack()).collect());
         let totals = model.totals.clone().into();
-        show(run.scenario, &LiveView { second, totals, last: std::sync::Arc::new(last.unwrap_or_default()) });
+        display.show(LiveView { second, totals, last: std::sync::Arc::new(last.unwrap_or_default()) });
     }
     let mut write_faults = Vec::from_iter(unwritten);
     write_faults.extend(write_all(&model, run.folder));
@@ -168,11 +167,7 @@ impl SplitRun<'_> {
     }
 
     /// Runs the shards to their end; answers with what they left. No child is left, however it ends.
-    async fn conduct(
-        &self,
-        preparation: &Preparation,
-        on_progress: &mut Option<OnProgress>,
-    ) -> Result<Ended, RunError> {
+    async fn conduct(&self, preparation: &Preparation, display: Option<&Display>) -> Result<Ended, RunError> {
         let mut signals =
             StopSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
         let folder = self.folder.join(SHARDS_FOLDER);
@@ -195,7 +190,7 @@ impl SplitRun<'_> {
             stopped: false,
             stuck_at: Moment::ZERO + self.scenario.duration + self.scenario.drain + STUCK_AFTER,
         };
-        let ended = self.accompany(state, &mut children, &mut signals, on_progress).await;
+        let ended = self.accompany(state, &mut children, &mut signals, display).await;
         children.end().await;
         Ok(ended)
     }
@@ -244,7 +239,7 @@ impl SplitRun<'_> {
         mut state: State,
         children: &mut Children,
         signals: &mut StopSignals,
-        on_progress: &mut Option<OnProgress>,
+        display: Option<&Display>,
     ) -> Ended {
         let mut second = 0;
         while state.roll.running() > 0 {
@@ -257,8 +252,8 @@ impl SplitRun<'_> {
                 () = signals.next() => state.interrupt(children, self.scenario.drain).await,
                 () = tokio::time::sleep_until(state.clock.instant(show_at).into()) => {
                     let now = state.clock.now();
-                    if let Some(show) = on_progress {
-                        show(self.scenario, &state.live.view(second));
+                    if let Some(display) = display {
+                        display.show(state.live.view(second));
                     }
                     second = now.as_second().max(second + 1);
                     let failing = state.live.failing(self.scenario, now).map(|threshold| threshold.source.clone());
@@ -389,7 +384,7 @@ mod tests {
         };
         let run = SplitRun { of: 3, scenario: &scenario, folder: home.path() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let error = runtime.block_on(run.conduct(&preparation, &mut None)).unwrap_err();
+        let error = runtime.block_on(run.conduct(&preparation, None)).unwrap_err();
         assert!(matches!(error, RunError::Shard { of: 3, exit_code: 1, .. }), "{error}");
         assert!(error.to_string().contains("could not begin: it panicked (exit code 101)"), "{error}");
         let ours = file.to_str().unwrap();
