@@ -9,10 +9,10 @@ use std::process::{Command, Output, Stdio};
 
 const RUN: &str = r#"
 seed = 3
-duration = "1200ms"
+duration = "800ms"
 health = { max_lag_p99 = "60s", max_stall = "60s", max_delay = "60s", max_saturated_share = "100%" }
 [target]
-idle_timeout = "300ms"
+idle_timeout = "200ms"
 [[groups]]
 name = "g"
 clients = 6

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::record::{Machines, MergeError, MergeInput, plan_merge, read_journal};
-use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, summary_text, write_all};
+use crate::record::{Machines, MergeError, MergeInput, plan_merge};
+use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, summary_text, write_all};
 use crate::run::{FolderError, make_folder, shards_in};
 
 use super::{UNEXPECTED, wants_colour};
@@ -66,15 +66,14 @@ pub(super) fn run(args: &MergeArgs, out: &mut dyn Write, err: &mut dyn Write) ->
             return Ok(if matches!(error, FolderError::Exists { .. }) { 2 } else { UNEXPECTED });
         }
     };
-    let journal = folder.join(JOURNAL_FILE);
-    if let Err(error) = plan.write(&journal) {
-        return refuse(&error, err);
-    }
-    let model = match read_journal(&journal) {
-        Ok(journal) => RunModel::new(journal),
-        Err(error) => return refuse(&error.into(), err),
+    let path = folder.join(JOURNAL_FILE);
+    let (journal, unwritten) = match plan.write_or_keep(&path) {
+        Ok(merged) => merged,
+        Err(error) => return refuse(&error, err),
     };
-    let faults = write_all(&model, &folder);
+    let model = RunModel::new(journal);
+    let fault = unwritten.map(|source| WriteFault { path, source });
+    let faults: Vec<WriteFault> = fault.into_iter().chain(write_all(&model, &folder)).collect();
     let style = Style { colour: wants_colour(&io::stdout()) };
     write!(out, "{}", summary_text(&model, style))?;
     out.flush()?;

@@ -132,7 +132,11 @@ impl JournalWriter {
         let mut beginning = MAGIC.to_vec();
         let payload = encode(&Entry::Manifest(Box::new(manifest.clone())))?;
         beginning.extend(frame(MAGIC.len() as u64, &payload)?);
-        writer.write(&beginning)?;
+        if let Err(error) = writer.write(&beginning) {
+            // One that holds nothing is of no use to anybody.
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
         Ok(writer)
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::StopReason;
 
-use super::journal::{Entry, Journal, JournalError, JournalWriter};
+use super::journal::{Entry, Journal, JournalError, JournalWriter, read_journal};
 use super::journal_reader::{JournalReader, open_journal};
 use super::manifest::{LostShard, Manifest, RunEnd, SCHEMA_VERSION};
 use super::merge_ends::{Machines, merge_ends};
@@ -283,6 +283,18 @@ impl MergePlan<'_> {
             let _ = fs::remove_file(&part);
         }
         written
+    }
+
+    /// The merged journal, written to `path`; where that cannot be, it is in memory alone, and with it comes why.
+    ///
+    /// # Errors
+    /// [`MergeError`] when a part cannot be read any more, or the merged journal cannot be read again.
+    pub fn write_or_keep(&self, path: &Path) -> Result<(Journal, Option<io::Error>), MergeError> {
+        match self.write(path) {
+            Ok(()) => Ok((read_journal(path)?, None)),
+            Err(MergeError::Write { source, .. }) => Ok((self.merged()?, Some(source))),
+            Err(error) => Err(error),
+        }
     }
 
     /// The merged journal, in memory.

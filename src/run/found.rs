@@ -83,7 +83,7 @@ pub fn read_run_folder(folder: &Path) -> Result<FoundRun, FoundError> {
         match input.check() {
             // It was killed before its first entry.
             Err(JournalError::Empty { .. }) => {
-                drop(why_lost.insert(number, "it was killed before it began".to_owned()))
+                why_lost.insert(number, "it was killed before it began".to_owned());
             }
             Err(error) => return Err(error.into()),
             Ok(()) => usable.push(input),

@@ -10,9 +10,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
 use crate::plan::{Share, check_split, shards_needed};
-use crate::record::{
-    JournalError, LiveView, Machines, MergeError, MergeInput, MergePlan, plan_merge, read_journal,
-};
+use crate::record::{JournalError, LiveView, Machines, MergeInput, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, WriteFault, write_all};
 use crate::scenario::load;
 use crate::scenario::model::Scenario;
@@ -91,7 +89,7 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
 }
 
 /// What the shards left.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Ended {
     /// Why each lost shard was.
     lost: BTreeMap<u32, String>,
@@ -117,7 +115,8 @@ fn finish(run: &SplitRun<'_>, mut ended: Ended, display: Option<Display>) -> Res
         }
     }
     let path = run.folder.join(JOURNAL_FILE);
-    let (model, unwritten) = merge(&plan_merge(&inputs, Machines::One, &ended.lost)?, &path)?;
+    let (journal, unwritten) = plan_merge(&inputs, Machines::One, &ended.lost)?.write_or_keep(&path)?;
+    let model = RunModel::new(journal);
     if let Some(display) = display {
         let second = model.seconds.last().map_or(0, |(second, _)| *second);
         let last =
@@ -125,20 +124,9 @@ fn finish(run: &SplitRun<'_>, mut ended: Ended, display: Option<Display>) -> Res
         let totals = model.totals.clone().into();
         display.show(LiveView { second, totals, last: std::sync::Arc::new(last.unwrap_or_default()) });
     }
-    let mut write_faults = Vec::from_iter(unwritten);
+    let mut write_faults = Vec::from_iter(unwritten.map(|source| WriteFault { path, source }));
     write_faults.extend(write_all(&model, run.folder));
     Ok(RunDone { model, folder: run.folder.to_owned(), write_faults })
-}
-
-/// The merged run, and why its journal could not be written, where it could not.
-fn merge(plan: &MergePlan<'_>, path: &Path) -> Result<(RunModel, Option<WriteFault>), RunError> {
-    match plan.write(path) {
-        Ok(()) => Ok((RunModel::new(read_journal(path)?), None)),
-        Err(MergeError::Write { path, source }) => {
-            Ok((RunModel::new(plan.merged()?), Some(WriteFault { path, source })))
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// A run in several processes.
