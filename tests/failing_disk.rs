@@ -36,7 +36,8 @@ impl Scene {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("disk.toml");
-        fs::write(&file, RUN).unwrap();
+        // The journal holds the scenario's text, so that its first seconds reach the end of a page.
+        fs::write(&file, format!("# {}\n{RUN}", "long ".repeat(180))).unwrap();
         Self { home, file }
     }
 
@@ -139,7 +140,7 @@ fn files_that_may_not_grow_do_not_end_the_run() {
                     .map(|row| row.split(',').nth(column).unwrap().parse::<u64>().unwrap())
                     .sum();
                 assert_eq!(sum, attempts(&told), "{told}");
-                assert!(table.lines().count() > 4, "{table}");
+                assert!(table.lines().count() >= 4, "{table}");
                 assert_tidy(&folder);
                 let left = report(&folder);
                 assert_eq!(left.status.code(), Some(0), "{}", said(&left));
