@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use crate::compare::{
     BASELINES, Repeat, Validity, baseline_file, incomparable, pack_baseline, read_baseline,
 };
+use crate::report::write_file;
 use crate::units::format_count;
 
 use super::UNEXPECTED;
@@ -84,7 +85,7 @@ fn save(args: &SaveArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result
         run.facts.source = short_name(&run.facts.source).to_owned();
     }
     let path = args.folder.join(&args.name);
-    if path.exists() && !args.force {
+    if path.symlink_metadata().is_ok() && !args.force {
         writeln!(err, "error: {} is there already: --force replaces it", path.display())?;
         return Ok(USAGE);
     }
@@ -117,7 +118,6 @@ fn write(repeats: &[Repeat], path: &std::path::Path) -> Result<(usize, u8), Stri
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(fault)?;
     }
-    let temporary = path.with_extension("tmp");
-    fs::write(&temporary, &bytes).and_then(|()| fs::rename(&temporary, path)).map_err(fault)?;
+    write_file(path, &bytes).map_err(|fault| fault.to_string())?;
     Ok((bytes.len(), digits))
 }

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::record::{Machines, MergeError, MergeInput, plan_merge, read_journal};
-use crate::report::{JOURNAL_FILE, RunModel, Style, summary_text, write_all};
-use crate::run::{FolderError, make_folder};
+use crate::record::{Machines, MergeError, MergeInput, plan_merge};
+use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, summary_text, write_all};
+use crate::run::{FolderError, make_folder, shards_in};
 
 use super::{UNEXPECTED, wants_colour};
 
@@ -38,11 +38,14 @@ pub(super) struct MergeArgs {
 }
 
 pub(super) fn run(args: &MergeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    let inputs: Vec<MergeInput> = args
-        .runs
-        .iter()
-        .map(|run| MergeInput { name: run.display().to_string(), journal: run.join(JOURNAL_FILE) })
-        .collect();
+    for run in &args.runs {
+        if let Some(why) = no_shard(run) {
+            writeln!(err, "error: {why}")?;
+            return Ok(UNREADABLE);
+        }
+    }
+    let inputs: Vec<MergeInput> =
+        args.runs.iter().map(|run| MergeInput::in_folder(run, JOURNAL_FILE)).collect();
     let plan = match plan_merge(&inputs, Machines::Several, &BTreeMap::new()) {
         Ok(plan) => plan,
         Err(error) => return refuse(&error, err),
@@ -63,15 +66,14 @@ pub(super) fn run(args: &MergeArgs, out: &mut dyn Write, err: &mut dyn Write) ->
             return Ok(if matches!(error, FolderError::Exists { .. }) { 2 } else { UNEXPECTED });
         }
     };
-    let journal = folder.join(JOURNAL_FILE);
-    if let Err(error) = plan.write(&journal) {
-        return refuse(&error, err);
-    }
-    let model = match read_journal(&journal) {
-        Ok(journal) => RunModel::new(journal),
-        Err(error) => return refuse(&error.into(), err),
+    let path = folder.join(JOURNAL_FILE);
+    let (journal, unwritten) = match plan.write_or_keep(&path) {
+        Ok(merged) => merged,
+        Err(error) => return refuse(&error, err),
     };
-    let faults = write_all(&model, &folder);
+    let model = RunModel::new(journal);
+    let fault = unwritten.map(|source| WriteFault { path, source });
+    let faults: Vec<WriteFault> = fault.into_iter().chain(write_all(&model, &folder)).collect();
     let style = Style { colour: wants_colour(&io::stdout()) };
     write!(out, "{}", summary_text(&model, style))?;
     out.flush()?;
@@ -81,6 +83,21 @@ pub(super) fn run(args: &MergeArgs, out: &mut dyn Write, err: &mut dyn Write) ->
     }
     let code = model.verdict.exit_code;
     Ok(if code == 0 && !faults.is_empty() { UNEXPECTED } else { code })
+}
+
+/// Why `run` cannot be merged: it has no journal.
+fn no_shard(run: &Path) -> Option<String> {
+    let name = run.display();
+    match (run.join(JOURNAL_FILE).symlink_metadata(), shards_in(run)) {
+        (Ok(_), _) => None,
+        _ if !run.is_dir() => Some(format!("{name} is no run folder: there is no such folder")),
+        (Err(_), shards) if shards.is_empty() => {
+            Some(format!("{name} is no run folder: there is no {JOURNAL_FILE} in it"))
+        }
+        _ => Some(format!(
+            "{name} has no {JOURNAL_FILE} of its own, but shards: name {name}/{SHARDS_FOLDER}/*, or look at it with `resurge report`"
+        )),
+    }
 }
 
 fn refuse(error: &MergeError, err: &mut dyn Write) -> io::Result<u8> {

@@ -15,10 +15,15 @@ mod run;
 mod run_sets;
 mod schema;
 mod serve;
+mod streams;
 
 use std::io::{self, IsTerminal, Write};
 
 use clap::{Parser, Subcommand};
+
+use crate::run::survive_file_size_limit;
+
+use streams::{Unheard, UntilClosed};
 
 /// Exit code: an error that nobody foresaw.
 pub const UNEXPECTED: u8 = 1;
@@ -26,7 +31,7 @@ pub const UNEXPECTED: u8 = 1;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    pass
-  1    unexpected error
+  1    unexpected error, or a file or stdout that could not be written
   2    usage
   65   run folder damaged, unreadable or not comparable
   77   target not authorised
@@ -82,7 +87,10 @@ pub fn main() -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    let (mut out, mut err) = (io::stdout().lock(), io::stderr());
+    if let Err(error) = survive_file_size_limit() {
+        log::debug!("a limit of file sizes would end this process: {error}");
+    }
+    let (mut out, mut err) = (UntilClosed::new(io::stdout().lock()), Unheard(io::stderr()));
     let code = match &arguments.command {
         Command::Run(args) => run::run(args, &mut out, &mut err),
         Command::Serve(args) => serve::run(args, &mut out, &mut err),
@@ -95,15 +103,13 @@ pub fn main() -> u8 {
         Command::Schema(args) => schema::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),
     };
-    match code {
-        Ok(code) => code,
-        // A reader that has had enough, as `head`, is no error of ours.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-        Err(error) => {
-            let _ = writeln!(err, "error: {error}");
-            UNEXPECTED
-        }
-    }
+    let (code, fault) = match (code, out.flush()) {
+        (Ok(code), Ok(())) => return code,
+        (Ok(code), Err(error)) => (code, error),
+        (Err(error), _) => (UNEXPECTED, error),
+    };
+    let _ = writeln!(err, "error: {fault}");
+    if code == 0 { UNEXPECTED } else { code }
 }
 
 /// Splits `KEY=VALUE`.

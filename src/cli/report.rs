@@ -3,16 +3,17 @@
 //! In: a run folder. Out: a report of it, made again from its journal.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::record::read_journal;
 use crate::report::{
-    JOURNAL_FILE, RunModel, Style, WriteFault, benchmark_entries, closes_csv, histograms_hlog, junit_xml,
-    markdown, outcomes_csv, report_html, run_json, summary_csv, summary_text, timeseries_csv, write_all,
-    write_file,
+    JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, benchmark_entries, check_writable, closes_csv,
+    histograms_hlog, is_stream, junit_xml, markdown, outcomes_csv, report_html, run_json, summary_csv,
+    summary_text, timeseries_csv, write_all, write_named,
 };
+
+use crate::run::{FoundRun, folders_made, read_run_folder};
 
 use super::{UNEXPECTED, wants_colour};
 
@@ -79,25 +80,24 @@ pub(super) struct ReportArgs {
 }
 
 pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    if !args.run.is_dir() {
-        writeln!(err, "error: {} is no run folder: there is no such folder", args.run.display())?;
-        return Ok(UNREADABLE);
-    }
-    let journal = match read_journal(&args.run.join(JOURNAL_FILE)) {
-        Ok(journal) => journal,
+    let FoundRun { journal, shards } = match read_run_folder(&args.run) {
+        Ok(found) => found,
         Err(error) => {
             writeln!(err, "error: {error}")?;
             return Ok(UNREADABLE);
         }
     };
     let model = RunModel::new(journal);
-    if model.end.is_none() {
-        let seconds = model.seconds.last().map_or(0, |(second, _)| second + 1);
+    if !shards.is_empty() {
+        let names: Vec<String> = shards.iter().map(|shard| shard.display().to_string()).collect();
         writeln!(
             err,
-            "note: this run was cut off; its journal holds the first {seconds} s of {} s planned. A crash loses at most the last second; what is missing beyond that, somebody cut off",
-            model.manifest.duration_s
+            "note: this run has no {JOURNAL_FILE} of its own: its parent was killed before it merged its shards, could not write it, or still runs. The report is made of what the shards left in {}",
+            names.join(", ")
         )?;
+    }
+    if model.end.is_none() {
+        writeln!(err, "note: {}", cut_off_words(&model))?;
     }
     if args.rewrite {
         let faults = write_all(&model, &args.run);
@@ -113,6 +113,32 @@ pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(0)
+}
+
+/// What there is of a run without an end, and what is missing.
+fn cut_off_words(model: &RunModel) -> String {
+    let held = model.seconds.last().map_or(0, |(second, _)| second + 1);
+    let planned = model.manifest.duration_s;
+    let there = match held {
+        0 => "its journal holds how it was begun, and not a second".to_owned(),
+        1 => "its journal holds second 0".to_owned(),
+        held => format!("its journal holds seconds 0 to {} ({held} s)", held - 1),
+    };
+    let missing = if (held as f64) < planned {
+        format!("the seconds from {held} to its planned end at {planned} s, and ")
+    } else {
+        String::new()
+    };
+    let torn = match model.torn_bytes {
+        0 => String::new(),
+        bytes => format!(
+            "; {bytes} bytes behind the last whole second were cut off within an entry, as by a crash"
+        ),
+    };
+    format!(
+        "this run was cut off: {there}{torn}. Missing are {missing}how it ended, what the target counted, and the generator's health. \
+         A kill loses at most the last second; what is missing beyond that was never run, or cut off later"
+    )
 }
 
 /// A report of a run, in the form that was asked for.
@@ -154,14 +180,44 @@ pub(super) fn parse_export(text: &str) -> Result<Export, String> {
     }
 }
 
+/// Checks, before a run is made for them, that the reports can be written: the run makes the folder `out` and those above it.
+///
+/// # Errors
+/// A sentence about the first that cannot.
+pub(super) fn check_exports(exports: &[Export], out: Option<&Path>) -> Result<(), String> {
+    for (nth, export) in exports.iter().enumerate() {
+        let path = &export.path;
+        let refuse = |why: &str| Err(format!("--export to {}: {why}", path.display()));
+        if exports[..nth].iter().any(|other| other.path == *path) && !is_stream(path) {
+            return refuse("two reports cannot have one file. Name another for one of them");
+        }
+        if path.is_dir() {
+            return refuse("it is a folder. Name a file in it");
+        }
+        if is_stream(path) {
+            continue;
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let is_own = out.is_some_and(|out| out == folder);
+        let name = path.file_name().unwrap_or_default();
+        if is_own && (name == JOURNAL_FILE || name == SHARDS_FOLDER) {
+            return refuse("the run keeps its own numbers there. Name another file");
+        }
+        if folders_made(out).any(|made| made == folder) && !folder.is_dir() {
+            continue;
+        }
+        if let Err(error) = check_writable(path) {
+            return refuse(&format!(
+                "nothing can be written there ({error}). Make its folder first, or name another file"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Writes a report to its file, whole or not at all; a CSV is the summary's.
 pub(super) fn export(model: &RunModel, export: &Export) -> Result<(), WriteFault> {
     let text = render(model, export.format, Table::Summary, Style { colour: false });
-    let fault = |source| WriteFault { path: export.path.clone(), source };
-    let text = text.map_err(fault)?;
-    if export.path.metadata().is_ok_and(|found| !found.is_file()) {
-        // A pipe or a terminal is written to, not replaced.
-        return std::fs::write(&export.path, text).map_err(fault);
-    }
-    write_file(&export.path, &text)
+    let text = text.map_err(|source| WriteFault { path: export.path.clone(), source })?;
+    write_named(&export.path, text)
 }

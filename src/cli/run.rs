@@ -15,8 +15,11 @@ use crate::scenario::ScenarioError;
 
 use super::ci::tell_ci;
 use super::progress::{Progress, ProgressKind, progress};
-use super::report::{Export, export, parse_export};
+use super::report::{Export, check_exports, export, parse_export};
 use super::{UNEXPECTED, parse_override, wants_colour};
+
+/// The exit code for arguments that cannot be.
+const USAGE: u8 = 2;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -70,6 +73,10 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
     if let Some(share) = args.shard.filter(|_| args.under_parent) {
         return obey_parent(share);
     }
+    if let Err(fault) = check_exports(&args.exports, args.out.as_deref()) {
+        writeln!(err, "error: {fault}")?;
+        return Ok(USAGE);
+    }
     let metrics = match args.metrics.map(|addr| (addr, MetricsServer::start(addr))) {
         None => None,
         Some((_, Ok(server))) => {
@@ -108,24 +115,23 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         }
     };
     let style = Style { colour: wants_colour(&io::stdout()) };
-    // A closed stdout must not change how the run came out.
+    // What stdout cannot take must not change how the run came out, nor keep the rest from being written.
     let printed = write!(out, "{}", summary_text(&done.model, style)).and_then(|()| out.flush());
     writeln!(err, "run folder: {}", done.folder.display())?;
     let exported = args.exports.iter().filter_map(|wanted| export(&done.model, wanted).err());
     let faults: Vec<WriteFault> = done.write_faults.into_iter().chain(exported).collect();
-    for fault in &faults {
+    let mut told: Vec<String> = done.model.end.iter().flat_map(|end| end.write_faults.clone()).collect();
+    told.extend(faults.iter().map(WriteFault::to_string));
+    told.extend(printed.err().map(|error| format!("cannot write the summary to stdout: {error}")));
+    for fault in &told {
         writeln!(err, "error: {fault}")?;
     }
     tell_ci(&done.model, err)?;
     if let Some(server) = &metrics {
         await_last_scrape(server, done.model.verdict.status, err)?;
     }
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
-        _ => {}
-    }
     let code = done.model.verdict.exit_code;
-    Ok(if code == 0 && !faults.is_empty() { UNEXPECTED } else { code })
+    Ok(if code == 0 && !told.is_empty() { UNEXPECTED } else { code })
 }
 
 /// Shows the progress and feeds the metrics, where either is wanted.

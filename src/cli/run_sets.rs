@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::compare::{
     BASELINE_ENDING, BASELINES, BaselineError, Repeat, RunSet, baseline_file, read_baseline,
 };
-use crate::record::{JournalError, read_journal};
 use crate::report::{JOURNAL_FILE, RunModel};
+use crate::run::{FoundError, is_run_folder, read_run_folder};
 
 /// Why a side cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub(super) enum InputError {
     },
     /// The run is damaged.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Run(#[from] FoundError),
     /// The baseline is.
     #[error(transparent)]
     Baseline(#[from] BaselineError),
@@ -69,7 +69,7 @@ pub(super) fn short_name(input: &str) -> &str {
 
 fn read_input(input: &str) -> Result<(Vec<Repeat>, bool), InputError> {
     let path = Path::new(input);
-    if path.join(JOURNAL_FILE).is_file() {
+    if is_run_folder(path) {
         return Ok((vec![read_run(path)?], false));
     }
     if path.is_dir() {
@@ -84,7 +84,7 @@ fn read_input(input: &str) -> Result<(Vec<Repeat>, bool), InputError> {
 }
 
 fn read_run(folder: &Path) -> Result<Repeat, InputError> {
-    let model = RunModel::new(read_journal(&folder.join(JOURNAL_FILE))?);
+    let model = RunModel::new(read_run_folder(folder)?.journal);
     Ok(Repeat::of(&model, &folder.display().to_string()))
 }
 
@@ -94,7 +94,7 @@ fn run_folders(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
     let mut runs = Vec::new();
     for entry in fs::read_dir(folder).map_err(fault)? {
         let path = entry.map_err(fault)?.path();
-        if path.join(JOURNAL_FILE).is_file() {
+        if is_run_folder(&path) {
             runs.push(path);
         }
     }

@@ -1,6 +1,6 @@
 //! `resurge serve`: the target alone, for any client.
 //!
-//! In: a profile, an address. Out: a running service until Ctrl-C or SIGTERM; its address on the output, everything else on the
+//! In: a profile, an address. Out: a running service until Ctrl-C, SIGTERM or SIGHUP; its address on the output, everything else on the
 //! error stream. Holds no rule of the service.
 
 use std::collections::hash_map::RandomState;
@@ -12,9 +12,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use crate::clock::Clock;
+use crate::report::write_named;
+use crate::run::StopSignals;
 use crate::scenario::model::TargetRules;
 use crate::scenario::{load_target_rules, profile_names, profile_text};
 use crate::target::counters::TargetCounters;
@@ -85,22 +85,15 @@ pub(super) struct ServeArgs {
     tls_key: Option<PathBuf>,
 }
 
-/// Serves until Ctrl-C or SIGTERM; answers with the exit code.
+/// Serves until Ctrl-C, SIGTERM or the end of its terminal; answers with the exit code.
 ///
 /// # Errors
 /// The streams cannot be written, or there is no runtime.
 pub(super) fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let stop = async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        };
-        serve_until(args, out, err, stop).await
+        let mut signals = StopSignals::listen()?;
+        serve_until(args, out, err, signals.next()).await
     })
 }
 
@@ -177,8 +170,13 @@ async fn serve_until(
     };
     if let Some(authority) = server.authority() {
         let path = &args.tls_ca_out;
-        if let Err(error) = std::fs::write(path, &authority.pem) {
-            writeln!(err, "--tls-ca-out {}: {error}; name a file that can be written", path.display())?;
+        if let Err(fault) = write_named(path, &authority.pem) {
+            writeln!(
+                err,
+                "--tls-ca-out {}: {}; name a file that can be written",
+                path.display(),
+                fault.source
+            )?;
             return Ok(1);
         }
         writeln!(err, "  authority {}", path.display())?;

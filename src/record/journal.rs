@@ -1,8 +1,7 @@
 //! The journal: the truth of a run, from which all else derives.
 //!
-//! In: entries, appended as the run goes on. Out: the same entries, and how much was lost where the end is torn. A file is [`MAGIC`], then
-//! frames: length (u32 LE) and CRC-32C (RFC 3720 §B.4, u32 LE) of the payload, then the payload, whose first byte is its kind. A torn tail is what a crash
-//! leaves; damage before it is an error that names the offset.
+//! In: entries, appended as the run goes on. Out: the same entries, and how much was lost where the end is torn. A file is [`MAGIC`], then a frame for each
+//! entry (see the module `frame`), whose payload's first byte is its kind. A torn tail is what a crash leaves; damage is an error that names the offset.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,16 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::frame::{MAGIC, frame};
 use super::journal_reader::{JournalReader, open_journal};
 use super::manifest::{Manifest, RunEnd, SCHEMA_VERSION};
 use super::packed::{PackedTally, PackedTallyV1};
-
-/// The first bytes of every journal.
-pub(super) const MAGIC: &[u8; 8] = b"RSRGJRNL";
-/// The largest payload that is believed.
-pub(super) const MAX_PAYLOAD: usize = 256 * 1024 * 1024;
-/// Bytes of a frame before its payload.
-pub(super) const FRAME_HEAD: usize = 8;
 
 const KIND_MANIFEST: u8 = 1;
 const KIND_INTERVAL: u8 = 2;
@@ -72,12 +65,12 @@ pub enum JournalError {
         source: io::Error,
     },
     /// The file is no journal.
-    #[error("{} is no journal of resurge: it does not begin as one", path.display())]
+    #[error("{} is no journal of resurge: it does not begin as one (bytes 0 to 7)", path.display())]
     NotAJournal {
         /// The file.
         path: PathBuf,
     },
-    /// It is damaged before its end.
+    /// Something in it is not what was written.
     #[error("{} is damaged at byte {offset}: {what}. Nothing of it is reported, for what follows cannot be trusted", path.display())]
     Damaged {
         /// The file.
@@ -120,6 +113,11 @@ pub struct Journal {
 #[derive(Debug)]
 pub struct JournalWriter {
     file: File,
+    path: PathBuf,
+    /// Where its last whole frame ends.
+    length: u64,
+    /// Half a frame lies behind that, and cannot be taken away.
+    is_torn: bool,
 }
 
 impl JournalWriter {
@@ -128,31 +126,58 @@ impl JournalWriter {
     /// # Errors
     /// Whatever the file system says.
     pub fn create(path: &Path, manifest: &Manifest) -> io::Result<Self> {
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        file.write_all(MAGIC)?;
-        let mut writer = Self { file };
-        writer.append(&Entry::Manifest(Box::new(manifest.clone())))?;
+        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+        let mut writer = Self { file, path: path.to_owned(), length: 0, is_torn: false };
+        // In one write with its first entry: there is no moment at which it holds nothing.
+        let mut beginning = MAGIC.to_vec();
+        let payload = encode(&Entry::Manifest(Box::new(manifest.clone())))?;
+        beginning.extend(frame(MAGIC.len() as u64, &payload)?);
+        if let Err(error) = writer.write(&beginning) {
+            // One that holds nothing is of no use to anybody.
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
         Ok(writer)
     }
 
-    /// Appends an entry, in one write: it is in the kernel's hands when this returns.
+    /// Appends an entry, in one write: it is in the kernel's hands when this returns. Where it cannot be written, what was written of it is taken away again,
+    /// and a later call may try once more.
     ///
     /// # Errors
     /// Whatever the file system says.
     pub fn append(&mut self, entry: &Entry) -> io::Result<()> {
-        let payload = encode(entry)?;
-        let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
-        let mut frame = Vec::with_capacity(payload.len() + FRAME_HEAD);
-        frame.extend_from_slice(&length.to_le_bytes());
-        frame.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
-        frame.extend_from_slice(&payload);
-        self.file.write_all(&frame)
+        if self.is_torn {
+            return Err(io::Error::other("half an entry is at its end, and could not be taken away"));
+        }
+        let frame = frame(self.length, &encode(entry)?)?;
+        self.write(&frame)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.file.write_all(bytes) {
+            Ok(()) => {
+                self.length += bytes.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                self.is_torn = self.file.set_len(self.length).is_err();
+                Err(error)
+            }
+        }
+    }
+
+    /// The file that it writes.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// A writer that cannot write.
     #[cfg(test)]
     pub(super) fn read_only(path: &Path) -> Self {
-        Self { file: File::open(path).expect("a file to open") }
+        let file = File::open(path).expect("a file to open");
+        let length = file.metadata().expect("a file's length").len();
+        Self { file, path: path.to_owned(), length, is_torn: false }
     }
 
     /// Waits until everything is on the disk.
@@ -164,7 +189,26 @@ impl JournalWriter {
     }
 }
 
-fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
+/// A whole journal as the bytes of its file.
+///
+/// # Errors
+/// An entry is too long to be one.
+pub fn journal_bytes(journal: &Journal) -> io::Result<Vec<u8>> {
+    let mut bytes = MAGIC.to_vec();
+    let mut put = |entry: Entry| {
+        let next = frame(bytes.len() as u64, &encode(&entry)?)?;
+        bytes.extend(next);
+        io::Result::Ok(())
+    };
+    put(Entry::Manifest(Box::new(journal.manifest.clone())))?;
+    for (second, groups) in &journal.intervals {
+        put(Entry::Interval { second: *second, groups: groups.clone() })?;
+    }
+    journal.end.iter().try_for_each(|end| put(Entry::End(Box::new(end.clone()))))?;
+    Ok(bytes)
+}
+
+pub(super) fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
     let mut payload = Vec::new();
     match entry {
         Entry::Manifest(manifest) => {
@@ -229,21 +273,6 @@ fn read_all<R: Read>(mut reader: JournalReader<R>) -> Result<Journal, JournalErr
     Ok(Journal { manifest: reader.manifest().clone(), intervals, end, torn_bytes: reader.torn_bytes() })
 }
 
-/// Whether a whole frame lies somewhere behind a bad frame's head.
-pub(super) fn has_frame_behind(body: &[u8]) -> bool {
-    (0..body.len().saturating_sub(FRAME_HEAD)).any(|at| {
-        let head = &body[at..at + FRAME_HEAD];
-        let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let checksum = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
-        let start = at + FRAME_HEAD;
-        let payload = body.get(start..start.saturating_add(length));
-        payload.is_some_and(|payload| {
-            matches!(payload.first(), Some(&(KIND_INTERVAL | KIND_END)))
-                && crc32c::crc32c(payload) == checksum
-        })
-    })
-}
-
 pub(super) fn check_version(path: &Path, payload: &[u8]) -> Result<(), JournalError> {
     #[derive(Deserialize)]
     struct Version {
@@ -265,6 +294,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::record::frame::old_journal;
     use crate::record::{GroupManifest, HostManifest, Tally};
     use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Sample};
 
@@ -291,14 +321,14 @@ pub(super) mod tests {
         }
     }
 
-    fn interval(second: u64) -> Entry {
+    pub(in crate::record) fn interval(second: u64) -> Entry {
         let mut tally = Tally::default();
         tally.apply(&Sample::Count(Counter::TokensFetched, second + 1));
         tally.apply(&Sample::Lag(Duration::from_millis(second)));
         Entry::Interval { second, groups: vec![PackedTally::of(&tally)] }
     }
 
-    fn written(intervals: u64) -> Vec<u8> {
+    pub(in crate::record) fn written(intervals: u64) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.bin");
         let mut writer = JournalWriter::create(&path, &manifest()).unwrap();
@@ -308,7 +338,7 @@ pub(super) mod tests {
         std::fs::read(path).unwrap()
     }
 
-    fn read(bytes: &[u8]) -> Result<Journal, JournalError> {
+    pub(in crate::record) fn read(bytes: &[u8]) -> Result<Journal, JournalError> {
         read_all(JournalReader::new(Path::new("j"), bytes)?)
     }
 
@@ -319,25 +349,6 @@ pub(super) mod tests {
         assert_eq!(journal.intervals.len(), 3);
         assert_eq!(journal.intervals[2].1[0].counter(Counter::TokensFetched), 3);
         assert_eq!((journal.end, journal.torn_bytes), (None, 0));
-    }
-
-    #[test]
-    fn a_torn_tail_loses_the_torn_entry_and_no_more() {
-        let whole = written(3);
-        let complete = read(&whole).unwrap();
-        for length in 0..whole.len() {
-            match read(&whole[..length]) {
-                Ok(journal) => {
-                    let n = journal.intervals.len();
-                    assert!(
-                        n < 3 && journal.intervals == complete.intervals[..n],
-                        "a prefix of the truth at {length}"
-                    );
-                }
-                Err(JournalError::Empty { .. }) => assert!(length < written(0).len(), "{length}"),
-                Err(error) => panic!("{length}: {error}"),
-            }
-        }
     }
 
     #[test]
@@ -357,13 +368,7 @@ pub(super) mod tests {
         assert_eq!(decode(&payload, 1), Some(interval(1)));
         let old = Manifest { schema_version: 1, ..manifest() };
         let head = encode(&Entry::Manifest(Box::new(old.clone()))).unwrap();
-        let mut bytes = MAGIC.to_vec();
-        for payload in [&head, &payload] {
-            bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
-            bytes.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
-            bytes.extend_from_slice(payload);
-        }
-        let journal = read(&bytes).unwrap();
+        let journal = read(&old_journal(&[head, payload])).unwrap();
         assert_eq!((journal.manifest, journal.intervals.len()), (old, 1));
     }
 
@@ -375,22 +380,6 @@ pub(super) mod tests {
         let path = folder.path().join("journal.bin");
         JournalWriter::create(&path, &Manifest { schema_version: 99, ..manifest() }).unwrap();
         assert!(matches!(read_journal(&path), Err(JournalError::Newer { found: 99, .. })));
-    }
-
-    #[test]
-    fn a_tail_of_zeros_or_garbage_is_torn() {
-        let whole = written(2);
-        let complete = read(&whole).unwrap();
-        let last = whole.len() - written(1).len();
-        for tail in [vec![0_u8; 5], vec![0; 4_096], vec![0xa5; 300]] {
-            let journal = read(&[whole.as_slice(), &tail].concat()).unwrap();
-            assert_eq!(journal.intervals, complete.intervals);
-            assert_eq!(journal.torn_bytes, tail.len() as u64);
-        }
-        let mut unfilled = whole.clone();
-        unfilled[written(1).len()..].fill(0);
-        let journal = read(&unfilled).unwrap();
-        assert_eq!((journal.intervals.len(), journal.torn_bytes), (1, last as u64));
     }
 
     #[test]
@@ -420,32 +409,7 @@ pub(super) mod tests {
         insta::assert_snapshot!(payload.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), @"0201010000010702010e2b1c849313000000030000000000000003000000000000000100000000000000023ff0000000000000cf0f0200");
     }
 
-    #[test]
-    fn damage_in_the_middle_names_its_offset() {
-        let mut bytes = written(3);
-        let first_interval = written(0).len();
-        bytes[first_interval + 12] ^= 1;
-        match read(&bytes) {
-            Err(JournalError::Damaged { offset, .. }) => assert_eq!(offset, first_interval as u64),
-            other => panic!("{other:?}"),
-        }
-    }
-
     proptest! {
-        #[test]
-        fn no_flip_gives_a_wrong_number(at in 0_usize..100_000, bit in 0_u8..8) {
-            let whole = written(4);
-            let mut bytes = whole.clone();
-            let at = at % bytes.len();
-            bytes[at] ^= 1 << bit;
-            if let Ok(journal) = read(&bytes) {
-                let complete = read(&whole).unwrap();
-                let n = journal.intervals.len();
-                prop_assert!(journal.intervals == complete.intervals[..n], "at {at}");
-                prop_assert!(n >= 3, "a flip loses at most the last entry, as a torn tail");
-            }
-        }
-
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let mut journal = MAGIC.to_vec();

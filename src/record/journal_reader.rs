@@ -4,18 +4,18 @@
 //! time, however long the run was.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::journal::{
-    Entry, FRAME_HEAD, JournalError, MAGIC, MAX_PAYLOAD, check_version, decode, has_frame_behind,
-};
+use super::frame::{Frame, Framing, MAGIC, next_frame, read_up_to};
+use super::journal::{Entry, JournalError, check_version, decode};
 use super::manifest::{Manifest, SCHEMA_VERSION};
 
 /// A journal that is being read: its manifest was.
 pub struct JournalReader<R> {
     source: R,
     path: PathBuf,
+    framing: Framing,
     offset: u64,
     manifest: Manifest,
     last_second: Option<u64>,
@@ -32,29 +32,20 @@ pub fn open_journal(path: &Path) -> Result<JournalReader<BufReader<File>>, Journ
     JournalReader::new(path, BufReader::with_capacity(1 << 16, file))
 }
 
-/// What stands where a frame should.
-enum Frame {
-    Payload(Vec<u8>),
-    /// The end, with so many bytes that are no whole frame.
-    End(u64),
-    Damaged(&'static str),
-}
-
 impl<R: Read> JournalReader<R> {
     pub(super) fn new(path: &Path, mut source: R) -> Result<Self, JournalError> {
         let fault = |source| JournalError::Io { path: path.to_owned(), source };
         let mut magic = [0; MAGIC.len()];
         let length = read_up_to(&mut source, &mut magic).map_err(fault)?;
-        if !MAGIC.starts_with(&magic[..length]) {
-            return Err(JournalError::NotAJournal { path: path.to_owned() });
-        }
         let empty = || JournalError::Empty { path: path.to_owned() };
-        let damaged =
-            |what| JournalError::Damaged { path: path.to_owned(), offset: MAGIC.len() as u64, what };
+        let not_one = || JournalError::NotAJournal { path: path.to_owned() };
         if length < MAGIC.len() {
-            return Err(empty());
+            return Err(if Framing::may_begin(&magic[..length]) { empty() } else { not_one() });
         }
-        let payload = match next_frame(&mut source).map_err(fault)? {
+        let framing = Framing::of(magic).ok_or_else(not_one)?;
+        let offset = MAGIC.len() as u64;
+        let damaged = |what| JournalError::Damaged { path: path.to_owned(), offset, what };
+        let payload = match next_frame(&mut source, framing, offset).map_err(fault)? {
             Frame::Payload(payload) => payload,
             Frame::End(_) => return Err(empty()),
             Frame::Damaged(what) => return Err(damaged(what)),
@@ -65,9 +56,19 @@ impl<R: Read> JournalReader<R> {
             Some(_) => return Err(damaged("an entry stands where none may")),
             None => return Err(damaged("an entry cannot be read")),
         };
-        let offset = (MAGIC.len() + FRAME_HEAD + payload.len()) as u64;
+        let offset = offset + framing.frame_length(&payload);
         let path = path.to_owned();
-        Ok(Self { source, path, offset, manifest, last_second: None, ended: false, torn_bytes: 0 })
+        Ok(Self { source, path, framing, offset, manifest, last_second: None, ended: false, torn_bytes: 0 })
+    }
+
+    /// The same reader of any source.
+    pub(super) fn boxed<'s>(self) -> JournalReader<Box<dyn Read + 's>>
+    where
+        R: 's,
+    {
+        let Self { source, path, framing, offset, manifest, last_second, ended, torn_bytes } = self;
+        let source: Box<dyn Read + 's> = Box::new(source);
+        JournalReader { source, path, framing, offset, manifest, last_second, ended, torn_bytes }
     }
 
     /// How the run was begun.
@@ -85,7 +86,7 @@ impl<R: Read> JournalReader<R> {
     /// # Errors
     /// [`JournalError`] when it cannot be read or is damaged.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, JournalError> {
-        let frame = next_frame(&mut self.source)
+        let frame = next_frame(&mut self.source, self.framing, self.offset)
             .map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
         let payload = match frame {
             Frame::Payload(payload) => payload,
@@ -118,56 +119,11 @@ impl<R: Read> JournalReader<R> {
             }
             Some(_) => return Err(self.damaged("an entry stands where none may")),
         };
-        self.offset += (FRAME_HEAD + payload.len()) as u64;
+        self.offset += self.framing.frame_length(&payload);
         Ok(Some(entry))
     }
 
     fn damaged(&self, what: &'static str) -> JournalError {
         JournalError::Damaged { path: self.path.clone(), offset: self.offset, what }
     }
-}
-
-/// The payload of the next frame.
-///
-/// Appends are in order, so a bad frame with no good one behind it is a torn tail: cut short by a crash, or left as zeros where
-/// the machine lost power between growing the file and filling it. With a good one behind it, it is damage.
-fn next_frame(source: &mut impl Read) -> io::Result<Frame> {
-    let mut head = [0; FRAME_HEAD];
-    let length = read_up_to(source, &mut head)?;
-    if length < FRAME_HEAD {
-        return Ok(Frame::End(length as u64));
-    }
-    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    let (length, checksum) = (word(0) as usize, word(4));
-    let mut body = Vec::new();
-    let fault = if length == 0 || length > MAX_PAYLOAD {
-        "a frame's length cannot be"
-    } else {
-        // Read as it comes: nothing is allocated on a promise of the file.
-        let found = source.by_ref().take(length as u64).read_to_end(&mut body)?;
-        match found == length {
-            true if crc32c::crc32c(&body) == checksum => return Ok(Frame::Payload(body)),
-            true => "a frame's checksum is wrong",
-            false => "a frame's length is wrong",
-        }
-    };
-    source.read_to_end(&mut body)?;
-    match has_frame_behind(&body) {
-        true => Ok(Frame::Damaged(fault)),
-        false => Ok(Frame::End((FRAME_HEAD + body.len()) as u64)),
-    }
-}
-
-/// Fills `buffer` as far as there is something to read.
-fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match source.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }

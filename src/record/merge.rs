@@ -4,11 +4,14 @@
 //! second: memory grows with the number of journals, not with how long the run was. What does not belong together is refused before anything is written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::journal::{Entry, JournalError, JournalWriter};
-use super::journal_reader::open_journal;
+use crate::engine::StopReason;
+
+use super::journal::{Entry, Journal, JournalError, JournalWriter, read_journal};
+use super::journal_reader::{JournalReader, open_journal};
 use super::manifest::{LostShard, Manifest, RunEnd, SCHEMA_VERSION};
 use super::merge_ends::{Machines, merge_ends};
 use super::packed::PackedTally;
@@ -21,6 +24,33 @@ pub struct MergeInput {
     pub name: String,
     /// Its file.
     pub journal: PathBuf,
+    /// Its bytes, where the file could not be written to its end.
+    pub in_memory: Option<Vec<u8>>,
+}
+
+impl MergeInput {
+    /// That of a run folder, whose journal's name is `journal`.
+    #[must_use]
+    pub fn in_folder(folder: &Path, journal: &str) -> Self {
+        Self { name: folder.display().to_string(), journal: folder.join(journal), in_memory: None }
+    }
+
+    /// Reads all of it, and checks it.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it cannot be read, or is damaged.
+    pub fn check(&self) -> Result<(), JournalError> {
+        let mut reader = self.open()?;
+        while reader.next_entry()?.is_some() {}
+        Ok(())
+    }
+
+    fn open(&self) -> Result<JournalReader<Box<dyn Read + '_>>, JournalError> {
+        match &self.in_memory {
+            Some(bytes) => JournalReader::new(&self.journal, Box::new(bytes.as_slice())),
+            None => Ok(open_journal(&self.journal)?.boxed()),
+        }
+    }
 }
 
 /// Why journals cannot be merged.
@@ -102,6 +132,13 @@ pub fn plan_merge<'i>(
     why_lost: &BTreeMap<u32, String>,
 ) -> Result<MergePlan<'i>, MergeError> {
     let mut parts = inputs.iter().map(survey).collect::<Result<Vec<_>, _>>()?;
+    for part in &mut parts {
+        let is_lost = part.held.iter().any(|shard| why_lost.contains_key(shard));
+        // One that was stopped alone ended in good order, and yet its numbers break off; the run as a whole was not interrupted.
+        if is_lost && part.end.as_ref().is_some_and(|end| end.reason == StopReason::Interrupted) {
+            part.end = None;
+        }
+    }
     // Whatever order they were named in, the merge is the same.
     parts.sort_by(|a, b| a.held.cmp(&b.held).then_with(|| a.input.name.cmp(&b.input.name)));
     let (first, others) = parts.split_first().ok_or(MergeError::Nothing)?;
@@ -114,7 +151,7 @@ pub fn plan_merge<'i>(
 }
 
 fn survey(input: &MergeInput) -> Result<Surveyed<'_>, MergeError> {
-    let mut reader = open_journal(&input.journal)?;
+    let mut reader = input.open()?;
     let (mut next_second, mut end) = (0, None);
     while let Some(entry) = reader.next_entry()? {
         match entry {
@@ -225,17 +262,63 @@ impl MergePlan<'_> {
         starts().max().unwrap_or(0) - starts().min().unwrap_or(0)
     }
 
-    /// Writes the merged journal to `path`, which must not exist.
+    /// Writes the merged journal to `path`, which must not exist: whole, or not at all.
     ///
     /// # Errors
     /// [`MergeError`] when a part cannot be read any more, or the journal cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), MergeError> {
         let fault = |source| MergeError::Write { path: path.to_owned(), source };
-        let mut writer = JournalWriter::create(path, &self.manifest).map_err(fault)?;
-        let mut sources = Vec::new();
-        for part in &self.parts {
-            sources.push(Source::open(&part.input.journal)?);
+        if path.symlink_metadata().is_ok() {
+            return Err(fault(io::Error::from(io::ErrorKind::AlreadyExists)));
         }
+        // Half of it would be taken for a run that was cut off.
+        let part = path.with_extension(format!("{}.tmp", std::process::id()));
+        let mut writer = JournalWriter::create(&part, &self.manifest).map_err(fault)?;
+        let written = self
+            .each_entry(&mut |entry| writer.append(&entry).map_err(fault))
+            .and_then(|()| writer.sync().map_err(fault))
+            .and_then(|()| fs::rename(&part, path).map_err(fault));
+        if written.is_err() {
+            // Where the disk is full, its room is of use.
+            let _ = fs::remove_file(&part);
+        }
+        written
+    }
+
+    /// The merged journal, written to `path`; where that cannot be, it is in memory alone, and with it comes why.
+    ///
+    /// # Errors
+    /// [`MergeError`] when a part cannot be read any more, or the merged journal cannot be read again.
+    pub fn write_or_keep(&self, path: &Path) -> Result<(Journal, Option<io::Error>), MergeError> {
+        match self.write(path) {
+            Ok(()) => Ok((read_journal(path)?, None)),
+            Err(MergeError::Write { source, .. }) => Ok((self.merged()?, Some(source))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The merged journal, in memory.
+    ///
+    /// # Errors
+    /// [`MergeError`] when a part cannot be read any more.
+    pub fn merged(&self) -> Result<Journal, MergeError> {
+        let mut journal =
+            Journal { manifest: self.manifest.clone(), intervals: Vec::new(), end: None, torn_bytes: 0 };
+        self.each_entry(&mut |entry| {
+            match entry {
+                Entry::Interval { second, groups } => journal.intervals.push((second, groups)),
+                Entry::End(end) => journal.end = Some(*end),
+                Entry::Manifest(_) => {}
+            }
+            Ok(())
+        })?;
+        Ok(journal)
+    }
+
+    /// Gives each entry behind the manifest to `put`.
+    fn each_entry(&self, put: &mut dyn FnMut(Entry) -> Result<(), MergeError>) -> Result<(), MergeError> {
+        let mut sources =
+            self.parts.iter().map(|part| Source::open(part.input)).collect::<Result<Vec<_>, _>>()?;
         let mut all = Tally::default();
         while let Some(second) =
             sources.iter().filter_map(|source| source.next.as_ref()).map(|next| next.0).min()
@@ -247,26 +330,38 @@ impl MergePlan<'_> {
             for tally in &groups {
                 all.merge(tally);
             }
-            let groups = groups.iter().map(PackedTally::of).collect();
-            writer.append(&Entry::Interval { second, groups }).map_err(fault)?;
+            put(Entry::Interval { second, groups: groups.iter().map(PackedTally::of).collect() })?;
         }
-        let ends: Vec<&RunEnd> = self.parts.iter().filter_map(|part| part.end.as_ref()).collect();
-        if let Some(end) = merge_ends(&ends, &all, self.machines) {
-            writer.append(&Entry::End(Box::new(end))).map_err(fault)?;
+        let ends: Vec<RunEnd> = self.parts.iter().filter_map(Surveyed::named_end).collect();
+        match merge_ends(&ends.iter().collect::<Vec<_>>(), &all, self.machines) {
+            Some(end) => put(Entry::End(Box::new(end))),
+            None => Ok(()),
         }
-        writer.sync().map_err(fault)
+    }
+}
+
+impl Surveyed<'_> {
+    /// How it ended; what could not be written names the shard, if it was one of several.
+    fn named_end(&self) -> Option<RunEnd> {
+        let mut end = self.end.clone()?;
+        if let [shard] = self.held[..] {
+            let of = self.manifest.shards;
+            let unnamed = end.write_faults.iter_mut().filter(|fault| of > 1 && !fault.starts_with("shard "));
+            unnamed.for_each(|fault| *fault = format!("shard {shard} of {of}: {fault}"));
+        }
+        Some(end)
     }
 }
 
 /// A journal that is read second by second.
-struct Source {
-    reader: super::journal_reader::JournalReader<io::BufReader<std::fs::File>>,
+struct Source<'i> {
+    reader: JournalReader<Box<dyn Read + 'i>>,
     next: Option<(u64, Vec<PackedTally>)>,
 }
 
-impl Source {
-    fn open(path: &Path) -> Result<Self, MergeError> {
-        let mut source = Self { reader: open_journal(path)?, next: None };
+impl<'i> Source<'i> {
+    fn open(input: &'i MergeInput) -> Result<Self, MergeError> {
+        let mut source = Self { reader: input.open()?, next: None };
         source.advance()?;
         Ok(source)
     }

@@ -57,7 +57,11 @@ impl Shards {
     }
 
     fn input(&self, name: &str) -> MergeInput {
-        MergeInput { name: name.to_owned(), journal: self.root.path().join(format!("{name}.bin")) }
+        MergeInput {
+            name: name.to_owned(),
+            journal: self.root.path().join(format!("{name}.bin")),
+            in_memory: None,
+        }
     }
 
     /// Writes shard `shard`, `seconds` long; `ends`: to its end. `change` makes it another run's.

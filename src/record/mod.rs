@@ -4,6 +4,9 @@
 //! One writer owns all numbers; nothing here prints.
 
 mod accounting;
+#[cfg(test)]
+mod damage_tests;
+mod frame;
 mod health;
 mod histogram;
 mod journal;
@@ -25,7 +28,7 @@ pub use health::{GeneratorHealth, health_faults};
 pub use histogram::{HistogramError, Latencies};
 #[cfg(test)]
 pub(crate) use journal::tests::manifest as manifest_of_a_test;
-pub use journal::{Entry, Journal, JournalError, JournalWriter, read_journal};
+pub use journal::{Entry, Journal, JournalError, JournalWriter, journal_bytes, read_journal};
 pub use journal_reader::{JournalReader, open_journal};
 pub use manifest::{GroupManifest, HostManifest, LostShard, Manifest, RunEnd, SCHEMA_VERSION, StormManifest};
 pub use merge::{MergeError, MergeInput, MergePlan, plan_merge};

@@ -1,8 +1,9 @@
 //! The one recorder: takes samples, closes an interval each second, keeps the running totals.
 //!
 //! In: stamped samples over the bounded channel. Out: journal entries, a live view each second, and the totals at the end. A journal that cannot be written
-//! does not end the run: the totals go on in memory, and the fault is told.
+//! does not end the run: its seconds stay in memory, the fault is told once, and each second tries again, for a full disk may have room later.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use super::packed::PackedTally;
 use super::tally::{Tally, merge_all};
 use super::thresholds::{ThresholdStatus, evaluate};
 
+/// Seconds that may wait in memory for a journal that cannot be written; then the newest are added up.
+const MOST_UNWRITTEN: usize = 10_000;
 /// Batches taken at once.
 const MOST_BATCHES: usize = 16;
 
@@ -38,12 +41,43 @@ pub struct LiveView {
 pub struct Recorded {
     /// Totals of each group.
     pub totals: Vec<Tally>,
-    /// The journal, to append the run's end to; `None` once it could not be written.
-    pub journal: Option<JournalWriter>,
-    /// What could not be written.
-    pub write_faults: Vec<String>,
+    /// The journal, to append the run's end to.
+    pub journal: JournalWriter,
+    /// The seconds that could not be written to it so far, in order.
+    pub unwritten: Vec<(u64, Vec<PackedTally>)>,
     /// When the last sample was taken.
     pub last_sample: Moment,
+}
+
+impl Recorded {
+    /// Puts a second behind those that wait to be written.
+    fn keep(&mut self, second: u64, groups: Vec<PackedTally>) {
+        if self.unwritten.len() < MOST_UNWRITTEN {
+            self.unwritten.push((second, groups));
+        } else if let Some((last, waiting)) = self.unwritten.last_mut() {
+            *last = second;
+            for (waiting, packed) in waiting.iter_mut().zip(&groups) {
+                let mut tally = waiting.unpack();
+                packed.add_to(&mut tally);
+                *waiting = PackedTally::of(&tally);
+            }
+        }
+    }
+
+    /// Writes what waits, as far as that can be done.
+    ///
+    /// # Errors
+    /// Whatever the file system says of the first second that cannot be written.
+    pub fn write_kept(&mut self) -> io::Result<()> {
+        let mut written = 0;
+        let result = self.unwritten.iter().try_for_each(|(second, groups)| {
+            self.journal.append(&Entry::Interval { second: *second, groups: groups.clone() })?;
+            written += 1;
+            Ok(())
+        });
+        self.unwritten.drain(..written);
+        result
+    }
 }
 
 /// Where each second's numbers go beside the journal. What finds no room there is left out, for a recorder waits for nobody.
@@ -64,8 +98,8 @@ impl Recorder {
     pub fn new(groups: usize, journal: JournalWriter) -> Self {
         let recorded = Recorded {
             totals: vec![Tally::default(); groups],
-            journal: Some(journal),
-            write_faults: Vec::new(),
+            journal,
+            unwritten: Vec::new(),
             last_sample: Moment::ZERO,
         };
         Self { feed: None, current: vec![Tally::default(); groups], recorded, next_second: 0 }
@@ -101,16 +135,26 @@ impl Recorder {
         if left_out {
             log::debug!("the numbers of second {second} found no reader but the journal");
         }
-        self.write(&Entry::Interval { second, groups: packed });
+        self.write(second, packed);
         closed
     }
 
-    fn write(&mut self, entry: &Entry) {
-        let Some(journal) = &mut self.recorded.journal else { return };
-        if let Err(error) = journal.append(entry) {
-            // What was half written is a torn tail; the journal must not go on behind it.
-            self.recorded.write_faults.push(format!("the journal ends early: {error}"));
-            self.recorded.journal = None;
+    /// Writes a second, behind those that wait. What cannot be written waits for the next one.
+    fn write(&mut self, second: u64, groups: Vec<PackedTally>) {
+        let has_failed = !self.recorded.unwritten.is_empty();
+        self.recorded.keep(second, groups);
+        match (self.recorded.write_kept(), has_failed) {
+            (Err(error), false) => {
+                let path = self.recorded.journal.path().display();
+                log::warn!(
+                    "{path} cannot be written: {error}. The run goes on and keeps its numbers in memory"
+                );
+            }
+            (Ok(()), true) => {
+                let path = self.recorded.journal.path().display();
+                log::warn!("{path} can be written again, and nothing is missing from it");
+            }
+            (Ok(()), false) | (Err(_), true) => {}
         }
     }
 
@@ -260,9 +304,24 @@ mod tests {
         }
         let recorded = recorder.finish();
         assert_eq!(recorded.totals[0].histograms[&Metric::Lag].count(), 3);
-        assert!(recorded.journal.is_none());
-        assert_eq!(recorded.write_faults.len(), 1, "told once: {:?}", recorded.write_faults);
+        let waiting: Vec<u64> = recorded.unwritten.iter().map(|(second, _)| *second).collect();
+        assert_eq!(waiting, [0, 1, 2]);
         assert_eq!(read_journal(&path).unwrap().intervals, [], "and what was there before is whole");
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_loses_no_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.bin");
+        drop(JournalWriter::create(&path, &manifest()).unwrap());
+        let mut recorded = Recorder::new(1, JournalWriter::read_only(&path)).finish();
+        let mut tally = Tally::default();
+        tally.apply(&lag(0).sample);
+        let all = MOST_UNWRITTEN as u64 + 5;
+        (0..all).for_each(|second| recorded.keep(second, vec![PackedTally::of(&tally)]));
+        assert_eq!(recorded.unwritten.len(), MOST_UNWRITTEN);
+        let (last, groups) = recorded.unwritten.last().unwrap();
+        assert_eq!((*last, groups[0].unpack().histograms[&Metric::Lag].count()), (all - 1, 6));
     }
 
     #[tokio::test]

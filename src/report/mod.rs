@@ -36,4 +36,6 @@ pub use recovery::{RecoveryCurve, RecoveryStep};
 pub use run_json::{RunJson, run_json, run_json_schema};
 pub use text::{Style, summary_text};
 pub use verdict::{Status, ValidityCheck, Verdict};
-pub use write::{JOURNAL_FILE, WriteFault, write_all, write_file};
+pub use write::{
+    JOURNAL_FILE, SHARDS_FOLDER, WriteFault, check_writable, is_stream, write_all, write_file, write_named,
+};

@@ -71,6 +71,8 @@ impl RunModel {
             lost: &lost,
             breaks_off,
             end: end.as_ref(),
+            recorded_s: intervals.last().map_or(0, |(second, _)| second + 1),
+            planned_s: manifest.duration_s,
             thresholds: &thresholds,
             account_faults: &account_faults,
             reconciliation: reconciliation.as_ref(),

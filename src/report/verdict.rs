@@ -76,6 +76,9 @@ pub(super) struct Findings<'a> {
     /// Whether the numbers of a shard break off: then what it had open is unknown.
     pub(super) breaks_off: bool,
     pub(super) end: Option<&'a RunEnd>,
+    /// Whole seconds that there are numbers of, and how many were planned.
+    pub(super) recorded_s: u64,
+    pub(super) planned_s: f64,
     pub(super) thresholds: &'a [ThresholdResult],
     pub(super) account_faults: &'a [String],
     pub(super) reconciliation: Option<&'a Reconciliation>,
@@ -111,10 +114,10 @@ pub(super) fn judge(findings: &Findings<'_>, validity: &[ValidityCheck]) -> Verd
         }
         Some(StopReason::Threshold { threshold }) => vec![format!("ended early by {threshold}")],
         Some(StopReason::Completed | StopReason::ClientsDone) => Vec::new(),
-        None => vec![
-            "the run's end is missing: it was cut off. The numbers are those up to its last whole second"
-                .to_owned(),
-        ],
+        None => vec![format!(
+            "the run's end is missing: it was cut off. The numbers are those of its first {} s; planned were {} s and the drain",
+            findings.recorded_s, findings.planned_s
+        )],
     };
     reasons.extend(findings.lost.iter().cloned());
     reasons.extend(invalid);
@@ -275,6 +278,8 @@ mod tests {
                 lost,
                 breaks_off: false,
                 end: end.as_ref(),
+                recorded_s: 3,
+                planned_s: 10.0,
                 thresholds: &thresholds,
                 account_faults: &[],
                 reconciliation: reconciliation.as_ref(),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Moment;
@@ -17,15 +16,16 @@ use crate::lifecycle::GroupRules;
 use crate::plan::{own_starts, target_storms};
 use crate::record::{
     Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, PackedTally, Recorded, Recorder,
-    RunEnd, Steps, Tally, merge_all, run_recorder,
+    RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
 };
-use crate::sample::Counter;
-use crate::sample::{GroupId, Outcome};
+use crate::sample::{Counter, GroupId, Outcome};
 use crate::scenario::model::Ready;
 use crate::target::counters::TargetCounters;
 
 use super::crew::{Hand, Watch, Watched, crew};
+use super::display::Display;
 use super::prepare::Prepared;
+use super::signals::StopSignals;
 use super::workers::Workers;
 use super::{OnProgress, RunError, host};
 
@@ -60,6 +60,8 @@ pub(super) async fn conduct(
 ) -> Result<Conducted, RunError> {
     let clock = prepared.clock;
     let Beside { on_progress, feed, control, on_ready } = beside;
+    let signals =
+        StopSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
     let cpu_before = host::cpu_time();
     let (sink, samples) = sample_channel();
     let stalls = sink.stalls();
@@ -76,10 +78,13 @@ pub(super) async fn conduct(
         async move { run_recorder(recorder, samples, &prepared.scenario, &control, &view, clock).await }
     });
     let listening = [
-        tokio::spawn(listen_to_signals(Arc::clone(&control))),
+        tokio::spawn(listen_to_signals(signals, Arc::clone(&control))),
         tokio::spawn(enforce_policy(Arc::clone(&prepared), Arc::clone(&control))),
     ];
-    let showing = tokio::spawn(show_progress(Arc::clone(&prepared), live, on_progress));
+    let display = on_progress.map(|show| Display::start(prepared.scenario.clone(), show)).transpose();
+    let display =
+        display.map_err(|source| RunError::Start { what: "the thread that shows the progress", source })?;
+    let showing = display.map(|display| tokio::spawn(show_progress(live, display)));
     let watch = Watch::begin(&crew, &control, clock);
 
     if let Some(on_ready) = on_ready {
@@ -100,7 +105,9 @@ pub(super) async fn conduct(
         .map_err(|error| RunError::Start { what: "the recorder", source: std::io::Error::other(error) })?;
     listening.iter().for_each(tokio::task::JoinHandle::abort);
     // The recorder is gone, so this ends; not before the last numbers were shown.
-    if let Err(error) = showing.await {
+    if let Some(showing) = showing
+        && let Err(error) = showing.await
+    {
         log::warn!("the progress could not be shown to its end: {error}");
     }
 
@@ -116,7 +123,7 @@ pub(super) async fn conduct(
         drained,
         health,
         target_counters,
-        write_faults: recorded.write_faults.clone(),
+        write_faults: Vec::new(),
         delays: Steps::of(&watched.delays),
         stalls: Steps::of(&watched.stalls),
         target_reconnects: target_reconnects(&prepared),
@@ -178,18 +185,10 @@ async fn settle_target(prepared: &Prepared) -> Option<TargetCounters> {
 }
 
 /// Once: the run drains. Twice: it is cut off.
-async fn listen_to_signals(control: Arc<RunControl>) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
+async fn listen_to_signals(mut signals: StopSignals, control: Arc<RunControl>) {
     let mut heard = 0;
     loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        signals.next().await;
         heard += 1;
         control.stop(StopReason::Interrupted);
         if heard > 1 {
@@ -210,15 +209,10 @@ async fn enforce_policy(prepared: Arc<Prepared>, control: Arc<RunControl>) {
     }
 }
 
-async fn show_progress(
-    prepared: Arc<Prepared>,
-    mut live: watch::Receiver<LiveView>,
-    on_progress: Option<OnProgress>,
-) {
-    let Some(mut show) = on_progress else { return };
+/// Shows each view until there are no more of them.
+async fn show_progress(mut live: watch::Receiver<LiveView>, display: Display) {
     while live.changed().await.is_ok() {
-        let view = live.borrow_and_update().clone();
-        show(&prepared.scenario, &view);
+        display.show(live.borrow_and_update().clone());
     }
 }
 
@@ -249,15 +243,37 @@ fn target_reconnects(prepared: &Prepared) -> Option<Steps> {
 
 /// Appends the run's end to the journal. Where that cannot be, answers with the journal as it should have been.
 fn end_journal(prepared: &Prepared, mut recorded: Recorded, mut end: RunEnd) -> Option<Journal> {
-    if let Some(mut journal) = recorded.journal.take() {
-        let ended = journal.append(&Entry::End(Box::new(end.clone()))).and_then(|()| journal.sync());
-        match ended {
-            Ok(()) => return None,
-            Err(error) => end.write_faults.push(format!("the journal's end could not be written: {error}")),
+    let written = recorded.write_kept().and_then(|()| {
+        recorded.journal.append(&Entry::End(Box::new(end.clone())))?;
+        recorded.journal.sync()
+    });
+    let error = written.err()?;
+    let path = recorded.journal.path();
+    let missing = match recorded.unwritten.first() {
+        Some((second, _)) => format!("its seconds from {second} on, and how the run ended, are not in it"),
+        None => "how the run ended may not be in it".to_owned(),
+    };
+    end.write_faults.push(format!(
+        "{} could not be written to its end: {error}. The numbers here are complete; {missing}, so `resurge report` will call the run cut off",
+        path.display()
+    ));
+    let manifest = prepared.manifest.clone();
+    let intervals = whole_intervals(&recorded).unwrap_or_else(|| {
+        // What was written cannot be read either: the totals are whole in memory all the same.
+        vec![(end.elapsed_s as u64, recorded.totals.iter().map(PackedTally::of).collect())]
+    });
+    Some(Journal { manifest, intervals, end: Some(end), torn_bytes: 0 })
+}
+
+/// All seconds: those in the journal, and those that could not be written. `None` where they are not all that was recorded.
+fn whole_intervals(recorded: &Recorded) -> Option<Vec<(u64, Vec<PackedTally>)>> {
+    let mut intervals = read_journal(recorded.journal.path()).ok()?.intervals;
+    intervals.extend(recorded.unwritten.iter().cloned());
+    let mut totals = vec![Tally::default(); recorded.totals.len()];
+    for (_, groups) in &intervals {
+        for (total, packed) in totals.iter_mut().zip(groups) {
+            packed.add_to(total);
         }
     }
-    // The seconds that were written are in the file; the totals are whole in memory all the same.
-    let totals = recorded.totals.iter().map(PackedTally::of).collect();
-    let intervals = vec![(end.elapsed_s as u64, totals)];
-    Some(Journal { manifest: prepared.manifest.clone(), intervals, end: Some(end), torn_bytes: 0 })
+    (totals == recorded.totals).then_some(intervals)
 }

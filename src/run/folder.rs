@@ -28,13 +28,37 @@ pub enum FolderError {
     },
 }
 
-/// Makes the run folder: `out`, or `reports/<scenario>-<UTC>-<4 hex>`.
+/// Generated names that are tried: so many runs of one scenario can begin in one second.
+const MOST_NAMES: u16 = 1_000;
+
+/// Makes the run folder: `out`, or `reports/<scenario>-<UTC>-<4 hex>`. Whoever makes a folder has it: two runs never share one.
 ///
 /// # Errors
-/// [`FolderError`] when it is there already, or cannot be made.
+/// [`FolderError`] when it is there already, be it as a link that leads nowhere, or cannot be made.
 pub fn make_folder(out: Option<&Path>, scenario: &str, started_unix_us: u64) -> Result<PathBuf, FolderError> {
-    let path =
-        out.map_or_else(|| Path::new(REPORTS).join(default_name(scenario, started_unix_us)), Path::to_owned);
+    make_folder_in(Path::new(REPORTS), out, scenario, started_unix_us)
+}
+
+fn make_folder_in(
+    reports: &Path,
+    out: Option<&Path>,
+    scenario: &str,
+    started_unix_us: u64,
+) -> Result<PathBuf, FolderError> {
+    if let Some(out) = out {
+        return make(out.to_owned());
+    }
+    let mut made = make(reports.join(default_name(scenario, started_unix_us, 0)));
+    for nth in 1..MOST_NAMES {
+        if !matches!(made, Err(FolderError::Exists { .. })) {
+            break;
+        }
+        made = make(reports.join(default_name(scenario, started_unix_us, nth)));
+    }
+    made
+}
+
+fn make(path: PathBuf) -> Result<PathBuf, FolderError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)
             .map_err(|source| FolderError::Unwritable { path: path.clone(), source })?;
@@ -46,13 +70,32 @@ pub fn make_folder(out: Option<&Path>, scenario: &str, started_unix_us: u64) -> 
     }
 }
 
-/// `<scenario>-<UTC yyyymmddThhmmssZ>-<4 hex>`; the hex digits come from the microseconds, so that two runs of one second differ.
-fn default_name(scenario: &str, started_unix_us: u64) -> String {
+/// Where the files of a run that begins now go lies in one of these folders or makes them: the run folder as far as it is known, and those above it.
+pub fn folders_made(out: Option<&Path>) -> impl Iterator<Item = &Path> {
+    out.unwrap_or_else(|| Path::new(REPORTS)).ancestors()
+}
+
+/// Refuses a folder that is a symbolic link: who planted it in a run folder wants the run to write elsewhere.
+///
+/// # Errors
+/// [`FolderError`] when it is a link, or not there.
+pub(super) fn check_real_folder(path: &Path) -> Result<(), FolderError> {
+    let is_real = fs::symlink_metadata(path).and_then(|found| match found.is_dir() {
+        true => Ok(()),
+        false => Err(io::Error::other("it is no folder, but a link or a file that somebody put there")),
+    });
+    is_real.map_err(|source| FolderError::Unwritable { path: path.to_owned(), source })
+}
+
+/// `<scenario>-<UTC yyyymmddThhmmssZ>-<4 hex>`; the hex digits come from the microseconds, so that two runs of one second differ. `nth` gives another
+/// name where one is taken.
+fn default_name(scenario: &str, started_unix_us: u64, nth: u16) -> String {
     let us = i64::try_from(started_unix_us).unwrap_or_default();
     let time = jiff::Timestamp::from_microsecond(us).unwrap_or_default();
     let text = time.strftime("%Y%m%dT%H%M%SZ");
     let spread = (started_unix_us % 1_000_000).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
-    format!("{scenario}-{text}-{spread:04x}")
+    let digits = (spread as u16).wrapping_add(nth);
+    format!("{scenario}-{text}-{digits:04x}")
 }
 
 #[cfg(test)]
@@ -61,10 +104,10 @@ mod tests {
 
     #[test]
     fn names_tell_scenario_and_time() {
-        let name = default_name("smoke", 1_700_000_000_123_456);
+        let name = default_name("smoke", 1_700_000_000_123_456, 0);
         assert!(name.starts_with("smoke-20231114T221320Z-"), "{name}");
         assert_eq!(name.len(), "smoke-20231114T221320Z-".len() + 4);
-        assert_ne!(name, default_name("smoke", 1_700_000_000_123_457));
+        assert_ne!(name, default_name("smoke", 1_700_000_000_123_457, 0));
     }
 
     #[test]
@@ -76,5 +119,34 @@ mod tests {
         let file = root.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(matches!(make_folder(Some(&file.join("x")), "s", 0), Err(FolderError::Unwritable { .. })));
+    }
+
+    #[test]
+    fn generated_names_never_collide() {
+        let root = tempfile::tempdir().unwrap();
+        let make = || make_folder_in(root.path(), None, "s", 5).unwrap();
+        let folders = std::sync::Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..10).for_each(|_| folders.lock().unwrap().push(make())));
+            }
+        });
+        let folders: std::collections::BTreeSet<PathBuf> =
+            folders.into_inner().unwrap().into_iter().collect();
+        assert_eq!(folders.len(), 80, "runs that began in the same microsecond");
+    }
+
+    #[test]
+    fn a_link_is_no_folder_to_write_into() {
+        let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (name, target) in [("dangling", outside.path().join("new")), ("leads", outside.path().to_owned())]
+        {
+            let link = root.path().join(name);
+            std::os::unix::fs::symlink(target, &link).unwrap();
+            assert!(matches!(make_folder(Some(&link), "s", 0), Err(FolderError::Exists { .. })), "{name}");
+            assert!(matches!(check_real_folder(&link), Err(FolderError::Unwritable { .. })), "{name}");
+        }
+        assert!(check_real_folder(root.path()).is_ok());
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0, "nothing is made behind a link");
     }
 }

@@ -5,21 +5,26 @@
 
 mod conduct;
 mod crew;
+mod display;
 mod folder;
+mod found;
 pub mod host;
 pub(crate) mod prepare;
 mod scrape;
 mod shards;
+mod signals;
 mod watchdog;
 pub(crate) mod workers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use folder::{FolderError, make_folder};
+pub use folder::{FolderError, folders_made, make_folder};
+pub use found::{FoundError, FoundRun, is_run_folder, read_run_folder, shards_in};
 pub use prepare::machine_of;
 pub use scrape::{MetricsFeed, MetricsServer};
 pub use shards::{Split, obey_parent};
+pub use signals::{StopSignals, survive_file_size_limit};
 
 use crate::drive::network::{ContextError, Forbidden, TlsError};
 use crate::plan::{BudgetError, Share, own_limits};

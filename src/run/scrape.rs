@@ -25,6 +25,8 @@ use crate::record::LiveView;
 use crate::report::{LiveRun, OPENMETRICS_TYPE, PROMETHEUS_TYPE, openmetrics_text, prometheus_text};
 use crate::scenario::model::Scenario;
 
+use super::signals::StopSignals;
+
 /// Connections at a time; more wait.
 const MOST_CONNECTIONS: usize = 16;
 /// How long a request's head may take, also that of the next one on a connection.
@@ -136,14 +138,11 @@ impl MetricsServer {
         let mut readers = self.shared.readers.subscribe();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (mut interrupt, mut terminate) =
-                (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+            let mut signals = StopSignals::listen()?;
             announce()?;
             tokio::select! {
                 _ = tokio::time::timeout(longest, readers.wait_for(|readers| readers.had_final)) => {}
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+                () = signals.next() => {}
             }
             Ok(())
         })

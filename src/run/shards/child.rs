@@ -14,15 +14,15 @@ use std::time::Duration;
 use crate::clock::{Clock, Moment};
 use crate::engine::{RunControl, StopReason};
 use crate::plan::{Share, check_budget};
-use crate::record::{JournalError, JournalWriter, PackedTally};
+use crate::record::{JournalError, JournalWriter, PackedTally, journal_bytes};
 use crate::report::JOURNAL_FILE;
 use crate::scenario::{ScenarioError, load};
 
 use super::super::conduct::{Beside, conduct};
-use super::super::folder::make_folder;
+use super::super::folder::{check_real_folder, make_folder};
 use super::super::prepare::{self, Bound, Processes};
 use super::super::{RunError, workers::single_loop};
-use super::protocol::{Order, Preparation, Report, VERSION, line, packed, read};
+use super::protocol::{Order, Preparation, Report, VERSION, encoded, line, packed, read};
 
 /// How long a child without a parent gets to end by itself.
 const ORPHAN_GRACE: Duration = Duration::from_secs(20);
@@ -88,6 +88,9 @@ fn run_child(
     let Some(Order::Start { unix_us }) = next_order(&mut input) else { return Ok(ENDED_EARLY) };
     let clock = Clock::starting_at(unix_us);
     let prepared = bound.begin(clock)?;
+    if let Some(shards) = preparation.out.parent() {
+        check_real_folder(shards)?;
+    }
     let folder = make_folder(Some(&preparation.out), &prepared.scenario.name, unix_us)?;
     let path = folder.join(JOURNAL_FILE);
     let journal = JournalWriter::create(&path, &prepared.manifest)
@@ -115,13 +118,16 @@ fn run_child(
     runtime.shutdown_background();
     // A thread that panicked has said so.
     let _ = telling.join();
-    match conducted.in_memory {
-        None => voice.say(&Report::Done { reason: control.reason() }),
-        Some(_) => {
-            let message = format!("{} could not be written to its end", path.display());
+    let unwritten = match conducted.in_memory.as_ref().map(journal_bytes) {
+        None => None,
+        Some(Ok(bytes)) => Some(encoded(&bytes)),
+        Some(Err(error)) => {
+            let message = format!("{} could not be written to its end: {error}", path.display());
             voice.say(&Report::Failed { exit_code: 1, message });
+            return Ok(0);
         }
-    }
+    };
+    voice.say(&Report::Done { reason: control.reason(), unwritten });
     Ok(0)
 }
 

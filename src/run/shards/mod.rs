@@ -10,6 +10,7 @@ mod children;
 mod live;
 mod parent;
 mod protocol;
+mod roll;
 
 pub use child::obey_parent;
 pub(super) use parent::run_shards;

@@ -7,25 +7,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
 use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
 use crate::plan::{Share, check_split, shards_needed};
-use crate::record::{LiveView, Machines, MergeInput, open_journal, plan_merge, read_journal};
-use crate::report::{JOURNAL_FILE, RunModel, write_all};
+use crate::record::{JournalError, LiveView, Machines, MergeInput, plan_merge};
+use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, WriteFault, write_all};
 use crate::scenario::load;
 use crate::scenario::model::Scenario;
 
-use super::super::folder::make_folder;
-use super::super::{OnProgress, RunDone, RunError, RunRequest, check_shards, prepare, warn_of_own_limits};
+use super::super::display::Display;
+use super::super::folder::{FolderError, make_folder};
+use super::super::signals::StopSignals;
+use super::super::{RunDone, RunError, RunRequest, check_shards, prepare, warn_of_own_limits};
 use super::Split;
 use super::children::{Children, Heard};
 use super::live::Live;
-use super::protocol::{Order, Preparation, Report, VERSION, unpacked};
+use super::protocol::{Order, Preparation, Report, VERSION, decoded, unpacked};
+use super::roll::Roll;
 
-/// The folder of the shards' own journals, in the run folder.
-const SHARDS: &str = "shards";
 /// How long all shards together get to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 /// How far ahead the common start is: all have to hear of it and to start their targets; so much, and so much for each.
@@ -58,6 +57,8 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
     warn_of_own_limits(&checked.scenario, of);
     let folder =
         make_folder(request.out.as_deref(), &checked.scenario.name, Clock::start().unix_us(Moment::ZERO))?;
+    let shards = folder.join(SHARDS_FOLDER);
+    fs::create_dir(&shards).map_err(|source| FolderError::Unwritable { path: shards, source })?;
     let preparation = Preparation {
         version: VERSION,
         scenario: request.scenario,
@@ -72,9 +73,11 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
         .build()
         .map_err(|source| RunError::Start { what: "the runtime", source })?;
     let run = SplitRun { of, scenario: &checked.scenario, folder: &folder };
-    let mut on_progress = request.on_progress;
-    match runtime.block_on(run.conduct(&preparation, &mut on_progress)) {
-        Ok(lost) => finish(&run, lost, on_progress),
+    let display = request.on_progress.map(|show| Display::start(checked.scenario.clone(), show)).transpose();
+    let display =
+        display.map_err(|source| RunError::Start { what: "the thread that shows the progress", source })?;
+    match runtime.block_on(run.conduct(&preparation, display.as_ref())) {
+        Ok(ended) => finish(&run, ended, display),
         Err(error) => {
             // It was made for this run, which never was: nothing is in it but what the shards may have begun.
             if let Err(error) = fs::remove_dir_all(&folder) {
@@ -85,34 +88,44 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
     }
 }
 
+/// What the shards left.
+#[derive(Debug, Default)]
+struct Ended {
+    /// Why each lost shard was.
+    lost: BTreeMap<u32, String>,
+    /// Journals that shards could not write to their files.
+    unwritten: BTreeMap<u32, Vec<u8>>,
+}
+
 /// Merges the shards' journals, and writes the run folder.
-fn finish(
-    run: &SplitRun<'_>,
-    mut lost: BTreeMap<u32, String>,
-    on_progress: Option<OnProgress>,
-) -> Result<RunDone, RunError> {
+fn finish(run: &SplitRun<'_>, mut ended: Ended, display: Option<Display>) -> Result<RunDone, RunError> {
     let mut inputs = Vec::new();
     for share in Share::all(run.of) {
-        let journal = run.shard_folder(share).join(JOURNAL_FILE);
-        match open_journal(&journal) {
-            Ok(_) => inputs.push(MergeInput { name: run.shard_folder(share).display().to_string(), journal }),
+        let in_memory = ended.unwritten.remove(&share.shard());
+        let input = MergeInput { in_memory, ..MergeInput::in_folder(&run.shard_folder(share), JOURNAL_FILE) };
+        match input.check() {
+            Ok(()) => inputs.push(input),
             Err(error) => {
-                let why = lost.entry(share.shard()).or_insert_with(|| "it left no journal".to_owned());
+                let why = ended.lost.entry(share.shard()).or_insert_with(|| match &error {
+                    JournalError::Damaged { .. } => error.to_string(),
+                    _ => "it left no journal".to_owned(),
+                });
                 log::debug!("shard {share}: {why}: {error}");
             }
         }
     }
     let path = run.folder.join(JOURNAL_FILE);
-    plan_merge(&inputs, Machines::One, &lost)?.write(&path)?;
-    let model = RunModel::new(read_journal(&path)?);
-    if let Some(mut show) = on_progress {
+    let (journal, unwritten) = plan_merge(&inputs, Machines::One, &ended.lost)?.write_or_keep(&path)?;
+    let model = RunModel::new(journal);
+    if let Some(display) = display {
         let second = model.seconds.last().map_or(0, |(second, _)| *second);
         let last =
             model.seconds.last().map(|(_, groups)| groups.iter().map(|group| group.unpack()).collect());
         let totals = model.totals.clone().into();
-        show(run.scenario, &LiveView { second, totals, last: std::sync::Arc::new(last.unwrap_or_default()) });
+        display.show(LiveView { second, totals, last: std::sync::Arc::new(last.unwrap_or_default()) });
     }
-    let write_faults = write_all(&model, run.folder);
+    let mut write_faults = Vec::from_iter(unwritten.map(|source| WriteFault { path, source }));
+    write_faults.extend(write_all(&model, run.folder));
     Ok(RunDone { model, folder: run.folder.to_owned(), write_faults })
 }
 
@@ -127,50 +140,25 @@ struct SplitRun<'r> {
 struct State {
     clock: Clock,
     live: Live,
-    /// Why each lost shard was.
-    lost: BTreeMap<u32, String>,
-    /// Shards that have ended as they should, and those that said why they could not go on.
-    done: Vec<Share>,
-    running: u32,
+    ended: Ended,
+    /// Who still runs, and when each was last heard.
+    roll: Roll,
     interrupts: u32,
     stopped: bool,
     /// When those that still run are taken for stuck.
     stuck_at: Moment,
 }
 
-/// What the user may do.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, RunError> {
-        let hear = |kind| signal(kind).map_err(|source| RunError::Start { what: "hearing signals", source });
-        Ok(Self { interrupt: hear(SignalKind::interrupt())?, terminate: hear(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
 impl SplitRun<'_> {
     fn shard_folder(&self, share: Share) -> PathBuf {
-        self.folder.join(SHARDS).join(share.shard().to_string())
+        self.folder.join(SHARDS_FOLDER).join(share.shard().to_string())
     }
 
-    /// Runs the shards to their end; answers with why each lost one was. No child is left, however it ends.
-    async fn conduct(
-        &self,
-        preparation: &Preparation,
-        on_progress: &mut Option<OnProgress>,
-    ) -> Result<BTreeMap<u32, String>, RunError> {
-        let mut signals = Signals::listen()?;
-        let folder = self.folder.join(SHARDS);
+    /// Runs the shards to their end; answers with what they left. No child is left, however it ends.
+    async fn conduct(&self, preparation: &Preparation, display: Option<&Display>) -> Result<Ended, RunError> {
+        let mut signals =
+            StopSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
+        let folder = self.folder.join(SHARDS_FOLDER);
         let start = Children::start(self.of, preparation, &folder);
         let mut children =
             start.await.map_err(|source| RunError::Start { what: "a shard's process", source })?;
@@ -184,20 +172,19 @@ impl SplitRun<'_> {
         let state = State {
             clock: Clock::starting_at(unix_us),
             live: Live::new(self.scenario.groups.len()),
-            lost: BTreeMap::new(),
-            done: Vec::new(),
-            running: self.of,
+            ended: Ended::default(),
+            roll: Roll::of(self.of, Moment::ZERO + self.scenario.duration),
             interrupts: 0,
             stopped: false,
             stuck_at: Moment::ZERO + self.scenario.duration + self.scenario.drain + STUCK_AFTER,
         };
-        let lost = self.accompany(state, &mut children, &mut signals, on_progress).await;
+        let ended = self.accompany(state, &mut children, &mut signals, display).await;
         children.end().await;
-        Ok(lost)
+        Ok(ended)
     }
 
     /// Waits until every shard is ready.
-    async fn await_ready(&self, children: &mut Children, signals: &mut Signals) -> Result<(), RunError> {
+    async fn await_ready(&self, children: &mut Children, signals: &mut StopSignals) -> Result<(), RunError> {
         let mut ready = 0;
         let of = self.of;
         let all_ready = async {
@@ -239,11 +226,11 @@ impl SplitRun<'_> {
         &self,
         mut state: State,
         children: &mut Children,
-        signals: &mut Signals,
-        on_progress: &mut Option<OnProgress>,
-    ) -> BTreeMap<u32, String> {
+        signals: &mut StopSignals,
+        display: Option<&Display>,
+    ) -> Ended {
         let mut second = 0;
-        while state.running > 0 {
+        while state.roll.running() > 0 {
             let show_at = Moment::ZERO + Duration::from_secs(second + 1) + SHOWN_AFTER;
             tokio::select! {
                 heard = children.hear() => match heard {
@@ -253,13 +240,20 @@ impl SplitRun<'_> {
                 () = signals.next() => state.interrupt(children, self.scenario.drain).await,
                 () = tokio::time::sleep_until(state.clock.instant(show_at).into()) => {
                     let now = state.clock.now();
-                    if let Some(show) = on_progress {
-                        show(self.scenario, &state.live.view(second));
+                    if let Some(display) = display {
+                        display.show(state.live.view(second));
                     }
                     second = now.as_second().max(second + 1);
                     let failing = state.live.failing(self.scenario, now).map(|threshold| threshold.source.clone());
                     if let Some(threshold) = failing.filter(|_| !state.stopped) {
                         state.stop(children, StopReason::Threshold { threshold }, self.scenario.drain).await;
+                    }
+                    for shard in state.roll.newly_silent(now) {
+                        let left = state.stuck_at.since(now).as_secs();
+                        log::warn!(
+                            "shard {shard} of {} has said nothing for {} s: its numbers are missing from what is shown. If it stays so, it is killed in {left} s",
+                            self.of, state.roll.silence(shard, now).as_secs()
+                        );
                     }
                     if now > state.stuck_at {
                         children.kill();
@@ -267,10 +261,17 @@ impl SplitRun<'_> {
                 }
             }
         }
-        state.lost
+        if state.interrupts == 0 {
+            state.ended.lost.extend(state.roll.stopped_alone());
+        }
+        state.ended
     }
 
     async fn take_in(&self, state: &mut State, children: &mut Children, share: Share, heard: Heard) {
+        let (shard, of) = (share.shard(), self.of);
+        if state.roll.hear(shard, state.clock.now()) && matches!(heard, Heard::Report(_)) {
+            log::warn!("shard {shard} of {of} is heard again");
+        }
         match heard {
             Heard::Report(Report::Second { groups }) => match unpacked(&groups) {
                 Some(groups) => state.live.add(&groups),
@@ -282,28 +283,34 @@ impl SplitRun<'_> {
                     by_us as f64 / 1e3
                 );
             }
-            Heard::Report(Report::Done { reason }) => {
-                state.done.push(share);
+            Heard::Report(Report::Done { reason, unwritten }) => {
+                let is_alone = reason == StopReason::Interrupted && !state.stopped;
+                state.roll.end(shard, is_alone);
+                match unwritten.map(|text| decoded(&text)) {
+                    Some(Some(bytes)) => drop(state.ended.unwritten.insert(shard, bytes)),
+                    Some(None) => log::warn!("the journal of shard {share} came in pieces"),
+                    None => {}
+                }
                 if reason == StopReason::NotAuthorised && !state.stopped {
                     state.stop(children, reason, Duration::ZERO).await;
                     children.tell_all(&Order::Abort).await;
                 }
             }
             Heard::Report(Report::Failed { message, .. }) => {
-                state.lost.insert(share.shard(), message);
+                state.ended.lost.insert(shard, message);
             }
             Heard::Report(Report::Ready) => {}
             Heard::Gone(how) => {
-                state.running -= 1;
-                if !state.done.contains(&share) {
-                    let stuck = state.clock.now() > state.stuck_at;
-                    let how = if stuck {
-                        "it did not end when its time was over, and was killed".to_owned()
-                    } else {
-                        how
-                    };
-                    let why = state.lost.entry(share.shard()).or_insert(how);
-                    log::warn!("shard {share} is lost: {why}. The others go on");
+                let has_ended = state.roll.gone(shard);
+                if !has_ended {
+                    let how = state.killed_by_us().unwrap_or(how);
+                    let why = state.ended.lost.entry(shard).or_insert(how);
+                    log::warn!("shard {shard} of {of} is lost: {why}. {}", state.roll.others_words());
+                } else if state.interrupts == 0 && state.roll.was_alone(shard) {
+                    log::warn!(
+                        "shard {shard} of {of} was stopped alone, by a signal of its own. {}",
+                        state.roll.others_words()
+                    );
                 }
             }
         }
@@ -311,6 +318,17 @@ impl SplitRun<'_> {
 }
 
 impl State {
+    /// Why the parent itself has killed those that still ran.
+    fn killed_by_us(&self) -> Option<String> {
+        if self.interrupts > 2 {
+            Some("it was killed, for the user interrupted a third time".to_owned())
+        } else if self.clock.now() > self.stuck_at {
+            Some("it did not end when its time was over, and was killed".to_owned())
+        } else {
+            None
+        }
+    }
+
     /// Once: drain. Twice: cut off. Once more: those that do not even hear that are killed.
     async fn interrupt(&mut self, children: &mut Children, drain: Duration) {
         self.interrupts += 1;
@@ -354,7 +372,7 @@ mod tests {
         };
         let run = SplitRun { of: 3, scenario: &scenario, folder: home.path() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let error = runtime.block_on(run.conduct(&preparation, &mut None)).unwrap_err();
+        let error = runtime.block_on(run.conduct(&preparation, None)).unwrap_err();
         assert!(matches!(error, RunError::Shard { of: 3, exit_code: 1, .. }), "{error}");
         assert!(error.to_string().contains("could not begin: it panicked (exit code 101)"), "{error}");
         let ours = file.to_str().unwrap();

@@ -13,7 +13,7 @@ use crate::engine::StopReason;
 use crate::record::PackedTally;
 
 /// Version of the protocol.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// What a parent tells a child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,10 +70,12 @@ pub(super) enum Report {
         /// The groups' tallies, packed as in the journal, in base64.
         groups: String,
     },
-    /// It has ended, and its journal is whole.
+    /// It has ended.
     Done {
         /// Why it ended.
         reason: StopReason,
+        /// Its whole journal in base64, where that could not be written to its file; otherwise the file is whole.
+        unwritten: Option<String>,
     },
     /// It cannot go on.
     Failed {
@@ -95,14 +97,24 @@ pub(super) fn read<'t, M: Deserialize<'t>>(line: &'t str) -> Option<M> {
     serde_json::from_str(line).ok()
 }
 
+/// Bytes as a message holds them.
+pub(super) fn encoded(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// The bytes in a message; `None` when they are none.
+pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
+
 /// Tallies as [`Report::Second`] holds them.
 pub(super) fn packed(groups: &[PackedTally]) -> String {
-    STANDARD.encode(postcard::to_stdvec(groups).unwrap_or_default())
+    encoded(&postcard::to_stdvec(groups).unwrap_or_default())
 }
 
 /// The tallies in a [`Report::Second`]; `None` when they are none.
 pub(super) fn unpacked(text: &str) -> Option<Vec<PackedTally>> {
-    let groups: Vec<PackedTally> = postcard::from_bytes(&STANDARD.decode(text).ok()?).ok()?;
+    let groups: Vec<PackedTally> = postcard::from_bytes(&decoded(text)?).ok()?;
     groups.iter().all(PackedTally::is_sound).then_some(groups)
 }
 
@@ -123,7 +135,7 @@ mod tests {
             Report::Ready,
             Report::Late { by_us: 9 },
             Report::Second { groups: packed(&groups) },
-            Report::Done { reason: StopReason::Completed },
+            Report::Done { reason: StopReason::Completed, unwritten: Some(encoded(&[0, 255])) },
             Report::Failed { exit_code: 1, message: "two\nlines".into() },
         ];
         for report in reports {
