@@ -15,6 +15,7 @@ use crate::lifecycle::{ConnectFailure, Marks};
 
 use super::context::{Endpoint, GroupContext, Token};
 use super::local::classify_io;
+use super::tls::secure;
 use super::upgrade::{Socket, UpgradeRequest, upgrade};
 use super::wire::Wire;
 
@@ -49,9 +50,8 @@ async fn connect_in_stages(
         None if is_secure => return Err(ConnectFailure::Tls),
         Some(connector) => {
             let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| ConnectFailure::Tls)?;
-            let handshake = timeout(rules.tls_timeout, connector.connect(name, tcp));
-            let stream = handshake.await.map_err(|_| ConnectFailure::Timeout)?;
-            Wire::tls(Box::new(stream.map_err(|error| classify_tls(&error))?))
+            let securing = timeout(rules.tls_timeout, secure(context, connector, endpoint, name, tcp));
+            Box::pin(securing).await.map_err(|_| ConnectFailure::Timeout)??
         }
         None => Wire::plain(tcp),
     };
@@ -150,13 +150,4 @@ fn bound_to(source: IpAddr, target: SocketAddr) -> std::io::Result<TcpSocket> {
     }
     socket.bind(SocketAddr::new(source, 0))?;
     Ok(socket)
-}
-
-/// A TLS failure that was a connection's end is one.
-pub(super) fn classify_tls(error: &std::io::Error) -> ConnectFailure {
-    match classify_io(error) {
-        ConnectFailure::LocalLimit => ConnectFailure::LocalLimit,
-        ConnectFailure::Reset => ConnectFailure::Reset,
-        _ => ConnectFailure::Tls,
-    }
 }
