@@ -49,6 +49,7 @@ impl Target {
             clock: Clock::start(),
             worker_threads: 1,
             control: None,
+            control_token: None,
             tls: None,
         };
         Self::Here(Box::new(Server::start(setup).unwrap()))
