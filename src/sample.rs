@@ -299,6 +299,8 @@ named_enum! {
         RefetchTurns = "refetch_turns",
         /// Refresh tokens that the token endpoint refused: the clients then went back to their credentials.
         RefreshTokensRefused = "refresh_tokens_refused",
+        /// TLS handshakes that clients broke off because the server's certificate is not trusted, is for another name, or is out of date.
+        CertificatesNotTrusted = "certificates_not_trusted",
     }
 }
 

@@ -188,6 +188,29 @@ async fn silence_refusal_and_unknown_names_have_their_outcomes() {
 }
 
 #[tokio::test]
+async fn a_refusal_whose_body_does_not_come_is_no_longer_than_its_timeout() {
+    let half = serve(|mut stream| async move {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(stream.read_u8().await.unwrap());
+        }
+        let answer =
+            b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{";
+        stream.write_all(answer).await.unwrap();
+        tokio::time::sleep(SHORT * 10).await;
+        drop(stream);
+    })
+    .await;
+    let samples = run_client(&format!("ws://{half}/"), rules(), None).await;
+    assert_eq!(outcome(&samples), (Outcome::Http403, Some(Cause::NoToken)));
+    let took = samples.iter().find_map(|sample| match sample {
+        Sample::Attempt(end) => Some(end.latency),
+        _ => None,
+    });
+    assert!(took.unwrap() <= SHORT + Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test]
 async fn every_end_of_a_session_has_its_close_code() {
     let with_frame = serve(|stream| async move {
         let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();

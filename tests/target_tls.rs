@@ -130,8 +130,48 @@ fn a_served_target_makes_a_certificate_that_its_authority_vouches_for() {
     assert!(summary(home.path(), "phase_tls", "count") >= 5);
     // Who does not trust it gets no further than TLS, already at the token endpoint.
     let stranger = tempfile::tempdir().unwrap();
-    let (_, json) = run(stranger.path(), &serving.keys(None));
+    let (output, json) = run(stranger.path(), &serving.keys(None));
     assert_eq!(outcomes(&json), ["token_error"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("the target's certificate is not trusted"), "{said}");
+    assert!(said.contains("target.ca_file"), "{said}");
+    let warned = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(warned.matches("UnknownIssuer").count(), 1, "{warned}");
+    assert!(
+        json["accounting"]["all"]["counters"]["certificates_not_trusted"].as_u64() >= Some(5),
+        "{json:#}"
+    );
+    // The experiments find the same, and do not blame the URL.
+    let asked = resurge().arg("diagnose").arg(stranger.path().join("tls.toml")).output().unwrap();
+    let said = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(said.contains("The token endpoint cannot be reached: TLS fails (tls)"), "{said}");
+    assert!(
+        said.replace("\n        ", " ").contains("target.ca_file names that authority's PEM file"),
+        "{said}"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_used_are_faults_of_the_scenario() {
+    let home = tempfile::tempdir().unwrap();
+    let scenario = home.path().join("tls.toml");
+    let (missing, page) = (home.path().join("missing.pem"), home.path().join("page.pem"));
+    std::fs::write(&page, "<html>").unwrap();
+    for (keys, named) in [
+        (format!("ca_file = {missing:?}"), "target.ca_file: "),
+        (format!("ca_file = {page:?}"), "target.ca_file: "),
+        (format!("client_cert = {page:?}\nclient_key = {page:?}"), "target.client_cert and client_key: "),
+    ] {
+        let url = "url = \"wss://127.0.0.1:9/\"\ntoken_url = \"https://127.0.0.1:9/\"";
+        std::fs::write(&scenario, SCENARIO.replace("TARGET", &format!("{url}\n{keys}"))).unwrap();
+        for command in ["run", "diagnose"] {
+            let output = resurge().arg(command).arg(&scenario).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(104), "{command} {keys}: {said}");
+            assert!(said.contains(named) && said.contains(". Name the PEM file"), "{command}: {said}");
+        }
+    }
+    assert!(!home.path().join("reports").exists(), "no run folder was made");
 }
 
 #[test]

@@ -497,5 +497,6 @@ async fn close(session: Option<ProbeSession>) {
 }
 
 fn token_refused(refusal: Refusal) -> Seen {
-    Seen::TokenRefused { outcome: refusal.failure.outcome(), status: refusal.status, code: refusal.code }
+    let Refusal { failure, connection, status, code, .. } = refusal;
+    Seen::TokenRefused { outcome: failure.outcome(), connection, status, code }
 }

@@ -123,6 +123,9 @@ pub enum Seen {
     TokenRefused {
         /// How it failed.
         outcome: Outcome,
+        /// How the connection to it failed, where it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        connection: Option<Outcome>,
         /// The HTTP status; `None` where there was no answer.
         status: Option<u16>,
         /// The error code, where it is a standard one (RFC 6749 §5.2).
@@ -262,8 +265,11 @@ impl Seen {
             Self::Opened => "101, opened".to_owned(),
             Self::Refused(refused) => refused.words(),
             Self::Failed { outcome } => format!("failed: {outcome}"),
-            Self::TokenRefused { outcome, status, code } => {
+            Self::TokenRefused { outcome, connection, status, code } => {
                 let mut words = format!("no token: {outcome}");
+                if let Some(connection) = connection {
+                    words.push_str(&format!(", {connection}"));
+                }
                 if let Some(status) = status {
                     words.push_str(&format!(", {status}"));
                 }

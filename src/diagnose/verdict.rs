@@ -17,7 +17,10 @@ pub fn judge(case: &Case<'_>) -> Vec<Finding> {
         Some(Seen::Opened) => judge_sessions(case),
         Some(Seen::Refused(refused)) => vec![judge_first_refusal(case, refused)],
         Some(Seen::Failed { outcome }) => vec![unreachable(*outcome)],
-        Some(Seen::TokenRefused { outcome, status, code }) => {
+        Some(Seen::TokenRefused { connection: Some(connection), .. }) => {
+            vec![token_endpoint_unreachable(*connection)]
+        }
+        Some(Seen::TokenRefused { outcome, status, code, .. }) => {
             vec![token_endpoint(*outcome, *status, *code)]
         }
         _ => vec![nothing_tried()],
@@ -30,22 +33,42 @@ pub(super) fn nothing_tried() -> Finding {
 }
 
 fn unreachable(outcome: Outcome) -> Finding {
+    let (what, change) = why_unreachable(outcome, "target.url");
+    let sentence = format!("The service cannot be reached: {what} ({outcome}).");
+    finding(Kind::Unreachable, sentence, capital(&change)).of_unknown_need()
+}
+
+fn token_endpoint_unreachable(outcome: Outcome) -> Finding {
+    let (what, change) = why_unreachable(outcome, "target.token_url");
+    let sentence =
+        format!("The token endpoint cannot be reached: {what} ({outcome}); no handshake was made.");
+    finding(Kind::TokenEndpointFails, sentence, capital(&change)).of_unknown_need()
+}
+
+/// Why a connection came to nothing, and what to do; `key` names the URL.
+fn why_unreachable(outcome: Outcome, key: &str) -> (&'static str, String) {
     let (what, change) = match outcome {
-        Outcome::Dns => ("its name does not resolve", "correct the host in target.url"),
+        Outcome::Dns => ("its name does not resolve", format!("correct the host in {key}")),
         Outcome::TcpRefused => {
-            ("nothing listens there", "correct host and port in target.url, or start the service")
+            ("nothing listens there", format!("correct host and port in {key}, or start the service"))
         }
         Outcome::TcpReset => (
-            "the connection is reset before the handshake is answered",
-            "look at what stands in front of the service, and whether it wants TLS (wss)",
+            "the connection is reset before it is answered",
+            "look at what stands in front of the service, and whether it wants TLS (wss, https)".to_owned(),
         ),
-        Outcome::Timeout => ("it does not answer in time", "look at firewalls and the service's load"),
-        Outcome::Tls => ("TLS fails", "check the certificate; a private authority goes into target.ca_file"),
-        Outcome::LocalLimit => ("this machine has no file descriptor or port left", "free some"),
-        _ => ("what answers does not speak WebSocket", "correct target.url"),
+        Outcome::Timeout => {
+            ("it does not answer in time", "look at firewalls and the service's load".to_owned())
+        }
+        Outcome::Tls => (
+            "TLS fails",
+            format!(
+                "look at its certificate: one of a private authority is trusted when target.ca_file names that authority's PEM file (resurge serve --tls writes resurge-ca.pem), and it must be for the host in {key}"
+            ),
+        ),
+        Outcome::LocalLimit => ("this machine has no file descriptor or port left", "free some".to_owned()),
+        _ => ("what answers does not speak the protocol", format!("correct {key}")),
     };
-    let sentence = format!("The service cannot be reached: {what} ({outcome}).");
-    finding(Kind::Unreachable, sentence, capital(change)).of_unknown_need()
+    (what, change)
 }
 
 fn token_endpoint(outcome: Outcome, status: Option<u16>, code: Option<&'static str>) -> Finding {

@@ -124,14 +124,16 @@ pub fn reconcile(tally: &Tally, target: &TargetCounters) -> Reconciliation {
         };
         rows.push(ReconciliationRow { what, clients, target: counted, unsettled, agreement });
     };
-    row("accepts".into(), tally.counter(Counter::TcpConnections), target.accepted_events, bounds.attempts);
+    row("accepts".into(), tally.counter(Counter::TcpConnections), target.accepted_events, bounds.accepts);
     row("upgrades (101)".into(), tally.outcome(Outcome::Ok), target.upgrades, bounds.attempts);
     for (what, outcome) in REFUSALS {
         let counted = target.refused.iter().filter(|refused| refusal_of(refused.status) == outcome);
         let counted: u64 = counted.map(|refused| refused.count).sum();
         let clients = tally.outcome(outcome);
+        // A request that it can make nothing of is refused as well, and counted as a bad one.
+        let bad = if outcome == Outcome::Http4xx { target.bad_requests } else { 0 };
         if outcome == Outcome::Http403 || clients + counted > 0 {
-            row(what.into(), clients, counted, bounds.attempts);
+            row(what.into(), clients, counted, bounds.attempts + bad);
         }
     }
     row("tokens issued".into(), tally.counter(Counter::TokensFetched), target.tokens_issued, bounds.tokens);
@@ -145,6 +147,7 @@ pub fn reconcile(tally: &Tally, target: &TargetCounters) -> Reconciliation {
 
 /// By how much the two sides may differ, for each kind of row: an unknown end excuses only what it can have changed.
 struct Bounds {
+    accepts: u64,
     attempts: u64,
     tokens: u64,
     closes: u64,
@@ -165,7 +168,9 @@ impl Bounds {
         };
         let silent: u64 =
             tally.closes.iter().filter(|((_, code, how), _)| is_silent(*code, *how)).map(|(_, n)| n).sum();
-        Self { attempts, tokens, closes: attempts + unsettled + silent }
+        // A connection whose TLS failed has brought no request, by which the target counts it.
+        let accepts = attempts + tally.outcome(Outcome::Tls);
+        Self { accepts, attempts, tokens, closes: attempts + unsettled + silent }
     }
 }
 
@@ -295,6 +300,17 @@ mod tests {
         assert!(reconcile(&failed_token, &issued(1, 0)).holds());
         assert!(!reconcile(&failed_token, &issued(2, 0)).holds());
         assert!(!reconcile(&failed_token, &issued(0, 1)).holds(), "a failed token request opens nothing");
+    }
+
+    #[test]
+    fn what_brought_no_request_or_a_bad_one_is_explained() {
+        let opened = |outcome| tally(&[attempt(outcome), Sample::Count(Counter::TcpConnections, 1)]);
+        assert!(reconcile(&opened(Outcome::Tls), &TargetCounters::default()).holds());
+        assert!(!reconcile(&opened(Outcome::Protocol), &TargetCounters::default()).holds());
+        let bad =
+            |bad_requests| TargetCounters { accepted_events: 1, bad_requests, ..TargetCounters::default() };
+        assert!(reconcile(&opened(Outcome::Http4xx), &bad(1)).holds(), "a path that is not there");
+        assert!(!reconcile(&opened(Outcome::Http4xx), &bad(0)).holds());
     }
 
     #[test]

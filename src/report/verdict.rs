@@ -9,7 +9,7 @@ use crate::engine::StopReason;
 use crate::record::{
     Agreement, Reconciliation, ReconnectClocks, RunEnd, Tally, ThresholdResult, ThresholdStatus,
 };
-use crate::sample::Outcome;
+use crate::sample::{Counter, Outcome};
 use crate::units::format_count;
 
 /// How a run came out. Where several hold, the first of this order (but an interrupted run is just that).
@@ -198,6 +198,11 @@ fn never_answered(all: &Tally) -> Option<String> {
         .map(|(outcome, count)| format!("{outcome} {}", format_count(count)))
         .collect();
     let list = outcomes.join(", ");
+    if all.counter(Counter::CertificatesNotTrusted) > 0 {
+        return Some(format!(
+            "no handshake was ever answered ({list}): the target's certificate is not trusted. Name the PEM file of the authority that vouches for it in target.ca_file (resurge serve --tls writes resurge-ca.pem); it must be for the host in the URL"
+        ));
+    }
     Some(format!(
         "no handshake was ever answered ({list}): check the target's URLs, and whether it is up and speaks WebSocket"
     ))

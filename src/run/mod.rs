@@ -148,7 +148,7 @@ impl RunError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Scenario(_) => 104,
+            Self::Scenario(_) | Self::Tls(TlsError::CaFile { .. } | TlsError::ClientFile { .. }) => 104,
             Self::NotAuthorised(_) => 77,
             Self::Budget(_) | Self::SourceAddress { .. } => 110,
             Self::Folder(FolderError::Exists { .. }) | Self::TooManyShards { .. } | Self::NoFile { .. } => 2,

@@ -14,6 +14,7 @@ use crate::lifecycle::{ConnectFailure, Marks};
 
 use super::context::{Endpoint, GroupContext, Token};
 use super::local::classify_io;
+use super::tls::secure;
 use super::upgrade::{Socket, UpgradeRequest, upgrade};
 use super::wire::Wire;
 
@@ -48,9 +49,8 @@ async fn connect_in_stages(
         None if is_secure => return Err(ConnectFailure::Tls),
         Some(connector) => {
             let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| ConnectFailure::Tls)?;
-            let handshake = timeout(rules.tls_timeout, connector.connect(name, tcp));
-            let stream = handshake.await.map_err(|_| ConnectFailure::Timeout)?;
-            Wire::tls(Box::new(stream.map_err(|error| classify_tls(&error))?))
+            let securing = timeout(rules.tls_timeout, secure(context, connector, endpoint, name, tcp));
+            Box::pin(securing).await.map_err(|_| ConnectFailure::Timeout)??
         }
         None => Wire::plain(tcp),
     };
@@ -130,13 +130,4 @@ fn source_address(sources: &[IpAddr], number: u32, target: SocketAddr) -> Option
     let fitting = || sources.iter().filter(|source| source.is_ipv4() == target.is_ipv4());
     let count = fitting().count();
     fitting().nth(number as usize % count.max(1)).copied()
-}
-
-/// A TLS failure that was a connection's end is one.
-pub(super) fn classify_tls(error: &std::io::Error) -> ConnectFailure {
-    match classify_io(error) {
-        ConnectFailure::LocalLimit => ConnectFailure::LocalLimit,
-        ConnectFailure::Reset => ConnectFailure::Reset,
-        _ => ConnectFailure::Tls,
-    }
 }

@@ -28,9 +28,10 @@ use url::Url;
 use crate::clock::{Clock, Moment};
 use crate::lifecycle::ConnectFailure;
 
-use super::connect::{Way, classify_tls, open_tcp};
+use super::connect::{Way, open_tcp};
 use super::context::{ContextError, Endpoint, GroupContext, endpoint, without_query};
 use super::local::is_caused_by_local_limit;
+use super::tls::secure;
 use super::wire::Wire;
 
 /// How long an unused connection is kept. Short, so that a storm's descriptors come back.
@@ -207,8 +208,8 @@ impl HttpPeer {
             None => Wire::plain(tcp),
             Some((config, name)) => {
                 let connector = TlsConnector::from(Arc::clone(config));
-                let stream = connector.connect(name.clone(), tcp).await;
-                Wire::tls(Box::new(stream.map_err(|error| HttpFailure::Connect(classify_tls(&error)))?))
+                let secured = secure(context, &connector, &self.endpoint, name.clone(), tcp).await;
+                secured.map_err(HttpFailure::Connect)?
             }
         };
         let handshake = http1::Builder::new().handshake(TokioIo::new(wire)).await;

@@ -245,6 +245,8 @@ fn classify(error: &WsError) -> Abnormal {
         WsError::Io(error) => match error.kind() {
             std::io::ErrorKind::UnexpectedEof => Abnormal::Fin,
             std::io::ErrorKind::TimedOut => Abnormal::Timeout,
+            // A TLS record that is none, or an alert that says so of one of ours.
+            std::io::ErrorKind::InvalidData => Abnormal::Protocol,
             _ => Abnormal::Rst,
         },
         _ => Abnormal::Protocol,

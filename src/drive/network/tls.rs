@@ -1,22 +1,34 @@
-//! TLS: one configuration for the whole run.
+//! TLS: one configuration for the whole run, and its handshakes.
 //!
-//! In: a PEM file of certificate authorities to trust beside the system's. Out: a `rustls::ClientConfig`, shared by the
-//! WebSocket connections and the token client. Sessions are not resumed: the clients of a fleet share no tickets.
+//! In: a PEM file of certificate authorities to trust beside the system's; connections. Out: a `rustls::ClientConfig`, shared by the
+//! WebSocket connections and the token client; the same connections, secured. Sessions are not resumed: the clients of a fleet share no
+//! tickets.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::lifecycle::ConnectFailure;
+use crate::sample::{Counter, Sample};
+
+use super::context::{Endpoint, GroupContext};
+use super::local::classify_io;
+use super::wire::Wire;
 
 /// Why there is no TLS configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file of authorities cannot be used.
-    #[error("target.ca_file: {} holds no usable PEM certificates: {reason}", path.display())]
+    #[error("target.ca_file: {} holds no usable PEM certificates: {reason}. Name the PEM file of the authority that vouches for the target", path.display())]
     CaFile {
         /// The file.
         path: PathBuf,
@@ -24,7 +36,7 @@ pub enum TlsError {
         reason: String,
     },
     /// The files of a client's certificate cannot be used.
-    #[error("target.client_cert and client_key: {} cannot be used: {reason}", path.display())]
+    #[error("target.client_cert and client_key: {} cannot be used: {reason}. Name the PEM files of a certificate and of its key", path.display())]
     ClientFile {
         /// The file.
         path: PathBuf,
@@ -81,6 +93,52 @@ pub fn client_config(
     };
     config.resumption = Resumption::disabled();
     Ok(config)
+}
+
+/// Makes the TLS handshake with `endpoint`. A certificate that is not trusted is counted, and told once.
+pub(super) async fn secure(
+    context: &GroupContext,
+    connector: &TlsConnector,
+    endpoint: &Endpoint,
+    name: ServerName<'static>,
+    tcp: TcpStream,
+) -> Result<Wire, ConnectFailure> {
+    match connector.connect(name, tcp).await {
+        Ok(stream) => Ok(Wire::tls(Box::new(stream))),
+        Err(error) => {
+            if let Some(why) = certificate_fault(&error) {
+                tell_once(&endpoint.authority, &why);
+                context.send(context.now(), Sample::Count(Counter::CertificatesNotTrusted, 1)).await;
+            }
+            Err(classify_tls(&error))
+        }
+    }
+}
+
+/// What is wrong with a server's certificate, where that is why the handshake failed.
+fn certificate_fault(error: &io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        fault @ rustls::Error::InvalidCertificate(_) => Some(fault.to_string()),
+        _ => None,
+    }
+}
+
+fn tell_once(authority: &str, why: &str) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if !TOLD.swap(true, Ordering::Relaxed) {
+        log::warn!(
+            "TLS with {authority}: {why}; name the authority that vouches for it in target.ca_file, or correct the host in the URL"
+        );
+    }
+}
+
+/// A TLS failure that was a connection's end is one.
+fn classify_tls(error: &io::Error) -> ConnectFailure {
+    match classify_io(error) {
+        ConnectFailure::LocalLimit => ConnectFailure::LocalLimit,
+        ConnectFailure::Reset => ConnectFailure::Reset,
+        _ => ConnectFailure::Tls,
+    }
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::clock::Moment;
 use crate::lifecycle::{TokenFacts, TokenFailure};
-use crate::sample::{Counter, Sample};
+use crate::sample::{Counter, Outcome, Sample};
 use crate::scenario::model::{ClientCredentials, Grant, Sharing, Skew, TokenConnection, TokenRules};
 
 use super::context::{ContextError, GroupContext, Token};
@@ -121,6 +121,8 @@ pub struct Refusal {
     pub failure: TokenFailure,
     /// How long the endpoint asked to be left alone.
     pub retry_after: Option<Duration>,
+    /// How the connection failed, or that the answer did not come in time; `None` where there was an answer, or nothing of the kind.
+    pub connection: Option<Outcome>,
     /// The HTTP status; `None` where there was no answer.
     pub status: Option<u16>,
     /// The error code, where it is one of the standard's (RFC 6749 §5.2).
@@ -129,7 +131,14 @@ pub struct Refusal {
 
 impl From<TokenFailure> for Refusal {
     fn from(failure: TokenFailure) -> Self {
-        Self { failure, retry_after: None, status: None, code: None }
+        Self { failure, retry_after: None, connection: None, status: None, code: None }
+    }
+}
+
+impl Refusal {
+    /// A request to which there was no answer, because the connection failed so.
+    pub(super) const fn of_connection(failure: TokenFailure, connection: Outcome) -> Self {
+        Self { failure, retry_after: None, connection: Some(connection), status: None, code: None }
     }
 }
 
@@ -250,7 +259,7 @@ impl TokenFetcher {
         let answer = tokio::time::timeout(self.timeout, asking).await;
         drop(slot);
         let TokenGrant { access_token, expires_in, refresh_token } =
-            answer.map_err(|_| TokenFailure::Error)??;
+            answer.map_err(|_| Refusal::of_connection(TokenFailure::Error, Outcome::Timeout))??;
         let received = context.now();
         let life = expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let believed = life.map(|life| match self.skew {

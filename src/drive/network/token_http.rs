@@ -117,6 +117,7 @@ impl TokenHttp {
         read_answer(status, &body).map_err(|failure| Refusal {
             failure,
             retry_after,
+            connection: None,
             status: Some(status),
             code: standard_code(&body),
         })
@@ -222,12 +223,13 @@ pub(super) fn read_answer(status: u16, body: &[u8]) -> Result<TokenGrant, TokenF
     }
 }
 
-fn failed(failure: &HttpFailure) -> TokenFailure {
+fn failed(failure: &HttpFailure) -> Refusal {
     match failure {
         HttpFailure::LocalLimit | HttpFailure::Connect(ConnectFailure::LocalLimit) => {
-            TokenFailure::LocalLimit
+            TokenFailure::LocalLimit.into()
         }
-        HttpFailure::Connect(_) | HttpFailure::Broken => TokenFailure::Error,
+        HttpFailure::Connect(failure) => Refusal::of_connection(TokenFailure::Error, failure.outcome()),
+        HttpFailure::Broken => TokenFailure::Error.into(),
     }
 }
 

@@ -37,7 +37,7 @@ const ANSWER_CAP: usize = 64 * 1024;
 const MOST_HEADERS: usize = 124;
 /// How much of a refusal's body is read for evidence.
 const EVIDENCE_CAP: usize = 8 * 1024;
-/// How long a refusal's body is waited for: the refusal itself has come by then.
+/// How long a refusal's body is waited for at most, within the upgrade's timeout: the refusal itself has come by then.
 const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connected WebSocket.
@@ -137,11 +137,13 @@ pub(super) async fn upgrade(
     request: UpgradeRequest,
     marks: &mut Marks,
 ) -> Result<Socket, ConnectFailure> {
+    let began = context.now();
     let asked = timeout(context.connect.upgrade_timeout, ask(&mut wire, &request.bytes)).await;
     marks.ended = context.now();
     let answer = asked.map_err(|_| ConnectFailure::Timeout)??;
     if answer.status != 101 {
-        return Err(Box::pin(refusal(context, &mut wire, answer)).await);
+        let left = context.connect.upgrade_timeout.saturating_sub(marks.ended.since(began));
+        return Err(Box::pin(refusal(context, &mut wire, answer, left.min(EVIDENCE_TIMEOUT))).await);
     }
     let mut offered = context.connect.subprotocols.iter().chain(&request.token_protocol);
     if !is_in_order(&answer, &request.key, |name| offered.any(|offered| offered == name)) {
@@ -224,12 +226,21 @@ fn is_in_order(answer: &Answer, key: &str, mut was_offered: impl FnMut(&str) -> 
         && answer.header(&SEC_WEBSOCKET_PROTOCOL).is_none_or(&mut was_offered)
 }
 
-/// What an HTTP answer that is no upgrade says.
-async fn refusal(context: &GroupContext, wire: &mut Wire, answer: Answer) -> ConnectFailure {
+/// What an HTTP answer that is no upgrade says; its body is waited for so long.
+async fn refusal(
+    context: &GroupContext,
+    wire: &mut Wire,
+    answer: Answer,
+    patience: Duration,
+) -> ConnectFailure {
     if answer.status < 400 {
         return ConnectFailure::Protocol;
     }
-    let body = timeout(EVIDENCE_TIMEOUT, read_body(wire, &answer)).await.unwrap_or_default();
+    let mut body = answer.bytes[answer.end..].to_vec();
+    if timeout(patience, read_body(wire, &answer, &mut body)).await.is_err() {
+        log::debug!("the body of a refusal did not come in time");
+    }
+    let body = content(&answer, body);
     let retry_after =
         answer.header(&RETRY_AFTER).and_then(|text| parse_retry_after(text, context.run.unix_us()));
     let evidence = Evidence::read(
@@ -242,21 +253,29 @@ async fn refusal(context: &GroupContext, wire: &mut Wire, answer: Answer) -> Con
     ConnectFailure::Http(Box::new(evidence))
 }
 
-/// Reads a refusal's body, as far as it goes and is wanted.
-async fn read_body(wire: &mut Wire, answer: &Answer) -> Vec<u8> {
+/// How much of a refusal's body is wanted.
+fn wanted(answer: &Answer) -> usize {
     let length = answer.header(&CONTENT_LENGTH).and_then(|text| text.parse::<usize>().ok());
-    let chunked = answer.header(&TRANSFER_ENCODING).is_some();
-    let wanted = if chunked { EVIDENCE_CAP } else { length.unwrap_or(EVIDENCE_CAP).min(EVIDENCE_CAP) };
-    let mut body = answer.bytes[answer.end..].to_vec();
+    let is_chunked = answer.header(&TRANSFER_ENCODING).is_some();
+    if is_chunked { EVIDENCE_CAP } else { length.unwrap_or(EVIDENCE_CAP).min(EVIDENCE_CAP) }
+}
+
+/// Reads a refusal's body, as far as it goes and is wanted; what has come stays in `body`, also where the rest is not waited for.
+async fn read_body(wire: &mut Wire, answer: &Answer, body: &mut Vec<u8>) {
+    let is_chunked = answer.header(&TRANSFER_ENCODING).is_some();
     let mut chunk = [0; 1024];
-    while body.len() < wanted && !(chunked && body.ends_with(b"0\r\n\r\n")) {
+    while body.len() < wanted(answer) && !(is_chunked && body.ends_with(b"0\r\n\r\n")) {
         match wire.read(&mut chunk).await {
-            Ok(0) | Err(_) => break,
+            Ok(0) | Err(_) => return,
             Ok(n) => body.extend_from_slice(&chunk[..n]),
         }
     }
-    body.truncate(wanted);
-    if chunked { without_chunk_sizes(&body) } else { body }
+}
+
+/// A refusal's body as it was meant.
+fn content(answer: &Answer, mut body: Vec<u8>) -> Vec<u8> {
+    body.truncate(wanted(answer));
+    if answer.header(&TRANSFER_ENCODING).is_some() { without_chunk_sizes(&body) } else { body }
 }
 
 /// The content of a chunked body (RFC 9112 §7.1), as far as it came.

@@ -51,6 +51,7 @@ fn counter_help(counter: Counter) -> &'static str {
             "Handshakes refused though a token had been fetched because of the refusal before"
         }
         Counter::RefreshTokensRefused => "Refresh tokens that the token endpoint refused",
+        Counter::CertificatesNotTrusted => "TLS handshakes broken off because of the server's certificate",
     }
 }
 

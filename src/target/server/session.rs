@@ -421,6 +421,8 @@ fn classify(error: &WsError) -> Abnormal {
         | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Abnormal::Fin,
         WsError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Abnormal::Fin,
         WsError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Abnormal::Timeout,
+        // A TLS record that is none, or an alert that says so of one of ours.
+        WsError::Io(error) if error.kind() == io::ErrorKind::InvalidData => Abnormal::Protocol,
         WsError::Io(_) => Abnormal::Rst,
         // The peer does not read what it is sent.
         WsError::WriteBufferFull(_) => Abnormal::Timeout,
