@@ -27,6 +27,8 @@ mod profiles;
 mod reader;
 mod schema;
 mod schema_target;
+mod secrets;
+mod shown;
 mod target_fault;
 mod target_model;
 pub mod target_script;
@@ -40,6 +42,7 @@ pub use load::{Loaded, load, load_target_rules};
 pub use policies::policy_names;
 pub use profiles::{profile_names, profile_text};
 pub use schema::schema;
+pub use secrets::bare_url;
 pub use threshold::parse_threshold;
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ pub enum Target {
 }
 
 /// A service that is not ours.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RemoteTarget {
     /// WebSocket URL, `ws://` or `wss://`.
     pub url: url::Url,
@@ -122,7 +122,7 @@ pub struct Stage {
 }
 
 /// A group's token lifecycle.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TokenRules {
     /// How a token is got.
     pub grant: Grant,
@@ -149,7 +149,7 @@ pub struct TokenRules {
 }
 
 /// How a token is got.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Grant {
     /// `client_credentials` (RFC 6749 §4.4).
     ClientCredentials(ClientCredentials),
@@ -254,7 +254,7 @@ pub enum TokenConnection {
 }
 
 /// How clients connect.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ConnectRules {
     /// WebSocket URL of this group, instead of the target's.
     pub url: Option<url::Url>,
@@ -309,7 +309,7 @@ impl Default for ConnectRules {
 }
 
 /// The value of a header.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum HeaderText {
     /// Written in the scenario.
     Plain(String),
@@ -318,7 +318,7 @@ pub enum HeaderText {
 }
 
 /// Where the token goes in the handshake.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum TokenIn {
     /// `"header"`: `Authorization: Bearer …`.
     Header,
@@ -394,7 +394,7 @@ pub struct KeepAlive {
 }
 
 /// What a keep-alive sends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum KeepAliveKind {
     /// `"ping"`: a ping frame.
     Ping,
@@ -403,7 +403,7 @@ pub enum KeepAliveKind {
 }
 
 /// Messages to the target.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Send {
     /// Messages per second and client, above 0.
     pub rate: f64,

@@ -7,6 +7,7 @@ mod address;
 mod client;
 mod connect;
 mod context;
+mod echo;
 mod http;
 mod local;
 mod prepare;

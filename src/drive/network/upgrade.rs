@@ -23,6 +23,7 @@ use crate::lifecycle::{ConnectFailure, Evidence, Marks};
 use crate::scenario::model::TokenIn;
 
 use super::context::{Endpoint, GroupContext, Token};
+use super::echo::without_echo;
 use super::local::classify_io;
 use super::retry_after::parse_retry_after;
 use super::wire::Wire;
@@ -141,7 +142,7 @@ pub(super) async fn upgrade(
     marks.ended = context.now();
     let answer = asked.map_err(|_| ConnectFailure::Timeout)??;
     if answer.status != 101 {
-        return Err(Box::pin(refusal(context, &mut wire, answer)).await);
+        return Err(Box::pin(refusal(context, &mut wire, answer, &request.bytes)).await);
     }
     let mut offered = context.connect.subprotocols.iter().chain(&request.token_protocol);
     if !is_in_order(&answer, &request.key, |name| offered.any(|offered| offered == name)) {
@@ -225,7 +226,7 @@ fn is_in_order(answer: &Answer, key: &str, mut was_offered: impl FnMut(&str) -> 
 }
 
 /// What an HTTP answer that is no upgrade says.
-async fn refusal(context: &GroupContext, wire: &mut Wire, answer: Answer) -> ConnectFailure {
+async fn refusal(context: &GroupContext, wire: &mut Wire, answer: Answer, sent: &[u8]) -> ConnectFailure {
     if answer.status < 400 {
         return ConnectFailure::Protocol;
     }
@@ -239,7 +240,7 @@ async fn refusal(context: &GroupContext, wire: &mut Wire, answer: Answer) -> Con
         &body,
         retry_after,
     );
-    ConnectFailure::Http(Box::new(evidence))
+    ConnectFailure::Http(Box::new(without_echo(evidence, sent)))
 }
 
 /// Reads a refusal's body, as far as it goes and is wanted.
