@@ -10,7 +10,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_edit::DocumentMut;
 
-use super::check::check_scenario;
+use super::ceilings::above_ceilings;
+use super::check::{Conflict, check_scenario};
 use super::edit::{apply_override, copy_as_run, split_path};
 use super::fault::{Fault, Faults, ScenarioError};
 use super::model::{Overrides, Scenario, TargetRules};
@@ -46,6 +47,29 @@ pub fn load(
     seed: Option<u64>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, ScenarioError> {
+    load_checked(path, overrides, seed, env, |_| Vec::new())
+}
+
+/// The same for a run with real traffic: what is above a ceiling is a fault too.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for_traffic(
+    path: &Path,
+    overrides: &Overrides,
+    seed: Option<u64>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, ScenarioError> {
+    load_checked(path, overrides, seed, env, above_ceilings)
+}
+
+fn load_checked(
+    path: &Path,
+    overrides: &Overrides,
+    seed: Option<u64>,
+    env: &dyn Fn(&str) -> Option<String>,
+    also: fn(&Scenario) -> Vec<Conflict>,
+) -> Result<Loaded, ScenarioError> {
     let origin = path.display().to_string();
     let text = read_capped(path, MAX_BYTES)
         .map_err(|source| ScenarioError::Unreadable { path: origin.clone(), source })?;
@@ -59,7 +83,7 @@ pub fn load(
     let scenario = parse_scenario(&reading, &edit.text, &stem);
     let mut faults = reading.faults.into_inner();
     if let Some(scenario) = scenario.as_ref().filter(|_| faults.is_empty()) {
-        faults.extend(check_scenario(scenario).into_iter().map(|conflict| Fault {
+        faults.extend(check_scenario(scenario).into_iter().chain(also(scenario)).map(|conflict| Fault {
             span: span_at(&edit.text, &conflict.path).unwrap_or(0..0),
             message: conflict.message,
             help: conflict.help,

@@ -2,11 +2,13 @@
 //!
 //! In: a path and what the command line adds to it. Out: [`model::Scenario`], its copy and its hash.
 
+mod ceilings;
 mod check;
 mod describe;
 mod edit;
 mod fault;
 mod feeder;
+mod limits_model;
 mod load;
 pub mod model;
 mod parse;
@@ -38,7 +40,7 @@ mod threshold_model;
 
 pub use describe::describe;
 pub use fault::{Fault, Faults, ScenarioError};
-pub use load::{Loaded, load, load_target_rules};
+pub use load::{Loaded, load, load_for_traffic, load_target_rules};
 pub use policies::policy_names;
 pub use profiles::{profile_names, profile_text};
 pub use schema::schema;

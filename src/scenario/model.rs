@@ -1,7 +1,6 @@
 //! The scenario as typed data: what a checked file means.
 //!
-//! In: nothing. Out: types whose values are valid by construction or checked when a file is loaded. Durations are
-//! `std::time::Duration`, shares are 0..1, rates are per second.
+//! In: nothing. Out: types whose values are valid by construction or checked when a file is loaded. Shares are 0..1, rates per second.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,6 +12,7 @@ use secrecy::SecretString;
 use super::prepare_model::{OnMessage, PrepareRules};
 use super::template::Template;
 
+pub use super::limits_model::Limits;
 pub use super::target_fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
 pub use super::target_model::{
     AtSessionLimit, Delay, IdleAction, IdleCounts, Invalidation, LimitOf, RefreshTokens, RefusalDetail,
@@ -44,6 +44,8 @@ pub struct Scenario {
     pub thresholds: Vec<Threshold>,
     /// How late the generator may be before the run is not valid.
     pub health: Health,
+    /// How much load on others the scenario may plan.
+    pub limits: Limits,
 }
 
 impl Scenario {
@@ -153,8 +155,7 @@ pub struct TokenRules {
 pub enum Grant {
     /// `client_credentials` (RFC 6749 §4.4).
     ClientCredentials(ClientCredentials),
-    /// `refresh_token` (RFC 6749 §6): the first token as by `client_credentials`, or by a refresh token that is given; each further one by
-    /// the refresh token that came with the one before.
+    /// `refresh_token` (RFC 6749 §6): the first token by the credentials or a given refresh token; each further one by the last refresh token.
     RefreshToken {
         /// What the client shows.
         credentials: ClientCredentials,
@@ -430,8 +431,7 @@ pub enum DisconnectHow {
     },
     /// `"rst"`: the connection is reset.
     Reset,
-    /// `"half-open"`: the client falls silent and keeps the connection, as when a network cable is pulled. It
-    /// notices by its keep-alive or silence timeout.
+    /// `"half-open"`: the client falls silent and keeps the connection, until its keep-alive or silence timeout notices.
     HalfOpen,
 }
 

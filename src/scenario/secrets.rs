@@ -36,7 +36,7 @@ pub(super) fn is_secret_name(name: &str) -> bool {
     let last = lower.rsplit(['_', '-']).next().unwrap_or_default();
     let is_near = |end: &&str| end.len() >= SURE_LENGTH && strsim::levenshtein(last, end) <= 1;
     ends_as_secret(&lower)
-        || SECRET_ENDS.iter().any(|end| is_near(end))
+        || SECRET_ENDS.iter().any(is_near)
         || lower.contains('-') && is_secret_header(&lower)
 }
 
@@ -130,12 +130,24 @@ fn value_after(text: &str, at: usize) -> Option<Range<usize>> {
     if quote == '[' {
         return Some(start + 1..start + value.find(['\n', ']']).unwrap_or(value.len()));
     }
-    if gap > 0 || quote == '{' {
+    if quote == '{' {
+        let inside = &value[1..value.find(['\n', '}']).unwrap_or(value.len())];
+        // A reference, or a table whose keys speak for themselves.
+        let is_reference = inside.trim_start().starts_with(['e', 'f']) && !inside.contains(',');
+        let is_open = is_reference || is_token_table(text, at);
+        return (!is_open).then(|| start + 1..start + 1 + inside.len());
+    }
+    if gap > 0 {
         return None;
     }
     let ends =
         |c: char| c.is_whitespace() || matches!(c, '&' | '"' | '\'' | '#' | ',' | ']' | '}' | '\\' | '`');
     Some(start..start + value.find(ends).unwrap_or(value.len()))
+}
+
+/// Whether the value behind `at` is that of a group's `token`.
+fn is_token_table(text: &str, at: usize) -> bool {
+    name_before(text, at - 1) == Some("token")
 }
 
 /// How far it is to `close`; a backslash takes the next character with it where `escapes`. One quote ends with the line.
@@ -173,6 +185,11 @@ mod tests {
             ("token = \"a\\\"b\"", "token = \"****\""),
             ("token = \"\"\"\nhu\nsh\"\"\" # x", "token = \"\"\"******\"\"\" # x"),
             ("token = { env = \"NAME\" }", "token = { env = \"NAME\" }"),
+            ("client_secret = { env = \"N\" , x = \"hush\" }", "client_secret = {************************}"),
+            (
+                "token = { grant = \"fixed\", token = \"hush\" }",
+                "token = { grant = \"fixed\", token = \"****\" }",
+            ),
             ("headers = { \"Authorization\" = \"é\" }", "headers = { \"Authorization\" = \"**\" }"),
             ("headers = { X-Auth-Id = \"abc\" }", "headers = { X-Auth-Id = \"***\" }"),
             ("token_life = \"5s\"", "token_life = \"5s\""),

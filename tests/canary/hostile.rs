@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::search::Canaries;
 
 /// Ways of the token endpoint.
-pub const TOKEN_WAYS: [&str; 12] = [
+pub(crate) const TOKEN_WAYS: [&str; 12] = [
     "refused",
     "standard",
     "challenge",
@@ -29,7 +29,7 @@ pub const TOKEN_WAYS: [&str; 12] = [
     "word",
 ];
 /// Ways of the guarded endpoint.
-pub const UPGRADE_WAYS: [&str; 15] = [
+pub(crate) const UPGRADE_WAYS: [&str; 15] = [
     "403",
     "401",
     "html",
@@ -47,7 +47,7 @@ pub const UPGRADE_WAYS: [&str; 15] = [
     "close-at-once",
 ];
 /// Ways of the requests before a handshake.
-pub const STEP_WAYS: [&str; 6] = ["403", "401", "redirect", "junk", "hang", "nowhere"];
+pub(crate) const STEP_WAYS: [&str; 6] = ["403", "401", "redirect", "junk", "hang", "nowhere"];
 
 /// Longer than any timeout of the scenarios, shorter than the test.
 const HANG: Duration = Duration::from_secs(4);
@@ -104,7 +104,7 @@ fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 }
 
 /// Starts it; answers with its port. It serves until the test ends.
-pub fn start(canaries: &Canaries) -> u16 {
+pub(crate) fn start(canaries: &Canaries) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let canaries = Arc::new(canaries.clone());

@@ -11,13 +11,13 @@ use base64::engine::{GeneralPurpose, general_purpose::NO_PAD};
 
 /// A secret that is looked for.
 #[derive(Debug, Clone)]
-pub struct Canary {
+pub(crate) struct Canary {
     /// What it is.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What no encoding of texts changes but base64 and hex.
     core: String,
     /// The environment variable that holds it.
-    pub variable: String,
+    pub(crate) variable: String,
 }
 
 impl Canary {
@@ -29,12 +29,12 @@ impl Canary {
     }
 
     /// The secret: visible ASCII, of which every encoding makes something else.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{}+/={}~", self.core, self.core)
     }
 
     /// The same where only a word may stand, as an error code.
-    pub fn word(&self) -> &str {
+    pub(crate) fn word(&self) -> &str {
         &self.core
     }
 
@@ -74,19 +74,19 @@ fn base64_at(bytes: &[u8], alphabet: &base64::alphabet::Alphabet, shift: usize) 
 
 /// All canaries of a test.
 #[derive(Debug, Clone)]
-pub struct Canaries(pub Vec<Canary>);
+pub(crate) struct Canaries(pub(crate) Vec<Canary>);
 
 impl Canaries {
-    pub fn new(names: &[&'static str]) -> Self {
+    pub(crate) fn new(names: &[&'static str]) -> Self {
         Self(names.iter().enumerate().map(|(number, name)| Canary::new(name, number)).collect())
     }
 
-    pub fn get(&self, name: &str) -> &Canary {
+    pub(crate) fn get(&self, name: &str) -> &Canary {
         self.0.iter().find(|canary| canary.name == name).unwrap()
     }
 
     /// What of them is in `bytes`, plain or compressed.
-    pub fn found_in(&self, bytes: &[u8]) -> Vec<String> {
+    pub(crate) fn found_in(&self, bytes: &[u8]) -> Vec<String> {
         let mut found = Vec::new();
         let unpacked = unpacked(bytes);
         for canary in &self.0 {
@@ -107,7 +107,7 @@ impl Canaries {
     }
 
     /// What of them is in the names and contents of the files below `folder`.
-    pub fn found_below(&self, folder: &Path) -> Vec<String> {
+    pub(crate) fn found_below(&self, folder: &Path) -> Vec<String> {
         let mut found = Vec::new();
         for file in files_below(folder) {
             let name = file.strip_prefix(folder).unwrap().display().to_string();
@@ -119,7 +119,7 @@ impl Canaries {
     }
 }
 
-pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

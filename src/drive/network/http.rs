@@ -261,7 +261,7 @@ async fn exchange(
 }
 
 /// Reads a body to its end. Most come in one piece, which is not copied.
-async fn read<B>(mut body: B) -> Result<Bytes, B::Error>
+pub(super) async fn read<B>(mut body: B) -> Result<Bytes, B::Error>
 where
     B: Body<Data = Bytes> + Unpin,
 {

@@ -19,6 +19,8 @@ mod retry_after;
 mod session;
 mod shared_token;
 mod steps_http;
+#[doc(hidden)]
+pub mod strangers;
 mod tls;
 mod token;
 mod token_command;
@@ -28,7 +30,7 @@ mod upgrade;
 mod variables;
 mod wire;
 
-pub use address::{AddressPolicy, Forbidden};
+pub use address::{AddressPolicy, Forbidden, parse_host};
 pub use client::drive_client;
 pub use context::{ContextError, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress};
 pub use probe::{Probe, ProbeSession, ProbeShared, ProbeToken, TokenLook};

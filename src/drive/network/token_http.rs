@@ -209,7 +209,7 @@ const STANDARD_CODES: [&str; 6] = [
 ];
 
 /// The code of a refusal, where it is a standard one: any other text may hold what must not be shown.
-fn standard_code(body: &[u8]) -> Option<&'static str> {
+pub(super) fn standard_code(body: &[u8]) -> Option<&'static str> {
     let said: OAuthError = serde_json::from_slice(body).ok()?;
     STANDARD_CODES.into_iter().find(|code| *code == said.error)
 }

@@ -148,13 +148,18 @@ pub(super) async fn upgrade(
     if !is_in_order(&answer, &request.key, |name| offered.any(|offered| offered == name)) {
         return Err(ConnectFailure::Protocol);
     }
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_message_size(Some(context.rules.session.max_message_bytes))
-        .max_frame_size(Some(context.rules.session.max_message_bytes));
+    let config = websocket_config(context.rules.session.max_message_bytes);
     let early = answer.bytes[answer.end..].to_vec();
     Ok(WebSocketStream::from_partially_read(wire, early, Role::Client, Some(config)).await)
+}
+
+/// How frames are read: none, and no message, of more than `most` bytes.
+pub(super) fn websocket_config(most: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(Some(most))
+        .max_frame_size(Some(most))
 }
 
 async fn ask(wire: &mut Wire, request: &[u8]) -> Result<Answer, ConnectFailure> {
@@ -179,10 +184,10 @@ async fn ask(wire: &mut Wire, request: &[u8]) -> Result<Answer, ConnectFailure> 
 }
 
 /// Where a header ends, its status, and what is looked at of it.
-type Head = (usize, u16, Vec<(HeaderName, String)>);
+pub(super) type Head = (usize, u16, Vec<(HeaderName, String)>);
 
 /// Reads an answer's header; `None` while its end has not come.
-fn parse(bytes: &[u8]) -> Result<Option<Head>, ConnectFailure> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<Head>, ConnectFailure> {
     let mut parsed = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut response = httparse::Response::new(&mut parsed);
     let end = match response.parse(bytes) {
@@ -225,6 +230,17 @@ fn is_in_order(answer: &Answer, key: &str, mut was_offered: impl FnMut(&str) -> 
         && answer.header(&SEC_WEBSOCKET_PROTOCOL).is_none_or(&mut was_offered)
 }
 
+/// The same of an answer in parts, where nothing was offered.
+pub(super) fn answer_in_order(
+    bytes: Vec<u8>,
+    end: usize,
+    status: u16,
+    headers: Vec<(HeaderName, String)>,
+    key: &str,
+) -> bool {
+    is_in_order(&Answer { bytes, end, status, headers }, key, |_| false)
+}
+
 /// What an HTTP answer that is no upgrade says.
 async fn refusal(context: &GroupContext, wire: &mut Wire, answer: Answer, sent: &[u8]) -> ConnectFailure {
     if answer.status < 400 {
@@ -261,7 +277,7 @@ async fn read_body(wire: &mut Wire, answer: &Answer) -> Vec<u8> {
 }
 
 /// The content of a chunked body (RFC 9112 §7.1), as far as it came.
-fn without_chunk_sizes(mut body: &[u8]) -> Vec<u8> {
+pub(super) fn without_chunk_sizes(mut body: &[u8]) -> Vec<u8> {
     let mut content = Vec::new();
     while let Some(end) = body.windows(2).position(|two| two == b"\r\n") {
         let size = std::str::from_utf8(&body[..end]).ok().and_then(|line| {
