@@ -290,7 +290,8 @@ mod tests {
     fn what_happens_within_a_second_adds_up() {
         let s = Duration::from_secs_f64;
         // (bursts, changes of the rate, peak)
-        let rows: [(&[(f64, f64)], &[(f64, f64)], f64); 5] = [
+        type Row = (&'static [(f64, f64)], &'static [(f64, f64)], f64);
+        let rows: [Row; 5] = [
             (&[], &[], 0.0),
             (&[(0.0, 5.0), (0.9, 6.0), (1.8, 7.0)], &[], 13.0),
             (&[(5.0, 3.0)], &[(0.0, 2.0), (10.0, -2.0)], 5.0),

@@ -60,7 +60,8 @@ pub fn upgrade_answer(bytes: &[u8]) -> u64 {
     let evidence = without_echo(evidence, SENT);
     let shown =
         format!("{:?}{:?}{:?}", evidence.body_code, evidence.bearer_error, evidence.bearer_description);
-    assert!(!shown.contains("secret-t"), "what was sent does not come back: {shown}");
+    let is_echo = ["secret-token-1234", "secret-ticket"].iter().any(|secret| shown.contains(secret));
+    assert!(!is_echo, "what was sent does not come back: {shown}");
     let cause = attribute(&evidence, TokenKnowledge::Sent) as u64;
     let in_order = answer_in_order(bytes.to_vec(), end, status, headers, KEY);
     10 + u64::from(in_order) + 2 * cause + 100 * u64::from(status / 100)
