@@ -10,7 +10,7 @@ use clap::Args;
 use crate::plan::{Share, check_budget, check_split, needs, own_limits, shards_needed};
 use crate::run::machine_of;
 use crate::scenario::model::Scenario;
-use crate::scenario::{ScenarioError, describe, load};
+use crate::scenario::{ScenarioError, describe, load_for_traffic};
 use crate::units::format_count;
 
 use super::{parse_override, wants_colour};
@@ -35,7 +35,7 @@ pub(super) struct CheckArgs {
 pub(super) fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
     let mut code = 0;
     for path in &args.scenarios {
-        match load(path, &args.overrides, None, &|name| std::env::var(name).ok()) {
+        match load_for_traffic(path, &args.overrides, None, &|name| std::env::var(name).ok()) {
             Ok(loaded) => {
                 write!(out, "{}", describe(&loaded.scenario))?;
                 write_budget(&loaded.scenario, out)?;

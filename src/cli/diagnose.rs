@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::diagnose::{DiagnoseError, DiagnoseRequest, Step, Waits, diagnose, diagnosis_text};
+use crate::drive::network::parse_host;
 use crate::run::RunError;
 use crate::scenario::ScenarioError;
 use crate::units::{format_duration, parse_duration};
@@ -57,7 +58,7 @@ pub(super) struct DiagnoseArgs {
     #[arg(long)]
     quiet: bool,
     /// Allow a host that is neither loopback nor private; its owner must have agreed; repeatable
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = parse_host)]
     authorize: Vec<String>,
 }
 

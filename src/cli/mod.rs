@@ -8,6 +8,7 @@ mod ci;
 mod compare;
 mod completions;
 mod diagnose;
+mod logging;
 mod merge;
 mod progress;
 mod report;
@@ -78,7 +79,7 @@ enum Command {
 #[must_use]
 pub fn main() -> u8 {
     // RESURGE_LOG=debug shows what the program does; TRACE is compiled out, for some libraries log tokens there.
-    env_logger::Builder::from_env(env_logger::Env::new().filter_or("RESURGE_LOG", "warn")).init();
+    logging::start();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

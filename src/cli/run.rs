@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::drive::network::parse_host;
 use crate::plan::{MOST_SHARDS, Share};
 use crate::report::{Status, Style, WriteFault, summary_text};
 use crate::run::{MetricsServer, OnProgress, RunError, RunRequest, Split, obey_parent, run_split};
@@ -65,7 +66,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "ADDR", value_parser = parse_metrics_addr)]
     metrics: Option<SocketAddr>,
     /// Allow load on a host that is neither loopback nor private; its owner must have agreed; repeatable
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = parse_host)]
     authorize: Vec<String>,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! In: a run folder, a folder of run folders, a baseline's file, or a baseline's name. Out: the runs, condensed; or a sentence that says why not.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::compare::{
@@ -11,6 +11,9 @@ use crate::compare::{
 };
 use crate::report::{JOURNAL_FILE, RunModel};
 use crate::run::{FoundError, is_run_folder, read_run_folder};
+
+/// The largest file that is read as a baseline.
+const MOST_BASELINE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Why a side cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +82,19 @@ fn read_input(input: &str) -> Result<(Vec<Repeat>, bool), InputError> {
     }
     let file = if path.is_file() { Some(path.to_owned()) } else { saved(input) };
     let file = file.ok_or_else(|| InputError::NotFound { name: input.to_owned(), hint: hint(input) })?;
-    let bytes = fs::read(&file).map_err(|source| InputError::Io { path: file.clone(), source })?;
+    let bytes = read_capped(&file).map_err(|source| InputError::Io { path: file.clone(), source })?;
     Ok((read_baseline(&bytes, &file.display().to_string())?, true))
+}
+
+fn read_capped(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(MOST_BASELINE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BASELINE_BYTES {
+        return Err(io::Error::other(format!(
+            "it has more than {MOST_BASELINE_BYTES} bytes, and is no baseline"
+        )));
+    }
+    Ok(bytes)
 }
 
 fn read_run(folder: &Path) -> Result<Repeat, InputError> {

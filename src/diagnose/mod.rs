@@ -40,7 +40,7 @@ const SCHEMA_VERSION: u32 = 1;
 const OTHER_SCOPE: &str = "resurge:none";
 
 /// What to diagnose.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DiagnoseRequest {
     /// The scenario's file.
     pub scenario: PathBuf,

@@ -4,14 +4,15 @@
 //! [`Cause::Unknown`] where the evidence does not suffice, never a guess. Sources: RFC 6750 §3 for
 //! `WWW-Authenticate`, the error codes that services put into JSON bodies.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::sample::Cause;
 
-/// What a refusal said.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What a refusal said. What it said in its own words may be anything, so it is not printed.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Evidence {
     /// HTTP status.
     pub status: u16,
@@ -38,6 +39,21 @@ pub enum TokenKnowledge {
     Expired,
     /// It sent one.
     Sent,
+}
+
+impl fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, bearer_error, bearer_description, body_code, html, edge_page, retry_after } = self;
+        f.debug_struct("Evidence")
+            .field("status", status)
+            .field("has_bearer_error", &bearer_error.is_some())
+            .field("has_bearer_description", &bearer_description.is_some())
+            .field("has_body_code", &body_code.is_some())
+            .field("html", html)
+            .field("edge_page", edge_page)
+            .field("retry_after", retry_after)
+            .finish()
+    }
 }
 
 impl Evidence {

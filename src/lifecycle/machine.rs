@@ -23,8 +23,8 @@ use super::token::{TokenNeed, TokenState, disconnect_wants_token};
 
 /// How often an attempt asks for a token at most.
 const TOKEN_ASKS: u8 = 3;
-/// Longest `Retry-After` that is obeyed.
-const RETRY_AFTER_CAP: Duration = Duration::from_secs(60 * 60);
+/// Longest `Retry-After` that is obeyed: a day, as long as a run may be unless its scenario raises that.
+const RETRY_AFTER_CAP: Duration = Duration::from_secs(24 * 60 * 60);
 /// The code with which a client leaves when the run ends.
 pub(super) const NORMAL_CLOSURE: u16 = 1000;
 /// The code of a session that ends without a close frame (RFC 6455 §7.1.5).

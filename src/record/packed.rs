@@ -11,7 +11,7 @@ use super::histogram::{DIGITS, HistogramError, Latencies, MAX_US};
 use super::tally::{StormTally, Tally};
 
 /// More than was ever counted in one interval; beyond it, sums over a run could overflow.
-const MAX_COUNT: u64 = 1 << 40;
+pub(super) const MAX_COUNT: u64 = 1 << 40;
 /// Bytes before the counts in HdrHistogram's V2 encoding.
 const V2_HEADER: usize = 40;
 const V2_COOKIE: u64 = 0x1c84_9313;

@@ -11,6 +11,7 @@ use crate::sample::{
 };
 
 use super::histogram::Latencies;
+use super::packed::MAX_COUNT;
 
 /// Attempts by kind, outcome and cause.
 pub type Attempts = BTreeMap<(AttemptKind, Outcome, Option<Cause>), u64>;
@@ -96,7 +97,8 @@ impl Tally {
 
     fn count(&mut self, counter: Counter, n: u64) {
         if n > 0 {
-            *self.counters.entry(counter).or_default() += n;
+            let counted = self.counters.entry(counter).or_default();
+            *counted = counted.saturating_add(n).min(MAX_COUNT);
         }
     }
 

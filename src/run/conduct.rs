@@ -116,8 +116,10 @@ pub(super) async fn conduct(
     health.recorder_stalls = stalls.load(Ordering::Relaxed);
     health.token_pool_wait_max_us = u64::try_from(pool_wait_max.as_micros()).unwrap_or(u64::MAX);
     health.set_cpu(host::cpu_time().saturating_sub(cpu_before), elapsed.since(Moment::ZERO), host::cores());
+    // A violation right before the end may have had nobody to notice it.
+    let violated = prepared.policy.was_violated();
     let end = RunEnd {
-        reason: control.reason(),
+        reason: if violated { StopReason::NotAuthorised } else { control.reason() },
         elapsed_s: elapsed.as_us() as f64 / 1e6,
         clients_planned: u64::from(prepared.share.clients(&prepared.scenario)),
         drained,

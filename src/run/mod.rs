@@ -31,7 +31,7 @@ use crate::plan::{BudgetError, Share, own_limits};
 use crate::record::{JournalError, JournalWriter, LiveView, MergeError, read_journal};
 use crate::report::{JOURNAL_FILE, RunModel, WriteFault, write_all};
 use crate::scenario::model::{Overrides, Scenario};
-use crate::scenario::{ScenarioError, load};
+use crate::scenario::{ScenarioError, load_for_traffic};
 
 /// Called once a second with how the run stands.
 pub type OnProgress = Box<dyn FnMut(&Scenario, &LiveView) + Send>;
@@ -182,7 +182,7 @@ pub fn run_split(request: RunRequest, split: Split) -> Result<RunDone, RunError>
 /// Runs a share of a scenario's clients in this process.
 fn run_share(request: RunRequest, share: Share) -> Result<RunDone, RunError> {
     let RunRequest { scenario, overrides, seed, out, authorised, on_progress } = request;
-    let loaded = load(&scenario, &overrides, seed, &|name| std::env::var(name).ok())?;
+    let loaded = load_for_traffic(&scenario, &overrides, seed, &|name| std::env::var(name).ok())?;
     check_shards(share.of(), &loaded.scenario)?;
     warn_of_own_limits(&loaded.scenario, share.of());
     let prepared = prepare::prepare_share(loaded, &authorised, share)?;

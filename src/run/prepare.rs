@@ -12,9 +12,9 @@ use crate::clock::{Clock, Moment};
 use crate::drive::network::{AddressPolicy, ClientFiles, TargetAddress, client_config};
 use crate::plan::{Machine, Needs, Share, check_budget};
 use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
-use crate::scenario::Loaded;
 use crate::scenario::model::{DisconnectHow, Group, Scenario, Storm, StormBy, Target};
 use crate::scenario::prepare_model::StepPlace;
+use crate::scenario::{Loaded, bare_url};
 use crate::target::server::{Server, ServerSetup};
 
 use super::RunError;
@@ -309,7 +309,7 @@ fn manifest(
     let (target_kind, target_url) = match address {
         TargetAddress::Embedded(address) => ("embedded", format!("ws://{address}")),
         TargetAddress::EmbeddedTls(address) => ("embedded", format!("wss://{address}")),
-        TargetAddress::Remote { url, .. } => ("remote", without_secrets(url)),
+        TargetAddress::Remote { url, .. } => ("remote", bare_url(url)),
     };
     let groups = scenario
         .groups
@@ -335,15 +335,6 @@ fn manifest(
         thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
         host,
     }
-}
-
-/// A URL without user, password and query: any of them may be a credential.
-fn without_secrets(url: &Url) -> String {
-    let mut bare = url.clone();
-    bare.set_query(None);
-    // A URL that cannot have them has none.
-    let _ = (bare.set_username(""), bare.set_password(None));
-    bare.to_string()
 }
 
 fn storm(storm: &Storm) -> StormManifest {

@@ -10,6 +10,7 @@ use super::model::{
     DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, OnReconnect,
     RefusalStatus, Scenario, Sharing, Skew, Start, StormBy, Target, TargetFault, TargetRules, TokenRules,
 };
+use super::secrets::bare_url;
 
 /// What a scenario does, a line for each thing.
 #[must_use]
@@ -44,7 +45,7 @@ pub fn describe(scenario: &Scenario) -> String {
 
 fn describe_target(target: &Target) -> String {
     match target {
-        Target::Remote(remote) => remote.url.to_string(),
+        Target::Remote(remote) => bare_url(&remote.url),
         Target::Embedded(rules) => {
             let how = if rules.tls { "embedded, with TLS" } else { "embedded" };
             format!("{how}; {}", describe_rules(rules))

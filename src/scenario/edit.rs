@@ -2,8 +2,10 @@
 //!
 //! In: the file's text. Out: text. Comments and layout stay. Secrets written in the file become references in the copy.
 
+use toml_edit::{DocumentMut, InlineTable, Item, Key, Table, TableLike, Value};
+
+use super::secrets::{holds_secret, is_secret_header, is_secret_name};
 use super::template::Template;
-use toml_edit::{DocumentMut, InlineTable, Item, Key, Table, Value};
 
 /// An override that leads nowhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,9 +13,6 @@ pub(super) struct EditFault {
     pub(super) message: String,
     pub(super) help: String,
 }
-
-/// Headers whose values are credentials.
-const SECRET_HEADERS: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"];
 
 /// Sets the value at a dotted path. The value is TOML, or else a string.
 pub(super) fn apply_override(document: &mut DocumentMut, path: &str, value: &str) -> Result<(), EditFault> {
@@ -113,25 +112,74 @@ pub(super) fn copy_as_run(document: &mut DocumentMut, name: &str, seed: u64) -> 
             root.insert(key, Item::Value(value));
         }
     }
-    let clients = root.get_mut("target").and_then(|target| target.get_mut("clients"));
-    for_each_table(clients, |index, table| hide(table, "secret", &format!("TARGET_CLIENT_{index}_SECRET")));
+    if let Some(target) = root.get_mut("target").and_then(Item::as_table_like_mut) {
+        hide_texts(target, &["url", "token_url"], "TARGET");
+        for_each_table(target.get_mut("clients"), |index, table| {
+            hide(table, "secret", &format!("TARGET_CLIENT_{index}_SECRET"));
+        });
+    }
     for_each_table(root.get_mut("groups"), |index, table| {
         let group = table.get("name").and_then(|name| name.as_str()).map_or_else(|| index.to_string(), upper);
-        if let Some(token) = table.get_mut("token").and_then(Item::as_table_like_mut) {
-            hide(token, "client_secret", &format!("{group}_CLIENT_SECRET"));
-            hide(token, "token", &format!("{group}_TOKEN"));
-            hide(token, "refresh_token", &format!("{group}_REFRESH_TOKEN"));
-        }
-        if let Some(connect) = table.get_mut("connect").and_then(Item::as_table_like_mut) {
-            hide(connect, "proxy", &format!("{group}_PROXY"));
-            hide_headers(connect.get_mut("headers"), &group);
-        }
-        let prepare = table.get_mut("prepare").and_then(Item::as_table_like_mut);
-        for_each_table(prepare.and_then(|prepare| prepare.get_mut("steps")), |index, step| {
-            hide_headers(step.get_mut("headers"), &format!("{group}_STEP_{index}"));
-        });
+        hide_in_group(table, &group);
     });
     document.to_string()
+}
+
+fn hide_in_group(table: &mut dyn TableLike, group: &str) {
+    if let Some(token) = sub_table(table, "token") {
+        hide(token, "client_secret", &format!("{group}_CLIENT_SECRET"));
+        hide(token, "token", &format!("{group}_TOKEN"));
+        hide(token, "refresh_token", &format!("{group}_REFRESH_TOKEN"));
+        hide_texts(token, &["url"], &format!("{group}_TOKEN"));
+    }
+    if let Some(connect) = sub_table(table, "connect") {
+        hide(connect, "proxy", &format!("{group}_PROXY"));
+        hide_texts(connect, &["url", "path"], &format!("{group}_CONNECT"));
+        hide_headers(connect.get_mut("headers"), group);
+        if let Some(place) = sub_table(connect, "token_in") {
+            hide_texts(place, &["first_message"], &format!("{group}_TOKEN_IN"));
+        }
+    }
+    if let Some(session) = sub_table(table, "session") {
+        hide_texts(session, &["first_message", "refresh_message"], group);
+        for key in ["send", "keep_alive"] {
+            if let Some(inner) = sub_table(session, key) {
+                hide_texts(inner, &["text"], &format!("{group}_{}", upper(key)));
+            }
+        }
+        for_each_table(session.get_mut("on_message"), |index, rule| {
+            hide_texts(rule, &["reply"], &format!("{group}_MESSAGE_{index}"));
+        });
+    }
+    let Some(prepare) = sub_table(table, "prepare") else { return };
+    if let Some(variables) = sub_table(prepare, "variables") {
+        let names: Vec<String> = variables.iter().map(|(name, _)| name.to_owned()).collect();
+        for name in names {
+            let is_plain = |text: &str| Template::parse(text).variables().next().is_none();
+            let value = variables.get(&name).and_then(Item::as_str);
+            if is_secret_name(&name) && value.is_some_and(is_plain) {
+                hide(variables, &name, &format!("{group}_{}", upper(&name)));
+            }
+            hide_texts(variables, &[&name], group);
+        }
+    }
+    for_each_table(prepare.get_mut("steps"), |index, step| {
+        hide_headers(step.get_mut("headers"), &format!("{group}_STEP_{index}"));
+        hide_texts(step, &["url", "path", "body"], &format!("{group}_STEP_{index}"));
+    });
+}
+
+fn sub_table<'d>(table: &'d mut dyn TableLike, key: &str) -> Option<&'d mut dyn TableLike> {
+    table.get_mut(key).and_then(Item::as_table_like_mut)
+}
+
+/// Replaces texts with a secret in them.
+fn hide_texts(table: &mut dyn TableLike, keys: &[&str], owner: &str) {
+    for key in keys {
+        if table.get(key).and_then(Item::as_str).is_some_and(holds_secret) {
+            hide(table, key, &format!("{owner}_{}", upper(key)));
+        }
+    }
 }
 
 /// Replaces headers that hold credentials. One that is made of variables holds none.
@@ -139,8 +187,7 @@ fn hide_headers(headers: Option<&mut Item>, owner: &str) {
     let Some(headers) = headers.and_then(Item::as_table_like_mut) else { return };
     let is_secret = |name: &str, value: &Item| {
         let text = value.as_str().unwrap_or_default();
-        SECRET_HEADERS.contains(&name.to_ascii_lowercase().as_str())
-            && Template::parse(text).variables().next().is_none()
+        is_secret_header(name) && Template::parse(text).variables().next().is_none()
     };
     let names: Vec<String> = headers
         .iter()
@@ -152,7 +199,7 @@ fn hide_headers(headers: Option<&mut Item>, owner: &str) {
     }
 }
 
-fn for_each_table(item: Option<&mut Item>, mut change: impl FnMut(usize, &mut dyn toml_edit::TableLike)) {
+fn for_each_table(item: Option<&mut Item>, mut change: impl FnMut(usize, &mut dyn TableLike)) {
     let Some(item) = item else { return };
     match item {
         Item::ArrayOfTables(tables) => {
@@ -172,7 +219,7 @@ fn for_each_table(item: Option<&mut Item>, mut change: impl FnMut(usize, &mut dy
 }
 
 /// Replaces a secret that stands in the text by a reference to an environment variable.
-fn hide(table: &mut dyn toml_edit::TableLike, key: &str, variable: &str) {
+fn hide(table: &mut dyn TableLike, key: &str, variable: &str) {
     if let Some(Item::Value(value)) = table.get_mut(key)
         && value.is_str()
     {

@@ -3,34 +3,48 @@
 //! In: a file with the columns `client_id` and `client_secret`, others ignored. Out: its rows, or why it cannot be used. What stands in
 //! the rows is never told: it is secret.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use secrecy::SecretString;
 
+/// The largest file.
+const MOST_BYTES: u64 = 1 << 30;
 /// Most rows.
 const MOST_ROWS: usize = 10_000_000;
 
 /// Reads a feeder's rows.
 pub(super) fn read_feeder(path: &Path) -> Result<Vec<(String, SecretString)>, String> {
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(path)
-        .map_err(|_| "it cannot be read".to_owned())?;
+    let file = File::open(path).map_err(|_| "it cannot be read".to_owned())?;
+    read_rows(file, MOST_BYTES)
+}
+
+fn read_rows(file: impl Read, most: u64) -> Result<Vec<(String, SecretString)>, String> {
+    // A row more than fits is cut off, and then the file is refused.
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file.take(most + 1));
     let headers = reader.headers().map_err(|_| "its first line cannot be read".to_owned())?;
     let column = |name: &str| {
         headers.iter().position(|header| header == name).ok_or_else(|| format!("it has no column {name}"))
     };
     let (id, secret) = (column("client_id")?, column("client_secret")?);
     let mut rows = Vec::new();
-    for (index, record) in reader.records().enumerate() {
-        let line = index + 2;
-        let record =
-            record.map_err(|_| format!("line {line} has another number of columns, or is not UTF-8"))?;
+    let mut record = csv::StringRecord::new();
+    for line in 2_u64.. {
+        let is_row = reader
+            .read_record(&mut record)
+            .map_err(|_| format!("line {line} has another number of columns, or is not UTF-8"))?;
+        if !is_row {
+            break;
+        }
         match (record.get(id), record.get(secret)) {
             (Some(id), Some(secret)) if !id.is_empty() => {
                 rows.push((id.to_owned(), SecretString::from(secret)));
             }
             _ => return Err(format!("line {line} has no client_id")),
+        }
+        if reader.position().byte() > most {
+            return Err(format!("it has more than {most} bytes"));
         }
         if rows.len() > MOST_ROWS {
             return Err(format!("it has more than {MOST_ROWS} rows"));
@@ -65,6 +79,10 @@ mod tests {
             let why = read(text).unwrap_err();
             assert!(why.contains(part) && !why.contains("s3cret"), "{why}");
         }
+        let rows = "client_id,client_secret\na,s3cret\nb,s3cret\n";
+        let most = rows.len() as u64;
+        assert_eq!(read_rows(rows.as_bytes(), most).map(|rows| rows.len()), Ok(2));
+        assert!(read_rows(rows.as_bytes(), most - 1).is_err(), "it is too large");
         assert!(read_feeder(Path::new("/nowhere/clients.csv")).is_err());
     }
 }

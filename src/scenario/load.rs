@@ -10,14 +10,16 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_edit::DocumentMut;
 
-use super::check::check_scenario;
+use super::ceilings::above_ceilings;
+use super::check::{Conflict, check_scenario};
 use super::edit::{apply_override, copy_as_run, split_path};
 use super::fault::{Fault, Faults, ScenarioError};
 use super::model::{Overrides, Scenario, TargetRules};
 use super::parse::parse_scenario;
 use super::parse_rules::parse_rules;
 use super::profiles::profile_text;
-use super::reader::{Reading, Table};
+use super::reader::{Reading, Table, read_capped};
+use super::secrets::shown;
 
 /// The largest scenario file.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -45,8 +47,32 @@ pub fn load(
     seed: Option<u64>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, ScenarioError> {
+    load_checked(path, overrides, seed, env, |_| Vec::new())
+}
+
+/// The same for a run with real traffic: what is above a ceiling is a fault too.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for_traffic(
+    path: &Path,
+    overrides: &Overrides,
+    seed: Option<u64>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, ScenarioError> {
+    load_checked(path, overrides, seed, env, above_ceilings)
+}
+
+fn load_checked(
+    path: &Path,
+    overrides: &Overrides,
+    seed: Option<u64>,
+    env: &dyn Fn(&str) -> Option<String>,
+    also: fn(&Scenario) -> Vec<Conflict>,
+) -> Result<Loaded, ScenarioError> {
     let origin = path.display().to_string();
-    let text = read(path).map_err(|source| ScenarioError::Unreadable { path: origin.clone(), source })?;
+    let text = read_capped(path, MAX_BYTES)
+        .map_err(|source| ScenarioError::Unreadable { path: origin.clone(), source })?;
     let stem =
         path.file_stem().map_or_else(|| "scenario".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -57,7 +83,7 @@ pub fn load(
     let scenario = parse_scenario(&reading, &edit.text, &stem);
     let mut faults = reading.faults.into_inner();
     if let Some(scenario) = scenario.as_ref().filter(|_| faults.is_empty()) {
-        faults.extend(check_scenario(scenario).into_iter().map(|conflict| Fault {
+        faults.extend(check_scenario(scenario).into_iter().chain(also(scenario)).map(|conflict| Fault {
             span: span_at(&edit.text, &conflict.path).unwrap_or(0..0),
             message: conflict.message,
             help: conflict.help,
@@ -87,7 +113,8 @@ pub fn load_target_rules(
     let path = Path::new(profile);
     let text = match profile_text(profile) {
         Some(text) => text.to_owned(),
-        None => read(path).map_err(|source| ScenarioError::NoProfile { name: profile.to_owned(), source })?,
+        None => read_capped(path, MAX_BYTES)
+            .map_err(|source| ScenarioError::NoProfile { name: profile.to_owned(), source })?,
     };
     let nested = text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("target"));
     let overrides: Overrides = overrides
@@ -118,14 +145,6 @@ pub fn load_target_rules(
     if faults.is_empty() { Ok(rules) } else { Err(edit.faults(faults)) }
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
-    let length = std::fs::metadata(path)?.len();
-    if length > MAX_BYTES {
-        return Err(std::io::Error::other(format!("it has {length} bytes, at most {MAX_BYTES} are read")));
-    }
-    std::fs::read_to_string(path)
-}
-
 /// A text with its overrides applied.
 struct Edit {
     origin: String,
@@ -146,14 +165,16 @@ impl Edit {
         })?;
         for (path, value) in overrides {
             apply_override(&mut document, path, value).map_err(|fault| {
-                let message = format!("--set {path}={value}: {}", fault.message);
+                let message = format!("--set {path}={}: {}", shown(path, value), fault.message);
                 faults_of(text.clone(), vec![Fault { span: 0..0, message, help: fault.help }])
             })?;
         }
         let text = if overrides.is_empty() { text } else { document.to_string() };
         let overridden = overrides
             .iter()
-            .filter_map(|(path, value)| Some((span_at(&text, path)?, format!("{path}={value}"))))
+            .filter_map(|(path, value)| {
+                Some((span_at(&text, path)?, format!("{path}={}", shown(path, value))))
+            })
             .collect();
         Ok(Self { origin: origin.to_owned(), document, text, overridden })
     }

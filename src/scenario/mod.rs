@@ -2,11 +2,13 @@
 //!
 //! In: a path and what the command line adds to it. Out: [`model::Scenario`], its copy and its hash.
 
+mod ceilings;
 mod check;
 mod describe;
 mod edit;
 mod fault;
 mod feeder;
+mod limits_model;
 mod load;
 pub mod model;
 mod parse;
@@ -27,6 +29,8 @@ mod profiles;
 mod reader;
 mod schema;
 mod schema_target;
+mod secrets;
+mod shown;
 mod target_fault;
 mod target_model;
 pub mod target_script;
@@ -36,10 +40,11 @@ mod threshold_model;
 
 pub use describe::describe;
 pub use fault::{Fault, Faults, ScenarioError};
-pub use load::{Loaded, load, load_target_rules};
+pub use load::{Loaded, load, load_for_traffic, load_target_rules};
 pub use policies::policy_names;
 pub use profiles::{profile_names, profile_text};
 pub use schema::schema;
+pub use secrets::bare_url;
 pub use threshold::parse_threshold;
 
 #[cfg(test)]

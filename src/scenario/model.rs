@@ -1,7 +1,6 @@
 //! The scenario as typed data: what a checked file means.
 //!
-//! In: nothing. Out: types whose values are valid by construction or checked when a file is loaded. Durations are
-//! `std::time::Duration`, shares are 0..1, rates are per second.
+//! In: nothing. Out: types whose values are valid by construction or checked when a file is loaded. Shares are 0..1, rates per second.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,6 +12,7 @@ use secrecy::SecretString;
 use super::prepare_model::{OnMessage, PrepareRules};
 use super::template::Template;
 
+pub use super::limits_model::Limits;
 pub use super::target_fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
 pub use super::target_model::{
     AtSessionLimit, Delay, IdleAction, IdleCounts, Invalidation, LimitOf, RefreshTokens, RefusalDetail,
@@ -44,6 +44,8 @@ pub struct Scenario {
     pub thresholds: Vec<Threshold>,
     /// How late the generator may be before the run is not valid.
     pub health: Health,
+    /// How much load on others the scenario may plan.
+    pub limits: Limits,
 }
 
 impl Scenario {
@@ -64,7 +66,7 @@ pub enum Target {
 }
 
 /// A service that is not ours.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RemoteTarget {
     /// WebSocket URL, `ws://` or `wss://`.
     pub url: url::Url,
@@ -122,7 +124,7 @@ pub struct Stage {
 }
 
 /// A group's token lifecycle.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TokenRules {
     /// How a token is got.
     pub grant: Grant,
@@ -149,12 +151,11 @@ pub struct TokenRules {
 }
 
 /// How a token is got.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Grant {
     /// `client_credentials` (RFC 6749 §4.4).
     ClientCredentials(ClientCredentials),
-    /// `refresh_token` (RFC 6749 §6): the first token as by `client_credentials`, or by a refresh token that is given; each further one by
-    /// the refresh token that came with the one before.
+    /// `refresh_token` (RFC 6749 §6): the first token by the credentials or a given refresh token; each further one by the last refresh token.
     RefreshToken {
         /// What the client shows.
         credentials: ClientCredentials,
@@ -254,7 +255,7 @@ pub enum TokenConnection {
 }
 
 /// How clients connect.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ConnectRules {
     /// WebSocket URL of this group, instead of the target's.
     pub url: Option<url::Url>,
@@ -309,7 +310,7 @@ impl Default for ConnectRules {
 }
 
 /// The value of a header.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum HeaderText {
     /// Written in the scenario.
     Plain(String),
@@ -318,7 +319,7 @@ pub enum HeaderText {
 }
 
 /// Where the token goes in the handshake.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum TokenIn {
     /// `"header"`: `Authorization: Bearer …`.
     Header,
@@ -394,7 +395,7 @@ pub struct KeepAlive {
 }
 
 /// What a keep-alive sends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum KeepAliveKind {
     /// `"ping"`: a ping frame.
     Ping,
@@ -403,7 +404,7 @@ pub enum KeepAliveKind {
 }
 
 /// Messages to the target.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Send {
     /// Messages per second and client, above 0.
     pub rate: f64,
@@ -430,8 +431,7 @@ pub enum DisconnectHow {
     },
     /// `"rst"`: the connection is reset.
     Reset,
-    /// `"half-open"`: the client falls silent and keeps the connection, as when a network cable is pulled. It
-    /// notices by its keep-alive or silence timeout.
+    /// `"half-open"`: the client falls silent and keeps the connection, until its keep-alive or silence timeout notices.
     HalfOpen,
 }
 

@@ -18,6 +18,7 @@ use super::parse_common::{MAX_CLIENTS, check_name, pace, parse_how, repeat_every
 use super::parse_prepare::{Known, parse_on_message, parse_prepare};
 use super::parse_reconnect::{Policy, codes_or_any, parse_on_reconnect, parse_policy, parse_reconnect};
 use super::reader::Table;
+use super::secrets::masked;
 use super::template::Template;
 
 /// Headers that the handshake itself sets.
@@ -258,22 +259,23 @@ fn parse_credentials(table: &Table<'_>) -> Option<ClientCredentials> {
 fn parse_connect(table: Option<&Table<'_>>, known: &Known, is_embedded: bool) -> ConnectRules {
     let mut rules = ConnectRules::default();
     let Some(table) = table else { return rules };
-    let has_variables = table
-        .get("url")
-        .and_then(|url| url.get_ref().as_str())
-        .is_some_and(|text| Template::parse(text).variables().next().is_some());
+    let url_text = table.get("url").and_then(|url| match url.get_ref().as_str() {
+        Some(text) => Some(text.to_owned()),
+        None => url.get_ref().as_table().and_then(|_| table.text("url")),
+    });
+    let has_variables = url_text.is_some_and(|text| Template::parse(&text).variables().next().is_some());
     if has_variables {
         rules.url_template = known.template(table, "url");
     } else {
         rules.url = table.url("url", &["ws", "wss"]);
     }
-    rules.path = table.string("path");
+    rules.path = table.text("path");
     if let Some(path) =
         rules.path.as_deref().filter(|path| !path.starts_with('/') || path.contains(char::is_whitespace))
     {
         table.fault(
             table.span_of("path"),
-            format!("`path` is \"{path}\""),
+            format!("`path` is \"{}\"", masked(path)),
             "a path begins with `/` and holds no spaces",
         );
     }
@@ -366,7 +368,7 @@ fn parse_token_in(table: &Table<'_>) -> TokenIn {
     let ways = [
         choice.string("query").map(TokenIn::Query),
         choice.string("subprotocol").map(TokenIn::Subprotocol),
-        choice.string("first_message").map(TokenIn::FirstMessage),
+        choice.text("first_message").map(TokenIn::FirstMessage),
     ];
     choice.finish();
     let mut ways: Vec<TokenIn> = ways.into_iter().flatten().collect();
@@ -421,7 +423,7 @@ fn parse_keep_alive(table: &Table<'_>) -> Option<KeepAlive> {
     let allowed = "{ ping_every = \"30s\", timeout = \"10s\" } or { text_every = \"30s\", text = \"…\", timeout = \"10s\" } is needed";
     let ping = repeat_every(table, "ping_every");
     let text_every = repeat_every(table, "text_every");
-    let text = table.string("text");
+    let text = table.text("text");
     let timeout = table.positive_duration("timeout").unwrap_or(Duration::from_secs(10));
     table.finish();
     let (every, what) = match (ping, text_every, text) {
@@ -441,7 +443,7 @@ fn parse_send(table: &Table<'_>) -> Option<Send> {
     if table.get("rate").is_none() {
         table.missing("rate", allowed);
     }
-    let text = table.string("text").unwrap_or_else(|| "{}".to_owned());
+    let text = table.text("text").unwrap_or_else(|| "{}".to_owned());
     table.finish();
     Some(Send { rate: rate?, text })
 }

@@ -41,7 +41,7 @@ impl Known {
 
     /// The text at `key`, as a template of these variables.
     pub(super) fn template(&self, table: &Table<'_>, key: &str) -> Option<Template> {
-        let text = table.string(key)?;
+        let text = table.text(key)?;
         Some(self.check(table, key, &text))
     }
 

@@ -5,17 +5,33 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::units;
 
 use super::fault::Fault;
+use super::secrets::shown;
+
+/// The largest file with a secret.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// Reads a text file of at most `most` bytes, whatever kind of file it is.
+pub(super) fn read_capped(path: &Path, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    }
+    Ok(text)
+}
 
 /// Where faults are gathered, and what values may refer to.
 pub(super) struct Reading<'a> {
@@ -87,8 +103,9 @@ impl<'t> Table<'t> {
 
     /// A fault for a value that is not what it should be.
     pub(super) fn wrong(&self, key: &str, value: &Value<'t>, allowed: &str) {
-        let got = describe(value.get_ref());
-        self.fault(value.span(), format!("`{}` is {got}", self.path_of(key)), allowed);
+        let path = self.path_of(key);
+        let got = describe(&path, value.get_ref());
+        self.fault(value.span(), format!("`{path}` is {got}"), allowed);
     }
 
     /// Reads a string with `parse`; what that refuses is a fault with `allowed`.
@@ -106,7 +123,9 @@ impl<'t> Table<'t> {
         match parse(text) {
             Ok(parsed) => Some(parsed),
             Err(why) => {
-                self.fault(value.span(), format!("`{}` is \"{text}\"", self.path_of(key)), why);
+                let path = self.path_of(key);
+                let text = shown(&path, text);
+                self.fault(value.span(), format!("`{path}` is \"{text}\""), why);
                 None
             }
         }
@@ -276,12 +295,46 @@ impl<'t> Table<'t> {
     pub(super) fn url(&self, key: &str, schemes: &[&str]) -> Option<url::Url> {
         let list = schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
         let allowed = format!("a URL with {list} is needed");
-        self.parsed(key, &allowed, |text| {
+        self.parsed_text(key, &allowed, |text| {
             let url = url::Url::parse(text).map_err(|error| format!("{allowed}: {error}"))?;
             if !schemes.contains(&url.scheme()) || url.host_str().is_none() {
                 return Err(allowed.clone());
             }
+            if !url.username().is_empty() || url.password().is_some() {
+                return Err("user and password of a URL are not sent: give them as a header, headers = { Authorization = { env = \"NAME\" } }".to_owned());
+            }
             Ok(url)
+        })
+    }
+
+    /// Reads a text that may hold a secret: a string, or a reference as in [`Self::secret`], whose value is never told.
+    fn parsed_text<T>(
+        &self,
+        key: &str,
+        allowed: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.get(key)?;
+        if value.get_ref().as_table().is_none() {
+            return self.parsed(key, allowed, parse);
+        }
+        let secret = self.secret(key)?;
+        let parsed = parse(secret.expose_secret());
+        parsed
+            .map_err(|why| {
+                self.fault(
+                    value.span(),
+                    format!("what `{}` refers to cannot be used", self.path_of(key)),
+                    why,
+                );
+            })
+            .ok()
+    }
+
+    /// A text that may hold a secret.
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        self.parsed_text(key, "a string, { env = \"NAME\" } or { file = \"path\" } is needed", |text| {
+            Ok(text.to_owned())
         })
     }
 
@@ -322,7 +375,7 @@ impl<'t> Table<'t> {
 
     fn secret_of_file(&self, file: &str) -> Option<SecretString> {
         let path = self.reading.folder.join(Path::new(file));
-        match std::fs::read_to_string(&path) {
+        match read_capped(&path, MAX_SECRET_BYTES) {
             Ok(text) => Some(SecretString::from(text.trim())),
             Err(error) => {
                 let message = format!("cannot read the secret file {}: {error}", path.display());
@@ -352,9 +405,9 @@ impl<'t> Table<'t> {
 }
 
 /// A value for a message.
-fn describe(value: &DeValue<'_>) -> String {
+fn describe(path: &str, value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => format!("\"{text}\""),
+        DeValue::String(text) => format!("\"{}\"", shown(path, text)),
         DeValue::Integer(integer) => integer.as_str().to_owned(),
         DeValue::Float(float) => float.as_str().to_owned(),
         DeValue::Boolean(flag) => flag.to_string(),

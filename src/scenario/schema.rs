@@ -28,6 +28,11 @@ pub fn schema() -> Value {
             "groups": { "type": "array", "minItems": 1, "items": group() },
             "storms": { "type": "array", "items": storm() },
             "thresholds": thresholds(),
+            "limits": table(json!({
+                "max_clients": { "type": "integer", "minimum": 1, "default": 100_000, "description": "Clients in all groups, where the load leaves this machine" },
+                "max_rate": { "$ref": "#/$defs/rate", "description": "Connects that are planned within a second, where the load leaves this machine; default 1000/s" },
+                "max_duration": duration("The run's duration, where the load leaves this machine; default 24h"),
+            })),
             "health": table(json!({
                 "max_lag_p99": duration("99th percentile of the clients' lag; default 250ms"),
                 "max_stall": duration("Longest stall of the event loop; default 500ms"),

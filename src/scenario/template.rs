@@ -3,20 +3,28 @@
 //! In: a text. Out: [`Template`], rendered with values. A brace that does not enclose a name stands for itself, so JSON needs no
 //! escapes.
 
+use std::fmt;
+
 /// Variables that every client has: its token, its number in the run, the time in milliseconds since 1970, host and port of the
 /// target.
 pub const BUILT_IN: [&str; 4] = ["token", "client", "unix_ms", "address"];
 
-/// A text with variables in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A text with variables in it. What stands between them may be secret, so it is never printed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Template {
     segments: Vec<Segment>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Segment {
     Text(String),
     Variable(String),
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Template").field(&self.variables().collect::<Vec<_>>()).finish()
+    }
 }
 
 impl Template {

@@ -3,6 +3,7 @@
 //! In: the scenario's rules for a group, the target's address. Out: [`RunShared`] and [`GroupContext`], built once for each worker. A client
 //! keeps only a pointer to them: headers, URLs and TLS are not its own.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use crate::clock::{Clock, Moment};
 use crate::drive::{SampleSink, Sleep, Timers};
 use crate::lifecycle::GroupRules;
 use crate::sample::{GroupId, Sample};
+use crate::scenario::bare_url;
 use crate::scenario::model::{ConnectRules, Grant, HeaderText, TokenRules};
 
 use super::address::AddressPolicy;
@@ -183,7 +185,7 @@ impl Drop for RunShared {
 }
 
 /// Where a group connects to unless it says otherwise.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum TargetAddress {
     /// The target in this process.
     Embedded(SocketAddr),
@@ -198,6 +200,20 @@ pub enum TargetAddress {
     },
 }
 
+impl fmt::Debug for TargetAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded(address) => f.debug_tuple("Embedded").field(address).finish(),
+            Self::EmbeddedTls(address) => f.debug_tuple("EmbeddedTls").field(address).finish(),
+            Self::Remote { url, token_url } => f
+                .debug_struct("Remote")
+                .field("url", &bare_url(url))
+                .field("token_url", &token_url.as_ref().map(bare_url))
+                .finish(),
+        }
+    }
+}
+
 impl TargetAddress {
     fn websocket_url(&self, connect: &ConnectRules) -> Result<Url, ContextError> {
         if let Some(url) = &connect.url {
@@ -209,7 +225,9 @@ impl TargetAddress {
                 let path = connect.path.as_deref().unwrap_or(EMBEDDED_PATH);
                 let scheme = if self.is_secure() { "wss" } else { "ws" };
                 let text = format!("{scheme}://{address}{path}");
-                Url::parse(&text).map_err(|source| ContextError::Url { text, source })
+                // The path may hold a key.
+                let place = || format!("{scheme}://{address}/…");
+                Url::parse(&text).map_err(|source| ContextError::Url { text: place(), source })
             }
         }
     }
@@ -234,7 +252,7 @@ impl TargetAddress {
 }
 
 /// The WebSocket endpoint of a group.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Endpoint {
     pub(super) url: Url,
     /// Path and query, as the request line has them.
@@ -243,6 +261,13 @@ pub(super) struct Endpoint {
     pub(super) authority: String,
     pub(super) host: String,
     pub(super) port: u16,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Path and query may hold a ticket.
+        f.debug_struct("Endpoint").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
 }
 
 /// What a group is built from.
@@ -458,18 +483,11 @@ fn authority(url: &Url) -> String {
 }
 
 pub(super) fn endpoint(url: Url) -> Result<Endpoint, ContextError> {
-    let no_host = || ContextError::NoHost { url: without_query(&url) };
+    let no_host = || ContextError::NoHost { url: bare_url(&url) };
     let host = url.host_str().ok_or_else(no_host)?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = url.port_or_known_default().ok_or_else(no_host)?;
     let target = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
     Ok(Endpoint { target, authority: authority(&url), host, port, url })
-}
-
-/// A URL without what may be secret in it.
-pub(super) fn without_query(url: &Url) -> String {
-    let mut bare = url.clone();
-    bare.set_query(None);
-    bare.to_string()
 }
 
 /// The lines of an upgrade request that all of the group's clients send alike, beside those that RFC 6455 §4.1 demands of every client.

@@ -4,6 +4,7 @@
 //! connection itself, so that an exchange costs no task and wakes no other thread.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,9 +28,10 @@ use url::Url;
 
 use crate::clock::{Clock, Moment};
 use crate::lifecycle::ConnectFailure;
+use crate::scenario::bare_url;
 
 use super::connect::{Way, open_tcp};
-use super::context::{ContextError, Endpoint, GroupContext, endpoint, without_query};
+use super::context::{ContextError, Endpoint, GroupContext, endpoint};
 use super::local::is_caused_by_local_limit;
 use super::tls::secure;
 use super::wire::Wire;
@@ -38,7 +40,6 @@ use super::wire::Wire;
 const IDLE: Duration = Duration::from_secs(5);
 
 /// A server that is asked again and again.
-#[derive(Debug)]
 pub(super) struct HttpPeer {
     endpoint: Endpoint,
     /// What the request line says: a path, or the whole URL where a proxy is to find the server.
@@ -48,6 +49,12 @@ pub(super) struct HttpPeer {
     tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
     keeps: bool,
     idle: Arc<Idle>,
+}
+
+impl fmt::Debug for HttpPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpPeer").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
 }
 
 /// Unused connections.
@@ -108,7 +115,7 @@ pub(super) enum HttpFailure {
 impl HttpPeer {
     /// The server of `url`; `keeps` says whether connections to it are used again.
     pub(super) fn new(context: &PeerSetup<'_>, url: &Url, keeps: bool) -> Result<Self, ContextError> {
-        let no_host = || ContextError::NoHost { url: without_query(url) };
+        let no_host = || ContextError::NoHost { url: bare_url(url) };
         let is_secure = url.scheme() == "https";
         let endpoint = endpoint(url.clone())?;
         let tls = match context.tls {
@@ -255,7 +262,7 @@ async fn exchange(
 }
 
 /// Reads a body to its end. Most come in one piece, which is not copied.
-async fn read<B>(mut body: B) -> Result<Bytes, B::Error>
+pub(super) async fn read<B>(mut body: B) -> Result<Bytes, B::Error>
 where
     B: Body<Data = Bytes> + Unpin,
 {

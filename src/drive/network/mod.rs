@@ -7,6 +7,7 @@ mod address;
 mod client;
 mod connect;
 mod context;
+mod echo;
 mod http;
 mod local;
 mod ports;
@@ -19,6 +20,8 @@ mod retry_after;
 mod session;
 mod shared_token;
 mod steps_http;
+#[doc(hidden)]
+pub mod strangers;
 mod tls;
 mod token;
 mod token_command;
@@ -28,7 +31,7 @@ mod upgrade;
 mod variables;
 mod wire;
 
-pub use address::{AddressPolicy, Forbidden};
+pub use address::{AddressPolicy, Forbidden, parse_host};
 pub use client::drive_client;
 pub use context::{ContextError, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress};
 pub use ports::local_port_range;

@@ -12,7 +12,9 @@ use crate::scenario::model::HeaderText;
 use crate::scenario::prepare_model::{PrepareRules, Step, StepHeader, StepPlace};
 
 use super::context::{Endpoint, GroupContext, Token, endpoint};
+use super::echo::without_echo;
 use super::local::is_caused_by_local_limit;
+use super::resolve::literal;
 use super::retry_after::parse_retry_after;
 use super::variables::{Renderer, Variables};
 
@@ -79,25 +81,39 @@ async fn ask(
     };
     let url = Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let url = url.ok_or(ConnectFailure::Protocol)?;
-    // The HTTP client asks its resolver for names only; an address has to be looked at here.
-    let literal = url.host_str().map(|host| host.trim_start_matches('[').trim_end_matches(']'));
-    if let Some(address) = literal.and_then(|host| host.parse().ok())
-        && context.run.policy().check(literal.unwrap_or_default(), address).is_err()
-    {
-        return Err(ConnectFailure::Dns);
-    }
+    check_way(context, &url)?;
+    let mut sent = url.as_str().as_bytes().to_vec();
     let method = step.method.parse().map_err(|_| ConnectFailure::Protocol)?;
     let mut request = client.request(method, url);
     for (name, value) in &step.headers {
         let (Ok(name), Some(value)) = (HeaderName::try_from(name), header_value(&renderer, value)) else {
             return Err(ConnectFailure::Protocol);
         };
+        sent.extend([b"\n", value.as_bytes()].concat());
         request = request.header(name, value);
     }
     if let Some(body) = &step.body {
-        request = request.header(CONTENT_TYPE, &step.content_type).body(renderer.render(body));
+        let body = renderer.render(body);
+        sent.extend([b"\n", body.as_bytes()].concat());
+        request = request.header(CONTENT_TYPE, &step.content_type).body(body);
     }
-    read(context, step, request.send().await.map_err(|error| classify(&error))?).await
+    read(context, step, request.send().await.map_err(|error| classify(&error))?, &sent).await
+}
+
+/// Whether the way to a URL may be gone. The HTTP client asks its resolver, which looks at addresses, for names only, and through a proxy it asks for the
+/// proxy's alone.
+fn check_way(context: &GroupContext, url: &Url) -> Result<(), ConnectFailure> {
+    let policy = context.run.policy();
+    let host = url.host_str().unwrap_or_default();
+    let connects_to = match &context.proxy {
+        Some(_) if !policy.allows_unresolved(host) => return Err(ConnectFailure::Dns),
+        Some(proxy) => proxy.host.as_str(),
+        None => host,
+    };
+    match literal(connects_to) {
+        Some(address) if policy.check(connects_to, address).is_err() => Err(ConnectFailure::Dns),
+        _ => Ok(()),
+    }
 }
 
 fn header_value(renderer: &Renderer<'_>, value: &StepHeader) -> Option<HeaderValue> {
@@ -115,6 +131,7 @@ async fn read(
     context: &GroupContext,
     step: &Step,
     mut response: reqwest::Response,
+    sent: &[u8],
 ) -> Result<Vec<u8>, ConnectFailure> {
     let status = response.status();
     let header = |name: HeaderName| {
@@ -140,7 +157,7 @@ async fn read(
     }
     let retry_after = retry_after.and_then(|text| parse_retry_after(&text, context.run.unix_us()));
     let evidence = Evidence::read(code, challenge.as_deref(), kind.as_deref(), &body, retry_after);
-    Err(ConnectFailure::Http(Box::new(evidence)))
+    Err(ConnectFailure::Http(Box::new(without_echo(evidence, sent))))
 }
 
 fn classify(error: &reqwest::Error) -> ConnectFailure {

@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::lifecycle::ConnectFailure;
 
+use super::context::PRODUCT;
 use super::local::classify_io;
 
 /// The longest answer to CONNECT.
@@ -63,7 +64,8 @@ impl Proxy {
         port: u16,
     ) -> Result<(), ConnectFailure> {
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
+        let mut request =
+            format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {PRODUCT}\r\n");
         if let Some(value) = &self.authorization {
             request.push_str(&format!("Proxy-Authorization: {}\r\n", value.expose_secret()));
         }
@@ -93,7 +95,7 @@ impl Proxy {
     }
 }
 
-fn status(answer: &[u8]) -> Option<u16> {
+pub(super) fn status(answer: &[u8]) -> Option<u16> {
     let line = answer.split(|byte| *byte == b'\r').next()?;
     let mut words = std::str::from_utf8(line).ok()?.split(' ');
     words.next().filter(|version| version.starts_with("HTTP/1."))?;

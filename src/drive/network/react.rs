@@ -47,7 +47,7 @@ pub(super) fn react(
     reaction
 }
 
-fn heartbeat(rule: &OnMessage, text: &str) -> Option<Event> {
+pub(super) fn heartbeat(rule: &OnMessage, text: &str) -> Option<Event> {
     let (pointer, _) = rule.heartbeat.as_ref()?;
     let json: Value = serde_json::from_str(text).ok()?;
     let ms: f64 = value_at(&json, pointer)?.parse().ok()?;

@@ -2,6 +2,7 @@
 //!
 //! In: the group's grant, what the client needs. Out: a token and what is known of it, or why there is none. A token is never logged.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,10 +68,19 @@ impl TokenCommon {
 }
 
 /// Whom to ask.
-#[derive(Debug)]
 enum Asked {
     Http(Box<TokenHttp>),
     Command(Vec<String>),
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(http) => f.debug_tuple("Http").field(http).finish(),
+            // Its arguments may be secret.
+            Self::Command(command) => f.debug_tuple("Command").field(&command.first()).finish(),
+        }
+    }
 }
 
 /// What a client brings when it needs a token.

@@ -44,7 +44,7 @@ pub(super) async fn run_command(command: &[String]) -> Result<TokenGrant, Refusa
 }
 
 /// A grant as JSON, or the bare token.
-fn read_output(output: &[u8]) -> Option<TokenGrant> {
+pub(super) fn read_output(output: &[u8]) -> Option<TokenGrant> {
     let text = output.trim_ascii();
     if text.starts_with(b"{") {
         return read_answer(200, text).ok();

@@ -3,6 +3,7 @@
 //! In: credentials, a refresh token where there is one. Out: a grant, or why there is none. The group's connections serve all its clients;
 //! a token is never logged, and a refusal's text is not kept.
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -27,7 +28,6 @@ use super::token::Refusal;
 const ANSWER_CAP: usize = 64 * 1024;
 
 /// A token endpoint, and how it is asked.
-#[derive(Debug)]
 pub(super) struct TokenHttp {
     peer: HttpPeer,
     credentials: ClientCredentials,
@@ -37,6 +37,13 @@ pub(super) struct TokenHttp {
     refreshes: bool,
     /// The refresh token that is given, as the first.
     initial: Option<Token>,
+}
+
+impl fmt::Debug for TokenHttp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Headers and forms hold credentials.
+        f.debug_struct("TokenHttp").field("peer", &self.peer).finish_non_exhaustive()
+    }
 }
 
 impl TokenHttp {
@@ -203,7 +210,7 @@ const STANDARD_CODES: [&str; 6] = [
 ];
 
 /// The code of a refusal, where it is a standard one: any other text may hold what must not be shown.
-fn standard_code(body: &[u8]) -> Option<&'static str> {
+pub(super) fn standard_code(body: &[u8]) -> Option<&'static str> {
     let said: OAuthError = serde_json::from_slice(body).ok()?;
     STANDARD_CODES.into_iter().find(|code| *code == said.error)
 }

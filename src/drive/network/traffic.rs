@@ -13,6 +13,8 @@ use crate::sample::Traffic;
 
 /// Traffic is reported at most this often.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// A larger step of the sequence numbers is another numbering, not a gap: no service sends so many messages while one client is away.
+const MOST_MISSED: u64 = 1_000_000_000;
 /// Or when this many latencies have been gathered.
 const MOST_LATENCIES: usize = 256;
 /// What stands before the two numbers that are looked for in each message; prepared once, for this is done most often of all.
@@ -62,6 +64,9 @@ impl TrafficTally {
         let is_outage = std::mem::take(&mut self.session_is_new);
         let last = self.last_sequence.replace(sequence)?;
         let missed = sequence.saturating_sub(last).saturating_sub(1);
+        if missed > MOST_MISSED {
+            return None;
+        }
         (is_outage || missed > 0).then_some(Gap { missed, is_outage })
     }
 
@@ -117,6 +122,8 @@ mod tests {
         tally.begin_session();
         assert_eq!(tally.received(&message(16), 1_000), Some(Gap { missed: 0, is_outage: true }));
         assert_eq!(tally.received("{}", 1_000), None);
+        assert_eq!(tally.received(&message(u64::MAX), 1_000), None, "they are counted anew");
+        assert_eq!(tally.received(&message(1), 1_000), None);
     }
 
     #[test]

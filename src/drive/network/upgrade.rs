@@ -23,6 +23,7 @@ use crate::lifecycle::{ConnectFailure, Evidence, Marks};
 use crate::scenario::model::TokenIn;
 
 use super::context::{Endpoint, GroupContext, Token};
+use super::echo::without_echo;
 use super::local::classify_io;
 use super::retry_after::parse_retry_after;
 use super::wire::Wire;
@@ -143,19 +144,24 @@ pub(super) async fn upgrade(
     let answer = asked.map_err(|_| ConnectFailure::Timeout)??;
     if answer.status != 101 {
         let left = context.connect.upgrade_timeout.saturating_sub(marks.ended.since(began));
-        return Err(Box::pin(refusal(context, &mut wire, answer, left.min(EVIDENCE_TIMEOUT))).await);
+        return Err(Box::pin(refusal(context, &mut wire, answer, &request.bytes, left.min(EVIDENCE_TIMEOUT))).await);
     }
     let mut offered = context.connect.subprotocols.iter().chain(&request.token_protocol);
     if !is_in_order(&answer, &request.key, |name| offered.any(|offered| offered == name)) {
         return Err(ConnectFailure::Protocol);
     }
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_message_size(Some(context.rules.session.max_message_bytes))
-        .max_frame_size(Some(context.rules.session.max_message_bytes));
+    let config = websocket_config(context.rules.session.max_message_bytes);
     let early = answer.bytes[answer.end..].to_vec();
     Ok(WebSocketStream::from_partially_read(wire, early, Role::Client, Some(config)).await)
+}
+
+/// How frames are read: none, and no message, of more than `most` bytes.
+pub(super) fn websocket_config(most: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(Some(most))
+        .max_frame_size(Some(most))
 }
 
 async fn ask(wire: &mut Wire, request: &[u8]) -> Result<Answer, ConnectFailure> {
@@ -180,10 +186,10 @@ async fn ask(wire: &mut Wire, request: &[u8]) -> Result<Answer, ConnectFailure> 
 }
 
 /// Where a header ends, its status, and what is looked at of it.
-type Head = (usize, u16, Vec<(HeaderName, String)>);
+pub(super) type Head = (usize, u16, Vec<(HeaderName, String)>);
 
 /// Reads an answer's header; `None` while its end has not come.
-fn parse(bytes: &[u8]) -> Result<Option<Head>, ConnectFailure> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<Head>, ConnectFailure> {
     let mut parsed = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut response = httparse::Response::new(&mut parsed);
     let end = match response.parse(bytes) {
@@ -226,11 +232,23 @@ fn is_in_order(answer: &Answer, key: &str, mut was_offered: impl FnMut(&str) -> 
         && answer.header(&SEC_WEBSOCKET_PROTOCOL).is_none_or(&mut was_offered)
 }
 
+/// The same of an answer in parts, where nothing was offered.
+pub(super) fn answer_in_order(
+    bytes: Vec<u8>,
+    end: usize,
+    status: u16,
+    headers: Vec<(HeaderName, String)>,
+    key: &str,
+) -> bool {
+    is_in_order(&Answer { bytes, end, status, headers }, key, |_| false)
+}
+
 /// What an HTTP answer that is no upgrade says; its body is waited for so long.
 async fn refusal(
     context: &GroupContext,
     wire: &mut Wire,
     answer: Answer,
+    sent: &[u8],
     patience: Duration,
 ) -> ConnectFailure {
     if answer.status < 400 {
@@ -250,7 +268,7 @@ async fn refusal(
         &body,
         retry_after,
     );
-    ConnectFailure::Http(Box::new(evidence))
+    ConnectFailure::Http(Box::new(without_echo(evidence, sent)))
 }
 
 /// How much of a refusal's body is wanted.
@@ -279,7 +297,7 @@ fn content(answer: &Answer, mut body: Vec<u8>) -> Vec<u8> {
 }
 
 /// The content of a chunked body (RFC 9112 §7.1), as far as it came.
-fn without_chunk_sizes(mut body: &[u8]) -> Vec<u8> {
+pub(super) fn without_chunk_sizes(mut body: &[u8]) -> Vec<u8> {
     let mut content = Vec::new();
     while let Some(end) = body.windows(2).position(|two| two == b"\r\n") {
         let size = std::str::from_utf8(&body[..end]).ok().and_then(|line| {

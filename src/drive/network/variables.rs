@@ -14,7 +14,7 @@ use crate::scenario::template::Template;
 use super::context::{GroupContext, Token};
 
 /// The longest value that is kept.
-const LONGEST_VALUE: usize = 16 * 1024;
+pub(super) const LONGEST_VALUE: usize = 16 * 1024;
 
 /// What a client's texts may name.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Renderer<'_> {
             "client" => Some(self.number.to_string()),
             "unix_ms" => Some((self.context.run.unix_us() / 1_000).to_string()),
             "address" => Some(self.context.address.clone()),
-            other => self.variables?.values.get(other).cloned(),
+            other => self.variables?.get(other).map(str::to_owned),
         })
     }
 }
@@ -52,6 +52,11 @@ impl Renderer<'_> {
 impl Variables {
     pub(super) fn set(&mut self, name: &str, value: String) {
         self.values.insert(name.to_owned(), value);
+    }
+
+    /// What a variable holds.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
     }
 
     /// Fills variables from a JSON text. `false`: one of them is not there.

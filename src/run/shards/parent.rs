@@ -12,7 +12,7 @@ use crate::engine::StopReason;
 use crate::plan::{Share, check_split, shards_needed};
 use crate::record::{JournalError, LiveView, Machines, MergeInput, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, WriteFault, write_all};
-use crate::scenario::load;
+use crate::scenario::load_for_traffic;
 use crate::scenario::model::Scenario;
 
 use super::super::display::Display;
@@ -37,7 +37,9 @@ const SHOWN_AFTER: Duration = Duration::from_millis(300);
 
 /// Runs a scenario in several processes of this machine, or in this one where one is enough.
 pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<RunDone, RunError> {
-    let loaded = load(&request.scenario, &request.overrides, request.seed, &|name| std::env::var(name).ok())?;
+    let loaded = load_for_traffic(&request.scenario, &request.overrides, request.seed, &|name| {
+        std::env::var(name).ok()
+    })?;
     if let Split::Into(shards) = split {
         check_shards(shards, &loaded.scenario)?;
     }
@@ -352,6 +354,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::load;
 
     /// The program of a unit test is no resurge: as a child it ends at once.
     #[test]

@@ -3,6 +3,7 @@
 //! In: orders, reports. Out: lines, each one message. Both ends are the same program; the version in the first order says so, in case the file was replaced
 //! while it ran. Secrets go over it as the user typed them, and nowhere else.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -35,8 +36,8 @@ pub(super) enum Order {
     Abort,
 }
 
-/// What a child has to run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What a child has to run. Its overrides may hold secrets.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Preparation {
     /// [`VERSION`] of the parent.
     pub(super) version: u32,
@@ -52,6 +53,22 @@ pub(super) struct Preparation {
     pub(super) authorised: Vec<String>,
     /// The child's folder.
     pub(super) out: PathBuf,
+}
+
+impl fmt::Debug for Preparation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, scenario, hash, seed, authorised, out, overrides } = self;
+        let keys: Vec<&str> = overrides.iter().map(|(key, _)| key.as_str()).collect();
+        f.debug_struct("Preparation")
+            .field("version", version)
+            .field("scenario", scenario)
+            .field("hash", hash)
+            .field("overrides", &keys)
+            .field("seed", seed)
+            .field("authorised", authorised)
+            .field("out", out)
+            .finish()
+    }
 }
 
 /// What a child tells its parent.

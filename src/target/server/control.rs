@@ -96,6 +96,12 @@ pub(super) async fn revoke(connection: &Arc<Connection>, request: Request<Incomi
     }
 }
 
+/// Which orders a body is: a bit for each.
+pub(super) fn is_order(body: &[u8]) -> u64 {
+    let is_close = serde_json::from_slice::<CloseRequest>(body).is_ok();
+    u64::from(is_close) + 2 * u64::from(serde_json::from_slice::<RevokeRequest>(body).is_ok())
+}
+
 /// The body of a POST that may be made.
 async fn posted(connection: &Connection, request: Request<Incoming>) -> Result<Vec<u8>, Answer> {
     match refuse(connection, &request, &Method::POST) {

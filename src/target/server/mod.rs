@@ -17,6 +17,8 @@ mod say;
 mod session;
 mod shared;
 mod storms;
+#[doc(hidden)]
+pub mod strangers;
 mod tls;
 mod token;
 mod token_form;

@@ -142,6 +142,21 @@ fn check<B>(request: &Request<B>) -> Result<(), BadUpgrade> {
     }
 }
 
+/// What is made of a request before anything is decided on it: a number for the way that it goes.
+pub(super) fn looked_at<B>(request: &Request<B>) -> u64 {
+    let headers = request.headers();
+    let answer = switch_protocols(headers);
+    let way = match check(request) {
+        Ok(()) => 0,
+        Err(BadUpgrade::Method) => 1,
+        Err(BadUpgrade::NoUpgrade) => 2,
+        Err(BadUpgrade::Version) => 3,
+        Err(BadUpgrade::Malformed(_)) => 4,
+    };
+    way + 8 * u64::from(stream_number(headers).is_some())
+        + 16 * u64::from(answer.headers().contains_key(SEC_WEBSOCKET_PROTOCOL))
+}
+
 /// Whether a header's list contains `word`.
 fn has_word(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
     let lists = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());

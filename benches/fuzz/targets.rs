@@ -1,0 +1,297 @@
+//! The targets: everything that reads what strangers wrote, with inputs as they should be.
+//!
+//! In: nothing. Out: targets. What they read goes to the parsers that a run uses. `histograms.hlog` is only written, `run.json` is only written: nothing reads them
+//! back, and `compare`, `report` and `merge` read a run's journal alone.
+
+use std::time::Duration;
+
+use resurge::clock::Moment;
+use resurge::drive::network::{parse_host, strangers};
+use resurge::record::{Tally, evaluate};
+use resurge::scenario::model::{Invalidation, TargetRules};
+use resurge::scenario::parse_threshold;
+use resurge::target::rules::{Handshake, TargetState};
+use resurge::target::server::strangers as target;
+use resurge::target::session::{EndHow, FrameClass, Session};
+use resurge::target::token::{TokenAnswer, TokenRequest};
+use resurge::units::{format_duration, parse_duration, parse_rate, parse_share};
+
+use super::engine::{Run, Target};
+use super::{files, wire};
+
+fn inputs(texts: &[&[u8]]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.to_vec()).collect()
+}
+
+const JSON_WORDS: &[&[u8]] = &[
+    b"\"access_token\":\"",
+    b"\"expires_in\":",
+    b"1e400",
+    b"-1",
+    b"\"error\":\"invalid_grant\"",
+    b"null",
+    b"[[[[[[[[[[[[[[[[",
+    b"{\"a\":{\"a\":{\"a\":",
+    b"\"\\ud800\"",
+    b"\\u0000",
+    b"~0~1",
+    b"/0",
+    b"{a}",
+    b"{token}",
+    b"\0",
+    b"18446744073709551616",
+    b"\"seq\":",
+    b"\"due_us\":",
+    b"\"d\":{\"heartbeat_interval\":",
+    b"ws://",
+    b"[::1]",
+    b"@",
+    b"#",
+    b"\xed\xa0\x80",
+];
+const SMALL_WORDS: &[&[u8]] = &[
+    b"p(99.9)",
+    b" < ",
+    b"1s",
+    b"{group:",
+    b"}",
+    b"rate",
+    b"count",
+    b"max",
+    b"==",
+    b"1e308",
+    b"h",
+    b"us",
+    b"\xc2\xb5s",
+    b"/min",
+    b"%",
+    b".",
+    b"GMT",
+    b"HTTP/1.1 200 ",
+    b"Sunday, 06-Nov-94 08:49:37 GMT",
+    b"xn--",
+    b"0x",
+    b"[::",
+    b"%31",
+];
+
+/// Every target.
+pub(crate) fn targets() -> Vec<Target> {
+    let token = b"\x64\0{\"access_token\":\"t\",\"expires_in\":60,\"refresh_token\":\"r\"}";
+    let frames: &[u8] = b"\x81\x02{}\x81\x23{\"seq\":7,\"due_us\":9,\"d\":{\"url\":\"x\"}}\x89\x00\x01\x01a\x80\x01b\x88\x02\x03\xe9";
+    let steps: &[&[u8]] = &[
+        b"/d/url\0{a}?x={token}\0{\"d\":{\"url\":\"ws://a/\"}}",
+        b"/a~1b/0\0ws://h/{a}{b\0{\"a/b\":[1.5e3]}",
+    ];
+    let forms: &[&[u8]] = &[
+        b"Basic YTpi\0grant_type=client_credentials&scope=a+b",
+        b"grant_type=refresh_token&refresh_token=r&client_id=a&client_secret=%26",
+    ];
+    let bodies: &[&[u8]] =
+        &[b"\0{\"code\":1001,\"fraction\":1.0}", b"/t\0{\"t\":[{\"id\":\"a\"},\"b\"]}", b"\0[\"a\"]"];
+    let small: &[&[u8]] = &[b"HTTP/1.1 200 Established\r\n\r\n", b"7", b"Sun, 06 Nov 1994 08:49:37 GMT"];
+    let units: &[&[u8]] = &[b"1h30m", b"5/s", b"50%", b"0.5", b"1.5ms", b"api.example.com", b"[2001:db8::1]"];
+    let thresholds: &[&[u8]] = &[
+        b"reconnect_latency{group:a}: p(99) < 1s",
+        b"handshake_403_rate: rate < 0.1%",
+        b"disconnects: count >= 5",
+        b"refetch_turns: rate > 100/s",
+    ];
+    let orders: &[&[u8]] =
+        &[b"\0a\n\x02\x01\x05\x04{}\n\x03\x80\x01\x02\x05", b"\x01bad\n\0client\n\x01\x01\x06\x02"];
+    let of = |name, share, corpus, words: &[&'static [u8]], prepare| Target {
+        name,
+        share,
+        corpus,
+        words: words.to_vec(),
+        prepare,
+    };
+    vec![
+        of("upgrade_answer", 20, wire::answers(), wire::ANSWER_WORDS, || {
+            Box::new(strangers::upgrade_answer) as Run
+        }),
+        of("http_answer", 6, wire::answers(), wire::ANSWER_WORDS, http_answer),
+        of("frames", 20, inputs(&[frames]), wire::ANSWER_WORDS, || Box::new(strangers::frames)),
+        of(
+            "token_answer",
+            20,
+            inputs(&[token, b"\xc8\0{\"error\":\"invalid_grant\"}", b"\0\0abc\n"]),
+            JSON_WORDS,
+            || Box::new(strangers::token_answer),
+        ),
+        of("steps", 16, inputs(steps), JSON_WORDS, || Box::new(strangers::steps)),
+        of("small_answers", 10, inputs(small), SMALL_WORDS, || Box::new(strangers::small_answers)),
+        of("token_form", 16, inputs(forms), wire::REQUEST_WORDS, || Box::new(target::token_form)),
+        of("upgrade_request", 16, wire::requests(), wire::REQUEST_WORDS, || {
+            Box::new(target::upgrade_request)
+        }),
+        of("json_bodies", 16, inputs(bodies), JSON_WORDS, || Box::new(target::json_bodies)),
+        of(
+            "target_rules",
+            8,
+            inputs(orders),
+            &[b"\n", b"\0", b"\x01", b"\x02", b"\x05\xff\xff\xff\xff"],
+            target_rules,
+        ),
+        of("units", 16, inputs(units), SMALL_WORDS, || Box::new(units_of)),
+        of("threshold", 12, inputs(thresholds), SMALL_WORDS, threshold),
+        of("scenario", 2, files::scenarios(), files::SCENARIO_WORDS, files::scenario),
+        of("profile", 2, profiles(), files::SCENARIO_WORDS, files::profile),
+        of(
+            "overrides",
+            1,
+            inputs(&[b"groups.0.clients\x00200", b"target.faults.0.share\x000.5\nseed\x007"]),
+            files::SCENARIO_WORDS,
+            files::overrides,
+        ),
+        of(
+            "feeder",
+            3,
+            inputs(&[b"client_id,client_secret\na,b\nc,\"d,e\"\n"]),
+            &[b",", b"\"", b"\n", b"client_id", b"client_secret", b"\xff"],
+            files::feeder,
+        ),
+        of("journal", 4, files::journals(), &[b"RSRGJRNL"], files::journal),
+        of(
+            "made_journal",
+            3,
+            files::journals(),
+            &[b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x80\x80\x80\x80\x80 "],
+            files::made_journal,
+        ),
+        of("baseline", 4, files::baselines(), &[b"RSRGBASE"], files::baseline),
+        of(
+            "made_baseline",
+            3,
+            files::baseline_contents(),
+            &[b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x80\x80\x80\x80\x80 "],
+            files::made_baseline,
+        ),
+        of("target_socket", 1, wire::requests(), wire::REQUEST_WORDS, wire::target_socket),
+        of("client_socket", 1, wire::answers(), wire::ANSWER_WORDS, wire::client_socket),
+    ]
+}
+
+fn profiles() -> Vec<Vec<u8>> {
+    let names = resurge::scenario::profile_names();
+    names
+        .iter()
+        .filter_map(|name| resurge::scenario::profile_text(name))
+        .map(|text| text.as_bytes().to_vec())
+        .collect()
+}
+
+fn http_answer() -> Run {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    Box::new(move |bytes| runtime.block_on(strangers::http_answer(bytes)))
+}
+
+fn units_of(bytes: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(bytes);
+    let duration = parse_duration(&text).ok();
+    if let Some(duration) = duration {
+        assert!(!format_duration(duration).is_empty());
+    }
+    if let Ok(rate) = parse_rate(&text) {
+        assert!(rate > 0.0 && rate.is_finite());
+    }
+    if let Ok(share) = parse_share(&text) {
+        assert!((0.0..=1.0).contains(&share));
+    }
+    if let Ok(host) = parse_host(&text) {
+        assert_eq!(parse_host(&host).as_ref(), Ok(&host), "a host has one form");
+    }
+    u64::from(duration.is_some())
+        + 2 * u64::from(parse_rate(&text).is_ok())
+        + 4 * u64::from(parse_share(&text).is_ok())
+        + 8 * u64::from(parse_host(&text).is_ok())
+}
+
+fn threshold() -> Run {
+    let tally = Tally::default();
+    Box::new(move |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        match parse_threshold(&text) {
+            Ok(threshold) => {
+                assert_eq!(
+                    parse_threshold(&threshold.source).as_ref(),
+                    Ok(&threshold),
+                    "it is read as it is written"
+                );
+                let _ = evaluate(&threshold, &tally, 1.0);
+                1_000 + text.split(['{', ':']).next().unwrap_or_default().len() as u64
+            }
+            Err(why) => why.to_string().len() as u64,
+        }
+    })
+}
+
+/// Orders to a target's rules, in the order of the bytes; its accounts close after each.
+fn target_rules() -> Run {
+    Box::new(|bytes| {
+        let rules = TargetRules { invalidation: Invalidation::OnDisconnect, ..TargetRules::default() };
+        let mut state = TargetState::new(rules, 1);
+        let (mut now, mut tokens, mut sessions) = (Moment::ZERO, Vec::<String>::new(), Vec::<Session>::new());
+        let mut rest = bytes;
+        for _ in 0..200 {
+            let Some((order, behind)) = rest.split_first() else { break };
+            let line = behind.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let text = String::from_utf8_lossy(line).into_owned();
+            rest = behind.get(line.len().min(8) + usize::from(order % 8 < 2)..).unwrap_or_default();
+            match order % 8 {
+                0 => {
+                    let request = TokenRequest {
+                        grant_type: Some("client_credentials"),
+                        client_id: Some(&text),
+                        client_secret: Some("s"),
+                        used_basic: false,
+                        scope: None,
+                        refresh_token: None,
+                    };
+                    if let TokenAnswer::Issued(issued) = state.token_request(now, request) {
+                        tokens.push(issued.access_token);
+                    }
+                }
+                1 => {
+                    let token = tokens.get(line.len()).cloned().unwrap_or(text);
+                    if let Handshake::Admitted { session, .. } =
+                        state.handshake(now, Some(&token), Some(line.len() as u64))
+                    {
+                        sessions.push(session);
+                    }
+                }
+                2 => {
+                    if let Some(session) = sessions.pop() {
+                        state.end_session(
+                            now,
+                            session.id(),
+                            session.end(EndHow::CloseFrame(line.len() as u16)),
+                        );
+                    }
+                }
+                3 => drop(state.storm(
+                    now,
+                    u16::from_le_bytes([*order, line.first().copied().unwrap_or(0)]),
+                    f64::from(*order) / 200.0,
+                )),
+                4 => {
+                    if let Some(session) = sessions.last_mut() {
+                        let _ = session.heard_text(now, &text);
+                        session.heard(now, FrameClass::Data);
+                        let _ = (session.take_due(now), session.next_wake());
+                    }
+                }
+                5 => {
+                    let word = line.iter().take(6).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+                    now = now + Duration::from_micros(word);
+                }
+                6 => drop(state.pick(f64::from(*order) / 100.0)),
+                _ => state.count_bad_request(),
+            }
+            let counters = state.counters();
+            let closed: u64 = counters.closes.iter().map(|close| close.count).sum();
+            assert_eq!(counters.upgrades, closed + counters.sessions_open, "every session is counted once");
+        }
+        sessions.len().min(5) as u64 + 10 * tokens.len().min(5) as u64
+    })
+}
