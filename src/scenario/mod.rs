@@ -4,9 +4,11 @@
 
 mod check;
 mod describe;
+mod describe_simulate;
 mod edit;
 mod fault;
 mod feeder;
+mod health_model;
 mod load;
 pub mod model;
 mod parse;
@@ -20,13 +22,16 @@ mod parse_reconnect;
 mod parse_refusal;
 mod parse_rules;
 mod parse_script;
+mod parse_simulate;
 mod parse_tickets;
 mod policies;
 pub mod prepare_model;
 mod profiles;
 mod reader;
 mod schema;
+mod schema_simulate;
 mod schema_target;
+mod simulate_model;
 mod target_fault;
 mod target_model;
 pub mod target_script;
@@ -35,6 +40,7 @@ mod threshold;
 mod threshold_model;
 
 pub use describe::describe;
+pub use describe_simulate::{describe_delay, describe_simulate};
 pub use fault::{Fault, Faults, ScenarioError};
 pub use load::{Loaded, load, load_target_rules};
 pub use policies::policy_names;
