@@ -42,7 +42,7 @@ mod threshold_model;
 pub use describe::describe;
 pub use describe_simulate::{describe_delay, describe_simulate};
 pub use fault::{Fault, Faults, ScenarioError};
-pub use load::{Loaded, load, load_target_rules};
+pub use load::{Loaded, load, load_target_rules, target_rules_of};
 pub use policies::policy_names;
 pub use profiles::{profile_names, profile_text};
 pub use schema::schema;

@@ -42,13 +42,22 @@ impl Shown<'_> {
     }
 }
 
-/// What a handshake brings.
+/// What a handshake brings, or a token request as its refresh token.
 #[derive(Debug, Clone, Copy)]
 pub enum Credential<'a> {
     /// A text that may be a token.
     Text(&'a str),
     /// A token that was issued.
     Token(TokenHandle),
+}
+
+impl<'a> Credential<'a> {
+    const fn shown(self) -> Shown<'a> {
+        match self {
+            Self::Text(text) => Shown::Text(text),
+            Self::Token(handle) => Shown::Token(handle.0),
+        }
+    }
 }
 
 /// The answer to a token request.
@@ -75,9 +84,9 @@ impl TargetState {
         &mut self,
         now: Moment,
         request: TokenRequest<'_>,
-        refresh: Option<TokenHandle>,
+        refresh: Option<Credential<'_>>,
     ) -> HandleAnswer {
-        match self.grant_token(now, request, refresh.map(|handle| Shown::Token(handle.0))) {
+        match self.grant_token(now, request, refresh.map(Credential::shown)) {
             Ok((id, _)) => HandleAnswer::Issued {
                 token: TokenHandle(id),
                 expires_in: self.rules.token_life,
@@ -101,11 +110,7 @@ impl TargetState {
         credential: Option<Credential<'_>>,
         stream: Option<u64>,
     ) -> Handshake {
-        let shown = credential.map(|credential| match credential {
-            Credential::Text(text) => Shown::Text(text),
-            Credential::Token(handle) => Shown::Token(handle.0),
-        });
-        self.handshake_with(now, shown, stream)
+        self.handshake_with(now, credential.map(Credential::shown), stream)
     }
 
     /// From now on nobody is to be told how long clients were away.

@@ -14,7 +14,8 @@ pub(super) fn own_code(rules: &TargetRules, refusal: HandshakeRefusal) -> Option
 }
 
 /// The text of a refusal by a template; `request` gives the request a name where the template wants one.
-pub(super) fn refusal_text(
+#[must_use]
+pub fn refusal_text(
     rules: &TargetRules,
     template: &Template,
     refusal: HandshakeRefusal,

@@ -128,11 +128,6 @@ impl EventQueue {
         Some(taken.happening())
     }
 
-    /// How many were ever put in.
-    pub(super) const fn put_in(&self) -> u64 {
-        self.put_in
-    }
-
     /// What is in it, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Happening> + '_ {
         self.heap.iter().map(Entry::happening)
@@ -180,7 +175,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn event(at: u64, index: u32) -> Happening {
-        Happening { at: Moment::from_ns(at), kind: KINDS[index as usize % 13], index, generation: 7, extra: 9 }
+        Happening {
+            at: Moment::from_ns(at),
+            kind: KINDS[index as usize % 13],
+            index,
+            generation: 7,
+            extra: 9,
+        }
     }
 
     #[test]

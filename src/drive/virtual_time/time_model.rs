@@ -122,7 +122,11 @@ impl TimeModel {
         let is_due = |fault: &&NetworkFault| {
             fault.stage == stage && fault.from <= since && fault.until.is_none_or(|until| since < until)
         };
-        self.faults.iter().filter(is_due).find(|fault| draws.next_unit() < fault.share).map(|fault| fault.kind)
+        self.faults
+            .iter()
+            .filter(is_due)
+            .find(|fault| draws.next_unit() < fault.share)
+            .map(|fault| fault.kind)
     }
 }
 
@@ -141,7 +145,12 @@ mod tests {
         let mut model = TimeModel::new(stages, Vec::new(), 1);
         let drawn: Vec<u128> = (0..4_000).map(|_| model.draw(TimeStage::Tcp).as_micros()).collect();
         let count = |us| drawn.iter().filter(|drawn| **drawn == us).count();
-        assert!(count(20).abs_diff(2_000) < 150 && count(10).abs_diff(1_000) < 150, "{} {}", count(20), count(10));
+        assert!(
+            count(20).abs_diff(2_000) < 150 && count(10).abs_diff(1_000) < 150,
+            "{} {}",
+            count(20),
+            count(10)
+        );
         assert_eq!(count(10) + count(20) + count(50), 4_000);
     }
 
@@ -173,7 +182,10 @@ mod tests {
         let mut struck = |ms: u64, stage| {
             (0..4_000).filter(|_| model.strike(Moment::from_ns(ms * 1_000_000), stage).is_some()).count()
         };
-        assert_eq!((struck(999, TimeStage::Tcp), struck(2_000, TimeStage::Tcp), struck(1_500, TimeStage::Dns)), (0, 0, 0));
+        assert_eq!(
+            (struck(999, TimeStage::Tcp), struck(2_000, TimeStage::Tcp), struck(1_500, TimeStage::Dns)),
+            (0, 0, 0)
+        );
         assert!(struck(1_000, TimeStage::Tcp).abs_diff(1_000) < 120);
     }
 }
