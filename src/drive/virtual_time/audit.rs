@@ -201,7 +201,11 @@ impl World {
         }
         if self.wires.len() + self.requests.len() > 0 {
             let (wires, requests) = (self.wires.len(), self.requests.len());
-            audit.fault(format!("{wires} sessions and {requests} requests are left over"));
+            let sides = self.wires.iter().next().map(|(_, wire)| (wire.client_side, wire.target_side));
+            let stage = self.requests.iter().next().map(|(_, request)| request.stage);
+            audit.fault(format!(
+                "{wires} sessions ({sides:?}) and {requests} requests ({stage:?}) are left over"
+            ));
         }
         audit.faults
     }

@@ -284,6 +284,7 @@ impl World {
         if let Some(opened) = self.wires.get_mut(wire) {
             opened.client_side = Side::Gone;
             self.put_for(at, Kind::ToTarget, wire, ToTarget::Fin.code());
+            self.let_go(wire);
         }
     }
 }

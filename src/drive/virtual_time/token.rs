@@ -538,7 +538,8 @@ impl World {
     pub(super) fn cancel_token(&mut self, key: Key) {
         let Some((number, ..)) = self.bounds(key) else { return };
         let group = self.group_of(number);
-        let is_returning = self.requests.get(key).is_some_and(|request| request.stage == Stage::Returning);
+        let has_come = |request: &Request| matches!(request.stage, Stage::Returning | Stage::Here);
+        let is_returning = self.requests.get(key).is_some_and(has_come);
         let Some(ask) = self.token_ask(key) else { return };
         let leads = std::mem::take(&mut ask.leads);
         if is_returning && matches!(ask.says, TokenSays::Token { .. }) {

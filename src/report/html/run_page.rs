@@ -11,6 +11,7 @@ use super::super::lost::clients_words;
 use super::super::model::RunModel;
 use super::super::recovery::RecoveryCurve;
 use super::super::run_json::calendar;
+use super::super::simulated::{SIMULATED, assumptions};
 use super::super::verdict::Status;
 use super::buckets::Buckets;
 use super::page::{Block, Figure, Page, Section, Tone};
@@ -41,12 +42,16 @@ pub fn run_page(model: &RunModel) -> Page {
     Page {
         title: manifest.scenario.clone(),
         subtitle: format!(
-            "{} in {}, {:.1} s, seed {}, {} target, {}",
+            "{} in {}, {:.1} s, seed {}, {}, {}",
             clients_words(manifest),
             plural(manifest.groups.len(), "group"),
             model.elapsed_s,
             manifest.seed,
-            manifest.target_kind,
+            if manifest.simulated.is_some() {
+                "simulated".to_owned()
+            } else {
+                format!("{} target", manifest.target_kind)
+            },
             begun(model),
         ),
         sections,
@@ -98,6 +103,10 @@ fn verdict(model: &RunModel) -> Section {
         title: model.verdict.status.title().to_owned(),
         reasons: model.verdict.reasons.clone(),
     });
+    if model.manifest.simulated.is_some() {
+        let text = format!("{SIMULATED}. Assumed: {}.", assumptions(&model.manifest).join("; "));
+        section.push(Block::Note { tone: Tone::Warning, text });
+    }
     if model.torn_bytes > 0 {
         let text = format!(
             "{} bytes at the journal's end were cut off: at most the last second is missing",
