@@ -215,3 +215,81 @@ fn a_threshold_may_end_a_simulation_early_and_is_judged_as_in_a_run() {
         serde_json::from_str(&std::fs::read_to_string(Path::new(&out).join("run.json")).unwrap()).unwrap();
     assert_eq!(json["elapsed_s"], 5.0, "at the very second");
 }
+
+/// A token endpoint with one server: many clients at once, whose patience is short, and later one who would wait longer.
+const BUSY: &str = r#"
+duration = "3s"
+drain = "5s"
+[target]
+idle_timeout = "never"
+token_capacity = { servers = 1, service = "100ms", queue = 24, over_limit = 429, abandoned = "ABANDONED" }
+[[groups]]
+name = "many"
+clients = 30
+[groups.token]
+client_id = "a"
+client_secret = "b"
+timeout = "350ms"
+connection = "fresh"
+[groups.reconnect]
+max_attempts = 1
+[[groups]]
+name = "late"
+clients = 2
+start = { over = "2s" }
+[groups.token]
+client_id = "a"
+client_secret = "b"
+timeout = "1s"
+connection = "fresh"
+[groups.reconnect]
+max_attempts = 1
+"#;
+
+/// The same capacity on the network and in virtual time: the same clients are served, refused, and wait in vain.
+#[test]
+fn a_capacity_is_the_same_on_the_network_and_in_virtual_time() {
+    for (abandoned, late) in [("served", 0), ("dropped", 1)] {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name).display().to_string();
+        let scenario = path("busy.toml");
+        std::fs::write(&scenario, BUSY.replace("ABANDONED", abandoned)).unwrap();
+        let real = resurge()
+            .args(["run", &scenario, "--out", &path("real"), "--progress", "none"])
+            .output()
+            .unwrap();
+        assert!(matches!(real.status.code(), Some(0 | 110)), "{}", String::from_utf8_lossy(&real.stderr));
+        let (code, summary, stderr) = simulate(&[&scenario, "--out", &path("simulated")]);
+        assert_eq!(code, 0, "{summary}{stderr}");
+        let outcomes =
+            |run: &str| std::fs::read_to_string(root.path().join(run).join("outcomes.csv")).unwrap();
+        assert_eq!(outcomes("real"), outcomes("simulated"), "{abandoned}");
+        let served = outcomes("simulated").lines().any(|line| line == "late,first,ok,,1,0.5");
+        assert_eq!(served, late == 1, "{abandoned}: {}", outcomes("simulated"));
+        let refused = |run: &str| {
+            let text = std::fs::read_to_string(root.path().join(run).join("run.json")).unwrap();
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            json["reconciliation"]["target_counters"]["token_requests_refused"].clone()
+        };
+        assert_eq!(refused("real"), refused("simulated"), "{abandoned}");
+        assert!(refused("real")[0]["error"] == "too_busy", "{}", refused("real"));
+    }
+}
+
+/// What shipped scenarios promise of a run holds in virtual time, too.
+#[test]
+fn shipped_scenarios_hold_their_thresholds_in_virtual_time() {
+    let root = tempfile::tempdir().unwrap();
+    for scenario in ["smoke", "idle-reconnect", "missing-scope", "token-expiry", "refetch-loop", "bad-day"] {
+        let out = root.path().join(scenario).display().to_string();
+        let (code, summary, stderr) = simulate(&[&format!("scenarios/{scenario}.toml"), "--out", &out]);
+        assert_eq!(code, 0, "{scenario}: {summary}{stderr}");
+    }
+    let out = root.path().join("services").display().to_string();
+    let (code, _, stderr) = simulate(&["scenarios/services/slack-socket-mode.toml", "--out", &out]);
+    assert_eq!(code, 104);
+    assert!(
+        stderr.contains("group \"apps\" makes requests before its handshake (prepare.steps)"),
+        "{stderr}"
+    );
+}

@@ -1,7 +1,8 @@
 //! Virtual time: queues against the formula of Erlang, an hour of disconnects, and the congestion collapse of a token endpoint.
 #![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use resurge::clock::Moment;
@@ -11,7 +12,7 @@ use resurge::run::{InMemory, simulation_of};
 use resurge::sample::{Counter, Metric, Outcome};
 use resurge::scenario::load;
 use resurge::scenario::model::{Abandoned, Capacity, Delay, StatusFault};
-use resurge::target::capacity::{Arrival, CapacityQueue, Place};
+use resurge::target::capacity::{Arrival, CapacityQueue};
 
 /// The probability that a customer has to wait in M/M/c (Erlang 1917): servers, and load offered to each of them.
 fn erlang_c(servers: u32, utilisation: f64) -> f64 {
@@ -35,34 +36,30 @@ fn waits(servers: u32, utilisation: f64, customers: u64) -> (f64, f64) {
     let mut queue = CapacityQueue::new(capacity, 1, servers);
     let mut arrivals = Stream::new(2, Purpose::Network, servers);
     let between = 1.0 / (f64::from(servers) * utilisation);
-    // When each server is done, and since when each customer waits.
-    let mut dues: BTreeMap<(Moment, u64), ()> = BTreeMap::new();
-    let mut since: BTreeMap<Place, Moment> = BTreeMap::new();
-    let (mut waited, mut total_s, mut order) = (0_u64, 0.0, 0);
+    // When each busy server is done, and since when each customer waits, first come first served.
+    let mut dues: BinaryHeap<Reverse<Moment>> = BinaryHeap::new();
+    let mut since: VecDeque<Moment> = VecDeque::new();
+    let (mut waited, mut total_s) = (0_u64, 0.0);
     let (mut seen, mut next_s) = (0, 0.0);
     while seen < customers || !since.is_empty() {
         let next =
             if seen < customers { Moment::ZERO + Duration::from_secs_f64(next_s) } else { Moment::NEVER };
-        match dues.first_key_value() {
-            Some((&(due, number), ())) if due <= next => {
-                dues.remove(&(due, number));
-                if let Some((place, done)) = queue.finish(due) {
-                    total_s += due.since(since.remove(&place).unwrap()).as_secs_f64();
-                    order += 1;
-                    dues.insert((done, order), ());
+        match dues.peek() {
+            Some(&Reverse(due)) if due <= next => {
+                dues.pop();
+                if let Some((_, done)) = queue.finish(due) {
+                    total_s += due.since(since.pop_front().unwrap()).as_secs_f64();
+                    dues.push(Reverse(done));
                 }
             }
             _ => {
                 seen += 1;
                 next_s += -between * (1.0 - arrivals.next_unit()).ln() * service.as_secs_f64();
                 match queue.arrive(next) {
-                    Arrival::Begun(done) => {
-                        order += 1;
-                        dues.insert((done, order), ());
-                    }
-                    Arrival::Waits(place) => {
+                    Arrival::Begun(done) => dues.push(Reverse(done)),
+                    Arrival::Waits(_) => {
                         waited += 1;
-                        since.insert(place, next);
+                        since.push_back(next);
                     }
                     other => panic!("{other:?}"),
                 }

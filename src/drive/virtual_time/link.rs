@@ -42,7 +42,9 @@ impl World {
             ToClient::Fin => self.sees_end(number, doing, left, Abnormal::Fin),
             ToClient::Rst => self.sees_end(number, doing, left, Abnormal::Rst),
             ToClient::Broken(code) => {
+                // It says so, and does not wait for what the target makes of it.
                 self.to_target(key, ToTarget::Close(code));
+                self.to_target(key, ToTarget::Fin);
                 self.sees_end(number, doing, left, Abnormal::Protocol);
             }
         }

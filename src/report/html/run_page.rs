@@ -224,17 +224,20 @@ fn setting(model: &RunModel) -> Section {
         fact("Duration", format!("{:.1} s of {:.1} s planned", model.elapsed_s, manifest.duration_s)),
         fact("Ended", ended),
         fact("Version", format!("resurge {}", manifest.tool_version)),
-        fact("Host", format!("{}, kernel {}", plural(manifest.host.cores, "core"), manifest.host.kernel)),
-        fact(
+        fact("Shards", manifest.shards.to_string()),
+    ];
+    if manifest.simulated.is_none() {
+        let host = format!("{}, kernel {}", plural(manifest.host.cores, "core"), manifest.host.kernel);
+        facts.push(fact("Host", host));
+        facts.push(fact(
             "Limits",
             format!(
                 "{} descriptors, {} local ports",
                 format_count(manifest.host.descriptor_limit),
                 format_count(manifest.host.local_ports)
             ),
-        ),
-        fact("Shards", manifest.shards.to_string()),
-    ];
+        ));
+    }
     if !manifest.authorised_hosts.is_empty() {
         facts.push(fact("Authorised hosts", manifest.authorised_hosts.join(", ")));
     }
