@@ -61,7 +61,7 @@ fn waits(servers: u32, utilisation: f64, customers: u64) -> (f64, f64) {
                         waited += 1;
                         since.push_back(next);
                     }
-                    other => panic!("{other:?}"),
+                    Arrival::Full | Arrival::Unlimited => unreachable!("the queue has room for all"),
                 }
             }
         }

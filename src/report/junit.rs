@@ -10,7 +10,7 @@ use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, Te
 use crate::record::{ThresholdResult, ThresholdStatus};
 
 use super::model::RunModel;
-use super::simulated::{SIMULATED, assumptions, target_words};
+use super::simulated::{SIMULATED, assumptions};
 use super::verdict::{Status, ValidityCheck};
 
 /// A run as JUnit XML. A threshold that fails is a failure; one without samples, and a run that is not valid, are errors.
@@ -50,7 +50,7 @@ fn suite(model: &RunModel, part: &str) -> TestSuite {
         ("exit_code", model.verdict.exit_code.to_string()),
         ("scenario_hash", manifest.scenario_hash.clone()),
         ("seed", manifest.seed.to_string()),
-        ("target", target_words(manifest)),
+        ("target", format!("{} {}", manifest.target_kind, manifest.target_url)),
         ("resurge_version", manifest.tool_version.clone()),
     ];
     suite.add_properties(properties.map(|(name, value)| Property::new(name, one_line(&value))));

@@ -116,10 +116,8 @@ impl Audit {
                         watched.dead = slot.token;
                     }
                 }
-                Sample::SessionEnd(_) => {
-                    if !std::mem::take(&mut watched.has_session) {
-                        self.fault(format!("client {number} ends a session that it does not have"));
-                    }
+                Sample::SessionEnd(_) if !std::mem::take(&mut watched.has_session) => {
+                    self.fault(format!("client {number} ends a session that it does not have"));
                 }
                 _ => {}
             }

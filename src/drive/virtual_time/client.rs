@@ -251,7 +251,7 @@ impl World {
 
     fn send(&mut self, number: u32, frame: ToTarget) -> Option<Event> {
         let wire = self.slot(number).wire;
-        self.to_target(wire, frame);
+        self.send_to_target(wire, frame);
         Some(Event::Sent)
     }
 
@@ -265,11 +265,11 @@ impl World {
                 return None;
             }
             Leave::Reset => {
-                self.to_target(wire, ToTarget::Rst);
+                self.send_to_target(wire, ToTarget::Rst);
                 self.client_lets_go(wire);
             }
             Leave::Abandon => {
-                self.to_target(wire, ToTarget::Fin);
+                self.send_to_target(wire, ToTarget::Fin);
                 self.client_lets_go(wire);
             }
             Leave::FallSilent => {
@@ -297,7 +297,7 @@ impl World {
         (slot.wire, slot.refresh) = (Key::NONE, Key::NONE);
         if let Some(open) = self.wires.get(wire).filter(|wire| wire.client_side == Side::Open) {
             let _ = open;
-            self.to_target(wire, ToTarget::Fin);
+            self.send_to_target(wire, ToTarget::Fin);
             self.client_lets_go(wire);
         }
         if self.requests.get(refresh).is_some() {

@@ -234,7 +234,7 @@ impl World {
         let group = self.group_of(number);
         if self.groups[group].rules.session.first_message.is_some() {
             self.groups[group].traffic.messages_out += 1;
-            self.to_target(wire, ToTarget::Data);
+            self.send_to_target(wire, ToTarget::Data);
         }
         self.deliver(number, Event::Connected(marks));
     }

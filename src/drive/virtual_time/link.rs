@@ -43,8 +43,8 @@ impl World {
             ToClient::Rst => self.sees_end(number, doing, left, Abnormal::Rst),
             ToClient::Broken(code) => {
                 // It says so, and does not wait for what the target makes of it.
-                self.to_target(key, ToTarget::Close(code));
-                self.to_target(key, ToTarget::Fin);
+                self.send_to_target(key, ToTarget::Close(code));
+                self.send_to_target(key, ToTarget::Fin);
                 self.sees_end(number, doing, left, Abnormal::Protocol);
             }
         }
@@ -63,7 +63,7 @@ impl World {
         };
         wire.ending = Some(ending);
         if doing != Doing::Leaving {
-            self.to_target(key, ToTarget::Close(code));
+            self.send_to_target(key, ToTarget::Close(code));
         }
         self.slot(number).doing = Doing::Ending;
         let takes = self.times.draw(TimeStage::Detect);
@@ -75,17 +75,14 @@ impl World {
     pub(super) fn end_is_known(&mut self, key: Key) {
         let Some(wire) = self.wires.get(key) else { return };
         let (number, ending) = (wire.client, wire.ending);
+        let is_its = self.clients[number as usize].wire == key;
         match (self.clients[number as usize].doing, ending) {
-            (Doing::Ending, Some(ending)) => {
-                if self.clients[number as usize].wire == key {
-                    self.session_ended(number, ending);
-                }
-            }
+            (Doing::Ending, Some(ending)) if is_its => self.session_ended(number, ending),
             // It has waited long enough for the answer to its close frame.
-            (Doing::Leaving, None) if self.clients[number as usize].wire == key => {
+            (Doing::Leaving, None) if is_its => {
                 let how = EndingHow::Abnormal(Abnormal::Timeout);
                 let at = self.wires.get(key).map_or(self.now, |wire| wire.left);
-                self.to_target(key, ToTarget::Fin);
+                self.send_to_target(key, ToTarget::Fin);
                 self.session_ended(number, Ending { at, how });
             }
             _ => {}
@@ -107,7 +104,7 @@ impl World {
         let now = self.now;
         let Some(wire) = self.wires.get_mut(key) else { return };
         (wire.left, wire.leave_code) = (now, code);
-        self.to_target(key, ToTarget::Close(code));
+        self.send_to_target(key, ToTarget::Close(code));
         // The answer is waited for so long and no longer.
         let patience = self.groups[self.group_of(number)].connect.close_timeout;
         self.put_for(now + patience, Kind::Known, key, 0);

@@ -10,10 +10,13 @@ use crate::scenario::model::TargetRules;
 use crate::target::refusal_text::{RefusalSays, refusal_says};
 use crate::target::rules::HandshakeRefusal;
 
+/// Status, cause, code, and whether it is of something in front of the service.
+type RefusalKind = (u16, Cause, &'static str, bool);
+
 /// Refusals that were read before: there are few kinds of them, and many of each.
 #[derive(Debug, Default)]
 pub(super) struct EvidenceBook {
-    known: Vec<((u16, Cause, &'static str, bool), Evidence)>,
+    known: Vec<(RefusalKind, Evidence)>,
 }
 
 impl EvidenceBook {

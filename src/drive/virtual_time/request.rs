@@ -277,9 +277,9 @@ impl World {
     fn was_worked_off(&mut self, key: Key) {
         let Some(request) = self.requests.get(key) else { return };
         if request.delay.is_zero() {
-            self.decide(key)
+            self.decide(key);
         } else {
-            self.go_on_at(key, Stage::HeldBack, self.now + request.delay)
+            self.go_on_at(key, Stage::HeldBack, self.now + request.delay);
         }
     }
 

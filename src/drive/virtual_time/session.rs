@@ -219,7 +219,7 @@ impl World {
                 Due::Nothing => break,
                 Due::Message { sequence, .. } => {
                     self.target.count_message_sent();
-                    self.to_client(key, ToClient::Message(sequence));
+                    self.send_to_client(key, ToClient::Message(sequence));
                 }
                 Due::Close(order) => self.begin_close(key, order),
                 Due::GiveUp => self.target_ends(key, EndHow::Abnormal(Abnormal::Timeout)),
@@ -229,7 +229,7 @@ impl World {
                 }
                 Due::HangUp => {
                     self.target_ends(key, EndHow::Abnormal(Abnormal::Fin));
-                    self.to_client(key, ToClient::Fin);
+                    self.send_to_client(key, ToClient::Fin);
                 }
                 Due::FallSilent => {
                     let id = wire.session.id();
@@ -250,11 +250,11 @@ impl World {
         match *fault {
             FaultKind::ResetAfterUpgrade { .. } => {
                 self.target_ends(key, EndHow::Abnormal(Abnormal::Rst));
-                self.to_client(key, ToClient::Rst);
+                self.send_to_client(key, ToClient::Rst);
             }
             FaultKind::CloseWithoutFrame { .. } => {
                 self.target_ends(key, EndHow::Abnormal(Abnormal::Fin));
-                self.to_client(key, ToClient::Fin);
+                self.send_to_client(key, ToClient::Fin);
             }
             FaultKind::HalfOpen { .. } => {
                 if let Some(wire) = self.wires.get_mut(key) {
@@ -267,12 +267,12 @@ impl World {
                 let most = self.groups[group].rules.session.max_message_bytes as u64;
                 // One that a client would take never ends, and nothing comes of it.
                 if bytes > most {
-                    self.to_client(key, ToClient::Broken(1009));
+                    self.send_to_client(key, ToClient::Broken(1009));
                 }
             }
             FaultKind::MalformedFrame { flaw: FrameFlaw::ReservedBits | FrameFlaw::Opcode, .. }
-            | FaultKind::MaskedFrame { .. } => self.to_client(key, ToClient::Broken(1002)),
-            FaultKind::InvalidUtf8 { .. } => self.to_client(key, ToClient::Broken(1007)),
+            | FaultKind::MaskedFrame { .. } => self.send_to_client(key, ToClient::Broken(1002)),
+            FaultKind::InvalidUtf8 { .. } => self.send_to_client(key, ToClient::Broken(1007)),
             _ => {}
         }
     }
@@ -289,7 +289,7 @@ impl World {
         let Some(wire) = self.wires.get_mut(key) else { return };
         wire.session.close_frame_sent();
         wire.is_closing = true;
-        self.to_client(key, ToClient::Close(order.code));
+        self.send_to_client(key, ToClient::Close(order.code));
         self.arm_session(key);
     }
 
@@ -364,7 +364,7 @@ impl World {
                 wire.told = Some(text.into_boxed_str());
             }
             self.target.count_message_sent();
-            self.to_client(key, ToClient::Told);
+            self.send_to_client(key, ToClient::Told);
         }
         let Some(wire) = self.wires.get_mut(key) else { return };
         if let Some(order) = close.and_then(|code| wire.session.close_for(now, code, "Refused")) {
@@ -384,13 +384,13 @@ impl World {
             }
             (Side::Open, ToTarget::Ping) => {
                 wire.session.heard(now, FrameClass::Control);
-                self.to_client(key, ToClient::Pong);
+                self.send_to_client(key, ToClient::Pong);
             }
             (Side::Open, ToTarget::Close(code)) => {
                 let answers = !wire.is_closing && wire.client_side == Side::Open;
                 self.target_ends(key, EndHow::CloseFrame(code));
                 if answers {
-                    self.to_client(key, ToClient::Echo);
+                    self.send_to_client(key, ToClient::Echo);
                 }
             }
             (Side::Open, ToTarget::Fin) => self.target_ends(key, EndHow::Abnormal(Abnormal::Fin)),
@@ -424,7 +424,7 @@ impl World {
     }
 
     /// Sends something to the target.
-    pub(super) fn to_target(&mut self, key: Key, frame: ToTarget) {
+    pub(super) fn send_to_target(&mut self, key: Key, frame: ToTarget) {
         if self.wires.get(key).is_none_or(|wire| wire.target_side == Side::Gone) {
             return;
         }
@@ -436,7 +436,7 @@ impl World {
     }
 
     /// Sends something to a client.
-    pub(super) fn to_client(&mut self, key: Key, frame: ToClient) {
+    pub(super) fn send_to_client(&mut self, key: Key, frame: ToClient) {
         if self.wires.get(key).is_none_or(|wire| matches!(wire.client_side, Side::Gone | Side::Silent)) {
             return;
         }
@@ -465,7 +465,7 @@ impl World {
             .map(|(key, _)| key)
             .collect();
         for key in silent {
-            self.to_target(key, ToTarget::Fin);
+            self.send_to_target(key, ToTarget::Fin);
             self.client_lets_go(key);
         }
     }

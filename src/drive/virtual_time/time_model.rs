@@ -161,7 +161,8 @@ mod tests {
             let mut model = TimeModel::new(StageTimes::given(&delays), Vec::new(), 3);
             (0..20)
                 .map(|_| {
-                    (0..others).for_each(|_| drop(model.draw(TimeStage::Upgrade)));
+                    let drawn: Duration = (0..others).map(|_| model.draw(TimeStage::Upgrade)).sum();
+                    assert!(others == 0 || drawn > Duration::ZERO);
                     model.draw(TimeStage::Tcp)
                 })
                 .collect::<Vec<_>>()

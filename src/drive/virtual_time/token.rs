@@ -172,16 +172,16 @@ impl World {
         let key = self.requests.insert(Request::new(number, What::Token(Box::new(ask))));
         let slot = self.slot(number);
         if is_refresh {
-            slot.refresh = key
+            slot.refresh = key;
         } else {
-            slot.request = key
+            slot.request = key;
         }
         self.ask_group(key)
     }
 
     /// Puts a request before its group: it takes what is there, waits, or goes its way.
     fn ask_group(&mut self, key: Key) -> Option<Event> {
-        let Some((number, not_before, valid_until)) = self.bounds(key) else { return None };
+        let (number, not_before, valid_until) = self.bounds(key)?;
         let group = self.group_of(number);
         if let Some(shared) = &mut self.groups[group].shared {
             let token = shared.token;

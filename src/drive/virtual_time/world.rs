@@ -214,7 +214,7 @@ impl World {
             Kind::Stage => self.request_goes_on(key),
             Kind::Timeout => self.request_times_out(key),
             Kind::ServerDone => {
-                self.server_done(if index == 0 { Endpoint::Token } else { Endpoint::Upgrade })
+                self.server_done(if index == 0 { Endpoint::Token } else { Endpoint::Upgrade });
             }
             Kind::SessionWake => self.session_wakes(key, at),
             Kind::ToClient => self.reaches_client(key, extra),
