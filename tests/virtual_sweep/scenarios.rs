@@ -78,6 +78,9 @@ fn capacity(dice: &mut Dice) -> String {
     )
 }
 
+/// A key, the share of scenarios that have it, and its value.
+type OptionalKey = (&'static str, f64, fn(&mut Dice) -> String);
+
 fn target(dice: &mut Dice, duration_s: u64, sends_messages: bool) -> String {
     let mut text = "[target]\n".to_owned();
     let mut put = |key: &str, value: String| {
@@ -110,7 +113,7 @@ fn target(dice: &mut Dice, duration_s: u64, sends_messages: bool) -> String {
     if sends_messages {
         put("messages_every", format!("\"{}\"", dice.ms(50, 3_000)));
     }
-    let options: [(&str, f64, fn(&mut Dice) -> String); 9] = [
+    let options: [OptionalKey; 9] = [
         ("tls", 0.2, |_| "true".into()),
         ("token_delay", 0.4, |dice| dice.delay(1, 400)),
         ("upgrade_delay", 0.4, |dice| dice.delay(1, 400)),
