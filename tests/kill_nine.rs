@@ -77,6 +77,7 @@ impl Target {
         let rules = TargetRules { idle_timeout: Some(Duration::from_millis(200)), ..TargetRules::default() };
         let clock = Clock::start();
         let setup = ServerSetup {
+            control_token: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             rules,
             seed: 11,

@@ -271,6 +271,7 @@ fn tally(second: u64) -> Tally {
 fn manifest() -> Manifest {
     let group = |name: &str| GroupManifest { name: name.into(), clients: 20 };
     Manifest {
+        simulated: None,
         schema_version: SCHEMA_VERSION,
         tool_version: "0".into(),
         scenario: "fuzz".into(),

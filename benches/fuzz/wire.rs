@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_millis(4);
 pub(crate) fn target_socket() -> Run {
     let rules = load_rules();
     let setup = ServerSetup {
+        control_token: None,
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         rules,
         seed: 1,

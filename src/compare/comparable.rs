@@ -117,7 +117,11 @@ fn unlike(first: &Facts, other: &Facts, allowed: &[String]) -> Vec<String> {
         }
     }
     if first.target_kind != other.target_kind && !is_allowed("target.kind", allowed) {
-        reasons.push(format!("{a} has an {} target, {b} an {} one", first.target_kind, other.target_kind));
+        let kind = |facts: &Facts| {
+            let article = if facts.target_kind.starts_with('e') { "an" } else { "a" };
+            format!("{article} {}", facts.target_kind)
+        };
+        reasons.push(format!("{a} has {} target, {b} {} one", kind(first), kind(other)));
     }
     let longer = first.elapsed_s.max(other.elapsed_s);
     if (first.elapsed_s - other.elapsed_s).abs() > LENGTH_TOLERANCE * longer.max(1.0)

@@ -1,7 +1,7 @@
 //! What the embedded targets of several shards do not have in common.
 //!
-//! In: a scenario. Out: the target's keys that count by client id or by token: each shard's target counts for itself, so such a limit holds for each
-//! shard and not for all of them together.
+//! In: a scenario. Out: the target's keys that count by client id or by token, and its capacities: each shard's target counts for itself, so such a
+//! limit holds for each shard and not for all of them together.
 
 use crate::scenario::model::{Invalidation, Scenario, Target};
 
@@ -13,6 +13,8 @@ pub fn own_limits(scenario: &Scenario) -> Vec<&'static str> {
     let rows = [
         ("handshake_limit", rules.handshake_limit.is_some()),
         ("token_limit", rules.token_limit.is_some()),
+        ("token_capacity", rules.token_capacity.is_some()),
+        ("upgrade_capacity", rules.upgrade_capacity.is_some()),
         ("request_limits", !rules.request_limits.is_empty()),
         ("sessions_per_client", rules.sessions_per_client.is_some()),
         ("client_lock", rules.client_lock.is_some()),
@@ -43,6 +45,8 @@ mod tests {
             keys("sessions_per_client = 3\nclient_lock = \"2s\""),
             ["sessions_per_client", "client_lock"]
         );
+        let capacity = "token_capacity = { servers = 1, service = \"1ms\" }";
+        assert_eq!(keys(capacity), ["token_capacity"]);
         assert_eq!(keys("invalidation = \"on-new-token\""), ["invalidation = \"on-new-token\""]);
         let remote = "kind = \"remote\"\nurl = \"ws://127.0.0.1:1/\"\ntoken_url = \"http://127.0.0.1:1/\"";
         assert_eq!(keys(remote), [""; 0]);

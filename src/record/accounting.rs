@@ -162,10 +162,8 @@ impl Bounds {
         // A token may have been issued whose answer never came.
         let unanswered = outcomes(&[Outcome::Aborted, Outcome::TokenError]);
         let tokens = unanswered.max(tally.counter(Counter::TokenFailures)) + unsettled;
-        // A peer that fell silent may have closed the session in its own way, and a reset swallows a close frame on its way.
-        let is_silent = |code: u16, how: Option<Abnormal>| {
-            code == 1006 && matches!(how, None | Some(Abnormal::Timeout | Abnormal::Protocol | Abnormal::Rst))
-        };
+        // A peer that fell silent may have closed the session in its own way, and a reset, whosever it is, swallows a close frame on its way.
+        let is_silent = |code: u16, how: Option<Abnormal>| code == 1006 && how != Some(Abnormal::Fin);
         let silent: u64 =
             tally.closes.iter().filter(|((_, code, how), _)| is_silent(*code, *how)).map(|(_, n)| n).sum();
         // A connection whose TLS failed has brought no request, by which the target counts it.

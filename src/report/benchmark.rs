@@ -34,7 +34,7 @@ pub fn benchmark_entries(model: &RunModel) -> Vec<BenchmarkEntry> {
         rows.extend(share_rows(tally));
         entries.extend(rows.into_iter().map(|row| row.into_entry(model, name)));
     }
-    if let Some(end) = &model.end {
+    if let Some(end) = model.end.as_ref().filter(|_| model.manifest.simulated.is_none()) {
         let lag =
             Row::new("generator lag p99", "ms", ms(end.health.lag_p99_us), "how late resurge itself was");
         entries.push(lag.into_entry(model, "all"));

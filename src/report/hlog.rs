@@ -11,6 +11,7 @@ use base64::Engine as _;
 use crate::record::Tally;
 
 use super::model::RunModel;
+use super::simulated::SIMULATED;
 
 /// The most intervals of a log.
 const MOST_INTERVALS: u64 = 300;
@@ -23,6 +24,9 @@ pub fn histograms_hlog(model: &RunModel) -> String {
     // Writing to a String does not fail.
     let _ = writeln!(text, "#[Logged with resurge {}]", model.manifest.tool_version);
     let _ = writeln!(text, "#[Histogram log format version 1.3]");
+    if model.manifest.simulated.is_some() {
+        let _ = writeln!(text, "#[{SIMULATED}]");
+    }
     let _ = writeln!(text, "#[StartTime: {start_s:.3} (seconds since epoch)]");
     // Without it, some readers take small timestamps for seconds since 1970.
     let _ = writeln!(text, "#[BaseTime: {start_s:.3} (seconds since epoch)]");

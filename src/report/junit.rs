@@ -10,6 +10,7 @@ use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, Te
 use crate::record::{ThresholdResult, ThresholdStatus};
 
 use super::model::RunModel;
+use super::simulated::{SIMULATED, assumptions};
 use super::verdict::{Status, ValidityCheck};
 
 /// A run as JUnit XML. A threshold that fails is a failure; one without samples, and a run that is not valid, are errors.
@@ -53,6 +54,10 @@ fn suite(model: &RunModel, part: &str) -> TestSuite {
         ("resurge_version", manifest.tool_version.clone()),
     ];
     suite.add_properties(properties.map(|(name, value)| Property::new(name, one_line(&value))));
+    if manifest.simulated.is_some() {
+        let assumed = format!("{SIMULATED}. Assumed: {}", assumptions(manifest).join("; "));
+        suite.add_property(Property::new("simulated", one_line(&assumed)));
+    }
     suite
 }
 

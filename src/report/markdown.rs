@@ -11,6 +11,7 @@ use crate::units::{format_count, format_share, format_us};
 
 use super::lost::clients_words;
 use super::model::RunModel;
+use super::simulated::{SIMULATED, assumptions, target_words};
 use super::tables::{
     GroupTotals, Table, closes, handshakes, loop_words, phases, reconnects, recovery, throughput, tokens,
     worst_first,
@@ -107,14 +108,17 @@ fn head(model: &RunModel) -> String {
     // Writing to a String does not fail.
     let _ = writeln!(
         text,
-        "{}, {:.1} s, seed {}, {} target {}, resurge {}",
+        "{}, {:.1} s, seed {}, {}, resurge {}",
         clients_words(manifest),
         model.elapsed_s,
         manifest.seed,
-        escape(&manifest.target_kind),
-        escape(&manifest.target_url),
+        escape(&target_words(manifest)),
         escape(&manifest.tool_version),
     );
+    if manifest.simulated.is_some() {
+        let assumed: Vec<String> = assumptions(manifest).iter().map(|line| escape(line)).collect();
+        let _ = writeln!(text, "\n**{SIMULATED}.** Assumed: {}.", assumed.join("; "));
+    }
     let faults = model.end.iter().flat_map(|end| &end.write_faults);
     let reasons: Vec<String> =
         model.verdict.reasons.iter().chain(faults).map(|reason| format!("- {}", escape(reason))).collect();
@@ -223,7 +227,8 @@ fn books(model: &RunModel) -> String {
             (true, None) => lines.push(format!("- ✅ {}", check.what)),
         }
     }
-    if let Some(health) = model.end.as_ref().map(|end| &end.health) {
+    let real = model.end.as_ref().filter(|_| model.manifest.simulated.is_none());
+    if let Some(health) = real.map(|end| &end.health) {
         lines.push(format!(
             "- generator: lag p99 {}, longest stall {}, CPU {:.1} s ({} of the machine)",
             format_us(health.lag_p99_us),

@@ -15,6 +15,7 @@ mod markdown;
 mod model;
 mod recovery;
 mod run_json;
+mod simulated;
 mod sparkline;
 mod tables;
 mod text;

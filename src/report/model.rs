@@ -11,6 +11,7 @@ use crate::scenario::parse_threshold;
 
 use super::lost::lost_words;
 use super::recovery::{RecoveryCurve, recovery_curves};
+use super::simulated::NO_GENERATOR;
 use super::verdict::{Findings, ValidityCheck, Verdict, check_validity, judge};
 
 /// A run, ready to be reported.
@@ -77,6 +78,7 @@ impl RunModel {
             account_faults: &account_faults,
             reconciliation: reconciliation.as_ref(),
             health_faults: end.as_ref().map(|end| health_faults(&end.health)).unwrap_or_default(),
+            no_generator: manifest.simulated.is_some().then_some(NO_GENERATOR),
             clients_started: all.counter(Counter::ClientsStarted),
             all: &all,
         };

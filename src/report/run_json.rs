@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::engine::StopReason;
 use crate::record::{
     GeneratorHealth, HostManifest, Latencies, Manifest, ReconciliationRow, ReconnectClocks, SCHEMA_VERSION,
-    StormManifest, Tally, ThresholdResult,
+    Simulated, StormManifest, Tally, ThresholdResult,
 };
 use crate::sample::{Abnormal, Counter, Metric, Outcome};
 use crate::target::counters::TargetCounters;
@@ -33,6 +33,8 @@ pub struct RunJson<'m> {
     scenario: ScenarioJson<'m>,
     /// What it was run against.
     target: TargetJson<'m>,
+    /// What a run in virtual time took for granted; null: it ran in real time.
+    simulated: Option<&'m Simulated>,
     /// The machine that it ran on.
     host: &'m HostManifest,
     /// When it began, microseconds since 1970 (UTC).
@@ -208,6 +210,7 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
             url: &manifest.target_url,
             authorised_hosts: &manifest.authorised_hosts,
         },
+        simulated: manifest.simulated.as_ref(),
         host: &manifest.host,
         start_unix_us: manifest.started_unix_us,
         start: calendar(manifest.started_unix_us),

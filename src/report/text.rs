@@ -4,13 +4,14 @@
 
 use std::fmt::Write as _;
 
-use crate::record::{ThresholdStatus, health_faults};
+use crate::record::{GeneratorHealth, ThresholdStatus, health_faults};
 use crate::sample::Outcome;
 use crate::units::{format_count, format_share, format_us};
 
 use super::aligned::aligned;
 use super::lost::clients_words;
 use super::model::RunModel;
+use super::simulated::{NO_GENERATOR, SIMULATED, assumptions, target_words};
 use super::tables::{
     GroupTotals, Table, closes, handshakes, in_order, loop_words, phases, reconnects, recovery, throughput,
     tokens,
@@ -90,16 +91,16 @@ fn write_head(text: &mut String, model: &RunModel, style: Style) {
     line(
         text,
         &format!(
-            "{}  {}: {}, {:.1} s, seed {}, {} target {}",
+            "{}  {}: {}, {:.1} s, seed {}, {}",
             style.bold(&painted),
             manifest.scenario,
             clients_words(manifest),
             model.elapsed_s,
             manifest.seed,
-            manifest.target_kind,
-            manifest.target_url,
+            target_words(manifest),
         ),
     );
+    write_assumptions(text, model);
     for reason in &model.verdict.reasons {
         line(text, &format!("  {} {reason}", style.bad("!")));
     }
@@ -111,6 +112,13 @@ fn write_head(text: &mut String, model: &RunModel, style: Style) {
     }
     for fault in model.end.iter().flat_map(|end| &end.write_faults) {
         line(text, &format!("  {} {fault}", style.bad("!")));
+    }
+}
+
+fn write_assumptions(text: &mut String, model: &RunModel) {
+    if model.manifest.simulated.is_some() {
+        line(text, &format!("  {SIMULATED}. Assumed:"));
+        assumptions(&model.manifest).iter().for_each(|assumption| line(text, &format!("    {assumption}")));
     }
 }
 
@@ -152,6 +160,10 @@ fn write_generator(text: &mut String, model: &RunModel, style: Style) {
     let healthy = health_faults(health).is_empty();
     let word = if healthy { style.good("healthy") } else { style.bad("NOT HEALTHY") };
     heading(text, style, "GENERATOR");
+    if model.manifest.simulated.is_some() {
+        line(text, &format!("  none: {NO_GENERATOR}"));
+        return write_pool_waits(text, health);
+    }
     line(
         text,
         &format!(
@@ -178,6 +190,10 @@ fn write_generator(text: &mut String, model: &RunModel, style: Style) {
             ),
         );
     }
+    write_pool_waits(text, health);
+}
+
+fn write_pool_waits(text: &mut String, health: &GeneratorHealth) {
     if health.token_pool_waits > 0 {
         line(
             text,

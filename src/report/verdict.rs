@@ -83,6 +83,8 @@ pub(super) struct Findings<'a> {
     pub(super) account_faults: &'a [String],
     pub(super) reconciliation: Option<&'a Reconciliation>,
     pub(super) health_faults: Vec<String>,
+    /// Why there is no generator to be judged, where there is none.
+    pub(super) no_generator: Option<&'static str>,
     pub(super) clients_started: u64,
     pub(super) all: &'a Tally,
 }
@@ -151,7 +153,7 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
     let undrained = stuck.then(|| "some clients did not end even when they were cut off".to_owned());
     let check = |what, skipped, faults| ValidityCheck { what, skipped, faults };
     vec![
-        check("the generator kept up", cut_off, findings.health_faults.clone()),
+        check("the generator kept up", cut_off.or(findings.no_generator), findings.health_faults.clone()),
         check("the accounts close", None, accounts),
         check("clients and target agree", lost.or(no_counters), mismatches(findings.reconciliation)),
         check("every threshold has samples", None, silent),
@@ -289,6 +291,7 @@ mod tests {
                 account_faults: &[],
                 reconciliation: reconciliation.as_ref(),
                 health_faults: if *sick { vec!["late".into()] } else { Vec::new() },
+                no_generator: None,
                 clients_started: *started,
                 all: &nothing,
             };

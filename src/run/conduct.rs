@@ -15,8 +15,8 @@ use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike,
 use crate::lifecycle::GroupRules;
 use crate::plan::{own_starts, target_storms};
 use crate::record::{
-    Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, PackedTally, Recorded, Recorder,
-    RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
+    Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, Manifest, PackedTally, Recorded,
+    Recorder, RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
 };
 use crate::sample::{Counter, GroupId, Outcome};
 use crate::scenario::model::Ready;
@@ -130,7 +130,7 @@ pub(super) async fn conduct(
         stalls: Steps::of(&watched.stalls),
         target_reconnects: target_reconnects(&prepared),
     };
-    Ok(Conducted { in_memory: end_journal(&prepared, recorded, end) })
+    Ok(Conducted { in_memory: end_journal(&prepared.manifest, recorded, end) })
 }
 
 /// The engine's plan: each group's clients spread evenly over the workers.
@@ -244,7 +244,7 @@ fn target_reconnects(prepared: &Prepared) -> Option<Steps> {
 }
 
 /// Appends the run's end to the journal. Where that cannot be, answers with the journal as it should have been.
-fn end_journal(prepared: &Prepared, mut recorded: Recorded, mut end: RunEnd) -> Option<Journal> {
+pub(super) fn end_journal(manifest: &Manifest, mut recorded: Recorded, mut end: RunEnd) -> Option<Journal> {
     let written = recorded.write_kept().and_then(|()| {
         recorded.journal.append(&Entry::End(Box::new(end.clone())))?;
         recorded.journal.sync()
@@ -259,7 +259,7 @@ fn end_journal(prepared: &Prepared, mut recorded: Recorded, mut end: RunEnd) -> 
         "{} could not be written to its end: {error}. The numbers here are complete; {missing}, so `resurge report` will call the run cut off",
         path.display()
     ));
-    let manifest = prepared.manifest.clone();
+    let manifest = manifest.clone();
     let intervals = whole_intervals(&recorded).unwrap_or_else(|| {
         // What was written cannot be read either: the totals are whole in memory all the same.
         vec![(end.elapsed_s as u64, recorded.totals.iter().map(PackedTally::of).collect())]

@@ -334,10 +334,11 @@ fn manifest(
         storms: scenario.storms.iter().map(storm).collect(),
         thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
         host,
+        simulated: None,
     }
 }
 
-fn storm(storm: &Storm) -> StormManifest {
+pub(super) fn storm(storm: &Storm) -> StormManifest {
     let what = match &storm.by {
         StormBy::Target { code } => format!("the target closes with {code}"),
         StormBy::Client { how: DisconnectHow::Close { code }, .. } => format!("clients close with {code}"),

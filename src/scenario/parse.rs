@@ -7,10 +7,13 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::ceilings::parse_limits;
-use super::model::{Group, Health, Limits, RemoteTarget, Scenario, Storm, StormBy, Target, Threshold};
+use super::model::{
+    Group, Health, Limits, RemoteTarget, Scenario, Simulate, Storm, StormBy, Target, Threshold,
+};
 use super::parse_common::{check_name, close_code, parse_how, share_or};
 use super::parse_group::parse_group;
 use super::parse_rules::parse_rules;
+use super::parse_simulate::parse_simulate;
 use super::reader::{Reading, Table};
 use super::threshold::{parse_expression, parse_subject};
 
@@ -75,6 +78,7 @@ fn parse_root(root: &Table<'_>, stem: &str) -> Option<Scenario> {
     let thresholds = parse_thresholds(root, &names);
     let health = root.table("health").map_or_else(Health::default, |table| parse_health(&table));
     let limits = root.table("limits").map_or_else(Limits::default, |table| parse_limits(&table));
+    let simulate = root.table("simulate").map_or_else(Simulate::default, |table| parse_simulate(&table));
     Some(Scenario {
         name,
         description,
@@ -87,6 +91,7 @@ fn parse_root(root: &Table<'_>, stem: &str) -> Option<Scenario> {
         thresholds,
         health,
         limits,
+        simulate,
     })
 }
 

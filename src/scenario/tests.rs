@@ -339,12 +339,56 @@ fn a_bad_fault_is_told_what_is_wrong() {
     }
 }
 
+#[test]
+fn the_time_model_is_read_and_told_in_words() {
+    let text = format!(
+        "{SMALL}[simulate]\nservice = \"bearer\"\n[simulate.stages]\ntcp = {{ constant = \"2ms\" }}\ntoken = {{ exponential = \"3ms\" }}\ntls = {{ uniform = [\"1ms\", \"2ms\"] }}\n[simulate.token]\nservers = 4\nservice = {{ log_normal = {{ median = \"2ms\", sigma = 0.5 }} }}\nqueue = 1000\nover_limit = 429\nretry_after = \"2s\"\nabandoned = \"dropped\"\n[[simulate.faults]]\nstage = \"upgrade\"\nkind = \"blackhole\"\nshare = \"10%\"\nfrom = \"1s\"\n"
+    );
+    let scenario = load_text(&text, &[]).unwrap().scenario;
+    let words = describe(&scenario);
+    let lines: Vec<&str> =
+        words.lines().filter_map(|line| line.trim().strip_prefix("in virtual time: ")).collect();
+    assert_eq!(
+        lines,
+        [
+            "the service is taken for one with the rules of the profile bearer",
+            "dns 0, tcp 2ms, tls uniform 1ms to 2ms, upgrade 300us, token exponential of mean 3ms, message 50us, detect 100us",
+            "token requests: 4 at once, each takes log-normal of median 2ms and σ 0.5; 1,000 may wait, one more gets 429; those whose client has gone are dropped",
+            "blackhole at upgrade, 10.0% of them, from 1s",
+        ]
+    );
+}
+
+#[test]
+fn a_bad_time_model_is_told_what_is_wrong() {
+    for (keys, said) in [
+        ("[simulate]\nservice = \"form\"", "did you mean \"forum\"?"),
+        ("[simulate.stages]\ntcpp = \"1ms\"", "did you mean `tcp`?"),
+        ("[simulate.stages]\ntcp = { exponential = \"0s\" }", "is zero"),
+        ("[simulate.stages]\ntcp = { constant = \"1ms\", exponential = \"1ms\" }", "is needed"),
+        ("[simulate.token]\nservers = 0\nservice = \"1ms\"", "from 1 to 1000000"),
+        ("[simulate.token]\nservers = 1", "has no `service`"),
+        ("[simulate.token]\nservers = 1\nservice = \"0s\"", "no request would ever wait"),
+        ("[simulate.token]\nservers = 1\nservice = \"1ms\"\nover_limit = 200", "from 400 to 599"),
+        ("[simulate.token]\nservers = 1\nservice = \"1ms\"\nabandoned = \"kept\"", "\"served\", \"dropped\""),
+        ("[[simulate.faults]]\nstage = \"dns\"\nkind = \"reset\"", "cannot be at this stage"),
+        ("[[simulate.faults]]\nstage = \"tcp\"", "has no `kind`"),
+        (
+            "[[simulate.faults]]\nstage = \"tcp\"\nkind = \"refused\"\nfrom = \"2s\"\nuntil = \"1s\"",
+            "is not after `from`",
+        ),
+    ] {
+        let message = faults(&format!("{SMALL}{keys}\n"), &[]);
+        assert!(message.contains(said), "{keys}: {message}");
+    }
+}
+
 /// Every key that the schema knows, by dotted path without indexes, and the same keys put before the parser: what one knows and the
 /// other does not is a fault.
 #[test]
 fn schema_and_parser_know_the_same_keys() {
     let schema = schema();
-    let places: [(&str, &str, &str); 15] = [
+    let places: [(&str, &str, &str); 19] = [
         ("", "", "nonsense = 1\n"),
         ("/properties/target", "", "[target]\nnonsense = 1\n"),
         ("/properties/groups/items", "", "[[groups]]\nnonsense = 1\n"),
@@ -376,6 +420,18 @@ fn schema_and_parser_know_the_same_keys() {
         ),
         ("/properties/storms/items", "", "[[storms]]\nnonsense = 1\n"),
         ("/properties/health", "", "[health]\nnonsense = 1\n"),
+        ("/properties/simulate", "", "[simulate]\nnonsense = 1\n"),
+        ("/properties/simulate/properties/stages", "", "[simulate.stages]\nnonsense = 1\n"),
+        (
+            "/properties/simulate/properties/faults/items",
+            "",
+            "[[simulate.faults]]\nstage = \"tcp\"\nkind = \"refused\"\nnonsense = 1\n",
+        ),
+        (
+            "/properties/target/properties/token_capacity",
+            "",
+            "[target]\ntoken_capacity = { servers = 1, service = \"1ms\", nonsense = 1 }\n",
+        ),
     ];
     for (pointer, _, text) in places {
         let table = schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer}"));

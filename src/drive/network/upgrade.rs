@@ -144,7 +144,14 @@ pub(super) async fn upgrade(
     let answer = asked.map_err(|_| ConnectFailure::Timeout)??;
     if answer.status != 101 {
         let left = context.connect.upgrade_timeout.saturating_sub(marks.ended.since(began));
-        return Err(Box::pin(refusal(context, &mut wire, answer, &request.bytes, left.min(EVIDENCE_TIMEOUT))).await);
+        return Err(Box::pin(refusal(
+            context,
+            &mut wire,
+            answer,
+            &request.bytes,
+            left.min(EVIDENCE_TIMEOUT),
+        ))
+        .await);
     }
     let mut offered = context.connect.subprotocols.iter().chain(&request.token_protocol);
     if !is_in_order(&answer, &request.key, |name| offered.any(|offered| offered == name)) {

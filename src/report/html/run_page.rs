@@ -11,6 +11,7 @@ use super::super::lost::clients_words;
 use super::super::model::RunModel;
 use super::super::recovery::RecoveryCurve;
 use super::super::run_json::calendar;
+use super::super::simulated::{SIMULATED, assumptions};
 use super::super::verdict::Status;
 use super::buckets::Buckets;
 use super::page::{Block, Figure, Page, Section, Tone};
@@ -41,12 +42,16 @@ pub fn run_page(model: &RunModel) -> Page {
     Page {
         title: manifest.scenario.clone(),
         subtitle: format!(
-            "{} in {}, {:.1} s, seed {}, {} target, {}",
+            "{} in {}, {:.1} s, seed {}, {}, {}",
             clients_words(manifest),
             plural(manifest.groups.len(), "group"),
             model.elapsed_s,
             manifest.seed,
-            manifest.target_kind,
+            if manifest.simulated.is_some() {
+                "simulated".to_owned()
+            } else {
+                format!("{} target", manifest.target_kind)
+            },
             begun(model),
         ),
         sections,
@@ -98,6 +103,10 @@ fn verdict(model: &RunModel) -> Section {
         title: model.verdict.status.title().to_owned(),
         reasons: model.verdict.reasons.clone(),
     });
+    if model.manifest.simulated.is_some() {
+        let text = format!("{SIMULATED}. Assumed: {}.", assumptions(&model.manifest).join("; "));
+        section.push(Block::Note { tone: Tone::Warning, text });
+    }
     if model.torn_bytes > 0 {
         let text = format!(
             "{} bytes at the journal's end were cut off: at most the last second is missing",
@@ -215,17 +224,20 @@ fn setting(model: &RunModel) -> Section {
         fact("Duration", format!("{:.1} s of {:.1} s planned", model.elapsed_s, manifest.duration_s)),
         fact("Ended", ended),
         fact("Version", format!("resurge {}", manifest.tool_version)),
-        fact("Host", format!("{}, kernel {}", plural(manifest.host.cores, "core"), manifest.host.kernel)),
-        fact(
+        fact("Shards", manifest.shards.to_string()),
+    ];
+    if manifest.simulated.is_none() {
+        let host = format!("{}, kernel {}", plural(manifest.host.cores, "core"), manifest.host.kernel);
+        facts.push(fact("Host", host));
+        facts.push(fact(
             "Limits",
             format!(
                 "{} descriptors, {} local ports",
                 format_count(manifest.host.descriptor_limit),
                 format_count(manifest.host.local_ports)
             ),
-        ),
-        fact("Shards", manifest.shards.to_string()),
-    ];
+        ));
+    }
     if !manifest.authorised_hosts.is_empty() {
         facts.push(fact("Authorised hosts", manifest.authorised_hosts.join(", ")));
     }

@@ -7,6 +7,7 @@ use crate::sample::{AttemptKind, Counter, Metric, Outcome};
 use crate::units::{format_count, format_share, format_us};
 
 use super::super::model::RunModel;
+use super::super::simulated::NO_GENERATOR;
 use super::super::tables::{in_order, loop_words};
 use super::buckets::Buckets;
 use super::page::{Block, Section, Tone};
@@ -107,6 +108,7 @@ fn generator(model: &RunModel, buckets: &Buckets) -> Section {
     let mut section = Section::new("generator", "Generator health", lead);
     match &model.end {
         None => section.absent("The generator's own figures were lost with the run's end."),
+        Some(_) if model.manifest.simulated.is_some() => section.absent(NO_GENERATOR),
         Some(end) => write_health(&mut section, &end.health),
     }
     let time = TimePlots { model, buckets, storms: storm_marks(model) };

@@ -282,12 +282,12 @@ impl<'a> TimePlots<'a> {
     /// What the fetches are to be seen against.
     fn capacity_words(&self, limit: Option<(u64, Duration)>) -> String {
         match (self.model.manifest.target_kind.as_str(), limit) {
-            ("embedded", Some((count, per))) => format!(
+            ("embedded" | "simulated", Some((count, per))) => format!(
                 "Capacity: the embedded target issues {} tokens in {} to a client id (token_limit).",
                 format_count(count),
                 format_duration(per)
             ),
-            ("embedded", None) => "Capacity: the scenario sets none (token_limit): the embedded target's token endpoint answers as fast as it can, after its token_delay.".to_owned(),
+            ("embedded" | "simulated", None) => "Capacity: the scenario sets no limit of tokens (token_limit): the target's token endpoint answers as fast as its token_capacity and token_delay let it.".to_owned(),
             _ => "Capacity: not known for a remote token endpoint; requests that failed are counted.".to_owned(),
         }
     }

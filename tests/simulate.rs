@@ -1,0 +1,295 @@
+//! `resurge simulate` through the binary: the run folder, the same bytes for the same seed, what it refuses, a calibration by a real run.
+#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+
+const STORM: &str = "scenarios/deploy-storm.toml";
+
+fn resurge() -> Command {
+    let mut command = Command::cargo_bin("resurge").unwrap();
+    command.env_remove("GITHUB_ACTIONS").env_remove("GITHUB_STEP_SUMMARY");
+    command
+}
+
+/// Exit code, stdout and stderr.
+fn simulate(arguments: &[&str]) -> (i32, String, String) {
+    let output = resurge().arg("simulate").args(arguments).args(["--progress", "none"]).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+/// Every file of a folder, by name.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (name(&path), std::fs::read(&path).unwrap())).collect()
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+#[test]
+fn the_same_seed_writes_the_same_bytes_whatever_the_threads() {
+    let root = tempfile::tempdir().unwrap();
+    let run = |folder: &str, more: &[&str]| {
+        let out = root.path().join(folder);
+        let out_text = out.display().to_string();
+        let (code, summary, stderr) =
+            simulate(&[&[STORM, "--clients", "3000", "--out", &out_text], more].concat());
+        assert_eq!(code, 0, "{summary}{stderr}");
+        (files(&out), summary)
+    };
+    let (one, summary) = run("one", &["--threads", "1"]);
+    assert_eq!(one.len(), 9, "{:?}", one.keys());
+    let (two, _) = run("two", &["--threads", "4"]);
+    for (file, bytes) in &one {
+        assert!(two[file] == *bytes, "{file} differs");
+    }
+    let (other, _) = run("other", &["--seed", "43"]);
+    assert!(other["journal.bin"] != one["journal.bin"], "another seed is another run");
+    assert!(summary.contains("3,000 clients") && summary.contains("simulated in virtual time"), "{summary}");
+    assert!(summary.contains("clients and target agree exactly"), "{summary}");
+    assert!(summary.contains("tcp 100us"), "the time model is told: {summary}");
+}
+
+#[test]
+fn every_report_says_that_it_was_simulated() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("run");
+    let exports: Vec<String> = ["markdown", "junit", "html", "json", "hlog", "text"]
+        .iter()
+        .map(|format| format!("{format}={}", root.path().join(format).display()))
+        .collect();
+    let mut arguments = vec![STORM.to_owned(), "--clients".into(), "40".into(), "--out".into()];
+    arguments.push(out.display().to_string());
+    exports.iter().for_each(|export| arguments.extend(["--export".to_owned(), export.clone()]));
+    let (code, summary, stderr) = simulate(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(code, 0, "{summary}{stderr}");
+    for format in ["markdown", "junit", "html", "hlog", "text"] {
+        let text = std::fs::read_to_string(root.path().join(format)).unwrap();
+        assert!(text.contains("simulated in virtual time"), "{format}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(root.path().join("json")).unwrap()).unwrap();
+    assert_eq!(json["target"]["kind"], "simulated");
+    assert!(
+        json["simulated"]["assumptions"][0].as_str().unwrap().contains("upgrade 300us"),
+        "{}",
+        json["simulated"]
+    );
+    assert_eq!(json["reconciliation"]["exact"], true);
+    assert_eq!(json["start"], "2000-01-01T00:00:00Z");
+}
+
+#[test]
+fn what_cannot_be_simulated_is_told_with_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    let group =
+        "[[groups]]\nname = \"g\"\nclients = 3\n[groups.token]\nclient_id = \"a\"\nclient_secret = \"b\"\n";
+    let remote = format!(
+        "duration = \"5s\"\n[target]\nkind = \"remote\"\nurl = \"wss://x.invalid/\"\ntoken_url = \"https://x.invalid/\"\n{group}"
+    );
+    let embedded = |more: &str| format!("duration = \"5s\"\n[target]\n{more}{group}");
+    let command = embedded("")
+        .replace("client_id = \"a\"\nclient_secret = \"b\"", "grant = \"command\"\ncommand = [\"x\"]");
+    // (file, arguments, exit code, what is said)
+    let table: [(String, &[&str], i32, &str); 9] = [
+        (write("remote.toml", &remote), &[], 104, "[simulate] service = \"forum\""),
+        (
+            write("served.toml", &format!("{remote}[simulate]\nservice = \"forum\"\n")),
+            &["--set", "duration=2s"],
+            0,
+            "",
+        ),
+        (
+            write("none.toml", &embedded("token_capacity = { servers = 0, service = \"1ms\" }\n")),
+            &[],
+            104,
+            "from 1 to 1000000",
+        ),
+        (
+            write("instant.toml", &embedded("token_capacity = { servers = 1, service = \"0s\" }\n")),
+            &[],
+            104,
+            "is zero",
+        ),
+        (write("command.toml", &command), &[], 104, "gets its tokens from a program"),
+        (write("long.toml", &embedded("")), &["--set", "duration=4000d"], 104, "at most 10 years"),
+        (write("year.toml", &embedded("")), &["--set", "duration=40d"], 104, "at most 31 days"),
+        (write("nobody.toml", &embedded("")), &["--clients", "0"], 2, "is not in 1..=10000000"),
+        (
+            write("few.toml", &format!("{}{}", embedded(""), group.replace("\"g\"", "\"h\""))),
+            &["--clients", "1"],
+            104,
+            "each needs one",
+        ),
+    ];
+    for (file, more, code, said) in table {
+        let out = folder.path().join(format!("{}.run", name(&PathBuf::from(&file)))).display().to_string();
+        let (found, stdout, stderr) = simulate(&[&[file.as_str(), "--out", &out], more].concat());
+        assert_eq!(found, code, "{file}: {stdout}{stderr}");
+        assert!(stderr.contains(said), "{file}: {stderr}");
+    }
+}
+
+/// A small real run, a simulation that takes its times from it: the two tell the same story, and the calibration says what it did.
+#[test]
+fn a_simulation_is_calibrated_by_a_real_run() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name).display().to_string();
+    let scenario = path("small.toml");
+    let text = r#"
+duration = "3s"
+seed = 7
+[target]
+idle_timeout = "600ms"
+token_delay = "20ms"
+upgrade_delay = "10ms"
+[[groups]]
+name = "g"
+clients = 40
+start = { over = "500ms" }
+[groups.token]
+client_id = "a"
+client_secret = "b"
+on_reconnect = "fetch"
+[groups.reconnect]
+backoff = { kind = "none" }
+"#;
+    std::fs::write(&scenario, text).unwrap();
+    let real =
+        resurge().args(["run", &scenario, "--out", &path("real"), "--progress", "none"]).output().unwrap();
+    // Whether this machine was fast enough is not asked here.
+    assert!(matches!(real.status.code(), Some(0 | 110)), "{}", String::from_utf8_lossy(&real.stderr));
+    let (code, summary, stderr) =
+        simulate(&[&scenario, "--calibrate", &path("real"), "--out", &path("simulated")]);
+    assert_eq!(code, 0, "{summary}{stderr}");
+    assert!(
+        summary.contains("token: as measured") && summary.contains("less what its target's rules held back"),
+        "{summary}"
+    );
+    // Exactly the target's own delays and what was measured beside them: 30 ms, and not twice that.
+    let csv = std::fs::read_to_string(root.path().join("simulated/summary.csv")).unwrap();
+    let row = csv.lines().find(|line| line.starts_with("g,reconnect_latency")).unwrap();
+    let p50_us: u64 = row.split(',').nth(6).unwrap().parse().unwrap();
+    assert!(p50_us >= 30_000, "{row}");
+    let own = std::fs::read_to_string(root.path().join("real/summary.csv")).unwrap();
+    let measured: u64 = own
+        .lines()
+        .find(|line| line.starts_with("g,reconnect_latency"))
+        .unwrap()
+        .split(',')
+        .nth(6)
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(
+        p50_us < measured + 30_000,
+        "the configured delays are counted once: {p50_us} against {measured}"
+    );
+    let (code, _, stderr) =
+        simulate(&[&scenario, "--calibrate", &path("simulated"), "--out", &path("again")]);
+    assert_eq!(code, 65, "{stderr}");
+    assert!(stderr.contains("that run was simulated"), "{stderr}");
+}
+
+#[test]
+fn a_threshold_may_end_a_simulation_early_and_is_judged_as_in_a_run() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("s.toml");
+    let text = "duration = \"60s\"\n[target]\nidle_timeout = \"1s\"\n[[groups]]\nname = \"g\"\nclients = 5\n[groups.token]\nclient_id = \"a\"\nclient_secret = \"b\"\n[groups.reconnect]\nbackoff = { kind = \"constant\", base = \"100ms\", jitter = \"none\" }\n[thresholds]\nhandshake_403_rate = [{ expr = \"rate < 1%\", abort_on_fail = true, delay = \"5s\" }]\n";
+    std::fs::write(&file, text).unwrap();
+    let (file, out) = (file.display().to_string(), root.path().join("run").display().to_string());
+    let (code, summary, stderr) = simulate(&[&file, "--out", &out]);
+    assert_eq!(code, 99, "{summary}{stderr}");
+    assert!(summary.contains("ended early by handshake_403_rate"), "{summary}");
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(Path::new(&out).join("run.json")).unwrap()).unwrap();
+    assert_eq!(json["elapsed_s"], 5.0, "at the very second");
+}
+
+/// A token endpoint with one server: many clients at once, whose patience is short, and later one who would wait longer.
+const BUSY: &str = r#"
+duration = "3s"
+drain = "5s"
+[target]
+idle_timeout = "never"
+token_capacity = { servers = 1, service = "100ms", queue = 24, over_limit = 429, abandoned = "ABANDONED" }
+[[groups]]
+name = "many"
+clients = 30
+[groups.token]
+client_id = "a"
+client_secret = "b"
+timeout = "350ms"
+connection = "fresh"
+[groups.reconnect]
+max_attempts = 1
+[[groups]]
+name = "late"
+clients = 2
+start = { over = "2s" }
+[groups.token]
+client_id = "a"
+client_secret = "b"
+timeout = "1s"
+connection = "fresh"
+[groups.reconnect]
+max_attempts = 1
+"#;
+
+/// The same capacity on the network and in virtual time: the same clients are served, refused, and wait in vain.
+#[test]
+fn a_capacity_is_the_same_on_the_network_and_in_virtual_time() {
+    for (abandoned, late) in [("served", 0), ("dropped", 1)] {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name).display().to_string();
+        let scenario = path("busy.toml");
+        std::fs::write(&scenario, BUSY.replace("ABANDONED", abandoned)).unwrap();
+        let real = resurge()
+            .args(["run", &scenario, "--out", &path("real"), "--progress", "none"])
+            .output()
+            .unwrap();
+        assert!(matches!(real.status.code(), Some(0 | 110)), "{}", String::from_utf8_lossy(&real.stderr));
+        let (code, summary, stderr) = simulate(&[&scenario, "--out", &path("simulated")]);
+        assert_eq!(code, 0, "{summary}{stderr}");
+        let outcomes =
+            |run: &str| std::fs::read_to_string(root.path().join(run).join("outcomes.csv")).unwrap();
+        assert_eq!(outcomes("real"), outcomes("simulated"), "{abandoned}");
+        let served = outcomes("simulated").lines().any(|line| line == "late,first,ok,,1,0.5");
+        assert_eq!(served, late == 1, "{abandoned}: {}", outcomes("simulated"));
+        let refused = |run: &str| {
+            let text = std::fs::read_to_string(root.path().join(run).join("run.json")).unwrap();
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            json["reconciliation"]["target_counters"]["token_requests_refused"].clone()
+        };
+        assert_eq!(refused("real"), refused("simulated"), "{abandoned}");
+        assert!(refused("real")[0]["error"] == "too_busy", "{}", refused("real"));
+    }
+}
+
+/// What shipped scenarios promise of a run holds in virtual time, too.
+#[test]
+fn shipped_scenarios_hold_their_thresholds_in_virtual_time() {
+    let root = tempfile::tempdir().unwrap();
+    for scenario in ["smoke", "idle-reconnect", "missing-scope", "token-expiry", "refetch-loop", "bad-day"] {
+        let out = root.path().join(scenario).display().to_string();
+        let (code, summary, stderr) = simulate(&[&format!("scenarios/{scenario}.toml"), "--out", &out]);
+        assert_eq!(code, 0, "{scenario}: {summary}{stderr}");
+    }
+    let out = root.path().join("services").display().to_string();
+    let (code, _, stderr) = simulate(&["scenarios/services/slack-socket-mode.toml", "--out", &out]);
+    assert_eq!(code, 104);
+    assert!(
+        stderr.contains("group \"apps\" makes requests before its handshake (prepare.steps)"),
+        "{stderr}"
+    );
+}
