@@ -40,7 +40,7 @@ pub use load::{Loaded, load, load_target_rules};
 pub use policies::policy_names;
 pub use profiles::{profile_names, profile_text};
 pub use schema::schema;
-pub use threshold::parse_threshold;
+pub use threshold::{parse_threshold, share_named, share_names};
 
 #[cfg(test)]
 mod tests;
