@@ -46,7 +46,7 @@ fn verdict(sweep: &Sweep) -> Section {
 
 fn plots(sweep: &Sweep) -> Section {
     let lead = "Each place is a value of the first key, each line a choice of the others. Points whose runs are not valid are left out";
-    let mut section = Section::new("plots", "From choice to choice", lead);
+    let mut section = Section::new("choices", "From choice to choice", lead);
     let goal = plot(sweep, "goal", &sweep.goal.measure, None, |point| point.value);
     let conditions = sweep.conditions.iter().enumerate().map(|(index, condition)| {
         let limit = Mark::horizontal(condition.limit, &condition.source);
