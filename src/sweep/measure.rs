@@ -11,7 +11,7 @@
 //!
 //! `{group:NAME}` before the point limits it to a group.
 
-use crate::record::{Latencies, Tally, share_of};
+use crate::record::{PackedTally, Tally, share_of};
 use crate::report::RunModel;
 use crate::report::html::Unit;
 use crate::sample::{Counter, Metric};
@@ -260,7 +260,7 @@ impl Measure {
         };
         let tally = group.map_or(Some(&run.all), |group| run.totals.get(group))?;
         match self.subject {
-            Subject::Recovery(share) => recovery(run, group, share),
+            Subject::Recovery(share) => run.recovered_us(group, share).map(|us| us as f64),
             Subject::Metric(metric, number) => {
                 let histogram = tally.histograms.get(&metric).filter(|histogram| histogram.count() > 0)?;
                 Some(match number {
@@ -289,21 +289,6 @@ impl Measure {
     }
 }
 
-/// Until `share` of all that were cut off was back, in microseconds: by storms where there are any, else by anything.
-fn recovery(run: &RunModel, group: Option<usize>, share: f64) -> Option<f64> {
-    let curves = run.recovery_curves();
-    let own = || curves.iter().filter(|curve| curve.group == group && curve.disconnects > 0);
-    let has_storm = own().any(|curve| curve.storm.is_some());
-    let mut back = Latencies::new();
-    let mut cut_off = 0;
-    for curve in own().filter(|curve| curve.storm.is_some() == has_storm) {
-        back.merge(&curve.back);
-        cut_off += curve.disconnects;
-    }
-    let wanted = (share * cut_off as f64).ceil().max(1.0) as u64;
-    back.steps().find(|(_, count)| *count >= wanted).map(|(time_us, _)| time_us as f64)
-}
-
 fn count(counted: Counted, tally: &Tally) -> u64 {
     match counted {
         Counted::Counter(counter) => tally.counter(counter),
@@ -316,7 +301,7 @@ fn count(counted: Counted, tally: &Tally) -> u64 {
 
 /// The largest count in a second.
 fn peak(run: &RunModel, group: Option<usize>, counted: Counted) -> f64 {
-    let in_second = |tallies: &[crate::record::PackedTally]| -> u64 {
+    let in_second = |tallies: &[PackedTally]| -> u64 {
         let own = tallies.iter().enumerate().filter(|(index, _)| group.is_none_or(|group| group == *index));
         own.map(|(_, tally)| count(counted, &tally.unpack_counts())).sum()
     };
@@ -342,9 +327,13 @@ impl Condition {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::record::{Journal, Manifest, StormManifest, manifest_of_a_test};
+    use crate::sample::{AttemptKind, Phases, ReadySample, Sample, StormId};
 
     #[test]
     fn goals_and_conditions_parse_in_the_unit_of_their_measure() {
@@ -403,6 +392,39 @@ mod tests {
             let message = parse_condition(text).unwrap_err();
             assert!(message.contains(part), "{text}: {message}");
         }
+    }
+
+    fn second(ms: u64, tokens: u64, storm: Option<StormId>) -> PackedTally {
+        let mut tally = Tally::default();
+        tally.apply(&Sample::Count(Counter::Disconnects, 1));
+        storm.map(Sample::StormDisconnect).iter().for_each(|sample| tally.apply(sample));
+        let latency = Duration::from_millis(ms);
+        let (kind, phases) = (AttemptKind::Reconnect, Phases::default());
+        let ready = ReadySample { kind, storm, latency, service_time: latency, phases };
+        tally.apply(&Sample::Ready(Box::new(ready)));
+        tally.apply(&Sample::Count(Counter::TokensFetched, tokens));
+        PackedTally::of(&tally)
+    }
+
+    #[test]
+    fn each_measure_is_taken_of_its_group_and_peaks_of_the_busiest_second() {
+        let storm = Some(StormId::of(0));
+        let seconds = [second(10, 5, None), second(20, 9, storm), second(40, 1, storm)];
+        let intervals = seconds.into_iter().enumerate().map(|(n, tally)| (n as u64, vec![tally])).collect();
+        let manifest = manifest_of_a_test();
+        let storms = vec![StormManifest { at_s: 1.0, what: "1012".into(), fraction: 1.0 }];
+        let manifest = Manifest { storms, ..manifest };
+        let run = RunModel::new(Journal { manifest, intervals, end: None, torn_bytes: 0 });
+        let value = |text: &str| parse_goal(text).unwrap().measure.value(&run);
+        assert_eq!(value("token_requests.peak"), Some(9.0));
+        assert_eq!(value("tokens_fetched.count"), Some(15.0));
+        assert_eq!(value("tokens_fetched.rate"), Some(5.0));
+        assert_eq!(value("tokens_fetched{group:g}.peak"), Some(9.0));
+        assert_eq!(value("tokens_fetched{group:x}.peak"), None);
+        assert_eq!(value("reconnect_latency.p1"), Some(10_007.0));
+        assert_eq!(value("recovery.p50"), Some(20_015.0), "by storms where there are any");
+        assert_eq!(value("recovery.p99"), Some(40_031.0));
+        assert_eq!((value("handshake_403_rate"), value("connect_latency.p50")), (None, None));
     }
 
     proptest! {
