@@ -30,6 +30,22 @@ pub enum Purpose {
     TargetRefresh,
     /// Which blocks of intervals a resample of a run takes.
     Bootstrap,
+    /// How long the target works on a request.
+    TargetCapacity,
+    /// What the stages of a connection take in virtual time, and what goes wrong there.
+    Network,
+}
+
+/// Something that draws uniformly from [0, 1).
+pub trait Random {
+    /// The next draw, uniform in [0, 1).
+    fn next_unit(&mut self) -> f64;
+
+    /// The next draw from the standard normal distribution (Box and Muller 1958).
+    fn next_normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.next_unit()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.next_unit()).cos()
+    }
 }
 
 /// A stream of random draws (ChaCha8, RFC 8439's core with 8 rounds), addressed by position.
@@ -79,10 +95,46 @@ impl Draws {
         low + high.saturating_sub(low).mul_f64(unit)
     }
 
-    /// The next draw from the standard normal distribution (Box and Muller 1958).
+    /// The next draw from the standard normal distribution.
     pub fn next_normal(&mut self) -> f64 {
-        let radius = (-2.0 * (1.0 - self.next_unit()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.next_unit()).cos()
+        Random::next_normal(self)
+    }
+}
+
+impl Random for Draws {
+    fn next_unit(&mut self) -> f64 {
+        Self::next_unit(self)
+    }
+}
+
+/// The same stream with its generator kept (hundreds of bytes): for the few who draw often. It gives what [`Draws`] gives.
+#[derive(Debug, Clone)]
+pub struct Stream(ChaCha8Rng);
+
+impl Stream {
+    /// The stream of `number` for `purpose` under `seed`.
+    #[must_use]
+    pub fn new(seed: u64, purpose: Purpose, number: u32) -> Self {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        generator.set_stream(Draws::new(seed, purpose, number).stream);
+        Self(generator)
+    }
+
+    /// The next 64 random bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// The next 128 random bits: two draws of 64, the first one above the second.
+    pub fn next_u128(&mut self) -> u128 {
+        let high = self.next_u64();
+        u128::from(high) << 64 | u128::from(self.next_u64())
+    }
+}
+
+impl Random for Stream {
+    fn next_unit(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
@@ -114,6 +166,17 @@ mod tests {
         for _ in 0..40 {
             let both = u128::from(whole.next_u64()) << 64 | u128::from(whole.next_u64());
             assert_eq!(draws.next_u128(), both);
+        }
+    }
+
+    #[test]
+    fn a_kept_generator_gives_the_same_stream() {
+        let mut draws = Draws::new(42, Purpose::TargetToken, 7);
+        let mut stream = Stream::new(42, Purpose::TargetToken, 7);
+        for _ in 0..50 {
+            assert_eq!(draws.next_u128(), stream.next_u128());
+            assert_eq!(draws.next_unit(), stream.next_unit());
+            assert_eq!(draws.next_normal(), stream.next_normal());
         }
     }
 

@@ -116,6 +116,7 @@ fn manifest(run: &Run, seed: u64) -> Manifest {
         storms: Vec::new(),
         thresholds: Vec::new(),
         host: HostManifest { cores: run.cores, kernel: "6.1.0".into(), descriptor_limit: 9, local_ports: 9 },
+        simulated: None,
     }
 }
 

@@ -122,6 +122,7 @@ fn manifest() -> Manifest {
             "handshake_403_rate{group:stale-token}: rate < 0.1%".into(),
         ],
         host: HostManifest { cores: 2, kernel: "6.0".into(), descriptor_limit: 20_000, local_ports: 28_000 },
+        simulated: None,
     }
 }
 

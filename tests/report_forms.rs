@@ -95,6 +95,7 @@ fn run(scenario: &str, groups: &[String], thresholds: Vec<String>, reason: Optio
         storms: Vec::new(),
         thresholds,
         host: HostManifest { cores: 2, kernel: "6.0".into(), descriptor_limit: 9, local_ports: 9 },
+        simulated: None,
     };
     RunModel::new(Journal { manifest, intervals: vec![(0, tallies)], end, torn_bytes: 0 })
 }

@@ -40,6 +40,7 @@ fn manifest(groups: &[&str], storms: &[f64]) -> Manifest {
             .collect(),
         thresholds: vec!["reconnect_latency: p(99) < 1s".into(), format!("unreadable {EVIL}")],
         host: HostManifest { cores: 2, kernel: EVIL.into(), descriptor_limit: 20_000, local_ports: 28_000 },
+        simulated: None,
     }
 }
 

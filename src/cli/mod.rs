@@ -15,6 +15,7 @@ mod run;
 mod run_sets;
 mod schema;
 mod serve;
+mod simulate;
 mod sweep;
 
 use std::io::{self, IsTerminal, Write};
@@ -50,6 +51,8 @@ struct Arguments {
 enum Command {
     /// Run a scenario, write a run folder, print the summary; the exit code says how it came out
     Run(run::RunArgs),
+    /// Run a scenario in virtual time, without sockets: any number of clients, a day in seconds, the same bytes for the same seed
+    Simulate(simulate::SimulateArgs),
     /// Run the embedded target alone, for any client
     Serve(serve::ServeArgs),
     /// Check scenarios, all faults at once, and print the plan in words
@@ -88,6 +91,7 @@ pub fn main() -> u8 {
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
     let code = match &arguments.command {
         Command::Run(args) => run::run(args, &mut out, &mut err),
+        Command::Simulate(args) => simulate::run(args, &mut out, &mut err),
         Command::Serve(args) => serve::run(args, &mut out, &mut err),
         Command::Check(args) => check::run(args, &mut out, &mut err),
         Command::Diagnose(args) => diagnose::run(args, &mut out, &mut err),

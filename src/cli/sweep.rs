@@ -4,14 +4,19 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use clap::{Args, ValueEnum};
 
 use crate::clock::Clock;
 use crate::report::{RunModel, Status, Style, write_file};
-use crate::run::{RunError, RunRequest, make_folder, run as run_scenario};
+use crate::run::{
+    InMemory, RunError, RunRequest, SimulateRequest, VIRTUAL_START_UNIX_US, host, load_scaled, make_folder,
+    run as run_scenario, simulate, simulation_of,
+};
 use crate::scenario::model::Overrides;
-use crate::scenario::{Loaded, ScenarioError, load};
+use crate::scenario::{Loaded, ScenarioError};
 use crate::sweep::{
     Axis, Condition, Goal, Grid, Point, Sweep, parse_axis, parse_condition, parse_goal, sweep_csv,
     sweep_html, sweep_json, sweep_markdown, sweep_text,
@@ -21,8 +26,8 @@ use super::{UNEXPECTED, parse_override, wants_colour};
 
 /// The exit code for arguments that do not fit together.
 const USAGE: u8 = 2;
-/// The exit code for a scenario that cannot be used.
-const INVALID_SCENARIO: u8 = 104;
+/// More clients than are simulated at several points at a time.
+const MOST_BESIDE: u32 = 250_000;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -72,6 +77,18 @@ pub(super) struct SweepArgs {
     /// Override the seed, which all points share
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Clients in all groups together, at every point [default: as the scenario says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000), conflicts_with = "real")]
+    clients: Option<u32>,
+    /// Take what each stage takes from a real run's folder, as `simulate` does
+    #[arg(long, value_name = "RUN", conflicts_with = "real")]
+    calibrate: Option<PathBuf>,
+    /// How many points are simulated at a time [default: as many as there are cores; 1 above 250,000 clients]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), conflicts_with = "real")]
+    threads: Option<u16>,
+    /// Keep the run folder of each simulated point; real ones are always kept
+    #[arg(long)]
+    keep: bool,
     /// Run each point with real sockets, one after the other
     #[arg(long)]
     real: bool,
@@ -103,9 +120,7 @@ pub(super) fn run(args: &SweepArgs, out: &mut dyn Write, err: &mut dyn Write) ->
         match load_point(args, &grid, &at) {
             Ok(loaded) => first = first.or(Some(loaded)),
             Err(error) => {
-                writeln!(err, "error: at {}:", settings(&grid, &at))?;
-                tell(&error, err)?;
-                return Ok(INVALID_SCENARIO);
+                return tell(&settings(&grid, &at), &error, err);
             }
         }
     }
@@ -133,6 +148,7 @@ pub(super) fn run(args: &SweepArgs, out: &mut dyn Write, err: &mut dyn Write) ->
         scenario: scenario.name.clone(),
         seed: scenario.seed,
         is_simulated: !args.real,
+        clients: args.clients.unwrap_or_else(|| scenario.clients()),
         grid,
         goal: args.best.clone(),
         conditions: args.subject_to.clone(),
@@ -153,7 +169,13 @@ pub(super) fn run(args: &SweepArgs, out: &mut dyn Write, err: &mut dyn Write) ->
     })
 }
 
-/// Runs the points one after the other, until one is interrupted. An exit code where one could not begin.
+/// A point that could not begin.
+struct Refused {
+    at: Vec<usize>,
+    error: RunError,
+}
+
+/// Runs the points, until one is interrupted. An exit code where one could not begin.
 fn run_points(
     args: &SweepArgs,
     sweep: &mut Sweep,
@@ -161,49 +183,111 @@ fn run_points(
     err: &mut dyn Write,
 ) -> io::Result<Option<u8>> {
     let count = sweep.grid.len();
+    let at_a_time = if args.real { 1 } else { threads(args, sweep.clients) };
     let points: Vec<Vec<usize>> = sweep.grid.points().collect();
-    for (index, at) in points.into_iter().enumerate() {
-        let run = match run_point(args, &sweep.grid, &at, &folder.join(format!("points/{:04}", index + 1))) {
-            Ok(run) => run,
-            Err(error) => {
-                writeln!(err, "error: at {}: {error}", settings(&sweep.grid, &at))?;
-                return Ok(Some(error.exit_code()));
+    let next = AtomicUsize::new(0);
+    let mut done = 0;
+    let mut refused = None;
+    let (goal, conditions, grid) = (&sweep.goal, &sweep.conditions, &sweep.grid);
+    let mut found: Vec<(usize, Point)> = Vec::new();
+    std::thread::scope(|scope| {
+        let (sender, results) = mpsc::channel();
+        for _ in 0..at_a_time.min(count) {
+            let (sender, next, points) = (sender.clone(), &next, &points);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(at) = points.get(index) else { return };
+                    let run = run_point(args, grid, at, &folder.join(format!("points/{:04}", index + 1)));
+                    let point = run
+                        .map(|run| Point::of_run(at.clone(), &run, goal, conditions))
+                        .map_err(|error| Refused { at: at.clone(), error });
+                    if sender.send((index, point)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (index, result) in results {
+            let point = match result {
+                Ok(point) => point,
+                Err(fault) => {
+                    next.store(count, Ordering::Relaxed);
+                    refused = Some(fault);
+                    continue;
+                }
+            };
+            done += 1;
+            if !args.quiet {
+                let value =
+                    point.value.map_or_else(|| "no sample".to_owned(), |value| goal.measure.words(value));
+                writeln!(
+                    err,
+                    "{done} of {count}: {}: {} {value}",
+                    settings(grid, &point.at),
+                    goal.measure.name
+                )?;
             }
-        };
-        let point = Point::of_run(at, &run, &sweep.goal, &sweep.conditions);
-        if !args.quiet {
-            let value =
-                point.value.map_or_else(|| "no sample".to_owned(), |value| sweep.goal.measure.words(value));
-            let settings = settings(&sweep.grid, &point.at);
-            writeln!(err, "{} of {count}: {settings}: {} {value}", index + 1, sweep.goal.measure.name)?;
+            if point.status == Status::Interrupted {
+                next.store(count, Ordering::Relaxed);
+            }
+            found.push((index, point));
         }
-        let is_cut = point.status == Status::Interrupted;
-        sweep.points.push(point);
-        if is_cut {
-            break;
-        }
+        Ok::<(), io::Error>(())
+    })?;
+    if let Some(Refused { at, error }) = refused {
+        return tell(&settings(&sweep.grid, &at), &error, err).map(Some);
     }
+    found.sort_by_key(|(index, _)| *index);
+    sweep.points = found.into_iter().map(|(_, point)| point).collect();
     Ok(None)
 }
 
+/// How many points are simulated at a time. A million clients take a gigabyte.
+fn threads(args: &SweepArgs, clients: u32) -> usize {
+    let by_default = if clients > MOST_BESIDE { 1 } else { host::cores() };
+    args.threads.map_or(by_default, usize::from)
+}
+
 fn run_point(args: &SweepArgs, grid: &Grid, at: &[usize], folder: &Path) -> Result<RunModel, RunError> {
-    let request = RunRequest {
-        scenario: args.scenario.clone(),
-        overrides: overrides(args, grid, at),
-        seed: args.seed,
-        out: Some(folder.to_owned()),
-        authorised: args.authorize.clone(),
-        on_progress: None,
-    };
-    run_scenario(request).map(|done| done.model)
+    let overrides = overrides(args, grid, at);
+    if args.real {
+        let request = RunRequest {
+            scenario: args.scenario.clone(),
+            overrides,
+            seed: args.seed,
+            out: Some(folder.to_owned()),
+            authorised: args.authorize.clone(),
+            on_progress: None,
+        };
+        return run_scenario(request).map(|done| done.model);
+    }
+    if args.keep {
+        let request = SimulateRequest {
+            scenario: args.scenario.clone(),
+            overrides,
+            seed: args.seed,
+            clients: args.clients,
+            calibrate: args.calibrate.clone(),
+            start_unix_us: VIRTUAL_START_UNIX_US,
+            out: Some(folder.to_owned()),
+            threads: 1,
+            on_progress: None,
+        };
+        return simulate(request).map(|done| done.model);
+    }
+    let loaded = load_scaled(&args.scenario, &overrides, args.seed, args.clients)?;
+    let simulation = simulation_of(loaded, args.calibrate.as_deref())?;
+    Ok(RunModel::new(simulation.run_in_memory(InMemory::Seconds)))
 }
 
 fn overrides(args: &SweepArgs, grid: &Grid, at: &[usize]) -> Overrides {
     args.overrides.iter().cloned().chain(grid.overrides(at)).collect()
 }
 
-fn load_point(args: &SweepArgs, grid: &Grid, at: &[usize]) -> Result<Loaded, ScenarioError> {
-    load(&args.scenario, &overrides(args, grid, at), args.seed, &|name| std::env::var(name).ok())
+fn load_point(args: &SweepArgs, grid: &Grid, at: &[usize]) -> Result<Loaded, RunError> {
+    load_scaled(&args.scenario, &overrides(args, grid, at), args.seed, args.clients)
 }
 
 fn settings(grid: &Grid, at: &[usize]) -> String {
@@ -212,11 +296,15 @@ fn settings(grid: &Grid, at: &[usize]) -> String {
     pairs.join(", ")
 }
 
-fn tell(error: &ScenarioError, err: &mut dyn Write) -> io::Result<()> {
+/// Says why a point could not begin, and answers with the exit code that says it.
+fn tell(at: &str, error: &RunError, err: &mut dyn Write) -> io::Result<u8> {
     match error {
-        ScenarioError::Faults(faults) => writeln!(err, "{}", faults.render(wants_colour(&io::stderr()))),
-        other => writeln!(err, "error: {other}"),
+        RunError::Scenario(ScenarioError::Faults(faults)) => {
+            writeln!(err, "error: at {at}:\n{}", faults.render(wants_colour(&io::stderr())))?;
+        }
+        other => writeln!(err, "error: at {at}: {other}")?,
     }
+    Ok(error.exit_code())
 }
 
 /// Writes the sweep's files; how many could not be.

@@ -1,10 +1,11 @@
 //! Drivers of the lifecycle: they carry out a virtual client's actions and tell it what happened.
 //!
-//! [`network`] does so with real sockets in real time.
+//! [`network`] does so with real sockets in real time, [`virtual_time`] with neither.
 
 pub mod network;
 mod sink;
 mod timers;
+pub mod virtual_time;
 
 pub use sink::{SampleSink, sample_channel};
 pub use timers::{Sleep, Timers};

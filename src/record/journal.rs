@@ -288,6 +288,7 @@ pub(super) mod tests {
             storms: Vec::new(),
             thresholds: Vec::new(),
             host: HostManifest { cores: 1, kernel: "k".into(), descriptor_limit: 1, local_ports: 1 },
+            simulated: None,
         }
     }
 

@@ -57,6 +57,16 @@ pub struct Manifest {
     pub thresholds: Vec<String>,
     /// The machine.
     pub host: HostManifest,
+    /// What a run in virtual time took for granted; `None`: it ran in real time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<Simulated>,
+}
+
+/// What a run in virtual time took for granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Simulated {
+    /// What was assumed to take time, and what the service was taken for, a sentence each.
+    pub assumptions: Vec<String>,
 }
 
 /// A shard whose numbers are missing.

@@ -27,7 +27,9 @@ pub use histogram::{HistogramError, Latencies};
 pub(crate) use journal::tests::manifest as manifest_of_a_test;
 pub use journal::{Entry, Journal, JournalError, JournalWriter, read_journal};
 pub use journal_reader::{JournalReader, open_journal};
-pub use manifest::{GroupManifest, HostManifest, LostShard, Manifest, RunEnd, SCHEMA_VERSION, StormManifest};
+pub use manifest::{
+    GroupManifest, HostManifest, LostShard, Manifest, RunEnd, SCHEMA_VERSION, Simulated, StormManifest,
+};
 pub use merge::{MergeError, MergeInput, MergePlan, plan_merge};
 pub use merge_ends::{Machines, merge_ends};
 pub use packed::PackedTally;

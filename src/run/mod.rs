@@ -3,6 +3,7 @@
 //! In: what the command line asks for. Out: a run folder and the run as reports see it. This module wires the others together; it decides
 //! nothing about clients, keeps no statistics and never prints.
 
+mod calibrate;
 mod conduct;
 mod crew;
 mod folder;
@@ -10,16 +11,23 @@ pub mod host;
 pub(crate) mod prepare;
 mod scrape;
 mod shards;
+mod simulate;
+mod simulate_scale;
+mod simulate_taker;
 mod watchdog;
 pub(crate) mod workers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use calibrate::CalibrateError;
 pub use folder::{FolderError, make_folder};
 pub use prepare::machine_of;
 pub use scrape::{MetricsFeed, MetricsServer};
 pub use shards::{Split, obey_parent};
+pub use simulate::{
+    InMemory, SimulateRequest, Simulation, VIRTUAL_START_UNIX_US, load_scaled, simulate, simulation_of,
+};
 
 use crate::drive::network::{ContextError, Forbidden, TlsError};
 use crate::plan::{BudgetError, Share, own_limits};
@@ -122,6 +130,17 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// A scenario that cannot be run in virtual time.
+    #[error("{scenario} cannot be simulated:\n  {}", reasons.join("\n  "))]
+    NotSimulable {
+        /// Its name.
+        scenario: String,
+        /// Why, a sentence each, with what mends it.
+        reasons: Vec<String>,
+    },
+    /// A run's times cannot be taken.
+    #[error(transparent)]
+    Calibrate(#[from] CalibrateError),
     /// The user interrupted a run that had not begun.
     #[error("interrupted before the run began")]
     Interrupted,
@@ -143,7 +162,8 @@ impl RunError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Scenario(_) => 104,
+            Self::Scenario(_) | Self::NotSimulable { .. } => 104,
+            Self::Calibrate(_) => 65,
             Self::NotAuthorised(_) => 77,
             Self::Budget(_) | Self::SourceAddress { .. } => 110,
             Self::Folder(FolderError::Exists { .. }) | Self::TooManyShards { .. } | Self::NoFile { .. } => 2,

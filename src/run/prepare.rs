@@ -333,6 +333,7 @@ fn manifest(
         storms: scenario.storms.iter().map(storm).collect(),
         thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
         host,
+        simulated: None,
     }
 }
 
@@ -345,7 +346,7 @@ fn without_secrets(url: &Url) -> String {
     bare.to_string()
 }
 
-fn storm(storm: &Storm) -> StormManifest {
+pub(super) fn storm(storm: &Storm) -> StormManifest {
     let what = match &storm.by {
         StormBy::Target { code } => format!("the target closes with {code}"),
         StormBy::Client { how: DisconnectHow::Close { code }, .. } => format!("clients close with {code}"),

@@ -6,9 +6,11 @@ use std::fmt::Write as _;
 
 use crate::units::{format_count, format_duration, format_share};
 
+use super::describe_simulate::{describe_capacity, describe_simulate};
 use super::model::{
     DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, OnReconnect,
-    RefusalStatus, Scenario, Sharing, Skew, Start, StormBy, Target, TargetFault, TargetRules, TokenRules,
+    RefusalStatus, Scenario, Sharing, Simulate, Skew, Start, StormBy, Target, TargetFault, TargetRules,
+    TokenRules,
 };
 
 /// What a scenario does, a line for each thing.
@@ -21,6 +23,11 @@ pub fn describe(scenario: &Scenario) -> String {
     let _ = writeln!(text, "{}: {clients} clients for {time}, seed {}", scenario.name, scenario.seed);
     let _ = writeln!(text, "  target: {}", describe_target(&scenario.target));
     if let Target::Embedded(rules) = &scenario.target {
+        for (endpoint, capacity) in [("token", rules.token_capacity), ("upgrade", rules.upgrade_capacity)] {
+            if let Some(capacity) = capacity {
+                let _ = writeln!(text, "  {endpoint} requests: {}", describe_capacity(&capacity));
+            }
+        }
         for fault in &rules.faults {
             let _ = writeln!(text, "  fault: {}", describe_fault(fault));
         }
@@ -38,6 +45,11 @@ pub fn describe(scenario: &Scenario) -> String {
     }
     for threshold in &scenario.thresholds {
         let _ = writeln!(text, "  must hold: {}", threshold.source);
+    }
+    if scenario.simulate != Simulate::default() {
+        for line in describe_simulate(&scenario.simulate) {
+            let _ = writeln!(text, "  in virtual time: {line}");
+        }
     }
     text
 }

@@ -118,6 +118,16 @@ pub fn load_target_rules(
     if faults.is_empty() { Ok(rules) } else { Err(edit.faults(faults)) }
 }
 
+/// The embedded target's rules in a scenario's copy, as far as they can be read: secrets that it refers to may be out of reach, and what it is
+/// short of is the usual. `None` where there is no such target.
+#[must_use]
+pub fn target_rules_of(copy: &str) -> Option<TargetRules> {
+    let reading = Reading { faults: Default::default(), env: &|_| None, folder: Default::default() };
+    let (root, _) = DeTable::parse_recoverable(copy);
+    let table = Table::new(&reading, root.get_ref(), 0..0, String::new());
+    parse_rules(&table.table("target")?)
+}
+
 fn read(path: &Path) -> std::io::Result<String> {
     let length = std::fs::metadata(path)?.len();
     if length > MAX_BYTES {

@@ -13,6 +13,10 @@ use secrecy::SecretString;
 use super::prepare_model::{OnMessage, PrepareRules};
 use super::template::Template;
 
+pub use super::health_model::Health;
+pub use super::simulate_model::{
+    Abandoned, Capacity, NetworkFault, NetworkFaultKind, Simulate, StageDelays, TimeStage,
+};
 pub use super::target_fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
 pub use super::target_model::{
     AtSessionLimit, Delay, IdleAction, IdleCounts, Invalidation, LimitOf, RefreshTokens, RefusalDetail,
@@ -44,6 +48,8 @@ pub struct Scenario {
     pub thresholds: Vec<Threshold>,
     /// How late the generator may be before the run is not valid.
     pub health: Health,
+    /// What `resurge simulate` takes time for.
+    pub simulate: Simulate,
 }
 
 impl Scenario {
@@ -566,33 +572,6 @@ pub enum StormBy {
         /// Indexes of the groups it strikes; `None`: all.
         groups: Option<Vec<usize>>,
     },
-}
-
-/// How late the generator may be before its numbers are not to be believed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Health {
-    /// 99th percentile of the clients' lag.
-    pub max_lag_p99: Duration,
-    /// Longest stall of the event loop.
-    pub max_stall: Duration,
-    /// Delay of the event loop at an attempt's end up to which it is not looked at: its median, and a tenth of its 99th percentile.
-    pub max_delay: Duration,
-    /// The share that it may be of the latencies' same percentile, 0..1.
-    pub max_delay_share: f64,
-    /// The share of attempts that may end in seconds in which the event loop had no rest, 0..1.
-    pub max_saturated_share: f64,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self {
-            max_lag_p99: Duration::from_millis(250),
-            max_stall: Duration::from_millis(500),
-            max_delay: Duration::from_millis(2),
-            max_delay_share: 0.03,
-            max_saturated_share: 0.05,
-        }
-    }
 }
 
 /// The overrides of `--set KEY=VALUE`, in the order given.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::model::{Group, Health, RemoteTarget, Scenario, Storm, StormBy, Target, Threshold};
+use super::model::{Group, Health, RemoteTarget, Scenario, Simulate, Storm, StormBy, Target, Threshold};
 use super::parse_common::{check_name, close_code, parse_how, share_or};
 use super::parse_group::parse_group;
 use super::parse_rules::parse_rules;
+use super::parse_simulate::parse_simulate;
 use super::reader::{Reading, Table};
 use super::threshold::{parse_expression, parse_subject};
 
@@ -73,6 +74,7 @@ fn parse_root(root: &Table<'_>, stem: &str) -> Option<Scenario> {
     let storms = root.tables("storms").iter().filter_map(|table| parse_storm(table, &names)).collect();
     let thresholds = parse_thresholds(root, &names);
     let health = root.table("health").map_or_else(Health::default, |table| parse_health(&table));
+    let simulate = root.table("simulate").map_or_else(Simulate::default, |table| parse_simulate(&table));
     Some(Scenario {
         name,
         description,
@@ -84,6 +86,7 @@ fn parse_root(root: &Table<'_>, stem: &str) -> Option<Scenario> {
         storms,
         thresholds,
         health,
+        simulate,
     })
 }
 

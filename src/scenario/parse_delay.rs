@@ -9,14 +9,10 @@ use super::reader::Table;
 
 /// A distribution of delays; `None` where the key is absent or faulty.
 pub(super) fn parse_delay(table: &Table<'_>, key: &str) -> Option<Delay> {
-    let allowed = "\"5ms\", { uniform = [\"1ms\", \"9ms\"] } or { log_normal = { median = \"5ms\", sigma = 0.5 } } is needed";
+    let allowed = "\"5ms\", { uniform = [\"1ms\", \"9ms\"] }, { exponential = \"5ms\" } or { log_normal = { median = \"5ms\", sigma = 0.5 } } is needed";
     let value = table.get(key)?;
     if value.get_ref().as_str().is_some() {
-        return match table.duration(key) {
-            Some(delay) if !delay.is_zero() => Some(Delay::Constant(delay)),
-            Some(_) => Some(Delay::None),
-            None => None,
-        };
+        return table.duration(key).map(constant);
     }
     let Some(choice) = table.as_table(key, value) else {
         table.wrong(key, value, allowed);
@@ -24,10 +20,14 @@ pub(super) fn parse_delay(table: &Table<'_>, key: &str) -> Option<Delay> {
     };
     let uniform = choice.strings("uniform");
     let log_normal = choice.table("log_normal");
+    let always = choice.duration("constant");
+    let exponential = choice.positive_duration("exponential");
     choice.finish();
-    match (uniform, log_normal) {
-        (Some(bounds), None) => parse_uniform(&choice, &bounds),
-        (None, Some(inner)) => {
+    match (uniform, log_normal, always, exponential) {
+        (None, None, Some(time), None) => Some(constant(time)),
+        (None, None, None, Some(mean)) => Some(Delay::Exponential { mean }),
+        (Some(bounds), None, None, None) => parse_uniform(&choice, &bounds),
+        (None, Some(inner), None, None) => {
             let median = inner.positive_duration("median");
             let sigma = inner.float("sigma", 0.0..=3.0);
             for key in ["median", "sigma"] {
@@ -43,6 +43,10 @@ pub(super) fn parse_delay(table: &Table<'_>, key: &str) -> Option<Delay> {
             None
         }
     }
+}
+
+fn constant(time: Duration) -> Delay {
+    if time.is_zero() { Delay::None } else { Delay::Constant(time) }
 }
 
 fn parse_uniform(table: &Table<'_>, bounds: &[String]) -> Option<Delay> {

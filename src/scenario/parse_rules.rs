@@ -20,6 +20,7 @@ use super::parse_refusal::{
     parse_refusal_status, parse_token_error_body,
 };
 use super::parse_script::{parse_message_token, parse_path, parse_script_rule, parse_target_storm};
+use super::parse_simulate::parse_capacity;
 use super::parse_tickets::{parse_route, parse_ticket_end, parse_tickets};
 use super::profiles::PROFILES;
 use super::reader::{Reading, Table};
@@ -36,7 +37,7 @@ pub(super) fn parse_rules(table: &Table<'_>) -> Option<TargetRules> {
 }
 
 /// The rules of a shipped profile; a test holds that each of them reads without a fault.
-fn profile(text: &'static str) -> TargetRules {
+pub(super) fn profile(text: &'static str) -> TargetRules {
     let no_env = |_: &str| None;
     let reading = Reading { faults: Default::default(), env: &no_env, folder: std::path::PathBuf::new() };
     let (root, _) = DeTable::parse_recoverable(text);
@@ -137,6 +138,10 @@ fn rules_over(table: &Table<'_>, base: &TargetRules) -> TargetRules {
             .map_or(base.message_padding, |bytes| bytes as usize),
         upgrade_delay: parse_delay(table, "upgrade_delay").unwrap_or(base.upgrade_delay),
         token_delay: parse_delay(table, "token_delay").unwrap_or(base.token_delay),
+        token_capacity: table.table("token_capacity").map_or(base.token_capacity, |of| parse_capacity(&of)),
+        upgrade_capacity: table
+            .table("upgrade_capacity")
+            .map_or(base.upgrade_capacity, |of| parse_capacity(&of)),
         close_timeout: table.positive_duration("close_timeout").unwrap_or(base.close_timeout),
         tls: table.boolean("tls").unwrap_or(base.tls),
         addresses: parse_listen_addresses(table).unwrap_or(base.addresses),

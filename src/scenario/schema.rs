@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::policies::policy_names;
+use super::schema_simulate::simulate;
 use super::schema_target::target;
 use super::threshold::subject_names;
 
@@ -28,6 +29,7 @@ pub fn schema() -> Value {
             "groups": { "type": "array", "minItems": 1, "items": group() },
             "storms": { "type": "array", "items": storm() },
             "thresholds": thresholds(),
+            "simulate": simulate(),
             "health": table(json!({
                 "max_lag_p99": duration("99th percentile of the clients' lag; default 250ms"),
                 "max_stall": duration("Longest stall of the event loop; default 500ms"),
@@ -98,7 +100,13 @@ pub(super) fn delay() -> Value {
         "type": "object", "additionalProperties": false, "required": ["median", "sigma"],
         "properties": { "median": { "$ref": "#/$defs/duration" }, "sigma": { "type": "number", "minimum": 0, "maximum": 3 } },
     });
-    json!({ "oneOf": [reference("duration"), single("uniform", uniform), single("log_normal", log_normal)] })
+    json!({ "oneOf": [
+        reference("duration"),
+        single("constant", reference("duration")),
+        single("uniform", uniform),
+        single("exponential", duration("The mean")),
+        single("log_normal", log_normal),
+    ] })
 }
 
 fn group() -> Value {

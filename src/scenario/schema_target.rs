@@ -9,6 +9,7 @@ use super::profiles::profile_names;
 use super::schema::{
     delay, duration, duration_or_never, reference, save, strings, table, text_with_variables, words,
 };
+use super::schema_simulate::capacity;
 
 /// The table `[target]`.
 pub(super) fn target() -> Value {
@@ -110,6 +111,8 @@ fn service() -> Value {
         "message_padding": { "type": "integer", "minimum": 0, "maximum": 65_536 },
         "upgrade_delay": delay(),
         "token_delay": delay(),
+        "token_capacity": capacity("Token requests at once, and how long each takes; default any number, in no time"),
+        "upgrade_capacity": capacity("Upgrade requests at once, and how long each takes; default any number, in no time"),
         "close_timeout": duration("Default 5s"),
         "tls": { "type": "boolean", "default": false },
         "addresses": { "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "string" }, "description": "Loopback addresses to listen on; clients spread over them by their number" },

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use crate::sample::Cause;
 
+use super::simulate_model::Capacity;
 use super::target_fault::TargetFault;
 use super::target_script::{MessageToken, Route, ScriptRule, TargetStorm, TicketEnd, Tickets};
 use super::template::Template;
@@ -95,6 +96,10 @@ pub struct TargetRules {
     pub upgrade_delay: Delay,
     /// How long the token's answer is held back.
     pub token_delay: Delay,
+    /// How many token requests it works on at once, and how long each takes; `None`: any number, in no time.
+    pub token_capacity: Option<Capacity>,
+    /// The same of upgrade requests.
+    pub upgrade_capacity: Option<Capacity>,
     /// How long the target waits for the answer to its close frame before it drops the connection.
     pub close_timeout: Duration,
     /// Whether it speaks TLS, by a certificate made at its start.
@@ -149,6 +154,8 @@ impl Default for TargetRules {
             message_padding: 0,
             upgrade_delay: Delay::None,
             token_delay: Delay::None,
+            token_capacity: None,
+            upgrade_capacity: None,
             close_timeout: Duration::from_secs(5),
             tls: false,
             addresses: vec![IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)],
@@ -382,5 +389,10 @@ pub enum Delay {
         median: Duration,
         /// Standard deviation of the logarithm, at most 3.
         sigma: f64,
+    },
+    /// Exponential: `{ exponential = "5ms" }`.
+    Exponential {
+        /// The mean.
+        mean: Duration,
     },
 }

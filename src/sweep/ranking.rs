@@ -59,6 +59,8 @@ pub struct Sweep {
     pub seed: u64,
     /// Whether the points were simulated.
     pub is_simulated: bool,
+    /// Clients of all groups, unless a key of the grid changes them.
+    pub clients: u32,
     /// The keys and their values.
     pub grid: Grid,
     /// What is sought.
@@ -196,6 +198,7 @@ pub(super) mod tests {
             scenario: "deploy".into(),
             seed: 7,
             is_simulated: true,
+            clients: 2_000,
             points: points.collect(),
             goal: parse_goal(goal).unwrap(),
             conditions: vec![parse_condition("token_requests.peak < 2000/s").unwrap()],

@@ -4,18 +4,22 @@
 
 use std::time::Duration;
 
-use crate::random::Draws;
+use crate::random::Random;
 use crate::scenario::model::Delay;
 
 /// The next delay of the distribution `delay`.
-pub fn sample(delay: Delay, draws: &mut Draws) -> Duration {
+pub fn sample(delay: Delay, draws: &mut impl Random) -> Duration {
     match delay {
         Delay::None => Duration::ZERO,
         Delay::Constant(time) => time,
-        Delay::Uniform { low, high } => draws.next_duration(low, high),
+        Delay::Uniform { low, high } => low + high.saturating_sub(low).mul_f64(draws.next_unit()),
         Delay::LogNormal { median, sigma } => {
             let factor = (sigma * draws.next_normal()).exp();
             Duration::try_from_secs_f64(median.as_secs_f64() * factor).unwrap_or(Duration::MAX)
+        }
+        Delay::Exponential { mean } => {
+            let factor = -(1.0 - draws.next_unit()).ln();
+            Duration::try_from_secs_f64(mean.as_secs_f64() * factor).unwrap_or(Duration::MAX)
         }
     }
 }
@@ -23,7 +27,7 @@ pub fn sample(delay: Delay, draws: &mut Draws) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Purpose;
+    use crate::random::{Draws, Purpose};
 
     /// 10,000 delays, sorted, in milliseconds.
     fn sorted_ms(delay: Delay) -> Vec<f64> {
@@ -50,6 +54,9 @@ mod tests {
         near(log_normal[5_000], 5.0);
         // The 99th percentile of the standard normal distribution is 2.3263.
         near(log_normal[9_900], 5.0 * (0.5_f64 * 2.3263).exp());
+        let exponential = sorted_ms(Delay::Exponential { mean: ms(5) });
+        near(exponential[5_000], 5.0 * 2.0_f64.ln());
+        near(exponential[9_500], 5.0 * 20.0_f64.ln());
         assert_eq!(sorted_ms(Delay::None)[9_999], 0.0);
     }
 

@@ -1,15 +1,18 @@
 //! The embedded target: a service with a token endpoint and a guarded WebSocket endpoint.
 //!
-//! In: [`TargetRules`](crate::scenario::model::TargetRules). Out: decisions ([`rules`], [`session`], [`token`], [`delay`], [`faults`]: no
+//! In: [`TargetRules`](crate::scenario::model::TargetRules). Out: decisions ([`rules`], [`session`], [`token`], [`capacity`], [`delay`], [`faults`]: no
 //! I/O, no clock), the [`server`] that carries them out on sockets, and its own exact [`counters`].
 
+pub mod capacity;
 pub mod counters;
 pub mod delay;
 pub mod faults;
+pub mod handle;
 mod holds;
 mod jwt;
 mod limits;
 pub mod message;
+pub mod refusal_text;
 mod registry;
 mod returns;
 pub mod rules;

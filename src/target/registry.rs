@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::clock::Moment;
-use crate::random::{Draws, Purpose};
+use crate::random::{Purpose, Stream};
 
 use super::limits::ClientKey;
 
@@ -67,7 +67,7 @@ struct Record {
 /// All tokens that are remembered.
 #[derive(Debug)]
 pub(super) struct TokenRegistry {
-    draws: Draws,
+    draws: Stream,
     records: HashMap<TokenId, Record>,
     /// In the order of their issue, which is the order in which they expire; the dead are taken out now and then.
     by_issue: VecDeque<TokenId>,
@@ -83,7 +83,7 @@ impl TokenRegistry {
     /// A registry whose tokens are drawn for another purpose.
     pub(super) fn of(purpose: Purpose, seed: u64, most_dead: usize) -> Self {
         Self {
-            draws: Draws::new(seed, purpose, 0),
+            draws: Stream::new(seed, purpose, 0),
             records: HashMap::new(),
             by_issue: VecDeque::new(),
             dead: VecDeque::new(),
@@ -158,7 +158,11 @@ impl TokenRegistry {
 
     /// Where the token of that text stands.
     pub(super) fn look_up(&self, now: Moment, text: &str) -> Standing {
-        let Some(id) = TokenId::read(text) else { return Standing::Unknown };
+        TokenId::read(text).map_or(Standing::Unknown, |id| self.standing_of(now, id))
+    }
+
+    /// Where a token stands.
+    pub(super) fn standing_of(&self, now: Moment, id: TokenId) -> Standing {
         match self.records.get(&id) {
             None => Standing::Unknown,
             // A token that is both is refused for its age in any case.

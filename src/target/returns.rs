@@ -20,11 +20,21 @@ pub(super) struct Returns {
     away: HashMap<u64, Moment>,
     /// Microseconds; `None` until somebody has come back.
     back: Option<Histogram<u64>>,
+    /// Nobody asks for them.
+    is_off: bool,
 }
 
 impl Returns {
+    /// From now on nobody is remembered.
+    pub(super) fn turn_off(&mut self) {
+        self.is_off = true;
+    }
+
     /// The close frame for client `number` leaves.
     pub(super) fn left(&mut self, number: u64, at: Moment) {
+        if self.is_off {
+            return;
+        }
         if self.away.len() < MOST_AWAY || self.away.contains_key(&number) {
             self.away.insert(number, at);
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::random::{Draws, Purpose};
+use crate::random::{Draws, Purpose, Stream};
 use crate::sample::Cause;
 use crate::scenario::model::{
     Delay, FaultKind, FaultStage, Invalidation, RefusalManner, RefusalStatus, StatusFault, TargetRules,
@@ -17,9 +17,11 @@ use crate::scenario::model::{
 
 use crate::scenario::target_script::RouteDoes;
 
+use super::capacity::Capacities;
 use super::counters::TargetCounters;
 use super::delay;
 use super::faults::FaultDraws;
+use super::handle::Shown;
 use super::jwt::{TokenWriter, Told};
 use super::limits::{Bar, Barred, ClientKey, ClientLimits};
 use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
@@ -28,7 +30,7 @@ use super::service::{cause_of, over_limit};
 use super::session::{Ended, Session, SessionId};
 use super::tally::Tally;
 use super::tickets::TicketBook;
-use super::token::{self, Issued, TokenAnswer, TokenError, TokenRefusal, TokenRequest};
+use super::token::{self, Grant, Issued, TokenAnswer, TokenError, TokenRefusal, TokenRequest};
 use super::windows::{Counted, Windows};
 
 /// The service: its tokens, its open sessions, its counts.
@@ -50,12 +52,13 @@ pub struct TargetState {
     /// Sessions that are to be told that what they hold has ended.
     pub(super) hold_ended: Vec<SessionId>,
     last_session: u64,
-    upgrade_delays: Draws,
-    token_delays: Draws,
+    upgrade_delays: Stream,
+    token_delays: Stream,
+    pub(super) capacities: Capacities,
     pub(super) storms: Draws,
     faults: FaultDraws,
     pub(super) tally: Tally,
-    returns: Returns,
+    pub(super) returns: Returns,
 }
 
 /// What a session was opened with, or has shown since.
@@ -137,6 +140,7 @@ impl TargetState {
         Self {
             refresh_tokens: TokenRegistry::of(Purpose::TargetRefresh, seed, MOST_DEAD),
             writer: TokenWriter::new(rules.token_format, seed),
+            capacities: Capacities::of(&rules, seed),
             rules: Arc::new(rules),
             tokens: TokenRegistry::new(seed, MOST_DEAD),
             tickets: TicketBook::new(seed, keeps_clients),
@@ -147,8 +151,8 @@ impl TargetState {
             holders: HashMap::new(),
             hold_ended: Vec::new(),
             last_session: 0,
-            upgrade_delays: Draws::new(seed, Purpose::TargetDelay, 0),
-            token_delays: Draws::new(seed, Purpose::TargetDelay, 1),
+            upgrade_delays: Stream::new(seed, Purpose::TargetDelay, 0),
+            token_delays: Stream::new(seed, Purpose::TargetDelay, 1),
             storms: Draws::new(seed, Purpose::TargetStorm, 0),
             faults: FaultDraws::new(seed),
             tally: Tally::default(),
@@ -208,27 +212,11 @@ impl TargetState {
 
     /// Answers a token request.
     pub fn token_request(&mut self, now: Moment, request: TokenRequest<'_>) -> TokenAnswer {
-        if let Some(limited) = self.count_token_request(now, request) {
-            return TokenAnswer::Limited(limited);
-        }
-        let grant = match token::decide(&self.rules, request) {
-            Ok(grant) => grant,
-            Err(refusal) => return TokenAnswer::Refused(self.refuse_token(refusal)),
+        let (id, grant) = match self.grant_token(now, request, request.refresh_token.map(Shown::Text)) {
+            Ok(granted) => granted,
+            Err(refused) => return refused,
         };
-        if let Err(refusal) = self.use_refresh_token(now, request) {
-            return TokenAnswer::Refused(self.refuse_token(refusal));
-        }
         let expires_in = self.rules.token_life;
-        let client = ClientLimits::are_needed(&self.rules)
-            .then(|| self.limits.key(request.client_id.unwrap_or_default()));
-        let id = self.tokens.issue(now, now + expires_in, grant.is_sufficient, client);
-        if self.rules.invalidation == Invalidation::OnNewToken {
-            let client = request.client_id.unwrap_or_default().to_owned();
-            if let Some(older) = self.newest.insert(client, id) {
-                self.invalidate(older);
-            }
-        }
-        self.tally.tokens_issued += 1;
         let told = Told {
             client_id: request.client_id.unwrap_or_default(),
             scope: grant.scope.as_deref().or(request.scope).unwrap_or_default(),
@@ -236,8 +224,35 @@ impl TargetState {
             expires: now + expires_in,
         };
         let access_token = self.writer.write(id, told);
-        let refresh_token = self.issue_refresh_token(now, request);
+        let refresh_token = self.issue_refresh_token(now, request).map(TokenId::text);
         TokenAnswer::Issued(Issued { access_token, expires_in, scope: grant.scope, refresh_token })
+    }
+
+    /// Decides on a token request, which may show this refresh token; counts and issues.
+    pub(super) fn grant_token(
+        &mut self,
+        now: Moment,
+        request: TokenRequest<'_>,
+        refresh: Option<Shown<'_>>,
+    ) -> Result<(TokenId, Grant), TokenAnswer> {
+        if let Some(limited) = self.count_token_request(now, request) {
+            return Err(TokenAnswer::Limited(limited));
+        }
+        let decided = token::decide(&self.rules, request, refresh.is_some_and(|refresh| !refresh.is_empty()));
+        let decided = decided.and_then(|grant| self.use_refresh_token(now, request, refresh).map(|()| grant));
+        let grant = decided.map_err(|refusal| TokenAnswer::Refused(self.refuse_token(refusal)))?;
+        let expires = now + self.rules.token_life;
+        let client = ClientLimits::are_needed(&self.rules)
+            .then(|| self.limits.key(request.client_id.unwrap_or_default()));
+        let id = self.tokens.issue(now, expires, grant.is_sufficient, client);
+        if self.rules.invalidation == Invalidation::OnNewToken {
+            let client = request.client_id.unwrap_or_default().to_owned();
+            if let Some(older) = self.newest.insert(client, id) {
+                self.invalidate(older);
+            }
+        }
+        self.tally.tokens_issued += 1;
+        Ok((id, grant))
     }
 
     /// Counts a token request; the refusal, where it is one too many.
@@ -252,10 +267,13 @@ impl TargetState {
     }
 
     /// Takes the refresh token of a request that shows one. Where tokens rotate, it is used up.
-    fn use_refresh_token(&mut self, now: Moment, request: TokenRequest<'_>) -> Result<(), TokenRefusal> {
-        let (Some(text), Some(rules)) = (request.refresh_token, self.rules.refresh_tokens) else {
-            return Ok(());
-        };
+    fn use_refresh_token(
+        &mut self,
+        now: Moment,
+        request: TokenRequest<'_>,
+        refresh: Option<Shown<'_>>,
+    ) -> Result<(), TokenRefusal> {
+        let (Some(shown), Some(rules)) = (refresh, self.rules.refresh_tokens) else { return Ok(()) };
         if request.grant_type != Some("refresh_token") {
             return Ok(());
         }
@@ -264,7 +282,7 @@ impl TargetState {
             description,
             used_basic: request.used_basic,
         };
-        match self.refresh_tokens.look_up(now, text) {
+        match shown.standing(now, &self.refresh_tokens) {
             Standing::Good(id) => {
                 if rules.rotate {
                     self.refresh_tokens.invalidate(id);
@@ -278,11 +296,10 @@ impl TargetState {
     }
 
     /// A refresh token to go with an access token: always at first, and at a refresh where they rotate.
-    fn issue_refresh_token(&mut self, now: Moment, request: TokenRequest<'_>) -> Option<String> {
+    pub(super) fn issue_refresh_token(&mut self, now: Moment, request: TokenRequest<'_>) -> Option<TokenId> {
         let rules = self.rules.refresh_tokens?;
         let is_refresh = request.grant_type == Some("refresh_token");
-        (!is_refresh || rules.rotate)
-            .then(|| self.refresh_tokens.issue(now, now + rules.life, true, None).text())
+        (!is_refresh || rules.rotate).then(|| self.refresh_tokens.issue(now, now + rules.life, true, None))
     }
 
     /// Counts a refusal of the token endpoint, and gives it back: for faults found before the request could be read.
@@ -293,6 +310,15 @@ impl TargetState {
 
     /// Answers an upgrade request that brought this token, for the message stream of that number.
     pub fn handshake(&mut self, now: Moment, credential: Option<&str>, stream: Option<u64>) -> Handshake {
+        self.handshake_with(now, credential.map(Shown::Text), stream)
+    }
+
+    pub(super) fn handshake_with(
+        &mut self,
+        now: Moment,
+        credential: Option<Shown<'_>>,
+        stream: Option<u64>,
+    ) -> Handshake {
         let holds = match self.credential(now, credential) {
             Ok(holds) => holds,
             Err(cause) => {
@@ -314,17 +340,23 @@ impl TargetState {
     }
 
     /// What a handshake shows: a ticket where there are such, a token, or nothing where the token comes in a message.
-    fn credential(&self, now: Moment, text: Option<&str>) -> Result<Holds, Cause> {
+    fn credential(&self, now: Moment, shown: Option<Shown<'_>>) -> Result<Holds, Cause> {
         if let Some(tickets) = self.rules.tickets {
-            if text.is_none() && tickets.optional {
-                return Ok(Holds::Nothing);
-            }
-            return cause_of(text.map(|text| self.tickets.look_up(now, text))).map(Holds::Ticket);
+            return match shown {
+                None if tickets.optional => Ok(Holds::Nothing),
+                // A ticket is a text; whatever else is shown is none.
+                Some(Shown::Text(text)) => cause_of(Some(self.tickets.look_up(now, text))).map(Holds::Ticket),
+                Some(Shown::Token(_)) => cause_of(Some(Standing::Unknown)).map(Holds::Ticket),
+                None => cause_of(None).map(Holds::Ticket),
+            };
         }
-        match text {
-            None if self.rules.message_token.is_some() => Ok(Holds::Nothing),
-            text => cause_of(text.map(|text| self.standing(now, text))).map(Holds::Token),
-        }
+        let standing = match shown {
+            None if self.rules.message_token.is_some() => return Ok(Holds::Nothing),
+            None => None,
+            Some(Shown::Text(text)) => Some(self.standing(now, text)),
+            Some(Shown::Token(id)) => Some(self.tokens.standing_of(now, id)),
+        };
+        cause_of(standing).map(Holds::Token)
     }
 
     /// Refuses a handshake in the way that the rules have. Where a session is opened for it, it is one like any other, but good

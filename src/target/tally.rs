@@ -49,6 +49,10 @@ impl Tally {
         *self.token_requests_refused.entry("too_many_requests").or_default() += 1;
     }
 
+    pub(super) fn refuse_busy_token_request(&mut self) {
+        *self.token_requests_refused.entry("too_busy").or_default() += 1;
+    }
+
     pub(super) fn refuse_route(&mut self, status: u16, cause: Cause) {
         *self.routes_refused.entry((status, cause)).or_default() += 1;
     }

@@ -122,8 +122,12 @@ pub(super) struct Grant {
     pub(super) scope: Option<String>,
 }
 
-/// Decides on `request` by `rules`.
-pub(super) fn decide(rules: &TargetRules, request: TokenRequest<'_>) -> Result<Grant, TokenRefusal> {
+/// Decides on `request` by `rules`; `shows_refresh`: it brought a refresh token.
+pub(super) fn decide(
+    rules: &TargetRules,
+    request: TokenRequest<'_>,
+    shows_refresh: bool,
+) -> Result<Grant, TokenRefusal> {
     let refuse = |error, description| TokenRefusal { error, description, used_basic: request.used_basic };
     let grant_type = request
         .grant_type
@@ -133,7 +137,7 @@ pub(super) fn decide(rules: &TargetRules, request: TokenRequest<'_>) -> Result<G
     if grant_type != "client_credentials" && !is_refresh {
         return Err(refuse(TokenError::UnsupportedGrantType, "the grant type is not supported"));
     }
-    if is_refresh && request.refresh_token.is_none_or(str::is_empty) {
+    if is_refresh && !shows_refresh {
         return Err(refuse(TokenError::InvalidRequest, "the parameter refresh_token is missing"));
     }
     let requested = requested_scopes(request.scope).map_err(|why| refuse(TokenError::InvalidScope, why))?;
@@ -203,6 +207,7 @@ mod tests {
         match decide(
             rules,
             TokenRequest { grant_type, client_id, client_secret, used_basic, scope, refresh_token: None },
+            false,
         ) {
             Ok(grant) => {
                 let enough = if grant.is_sufficient { "enough" } else { "too little" };

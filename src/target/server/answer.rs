@@ -11,6 +11,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::scenario::model::StatusFault;
+pub(super) use crate::target::refusal_text::{EDGE_PAGE, OWN_PAGE};
 
 use super::shared::Shared;
 
@@ -24,13 +25,6 @@ struct Fault<'a> {
     code: &'a str,
     message: &'a str,
 }
-
-/// A page as a proxy in front of a service shows it.
-pub(super) const EDGE_PAGE: &str = "<html>\r\n<head><title>Request refused</title></head>\r\n<body>\r\n\
-     <center><h1>Request refused</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
-/// A page of a service's own.
-pub(super) const OWN_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Request refused</title></head>\n\
-     <body><h1>Request refused</h1></body></html>\n";
 
 /// A response without a body.
 pub(super) fn bare(status: StatusCode) -> Answer {

@@ -7,6 +7,7 @@ mod alarm;
 mod answer;
 mod body;
 mod busy;
+mod capacity;
 mod connection;
 mod control;
 mod credential;

@@ -22,6 +22,7 @@ use crate::target::session::{Ended, Session, SessionId};
 use super::alarm::Alarm;
 use super::answer::Answer;
 use super::busy::Busy;
+use super::capacity::Waiters;
 
 /// Where a server is to be had.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub(super) rules: Arc<TargetRules>,
     state: Mutex<TargetState>,
     signals: Mutex<HashMap<SessionId, Arc<Signal>>>,
+    /// Those who wait for a server of an endpoint with a capacity.
+    pub(super) waiters: Waiters,
     /// Only where the rules delay an answer.
     alarm: Option<Alarm>,
     /// Numbers requests, for texts that name them.
@@ -90,6 +93,8 @@ impl Shared {
     pub(super) fn new(rules: TargetRules, seed: u64, clock: Clock, place: Place) -> io::Result<Self> {
         let is_delayed = rules.upgrade_delay != Delay::None
             || rules.token_delay != Delay::None
+            || rules.token_capacity.is_some()
+            || rules.upgrade_capacity.is_some()
             || !rules.faults.is_empty();
         let message_text = MessageText::new(rules.message_padding);
         let mut state = TargetState::new(rules, seed);
@@ -103,6 +108,7 @@ impl Shared {
             rules: Arc::clone(state.rules()),
             state: Mutex::new(state),
             signals: Mutex::default(),
+            waiters: Waiters::default(),
             alarm: if is_delayed { Some(Alarm::start(clock)?) } else { None },
             requests: AtomicU64::new(0),
         })
@@ -239,6 +245,13 @@ impl Shared {
         let struck = self.change(|state, now| state.storm(now, code, fraction))?;
         self.raise(&struck, code);
         Ok(struck.len() as u64)
+    }
+
+    /// Sleeps until `due`.
+    pub(super) async fn sleep_until(&self, due: Moment) {
+        if let Some(alarm) = &self.alarm {
+            alarm.sleep_until(due).await;
+        }
     }
 
     /// Holds an answer back until `delay` after its request arrived.

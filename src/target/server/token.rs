@@ -13,6 +13,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde::Serialize;
 
 use crate::scenario::model::{FaultKind, FaultStage};
+use crate::target::capacity::Endpoint;
 use crate::target::faults::skewed;
 use crate::target::token::{Issued, TokenAnswer, TokenError, TokenRefusal};
 
@@ -63,7 +64,11 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
             _ => state.next_token_delay(),
         }
     };
-    shared.hold_back(arrived, delay).await;
+    let worked_off = match shared.work_off(Endpoint::Token, arrived).await {
+        Ok(worked_off) => worked_off,
+        Err(refusal) => return upgrade::refuse(shared, refusal),
+    };
+    shared.hold_back(worked_off, delay).await;
     if let Some(faulty) = faulty_answer(fault).await {
         return faulty;
     }

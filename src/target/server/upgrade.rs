@@ -15,8 +15,10 @@ use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::sample::Cause;
-use crate::scenario::model::{FaultKind, FaultStage, RefusalDetail, RefusalManner, TargetRules};
+use crate::scenario::model::{FaultKind, FaultStage, RefusalDetail, RefusalManner};
 use crate::scenario::template::Template;
+use crate::target::capacity::Endpoint;
+use crate::target::refusal_text::{challenge, own_code, refusal_text};
 use crate::target::rules::HandshakeRefusal;
 
 use super::answer::{self, Answer};
@@ -53,7 +55,11 @@ pub(super) async fn answer(
     }
     let fault = shared.strike(FaultStage::Upgrade);
     let delay = shared.state().next_upgrade_delay();
-    shared.hold_back(arrived, delay).await;
+    let worked_off = match shared.work_off(Endpoint::Upgrade, arrived).await {
+        Ok(worked_off) => worked_off,
+        Err(refusal) => return Ok(refuse(shared, refusal)),
+    };
+    shared.hold_back(worked_off, delay).await;
     match fault {
         // It ends with its connection.
         Some(FaultKind::UpgradeStall) => return std::future::pending().await,
@@ -208,22 +214,9 @@ pub(super) fn refuse(shared: &Shared, refusal: HandshakeRefusal) -> Answer {
     answer
 }
 
-/// The code that the rules give to the cause of a refusal.
-fn own_code(rules: &TargetRules, refusal: HandshakeRefusal) -> Option<&str> {
-    rules.refusal_codes.iter().find(|(cause, _)| *cause == refusal.cause).map(|(_, code)| code.as_str())
-}
-
 /// The text of a refusal.
 pub(super) fn render_refusal(shared: &Shared, template: &Template, refusal: HandshakeRefusal) -> String {
-    let HandshakeRefusal { status, cause, words: (usual, message), .. } = refusal;
-    template.render(|name| match name {
-        "status" => Some(status.to_string()),
-        "code" => Some(own_code(&shared.rules, refusal).unwrap_or(usual).to_owned()),
-        "message" => Some(message.to_owned()),
-        "cause" => Some(cause.name().to_owned()),
-        "request" => Some(shared.next_request()),
-        _ => None,
-    })
+    refusal_text(&shared.rules, template, refusal, || shared.next_request())
 }
 
 /// A refusal, with a code of its own.
@@ -243,17 +236,6 @@ fn refuse_with(detail: RefusalDetail, refusal: HandshakeRefusal, code: Option<&s
     }
     answer::add_retry_after(&mut answer, retry_after);
     answer
-}
-
-/// The challenge of RFC 6750 §3, where the token is the matter. A request without one gets no error code (§3.1).
-fn challenge(cause: Cause, description: &str) -> Option<String> {
-    let error = match cause {
-        Cause::NoToken => return Some("Bearer realm=\"resurge\"".to_owned()),
-        Cause::MissingScope => "insufficient_scope",
-        Cause::StaleToken | Cause::ExpiredToken | Cause::UnknownToken => "invalid_token",
-        _ => return None,
-    };
-    Some(format!("Bearer realm=\"resurge\", error=\"{error}\", error_description=\"{description}\""))
 }
 
 #[cfg(test)]
@@ -304,12 +286,5 @@ mod tests {
         ] {
             assert!(matches!(malformed, Err(BadUpgrade::Malformed(_))), "{malformed:?}");
         }
-    }
-
-    #[test]
-    fn challenges_are_as_the_rfc_has_them() {
-        insta::assert_snapshot!(challenge(Cause::NoToken, "").unwrap(), @r#"Bearer realm="resurge""#);
-        insta::assert_snapshot!(challenge(Cause::StaleToken, "the access token was invalidated").unwrap(), @r#"Bearer realm="resurge", error="invalid_token", error_description="the access token was invalidated""#);
-        insta::assert_snapshot!(challenge(Cause::MissingScope, "the access token lacks a required scope").unwrap(), @r#"Bearer realm="resurge", error="insufficient_scope", error_description="the access token lacks a required scope""#);
     }
 }

@@ -1,0 +1,125 @@
+//! `resurge simulate`.
+//!
+//! In: arguments. Out: the summary on stdout, progress on stderr, reports in files that were asked for.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::report::{Style, WriteFault, summary_text};
+use crate::run::{RunError, SimulateRequest, VIRTUAL_START_UNIX_US, simulate};
+use crate::scenario::ScenarioError;
+
+use super::ci::tell_ci;
+use super::progress::{Progress, ProgressKind, progress};
+use super::report::{Export, export, parse_export};
+use super::{UNEXPECTED, parse_override, wants_colour};
+
+const EXAMPLE: &str = "\
+Examples:
+  resurge simulate scenarios/deploy-storm.toml --clients 1000000
+  resurge simulate scenarios/idle-reconnect.toml --set duration=24h --set target.idle_timeout=60s
+  resurge simulate scenarios/deploy-storm.toml --calibrate reports/small-real-run --clients 100000
+  resurge simulate staging.toml --set simulate.service=\\\"forum\\\"     (a remote target: by the rules of a profile)
+
+The time model is the table [simulate] of the scenario; what it does not say is of the order of loopback. The same seed writes the same bytes.";
+
+/// The most threads that make a difference.
+const THREADS: usize = 2;
+
+/// Arguments of `resurge simulate`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct SimulateArgs {
+    /// The scenario file
+    scenario: PathBuf,
+    /// Clients in all groups together; each group keeps its share [default: as the scenario says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    clients: Option<u32>,
+    /// Take what each stage takes from a real run's folder, where it was measured, in place of [simulate.stages]
+    #[arg(long, value_name = "RUN")]
+    calibrate: Option<PathBuf>,
+    /// The run folder; it must not exist yet [default: reports/<scenario>-<UTC>-<4 hex>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Override a key of the scenario by its dotted path; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
+    overrides: Vec<(String, String)>,
+    /// Override the seed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// When it begins in the reports, RFC 3339 [default: 2000-01-01T00:00:00Z]
+    #[arg(long, value_name = "TIME", value_parser = parse_start)]
+    start: Option<u64>,
+    /// Threads: with 2 and more the recorder has one of its own; the numbers are the same [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// How progress is shown, on stderr
+    #[arg(long, value_enum, default_value = "auto")]
+    progress: ProgressKind,
+    /// Write a report to a file of its own as well, as junit=reports/junit.xml; repeatable
+    #[arg(long = "export", value_name = "FORMAT=PATH", value_parser = parse_export)]
+    exports: Vec<Export>,
+}
+
+pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let Progress { show, finish } = progress(args.progress);
+    let cores = crate::run::host::cores().min(THREADS);
+    let request = SimulateRequest {
+        scenario: args.scenario.clone(),
+        overrides: args.overrides.clone(),
+        seed: args.seed,
+        clients: args.clients,
+        calibrate: args.calibrate.clone(),
+        start_unix_us: args.start.unwrap_or(VIRTUAL_START_UNIX_US),
+        out: args.out.clone(),
+        threads: args.threads.map_or(cores, usize::from),
+        on_progress: show,
+    };
+    let done = simulate(request);
+    finish();
+    let done = match done {
+        Ok(done) => done,
+        Err(RunError::Scenario(ScenarioError::Faults(faults))) => {
+            writeln!(err, "{}", faults.render(wants_colour(&io::stderr())))?;
+            return Ok(104);
+        }
+        Err(error) => {
+            writeln!(err, "error: {error}")?;
+            return Ok(error.exit_code());
+        }
+    };
+    let style = Style { colour: wants_colour(&io::stdout()) };
+    let printed = write!(out, "{}", summary_text(&done.model, style)).and_then(|()| out.flush());
+    writeln!(err, "run folder: {}", done.folder.display())?;
+    let exported = args.exports.iter().filter_map(|wanted| export(&done.model, wanted).err());
+    let faults: Vec<WriteFault> = done.write_faults.into_iter().chain(exported).collect();
+    for fault in &faults {
+        writeln!(err, "error: {fault}")?;
+    }
+    tell_ci(&done.model, err)?;
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
+        _ => {}
+    }
+    let code = done.model.verdict.exit_code;
+    Ok(if code == 0 && !faults.is_empty() { UNEXPECTED } else { code })
+}
+
+/// A calendar time, in microseconds since 1970.
+fn parse_start(text: &str) -> Result<u64, String> {
+    let time: jiff::Timestamp = text.parse().map_err(|_| "write it as 2026-01-31T12:00:00Z".to_owned())?;
+    u64::try_from(time.as_microsecond()).map_err(|_| "it must be after 1970".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_a_calendar_time() {
+        assert_eq!(parse_start("2000-01-01T00:00:00Z"), Ok(VIRTUAL_START_UNIX_US));
+        assert!(parse_start("1969-12-31T23:59:59Z").is_err() && parse_start("noon").is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! What the clients of a group have in common in virtual time.
+//!
+//! In: the scenario. Out: rules and texts, looked up once; the group's token, its connections to the token endpoint, its traffic.
+
+use std::collections::VecDeque;
+
+use secrecy::ExposeSecret;
+
+use crate::clock::Moment;
+use crate::drive::network::SharedTokens;
+use crate::lifecycle::{GroupRules, TokenFailure};
+use crate::plan::{first_number, starts};
+use crate::sample::{GroupId, Traffic};
+use crate::scenario::model::{
+    ClientAuth, ConnectRules, Grant, Ready, Scenario, Sharing, Target, TargetRules, TokenConnection, TokenIn,
+    TokenPlace,
+};
+use crate::scenario::target_script::path_fits;
+use crate::target::handle::TokenHandle;
+use crate::target::token::TokenRequest;
+
+use super::slab::Key;
+
+/// A group.
+pub(super) struct Group {
+    pub(super) id: GroupId,
+    pub(super) rules: GroupRules,
+    pub(super) connect: ConnectRules,
+    pub(super) is_secure: bool,
+    /// Whether its handshakes find the WebSocket endpoint.
+    pub(super) finds_endpoint: bool,
+    /// Whether its handshakes carry a token where the target looks for one.
+    pub(super) carries_token: bool,
+    /// Whether each token request has a connection of its own.
+    pub(super) is_fresh: bool,
+    pub(super) asker: Option<Asker>,
+    pub(super) fixed: Option<String>,
+    pub(super) pool: Option<Pool>,
+    pub(super) shared: Option<SharedToken>,
+    pub(super) traffic: Traffic,
+    pub(super) starts: std::iter::Peekable<Box<dyn Iterator<Item = (u32, Moment)> + Send>>,
+    /// What a message must contain to make a session ready.
+    pub(super) ready_part: Option<String>,
+}
+
+/// What a group's clients show to the token endpoint.
+pub(super) struct Asker {
+    who: Vec<(String, String)>,
+    scope: Option<String>,
+    used_basic: bool,
+    pub(super) refreshes: bool,
+    /// The first refresh token, as given.
+    pub(super) initial: Option<String>,
+}
+
+impl Asker {
+    /// The request of the group's client `index`.
+    pub(super) fn request(&self, index: u32, is_refresh: bool) -> TokenRequest<'_> {
+        let (id, secret) = &self.who[index as usize % self.who.len().max(1)];
+        TokenRequest {
+            grant_type: Some(if is_refresh { "refresh_token" } else { "client_credentials" }),
+            client_id: Some(id),
+            client_secret: Some(secret),
+            used_basic: self.used_basic,
+            scope: self.scope.as_deref(),
+            refresh_token: None,
+        }
+    }
+}
+
+/// Connections to the token endpoint, where they are limited.
+pub(super) struct Pool {
+    pub(super) free: u32,
+    pub(super) waiting: VecDeque<Key>,
+}
+
+/// The token of a group that shares one.
+#[derive(Default)]
+pub(super) struct SharedToken {
+    pub(super) rules: SharedTokens,
+    pub(super) token: Option<TokenHandle>,
+    pub(super) refresh: Option<TokenHandle>,
+    /// Requests that wait for the one under way.
+    pub(super) waiting: Vec<Key>,
+    pub(super) is_single_flight: bool,
+    /// Requests under way.
+    pub(super) in_flight: u32,
+}
+
+/// Why a request brought no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoToken {
+    pub(super) failure: TokenFailure,
+    pub(super) retry_after: Option<std::time::Duration>,
+}
+
+impl Group {
+    pub(super) fn of(scenario: &Scenario, index: usize, target: &TargetRules) -> Self {
+        let group = &scenario.groups[index];
+        let token = group.token.as_ref();
+        let is_secure = match &scenario.target {
+            Target::Embedded(rules) => rules.tls,
+            Target::Remote(remote) => remote.url.scheme() == "wss",
+        };
+        let connect = &group.connect;
+        let ready_part = match &group.session.ready {
+            Ready::MessageContains(part) => Some(part.clone()),
+            _ => None,
+        };
+        Self {
+            id: GroupId(u16::try_from(index).unwrap_or(u16::MAX)),
+            rules: GroupRules::of(scenario, index),
+            is_secure,
+            finds_endpoint: finds_endpoint(scenario, connect, target),
+            carries_token: carries_token(&connect.token_in, target),
+            is_fresh: token.is_some_and(|token| token.connection == TokenConnection::Fresh),
+            asker: token.and_then(|token| asker(&token.grant)),
+            fixed: token.and_then(|token| match &token.grant {
+                Grant::Fixed(text) => Some(text.expose_secret().to_owned()),
+                _ => None,
+            }),
+            pool: token
+                .filter(|token| token.connection == TokenConnection::Pooled)
+                .map(|token| Pool { free: token.max_connections, waiting: VecDeque::new() }),
+            shared: token.filter(|token| token.sharing != Sharing::Own).map(|token| SharedToken {
+                is_single_flight: token.sharing == Sharing::Group,
+                ..SharedToken::default()
+            }),
+            traffic: Traffic::default(),
+            starts: starts(group, first_number(scenario, index)).peekable(),
+            connect: connect.clone(),
+            ready_part,
+        }
+    }
+}
+
+/// Whether a group's path is the one of the target's WebSocket endpoint. That of a remote service is its own affair.
+fn finds_endpoint(scenario: &Scenario, connect: &ConnectRules, target: &TargetRules) -> bool {
+    if matches!(scenario.target, Target::Remote(_)) {
+        return true;
+    }
+    let usual = TargetRules::default().path;
+    let path = connect.path.as_deref().unwrap_or(&usual);
+    path_fits(&target.path, path.split('?').next().unwrap_or_default())
+}
+
+fn asker(grant: &Grant) -> Option<Asker> {
+    let credentials = grant.credentials()?;
+    let pair = |id: &str, secret: &secrecy::SecretString| (id.to_owned(), secret.expose_secret().to_owned());
+    let who = match &credentials.feeder {
+        Some(feeder) => feeder.rows.iter().map(|(id, secret)| pair(id, secret)).collect(),
+        None => vec![pair(&credentials.client_id, &credentials.client_secret)],
+    };
+    Some(Asker {
+        who,
+        scope: (!credentials.scopes.is_empty()).then(|| credentials.scopes.join(" ")),
+        used_basic: credentials.auth == ClientAuth::Basic,
+        refreshes: matches!(grant, Grant::RefreshToken { .. }),
+        initial: match grant {
+            Grant::RefreshToken { initial: Some(text), .. } => Some(text.expose_secret().to_owned()),
+            _ => None,
+        },
+    })
+}
+
+/// Whether the target finds a token where a group puts it.
+fn carries_token(token_in: &TokenIn, target: &TargetRules) -> bool {
+    let looks_in = |place| target.accepts_token_in.contains(&place);
+    match token_in {
+        TokenIn::Header => looks_in(TokenPlace::Header),
+        TokenIn::Query(name) => looks_in(TokenPlace::Query) && *name == target.query_parameter,
+        TokenIn::Subprotocol(prefix) => looks_in(TokenPlace::Subprotocol) && prefix == "bearer.",
+        TokenIn::FirstMessage(_) | TokenIn::Nowhere => false,
+    }
+}

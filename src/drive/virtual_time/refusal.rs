@@ -1,0 +1,38 @@
+//! What a client reads in a refusal.
+//!
+//! In: the rules' refusal. Out: the evidence that a client on the network would have read from the answer's header and body.
+
+use std::time::Duration;
+
+use crate::lifecycle::Evidence;
+use crate::sample::Cause;
+use crate::scenario::model::TargetRules;
+use crate::target::refusal_text::{RefusalSays, refusal_says};
+use crate::target::rules::HandshakeRefusal;
+
+/// Refusals that were read before: there are few kinds of them, and many of each.
+#[derive(Debug, Default)]
+pub(super) struct EvidenceBook {
+    known: Vec<((u16, Cause, &'static str, bool), Evidence)>,
+}
+
+impl EvidenceBook {
+    /// The evidence of a refusal; `is_edge`: of something in front of the service.
+    pub(super) fn read(&mut self, rules: &TargetRules, refusal: HandshakeRefusal, is_edge: bool) -> Evidence {
+        let HandshakeRefusal { status, cause, words, retry_after } = refusal;
+        let kind = (status, cause, words.0, is_edge);
+        let retry_after = retry_after.map(in_whole_seconds);
+        if let Some((_, evidence)) = self.known.iter().find(|(known, _)| *known == kind) {
+            return Evidence { retry_after, ..evidence.clone() };
+        }
+        let RefusalSays { challenge, content_type, body } = refusal_says(rules, refusal, is_edge);
+        let evidence = Evidence::read(status, challenge.as_deref(), content_type, body.as_bytes(), None);
+        self.known.push((kind, evidence.clone()));
+        Evidence { retry_after, ..evidence }
+    }
+}
+
+/// `Retry-After` is told in whole seconds, rounded up.
+pub(super) fn in_whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
+}

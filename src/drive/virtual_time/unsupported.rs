@@ -1,0 +1,43 @@
+//! What virtual time does not know.
+//!
+//! In: a scenario, the target's rules. Out: a sentence for each thing in them that would need what is not simulated: texts that clients and
+//! service exchange beside tokens, programs, other services.
+
+use crate::scenario::model::{Grant, Group, Scenario, TargetRules, TokenIn};
+
+/// Why a scenario cannot be run in virtual time, a sentence for each reason; empty: it can.
+#[must_use]
+pub fn unsupported(scenario: &Scenario, rules: &TargetRules) -> Vec<String> {
+    let mut reasons: Vec<String> = scenario.groups.iter().flat_map(of_group).collect();
+    let of_rules = [
+        (rules.tickets.is_some(), "the target's handshakes show tickets (target.tickets)"),
+        (rules.message_token.is_some(), "the target takes its token from a message (target.message_token)"),
+        (!rules.script.is_empty(), "the target has a script (target.script)"),
+        (
+            rules.storms.iter().any(|storm| storm.warning.is_some()),
+            "the target warns of its storms (target.storms, warning)",
+        ),
+    ];
+    reasons.extend(of_rules.into_iter().filter(|(holds, _)| *holds).map(|(_, why)| why.to_owned()));
+    reasons
+}
+
+fn of_group(group: &Group) -> Vec<String> {
+    let grant = group.token.as_ref().map(|token| &token.grant);
+    let steps = group.prepare.as_ref().is_some_and(|prepare| !prepare.steps.is_empty());
+    let elsewhere = group.connect.url.is_some() || group.connect.url_template.is_some();
+    let token_elsewhere = group.token.as_ref().is_some_and(|token| token.url.is_some());
+    let rows = [
+        (steps, "makes requests before its handshake (prepare.steps)"),
+        (matches!(grant, Some(Grant::Command(_))), "gets its tokens from a program (token.command)"),
+        (
+            matches!(group.connect.token_in, TokenIn::FirstMessage(_)),
+            "sends its token in a message (connect.token_in)",
+        ),
+        (!group.session.on_message.is_empty(), "reacts to messages (session.on_message)"),
+        (elsewhere, "connects to a URL of its own (connect.url)"),
+        (token_elsewhere, "has a token endpoint of its own (token.url)"),
+    ];
+    let holding = rows.into_iter().filter(|(holds, _)| *holds);
+    holding.map(|(_, why)| format!("group \"{}\" {why}", group.name)).collect()
+}

@@ -1,0 +1,348 @@
+//! A run in virtual time, from a scenario to its verdict.
+//!
+//! In: a scenario, what takes time. Out: the same run folder that a real run leaves, or a journal in memory. No socket is opened and no clock
+//! is read for anything that is recorded: the same seed gives the same bytes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::clock::{Clock, Moment};
+use crate::drive::virtual_time::{
+    EndedBy, SampleTaker, StageTimes, VirtualEnd, VirtualSetup, World, unsupported,
+};
+use crate::engine::StopReason;
+use crate::record::{
+    Entry, GeneratorHealth, GroupManifest, HostManifest, Journal, JournalError, JournalWriter, Manifest,
+    PackedTally, Recorded, Recorder, RunEnd, SCHEMA_VERSION, Simulated, Steps, read_journal,
+};
+use crate::report::{JOURNAL_FILE, RunModel, write_all};
+use crate::scenario::model::{Overrides, Scenario, Target, TargetRules, Threshold};
+use crate::scenario::{Loaded, describe_simulate, load};
+use crate::units::format_duration;
+
+use super::calibrate::calibrate;
+use super::folder::make_folder;
+use super::prepare::storm;
+use super::simulate_scale::scaled;
+use super::simulate_taker::{JournalTaker, MemoryTaker, hand_over, may_end_early};
+use super::{OnProgress, RunDone, RunError};
+
+/// When a run in virtual time begins unless it is told otherwise: 2000-01-01T00:00:00Z, in microseconds since 1970.
+pub const VIRTUAL_START_UNIX_US: u64 = 946_684_800_000_000;
+/// The longest run.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+/// The longest run whose seconds are kept.
+const LONGEST_BY_SECONDS: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+
+/// What to simulate, and how.
+pub struct SimulateRequest {
+    /// The scenario's file.
+    pub scenario: PathBuf,
+    /// Overrides of its keys.
+    pub overrides: Overrides,
+    /// Override of its seed.
+    pub seed: Option<u64>,
+    /// Clients in all groups together; `None`: as many as the scenario says.
+    pub clients: Option<u32>,
+    /// A run whose measured times are taken in place of the given ones.
+    pub calibrate: Option<PathBuf>,
+    /// When it begins, in microseconds since 1970.
+    pub start_unix_us: u64,
+    /// The run folder; `None`: one under `reports/`.
+    pub out: Option<PathBuf>,
+    /// Threads: with more than one, the recorder has one of its own. The numbers are the same.
+    pub threads: usize,
+    /// Told how the run stands, now and then.
+    pub on_progress: Option<OnProgress>,
+}
+
+/// A scenario that can be run in virtual time.
+#[derive(Debug, Clone)]
+pub struct Simulation {
+    scenario: Scenario,
+    copy: String,
+    hash: String,
+    rules: TargetRules,
+    times: StageTimes,
+    assumptions: Vec<String>,
+    start_unix_us: u64,
+}
+
+/// How a run in memory is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InMemory {
+    /// Totals alone, as one interval: enough for every table, and cheapest.
+    Totals,
+    /// Second by second.
+    Seconds,
+}
+
+/// Has a scenario ready to be run in virtual time, as often as it is wanted.
+///
+/// # Errors
+/// [`RunError::NotSimulable`] with every reason, or [`RunError::Calibrate`].
+pub fn simulation_of(
+    loaded: Loaded,
+    calibrated_by: Option<&std::path::Path>,
+) -> Result<Simulation, RunError> {
+    let Loaded { scenario, copy, hash } = loaded;
+    let not_simulable = |reasons| Err(RunError::NotSimulable { scenario: scenario.name.clone(), reasons });
+    let mut rules = match (&scenario.target, &scenario.simulate.service) {
+        (_, Some((_, rules))) => rules.as_ref().clone(),
+        (Target::Embedded(rules), None) => rules.as_ref().clone(),
+        (Target::Remote(_), None) => return not_simulable(vec![REMOTE.to_owned()]),
+    };
+    let simulate = &scenario.simulate;
+    rules.token_capacity = simulate.token.or(rules.token_capacity);
+    rules.upgrade_capacity = simulate.upgrade.or(rules.upgrade_capacity);
+    let mut reasons = unsupported(&scenario, &rules);
+    if scenario.duration.saturating_add(scenario.drain) > LONGEST {
+        let time = format_duration(scenario.duration);
+        reasons.push(format!("duration and drain are {time} and more: at most 10 years can be simulated"));
+    }
+    if !reasons.is_empty() {
+        return not_simulable(reasons);
+    }
+    let mut times = StageTimes::given(&simulate.stages);
+    let mut assumptions = describe_simulate(simulate);
+    if let Some(run) = calibrated_by {
+        assumptions.push("stages as measured in a real run, where it measured them:".to_owned());
+        assumptions.extend(calibrate(run, &mut times)?);
+    }
+    Ok(Simulation { rules, times, assumptions, start_unix_us: VIRTUAL_START_UNIX_US, scenario, copy, hash })
+}
+
+/// What a remote target lacks.
+const REMOTE: &str = "the target is remote, and what its service does is known to nobody here. Say which profile's rules it has, as [simulate] service = \"forum\" (forum, bearer, ticket, phoenix, genesys), and what its stages take: [simulate.stages] token = { log_normal = { median = \"20ms\", sigma = 0.5 } }, or --calibrate RUN with a real run against it";
+
+impl Simulation {
+    /// The same, begun at that calendar time, in microseconds since 1970.
+    #[must_use]
+    pub fn starting_at(self, unix_us: u64) -> Self {
+        Self { start_unix_us: unix_us, ..self }
+    }
+
+    /// The scenario.
+    #[must_use]
+    pub const fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// The rules of its target.
+    #[must_use]
+    pub const fn rules(&self) -> &TargetRules {
+        &self.rules
+    }
+
+    /// What each stage takes.
+    #[must_use]
+    pub const fn times(&self) -> &StageTimes {
+        &self.times
+    }
+
+    /// Runs it, and keeps what it recorded in memory. Nothing is written.
+    #[must_use]
+    pub fn run_in_memory(&self, kept: InMemory) -> Journal {
+        self.run_audited(kept, None).0
+    }
+
+    /// The same, with an audit each time that so many events were worked off. Answers with how the run ended, too.
+    #[must_use]
+    pub fn run_audited(&self, kept: InMemory, audit_every: Option<u64>) -> (Journal, VirtualEnd) {
+        let mut taker = MemoryTaker::new(&self.scenario, kept == InMemory::Seconds);
+        let end = self.run(&mut taker, audit_every);
+        let (intervals, ended_by) = taker.finish();
+        let run_end = self.end(&end, ended_by.as_ref(), Vec::new());
+        let journal = Journal { manifest: self.manifest(), intervals, end: Some(run_end), torn_bytes: 0 };
+        (journal, end)
+    }
+
+    fn run(&self, taker: &mut impl SampleTaker, audit_every: Option<u64>) -> VirtualEnd {
+        let setup = VirtualSetup {
+            scenario: &self.scenario,
+            rules: self.rules.clone(),
+            times: self.times.clone(),
+            start_unix_us: self.start_unix_us,
+            audit_every,
+        };
+        World::new(setup).run(taker)
+    }
+
+    /// Runs it with a recorder, which has a thread of its own where there are two.
+    fn record(
+        &self,
+        recorder: Recorder,
+        threads: usize,
+        on_progress: Option<OnProgress>,
+    ) -> Result<Taken, RunError> {
+        let mut taker = JournalTaker::new(recorder, &self.scenario, on_progress);
+        if threads < 2 || may_end_early(&self.scenario) {
+            let end = self.run(&mut taker, None);
+            let (recorded, ended_by) = taker.finish();
+            return Ok((end, recorded, ended_by));
+        }
+        let (mut sender, recipient) = hand_over();
+        std::thread::scope(|scope| {
+            let recording =
+                std::thread::Builder::new().name("recorder".to_owned()).spawn_scoped(scope, move || {
+                    recipient.give_to(&mut taker);
+                    taker.finish()
+                });
+            let recording = recording.map_err(|source| RunError::Start { what: "the recorder", source })?;
+            let end = self.run(&mut sender, None);
+            drop(sender);
+            let (recorded, ended_by) = recording.join().map_err(|_| RunError::Start {
+                what: "the recorder",
+                source: std::io::Error::other("its thread panicked"),
+            })?;
+            Ok((end, recorded, ended_by))
+        })
+    }
+
+    /// How the run was begun. Nothing in it is of this machine or of the time of day.
+    fn manifest(&self) -> Manifest {
+        let scenario = &self.scenario;
+        let groups = scenario
+            .groups
+            .iter()
+            .map(|group| GroupManifest { name: group.name.clone(), clients: group.clients });
+        let service = match (&scenario.target, &scenario.simulate.service) {
+            (_, Some((name, _))) => format!("the rules of the profile {name}"),
+            _ => "the embedded target's rules".to_owned(),
+        };
+        Manifest {
+            schema_version: SCHEMA_VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            scenario: scenario.name.clone(),
+            scenario_hash: self.hash.clone(),
+            scenario_text: self.copy.clone(),
+            seed: scenario.seed,
+            started_unix_us: self.start_unix_us,
+            duration_s: scenario.duration.as_secs_f64(),
+            target_kind: "simulated".to_owned(),
+            target_url: service,
+            authorised_hosts: Vec::new(),
+            shards: 1,
+            held: vec![1],
+            lost: Vec::new(),
+            groups: groups.collect(),
+            storms: scenario.storms.iter().map(storm).collect(),
+            thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
+            host: HostManifest {
+                cores: 0,
+                kernel: "virtual time".to_owned(),
+                descriptor_limit: 0,
+                local_ports: 0,
+            },
+            simulated: Some(Simulated { assumptions: self.assumptions.clone() }),
+        }
+    }
+
+    fn end(&self, end: &VirtualEnd, ended_by: Option<&Threshold>, write_faults: Vec<String>) -> RunEnd {
+        let mut health = GeneratorHealth::default();
+        health.set_limits(&self.scenario.health);
+        let reason = match (end.by, ended_by) {
+            (_, Some(threshold)) => StopReason::Threshold { threshold: threshold.source.clone() },
+            (EndedBy::ClientsDone, None) => StopReason::ClientsDone,
+            (EndedBy::Time | EndedBy::Taker, None) => StopReason::Completed,
+        };
+        RunEnd {
+            reason,
+            elapsed_s: end.elapsed.as_us() as f64 / 1e6,
+            clients_planned: u64::from(self.scenario.clients()),
+            drained: true,
+            health,
+            target_counters: Some(end.counters.clone()),
+            write_faults,
+            delays: Steps::default(),
+            stalls: Steps::default(),
+            target_reconnects: None,
+        }
+    }
+}
+
+/// How a run ended, what was recorded, and the threshold that ended it.
+type Taken = (VirtualEnd, Recorded, Option<Threshold>);
+
+/// Simulates a scenario, and writes its run folder.
+///
+/// # Errors
+/// [`RunError`] when the run cannot begin. What goes wrong later is in the result.
+pub fn simulate(request: SimulateRequest) -> Result<RunDone, RunError> {
+    let SimulateRequest {
+        scenario,
+        overrides,
+        seed,
+        clients,
+        calibrate,
+        start_unix_us,
+        out,
+        threads,
+        on_progress,
+    } = request;
+    let loaded = load_scaled(&scenario, &overrides, seed, clients)?;
+    let simulation = simulation_of(loaded, calibrate.as_deref())?.starting_at(start_unix_us);
+    check_seconds(&simulation.scenario)?;
+    let now = Clock::start().unix_us(Moment::ZERO);
+    let folder = make_folder(out.as_deref(), &simulation.scenario.name, now)?;
+    let journal_path = folder.join(JOURNAL_FILE);
+    let manifest = simulation.manifest();
+    let journal = JournalWriter::create(&journal_path, &manifest)
+        .map_err(|source| JournalError::Io { path: journal_path.clone(), source })?;
+    let recorder = Recorder::new(simulation.scenario.groups.len(), journal);
+    let (end, recorded, ended_by) = simulation.record(recorder, threads, on_progress)?;
+    let run_end = simulation.end(&end, ended_by.as_ref(), recorded.write_faults.clone());
+    let journal = match write_end(recorded, run_end, manifest) {
+        Some(journal) => journal,
+        None => read_journal(&journal_path)?,
+    };
+    let model = RunModel::new(journal);
+    let write_faults = write_all(&model, &folder);
+    Ok(RunDone { model, folder, write_faults })
+}
+
+/// Loads a scenario, with another number of clients where one is wanted.
+///
+/// # Errors
+/// [`RunError`] when the scenario cannot be used, or not with so few clients.
+pub fn load_scaled(
+    file: &std::path::Path,
+    overrides: &Overrides,
+    seed: Option<u64>,
+    clients: Option<u32>,
+) -> Result<Loaded, RunError> {
+    let env = |name: &str| std::env::var(name).ok();
+    let loaded = load(file, overrides, seed, &env)?;
+    let Some(total) = clients else { return Ok(loaded) };
+    let scaling = scaled(&loaded.scenario, total).map_err(|reason| RunError::NotSimulable {
+        scenario: loaded.scenario.name.clone(),
+        reasons: vec![reason],
+    })?;
+    Ok(load(file, &[overrides.clone(), scaling].concat(), seed, &env)?)
+}
+
+/// A run folder has a row for each second.
+fn check_seconds(scenario: &Scenario) -> Result<(), RunError> {
+    if scenario.duration.saturating_add(scenario.drain) <= LONGEST_BY_SECONDS {
+        return Ok(());
+    }
+    let reason = format!(
+        "duration is {}: a run folder has a row for each second, and at most 31 days of them. Simulate less",
+        format_duration(scenario.duration)
+    );
+    Err(RunError::NotSimulable { scenario: scenario.name.clone(), reasons: vec![reason] })
+}
+
+/// Appends the run's end to the journal. Where that cannot be, answers with the journal as it should have been.
+fn write_end(mut recorded: Recorded, mut end: RunEnd, manifest: Manifest) -> Option<Journal> {
+    if let Some(mut journal) = recorded.journal.take() {
+        let ended = journal.append(&Entry::End(Box::new(end.clone()))).and_then(|()| journal.sync());
+        match ended {
+            Ok(()) => return None,
+            Err(error) => end.write_faults.push(format!("the journal's end could not be written: {error}")),
+        }
+    }
+    let totals = recorded.totals.iter().map(PackedTally::of).collect();
+    let intervals = vec![(end.elapsed_s as u64, totals)];
+    Some(Journal { manifest, intervals, end: Some(end), torn_bytes: 0 })
+}

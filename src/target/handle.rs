@@ -1,0 +1,120 @@
+//! The rules for a driver that is in the same process: a token is itself, and not a text that goes over a wire.
+//!
+//! In: `(now, event)` with [`TokenHandle`]s. Out: the same decisions and the same counts as for texts. No I/O, no clock.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+
+use super::registry::{Standing, TokenId, TokenRegistry};
+use super::rules::{Handshake, HandshakeRefusal, TargetState};
+use super::token::{TokenAnswer, TokenRefusal, TokenRequest};
+
+/// A token, or a refresh token, of a [`TargetState`]; 16 bytes, and never printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TokenHandle(TokenId);
+
+impl std::fmt::Debug for TokenHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenHandle").finish_non_exhaustive()
+    }
+}
+
+/// A token as it is shown to the target.
+#[derive(Clone, Copy)]
+pub(super) enum Shown<'a> {
+    /// As it goes over a wire.
+    Text(&'a str),
+    /// Itself.
+    Token(TokenId),
+}
+
+impl Shown<'_> {
+    pub(super) fn standing(self, now: Moment, registry: &TokenRegistry) -> Standing {
+        match self {
+            Self::Text(text) => registry.look_up(now, text),
+            Self::Token(id) => registry.standing_of(now, id),
+        }
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        matches!(self, Self::Text(text) if text.is_empty())
+    }
+}
+
+/// What a handshake brings, or a token request as its refresh token.
+#[derive(Debug, Clone, Copy)]
+pub enum Credential<'a> {
+    /// A text that may be a token.
+    Text(&'a str),
+    /// A token that was issued.
+    Token(TokenHandle),
+}
+
+impl<'a> Credential<'a> {
+    const fn shown(self) -> Shown<'a> {
+        match self {
+            Self::Text(text) => Shown::Text(text),
+            Self::Token(handle) => Shown::Token(handle.0),
+        }
+    }
+}
+
+/// The answer to a token request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum HandleAnswer {
+    /// A token.
+    Issued {
+        /// It.
+        token: TokenHandle,
+        /// Its life.
+        expires_in: Duration,
+        /// The refresh token that goes with it.
+        refresh: Option<TokenHandle>,
+    },
+    /// None.
+    Refused(TokenRefusal),
+    /// None: there were too many requests.
+    Limited(HandshakeRefusal),
+}
+
+impl TargetState {
+    /// As [`TargetState::token_request`]; `refresh` is the refresh token that it shows, in place of `request.refresh_token`.
+    pub fn handle_request(
+        &mut self,
+        now: Moment,
+        request: TokenRequest<'_>,
+        refresh: Option<Credential<'_>>,
+    ) -> HandleAnswer {
+        match self.grant_token(now, request, refresh.map(Credential::shown)) {
+            Ok((id, _)) => HandleAnswer::Issued {
+                token: TokenHandle(id),
+                expires_in: self.rules.token_life,
+                refresh: self.issue_refresh_token(now, request).map(TokenHandle),
+            },
+            Err(TokenAnswer::Limited(refusal)) => HandleAnswer::Limited(refusal),
+            Err(TokenAnswer::Refused(refusal)) => HandleAnswer::Refused(refusal),
+            // A refusal is all that it can be.
+            Err(TokenAnswer::Issued(_)) => HandleAnswer::Refused(TokenRefusal {
+                error: super::token::TokenError::InvalidRequest,
+                description: "",
+                used_basic: false,
+            }),
+        }
+    }
+
+    /// As [`TargetState::handshake`].
+    pub fn handle_handshake(
+        &mut self,
+        now: Moment,
+        credential: Option<Credential<'_>>,
+        stream: Option<u64>,
+    ) -> Handshake {
+        self.handshake_with(now, credential.map(Credential::shown), stream)
+    }
+
+    /// From now on nobody is to be told how long clients were away.
+    pub fn forget_returns(&mut self) {
+        self.returns.turn_off();
+    }
+}
