@@ -31,7 +31,7 @@ const MOST_BESIDE: u32 = 250_000;
 
 const EXAMPLE: &str = "\
 Examples:
-  resurge sweep scenarios/million-deploy.toml --over groups.0.reconnect.backoff.max=10s,30s,2m \\
+  resurge sweep scenarios/simulate/million-deploy.toml --over groups.0.reconnect.backoff.max=10s,30s,2m \\
       --best recovery.p99 --subject-to 'token_requests.peak < 2500/s'
   resurge sweep storm.toml --over 'groups.0.reconnect.backoff={kind=\"none\"},{kind=\"exponential\",jitter=\"full\"}' --over groups.0.clients=1000,9000
   resurge sweep scenarios/smoke.toml --real --over groups.0.clients=50,100 --best reconnect_latency.p99
@@ -62,7 +62,8 @@ enum Format {
 pub(super) struct SweepArgs {
     /// The scenario file
     scenario: PathBuf,
-    /// A key of the scenario and the values that it takes; repeatable: every combination is a point
+    /// A key of the scenario and the values that it takes; repeatable: every combination is a point. Keys that change together have a plus between
+    /// them, and so have their values: groups.0.clients+groups.1.clients=90+10,50+50
     #[arg(long, value_name = "KEY=VALUE,VALUE…", required = true, value_parser = parse_axis)]
     over: Vec<Axis>,
     /// What makes a point the best: a measure, with lowest or highest before it where that does not go without saying
@@ -291,8 +292,7 @@ fn load_point(args: &SweepArgs, grid: &Grid, at: &[usize]) -> Result<Loaded, Run
 }
 
 fn settings(grid: &Grid, at: &[usize]) -> String {
-    let pairs: Vec<String> =
-        grid.overrides(at).into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let pairs: Vec<String> = grid.written(at).map(|(key, value)| format!("{key}={value}")).collect();
     pairs.join(", ")
 }
 

@@ -35,7 +35,7 @@ impl Sweep {
             return format!("none of {} {way} points holds what it must", self.points.len());
         };
         let settings: Vec<String> =
-            self.grid.overrides(&best.at).into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+            self.grid.written(&best.at).map(|(key, value)| format!("{key}={value}")).collect();
         let value = best.value.map_or_else(String::new, |value| self.goal.measure.words(value));
         let cut = if self.points.len() < of {
             format!(", {} were not run", of - self.points.len())
@@ -109,7 +109,7 @@ pub fn sweep_csv(sweep: &Sweep) -> Result<String, csv::Error> {
     let number = |value: &Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     for (index, point) in sweep.points.iter().enumerate() {
         let mut row = vec![(index + 1).to_string()];
-        row.extend(sweep.grid.overrides(&point.at).into_iter().map(|(_, value)| value));
+        row.extend(sweep.grid.written(&point.at).map(|(_, value)| value.to_owned()));
         row.push(number(&point.value));
         row.extend(point.measured.iter().map(number));
         row.push(point.standing.name().to_owned());

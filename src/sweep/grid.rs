@@ -1,17 +1,20 @@
 //! The grid of a sweep: every combination of the values of its keys.
 //!
-//! In: `KEY=VALUE,VALUE,…`, once for each key. Out: points, each a value for each key, the last key's changing fastest.
+//! In: `KEY=VALUE,VALUE,…`, once for each key. Out: points, each a value for each key, the last key's changing fastest. Keys that change together are
+//! written with a plus between them, and so are their values: `groups.0.clients+groups.1.clients=90+10,50+50`.
 
 /// The largest number of points.
 pub const MOST_POINTS: usize = 10_000;
 
-/// A key of the scenario and the values that it takes.
+/// A key of the scenario, or several that change together, and the values that they take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Axis {
-    /// The key's dotted path, as `groups.0.reconnect.backoff.max`.
+    /// The dotted paths as written, as `groups.0.reconnect.backoff.max` or `groups.0.clients+groups.1.clients`.
     pub key: String,
-    /// The values, as TOML or plain text.
+    /// The values as written.
     pub values: Vec<String>,
+    /// For each value, the keys with what each is set to, as TOML or plain text.
+    settings: Vec<Vec<(String, String)>>,
 }
 
 /// Why there is no grid.
@@ -39,21 +42,29 @@ pub struct Grid {
 pub fn parse_axis(text: &str) -> Result<Axis, String> {
     let allowed = "write it as KEY=VALUE,VALUE, as groups.0.reconnect.backoff.max=1s,5s,30s";
     let (key, values) = text.split_once('=').ok_or(allowed)?;
-    let values: Vec<String> =
-        split_values(values)?.into_iter().map(|value| value.trim().to_owned()).collect();
-    if key.trim().is_empty() || values.iter().any(String::is_empty) {
+    let values: Vec<String> = split(values, ',')?.into_iter().map(|value| value.trim().to_owned()).collect();
+    let keys: Vec<&str> = split(key, '+')?.into_iter().map(str::trim).collect();
+    if keys.iter().any(|key| key.is_empty()) || values.iter().any(String::is_empty) {
         return Err(allowed.to_owned());
     }
+    let mut settings = Vec::with_capacity(values.len());
     for (index, value) in values.iter().enumerate() {
         if values[..index].contains(value) {
             return Err(format!("the value {value} stands twice"));
         }
+        // A plus belongs to the value of a single key.
+        let parts = if keys.len() > 1 { split(value, '+')? } else { vec![value.as_str()] };
+        if parts.len() != keys.len() {
+            return Err(format!("{value} has {} parts for {} keys: {key}", parts.len(), keys.len()));
+        }
+        let pairs = keys.iter().zip(parts).map(|(key, part)| ((*key).to_owned(), part.trim().to_owned()));
+        settings.push(pairs.collect());
     }
-    Ok(Axis { key: key.trim().to_owned(), values })
+    Ok(Axis { key: key.trim().to_owned(), values, settings })
 }
 
-/// Splits at the commas that are in no quotes, brackets or braces.
-fn split_values(text: &str) -> Result<Vec<&str>, String> {
+/// Splits at the separators that are in no quotes, brackets or braces.
+fn split(text: &str, separator: char) -> Result<Vec<&str>, String> {
     let (mut depth, mut quote, mut from) = (0_usize, None, 0);
     let mut values = Vec::new();
     for (at, letter) in text.char_indices() {
@@ -65,9 +76,9 @@ fn split_values(text: &str) -> Result<Vec<&str>, String> {
             (None, ']' | '}') => {
                 depth = depth.checked_sub(1).ok_or_else(|| format!("{letter} closes nothing in {text}"))?;
             }
-            (None, ',') if depth == 0 => {
+            (None, _) if letter == separator && depth == 0 => {
                 values.push(&text[from..at]);
-                from = at + 1;
+                from = at + letter.len_utf8();
             }
             _ => {}
         }
@@ -85,9 +96,11 @@ impl Grid {
     /// # Errors
     /// [`GridError`] when a key stands twice or there are too many points.
     pub fn new(axes: Vec<Axis>) -> Result<Self, GridError> {
-        for (index, axis) in axes.iter().enumerate() {
-            if axes[..index].iter().any(|other| other.key == axis.key) {
-                return Err(GridError::Twice(axis.key.clone()));
+        let keys: Vec<&String> =
+            axes.iter().flat_map(|axis| axis.settings.iter().take(1).flatten().map(|(key, _)| key)).collect();
+        for (index, key) in keys.iter().enumerate() {
+            if keys[..index].contains(key) {
+                return Err(GridError::Twice((*key).clone()));
             }
         }
         let count = axes.iter().fold(1_u128, |count, axis| count.saturating_mul(axis.values.len() as u128));
@@ -120,11 +133,15 @@ impl Grid {
         })
     }
 
-    /// The overrides of a point: key and value.
+    /// What a point sets each key to.
     #[must_use]
     pub fn overrides(&self, point: &[usize]) -> Vec<(String, String)> {
-        let pairs = self.axes.iter().zip(point);
-        pairs.map(|(axis, index)| (axis.key.clone(), axis.values[*index].clone())).collect()
+        self.axes.iter().zip(point).flat_map(|(axis, index)| axis.settings[*index].iter().cloned()).collect()
+    }
+
+    /// A point as written: for each axis its key and its value.
+    pub fn written<'g>(&'g self, point: &'g [usize]) -> impl Iterator<Item = (&'g str, &'g str)> {
+        self.axes.iter().zip(point).map(|(axis, index)| (axis.key.as_str(), axis.values[*index].as_str()))
     }
 }
 
@@ -145,7 +162,13 @@ mod tests {
         assert_eq!(parsed.values, [r#"{kind="none"}"#, r#"{ kind = "full", base = "1s" }"#, "x"]);
         assert_eq!(axis("a=[1,2],[3]").values, ["[1,2]", "[3]"]);
         assert_eq!(axis(r#"a="x,y",z"#).values, [r#""x,y""#, "z"]);
-        for wrong in ["a", "=1", "a=", "a=1,,2", "a=1,1", "a={b=1", "a=1]", "a=\"x"] {
+        let both = axis("a.x + b=90+10, 5+{c=1+1}");
+        assert_eq!(both.values, ["90+10", "5+{c=1+1}"]);
+        assert_eq!(both.settings[1], [("a.x".into(), "5".into()), ("b".into(), "{c=1+1}".into())]);
+        assert_eq!(axis("skew=+30s,-30s").values, ["+30s", "-30s"]);
+        for wrong in
+            ["a+b=1", "a+=1+2", "a+b=1+2+3", "a", "=1", "a=", "a=1,,2", "a=1,1", "a={b=1", "a=1]", "a=\"x"]
+        {
             assert!(parse_axis(wrong).is_err(), "{wrong}");
         }
     }
@@ -157,6 +180,7 @@ mod tests {
         assert_eq!(points, [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]);
         assert_eq!(grid.overrides(&points[4]), [("a".into(), "2".into()), ("b".into(), "y".into())]);
         assert_eq!(Grid::new(vec![axis("a=1"), axis("a=2")]), Err(GridError::Twice("a".into())));
+        assert_eq!(Grid::new(vec![axis("b+a=1+2"), axis("a=2")]), Err(GridError::Twice("a".into())));
         let many = (0..9).map(|n| axis(&format!("k{n}=0,1,2,3,4,5,6,7,8,9"))).collect();
         assert_eq!(Grid::new(many), Err(GridError::TooMany(1_000_000_000)));
     }
