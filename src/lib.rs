@@ -45,6 +45,8 @@ pub mod report;
 
 pub mod compare;
 
+pub mod sweep;
+
 pub mod run;
 
 pub mod diagnose;

@@ -16,6 +16,7 @@ const FLOW: &[&str] = &[
     "record",
     "report",
     "compare",
+    "sweep",
     "run",
     "diagnose",
     "cli",

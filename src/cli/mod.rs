@@ -18,6 +18,7 @@ mod schema;
 mod serve;
 mod simulate;
 mod streams;
+mod sweep;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -70,6 +71,8 @@ enum Command {
     Merge(merge::MergeArgs),
     /// Compare runs or baselines: what improved, what regressed, what cannot be told; --gate makes it an exit code
     Compare(compare::CompareArgs),
+    /// Run a scenario with every combination of some keys' values, and say which is the best
+    Sweep(sweep::SweepArgs),
     /// Save runs as a baseline that can live in git
     Baseline(baseline::BaselineArgs),
     /// Print the JSON Schema of the scenario file, or of run.json
@@ -104,6 +107,7 @@ pub fn main() -> u8 {
         Command::Report(args) => report::run(args, &mut out, &mut err),
         Command::Merge(args) => merge::run(args, &mut out, &mut err),
         Command::Compare(args) => compare::run(args, &mut out, &mut err),
+        Command::Sweep(args) => sweep::run(args, &mut out, &mut err),
         Command::Baseline(args) => baseline::run(args, &mut out, &mut err),
         Command::Schema(args) => schema::run(args, &mut out),
         Command::Completions(args) => completions::run(args, &mut out),

@@ -3,11 +3,13 @@
 //! In: arguments. Out: the summary on stdout, progress on stderr, reports in files that were asked for.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::report::{Style, WriteFault, summary_text};
+use crate::compare::{check_prediction, prediction_text};
+use crate::record::read_journal;
+use crate::report::{JOURNAL_FILE, RunModel, Style, WriteFault, summary_text};
 use crate::run::{RunError, SimulateRequest, VIRTUAL_START_UNIX_US, simulate};
 use crate::scenario::ScenarioError;
 
@@ -25,6 +27,10 @@ Examples:
 
 The time model is the table [simulate] of the scenario; what it does not say is of the order of loopback. The same seed writes the same bytes.";
 
+/// The exit code for a run that cannot be read.
+const UNREADABLE: u8 = 65;
+/// The exit code for a prediction that deviates too far.
+const DEVIATES: u8 = 112;
 /// The most threads that make a difference.
 const THREADS: usize = 2;
 
@@ -55,6 +61,9 @@ pub(super) struct SimulateArgs {
     /// Threads: with 2 and more the recorder has one of its own; the numbers are the same [default: as many as there are cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// Compare with a real run of the same scenario: how far each number deviates; exit with 112 where it is more than 2 % of a count or 15 % of a time
+    #[arg(long, value_name = "RUN")]
+    against: Option<PathBuf>,
     /// How progress is shown, on stderr
     #[arg(long, value_enum, default_value = "auto")]
     progress: ProgressKind,
@@ -64,6 +73,13 @@ pub(super) struct SimulateArgs {
 }
 
 pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let real = match args.against.as_deref().map(read_real).transpose() {
+        Ok(real) => real,
+        Err(fault) => {
+            writeln!(err, "error: --against {fault}")?;
+            return Ok(UNREADABLE);
+        }
+    };
     let Progress { show, finish } = progress(args.progress);
     let cores = crate::run::host::cores().min(THREADS);
     let request = SimulateRequest {
@@ -91,7 +107,15 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
         }
     };
     let style = Style { colour: wants_colour(&io::stdout()) };
-    let printed = write!(out, "{}", summary_text(&done.model, style)).and_then(|()| out.flush());
+    let rows = real.as_ref().map(|real| check_prediction(&done.model, real));
+    let told = rows.as_deref().map_or_else(String::new, |rows| {
+        format!(
+            "\n{}\n{}",
+            style.bold("PREDICTION (allowed: 2 % of a count, 15 % of a time)"),
+            prediction_text(rows)
+        )
+    });
+    let printed = write!(out, "{}{told}", summary_text(&done.model, style)).and_then(|()| out.flush());
     writeln!(err, "run folder: {}", done.folder.display())?;
     let exported = args.exports.iter().filter_map(|wanted| export(&done.model, wanted).err());
     let faults: Vec<WriteFault> = done.write_faults.into_iter().chain(exported).collect();
@@ -103,8 +127,21 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
         _ => {}
     }
-    let code = done.model.verdict.exit_code;
-    Ok(if code == 0 && !faults.is_empty() { UNEXPECTED } else { code })
+    Ok(match done.model.verdict.exit_code {
+        0 if !faults.is_empty() => UNEXPECTED,
+        0 if rows.iter().flatten().any(|row| !row.holds()) => DEVIATES,
+        code => code,
+    })
+}
+
+/// A real run, to be predicted.
+fn read_real(run: &Path) -> Result<RunModel, String> {
+    let file = if run.is_dir() { run.join(JOURNAL_FILE) } else { run.to_owned() };
+    let journal = read_journal(&file).map_err(|error| error.to_string())?;
+    match journal.manifest.simulated {
+        Some(_) => Err(format!("{}: that run was simulated; name one that ran in real time", run.display())),
+        None => Ok(RunModel::new(journal)),
+    }
 }
 
 /// A calendar time, in microseconds since 1970.

@@ -34,6 +34,7 @@ mod judge;
 mod markdown;
 mod measure;
 mod page;
+mod prediction;
 mod repeat;
 mod resample;
 mod student;
@@ -57,6 +58,7 @@ pub use measure::{
     compared_metrics, decide_by, measures, parse_min_effect,
 };
 pub use page::{Compared, comparison_html, trend_html};
+pub use prediction::{PredictionRow, check_prediction, prediction_markdown, prediction_text};
 pub use repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat, RunSet, Validity};
 pub use student::{two_sided_p, two_sided_t};
 pub use text::{Rows, comparison_text};

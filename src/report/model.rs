@@ -3,8 +3,8 @@
 //! In: a journal. Out: totals, seconds, results, all derived from it.
 
 use crate::record::{
-    Journal, Manifest, PackedTally, Reconciliation, ReconnectClocks, RunEnd, Tally, ThresholdResult,
-    check_accounts, evaluate, health_faults, merge_all, reconcile,
+    Journal, Latencies, Manifest, PackedTally, Reconciliation, ReconnectClocks, RunEnd, Tally,
+    ThresholdResult, check_accounts, evaluate, health_faults, merge_all, reconcile,
 };
 use crate::sample::Counter;
 use crate::scenario::parse_threshold;
@@ -125,6 +125,21 @@ impl RunModel {
             .chain([(None, &self.all)])
             .flat_map(|(group, tally)| recovery_curves(group, tally, storms))
             .collect()
+    }
+
+    /// Microseconds until `share` (0..1) of all clients of a group (`None`: of all groups) that were cut off were back: by storms where there are any,
+    /// else by anything. `None` when they never were, or none was cut off.
+    #[must_use]
+    pub fn recovered_us(&self, group: Option<usize>, share: f64) -> Option<u64> {
+        let curves = self.recovery_curves();
+        let own = || curves.iter().filter(|curve| curve.group == group && curve.disconnects > 0);
+        let has_storm = own().any(|curve| curve.storm.is_some());
+        let mut all = RecoveryCurve { group, storm: None, disconnects: 0, back: Latencies::new() };
+        for curve in own().filter(|curve| curve.storm.is_some() == has_storm) {
+            all.back.merge(&curve.back);
+            all.disconnects += curve.disconnects;
+        }
+        if all.disconnects == 0 { None } else { all.time_to_us(share) }
     }
 
     /// Name and totals of each group, in the scenario's order.

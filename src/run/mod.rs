@@ -30,7 +30,9 @@ pub use prepare::machine_of;
 pub use scrape::{MetricsFeed, MetricsServer};
 pub use shards::{Split, obey_parent};
 pub use signals::{StopSignals, survive_file_size_limit};
-pub use simulate::{InMemory, SimulateRequest, Simulation, VIRTUAL_START_UNIX_US, simulate, simulation_of};
+pub use simulate::{
+    InMemory, SimulateRequest, Simulation, VIRTUAL_START_UNIX_US, load_scaled, simulate, simulation_of,
+};
 
 use crate::drive::network::{ContextError, Forbidden, TlsError};
 use crate::plan::{BudgetError, Share, own_limits};

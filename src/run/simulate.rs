@@ -303,7 +303,10 @@ pub fn simulate(request: SimulateRequest) -> Result<RunDone, RunError> {
 }
 
 /// Loads a scenario, with another number of clients where one is wanted.
-fn load_scaled(
+///
+/// # Errors
+/// [`RunError`] when the scenario cannot be used, or not with so few clients.
+pub fn load_scaled(
     file: &std::path::Path,
     overrides: &Overrides,
     seed: Option<u64>,

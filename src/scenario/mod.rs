@@ -51,7 +51,7 @@ pub use policies::policy_names;
 pub use profiles::{profile_names, profile_text};
 pub use schema::schema;
 pub use secrets::bare_url;
-pub use threshold::parse_threshold;
+pub use threshold::{parse_threshold, share_named, share_names};
 
 #[cfg(test)]
 mod tests;

@@ -50,16 +50,27 @@ fn subject(name: &str) -> Option<Subject> {
     if name == ATTEMPTS {
         return Some(Subject::Attempts);
     }
-    let share = SHARES.iter().find(|(share, _)| *share == name).map(|(_, share)| Subject::Share(*share));
-    share
+    share_named(name)
+        .map(Subject::Share)
         .or_else(|| Metric::from_name(name).map(Subject::Metric))
         .or_else(|| Counter::from_name(name).map(Subject::Counter))
+}
+
+/// The share of attempts of that name, as `handshake_403_rate`.
+#[must_use]
+pub fn share_named(name: &str) -> Option<ShareOf> {
+    SHARES.iter().find(|(share, _)| *share == name).map(|(_, share)| *share)
+}
+
+/// The names of shares.
+pub fn share_names() -> impl Iterator<Item = &'static str> {
+    SHARES.iter().map(|(name, _)| *name)
 }
 
 /// Every name that a threshold may look at.
 pub(super) fn subject_names() -> Vec<&'static str> {
     let metrics = Metric::ALL.iter().map(|metric| metric.name());
-    let shares = SHARES.iter().map(|(name, _)| *name);
+    let shares = share_names();
     let counters = Counter::ALL.iter().map(|counter| counter.name());
     metrics.chain(shares).chain(counters).chain([ATTEMPTS]).collect()
 }

@@ -30,7 +30,7 @@ mod run_time;
 mod table;
 
 pub use page::{BarPart, BarRow, Bars, Block, Figure, Page, Section, Tone};
-pub use plot::{Axis, Line, Mark, Plot, PlotKind, Series, Unit};
+pub use plot::{Axis, Choices, Line, Mark, Plot, PlotKind, Series, Unit};
 pub use render::{RenderError, render_page};
 pub use run_page::{report_html, run_page};
 pub use table::{Column, Row, Table};

@@ -2,7 +2,7 @@
 (function () {
   "use strict";
 
-  const HEIGHT = { time: 240, stacked: 240, percentile: 280, recovery: 320, releases: 220 };
+  const HEIGHT = { time: 240, stacked: 240, percentile: 280, recovery: 320, releases: 220, choices: 300 };
   const COLOURS = 8;
   const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
   const DASHES = { solid: [], dashed: [7, 4], dotted: [2, 3] };
@@ -73,6 +73,10 @@
     releases: { name: "release", show: (value) => (Number.isInteger(value) ? String(value) : "") },
   };
 
+  // What the horizontal axis is called, and what a place of it is.
+  const placesName = (spec) => (spec.kind === "choices" ? spec.choices.name : PLACES[spec.kind].name);
+  const placeName = (spec, value) => (spec.kind === "choices" ? spec.choices.values[value] || "" : PLACES[spec.kind].show(value));
+
   // ---- colours: those of the style, so that they follow light, dark and paper ----------------------------------------------
 
   function colour(name) {
@@ -82,7 +86,7 @@
   // ---- a chart -------------------------------------------------------------------------------------------------------
 
   const isTime = (spec) => spec.kind === "time" || spec.kind === "stacked";
-  const isStepped = (spec) => spec.kind !== "percentile" && spec.kind !== "releases" && !(spec.kind === "time" && spec.unit === "us");
+  const isStepped = (spec) => spec.kind !== "percentile" && spec.kind !== "releases" && spec.kind !== "choices" && !(spec.kind === "time" && spec.unit === "us");
 
   // The sums that are drawn, the topmost first, so that each area covers the lower part of the one behind it.
   function stack(chart) {
@@ -121,7 +125,7 @@
       width: stacked ? 0 : spec.line === "solid" ? 2 : 1.5,
       dash: DASHES[spec.line],
       fill: stacked ? ink : undefined,
-      points: { show: !stacked && !isStepped(chart.spec), size: 5, fill: ink, filter: (plot, at, show) => (show ? lonely(plot.data[at]) : []) },
+      points: { show: !stacked && !isStepped(chart.spec), size: 5, fill: ink, filter: (plot, at, show) => (!show ? [] : chart.spec.kind === "choices" ? chart.x.map((_, n) => n).filter((n) => plot.data[at][n] !== null) : lonely(plot.data[at])) },
     };
     if (isStepped(chart.spec)) settings.paths = uPlot.paths.stepped({ align: 1 });
     return settings;
@@ -226,10 +230,10 @@
   function axes(chart) {
     const { spec } = chart;
     const common = { stroke: () => colour("muted"), font: FONT, labelFont: FONT, grid: { stroke: () => colour("grid"), width: 1 }, ticks: { stroke: () => colour("line"), width: 1, size: 4 } };
-    const x = { ...common, label: PLACES[spec.kind].name, labelSize: 18, size: 30, space: 70, values: (plot, splits) => splits.map((value) => (value === null ? "" : spec.kind === "recovery" ? axisValue(US, value) : PLACES[spec.kind].show(value))) };
+    const x = { ...common, label: placesName(spec), labelSize: 18, size: 30, space: 70, values: (plot, splits) => splits.map((value) => (value === null ? "" : spec.kind === "recovery" ? axisValue(US, value) : placeName(spec, value))) };
     const y = { ...common, label: spec.y_label + UNITS[spec.unit], labelSize: 18, size: 66, values: (plot, splits) => splits.map((value) => (value === null ? "" : axisValue(spec, value))) };
     if (spec.kind === "percentile") Object.assign(x, { splits: percentileSplits, filter: (plot, splits) => splits, space: 40 });
-    if (spec.kind === "releases") x.incrs = [1, 2, 5, 10, 20, 50, 100];
+    if (spec.kind === "releases" || spec.kind === "choices") x.incrs = [1, 2, 5, 10, 20, 50, 100];
     if (isTime(spec)) x.incrs = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
     if (spec.log_y) Object.assign(y, { splits: logSplits, filter: (plot, splits) => splits });
     if (spec.unit === "count" && !spec.log_y) y.incrs = [1, 2, 5].flatMap((step) => Array.from({ length: 10 }, (_, power) => step * Math.pow(10, power))).sort((a, b) => a - b);
@@ -250,6 +254,7 @@
     const { spec } = chart;
     const x = { time: false };
     if (spec.kind === "percentile") Object.assign(x, { distr: 3, range: (plot, low, high) => [low, high > low ? high : low * 10] });
+    else if (spec.kind === "choices") x.range = (plot, low, high) => [low - 0.4, high + 0.4];
     else x.range = (plot, low, high) => [low, high > low ? high : low + 1];
     const y = {};
     const fixed = spec.y_range;
@@ -304,7 +309,7 @@
 
   function read(chart, index) {
     const known = index !== null && index !== undefined;
-    chart.at.textContent = known ? "at " + PLACES[chart.spec.kind].show(chart.x[index]) : "";
+    chart.at.textContent = known ? "at " + placeName(chart.spec, chart.x[index]) : "";
     chart.readings.forEach((reading, at) => {
       const value = known ? chart.values[at][index] : null;
       reading.textContent = !known ? "" : value === null || value === undefined ? "–" : VALUES[chart.spec.unit](value);
@@ -388,12 +393,12 @@
       }
       parent.append(line);
     };
-    row(table.createTHead(), "th", [PLACES[chart.spec.kind].name, ...chart.spec.series.map((one) => one.name + UNITS[chart.spec.unit])]);
+    row(table.createTHead(), "th", [placesName(chart.spec), ...chart.spec.series.map((one) => one.name + UNITS[chart.spec.unit])]);
     const body = table.createTBody();
     const count = chart.x.length - (chart.padded ? 1 : 0);
     for (let n = 0; n < count; n++) {
       const cells = chart.values.map((values) => (values[n] === null || values[n] === undefined ? "–" : VALUES[chart.spec.unit](values[n])));
-      row(body, "td", [PLACES[chart.spec.kind].show(chart.x[n]), ...cells]);
+      row(body, "td", [placeName(chart.spec, chart.x[n]), ...cells]);
     }
     chart.figure.querySelector(".data .scroll").append(table);
   }

@@ -39,6 +39,9 @@ pub struct Plot {
     pub y_range: Option<(f64, f64)>,
     /// The horizontal axis.
     pub x: Axis,
+    /// What the places of that axis are called, where they are choices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choices: Option<Choices>,
     /// The series, each with a value for each place of `x`.
     pub series: Vec<Series>,
     /// Lines across the plot.
@@ -59,6 +62,17 @@ pub enum PlotKind {
     Recovery,
     /// Values from release to release; `x` is a release's number, from 1.
     Releases,
+    /// Values from choice to choice; `x` is a choice's index in [`Plot::choices`].
+    Choices,
+}
+
+/// Choices of which a plot shows what becomes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Choices {
+    /// What is chosen.
+    pub name: String,
+    /// The choices.
+    pub values: Vec<String>,
 }
 
 /// The unit of an axis.
@@ -176,6 +190,7 @@ impl Plot {
             log_y: false,
             y_range: None,
             x,
+            choices: None,
             series: Vec::new(),
             marks: Vec::new(),
         }
@@ -199,6 +214,13 @@ impl Plot {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.series.iter().all(|series| series.values.iter().all(Option::is_none))
+    }
+
+    /// What becomes of each of `choices`, without series.
+    #[must_use]
+    pub fn of_choices(id: &str, title: &str, choices: Choices, y_label: &str, unit: Unit) -> Self {
+        let x = Axis::Even { from: 0.0, step: 1.0, count: choices.values.len() };
+        Self { choices: Some(choices), ..Self::new(id, title, PlotKind::Choices, x, y_label, unit) }
     }
 
     /// Values by percentile, a line for each of `curves`, on HdrHistogram's logarithmic axis. Each value is the histogram's own at that

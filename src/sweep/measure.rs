@@ -1,0 +1,436 @@
+//! What a sweep looks at: one number of a run.
+//!
+//! In: a name as `reconnect_latency.p99`, and a run. Out: its value, `None` where the run has no sample of it.
+//!
+//! | name | is |
+//! |---|---|
+//! | `recovery.pN` | until N % of all clients that were cut off were back: by storms where there are any, else by anything |
+//! | a time's name with `.pN`, `.min`, `.mean`, `.max`, `.count` | as a threshold has it |
+//! | a share's name | 0..1 |
+//! | a count's name with `.count`, `.rate`, `.peak` | in all, per second of the run, and in its busiest second; also of `attempts` and `token_requests` |
+//!
+//! `{group:NAME}` before the point limits it to a group.
+
+use crate::record::{PackedTally, Tally, share_of};
+use crate::report::RunModel;
+use crate::report::html::Unit;
+use crate::sample::{Counter, Metric};
+use crate::scenario::model::ShareOf;
+use crate::scenario::{share_named, share_names};
+use crate::units::{format_count, format_share, format_us, parse_duration, parse_rate, parse_share};
+
+/// How the recovery is called.
+const RECOVERY: &str = "recovery";
+
+/// What a number is taken of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Subject {
+    /// Until this share (0..1) of those that were cut off was back.
+    Recovery(f64),
+    /// A metric, and which number of it.
+    Metric(Metric, Number),
+    /// A share of attempts.
+    Share(ShareOf),
+    /// A count, and which number of it.
+    Count(Counted, Rate),
+}
+
+/// A number of a histogram.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Number {
+    Percentile(f64),
+    Min,
+    Mean,
+    Count,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    Counter(Counter),
+    Attempts,
+    /// Tokens fetched, and requests for one that failed.
+    TokenRequests,
+}
+
+/// A number of a count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rate {
+    Count,
+    PerSecond,
+    Peak,
+}
+
+/// One number of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measure {
+    /// As written.
+    pub name: String,
+    group: Option<String>,
+    subject: Subject,
+}
+
+/// What is to be as low or as high as can be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Goal {
+    /// The number.
+    pub measure: Measure,
+    /// Whether the highest is the best.
+    pub is_highest: bool,
+}
+
+/// What a point must hold to be among the good ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// The number.
+    pub measure: Measure,
+    /// Whether it is to be below the limit; else above it.
+    is_below: bool,
+    /// Whether the limit itself will do.
+    with_limit: bool,
+    /// The limit: microseconds, a share 0..1, per second, or a count.
+    pub limit: f64,
+    /// As written.
+    pub source: String,
+}
+
+/// Parses `reconnect_latency.p99` or `recovery.p99{group:a}`, with `lowest` or `highest` before it; by itself the better end: high for
+/// `reconnect_success_rate`, low for anything else.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn parse_goal(text: &str) -> Result<Goal, String> {
+    let (end, name) = match text.trim().split_once(char::is_whitespace) {
+        Some(("highest", name)) => (Some(true), name),
+        Some(("lowest", name)) => (Some(false), name),
+        Some((word, _)) => return Err(format!("`{word}` is neither lowest nor highest")),
+        None => (None, text),
+    };
+    let measure = parse_measure(name)?;
+    let is_highest = end.unwrap_or(measure.subject == Subject::Share(ShareOf::ReconnectSuccess));
+    Ok(Goal { measure, is_highest })
+}
+
+/// Parses `token_requests.peak < 2000/s`.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn parse_condition(text: &str) -> Result<Condition, String> {
+    let at =
+        text.find(['<', '>']).ok_or("a condition is MEASURE < LIMIT, as token_requests.peak < 2000/s")?;
+    let (name, rest) = text.split_at(at);
+    let measure = parse_measure(name)?;
+    let is_below = rest.starts_with('<');
+    let (with_limit, limit) = match rest[1..].strip_prefix('=') {
+        Some(limit) => (true, limit),
+        None => (false, &rest[1..]),
+    };
+    let limit = measure.parse_limit(limit.trim())?;
+    Ok(Condition { measure, is_below, with_limit, limit, source: text.trim().to_owned() })
+}
+
+fn parse_measure(text: &str) -> Result<Measure, String> {
+    let text = text.trim();
+    let (bare, group) = match text.split_once('{') {
+        None => (text.to_owned(), None),
+        Some((before, rest)) => {
+            let (selector, after) = rest.split_once('}').ok_or("a selector is {group:NAME}")?;
+            let group = selector.trim().strip_prefix("group:").map(str::trim).filter(|name| !name.is_empty());
+            (format!("{before}{after}"), Some(group.ok_or("a selector is {group:NAME}")?.to_owned()))
+        }
+    };
+    let (name, number) = match bare.split_once('.') {
+        Some((name, number)) => (name, Some(number)),
+        None => (bare.as_str(), None),
+    };
+    Ok(Measure { name: text.to_owned(), group, subject: parse_subject(name, number)? })
+}
+
+fn parse_subject(name: &str, number: Option<&str>) -> Result<Subject, String> {
+    if name == RECOVERY {
+        let share =
+            number.and_then(percentile).ok_or("recovery has pN, as recovery.p99: until 99 % were back")?;
+        return Ok(Subject::Recovery(share / 100.0));
+    }
+    if let Some(share) = share_named(name) {
+        return match number {
+            None | Some("rate") => Ok(Subject::Share(share)),
+            Some(other) => Err(format!("{name} is a share: it has no {other}")),
+        };
+    }
+    if let Some(metric) = Metric::from_name(name) {
+        let number = match number {
+            Some("min") => Some(Number::Min),
+            Some("mean") => Some(Number::Mean),
+            Some("max") => Some(Number::Percentile(100.0)),
+            Some("count") => Some(Number::Count),
+            other => other.and_then(percentile).map(Number::Percentile),
+        };
+        let number =
+            number.ok_or_else(|| format!("{name} has pN, min, mean, max and count, as {name}.p99"))?;
+        return Ok(Subject::Metric(metric, number));
+    }
+    let counted = match name {
+        "attempts" => Some(Counted::Attempts),
+        "token_requests" => Some(Counted::TokenRequests),
+        _ => Counter::from_name(name).map(Counted::Counter),
+    };
+    let counted =
+        counted.ok_or_else(|| format!("there is no measure `{name}`; there are {}", names().join(", ")))?;
+    let rate = match number {
+        Some("count") => Rate::Count,
+        Some("rate") => Rate::PerSecond,
+        Some("peak") => Rate::Peak,
+        _ => return Err(format!("{name} has count, rate and peak (in its busiest second), as {name}.peak")),
+    };
+    Ok(Subject::Count(counted, rate))
+}
+
+fn names() -> Vec<&'static str> {
+    let metrics = Metric::ALL.iter().map(|metric| metric.name());
+    let counters = Counter::ALL.iter().map(|counter| counter.name());
+    [RECOVERY]
+        .into_iter()
+        .chain(metrics)
+        .chain(share_names())
+        .chain(["attempts", "token_requests"])
+        .chain(counters)
+        .collect()
+}
+
+/// `p99.9`, as a number in (0, 100].
+fn percentile(text: &str) -> Option<f64> {
+    let number = text.strip_prefix('p')?.replace('_', ".").parse::<f64>().ok()?;
+    (number > 0.0 && number <= 100.0).then_some(number)
+}
+
+impl Measure {
+    /// In which unit its values are.
+    #[must_use]
+    pub const fn unit(&self) -> Unit {
+        match self.subject {
+            Subject::Recovery(_) => Unit::Us,
+            Subject::Metric(metric, Number::Percentile(_) | Number::Min | Number::Mean)
+                if metric.is_time() =>
+            {
+                Unit::Us
+            }
+            Subject::Share(_) => Unit::Share,
+            Subject::Count(_, Rate::PerSecond | Rate::Peak) => Unit::PerSecond,
+            Subject::Metric(..) | Subject::Count(_, Rate::Count) => Unit::Count,
+        }
+    }
+
+    /// Its value for people.
+    #[must_use]
+    pub fn words(&self, value: f64) -> String {
+        match self.unit() {
+            Unit::Us => format_us(value as u64),
+            Unit::Share => format_share(value),
+            Unit::PerSecond if value >= 100.0 => format!("{}/s", format_count(value.round() as u64)),
+            Unit::PerSecond => format!("{value:.1}/s"),
+            Unit::Count if value.fract() > 0.0 => format!("{value:.1}"),
+            Unit::Count => format_count(value as u64),
+        }
+    }
+
+    fn parse_limit(&self, text: &str) -> Result<f64, String> {
+        let told =
+            |error: &dyn std::fmt::Display| format!("\"{text}\" is no limit for {}: {error}", self.name);
+        match self.unit() {
+            Unit::Us => {
+                parse_duration(text).map(|limit| limit.as_secs_f64() * 1e6).map_err(|error| told(&error))
+            }
+            Unit::Share => parse_share(text).map_err(|error| told(&error)),
+            Unit::PerSecond => parse_rate(text).map_err(|error| told(&error)),
+            Unit::Count => {
+                let number = text.replace('_', "").parse::<f64>().ok();
+                let number = number.filter(|number| *number >= 0.0 && number.is_finite());
+                number.ok_or_else(|| told(&"a number is needed, as 100"))
+            }
+        }
+    }
+
+    /// Its value in a run; `None` where there is no sample, nobody was cut off, or too few came back.
+    #[must_use]
+    pub fn value(&self, run: &RunModel) -> Option<f64> {
+        let group = match &self.group {
+            None => None,
+            Some(name) => Some(run.manifest.groups.iter().position(|group| group.name == *name)?),
+        };
+        let tally = group.map_or(Some(&run.all), |group| run.totals.get(group))?;
+        match self.subject {
+            Subject::Recovery(share) => run.recovered_us(group, share).map(|us| us as f64),
+            Subject::Metric(metric, number) => {
+                let histogram = tally.histograms.get(&metric).filter(|histogram| histogram.count() > 0)?;
+                Some(match number {
+                    Number::Percentile(percentile) => histogram.percentile_us(percentile) as f64,
+                    Number::Min => histogram.min_us() as f64,
+                    Number::Mean => histogram.mean_us(),
+                    Number::Count => histogram.count() as f64,
+                })
+            }
+            Subject::Share(share) => {
+                let (part, whole) = share_of(share, tally);
+                (whole > 0).then(|| part as f64 / whole as f64)
+            }
+            Subject::Count(counted, Rate::Count) => Some(count(counted, tally) as f64),
+            Subject::Count(counted, Rate::PerSecond) => {
+                (run.elapsed_s > 0.0).then(|| count(counted, tally) as f64 / run.elapsed_s)
+            }
+            Subject::Count(counted, Rate::Peak) => Some(peak(run, group, counted)),
+        }
+    }
+
+    /// Whether the group that it names is there.
+    #[must_use]
+    pub fn fits(&self, groups: &[&str]) -> bool {
+        self.group.as_deref().is_none_or(|name| groups.contains(&name))
+    }
+}
+
+fn count(counted: Counted, tally: &Tally) -> u64 {
+    match counted {
+        Counted::Counter(counter) => tally.counter(counter),
+        Counted::Attempts => tally.attempts_total(),
+        Counted::TokenRequests => {
+            tally.counter(Counter::TokensFetched) + tally.counter(Counter::TokenFailures)
+        }
+    }
+}
+
+/// The largest count in a second.
+fn peak(run: &RunModel, group: Option<usize>, counted: Counted) -> f64 {
+    let in_second = |tallies: &[PackedTally]| -> u64 {
+        let own = tallies.iter().enumerate().filter(|(index, _)| group.is_none_or(|group| group == *index));
+        own.map(|(_, tally)| count(counted, &tally.unpack_counts())).sum()
+    };
+    run.seconds.iter().map(|(_, tallies)| in_second(tallies)).max().unwrap_or(0) as f64
+}
+
+impl Goal {
+    /// What is sought, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("{} {}", if self.is_highest { "highest" } else { "lowest" }, self.measure.name)
+    }
+}
+
+impl Condition {
+    /// Whether `value` holds it.
+    #[must_use]
+    pub fn holds(&self, value: f64) -> bool {
+        let strictly = if self.is_below { value < self.limit } else { value > self.limit };
+        strictly || self.with_limit && value == self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::{Journal, Manifest, StormManifest, manifest_of_a_test};
+    use crate::sample::{AttemptKind, Phases, ReadySample, Sample, StormId};
+
+    #[test]
+    fn goals_and_conditions_parse_in_the_unit_of_their_measure() {
+        // (text, unit, is highest)
+        let goals = [
+            ("recovery.p99", Unit::Us, false),
+            ("lowest reconnect_latency{group:a}.p99.9", Unit::Us, false),
+            ("reconnect_success_rate", Unit::Share, true),
+            ("lowest reconnect_success_rate", Unit::Share, false),
+            ("highest reconnects.rate", Unit::PerSecond, true),
+            ("token_requests.peak", Unit::PerSecond, false),
+            ("attempts.count", Unit::Count, false),
+            ("cascade_depth.p99", Unit::Count, false),
+        ];
+        for (text, unit, is_highest) in goals {
+            let goal = parse_goal(text).unwrap();
+            assert_eq!((goal.measure.unit(), goal.is_highest), (unit, is_highest), "{text}");
+        }
+        // (text, limit, a value that holds, one that does not)
+        let conditions = [
+            ("token_requests.peak < 2000/s", 2_000.0, 1_999.0, 2_000.0),
+            ("recovery.p99 <= 1m", 60e6, 60e6, 60_000_001.0),
+            ("handshake_403_rate<1%", 0.01, 0.0, 0.01),
+            ("reconnects.count >= 1_000", 1_000.0, 1_000.0, 999.0),
+            ("reconnect_success_rate > 99%", 0.99, 0.995, 0.99),
+        ];
+        for (text, limit, good, bad) in conditions {
+            let condition = parse_condition(text).unwrap();
+            assert!((condition.limit - limit).abs() < 1e-9, "{text}: {}", condition.limit);
+            assert!(condition.holds(good) && !condition.holds(bad), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_parse_is_told_why() {
+        // (text, part of the message)
+        let goals = [
+            ("recovery", "pN"),
+            ("recovery.p0", "pN"),
+            ("speed.p99", "no measure `speed`"),
+            ("fastest recovery.p99", "neither lowest nor highest"),
+            ("reconnect_latency", "reconnect_latency.p99"),
+            ("handshake_403_rate.p99", "is a share"),
+            ("tokens_fetched", "peak"),
+            ("recovery{x}.p99", "{group:NAME}"),
+        ];
+        for (text, part) in goals {
+            let message = parse_goal(text).unwrap_err();
+            assert!(message.contains(part), "{text}: {message}");
+        }
+        for (text, part) in [
+            ("recovery.p99", "MEASURE < LIMIT"),
+            ("recovery.p99 < 5", "no limit"),
+            ("attempts.count < x", "a number"),
+        ] {
+            let message = parse_condition(text).unwrap_err();
+            assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+
+    fn second(ms: u64, tokens: u64, storm: Option<StormId>) -> PackedTally {
+        let mut tally = Tally::default();
+        tally.apply(&Sample::Count(Counter::Disconnects, 1));
+        storm.map(Sample::StormDisconnect).iter().for_each(|sample| tally.apply(sample));
+        let latency = Duration::from_millis(ms);
+        let (kind, phases) = (AttemptKind::Reconnect, Phases::default());
+        let ready = ReadySample { kind, storm, latency, service_time: latency, phases };
+        tally.apply(&Sample::Ready(Box::new(ready)));
+        tally.apply(&Sample::Count(Counter::TokensFetched, tokens));
+        PackedTally::of(&tally)
+    }
+
+    #[test]
+    fn each_measure_is_taken_of_its_group_and_peaks_of_the_busiest_second() {
+        let storm = Some(StormId::of(0));
+        let seconds = [second(10, 5, None), second(20, 9, storm), second(40, 1, storm)];
+        let intervals = seconds.into_iter().enumerate().map(|(n, tally)| (n as u64, vec![tally])).collect();
+        let manifest = manifest_of_a_test();
+        let storms = vec![StormManifest { at_s: 1.0, what: "1012".into(), fraction: 1.0 }];
+        let manifest = Manifest { storms, ..manifest };
+        let run = RunModel::new(Journal { manifest, intervals, end: None, torn_bytes: 0 });
+        let value = |text: &str| parse_goal(text).unwrap().measure.value(&run);
+        assert_eq!(value("token_requests.peak"), Some(9.0));
+        assert_eq!(value("tokens_fetched.count"), Some(15.0));
+        assert_eq!(value("tokens_fetched.rate"), Some(5.0));
+        assert_eq!(value("tokens_fetched{group:g}.peak"), Some(9.0));
+        assert_eq!(value("tokens_fetched{group:x}.peak"), None);
+        assert_eq!(value("reconnect_latency.p1"), Some(10_007.0));
+        assert_eq!(value("recovery.p50"), Some(20_015.0), "by storms where there are any");
+        assert_eq!(value("recovery.p99"), Some(40_031.0));
+        assert_eq!((value("handshake_403_rate"), value("connect_latency.p50")), (None, None));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,40}") {
+            let _ = (parse_goal(&text), parse_condition(&text));
+        }
+    }
+}
