@@ -414,12 +414,13 @@ fn a_threshold_that_cannot_be_read_or_has_no_group_never_passes() {
 }
 
 #[test]
-fn a_run_cut_off_after_any_of_its_seconds_has_every_form_of_a_report() {
+fn a_run_cut_off_after_some_of_its_seconds_has_every_form_of_a_report() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample").join(JOURNAL_FILE);
     let whole = read_journal(&sample).unwrap();
     let home = tempfile::tempdir().unwrap();
     let mut attempts = 0;
-    for held in 0..=whole.intervals.len() {
+    let all = whole.intervals.len();
+    for held in (0..all).step_by(4).chain([all]) {
         let mut journal = whole.clone();
         journal.intervals.truncate(held);
         journal.end = None;
