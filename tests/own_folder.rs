@@ -13,11 +13,14 @@ duration = "800ms"
 health = { max_lag_p99 = "60s", max_stall = "60s", max_delay = "60s", max_saturated_share = "100%" }
 [target]
 idle_timeout = "200ms"
+messages_every = "40ms"
 [[groups]]
 name = "g"
 clients = 6
 token = { client_id = "a", client_secret = "b", on_reconnect = "fetch" }
 reconnect = { backoff = { kind = "none" } }
+# Where a client waits for more than the upgrade, the two sides' clocks are not compared: a busy machine is no fault here.
+session = { ready = "first-message" }
 "#;
 
 struct Scene {
@@ -216,10 +219,10 @@ fn a_report_comes_from_the_journal_whatever_became_of_the_rest() {
         flipped[whole.len() / 2] ^= 0x10;
         for changed in [&whole[..whole.len() / 2], b"", &flipped, b"\0\xff{"] {
             fs::write(path, changed).unwrap();
-            assert_eq!(report("json"), json, "{}", path.display());
+            assert!(report("json") == json, "{}", path.display());
         }
         fs::remove_file(path).unwrap();
-        assert_eq!((report("json"), report("text")), (json.clone(), text.clone()), "{}", path.display());
+        assert!(report("json") == json && report("text") == text, "{}", path.display());
     }
     // The journal itself, wherever it is damaged: 65 and the byte, or what is left of it.
     let journal = scene.path("run/journal.bin");
@@ -277,7 +280,11 @@ fn what_is_no_run_is_told() {
     assert!(!all.exists(), "a parent that still runs has to write it");
     fs::write(&all, merged).unwrap();
     let own = scene.resurge(&["report", "split", "--format", "json"]);
-    assert_eq!(from_shards.stdout, own.stdout, "the same run");
+    let parts = |output: &Output| {
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        ["accounting", "reconciliation", "verdict", "shards", "ended"].map(|part| json[part].to_string())
+    };
+    assert_eq!(parts(&from_shards), parts(&own), "the same run");
     // One shard has nothing: the other is reported, and the loss is told.
     fs::remove_file(&all).unwrap();
     fs::write(scene.path("split/shards/2/journal.bin"), "").unwrap();

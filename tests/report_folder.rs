@@ -413,3 +413,29 @@ fn a_threshold_that_cannot_be_read_or_has_no_group_never_passes() {
         fs::remove_file(&path).unwrap();
     }
 }
+
+#[test]
+fn a_run_cut_off_after_some_of_its_seconds_has_every_form_of_a_report() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample").join(JOURNAL_FILE);
+    let whole = read_journal(&sample).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut attempts = 0;
+    let all = whole.intervals.len();
+    for held in (0..all).step_by(4).chain([all]) {
+        let mut journal = whole.clone();
+        journal.intervals.truncate(held);
+        journal.end = None;
+        let model = RunModel::new(journal);
+        assert_eq!(model.verdict.exit_code, 111, "{held} seconds");
+        assert!(model.account_faults.is_empty(), "{held} seconds: {:?}", model.account_faults);
+        assert!(model.all.attempts_total() >= attempts, "{held} seconds: a prefix never has more");
+        attempts = model.all.attempts_total();
+        let faults = write_all(&model, home.path());
+        assert!(faults.is_empty(), "{held} seconds: {faults:?}");
+        let planned = format!("those of its first {held} s; planned were {} s", whole.manifest.duration_s);
+        let text = summary_text(&model, Style { colour: false });
+        assert!(text.contains(&planned) && !resurge::report::markdown(&model).is_empty(), "{text}");
+        assert!(resurge::report::junit_xml(&model).is_ok(), "{held} seconds");
+    }
+    assert_eq!(attempts, RunModel::new(whole).all.attempts_total());
+}
