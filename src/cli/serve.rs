@@ -12,6 +12,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
@@ -38,6 +39,7 @@ Examples:
   resurge serve --print bearer > mine.toml && resurge serve mine.toml
   resurge serve --tls --tls-ca-out ca.pem
   resurge serve --listen 0.0.0.0:8080 --control 127.0.0.1:9090
+  resurge serve --listen 0.0.0.0:8080 --control 0.0.0.0:9090 --control-token token.txt
   resurge serve --set 'faults=[{kind=\"upgrade_status\",share=0.1}]'
   resurge serve --listen 127.0.0.1:0 --set idle_timeout=5s --set invalidation=never
   curl -d grant_type=client_credentials -d client_id=me -d client_secret=any http://127.0.0.1:8080/oauth/token
@@ -67,10 +69,13 @@ pub(super) struct ServeArgs {
     /// Threads [default: one for each core].
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-    /// Counters and storms on an address of their own, in plain HTTP and for whoever can reach it [default: beside the service, for
-    /// this machine only].
+    /// Counters and storms on an address of their own, in plain HTTP [default: beside the service].
     #[arg(long, value_name = "ADDR")]
     control: Option<String>,
+    /// A file whose text control requests must show, as Authorization: Bearer. Where other machines can reach the control
+    /// endpoints, there are none without it.
+    #[arg(long, value_name = "FILE")]
+    control_token: Option<PathBuf>,
     /// Speak TLS, by a certificate made now for localhost, the loopback addresses and the one listened on.
     #[arg(long)]
     tls: bool,
@@ -90,6 +95,10 @@ pub(super) struct ServeArgs {
 /// # Errors
 /// The streams cannot be written, or there is no runtime.
 pub(super) fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    // With huge pages a frame of which nothing came but its length takes up all of its memory: a peer gets 1 MiB for 14 bytes.
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        log::debug!("huge pages stay: {error}");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (mut interrupt, mut terminate) =
@@ -145,6 +154,13 @@ async fn serve_until(
             return Ok(2);
         }
     };
+    let control_token = match control_token(args, control) {
+        Ok(token) => token,
+        Err(why) => {
+            writeln!(err, "{why}")?;
+            return Ok(2);
+        }
+    };
     let tls = match tls(args, rules.tls, listen) {
         Ok(tls) => tls,
         Err(error) => {
@@ -164,6 +180,7 @@ async fn serve_until(
         clock: Clock::start(),
         worker_threads: args.threads.map_or_else(cores, NonZeroUsize::get),
         control,
+        control_token,
         tls,
     };
     let server = match Server::start(setup) {
@@ -183,7 +200,7 @@ async fn serve_until(
         }
         writeln!(err, "  authority {}", path.display())?;
     }
-    announce(&server, out, err)?;
+    announce(&server, args.control_token.is_some(), out, err)?;
     stop.await;
     writeln!(err, "stopping: closing sessions with {GOING_AWAY}")?;
     server.storm(GOING_AWAY, 1.0).map_err(io::Error::other)?;
@@ -194,6 +211,30 @@ async fn serve_until(
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// What control requests must show. An address of its own that others can reach needs one.
+fn control_token(args: &ServeArgs, control: Option<SocketAddr>) -> Result<Option<SecretString>, String> {
+    let Some(path) = &args.control_token else {
+        return match control.filter(|own| !own.ip().to_canonical().is_loopback()) {
+            None => Ok(None),
+            Some(own) => Err(format!(
+                "--control {own}: other machines can reach it; name a file with a token for it by --control-token, or a loopback address"
+            )),
+        };
+    };
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        format!("--control-token {shown}: {error}; name a file that holds the token and nothing else")
+    })?;
+    let token = text.trim();
+    let is_token = token.len() >= 16 && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_token {
+        return Ok(Some(SecretString::from(token)));
+    }
+    Err(format!(
+        "--control-token {shown}: it must hold a token of at least 16 printable characters and no spaces, as `openssl rand -hex 16` prints"
+    ))
 }
 
 /// Where to listen, and where for control if not there.
@@ -241,7 +282,7 @@ fn tls(
 }
 
 /// Says where the target is: the address on the output, for programs; the rest for people.
-fn announce(server: &Server, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+fn announce(server: &Server, has_token: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
     let addr = server.addr();
     let (http, ws) = if server.is_secure() { ("https", "wss") } else { ("http", "ws") };
     writeln!(out, "listening on {http}://{addr}")?;
@@ -252,26 +293,30 @@ fn announce(server: &Server, out: &mut dyn Write, err: &mut dyn Write) -> io::Re
         writeln!(err, "  route     {:<4} {http}://{addr}{}", route.method, route.path)?;
     }
     writeln!(err, "  events    {ws}://{addr}{}", rules.path)?;
-    let control =
-        server.control_addr().map_or_else(|| format!("{http}://{addr}"), |own| format!("http://{own}"));
-    writeln!(err, "  counters  GET  {control}{COUNTERS_PATH}")?;
-    writeln!(err, "  storm     POST {control}{CLOSE_PATH}  {{\"code\":1001,\"fraction\":1.0}}")?;
-    writeln!(err, "  revoke    POST {control}{CONTROL_REVOKE_PATH}  {{\"fraction\":1.0}}")?;
-    if !addr.ip().is_loopback() {
+    let is_open = !addr.ip().to_canonical().is_loopback();
+    let own = server.control_addr();
+    if has_token || own.is_some() || !is_open {
+        let control = own.map_or_else(|| format!("{http}://{addr}"), |own| format!("http://{own}"));
+        writeln!(err, "  counters  GET  {control}{COUNTERS_PATH}")?;
+        writeln!(err, "  storm     POST {control}{CLOSE_PATH}  {{\"code\":1001,\"fraction\":1.0}}")?;
+        writeln!(err, "  revoke    POST {control}{CONTROL_REVOKE_PATH}  {{\"fraction\":1.0}}")?;
+    } else {
+        writeln!(err, "  no counters and storms: name --control 127.0.0.1:PORT, or --control-token FILE")?;
+    }
+    if is_open {
         writeln!(
             err,
             "warning: {} can be reached from other machines, and anybody there can get a token",
             addr.ip()
         )?;
     }
-    match server.control_addr() {
-        Some(own) if !own.ip().is_loopback() => writeln!(
+    if has_token {
+        writeln!(err, "control requests must show the token of --control-token, as Authorization: Bearer")?;
+    } else if server.control_addr().is_none() && !addr.ip().is_loopback() {
+        writeln!(
             err,
-            "warning: {} can be reached from other machines, and anybody there can read counters and raise storms",
-            own.ip()
-        )?,
-        None if !addr.ip().is_loopback() => writeln!(err, "counters and storms answer on this machine only")?,
-        _ => {}
+            "no counters and storms there: name --control 127.0.0.1:PORT, or --control-token FILE"
+        )?;
     }
     writeln!(err, "Ctrl-C ends it")
 }
@@ -404,8 +449,24 @@ mod tests {
         assert_eq!((code, err.starts_with("--tls-ca-out /no/such/folder/ca.pem: ")), (1, true), "{err}");
         let (code, _, err) = with(&["--tls-cert", ca, "--tls-key", ca]);
         assert_eq!((code, err.starts_with("--tls-key ")), (1, true), "{err}");
-        let (_, _, err) = with(&["--control", "0.0.0.0:0"]);
-        assert!(err.contains("anybody there can read counters and raise storms"), "{err}");
+        let (code, out, err) = with(&["--control", "0.0.0.0:0"]);
+        assert_eq!((code, out.as_str()), (2, ""), "never without a token");
+        assert!(err.contains("--control 0.0.0.0:0: other machines can reach it"), "{err}");
+        let token = folder.path().join("token");
+        let named = ["--control", "0.0.0.0:0", "--control-token", token.to_str().unwrap()];
+        for (text, code, said) in [
+            (None, 2, "name a file that holds the token"),
+            (Some("short"), 2, "at least 16 printable characters"),
+            (Some("0123456789 abcdef"), 2, "no spaces"),
+            (Some("0123456789abcdef\n"), 0, "must show the token of --control-token"),
+        ] {
+            text.iter().for_each(|text| std::fs::write(&token, text).unwrap());
+            let (ended, _, err) = with(&named);
+            assert_eq!((ended, err.contains(said)), (code, true), "{text:?}: {err}");
+            assert!(!err.contains("0123456789"), "a token is never shown: {err}");
+        }
+        let (_, _, err) = served(&["--listen", "0.0.0.0:0"]);
+        assert!(err.contains("no counters and storms: name --control"), "{err}");
         assert_eq!(with(&["--control", "nowhere"]).0, 2);
         for bad in [
             ["--tls-cert", "x"].as_slice(),

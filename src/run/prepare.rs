@@ -276,6 +276,7 @@ fn start_target(
                 clock,
                 worker_threads: processes.threads(),
                 control: None,
+                control_token: None,
                 tls: None,
             };
             let server = Server::start_behind(doors, setup)

@@ -10,6 +10,7 @@ use crate::sample::Cause;
 use crate::scenario::model::{AtSessionLimit, TargetRules};
 
 use super::session::SessionId;
+use super::windows::{Counted, Windows};
 
 /// Names a client id of one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,8 +48,6 @@ impl Bar {
 struct Usage {
     open: VecDeque<SessionId>,
     locked_until: Moment,
-    window_began: Moment,
-    handshakes: u32,
 }
 
 /// All client ids that have asked for a token. Kept only where a rule looks at them.
@@ -85,17 +84,18 @@ impl ClientLimits {
     }
 
     /// A handshake of this client has come: leave, or none. It counts either way.
-    pub(super) fn ask(&mut self, now: Moment, key: ClientKey, rules: &TargetRules) -> Result<(), Barred> {
+    pub(super) fn ask(
+        &mut self,
+        now: Moment,
+        key: ClientKey,
+        rules: &TargetRules,
+        windows: &mut Windows,
+    ) -> Result<(), Barred> {
         let Some(usage) = self.usage(key) else { return Ok(()) };
         if let Some(limit) = rules.handshake_limit {
-            let end = usage.window_began + limit.per;
-            if usage.handshakes == 0 || now >= end {
-                (usage.window_began, usage.handshakes) = (now, 0);
-            }
-            usage.handshakes = usage.handshakes.saturating_add(1);
-            if usage.handshakes > limit.count {
-                let reset = (usage.window_began + limit.per).since(now);
-                let retry_after = limit.retry_after.then_some(reset);
+            let counted = windows.count(now, Counted::Handshakes(key), limit);
+            if counted.is_over() {
+                let retry_after = limit.retry_after.then_some(counted.reset);
                 return Err(Barred { why: Bar::TooManyHandshakes(limit.status), retry_after });
             }
         }
@@ -145,13 +145,13 @@ mod tests {
     #[test]
     fn a_client_is_locked_after_its_session() {
         let rules = TargetRules { client_lock: Some(Duration::from_secs(3)), ..TargetRules::default() };
-        let mut limits = ClientLimits::default();
+        let (mut limits, mut windows) = (ClientLimits::default(), Windows::default());
         let (a, b) = (limits.key("a"), limits.key("b"));
         assert_eq!(limits.open(a, SessionId(1), &rules), None);
         limits.leave(at(10), a, SessionId(1), &rules);
-        assert_eq!(why(limits.ask(at(12), a, &rules)), Some(Bar::Locked));
-        assert_eq!(why(limits.ask(at(12), b, &rules)), None, "another client is not");
-        assert_eq!(why(limits.ask(at(13), a, &rules)), None);
+        assert_eq!(why(limits.ask(at(12), a, &rules, &mut windows)), Some(Bar::Locked));
+        assert_eq!(why(limits.ask(at(12), b, &rules, &mut windows)), None, "another client is not");
+        assert_eq!(why(limits.ask(at(13), a, &rules, &mut windows)), None);
         assert_eq!(limits.key("a"), a);
     }
 
@@ -159,23 +159,23 @@ mod tests {
     fn sessions_beyond_the_limit_are_refused_or_displace_the_oldest() {
         let refuse = TargetRules { sessions_per_client: Some(1), ..TargetRules::default() };
         let displace = TargetRules { at_session_limit: AtSessionLimit::Displace, ..refuse.clone() };
-        let mut limits = ClientLimits::default();
+        let (mut limits, mut windows) = (ClientLimits::default(), Windows::default());
         let key = limits.key("a");
         limits.open(key, SessionId(1), &refuse);
-        assert_eq!(why(limits.ask(at(0), key, &refuse)), Some(Bar::TooManySessions));
-        assert_eq!(why(limits.ask(at(0), key, &displace)), None);
+        assert_eq!(why(limits.ask(at(0), key, &refuse, &mut windows)), Some(Bar::TooManySessions));
+        assert_eq!(why(limits.ask(at(0), key, &displace, &mut windows)), None);
         assert_eq!(limits.open(key, SessionId(2), &displace), Some(SessionId(1)));
         limits.leave(at(1), key, SessionId(2), &refuse);
-        assert_eq!(why(limits.ask(at(1), key, &refuse)), None, "its place is free");
+        assert_eq!(why(limits.ask(at(1), key, &refuse, &mut windows)), None, "its place is free");
     }
 
     #[test]
     fn handshakes_are_limited_in_a_window() {
         let limit = WindowLimit { count: 2, per: Duration::from_secs(10), status: 429, retry_after: true };
         let rules = TargetRules { handshake_limit: Some(limit), ..TargetRules::default() };
-        let mut limits = ClientLimits::default();
+        let (mut limits, mut windows) = (ClientLimits::default(), Windows::default());
         let key = limits.key("a");
-        let answers = [5, 6, 7, 14, 15].map(|s| limits.ask(at(s), key, &rules));
+        let answers = [5, 6, 7, 14, 15].map(|s| limits.ask(at(s), key, &rules, &mut windows));
         let barred = |after| {
             let retry_after = Some(Duration::from_secs(after));
             Err(Barred { why: Bar::TooManyHandshakes(429), retry_after })

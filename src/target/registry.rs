@@ -10,8 +10,12 @@ use crate::random::{Draws, Purpose};
 
 use super::limits::ClientKey;
 
-/// This many dead tokens are remembered.
+/// This many dead tokens are remembered at most.
 pub(super) const MOST_DEAD: usize = 1_000_000;
+/// So many are for each token that lived at once: a target's memory grows with its clients, not with time.
+const DEAD_FOR_EACH: usize = 20;
+/// And so many in any case.
+const LEAST_DEAD: usize = 10_000;
 
 /// The queue of the living is cleared of the dead when they outnumber the living by this.
 const SLACK: usize = 64;
@@ -73,6 +77,8 @@ pub(super) struct TokenRegistry {
     by_issue: VecDeque<TokenId>,
     dead: VecDeque<TokenId>,
     most_dead: usize,
+    /// The most that have lived at once.
+    most_living: usize,
 }
 
 impl TokenRegistry {
@@ -88,6 +94,7 @@ impl TokenRegistry {
             by_issue: VecDeque::new(),
             dead: VecDeque::new(),
             most_dead,
+            most_living: 0,
         }
     }
 
@@ -111,6 +118,7 @@ impl TokenRegistry {
         };
         self.records.insert(id, record);
         self.by_issue.push_back(id);
+        self.most_living = self.most_living.max(self.records.len() - self.dead.len());
         id
     }
 
@@ -197,7 +205,8 @@ impl TokenRegistry {
         let Some(record) = self.records.get_mut(&id).filter(|record| !record.is_dead) else { return };
         record.is_dead = true;
         self.dead.push_back(id);
-        if self.dead.len() > self.most_dead
+        let most = self.most_dead.min((DEAD_FOR_EACH * self.most_living).max(LEAST_DEAD));
+        if self.dead.len() > most
             && let Some(oldest) = self.dead.pop_front()
         {
             self.records.remove(&oldest);
@@ -241,6 +250,24 @@ mod tests {
         use Standing::{Stale, Unknown};
         assert_eq!(standings, [Unknown, Unknown, Stale, Stale, Stale]);
         assert_eq!(registry.look_up(Moment::ZERO, &alive.text()), Standing::Good(alive));
+    }
+
+    #[test]
+    fn what_is_remembered_grows_with_those_that_live_and_not_with_time() {
+        let mut registry = TokenRegistry::new(1, MOST_DEAD);
+        let issue = |registry: &mut TokenRegistry| registry.issue(Moment::ZERO, Moment::NEVER, true, None);
+        for _ in 0..3 * LEAST_DEAD {
+            let id = issue(&mut registry);
+            registry.invalidate(id);
+        }
+        assert_eq!(registry.dead.len(), LEAST_DEAD, "one at a time");
+        let living: Vec<TokenId> = (0..1_000).map(|_| issue(&mut registry)).collect();
+        for _ in 0..3 * DEAD_FOR_EACH * 1_000 {
+            let id = issue(&mut registry);
+            registry.invalidate(id);
+        }
+        assert_eq!(registry.dead.len(), DEAD_FOR_EACH * 1_001);
+        assert!(living.iter().all(|id| registry.is_good(Moment::ZERO, *id)));
     }
 
     proptest! {

@@ -306,7 +306,8 @@ impl TargetState {
             Holds::Token(token) => self.tokens.client_of(token),
             Holds::Ticket(ticket) => self.tickets.client_of(ticket),
         };
-        let leave = client.map_or(Ok(()), |client| self.limits.ask(now, client, &self.rules));
+        let leave =
+            client.map_or(Ok(()), |client| self.limits.ask(now, client, &self.rules, &mut self.windows));
         match leave {
             Ok(()) => self.admit(now, holds, client, stream),
             Err(barred) => self.refuse(now, refusal_of_bar(barred, self.rules.refusal_status)),

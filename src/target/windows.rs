@@ -22,6 +22,8 @@ pub(super) enum Counted {
     Client(usize, ClientKey),
     /// The token requests of one client id.
     TokenRequests(ClientKey),
+    /// The handshakes of one client id.
+    Handshakes(ClientKey),
 }
 
 /// The requests in a window.

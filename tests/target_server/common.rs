@@ -1,14 +1,16 @@
 //! What the target's tests share: a server on a free port, a plain HTTP client, a WebSocket client.
 
 use std::future::Future;
+use std::io::BufRead;
 use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use futures::StreamExt;
 use resurge::clock::Clock;
 use resurge::scenario::model::TargetRules;
 use resurge::target::counters::TargetCounters;
-use resurge::target::server::{EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
+use resurge::target::server::{COUNTERS_PATH, EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -44,6 +46,7 @@ pub(crate) fn start(rules: TargetRules) -> Server {
         clock: Clock::start(),
         worker_threads: 2,
         control: None,
+        control_token: None,
         tls: None,
     })
     .unwrap()
@@ -165,4 +168,88 @@ pub(crate) async fn settled(server: &Server) -> TargetCounters {
     let ended: u64 = counters.closes.iter().map(|close| close.count).sum();
     assert_eq!((counters.sessions_open, counters.upgrades), (0, ended), "{counters:?}");
     counters
+}
+
+/// A good client has its token and its session within this time, whatever others do.
+pub(crate) const PROMPT: Duration = Duration::from_secs(2);
+
+/// A good client comes, and goes.
+pub(crate) async fn serve_one(addr: SocketAddr) {
+    let good = async {
+        let token = fetch(addr, "good").await;
+        let mut socket = connect(addr, &token).await.unwrap();
+        socket.close(None).await.unwrap();
+        read_to_close(&mut socket).await;
+    };
+    tokio::time::timeout(PROMPT, good).await.expect("a good client was not served in time");
+}
+
+/// One crowd at a time: two large ones are more than this process may hold.
+pub(crate) static ONE_CROWD: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// How many connections a crowd has: `RESURGE_OPEN`, or 1,000.
+pub(crate) fn crowd() -> usize {
+    let crowd =
+        std::env::var("RESURGE_OPEN").map_or(1_000, |text| text.parse().expect("RESURGE_OPEN is a number"));
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    assert!(limit > crowd as u64 + 500, "the limit of descriptors is {limit}");
+    crowd
+}
+
+/// `resurge serve` in a process of its own, which may open as many descriptors as this one. It ends with this value.
+pub(crate) struct Served {
+    process: Child,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Served {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_resurge")), arguments, Stdio::null())
+    }
+
+    /// The same by a command that ends in it, with its messages somewhere.
+    pub(crate) fn start_by(mut command: Command, arguments: &[&str], messages: Stdio) -> Self {
+        let mut process = command
+            .arg("serve")
+            .args(if arguments.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(messages)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let addr = line.trim().rsplit('/').next().unwrap().parse().unwrap();
+        Self { process, addr }
+    }
+
+    pub(crate) async fn counter(&self, name: &str) -> u64 {
+        http(self.addr, "GET", COUNTERS_PATH, &[], "").await.json()[name].as_u64().unwrap()
+    }
+
+    /// Its resident memory, in KiB.
+    pub(crate) fn rss_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse().unwrap()
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
+    }
+
+    /// The processor time that it has taken, in ticks of 10 ms (proc(5), fields 14 and 15).
+    pub(crate) fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }

@@ -1,7 +1,6 @@
 //! Bad input never keeps the target from serving others: garbage, floods of headers, drips of bytes, crowds that say nothing. And the
 //! control endpoints, where they have a listener of their own.
 
-use std::io::BufRead;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,21 +13,8 @@ use tokio::net::TcpStream;
 
 use crate::common::*;
 
-/// A good client has its token and its session within this time, whatever others do.
-const PROMPT: Duration = Duration::from_secs(2);
 /// A peer that does not get its header together is cut off within this time: 10 s by the server's rule, and what a busy machine adds.
 const CUT_OFF: Duration = Duration::from_secs(15);
-
-/// A good client comes, and goes.
-async fn serve_one(addr: SocketAddr) {
-    let good = async {
-        let token = fetch(addr, "good").await;
-        let mut socket = connect(addr, &token).await.unwrap();
-        socket.close(None).await.unwrap();
-        read_to_close(&mut socket).await;
-    };
-    tokio::time::timeout(PROMPT, good).await.expect("a good client was not served in time");
-}
 
 #[tokio::test]
 async fn whatever_one_sends_the_next_is_served() {
@@ -116,47 +102,14 @@ async fn drip(addr: SocketAddr) {
     panic!("the server read a header for ever");
 }
 
-/// `resurge serve` in a process of its own, which may open as many descriptors as this one. It ends with this value.
-struct Served {
-    process: std::process::Child,
-    addr: SocketAddr,
-}
-
-impl Served {
-    fn start() -> Self {
-        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_resurge"))
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        std::io::BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let addr = line.trim().strip_prefix("listening on http://").unwrap().parse().unwrap();
-        Self { process, addr }
-    }
-
-    async fn counter(&self, name: &str) -> u64 {
-        http(self.addr, "GET", COUNTERS_PATH, &[], "").await.json()[name].as_u64().unwrap()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[tokio::test]
 async fn drips_of_bytes_are_cut_off_and_crowds_that_say_nothing_keep_nobody_out() {
-    const SILENT: usize = 10_000;
-    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    assert!(limit > SILENT as u64 + 200, "the limit of descriptors is {limit}");
-    let server = Served::start();
+    let crowd = crowd();
+    let alone = ONE_CROWD.lock().await;
+    let server = Served::start(&[]);
     let addr = server.addr;
     let mut silent = Vec::new();
-    for _ in 0..SILENT {
+    for _ in 0..crowd {
         silent.push(soon(TcpStream::connect(addr)).await.unwrap());
     }
     let drips: Vec<_> = (0..20).map(|_| tokio::spawn(drip(addr))).collect();
@@ -164,7 +117,7 @@ async fn drips_of_bytes_are_cut_off_and_crowds_that_say_nothing_keep_nobody_out(
         serve_one(addr).await;
     }
     // All of them are inside, and so are those who were served, and the one that asks.
-    assert!(server.counter("accepted").await > SILENT as u64 + 20 + 40);
+    assert!(server.counter("accepted").await > crowd as u64 + 20 + 40);
     for drip in drips {
         tokio::time::timeout(CUT_OFF, drip).await.expect("a drip was not cut off").unwrap();
     }
@@ -174,6 +127,7 @@ async fn drips_of_bytes_are_cut_off_and_crowds_that_say_nothing_keep_nobody_out(
         let read = tokio::time::timeout(CUT_OFF, stream.read(&mut nothing)).await.expect("it was kept");
         assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     }
+    drop((silent, alone));
     serve_one(addr).await;
     // The sessions that were: the clients above, each with one, all ended.
     assert_eq!((server.counter("upgrades").await, server.counter("sessions_open").await), (21, 0));
@@ -226,6 +180,7 @@ async fn control_can_have_a_listener_of_its_own() {
         clock: Clock::start(),
         worker_threads: 2,
         control: Some(free),
+        control_token: None,
         tls: None,
     };
     let server = Server::start(setup).unwrap();

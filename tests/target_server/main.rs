@@ -7,6 +7,8 @@ mod hostile;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod open;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod sessions;

@@ -211,6 +211,7 @@ async fn sequence_numbers_go_on_while_a_client_is_away() {
         clock,
         worker_threads: 1,
         control: None,
+        control_token: None,
         tls: None,
     })
     .unwrap();
@@ -307,6 +308,7 @@ async fn a_shutdown_waits_for_sessions_within_its_bound() {
                 clock,
                 worker_threads: 1,
                 control: None,
+                control_token: None,
                 tls: None,
             };
             match Server::start(setup) {

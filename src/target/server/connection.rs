@@ -157,8 +157,8 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Res
         connection.shared.state().count_first_request(first);
     }
     let (is_service, has_control) = match connection.caller.door {
-        Door::Main { has_control } => (true, has_control),
-        Door::Control => (false, true),
+        Door::Main { has_control, .. } => (true, has_control),
+        Door::Control { .. } => (false, true),
     };
     Ok(match request.uri().path() {
         TOKEN_PATH if is_service => token::answer(&connection.shared, request).await,
@@ -182,7 +182,7 @@ fn nothing_here(connection: &Connection) -> Answer {
         Door::Main { .. } => {
             "there is nothing here: POST /oauth/token for a token, connect to the WebSocket endpoint with it"
         }
-        Door::Control => {
+        Door::Control { .. } => {
             "there is nothing here: GET /_resurge/counters, POST /_resurge/close, POST /_resurge/revoke"
         }
     };

@@ -1,17 +1,22 @@
-//! The control endpoints: counters and storms, for peers on this machine only unless they have a listener of their own.
+//! The control endpoints: counters and storms. To this machine only, or to who shows the token for it.
 //!
 //! In: requests of whoever runs the target. Out: JSON.
 
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+
+use crate::scenario::model::TokenPlace;
 
 use super::answer::{self, Answer};
 use super::body;
 use super::connection::{Caller, Connection};
+use super::credential;
 use super::listen::Door;
 
 /// `POST /_resurge/close`.
@@ -48,7 +53,7 @@ struct Revoked {
 }
 
 pub(super) fn counters(connection: &Arc<Connection>, request: &Request<Incoming>) -> Answer {
-    match refuse(connection, request.method(), &Method::GET) {
+    match refuse(connection, request, &Method::GET) {
         Some(refusal) => refusal,
         None => answer::json(StatusCode::OK, &connection.shared.state().counters()),
     }
@@ -93,27 +98,62 @@ pub(super) async fn revoke(connection: &Arc<Connection>, request: Request<Incomi
 
 /// The body of a POST that may be made.
 async fn posted(connection: &Connection, request: Request<Incoming>) -> Result<Vec<u8>, Answer> {
-    match refuse(connection, request.method(), &Method::POST) {
+    match refuse(connection, &request, &Method::POST) {
         Some(refusal) => Err(refusal),
         None => body::read(request.into_body()).await.map_err(|fault| fault.answer(&connection.shared)),
     }
 }
 
-/// Whether a caller may see and do what is here. Who opened a listener for it alone says by its address who can.
-fn may_control(caller: Caller) -> bool {
-    match caller.door {
-        Door::Main { has_control } => has_control && caller.is_local,
-        Door::Control => true,
+/// What a control request shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// None is asked for.
+    NotNeeded,
+    Right,
+    WrongOrNone,
+}
+
+/// Whether a caller may see and do what is here. Where a token is set, it alone decides; without one only this machine may, through a
+/// door that no other machine can reach.
+const fn may_control(caller: Caller, shown: Shown) -> bool {
+    let is_open = match caller.door {
+        Door::Main { has_control: false, .. } => return false,
+        Door::Main { is_open, .. } | Door::Control { is_open } => is_open,
+    };
+    match shown {
+        Shown::Right => true,
+        Shown::WrongOrNone => false,
+        Shown::NotNeeded => caller.is_local && !is_open,
+    }
+}
+
+fn shown(token: Option<&SecretString>, headers: &HeaderMap) -> Shown {
+    let Some(token) = token else { return Shown::NotNeeded };
+    let given = credential::token(headers, &Uri::default(), &[TokenPlace::Header], "").unwrap_or_default();
+    // In constant time: how long it takes must not tell how much of it is right.
+    match verify_slices_are_equal(given.as_bytes(), token.expose_secret().as_bytes()) {
+        Ok(()) => Shown::Right,
+        Err(_) => Shown::WrongOrNone,
     }
 }
 
 /// The refusal of a request that may not be made, or not in this way.
-fn refuse(connection: &Connection, method: &Method, allowed: &Method) -> Option<Answer> {
+fn refuse(connection: &Connection, request: &Request<Incoming>, allowed: &Method) -> Option<Answer> {
     let shared = &connection.shared;
-    if !may_control(connection.caller) {
-        let message = "the control endpoints answer only on this machine";
-        return Some(answer::bad(shared, StatusCode::FORBIDDEN, "not.local", message));
+    let shown = shown(shared.control_token.as_ref(), request.headers());
+    if !may_control(connection.caller, shown) {
+        return Some(match shown {
+            Shown::NotNeeded => {
+                let message = "no control endpoints here: other machines can reach this address, and no token was set for them";
+                answer::bad(shared, StatusCode::FORBIDDEN, "not.local", message)
+            }
+            _ => {
+                let message = "the control endpoints want their token, as Authorization: Bearer";
+                answer::bad(shared, StatusCode::UNAUTHORIZED, "control.token", message)
+            }
+        });
     }
+    let method = request.method();
     if method != allowed {
         let message = format!("use {allowed}");
         let mut answer = answer::bad(shared, StatusCode::METHOD_NOT_ALLOWED, "method.not.allowed", &message);
@@ -128,21 +168,49 @@ fn refuse(connection: &Connection, method: &Method, allowed: &Method) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::AUTHORIZATION;
 
     #[test]
-    fn others_may_control_only_where_there_is_a_listener_for_it() {
-        let main = |has_control| Door::Main { has_control };
-        // (door, whether the caller is on this machine, whether it may)
+    fn others_may_control_only_with_a_token() {
+        let main = |has_control, is_open| Door::Main { has_control, is_open };
+        let control = |is_open| Door::Control { is_open };
+        use Shown::{NotNeeded, Right, WrongOrNone};
+        // (door, whether the caller is on this machine, what it shows, whether it may)
         let table = [
-            (main(true), true, true),
-            (main(true), false, false),
-            (main(false), true, false),
-            (main(false), false, false),
-            (Door::Control, true, true),
-            (Door::Control, false, true),
+            (main(true, false), true, NotNeeded, true),
+            (main(true, false), false, NotNeeded, false),
+            // A proxy on this machine may stand for somebody else.
+            (main(true, true), true, NotNeeded, false),
+            (main(true, true), false, NotNeeded, false),
+            (main(true, true), false, Right, true),
+            (main(true, true), true, WrongOrNone, false),
+            (main(true, false), true, WrongOrNone, false),
+            (main(false, false), true, NotNeeded, false),
+            (main(false, true), true, Right, false),
+            (control(false), true, NotNeeded, true),
+            (control(false), true, WrongOrNone, false),
+            (control(true), true, NotNeeded, false),
+            (control(true), false, NotNeeded, false),
+            (control(true), false, Right, true),
         ];
-        for (door, is_local, may) in table {
-            assert_eq!(may_control(Caller { door, is_local }), may, "{door:?} {is_local}");
+        for (door, is_local, shown, may) in table {
+            assert_eq!(may_control(Caller { door, is_local }, shown), may, "{door:?} {is_local} {shown:?}");
         }
+    }
+
+    #[test]
+    fn a_token_is_compared_whole() {
+        let token = SecretString::from("let me in");
+        let with = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
+            shown(Some(&token), &headers)
+        };
+        assert_eq!(with("Bearer let me in"), Shown::Right);
+        for wrong in ["Bearer let me", "Bearer let me in!", "Bearer ", "Basic let me in", ""] {
+            assert_eq!(with(wrong), Shown::WrongOrNone, "{wrong:?}");
+        }
+        assert_eq!(shown(Some(&token), &HeaderMap::new()), Shown::WrongOrNone);
+        assert_eq!(shown(None, &HeaderMap::new()), Shown::NotNeeded);
     }
 }

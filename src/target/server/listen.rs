@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use crate::clock::Moment;
 use crate::scenario::model::{FaultKind, FaultStage};
 
 use super::connection::{Caller, serve_connection};
@@ -24,6 +25,8 @@ use super::wire::HttpWire;
 const BACKLOG: i32 = 16_384;
 /// How long to wait after an accept that failed: descriptors come back when sessions end.
 const BACK_OFF: Duration = Duration::from_millis(20);
+/// How often it is told that an accept failed.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// How long a request's header may take: a slow peer must not hold a connection for ever.
 pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that a request's header may take up.
@@ -65,17 +68,23 @@ pub(super) struct Listener {
 pub(super) enum Door {
     /// The service.
     Main {
-        /// The control endpoints too, for peers on this machine.
+        /// The control endpoints too.
         has_control: bool,
+        /// Other machines can reach it.
+        is_open: bool,
     },
-    /// The control endpoints alone, for whoever can reach them.
-    Control,
+    /// The control endpoints alone.
+    Control {
+        /// Other machines can reach it.
+        is_open: bool,
+    },
 }
 
 /// Accepts until the other end of `stop` is gone.
 pub(super) async fn accept(shared: Arc<Shared>, listener: Listener, mut stop: watch::Receiver<()>) {
     let Listener { socket, door, tls } = listener;
     let http = Arc::new(http());
+    let mut told: Option<Moment> = None;
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
@@ -97,7 +106,12 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: Listener, mut stop: wa
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                log::warn!("the target cannot accept: {error}");
+                // Not told each time that it is tried again.
+                let now = shared.clock.now();
+                if told.is_none_or(|told| now.since(told) >= TELL_EVERY) {
+                    log::warn!("the target cannot accept: {error}; it goes on when sessions end");
+                    told = Some(now);
+                }
                 tokio::time::sleep(BACK_OFF).await;
             }
         }
@@ -110,7 +124,7 @@ async fn open(shared: &Shared, stream: TcpStream, door: Door, tls: Option<TlsAcc
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("no TCP_NODELAY: {error}");
     }
-    if door != Door::Control
+    if matches!(door, Door::Main { .. })
         && let Some(FaultKind::AcceptSlow { delay }) = shared.strike(FaultStage::Accept)
     {
         let (now, delay) = (shared.clock.now(), shared.state().next_fault_delay(delay));

@@ -29,6 +29,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -72,9 +73,11 @@ pub struct ServerSetup {
     pub clock: Clock,
     /// Threads of its runtime, at least 1.
     pub worker_threads: usize,
-    /// Where the control endpoints are to be had, in plain HTTP and by whoever can reach it; `None`: where all else is, for peers on
-    /// this machine only.
+    /// Where the control endpoints are to be had, in plain HTTP; `None`: where all else is.
     pub control: Option<SocketAddr>,
+    /// What control requests must show as a bearer token. `None`: nothing, where only this machine can reach them; where others can,
+    /// there are no control endpoints then.
+    pub control_token: Option<SecretString>,
     /// What it speaks TLS with; `None`: plain TCP, or a certificate made at its start where the rules say `tls`.
     pub tls: Option<ServerTls>,
 }
@@ -123,7 +126,8 @@ impl Server {
     /// # Errors
     /// There is no address, no thread, or no certificate.
     pub fn start_behind(doors: Vec<std::net::TcpListener>, setup: ServerSetup) -> io::Result<Self> {
-        let ServerSetup { listen: _, rules, seed, clock, worker_threads, control, tls } = setup;
+        let ServerSetup { listen: _, rules, seed, clock, worker_threads, control, control_token, tls } =
+            setup;
         let first = doors.first().ok_or(io::ErrorKind::AddrNotAvailable)?;
         let addr = first.local_addr()?;
         let tls = match tls {
@@ -132,11 +136,22 @@ impl Server {
         };
         let separate = control.map(listen::bind).transpose()?;
         let control = separate.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
-        let door = Door::Main { has_control: separate.is_none() };
+        let has_control = separate.is_none();
+        let door = |listener: &std::net::TcpListener, is_main: bool| -> io::Result<Door> {
+            let is_open = !listener.local_addr()?.ip().to_canonical().is_loopback();
+            Ok(if is_main { Door::Main { has_control, is_open } } else { Door::Control { is_open } })
+        };
         let acceptor = || tls.as_ref().map(ServerTls::acceptor);
-        let mut listeners: Vec<_> = doors.into_iter().map(|main| (main, door, acceptor())).collect();
-        listeners.extend(separate.map(|listener| (listener, Door::Control, None)));
-        let place = Place { address: addr.to_string(), is_secure: tls.is_some() };
+        let mut listeners = Vec::new();
+        for main in doors {
+            let door = door(&main, true)?;
+            listeners.push((main, door, acceptor()));
+        }
+        if let Some(control) = separate {
+            let door = door(&control, false)?;
+            listeners.push((control, door, None));
+        }
+        let place = Place { address: addr.to_string(), is_secure: tls.is_some(), control_token };
         let shared = Arc::new(Shared::new(rules, seed, clock, place)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(worker_threads.max(1))

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures::task::AtomicWaker;
 use hyper::header::{HeaderName, HeaderValue};
+use secrecy::SecretString;
 
 use crate::clock::{Clock, Moment};
 use crate::scenario::model::{Delay, FaultKind, FaultStage, TargetRules};
@@ -30,6 +31,8 @@ pub(super) struct Place {
     pub(super) address: String,
     /// Whether it speaks TLS.
     pub(super) is_secure: bool,
+    /// What control requests must show.
+    pub(super) control_token: Option<SecretString>,
 }
 
 /// What all tasks of a server share.
@@ -41,6 +44,8 @@ pub(super) struct Shared {
     pub(super) address: String,
     /// `ws` or `wss`.
     pub(super) ws_scheme: &'static str,
+    /// What control requests must show.
+    pub(super) control_token: Option<SecretString>,
     pub(super) message_text: MessageText,
     pub(super) rules: Arc<TargetRules>,
     state: Mutex<TargetState>,
@@ -99,6 +104,7 @@ impl Shared {
             busy: Arc::default(),
             address: place.address,
             ws_scheme: if place.is_secure { "wss" } else { "ws" },
+            control_token: place.control_token,
             message_text,
             rules: Arc::clone(state.rules()),
             state: Mutex::new(state),

@@ -19,6 +19,9 @@ pub(super) struct TokenForm {
     used_basic: bool,
 }
 
+/// The longest client id that is taken: limits and newest tokens are kept by it.
+const CLIENT_ID_CAP: usize = 255;
+
 impl TokenForm {
     /// Reads a form, and the value of `Authorization` where there is one.
     pub(super) fn parse(authorization: Option<&[u8]>, body: &[u8]) -> Result<Self, TokenRefusal> {
@@ -39,6 +42,11 @@ impl TokenForm {
                 return Err(refuse(TokenError::InvalidRequest, "a parameter occurs twice"));
             }
         }
+        let is_long = |id: &Option<String>| id.as_ref().is_some_and(|id| id.len() > CLIENT_ID_CAP);
+        let long = refuse(TokenError::InvalidRequest, "the client id is longer than 255 bytes");
+        if is_long(&form.client_id) {
+            return Err(long);
+        }
         let Some(header) = authorization else { return Ok(form) };
         let (id, secret) = basic_credentials(header)
             .ok_or_else(|| refuse(TokenError::InvalidClient, "the Authorization header is not HTTP Basic"))?;
@@ -47,6 +55,9 @@ impl TokenForm {
             return Err(refuse(TokenError::InvalidRequest, "credentials in the header and in the body"));
         }
         form.client_id = Some(id);
+        if is_long(&form.client_id) {
+            return Err(long);
+        }
         form.client_secret = Some(secret);
         Ok(form)
     }
@@ -104,10 +115,13 @@ mod tests {
     #[test]
     fn forms_and_headers() {
         let basic = |joined: &str| Some(format!("bAsIc {}", STANDARD.encode(joined)));
+        let long_id = format!("client_id={}", "a".repeat(256));
         let table = [
             (None, "grant_type=g&client_id=a%20b&client_secret=c%26&scope=x+y&other=1", "g|a b|c&|x y|false"),
             (None, "", "-|-|-|-|false"),
             (None, "grant_type=g&grant_type=g", "400 invalid_request"),
+            (None, long_id.as_str(), "400 invalid_request"),
+            (basic(&format!("{}:c", "a".repeat(256))), "", "400 invalid_request"),
             (basic("a:b"), "grant_type=g", "g|a|b|-|true"),
             (basic("a+:%26s%3A"), "", "-|a |&s:|-|true"),
             (basic("a:b=c"), "", "-|a|b=c|-|true"),
