@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -168,8 +168,12 @@ struct Shared {
 impl Proxy {
     /// A proxy before `target`. To be called in a runtime.
     pub(crate) fn start(target: SocketAddr, speaks: Speaks, strike: Option<Strike>) -> Self {
-        let socket = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        // A port that was asked for by its number stays taken while nobody listens at it: no other cell must get it then.
+        let found = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = found.local_addr().unwrap().as_socket().unwrap();
+        let socket = bind(address).unwrap();
+        drop(found);
+        socket.listen(128).unwrap();
         let (orders, ordered) = mpsc::channel(4);
         let (resets, _) = watch::channel(0);
         let door = Arc::new(Door { orders, resets });
@@ -191,12 +195,11 @@ impl Proxy {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<Socket> {
+fn bind(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(128)?;
     Ok(socket)
 }
 
@@ -219,9 +222,12 @@ async fn accept(shared: Arc<Shared>, socket: Socket, address: SocketAddr, mut or
         match order {
             None => return,
             Some(Order::Refuse) => {
-                drop(listener);
+                // It stays bound, and refuses. Tokio takes a socket that was shut down once for closed for ever.
+                let socket = Socket::from(listener.into_std().unwrap());
+                socket.shutdown(Shutdown::Read).unwrap();
                 sleep(OUTAGE).await;
-                listener = TcpListener::from_std(listen(address).unwrap().into()).unwrap();
+                socket.listen(128).unwrap();
+                listener = TcpListener::from_std(socket.into()).unwrap();
             }
             Some(Order::DropSyn(window)) => {
                 // A queue that is full lets nobody in, and says nothing (tcp(7), `tcp_abort_on_overflow`).
@@ -276,6 +282,7 @@ async fn carry(shared: Arc<Shared>, client: TcpStream, peer: IpAddr) {
         to_target: 0,
         draws: 0x9E37_79B9,
         is_first_late: true,
+        is_stopped: false,
     };
     let is_reset = tokio::select! {
         () = link.carry() => false,
@@ -325,6 +332,8 @@ struct Link {
     to_target: u32,
     draws: u32,
     is_first_late: bool,
+    /// The target may stand still: that the client has gone is told when it goes on, for else both would be told at once.
+    is_stopped: bool,
 }
 
 /// Whether a connection goes on.
@@ -346,6 +355,10 @@ impl Link {
                 read = self.target.read(&mut from_target), if !target_ended => (Way::ToClient, read),
             };
             let flow = match (way, read) {
+                (Way::ToTarget, Err(_)) if self.is_stopped => {
+                    client_ended = true;
+                    Flow::On
+                }
                 (_, Err(_)) => return self.reset(),
                 (Way::ToTarget, Ok(0)) => {
                     client_ended = true;
@@ -353,6 +366,14 @@ impl Link {
                         // The target is not to hear of it, so that its connection breaks off.
                         return;
                     }
+                    if !self.is_stopped {
+                        let _ = self.target.shutdown().await;
+                    }
+                    Flow::On
+                }
+                (Way::ToClient, Ok(_)) if client_ended && self.is_stopped => {
+                    // It goes on, and has taken what came before the end.
+                    self.is_stopped = false;
                     let _ = self.target.shutdown().await;
                     Flow::On
                 }
@@ -513,6 +534,7 @@ impl Link {
             }
             Fault::Beside(effect, _, time) => {
                 begin(&effect, time);
+                self.is_stopped = way == Way::ToTarget;
                 // What the target had sent just before is as late as what it would have sent.
                 let is_late = stage == Stage::Ready && way == Way::ToTarget;
                 sleep(if is_late { time } else { DWELL }).await;

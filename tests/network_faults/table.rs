@@ -202,10 +202,10 @@ pub(crate) const TABLE: &[(What, &str, [&str; 8])] = &[
         What::StopTarget,
         "the target stands still (SIGSTOP)",
         [
-            "token_error in token",
+            "token_error in token; target tokens issued +1",
             "timeout in upgrade; target upgrades (101) +1, closes 1006 +1",
             "timeout in tls; target accepts -1",
-            "timeout in upgrade; target accepts -1",
+            "timeout in upgrade; target upgrades (101) +1, closes 1006 +1",
             "ok in ready; not ready in time",
             "ok; network 1006 timeout",
             "ok; network 1006 timeout",
