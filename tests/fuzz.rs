@@ -21,7 +21,7 @@ use engine::{Found, Target, fuzz};
 use targets::targets;
 
 /// Executions of a target for each share of it.
-const PER_SHARE: u64 = 400;
+const PER_SHARE: u64 = 100;
 
 fn assert_nothing_found(targets: Vec<Target>) {
     for target in targets {

@@ -31,6 +31,8 @@ const VERSION: u32 = 1;
 const HEAD: usize = 16;
 /// A baseline of up to four groups stays below 200 kB; each further group may take a quarter of it more.
 const BYTES_PER_GROUP: usize = 48_000;
+/// More than was ever counted in all repeats together: no sum of a part of it overflows.
+const MOST_COUNTED: u64 = 1 << 60;
 /// More than any baseline unpacks to.
 const MOST_UNPACKED: u64 = 256 * 1024 * 1024;
 /// Blocks and binary digits, finest first: where one side's repeats tell how runs spread, blocks are given up first; else digits.
@@ -194,6 +196,10 @@ pub fn read_baseline(bytes: &[u8], name: &str) -> Result<Vec<Repeat>, BaselineEr
     if version > VERSION {
         return Err(BaselineError::Newer { name: name.to_owned(), found: version });
     }
+    // The checksum does not cover it, and there was never a version 0.
+    if version == 0 {
+        return Err(damaged("its version cannot be"));
+    }
     if crc32c::crc32c(rest) != checksum {
         return Err(damaged("its checksum is wrong"));
     }
@@ -204,7 +210,20 @@ pub fn read_baseline(bytes: &[u8], name: &str) -> Result<Vec<Repeat>, BaselineEr
         .map_err(|_| damaged("it does not unpack"))?;
     let repeats: Vec<FileRepeat> = postcard::from_bytes(&plain).map_err(|_| damaged("it cannot be read"))?;
     let repeats: Option<Vec<Repeat>> = repeats.into_iter().map(repeat_of).collect();
-    repeats.filter(|repeats| !repeats.is_empty()).ok_or_else(|| damaged("a number in it cannot be"))
+    let can_be = |repeats: &Vec<Repeat>| !repeats.is_empty() && total(repeats) <= MOST_COUNTED;
+    repeats.filter(can_be).ok_or_else(|| damaged("a number in it cannot be"))
+}
+
+/// The sum of everything that was counted.
+fn total(repeats: &[Repeat]) -> u64 {
+    let blocks = repeats.iter().flat_map(|repeat| &repeat.blocks);
+    blocks.fold(0, |sum: u64, block| {
+        let groups = block.groups.iter().flat_map(|group| {
+            let cells = group.histograms.values().flat_map(Buckets::cells).map(|(_, count)| *count);
+            group.counts.all().into_iter().chain(cells)
+        });
+        groups.fold(sum.saturating_add(block.seconds), u64::saturating_add)
+    })
 }
 
 fn repeat_of(file: FileRepeat) -> Option<Repeat> {
@@ -303,9 +322,12 @@ mod tests {
         let bytes = pack_baseline(&repeats(1)).unwrap();
         let mut newer = bytes.clone();
         newer[8] = 9;
+        let mut older = bytes.clone();
+        older[8] = 0;
         let mut changed = bytes.clone();
         changed[60] ^= 1;
-        let rows: [(&[u8], &str); 5] = [
+        let rows: [(&[u8], &str); 6] = [
+            (&older, "version cannot be"),
             (b"", "does not begin as one"),
             (b"RSRGJRNL etc", "does not begin as one"),
             (&bytes[..12], "ends early"),

@@ -96,6 +96,14 @@ impl Counts {
         Self { answered, refused_403, attempts, failed, back, reconnects_ended, tokens_for_reconnects }
     }
 
+    /// Each of them.
+    #[must_use]
+    pub const fn all(&self) -> [u64; 7] {
+        let Self { answered, refused_403, attempts, failed, back, reconnects_ended, tokens_for_reconnects } =
+            *self;
+        [answered, refused_403, attempts, failed, back, reconnects_ended, tokens_for_reconnects]
+    }
+
     /// Adds another block's.
     pub fn add(&mut self, other: &Self) {
         self.answered += other.answered;

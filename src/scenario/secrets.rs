@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use url::Url;
 
-use super::template::Template;
+use super::template::{Template, is_name};
 
 /// A name at least this long is known by all but one of its letters.
 const SURE_LENGTH: usize = 5;
@@ -132,9 +132,9 @@ fn value_after(text: &str, at: usize) -> Option<Range<usize>> {
     }
     if quote == '{' {
         let inside = &value[1..value.find(['\n', '}']).unwrap_or(value.len())];
-        // A reference, or a table whose keys speak for themselves.
+        // A reference, a variable, or a table whose keys speak for themselves.
         let is_reference = inside.trim_start().starts_with(['e', 'f']) && !inside.contains(',');
-        let is_open = is_reference || is_token_table(text, at);
+        let is_open = is_reference || is_name(inside) || is_token_table(text, at);
         return (!is_open).then(|| start + 1..start + 1 + inside.len());
     }
     if gap > 0 {
