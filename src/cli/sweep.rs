@@ -127,9 +127,9 @@ pub(super) fn run(args: &SweepArgs, out: &mut dyn Write, err: &mut dyn Write) ->
     }
     let Some(Loaded { scenario, .. }) = first else { return Ok(USAGE) };
     let names: Vec<&str> = scenario.groups.iter().map(|group| group.name.as_str()).collect();
-    let measures =
+    let mut measures =
         [&args.best.measure].into_iter().chain(args.subject_to.iter().map(|condition| &condition.measure));
-    for measure in measures.filter(|measure| !measure.fits(&names)) {
+    if let Some(measure) = measures.find(|measure| !measure.fits(&names)) {
         writeln!(err, "error: {}: there is no such group; there are {}", measure.name, names.join(", "))?;
         return Ok(USAGE);
     }
@@ -192,7 +192,7 @@ fn run_points(
     let (goal, conditions, grid) = (&sweep.goal, &sweep.conditions, &sweep.grid);
     let mut found: Vec<(usize, Point)> = Vec::new();
     std::thread::scope(|scope| {
-        let (sender, results) = mpsc::channel();
+        let (sender, results) = mpsc::sync_channel(at_a_time);
         for _ in 0..at_a_time.min(count) {
             let (sender, next, points) = (sender.clone(), &next, &points);
             scope.spawn(move || {
