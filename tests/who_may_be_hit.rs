@@ -203,7 +203,7 @@ struct World {
 impl World {
     fn text(&self, case: &Case) -> String {
         format!(
-            "duration = \"250ms\"\ndrain = \"250ms\"\n[target]\n{}\n[[groups]]\nname = \"g\"\nclients = 2\nreconnect = {{ backoff = {{ kind = \"constant\", base = \"50ms\" }} }}\n{}\n",
+            "duration = \"30s\"\ndrain = \"250ms\"\n[target]\n{}\n[[groups]]\nname = \"g\"\nclients = 2\nreconnect = {{ max_attempts = 3, backoff = {{ kind = \"constant\", base = \"50ms\" }} }}\n{}\n",
             case.target, case.group
         )
         .replace("PORT", &self.service.port.to_string())
@@ -536,7 +536,7 @@ fn a_name_that_moves(world: &mut World, hosts: &Path) {
         let output = world.resurge(
             "run",
             &Case { target: case.target.clone(), group: case.group.clone() },
-            &["--set", "duration=20s"],
+            &["--set", "groups.0.reconnect.max_attempts=100000"],
         );
         let _ = sender.send(());
         mover.join().unwrap();
@@ -639,7 +639,18 @@ fn a_fleet_waits_as_long_as_it_is_asked_to() {
             scope.spawn(move || {
                 let service = Service::start("127.0.0.1:0");
                 let set = format!("groups.0.reconnect.honour_retry_after={obeys}");
-                let output = run_here(&service, &case, &["--set", "duration=2500ms", "--set", &set]);
+                let output = run_here(
+                    &service,
+                    &case,
+                    &[
+                        "--set",
+                        "duration=2500ms",
+                        "--set",
+                        &set,
+                        "--set",
+                        "groups.0.reconnect.max_attempts=100000",
+                    ],
+                );
                 let asked = service.take().iter().filter(|came| came.head.starts_with(what)).count();
                 assert!(
                     (least..=most).contains(&asked),

@@ -72,19 +72,23 @@ impl Proxy {
         request.push_str("\r\n");
         tcp.write_all(request.as_bytes()).await.map_err(|error| classify_io(&error))?;
         let mut answer = Vec::new();
-        // Nothing follows the answer until this side has spoken.
-        while !answer.ends_with(b"\r\n\r\n") {
+        let end = loop {
+            if let Some(at) = memchr::memmem::find(&answer, b"\r\n\r\n") {
+                break at + 4;
+            }
+            if answer.len() > ANSWER_CAP {
+                return Err(ConnectFailure::Protocol);
+            }
             let mut chunk = [0; 512];
             match tcp.read(&mut chunk).await {
                 Ok(0) => return Err(ConnectFailure::Reset),
                 Ok(n) => answer.extend_from_slice(&chunk[..n]),
                 Err(error) => return Err(classify_io(&error)),
             }
-            if answer.len() > ANSWER_CAP {
-                return Err(ConnectFailure::Protocol);
-            }
-        }
+        };
         match status(&answer) {
+            // Nothing follows the answer until this side has spoken.
+            Some(200..=299) if answer.len() > end => Err(ConnectFailure::Protocol),
             Some(200..=299) => Ok(()),
             Some(status) => {
                 log::debug!("the proxy answers CONNECT with {status}");
