@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, StormId};
 
 use super::histogram::{DIGITS, HistogramError, Latencies, MAX_US};
-use super::tally::{StormTally, Tally};
+use super::tally::{StormTally, Tally, add_count};
 
 /// More than was ever counted in one interval; beyond it, sums over a run could overflow.
 pub(super) const MAX_COUNT: u64 = 1 << 40;
@@ -87,20 +87,20 @@ impl PackedTally {
     /// Adds everything to `tally`, without unpacking it in between.
     pub fn add_to(&self, tally: &mut Tally) {
         for (kind, outcome, cause, n) in &self.attempts {
-            *tally.attempts.entry((*kind, *outcome, *cause)).or_default() += n;
+            add_count(tally.attempts.entry((*kind, *outcome, *cause)).or_default(), *n);
         }
         for (who, code, how, n) in &self.closes {
-            *tally.closes.entry((*who, *code, *how)).or_default() += n;
+            add_count(tally.closes.entry((*who, *code, *how)).or_default(), *n);
         }
         for (counter, n) in &self.counters {
-            *tally.counters.entry(*counter).or_default() += n;
+            add_count(tally.counters.entry(*counter).or_default(), *n);
         }
         for (metric, bytes) in &self.histograms {
             add_packed(tally.histograms.entry(*metric).or_default(), bytes);
         }
         for (id, disconnects, bytes) in &self.storms {
             let storm: &mut StormTally = tally.storms.entry(*id).or_default();
-            storm.disconnects += disconnects;
+            add_count(&mut storm.disconnects, *disconnects);
             add_packed(&mut storm.back, bytes);
         }
     }

@@ -43,6 +43,15 @@ pub struct Tally {
     pub storms: BTreeMap<StormId, StormTally>,
 }
 
+/// More than was ever counted; sums over every key and group of such counts still fit.
+const MOST: u64 = 1 << 53;
+
+/// Adds a count that may come from a file that somebody made.
+pub(super) const fn add_count(sum: &mut u64, n: u64) {
+    let more = sum.saturating_add(n);
+    *sum = if more < MOST { more } else { MOST };
+}
+
 impl Tally {
     /// Takes in a sample.
     pub fn apply(&mut self, sample: &Sample) {
@@ -109,20 +118,20 @@ impl Tally {
     /// Adds another tally.
     pub fn merge(&mut self, other: &Self) {
         for (key, n) in &other.attempts {
-            *self.attempts.entry(*key).or_default() += n;
+            add_count(self.attempts.entry(*key).or_default(), *n);
         }
         for (key, n) in &other.closes {
-            *self.closes.entry(*key).or_default() += n;
+            add_count(self.closes.entry(*key).or_default(), *n);
         }
         for (key, n) in &other.counters {
-            *self.counters.entry(*key).or_default() += n;
+            add_count(self.counters.entry(*key).or_default(), *n);
         }
         for (metric, histogram) in &other.histograms {
             self.histogram(*metric).merge(histogram);
         }
         for (storm, other) in &other.storms {
             let own = self.storms.entry(*storm).or_default();
-            own.disconnects += other.disconnects;
+            add_count(&mut own.disconnects, other.disconnects);
             own.back.merge(&other.back);
         }
     }

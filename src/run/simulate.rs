@@ -16,7 +16,7 @@ use crate::record::{
     Recorder, RunEnd, SCHEMA_VERSION, Simulated, Steps, read_journal,
 };
 use crate::report::{JOURNAL_FILE, RunModel, write_all};
-use crate::scenario::model::{Overrides, Scenario, Target, TargetRules, Threshold};
+use crate::scenario::model::{Overrides, Scenario, Simulate, Target, TargetRules, Threshold};
 use crate::scenario::{Loaded, describe_simulate, load};
 use crate::units::format_duration;
 
@@ -105,7 +105,9 @@ pub fn simulation_of(
         return not_simulable(reasons);
     }
     let mut times = StageTimes::given(&simulate.stages);
-    let mut assumptions = describe_simulate(simulate);
+    // The capacities that hold, whether the target's own or given for virtual time.
+    let held = Simulate { token: rules.token_capacity, upgrade: rules.upgrade_capacity, ..simulate.clone() };
+    let mut assumptions = describe_simulate(&held);
     if let Some(run) = calibrated_by {
         assumptions.push("stages as measured in a real run, where it measured them:".to_owned());
         assumptions.extend(calibrate(run, &mut times)?);
@@ -114,7 +116,7 @@ pub fn simulation_of(
 }
 
 /// What a remote target lacks.
-const REMOTE: &str = "the target is remote, and what its service does is known to nobody here. Say which profile's rules it has, as [simulate] service = \"forum\" (forum, bearer, ticket, phoenix, genesys), and what its stages take: [simulate.stages] token = { log_normal = { median = \"20ms\", sigma = 0.5 } }, or --calibrate RUN with a real run against it";
+const REMOTE: &str = "the target is remote, and what its service does is known to nobody here. Say which profile's rules it has, as [simulate] service = \"forum\" (forum, bearer, ticket, phoenix), and what its stages take: [simulate.stages] token = { log_normal = { median = \"20ms\", sigma = 0.5 } }, or --calibrate RUN with a real run against it";
 
 impl Simulation {
     /// The same, begun at that calendar time, in microseconds since 1970.
