@@ -219,3 +219,32 @@ fn a_prediction_is_measured_by_a_real_run_and_not_by_a_simulated_one() {
     assert_eq!(code(&other), 112, "ten times as many clients are no prediction: {}", text(&other.stdout));
     assert!(text(&other.stdout).contains("exceeded"), "{}", text(&other.stdout));
 }
+
+#[test]
+fn the_cookbooks_scenarios_run_in_virtual_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/simulate");
+    let mut found = 0;
+    for entry in fs::read_dir(shipped).unwrap() {
+        let file = entry.unwrap().path();
+        let out = folder.path().join(file.file_stem().unwrap());
+        let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
+        // A day has as many seconds however few the clients are: half an hour of it will do.
+        let arguments = [
+            "simulate",
+            file,
+            "--clients",
+            "300",
+            "--set",
+            "duration=30m",
+            "--out",
+            out,
+            "--progress",
+            "none",
+        ];
+        let output = resurge(folder.path(), &arguments);
+        assert_eq!(code(&output), 0, "{file}: {}{}", text(&output.stdout), text(&output.stderr));
+        found += 1;
+    }
+    assert_eq!(found, 3);
+}
