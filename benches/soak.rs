@@ -2,8 +2,8 @@
 //!
 //! 2,000 clients against the embedded target, each thrown off every three seconds. Each second the process is looked at; after the warm-up a
 //! line is fitted to the means of ten seconds each (seconds beside each other are alike), with Student's t for its interval.
-//! `cargo bench --bench soak -- --minutes 10` (10 is the default; `--clients N`). It exits with 1 where memory grows, or where descriptors or
-//! threads are left over.
+//! `cargo bench --bench soak -- --minutes 10` (10 is the default; `--clients N`). It exits with 1 where memory grows, or where descriptors,
+//! threads or tasks are left over.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -13,7 +13,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -32,6 +32,26 @@ const LONGEST_WARM_UP_S: f64 = 180.0;
 const BLOCK: usize = 10;
 /// Memory may grow by this share of itself in a minute, where more cannot be excluded.
 const TOLERATED: f64 = 0.001;
+
+/// Tasks that were alive when the last run had drained, as the program's log tells.
+static TASKS_LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Hears how many tasks are left.
+struct Tasks;
+
+impl log::Log for Tasks {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.target() == "resurge::tasks"
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            TASKS_LEFT.store(record.args().to_string().parse().unwrap(), Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {}
+}
 
 /// The process, at a moment.
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +153,10 @@ fn main() -> ExitCode {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let home = tempfile::tempdir().unwrap();
     // What a process opens once, as its pipe for signals, is there after a first run.
+    log::set_logger(&Tasks).unwrap();
+    log::set_max_level(log::LevelFilter::Debug);
     conduct(home.path(), "first", &scenario(10, 8.0));
+    let tasks_before = TASKS_LEFT.swap(usize::MAX, Ordering::Relaxed);
     thread::sleep(Duration::from_secs(1));
     let before = Look::now();
     let is_over = AtomicBool::new(false);
@@ -201,6 +224,8 @@ fn main() -> ExitCode {
         most(|look| look.threads),
         after.threads
     );
+    let tasks_after = TASKS_LEFT.load(Ordering::Relaxed);
+    println!("tasks:       {tasks_before} left by a run of 10 clients, {tasks_after} by this one");
     println!(
         "memory after the drain: {:.1} MiB; journal {:.0} KiB",
         after.rss_kib / 1024.0,
@@ -215,6 +240,9 @@ fn main() -> ExitCode {
     }
     if after.descriptors > before.descriptors || after.threads > before.threads {
         faults.push("descriptors or threads are left over".to_owned());
+    }
+    if tasks_after > tasks_before {
+        faults.push("tasks are left over".to_owned());
     }
     if !accounts.is_empty() || !agrees {
         faults.push(format!("the accounts do not close: {accounts:?}"));

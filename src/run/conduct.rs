@@ -111,6 +111,9 @@ pub(super) async fn conduct(
         log::warn!("the progress could not be shown to its end: {error}");
     }
 
+    // What is left does not depend on how many clients there were, or they leak.
+    let left: usize = workers.handles().map(|handle| handle.metrics().num_alive_tasks()).sum();
+    log::debug!(target: "resurge::tasks", "{left}");
     drop(workers);
     let mut health = health(&prepared, &recorded.totals, &watched);
     health.recorder_stalls = stalls.load(Ordering::Relaxed);

@@ -9,8 +9,17 @@ use crate::clock::Moment;
 use crate::sample::Cause;
 use crate::scenario::model::{AtSessionLimit, TargetRules};
 
+use super::rules::HandshakeRefusal;
 use super::session::SessionId;
 use super::windows::{Counted, Windows};
+
+/// The refusal of a token where the registry is full.
+pub(super) const TOO_MANY_TOKENS: HandshakeRefusal = HandshakeRefusal {
+    status: 503,
+    cause: Cause::RateLimited,
+    words: ("full", "more tokens are alive than this target remembers"),
+    retry_after: None,
+};
 
 /// Names a client id of one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

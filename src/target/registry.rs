@@ -17,6 +17,9 @@ const DEAD_FOR_EACH: usize = 20;
 /// And so many in any case.
 const LEAST_DEAD: usize = 10_000;
 
+/// This many tokens live at most, about 2 GB of them: whoever asks for more than that is no client that a target is for.
+const MOST_LIVING: usize = 20_000_000;
+
 /// The queue of the living is cleared of the dead when they outnumber the living by this.
 const SLACK: usize = 64;
 
@@ -79,6 +82,8 @@ pub(super) struct TokenRegistry {
     most_dead: usize,
     /// The most that have lived at once.
     most_living: usize,
+    /// The most that may.
+    most_living_allowed: usize,
 }
 
 impl TokenRegistry {
@@ -95,6 +100,7 @@ impl TokenRegistry {
             dead: VecDeque::new(),
             most_dead,
             most_living: 0,
+            most_living_allowed: MOST_LIVING,
         }
     }
 
@@ -120,6 +126,14 @@ impl TokenRegistry {
         self.by_issue.push_back(id);
         self.most_living = self.most_living.max(self.records.len() - self.dead.len());
         id
+    }
+
+    /// Whether there is no room for another token.
+    pub(super) fn is_full(&mut self, now: Moment) -> bool {
+        if self.records.len() - self.dead.len() >= self.most_living_allowed {
+            self.bury_expired(now);
+        }
+        self.records.len() - self.dead.len() >= self.most_living_allowed
     }
 
     /// Ends a token's life early.
@@ -272,6 +286,17 @@ mod tests {
         }
         assert_eq!(registry.dead.len(), DEAD_FOR_EACH * 1_001);
         assert!(living.iter().all(|id| registry.is_good(Moment::ZERO, *id)));
+    }
+
+    #[test]
+    fn there_is_room_again_once_tokens_have_expired() {
+        let mut registry = TokenRegistry { most_living_allowed: 3, ..TokenRegistry::new(1, MOST_DEAD) };
+        let at = |s| Moment::ZERO + Duration::from_secs(s);
+        for s in 0..3 {
+            assert!(!registry.is_full(at(s)));
+            registry.issue(at(s), at(s + 10), true, None);
+        }
+        assert!(registry.is_full(at(9)) && !registry.is_full(at(10)));
     }
 
     proptest! {

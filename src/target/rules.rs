@@ -23,7 +23,7 @@ use super::delay;
 use super::faults::FaultDraws;
 use super::handle::Shown;
 use super::jwt::{TokenWriter, Told};
-use super::limits::{Bar, Barred, ClientKey, ClientLimits};
+use super::limits::{Bar, Barred, ClientKey, ClientLimits, TOO_MANY_TOKENS};
 use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
 use super::returns::Returns;
 use super::service::{cause_of, over_limit};
@@ -237,6 +237,10 @@ impl TargetState {
     ) -> Result<(TokenId, Grant), TokenAnswer> {
         if let Some(limited) = self.count_token_request(now, request) {
             return Err(TokenAnswer::Limited(limited));
+        }
+        if self.tokens.is_full(now) || self.refresh_tokens.is_full(now) {
+            self.tally.limit_token_request();
+            return Err(TokenAnswer::Limited(TOO_MANY_TOKENS));
         }
         let decided = token::decide(&self.rules, request, refresh.is_some_and(|refresh| !refresh.is_empty()));
         let decided = decided.and_then(|grant| self.use_refresh_token(now, request, refresh).map(|()| grant));
