@@ -37,6 +37,13 @@ reconnects = ["count < 1"]
 /// A run that ends by itself, with a failed threshold.
 const SHORT: &[&str] = &["--set", "duration=1200ms"];
 
+/// A program that hears SIGHUP, also where whoever runs the tests has it ignored, as under nohup: what is ignored is inherited.
+fn hearing_hangups(program: &str) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", program]);
+    command
+}
+
 struct Scene {
     /// Goes with it.
     _home: tempfile::TempDir,
@@ -59,7 +66,7 @@ impl Scene {
     }
 
     fn command(&self, more: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_resurge"));
+        let mut command = hearing_hangups(env!("CARGO_BIN_EXE_resurge"));
         command.args(self.words(more));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -67,7 +74,7 @@ impl Scene {
 
     /// A run whose command line a shell completes: `"$@"` is the program and its words.
     fn shell(&self, script: &str, more: &[&str]) -> Command {
-        let mut command = Command::new("sh");
+        let mut command = hearing_hangups("sh");
         command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_resurge")]);
         command.args(self.words(more));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -294,7 +301,7 @@ fn hang_up(shards: u32) -> (Scene, ExitStatus) {
     unlockpt(&master).unwrap();
     let (slave, master) = (File::from(ioctl_tiocgptpeer(&master, flags).unwrap()), File::from(master));
     let of = shards.to_string();
-    let mut command = Command::new("setsid");
+    let mut command = hearing_hangups("setsid");
     command.args(["--ctty", env!("CARGO_BIN_EXE_resurge")]).args(scene.words(&["--shards", &of]));
     command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
     command.env("TERM", "xterm");
