@@ -354,17 +354,20 @@ pub(crate) fn journal() -> Run {
 
 /// Bytes before a journal's first frame, and before a frame's payload.
 const JOURNAL_HEAD: usize = 8;
-const FRAME_HEAD: usize = 8;
+const FRAME_HEAD: usize = 12;
 
 /// A journal whose frames have lengths and checksums that fit, whatever is in them.
 fn with_checksums(bytes: &[u8]) -> Vec<u8> {
-    let mut mended = b"RSRGJRNL".to_vec();
+    let mut mended = b"RSRGJR02".to_vec();
     let mut rest = bytes.get(JOURNAL_HEAD..).unwrap_or_default();
     while let Some((head, behind)) = rest.split_at_checked(FRAME_HEAD) {
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
         let (payload, next) = behind.split_at(length.clamp(1, behind.len().max(1)).min(behind.len()));
+        let (offset, at) = (mended.len() as u64, mended.len());
         mended.extend(u32::try_from(payload.len()).unwrap().to_le_bytes());
         mended.extend(crc32c::crc32c(payload).to_le_bytes());
+        let head = crc32c::crc32c_append(crc32c::crc32c(&offset.to_le_bytes()), &mended[at..]);
+        mended.extend(head.to_le_bytes());
         mended.extend(payload);
         rest = next;
     }

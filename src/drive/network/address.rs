@@ -90,7 +90,11 @@ pub fn parse_host(text: &str) -> Result<String, String> {
     let host = Host::parse(text).map_err(|error| format!("{needed} ({error})"))?;
     let name = host.to_string();
     let bare = name.strip_suffix('.').unwrap_or(&name);
-    if bare.is_empty() || bare.ends_with('.') { Err(needed.to_owned()) } else { Ok(bare.to_owned()) }
+    if bare.is_empty() || bare.ends_with('.') || bare.contains('*') {
+        Err(needed.to_owned())
+    } else {
+        Ok(bare.to_owned())
+    }
 }
 
 /// Host names do not differ by case, a trailing dot, an IPv6 address's brackets, or how their letters or numbers are written (WHATWG URL, §3.5). What is no
