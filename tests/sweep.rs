@@ -141,7 +141,7 @@ fn a_sweep_in_which_nothing_holds_fails_and_what_cannot_be_run_is_told_by_its_po
         (&["--over", "seed=1,2", "--best", "reconnect_latency{group:x}.p99"], 2, "there is no such group"),
         (&["--over", "seed=1", "--over", "seed=2"], 2, "twice"),
         (&["--over", "seed=1,2", "--best", "speed"], 2, "no measure"),
-        (&["--over", "duration=1s", "--best", "recovery.p99"], 104, "storms"),
+        (&["--over", "duration=1s", "--best", "recovery.p99"], 104, "the storm would strike"),
     ];
     for (arguments, expected, part) in rows {
         let output = resurge(folder.path(), &[&["sweep", "grid.toml", "--quiet"], arguments].concat());

@@ -15,7 +15,7 @@ use crate::scenario::ScenarioError;
 
 use super::ci::tell_ci;
 use super::progress::{Progress, ProgressKind, progress};
-use super::report::{Export, export, parse_export};
+use super::report::{Export, check_exports, export, parse_export};
 use super::{UNEXPECTED, parse_override, wants_colour};
 
 const EXAMPLE: &str = "\
@@ -27,7 +27,9 @@ Examples:
 
 The time model is the table [simulate] of the scenario; what it does not say is of the order of loopback. The same seed writes the same bytes.";
 
-/// The exit code for a run that cannot be read.
+/// The exit code for arguments that cannot be.
+const USAGE: u8 = 2;
+/// The exit code for a run that cannot be read, or is no run of this scenario.
 const UNREADABLE: u8 = 65;
 /// The exit code for a prediction that deviates too far.
 const DEVIATES: u8 = 112;
@@ -73,6 +75,10 @@ pub(super) struct SimulateArgs {
 }
 
 pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    if let Err(fault) = check_exports(&args.exports, args.out.as_deref()) {
+        writeln!(err, "error: {fault}")?;
+        return Ok(USAGE);
+    }
     let real = match args.against.as_deref().map(read_real).transpose() {
         Ok(real) => real,
         Err(fault) => {
@@ -107,6 +113,14 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
         }
     };
     let style = Style { colour: wants_colour(&io::stdout()) };
+    if let Some(other) = real.as_ref().filter(|real| real.manifest.scenario != done.model.manifest.scenario) {
+        let (own, other) = (&done.model.manifest.scenario, &other.manifest.scenario);
+        writeln!(
+            err,
+            "error: --against: that is a run of {other}, and this is {own}: name a real run of the same scenario"
+        )?;
+        return Ok(UNREADABLE);
+    }
     let rows = real.as_ref().map(|real| check_prediction(&done.model, real));
     let told = rows.as_deref().map_or_else(String::new, |rows| {
         format!(
@@ -140,6 +154,9 @@ fn read_real(run: &Path) -> Result<RunModel, String> {
     let journal = read_journal(&file).map_err(|error| error.to_string())?;
     match journal.manifest.simulated {
         Some(_) => Err(format!("{}: that run was simulated; name one that ran in real time", run.display())),
+        None if journal.end.is_none() => {
+            Err(format!("{}: that run was cut off; name one that came to its end", run.display()))
+        }
         None => Ok(RunModel::new(journal)),
     }
 }

@@ -119,6 +119,11 @@ pub fn compare(baseline_set: &RunSet, candidate_set: &RunSet, settings: &Setting
 /// What a reader should know of a comparison.
 fn notes(baseline: &RunSet, candidate: &RunSet, rows: &[Row], settings: &Settings) -> Vec<String> {
     let mut notes = Vec::new();
+    for set in [baseline, candidate] {
+        if set.repeats.iter().any(|run| run.facts.target_kind == "simulated") {
+            notes.push(format!("{} was simulated in virtual time: no latency of it was measured", set.name));
+        }
+    }
     for (set, other, side) in [(candidate, baseline, "candidate"), (baseline, candidate, "baseline")] {
         let missing = groups(&set.repeats).into_iter().filter(|name| !groups(&other.repeats).contains(name));
         notes.extend(missing.map(|name| format!("group {name} is only in the {side}")));

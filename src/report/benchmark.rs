@@ -58,7 +58,8 @@ impl Row {
     fn into_entry(self, model: &RunModel, group: &str) -> BenchmarkEntry {
         let Self { what, unit, value, range, of } = self;
         let name = format!("{} / {group} / {what}", model.manifest.scenario);
-        let extra = format!("{of}; run: {}", model.verdict.status.title());
+        let way = if model.manifest.simulated.is_some() { ", simulated" } else { "" };
+        let extra = format!("{of}; run: {}{way}", model.verdict.status.title());
         BenchmarkEntry { name, unit, value, range, extra }
     }
 }

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use crate::record::Tally;
 
 use super::model::RunModel;
-use super::simulated::SIMULATED;
+use super::simulated::{SIMULATED, assumptions};
 
 /// The most intervals of a log.
 const MOST_INTERVALS: u64 = 300;
@@ -26,6 +26,9 @@ pub fn histograms_hlog(model: &RunModel) -> String {
     let _ = writeln!(text, "#[Histogram log format version 1.3]");
     if model.manifest.simulated.is_some() {
         let _ = writeln!(text, "#[{SIMULATED}]");
+        for assumption in assumptions(&model.manifest) {
+            let _ = writeln!(text, "#[assumed: {}]", assumption.replace(['\n', '\r'], " "));
+        }
     }
     let _ = writeln!(text, "#[StartTime: {start_s:.3} (seconds since epoch)]");
     // Without it, some readers take small timestamps for seconds since 1970.

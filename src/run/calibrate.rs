@@ -60,6 +60,10 @@ pub(super) fn calibrate(run: &Path, times: &mut StageTimes) -> Result<Vec<String
     let mut words = Vec::new();
     for (stage, metric) in MEASURED {
         let Some(measured) = measured(&all, metric) else { continue };
+        // A run without TLS took no time for it, which says nothing of one with it.
+        if stage == TimeStage::Tls && measured.iter().all(|(us, _)| *us == 0) {
+            continue;
+        }
         let (delay, has_capacity) = match (&rules, stage) {
             (Some(rules), TimeStage::Token) => (rules.token_delay, rules.token_capacity.is_some()),
             (Some(rules), TimeStage::Upgrade) => (rules.upgrade_delay, rules.upgrade_capacity.is_some()),

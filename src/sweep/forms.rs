@@ -92,7 +92,7 @@ pub fn sweep_markdown(sweep: &Sweep) -> String {
     text
 }
 
-/// A sweep as CSV: `rank`, a column for each key, the goal, each condition's measure, `standing`, `status`, `reasons`. The unit follows a measure's name, as
+/// A sweep as CSV: `rank`, a column for each key, the goal, each condition's measure, `standing`, `status`, `reasons`, `simulated`. The unit follows a measure's name, as
 /// `recovery.p99 [us]`.
 ///
 /// # Errors
@@ -104,7 +104,7 @@ pub fn sweep_csv(sweep: &Sweep) -> Result<String, csv::Error> {
     heading.extend(sweep.grid.axes.iter().map(|axis| axis.key.clone()));
     heading.push(named(&sweep.goal.measure));
     heading.extend(sweep.conditions.iter().map(|condition| named(&condition.measure)));
-    heading.extend(["standing", "status", "reasons"].map(str::to_owned));
+    heading.extend(["standing", "status", "reasons", "simulated"].map(str::to_owned));
     writer.write_record(&heading)?;
     let number = |value: &Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     for (index, point) in sweep.points.iter().enumerate() {
@@ -115,6 +115,7 @@ pub fn sweep_csv(sweep: &Sweep) -> Result<String, csv::Error> {
         row.push(point.standing.name().to_owned());
         row.push(point.status.title().to_lowercase());
         row.push(point.reasons.join("; "));
+        row.push(sweep.is_simulated.to_string());
         writer.write_record(&row)?;
     }
     let bytes = writer.into_inner().map_err(|error| error.into_error())?;
@@ -189,13 +190,13 @@ mod tests {
         let sweep = sweep("recovery.p99", &POINTS);
         let csv = sweep_csv(&sweep).unwrap();
         insta::assert_snapshot!(csv, @r"
-        rank,groups.0.a,groups.0.b,recovery.p99 [us],token_requests.peak [per_s],standing,status,reasons
-        1,5s,none,2000000,1500,holds,pass,
-        2,30s,none,2000000,1400,holds,pass,
-        3,1s,none,3000000,900,holds,pass,
-        4,30s,full,9000000,100,holds,pass,
-        5,1s,full,1000000,5000,breaks,pass,why | not
-        6,5s,full,,0,unknown,not valid,why | not
+        rank,groups.0.a,groups.0.b,recovery.p99 [us],token_requests.peak [per_s],standing,status,reasons,simulated
+        1,5s,none,2000000,1500,holds,pass,,true
+        2,30s,none,2000000,1400,holds,pass,,true
+        3,1s,none,3000000,900,holds,pass,,true
+        4,30s,full,9000000,100,holds,pass,,true
+        5,1s,full,1000000,5000,breaks,pass,why | not,true
+        6,5s,full,,0,unknown,not valid,why | not,true
         ");
         let json = sweep_json(&sweep);
         assert_eq!((json["points"].as_array().unwrap().len(), json["holding"].as_u64()), (6, Some(4)));

@@ -49,7 +49,9 @@ fn every_fault_at_every_stage_is_what_the_table_says() {
         .into_inner()
         .unwrap()
         .into_iter()
-        .filter(|(_, _, expected, came)| !came.as_ref().is_ok_and(|came| came == expected))
+        .filter(|(_, _, expected, came)| {
+            !came.as_ref().is_ok_and(|came| expected.split(" or: ").any(|one| one == came))
+        })
         .map(|(what, stage, expected, came)| {
             let came = came.unwrap_or_else(|fault| fault);
             format!("{what:?} at {stage:?}:\n    expected  {expected}\n    came      {came}")
