@@ -248,3 +248,15 @@ fn the_cookbooks_scenarios_run_in_virtual_time() {
     }
     assert_eq!(found, 3);
 }
+
+#[test]
+fn a_file_full_of_faults_is_told_with_the_first_hundred() {
+    let folder = tempfile::tempdir().unwrap();
+    let groups = (0..70_000).map(|n| format!("[[groups]]\nname = \"g{n}\"\nclients = 1\n"));
+    let crowd = "duration = \"9s\"\n[target]\n".to_owned() + &groups.collect::<String>();
+    fs::write(folder.path().join("crowd.toml"), crowd).unwrap();
+    let output = resurge(folder.path(), &["simulate", "crowd.toml", "--progress", "none"]);
+    let told = text(&output.stderr);
+    assert_eq!(code(&output), 104, "{told}");
+    assert!(told.contains("there are 70000 groups") && told.contains("the first 100 are above"), "{told}");
+}

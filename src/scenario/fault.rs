@@ -61,14 +61,17 @@ pub struct Faults {
     pub overridden: Vec<(Range<usize>, String)>,
 }
 
+/// So many faults are shown.
+const MOST_SHOWN: usize = 100;
+
 impl Faults {
-    /// Renders every fault, coloured or plain.
+    /// Renders the faults, coloured or plain: every one, or the first 100 where a file has more of them than anybody would read.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let source = masked(&self.text);
         let mut text = String::new();
-        for fault in &self.faults {
+        for fault in self.faults.iter().take(MOST_SHOWN) {
             let origin = self.origin_of(&fault.span);
             let snippet = Snippet::source(source.as_str()).path(origin.as_str()).fold(true).annotation(
                 AnnotationKind::Primary.span(self.visible(&fault.span)).label(fault.help.as_str()),
@@ -79,6 +82,9 @@ impl Faults {
         }
         let n = self.faults.len();
         text.push_str(&format!("{n} fault{} in {}", if n == 1 { "" } else { "s" }, self.origin));
+        if n > MOST_SHOWN {
+            text.push_str(&format!("; the first {MOST_SHOWN} are above"));
+        }
         text
     }
 
