@@ -8,6 +8,7 @@ mod ci;
 mod compare;
 mod completions;
 mod diagnose;
+mod ended;
 mod logging;
 mod merge;
 mod progress;

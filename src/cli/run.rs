@@ -10,14 +10,13 @@ use clap::Args;
 
 use crate::drive::network::parse_host;
 use crate::plan::{MOST_SHARDS, Share};
-use crate::report::{Status, Style, WriteFault, summary_text};
-use crate::run::{MetricsServer, OnProgress, RunError, RunRequest, Split, obey_parent, run_split};
-use crate::scenario::ScenarioError;
+use crate::report::Status;
+use crate::run::{MetricsServer, OnProgress, RunRequest, Split, obey_parent, run_split};
 
-use super::ci::tell_ci;
+use super::ended::{tell_done, tell_refusal};
 use super::progress::{Progress, ProgressKind, progress};
-use super::report::{Export, check_exports, export, parse_export};
-use super::{UNEXPECTED, parse_override, wants_colour};
+use super::report::{Export, check_exports, parse_export};
+use super::{UNEXPECTED, parse_override};
 
 /// The exit code for arguments that cannot be.
 const USAGE: u8 = 2;
@@ -106,33 +105,14 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
     finish();
     let done = match done {
         Ok(done) => done,
-        Err(RunError::Scenario(ScenarioError::Faults(faults))) => {
-            writeln!(err, "{}", faults.render(wants_colour(&io::stderr())))?;
-            return Ok(104);
-        }
-        Err(error) => {
-            writeln!(err, "error: {error}")?;
-            return Ok(error.exit_code());
-        }
+        Err(error) => return tell_refusal(&error, err),
     };
-    let style = Style { colour: wants_colour(&io::stdout()) };
-    // What stdout cannot take must not change how the run came out, nor keep the rest from being written.
-    let printed = write!(out, "{}", summary_text(&done.model, style)).and_then(|()| out.flush());
-    writeln!(err, "run folder: {}", done.folder.display())?;
-    let exported = args.exports.iter().filter_map(|wanted| export(&done.model, wanted).err());
-    let faults: Vec<WriteFault> = done.write_faults.into_iter().chain(exported).collect();
-    let mut told: Vec<String> = done.model.end.iter().flat_map(|end| end.write_faults.clone()).collect();
-    told.extend(faults.iter().map(WriteFault::to_string));
-    told.extend(printed.err().map(|error| format!("cannot write the summary to stdout: {error}")));
-    for fault in &told {
-        writeln!(err, "error: {fault}")?;
-    }
-    tell_ci(&done.model, err)?;
+    let is_written = tell_done(&done, "", &args.exports, out, err)?;
     if let Some(server) = &metrics {
         await_last_scrape(server, done.model.verdict.status, err)?;
     }
     let code = done.model.verdict.exit_code;
-    Ok(if code == 0 && !told.is_empty() { UNEXPECTED } else { code })
+    Ok(if code == 0 && !is_written { UNEXPECTED } else { code })
 }
 
 /// Shows the progress and feeds the metrics, where either is wanted.

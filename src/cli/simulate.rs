@@ -9,13 +9,12 @@ use clap::Args;
 
 use crate::compare::{check_prediction, prediction_text};
 use crate::record::read_journal;
-use crate::report::{JOURNAL_FILE, RunModel, Style, WriteFault, summary_text};
-use crate::run::{RunError, SimulateRequest, VIRTUAL_START_UNIX_US, simulate};
-use crate::scenario::ScenarioError;
+use crate::report::{JOURNAL_FILE, RunModel, Style};
+use crate::run::{SimulateRequest, VIRTUAL_START_UNIX_US, simulate};
 
-use super::ci::tell_ci;
+use super::ended::{tell_done, tell_refusal};
 use super::progress::{Progress, ProgressKind, progress};
-use super::report::{Export, check_exports, export, parse_export};
+use super::report::{Export, check_exports, parse_export};
 use super::{UNEXPECTED, parse_override, wants_colour};
 
 const EXAMPLE: &str = "\
@@ -103,14 +102,7 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
     finish();
     let done = match done {
         Ok(done) => done,
-        Err(RunError::Scenario(ScenarioError::Faults(faults))) => {
-            writeln!(err, "{}", faults.render(wants_colour(&io::stderr())))?;
-            return Ok(104);
-        }
-        Err(error) => {
-            writeln!(err, "error: {error}")?;
-            return Ok(error.exit_code());
-        }
+        Err(error) => return tell_refusal(&error, err),
     };
     let style = Style { colour: wants_colour(&io::stdout()) };
     if let Some(other) = real.as_ref().filter(|real| real.manifest.scenario != done.model.manifest.scenario) {
@@ -129,20 +121,9 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
             prediction_text(rows)
         )
     });
-    let printed = write!(out, "{}{told}", summary_text(&done.model, style)).and_then(|()| out.flush());
-    writeln!(err, "run folder: {}", done.folder.display())?;
-    let exported = args.exports.iter().filter_map(|wanted| export(&done.model, wanted).err());
-    let faults: Vec<WriteFault> = done.write_faults.into_iter().chain(exported).collect();
-    for fault in &faults {
-        writeln!(err, "error: {fault}")?;
-    }
-    tell_ci(&done.model, err)?;
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
-        _ => {}
-    }
+    let is_written = tell_done(&done, &told, &args.exports, out, err)?;
     Ok(match done.model.verdict.exit_code {
-        0 if !faults.is_empty() => UNEXPECTED,
+        0 if !is_written => UNEXPECTED,
         0 if rows.iter().flatten().any(|row| !row.holds()) => DEVIATES,
         code => code,
     })
