@@ -1,6 +1,7 @@
 //! Whether a run that goes on and on stays as it is: memory, descriptors, tasks.
 //!
-//! 2,000 clients against the embedded target, each thrown off every three seconds. Each second the process is looked at; after the warm-up a
+//! 2,000 clients against the embedded target, each thrown off after three seconds and back after up to two, so that within a few
+//! sessions nothing is left of the order in which they began. Each second the process is looked at; after the warm-up a
 //! line is fitted to the means of ten seconds each (seconds beside each other are alike), with Student's t for its interval.
 //! `cargo bench --bench soak -- --minutes 10` (10 is the default; `--clients N`). It exits with 1 where memory grows, or where descriptors,
 //! threads or tasks are left over.
@@ -108,7 +109,7 @@ client_id = "demo-client"
 client_secret = "demo-secret"
 on_reconnect = "fetch"
 [groups.reconnect]
-backoff = {{ kind = "exponential", base = "100ms", max = "2s", jitter = "full" }}
+backoff = {{ kind = "exponential", base = "2s", max = "4s", jitter = "full" }}
 "#
     )
 }

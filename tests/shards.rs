@@ -472,7 +472,19 @@ fn progress_and_metrics_show_all_shards_as_one() {
     let output = Command::new(env!("CARGO_BIN_EXE_resurge"))
         .arg("run")
         .arg(&scenario.file)
-        .args(["--shards", "2", "--set", "duration=6s", "--metrics", "0", "--progress", "plain", "--out"])
+        .args([
+            "--shards",
+            "2",
+            "--set",
+            "duration=6s",
+            "--set",
+            "target.idle_timeout=never",
+            "--metrics",
+            "0",
+            "--progress",
+            "plain",
+            "--out",
+        ])
         .arg(scenario.folder("shown"))
         .output()
         .unwrap();

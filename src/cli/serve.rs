@@ -96,10 +96,6 @@ pub(super) struct ServeArgs {
 /// # Errors
 /// The streams cannot be written, or there is no runtime.
 pub(super) fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    // With huge pages a frame of which nothing came but its length takes up all of its memory: a peer gets 1 MiB for 14 bytes.
-    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
-        log::debug!("huge pages stay: {error}");
-    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = StopSignals::listen()?;

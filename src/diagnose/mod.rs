@@ -23,10 +23,10 @@ pub use verdict::judge;
 
 use crate::drive::network::{GroupSetup, TargetAddress};
 use crate::drive::network::{Probe, ProbeShared, TokenLook};
+use crate::event_loop::single_loop;
 use crate::lifecycle::GroupRules;
 use crate::run::RunError;
 use crate::run::prepare::{Prepared, prepare};
-use crate::run::workers::single_loop;
 use crate::sample::GroupId;
 use crate::scenario::load;
 use crate::scenario::model::{Grant, Group, OnReconnect, Overrides, Scenario, Start, TokenIn};

@@ -7,25 +7,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{
+    Notify,
+    mpsc::{self, error::TrySendError},
+};
 
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::sample::{GroupId, Sample, Stamped};
 
 /// Samples that go to the recorder together.
 const BATCH: usize = 256;
 /// How many batches may be on their way to the recorder.
 const CHANNEL_CAPACITY: usize = 256;
-/// How long a sample may wait for its batch to fill, while samples come.
-const FLUSH_EVERY: Duration = Duration::from_millis(20);
-/// And when none has come for a while: an idle worker is to cost nothing.
-const FLUSH_IDLE: Duration = Duration::from_millis(100);
+/// How long a sample may wait for its batch to fill.
+const FLUSH_AFTER: Duration = Duration::from_millis(100);
+/// So long before a second's end, when the recorder closes it, nothing waits any longer: what comes later is counted in the next one.
+const BEFORE_CLOSE: Duration = Duration::from_millis(5);
 
 /// The sending end of a worker's clients.
 #[derive(Debug, Clone)]
 pub struct SampleSink {
     sender: mpsc::Sender<Vec<Stamped>>,
     pending: Arc<Mutex<Vec<Stamped>>>,
+    /// Told when the first sample of a batch has come.
+    begun: Arc<Notify>,
     stalls: Arc<AtomicU64>,
 }
 
@@ -33,14 +38,16 @@ pub struct SampleSink {
 #[must_use]
 pub fn sample_channel() -> (SampleSink, mpsc::Receiver<Vec<Stamped>>) {
     let (sender, receiver) = mpsc::channel(CHANNEL_CAPACITY);
-    (SampleSink { sender, pending: Arc::default(), stalls: Arc::default() }, receiver)
+    let sink = SampleSink { sender, pending: Arc::default(), begun: Arc::default(), stalls: Arc::default() };
+    (sink, receiver)
 }
 
 impl SampleSink {
     /// Another end of the same channel, for another worker.
     #[must_use]
     pub fn another(&self) -> Self {
-        Self { sender: self.sender.clone(), pending: Arc::default(), stalls: Arc::clone(&self.stalls) }
+        let (pending, begun) = (Arc::default(), Arc::default());
+        Self { sender: self.sender.clone(), pending, begun, stalls: Arc::clone(&self.stalls) }
     }
 
     /// Sends `sample` with the batch that it fills; waits, and counts the wait, while the channel is full. A recorder that is
@@ -59,22 +66,20 @@ impl SampleSink {
         }
     }
 
-    /// Sends what waits for its batch to fill. Answers whether there was something.
-    pub async fn flush(&self) -> bool {
+    /// Sends what waits for its batch to fill.
+    pub async fn flush(&self) {
         let batch = std::mem::take(&mut *self.pending());
-        let is_some = !batch.is_empty();
-        if is_some {
+        if !batch.is_empty() {
             self.pass_on(batch).await;
         }
-        is_some
     }
 
-    /// Flushes again and again; never ends.
-    pub(super) async fn keep_flushing(self) {
-        let mut pause = FLUSH_IDLE;
+    /// Flushes what has waited long enough; never ends. Where no samples come, it does nothing.
+    pub(super) async fn keep_flushing(self, clock: Clock) {
         loop {
-            tokio::time::sleep(pause).await;
-            pause = if self.flush().await { FLUSH_EVERY } else { FLUSH_IDLE };
+            self.begun.notified().await;
+            tokio::time::sleep(patience(clock.now())).await;
+            self.flush().await;
         }
     }
 
@@ -85,8 +90,12 @@ impl SampleSink {
     /// Lets `add` add samples; answers with a batch when it is full.
     fn put(&self, add: impl FnOnce(&mut Vec<Stamped>)) -> Option<Vec<Stamped>> {
         let mut pending = self.pending();
+        let is_first = pending.is_empty();
         add(&mut pending);
         let is_full = pending.len() >= BATCH;
+        if is_first && !is_full {
+            self.begun.notify_one();
+        }
         is_full.then(|| std::mem::replace(&mut *pending, Vec::with_capacity(BATCH + 16)))
     }
 
@@ -103,6 +112,16 @@ impl SampleSink {
     #[must_use]
     pub fn stalls(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.stalls)
+    }
+}
+
+/// How long what comes at `now` may wait.
+fn patience(now: Moment) -> Duration {
+    let next_second = Moment::ZERO + Duration::from_secs(now.as_second() + 1);
+    match next_second.since(now).checked_sub(BEFORE_CLOSE) {
+        Some(left) if !left.is_zero() => left.min(FLUSH_AFTER),
+        // Too late for this second.
+        _ => FLUSH_AFTER,
     }
 }
 
@@ -139,6 +158,26 @@ mod tests {
         let (stalls, seen) = tokio::join!(sending, receiving);
         assert_eq!(seen, (0..total).map(|n| format!("{:?}", count(n))).collect::<Vec<_>>());
         assert_eq!(stalls, 0);
+    }
+
+    #[test]
+    fn nothing_waits_across_the_end_of_a_second_but_what_comes_right_before_it() {
+        let patience = |ms| patience(Moment::ZERO + Duration::from_millis(ms)).as_millis();
+        assert_eq!([0, 895, 896, 990, 994].map(patience), [100, 100, 99, 5, 1]);
+        assert_eq!([995, 999, 1_000, 1_950].map(patience), [100, 100, 100, 45]);
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_sent_on_and_where_nothing_comes_nothing_is_done() {
+        let (sink, mut samples) = sample_channel();
+        let flushing = tokio::spawn(sink.clone().keep_flushing(Clock::start()));
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        assert!(samples.try_recv().is_err());
+        for n in 0..3 {
+            sink.send(Moment::ZERO, GroupId(0), Sample::Count(Counter::MessagesIn, n)).await;
+        }
+        assert_eq!(samples.recv().await.map(|batch| batch.len()), Some(3));
+        flushing.abort();
     }
 
     #[tokio::test]

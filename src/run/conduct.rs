@@ -31,8 +31,6 @@ use super::{OnProgress, RunError, host};
 
 /// How long the embedded target gets to see the last of its sessions end.
 const QUIET: Duration = Duration::from_secs(10);
-/// How often the address policy is asked whether it was violated.
-const POLICY_EVERY: Duration = Duration::from_millis(100);
 
 /// A run that was conducted.
 pub(super) struct Conducted {
@@ -204,14 +202,9 @@ async fn listen_to_signals(mut signals: StopSignals, control: Arc<RunControl>) {
 
 /// Ends the run when a name has come to resolve to an address that may not be hit.
 async fn enforce_policy(prepared: Arc<Prepared>, control: Arc<RunControl>) {
-    loop {
-        tokio::time::sleep(POLICY_EVERY).await;
-        if prepared.policy.was_violated() {
-            control.stop(StopReason::NotAuthorised);
-            control.abort();
-            return;
-        }
-    }
+    prepared.policy.violation().await;
+    control.stop(StopReason::NotAuthorised);
+    control.abort();
 }
 
 /// Shows each view until there are no more of them.

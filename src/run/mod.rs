@@ -18,7 +18,7 @@ mod simulate;
 mod simulate_scale;
 mod simulate_taker;
 mod watchdog;
-pub(crate) mod workers;
+mod workers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ pub use simulate::{
 };
 
 use crate::drive::network::{ContextError, Forbidden, TlsError};
+use crate::event_loop::single_loop;
 use crate::plan::{BudgetError, Share, own_limits};
 use crate::record::{JournalError, JournalWriter, LiveView, MergeError, read_journal};
 use crate::report::{JOURNAL_FILE, RunModel, WriteFault, write_all};
@@ -212,7 +213,7 @@ fn run_share(request: RunRequest, share: Share) -> Result<RunDone, RunError> {
     let journal_path = folder.join(JOURNAL_FILE);
     let journal = JournalWriter::create(&journal_path, &prepared.manifest)
         .map_err(|source| JournalError::Io { path: journal_path.clone(), source })?;
-    let runtime = workers::single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
+    let runtime = single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
     let beside = conduct::Beside { on_progress, ..conduct::Beside::default() };
     let conducted = runtime.block_on(conduct::conduct(Arc::new(prepared), journal, beside))?;
     runtime.shutdown_background();

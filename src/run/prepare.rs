@@ -112,7 +112,7 @@ impl Processes {
     /// This one alone.
     pub(crate) const ONE: Self = Self(1);
 
-    /// Threads of a process's clients, or of its target: all of them together have one for each processor, and each has one.
+    /// Threads of a process's clients: all processes together have one for each processor, and each has one.
     pub(crate) fn threads(self) -> usize {
         host::cores().div_ceil(self.0.max(1) as usize).clamp(1, MOST_THREADS)
     }
@@ -274,7 +274,8 @@ fn start_target(
                 rules: rules.as_ref().clone(),
                 seed: target_seed(scenario.seed, share),
                 clock,
-                worker_threads: processes.threads(),
+                // It has less to do for a session than a client.
+                worker_threads: processes.threads().div_ceil(2),
                 control: None,
                 control_token: None,
                 tls: None,

@@ -8,7 +8,7 @@ use std::io;
 use nix::sys::signal::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::workers::single_loop;
+use crate::event_loop::single_loop;
 
 /// Wishes that the run should end: Ctrl-C, a polite kill, a terminal that was closed.
 #[derive(Debug)]

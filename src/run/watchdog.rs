@@ -1,7 +1,7 @@
 //! The watchdog of a worker's event loop: how late it was, and how late it was for the clients.
 //!
 //! In: the clock, how many attempts have ended. Out: two histograms of how late a timer of the clients' own event loop was, asked every
-//! 20 ms: of all times that it was asked, and of the attempts that ended meanwhile. The second tells what the clients' own measurements
+//! 20 ms (100 ms where few end): of all times that it was asked, and of the attempts that ended meanwhile. The second tells what the clients' own measurements
 //! may owe to it: a storm of a second counts in a run of an hour as much as it has attempts. And how many attempts ended in seconds in
 //! which the loop had no rest: there, what was measured is this machine's speed.
 
@@ -16,10 +16,12 @@ use crate::record::Latencies;
 
 use super::host;
 
-/// How often the event loop is asked while attempts end.
+/// How often the event loop is asked while many attempts end.
 const EVERY: Duration = Duration::from_millis(20);
-/// And while none does: being woken is what costs most in a process that waits.
-const EVERY_IDLE: Duration = Duration::from_millis(50);
+/// And while few do: being woken is what costs most in a process that waits.
+const EVERY_IDLE: Duration = Duration::from_millis(100);
+/// Many are so many in a second.
+const MANY: f64 = 200.0;
 
 /// How long an event loop must be without rest to count as saturated: shorter bursts are the load's own.
 const SECOND: Duration = Duration::from_secs(1);
@@ -84,7 +86,8 @@ pub(super) async fn watch_loop(
 ) -> Watched {
     let mut watched = Watched::default();
     let mut second = Second::begin(clock.now());
-    let mut due = clock.now() + EVERY;
+    let mut every = EVERY;
+    let mut due = clock.now() + every;
     loop {
         tokio::select! {
             // The end comes first: what it makes late is no measurement's fault.
@@ -106,7 +109,9 @@ pub(super) async fn watch_loop(
             watched.take(&second, now);
             second = Second::begin(now);
         }
+        let many = MANY * (every + late).as_secs_f64();
+        every = if ended as f64 >= many { EVERY } else { EVERY_IDLE };
         // What was missed is one stall, not many.
-        due = now.max(due) + if ended > 0 { EVERY } else { EVERY_IDLE };
+        due = now.max(due) + every;
     }
 }

@@ -4,69 +4,34 @@
 //! that takes a fifth less CPU than one loop over all threads.
 
 use std::io;
-use std::thread::JoinHandle;
 
-use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::oneshot;
+use tokio::runtime::Handle;
+
+use crate::event_loop::EventLoop;
 
 /// Threads that carry clients. They end when this is dropped, with all that still runs on them.
 pub(crate) struct Workers {
-    workers: Vec<Worker>,
-}
-
-struct Worker {
-    handle: Handle,
-    /// Ends the worker when dropped.
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    workers: Vec<EventLoop>,
 }
 
 impl Workers {
     /// Starts `count` workers, at least one.
     pub(crate) fn start(count: usize) -> io::Result<Self> {
-        let workers = (0..count.max(1)).map(Worker::start).collect::<io::Result<_>>()?;
+        let start = |number| EventLoop::start(format!("resurge-{number}"));
+        let workers = (0..count.max(1)).map(start).collect::<io::Result<_>>()?;
         Ok(Self { workers })
     }
 
     /// The workers' runtimes; never none.
     pub(crate) fn handles(&self) -> impl Iterator<Item = &Handle> {
-        self.workers.iter().map(|worker| &worker.handle)
+        self.workers.iter().map(EventLoop::handle)
     }
-}
-
-impl Worker {
-    fn start(number: usize) -> io::Result<Self> {
-        let runtime = single_loop()?;
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let thread = std::thread::Builder::new().name(format!("resurge-{number}")).spawn(move || {
-            // Nothing is ever sent: the sender's end is the sign.
-            let _ = runtime.block_on(stopped);
-            runtime.shutdown_background();
-        })?;
-        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            log::error!("a worker's thread panicked");
-        }
-    }
-}
-
-/// An event loop for one thread.
-pub(crate) fn single_loop() -> io::Result<Runtime> {
-    Builder::new_current_thread().max_blocking_threads(16).enable_all().build()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event_loop::single_loop;
 
     #[test]
     fn each_worker_is_one_thread_and_ends_with_its_owner() {

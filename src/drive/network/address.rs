@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::Notify;
 use url::Host;
 
 /// The metadata services of clouds.
@@ -20,6 +21,7 @@ const METADATA: [IpAddr; 2] = [
 pub struct AddressPolicy {
     authorised: Vec<String>,
     violated: AtomicBool,
+    told: Notify,
 }
 
 /// An address that the run may not connect to.
@@ -40,7 +42,7 @@ impl AddressPolicy {
     #[must_use]
     pub fn new(authorised: &[String]) -> Self {
         let authorised = authorised.iter().map(|host| canonical_host(host)).collect();
-        Self { authorised, violated: AtomicBool::new(false) }
+        Self { authorised, ..Self::default() }
     }
 
     /// Whether `address`, to which `host` resolved, may be hit.
@@ -51,7 +53,7 @@ impl AddressPolicy {
         if is_free(address) || self.authorised.contains(&canonical_host(host)) {
             return Ok(());
         }
-        self.violated.store(true, Ordering::Relaxed);
+        self.violate();
         Err(Forbidden { host: host.to_owned(), address })
     }
 
@@ -61,16 +63,28 @@ impl AddressPolicy {
         let bare = canonical_host(host);
         let free = bare.parse().map_or(bare == "localhost", is_free);
         if !free && !self.authorised.contains(&bare) {
-            self.violated.store(true, Ordering::Relaxed);
+            self.violate();
             return false;
         }
         true
     }
 
+    fn violate(&self) {
+        self.violated.store(true, Ordering::Release);
+        self.told.notify_one();
+    }
+
+    /// Waits, alone, for the first check to fail.
+    pub async fn violation(&self) {
+        while !self.was_violated() {
+            self.told.notified().await;
+        }
+    }
+
     /// Whether any check has failed so far.
     #[must_use]
     pub fn was_violated(&self) -> bool {
-        self.violated.load(Ordering::Relaxed)
+        self.violated.load(Ordering::Acquire)
     }
 }
 

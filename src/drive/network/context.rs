@@ -93,7 +93,7 @@ impl RunShared {
             clock,
             timers: Timers::start(clock)?,
             policy,
-            flushing: tokio::spawn(sink.clone().keep_flushing()),
+            flushing: tokio::spawn(sink.clone().keep_flushing(clock)),
             sink,
             stop,
             tls,
@@ -120,7 +120,7 @@ impl RunShared {
 
     /// Sends what waits to go to the recorder. To be called when the last client has ended.
     pub async fn flush(&self) {
-        let _ = self.sink.flush().await;
+        self.sink.flush().await;
     }
 
     /// The same, where clients of the embedded target spread over these addresses of it by their number.

@@ -13,15 +13,16 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 use crate::engine::{RunControl, StopReason};
+use crate::event_loop::single_loop;
 use crate::plan::{Share, check_budget};
 use crate::record::{JournalError, JournalWriter, PackedTally, journal_bytes};
 use crate::report::JOURNAL_FILE;
 use crate::scenario::{ScenarioError, load};
 
+use super::super::RunError;
 use super::super::conduct::{Beside, conduct};
 use super::super::folder::{check_real_folder, make_folder};
 use super::super::prepare::{self, Bound, Processes};
-use super::super::{RunError, workers::single_loop};
 use super::protocol::{Order, Preparation, Report, VERSION, encoded, line, packed, read};
 
 /// How long a child without a parent gets to end by itself.

@@ -20,6 +20,7 @@ mod shared;
 mod storms;
 #[doc(hidden)]
 pub mod strangers;
+mod threads;
 mod tls;
 mod token;
 mod token_form;
@@ -34,7 +35,6 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -44,6 +44,7 @@ use super::counters::TargetCounters;
 use super::rules::StormError;
 use listen::{Door, Listener};
 use shared::{Place, Shared};
+use threads::Threads;
 
 pub use tls::{Authority, ServerTls, ServerTlsError};
 
@@ -94,7 +95,7 @@ pub struct Server {
     shared: Arc<Shared>,
     /// Accepting ends when this is dropped.
     accepting: Option<watch::Sender<()>>,
-    runtime: Option<Runtime>,
+    _threads: Threads,
 }
 
 impl Server {
@@ -156,31 +157,19 @@ impl Server {
         }
         let place = Place { address: addr.to_string(), is_secure: tls.is_some(), control_token };
         let shared = Arc::new(Shared::new(rules, seed, clock, place)?);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(worker_threads.max(1))
-            .thread_name("target")
-            .enable_all()
-            .build()?;
+        let threads = Threads::start(worker_threads)?;
+        let handle = threads.handle();
         let (accepting, stop) = watch::channel(());
         for (listener, door, tls) in listeners {
-            let registered = {
-                let _inside = runtime.enter();
-                TcpListener::from_std(listener)
+            let socket = {
+                let _inside = handle.enter();
+                TcpListener::from_std(listener)?
             };
-            match registered {
-                Ok(socket) => {
-                    let listener = Listener { socket, door, tls };
-                    runtime.spawn(listen::accept(Arc::clone(&shared), listener, stop.clone()));
-                }
-                Err(error) => {
-                    // A runtime that is dropped inside another one would panic.
-                    runtime.shutdown_background();
-                    return Err(error);
-                }
-            }
+            let listener = Listener { socket, door, tls };
+            handle.spawn(listen::accept(Arc::clone(&shared), listener, stop.clone()));
         }
-        storms::schedule(&runtime, &shared);
-        Ok(Self { addr, control, tls, shared, accepting: Some(accepting), runtime: Some(runtime) })
+        storms::schedule(handle, &shared);
+        Ok(Self { addr, control, tls, shared, accepting: Some(accepting), _threads: threads })
     }
 
     /// Where it listens.
@@ -248,14 +237,5 @@ impl Server {
             log::warn!("the target was stopped with work in flight");
         }
         self.counters()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // A runtime that is dropped inside another one would panic: let its threads go instead.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }

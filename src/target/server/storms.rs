@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 
 use crate::clock::Moment;
 use crate::scenario::target_script::TargetStorm;
@@ -13,7 +13,7 @@ use crate::scenario::target_script::TargetStorm;
 use super::shared::Shared;
 
 /// Has every storm of the rules strike when it is due.
-pub(super) fn schedule(runtime: &Runtime, shared: &Arc<Shared>) {
+pub(super) fn schedule(runtime: &Handle, shared: &Arc<Shared>) {
     for index in 0..shared.rules.storms.len() {
         runtime.spawn(run(Arc::clone(shared), index));
     }
