@@ -208,6 +208,8 @@ fn main() -> ExitCode {
         mean / 1024.0,
         blocks.len()
     );
+    let series: Vec<String> = blocks.iter().map(|kib| format!("{:.1}", kib / 1024.0)).collect();
+    println!("  MiB: {}", series.join(" "));
     println!(
         "  grows by {each:+.1} ± {half_width:.1} KiB a minute (95 %): {:+.4} % ± {:.4} %",
         100.0 * each / mean,

@@ -199,6 +199,15 @@ backoff = { kind = "none" }
         simulate(&[&scenario, "--calibrate", &path("simulated"), "--out", &path("again")]);
     assert_eq!(code, 65, "{stderr}");
     assert!(stderr.contains("that run was simulated"), "{stderr}");
+    // Of a run that was cut off, what there is is taken, and told.
+    let journal = root.path().join("real/journal.bin");
+    let bytes = std::fs::read(&journal).unwrap();
+    std::fs::write(&journal, &bytes[..bytes.len() - 10]).unwrap();
+    assert!(!summary.contains("cut off"), "{summary}");
+    let (code, summary, stderr) =
+        simulate(&[&scenario, "--calibrate", &path("real"), "--out", &path("torn")]);
+    assert_eq!(code, 0, "{summary}{stderr}");
+    assert!(summary.contains("that run was cut off: its times are those until then"), "{summary}");
 }
 
 #[test]

@@ -84,6 +84,9 @@ pub(super) fn calibrate(run: &Path, times: &mut StageTimes) -> Result<Vec<String
         ));
         times.measure(stage, overhead);
     }
+    if !words.is_empty() && journal.end.is_none() {
+        words.push("that run was cut off: its times are those until then".to_owned());
+    }
     if words.is_empty() {
         return Err(CalibrateError::Nothing { path: run.to_owned() });
     }

@@ -109,7 +109,11 @@ pub(super) async fn conduct(
         log::warn!("the progress could not be shown to its end: {error}");
     }
 
-    // What is left does not depend on how many clients there were, or they leak.
+    // What is left does not depend on how many clients there were, or they leak. What was aborted is gone once its loop has had its turn.
+    for worker in workers.handles() {
+        let had_its_turn = worker.spawn(async {}).await;
+        debug_assert!(had_its_turn.is_ok());
+    }
     let left: usize = workers.handles().map(|handle| handle.metrics().num_alive_tasks()).sum();
     log::debug!(target: "resurge::tasks", "{left}");
     drop(workers);
