@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use resurge::clock::Clock;
-use resurge::target::message::MessageText;
+use resurge::service::message::MessageText;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;

@@ -9,12 +9,12 @@
 //! ```text
 //! scenario ─▶ plan ─▶ engine ─spawns▶ clients (lifecycle, driven by drive) ─samples▶ record ─▶ run folder ─▶ report, compare
 //!                                          ▲▼
-//!                                        target
+//!                                        service
 //! ```
 //!
 //! What always holds:
 //! - every attempt has exactly one outcome ([`sample::Outcome`]), so `attempts == Σ outcomes` in every report;
-//! - the lifecycle ([`lifecycle`]) and the target's rules ([`target::rules`]) do no I/O, read no clock and draw no
+//! - the lifecycle ([`lifecycle`]) and the service's rules ([`service::rules`]) do no I/O, read no clock and draw no
 //!   randomness but from the stream that they were given;
 //! - every report derives from the run's journal ([`record`]);
 //! - only [`clock`] asks the system for the time.
@@ -34,7 +34,7 @@ pub mod plan;
 
 pub mod lifecycle;
 
-pub mod target;
+pub mod service;
 
 pub mod drive;
 

@@ -19,7 +19,7 @@ use resurge::report::RunModel;
 use resurge::run::{FoundError, read_run_folder};
 use resurge::sample::{Counter, Outcome};
 use resurge::scenario::model::TargetRules;
-use resurge::target::server::{EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
+use resurge::service::server::{EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
 
 /// A run's journal may lack so much: the second that was open.
 const SECOND_US: u64 = 1_000_000;

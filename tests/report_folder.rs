@@ -18,7 +18,7 @@ use resurge::sample::{
     Abnormal, AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Phases, ReadySample,
     Sample, SessionEnd, Traffic,
 };
-use resurge::target::counters::{CloseCount, RefusedCount, TargetCounters};
+use resurge::service::counters::{CloseCount, RefusedCount, TargetCounters};
 
 const FRESH: u64 = 40;
 const STALE: u64 = 10;

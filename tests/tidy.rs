@@ -10,7 +10,7 @@ const FLOW: &[&str] = &[
     "scenario",
     "plan",
     "lifecycle",
-    "target",
+    "service",
     "drive",
     "engine",
     "record",

@@ -12,7 +12,7 @@ use resurge::run::{InMemory, simulation_of};
 use resurge::sample::{Counter, Metric, Outcome};
 use resurge::scenario::load;
 use resurge::scenario::model::{Abandoned, Capacity, Delay, StatusFault};
-use resurge::target::capacity::{Arrival, CapacityQueue};
+use resurge::service::capacity::{Arrival, CapacityQueue};
 
 /// The probability that a customer has to wait in M/M/c (Erlang 1917): servers, and load offered to each of them.
 fn erlang_c(servers: u32, utilisation: f64) -> f64 {

@@ -10,10 +10,10 @@ use resurge::drive::network::{parse_host, strangers};
 use resurge::record::{Tally, evaluate};
 use resurge::scenario::model::{Invalidation, TargetRules};
 use resurge::scenario::parse_threshold;
-use resurge::target::rules::{Handshake, TargetState};
-use resurge::target::server::strangers as target;
-use resurge::target::session::{EndHow, FrameClass, Session};
-use resurge::target::token::{TokenAnswer, TokenRequest};
+use resurge::service::rules::{Handshake, TargetState};
+use resurge::service::server::strangers as target;
+use resurge::service::session::{EndHow, FrameClass, Session};
+use resurge::service::token::{TokenAnswer, TokenRequest};
 use resurge::units::{format_duration, parse_duration, parse_rate, parse_share};
 
 use super::engine::{Run, Target};

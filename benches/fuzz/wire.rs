@@ -13,7 +13,7 @@ use resurge::lifecycle::GroupRules;
 use resurge::sample::GroupId;
 use resurge::scenario::load;
 use resurge::scenario::model::TargetRules;
-use resurge::target::server::{Server, ServerSetup};
+use resurge::service::server::{Server, ServerSetup};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::engine::Run;

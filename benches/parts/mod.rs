@@ -18,9 +18,9 @@ use resurge::record::{
 use resurge::sample::{Sample, Traffic};
 use resurge::scenario::load;
 use resurge::scenario::model::{Invalidation, Scenario, TargetRules};
-use resurge::target::rules::{Handshake, TargetState};
-use resurge::target::session::{EndHow, Session};
-use resurge::target::token::{TokenAnswer, TokenRequest};
+use resurge::service::rules::{Handshake, TargetState};
+use resurge::service::session::{EndHow, Session};
+use resurge::service::token::{TokenAnswer, TokenRequest};
 
 /// A part.
 pub(crate) struct Part {

@@ -19,9 +19,9 @@ use crate::report::write_named;
 use crate::run::StopSignals;
 use crate::scenario::model::TargetRules;
 use crate::scenario::{load_target_rules, profile_names, profile_text};
-use crate::target::counters::TargetCounters;
+use crate::service::counters::TargetCounters;
 
-use crate::target::server::{
+use crate::service::server::{
     CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, Server, ServerSetup, ServerTls, ServerTlsError,
     TOKEN_PATH,
 };
@@ -366,7 +366,7 @@ fn write_counters(counters: &TargetCounters, err: &mut dyn Write) -> io::Result<
 mod tests {
     use super::*;
     use crate::sample::{Abnormal, Cause, Initiator};
-    use crate::target::counters::{
+    use crate::service::counters::{
         CloseCount, FaultCount, RefusedCount, RefusedOtherwise, TokenRefusedCount,
     };
     use clap::Parser as _;

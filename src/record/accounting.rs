@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{Abnormal, Counter, Outcome};
-use crate::target::counters::TargetCounters;
+use crate::service::counters::TargetCounters;
 
 use super::reconnect_clocks::ReconnectClocks;
 use super::tally::Tally;
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
     use crate::sample::Cause;
     use crate::sample::{AttemptEnd, AttemptKind, Initiator, Sample, SessionEnd, StormId};
-    use crate::target::counters::{CloseCount, RefusedCount};
+    use crate::service::counters::{CloseCount, RefusedCount};
 
     fn attempt(outcome: Outcome) -> Sample {
         Sample::Attempt(AttemptEnd {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::StopReason;
 use crate::plan::Share;
-use crate::target::counters::TargetCounters;
+use crate::service::counters::TargetCounters;
 
 use super::health::GeneratorHealth;
 use super::steps::Steps;

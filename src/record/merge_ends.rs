@@ -3,7 +3,7 @@
 //! In: the shards' ends, the numbers of all their clients. Out: one end: counts are sums, distributions are merged, limits are the worst shard's.
 
 use crate::engine::StopReason;
-use crate::target::counters::TargetCounters;
+use crate::service::counters::TargetCounters;
 
 use super::health::GeneratorHealth;
 use super::manifest::RunEnd;

@@ -15,7 +15,7 @@ use crate::record::{
     Simulated, StormManifest, Tally, ThresholdResult,
 };
 use crate::sample::{Abnormal, Counter, Metric, Outcome};
-use crate::target::counters::TargetCounters;
+use crate::service::counters::TargetCounters;
 
 use super::lost::clients_of;
 use super::model::RunModel;

@@ -20,7 +20,7 @@ use crate::record::{
 };
 use crate::sample::{Counter, GroupId, Outcome};
 use crate::scenario::model::Ready;
-use crate::target::counters::TargetCounters;
+use crate::service::counters::TargetCounters;
 
 use super::crew::{Hand, Watch, Watched, crew};
 use super::display::Display;

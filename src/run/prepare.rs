@@ -15,7 +15,7 @@ use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, Storm
 use crate::scenario::model::{DisconnectHow, Group, Scenario, Storm, StormBy, Target};
 use crate::scenario::prepare_model::StepPlace;
 use crate::scenario::{Loaded, bare_url};
-use crate::target::server::{Server, ServerSetup};
+use crate::service::server::{Server, ServerSetup};
 
 use super::RunError;
 use super::host;

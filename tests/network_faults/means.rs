@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use resurge::clock::Clock;
 use resurge::scenario::model::{Invalidation, TargetRules};
-use resurge::target::counters::TargetCounters;
-use resurge::target::server::{COUNTERS_PATH, Server, ServerSetup};
+use resurge::service::counters::TargetCounters;
+use resurge::service::server::{COUNTERS_PATH, Server, ServerSetup};
 
 use crate::proxy::Effect;
 

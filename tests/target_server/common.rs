@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use resurge::clock::Clock;
 use resurge::scenario::model::TargetRules;
-use resurge::target::counters::TargetCounters;
-use resurge::target::server::{COUNTERS_PATH, EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
+use resurge::service::counters::TargetCounters;
+use resurge::service::server::{COUNTERS_PATH, EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -154,7 +154,7 @@ pub(crate) async fn read_to_close(socket: &mut Socket) -> (Option<(u16, String)>
 
 /// The closes of a target: `initiator code abnormal × count`, in order.
 pub(crate) fn closes(counters: &TargetCounters) -> Vec<String> {
-    let describe = |close: &resurge::target::counters::CloseCount| {
+    let describe = |close: &resurge::service::counters::CloseCount| {
         let abnormal = close.abnormal.map(|how| format!(" {how}")).unwrap_or_default();
         format!("{} {}{abnormal} × {}", close.initiator, close.code, close.count)
     };

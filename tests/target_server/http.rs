@@ -2,7 +2,7 @@
 
 use resurge::sample::Cause;
 use resurge::scenario::model::{RefusalDetail, RefusalStatus, TargetClient, TargetRules};
-use resurge::target::server::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, TOKEN_PATH};
+use resurge::service::server::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, TOKEN_PATH};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -90,7 +90,7 @@ async fn a_token_says_how_long_it_lives_and_what_it_may() {
 }
 
 /// Tries to upgrade; answers with status, challenge and body.
-async fn refused(server: &resurge::target::server::Server, headers: &[(&'static str, &str)]) -> String {
+async fn refused(server: &resurge::service::server::Server, headers: &[(&'static str, &str)]) -> String {
     let request = upgrade_request(server.addr(), EVENTS_PATH, headers);
     match upgrade(server.addr(), request).await {
         Err(WsError::Http(response)) => {
@@ -247,7 +247,7 @@ async fn the_control_endpoints_tell_and_refuse() {
     assert_eq!(http(addr, "GET", CLOSE_PATH, &[], "").await.status, 405);
     assert_eq!(http(addr, "POST", COUNTERS_PATH, &[], "").await.status, 405);
     assert!(server.wait_until_quiet(PATIENCE).await);
-    let told: resurge::target::counters::TargetCounters =
+    let told: resurge::service::counters::TargetCounters =
         serde_json::from_value(http(addr, "GET", COUNTERS_PATH, &[], "").await.json()).unwrap();
     assert_eq!(told, server.counters());
     assert_eq!((told.accepted_control, told.bad_requests), (11, 8));

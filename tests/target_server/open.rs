@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use resurge::target::server::{CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, EVENTS_PATH, TOKEN_PATH};
+use resurge::service::server::{CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, EVENTS_PATH, TOKEN_PATH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

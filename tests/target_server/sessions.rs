@@ -6,7 +6,7 @@ use futures::{SinkExt, StreamExt};
 use resurge::clock::Clock;
 use resurge::sample::Cause;
 use resurge::scenario::model::{Delay, IdleCounts, Invalidation, TargetRules};
-use resurge::target::server::{EVENTS_PATH, Server, ServerSetup};
+use resurge::service::server::{EVENTS_PATH, Server, ServerSetup};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;

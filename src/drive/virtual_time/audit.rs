@@ -9,7 +9,7 @@ use crate::clock::Moment;
 use crate::lifecycle::{Action, Event};
 use crate::sample::{Outcome, Sample};
 use crate::scenario::model::{Grant, OnReconnect};
-use crate::target::handle::TokenHandle;
+use crate::service::handle::TokenHandle;
 
 use super::client::{Doing, Slot};
 use super::group::Group;

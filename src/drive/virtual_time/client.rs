@@ -6,7 +6,7 @@
 use crate::clock::Moment;
 use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Signs};
 use crate::sample::{Counter, Sample};
-use crate::target::handle::TokenHandle;
+use crate::service::handle::TokenHandle;
 
 use super::queue::Kind;
 use super::session::{Side, ToTarget};

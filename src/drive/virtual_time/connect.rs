@@ -7,8 +7,8 @@ use crate::clock::Moment;
 use crate::lifecycle::{ConnectFailure, Event, Marks};
 use crate::sample::Cause;
 use crate::scenario::model::{FaultKind, NetworkFaultKind, RefusalManner, TimeStage};
-use crate::target::handle::Credential;
-use crate::target::rules::{Handshake, HandshakeRefusal};
+use crate::service::handle::Credential;
+use crate::service::rules::{Handshake, HandshakeRefusal};
 
 use super::queue::Kind;
 use super::request::{Request, SessionAsk, Stage, What};

@@ -16,8 +16,8 @@ use crate::scenario::model::{
     TokenPlace,
 };
 use crate::scenario::target_script::path_fits;
-use crate::target::handle::TokenHandle;
-use crate::target::token::TokenRequest;
+use crate::service::handle::TokenHandle;
+use crate::service::token::TokenRequest;
 
 use super::slab::Key;
 

@@ -20,7 +20,7 @@ mod world;
 
 use crate::clock::Moment;
 use crate::sample::Stamped;
-use crate::target::counters::TargetCounters;
+use crate::service::counters::TargetCounters;
 
 pub use time_model::{MeasuredTimes, StageTime, StageTimes};
 pub use unsupported::unsupported;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::lifecycle::Evidence;
 use crate::sample::Cause;
 use crate::scenario::model::TargetRules;
-use crate::target::refusal_text::{RefusalSays, refusal_says};
-use crate::target::rules::HandshakeRefusal;
+use crate::service::refusal_text::{RefusalSays, refusal_says};
+use crate::service::rules::HandshakeRefusal;
 
 /// Status, cause, code, and whether it is of something in front of the service.
 type RefusalKind = (u16, Cause, &'static str, bool);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::lifecycle::{ConnectFailure, Marks};
 use crate::scenario::model::{FaultKind, FaultStage};
-use crate::target::capacity::{Arrival, Endpoint, Place};
-use crate::target::rules::FirstRequest;
+use crate::service::capacity::{Arrival, Endpoint, Place};
+use crate::service::rules::FirstRequest;
 
 use super::queue::Kind;
 use super::slab::Key;

@@ -7,9 +7,9 @@ use crate::clock::Moment;
 use crate::lifecycle::{Ending, Signs};
 use crate::sample::Abnormal;
 use crate::scenario::model::{FaultKind, FrameFlaw, RefusalManner, TimeStage};
-use crate::target::refusal_text::refusal_text;
-use crate::target::rules::HandshakeRefusal;
-use crate::target::session::{CloseOrder, Due, EndHow, FrameClass, Session, SessionId};
+use crate::service::refusal_text::refusal_text;
+use crate::service::rules::HandshakeRefusal;
+use crate::service::session::{CloseOrder, Due, EndHow, FrameClass, Session, SessionId};
 
 use super::queue::Kind;
 use super::slab::Key;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::random::{Purpose, Random, Stream};
 use crate::scenario::model::{Delay, NetworkFault, NetworkFaultKind, StageDelays, TimeStage};
-use crate::target::delay;
+use crate::service::delay;
 
 /// What a stage takes.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,10 +10,10 @@ use crate::drive::network::TokenVerdict;
 use crate::lifecycle::{Event, TokenFacts, TokenFailure};
 use crate::sample::{Counter, Sample};
 use crate::scenario::model::{FaultKind, NetworkFaultKind, Skew, TimeStage};
-use crate::target::faults::skewed;
-use crate::target::handle::{Credential, HandleAnswer, TokenHandle};
-use crate::target::rules::HandshakeRefusal;
-use crate::target::token::{TokenError, TokenRefusal};
+use crate::service::faults::skewed;
+use crate::service::handle::{Credential, HandleAnswer, TokenHandle};
+use crate::service::rules::HandshakeRefusal;
+use crate::service::token::{TokenError, TokenRefusal};
 
 use super::client::Doing;
 use super::connect::Way;

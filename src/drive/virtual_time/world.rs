@@ -8,9 +8,9 @@ use crate::clock::Moment;
 use crate::plan::{first_number, target_storms};
 use crate::sample::{GroupId, Sample, Stamped, Traffic};
 use crate::scenario::model::{Scenario, TargetRules};
-use crate::target::capacity::Endpoint;
-use crate::target::message::{MessageText, Schedule};
-use crate::target::rules::TargetState;
+use crate::service::capacity::Endpoint;
+use crate::service::message::{MessageText, Schedule};
+use crate::service::rules::TargetState;
 
 use super::audit::Audit;
 use super::client::{Doing, Slot};

@@ -16,9 +16,9 @@ use secrecy::SecretString;
 
 use crate::clock::{Clock, Moment};
 use crate::scenario::model::{Delay, FaultKind, FaultStage, TargetRules};
-use crate::target::message::MessageText;
-use crate::target::rules::{Handshake, HandshakeRefusal, StormError, TargetState};
-use crate::target::session::{Ended, Session, SessionId};
+use crate::service::message::MessageText;
+use crate::service::rules::{Handshake, HandshakeRefusal, StormError, TargetState};
+use crate::service::session::{Ended, Session, SessionId};
 
 use super::alarm::Alarm;
 use super::answer::Answer;

@@ -13,9 +13,9 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde::Serialize;
 
 use crate::scenario::model::{FaultKind, FaultStage};
-use crate::target::capacity::Endpoint;
-use crate::target::faults::skewed;
-use crate::target::token::{Issued, TokenAnswer, TokenError, TokenRefusal};
+use crate::service::capacity::Endpoint;
+use crate::service::faults::skewed;
+use crate::service::token::{Issued, TokenAnswer, TokenError, TokenRefusal};
 
 use super::answer::{self, Answer};
 use super::body;

@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::scenario::model::StatusFault;
-pub(super) use crate::target::refusal_text::{EDGE_PAGE, OWN_PAGE};
+pub(super) use crate::service::refusal_text::{EDGE_PAGE, OWN_PAGE};
 
 use super::shared::Shared;
 

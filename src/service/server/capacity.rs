@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::clock::Moment;
-use crate::target::capacity::{Arrival, Endpoint, Place};
-use crate::target::rules::HandshakeRefusal;
+use crate::service::capacity::{Arrival, Endpoint, Place};
+use crate::service::rules::HandshakeRefusal;
 
 use super::shared::Shared;
 

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, WebSocket};
 use crate::clock::Moment;
 use crate::sample::Abnormal;
 use crate::scenario::model::{FaultKind, FrameFlaw};
-use crate::target::session::{CloseOrder, Due, EndHow, FrameClass, Session};
+use crate::service::session::{CloseOrder, Due, EndHow, FrameClass, Session};
 
 use super::busy::InFlight;
 use super::shared::{Admitted, Order, Shared, Signal};

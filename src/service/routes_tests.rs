@@ -11,9 +11,9 @@ use crate::scenario::model::{
 use crate::scenario::target_script::{Evicts, Route, RouteDoes, TicketEnd, Tickets};
 use crate::scenario::template::Template;
 
+use super::routes::{Answered, RouteAnswer, RouteRequest};
 use super::rules::{Handshake, TargetState};
 use super::rules_tests::fetch;
-use super::service::{Answered, RouteAnswer, RouteRequest};
 use super::session::{Due, EndHow, FrameClass, Session};
 use super::token::TokenAnswer;
 use super::windows::Usage;

@@ -15,10 +15,10 @@ pub mod message;
 pub mod refusal_text;
 mod registry;
 mod returns;
+pub mod routes;
 pub mod rules;
 mod script;
 pub mod server;
-pub mod service;
 pub mod session;
 mod tally;
 mod tickets;
@@ -26,6 +26,6 @@ pub mod token;
 pub mod windows;
 
 #[cfg(test)]
-mod rules_tests;
+mod routes_tests;
 #[cfg(test)]
-mod service_tests;
+mod rules_tests;

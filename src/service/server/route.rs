@@ -11,8 +11,8 @@ use hyper::{Request, StatusCode};
 use crate::clock::Moment;
 use crate::scenario::model::TokenPlace;
 use crate::scenario::target_script::{Route, RouteDoes, ticket_in};
-use crate::target::service::{Answered, RequestUsage, RouteAnswer, RouteRequest};
-use crate::target::windows::Usage;
+use crate::service::routes::{Answered, RequestUsage, RouteAnswer, RouteRequest};
+use crate::service::windows::Usage;
 
 use super::answer::{self, Answer};
 use super::body;

@@ -17,8 +17,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::sample::Abnormal;
-use crate::target::rules::FirstRequest;
-use crate::target::session::EndHow;
+use crate::service::rules::FirstRequest;
+use crate::service::session::EndHow;
 
 use super::answer::{self, Answer};
 use super::busy::InFlight;

@@ -10,8 +10,8 @@ use crate::clock::Moment;
 use crate::scenario::model::RefusalManner;
 use crate::scenario::target_script::ScriptRule;
 use crate::scenario::template::Template;
-use crate::target::rules::HandshakeRefusal;
-use crate::target::session::EndHow;
+use crate::service::rules::HandshakeRefusal;
+use crate::service::session::EndHow;
 
 use super::session::Live;
 use super::topics::topics_at;

@@ -17,9 +17,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::sample::Cause;
 use crate::scenario::model::{FaultKind, FaultStage, RefusalDetail, RefusalManner};
 use crate::scenario::template::Template;
-use crate::target::capacity::Endpoint;
-use crate::target::refusal_text::{challenge, own_code, refusal_text};
-use crate::target::rules::HandshakeRefusal;
+use crate::service::capacity::Endpoint;
+use crate::service::refusal_text::{challenge, own_code, refusal_text};
+use crate::service::rules::HandshakeRefusal;
 
 use super::answer::{self, Answer};
 use super::busy::InFlight;

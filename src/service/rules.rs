@@ -26,7 +26,7 @@ use super::jwt::{TokenWriter, Told};
 use super::limits::{Bar, Barred, ClientKey, ClientLimits, TOO_MANY_TOKENS};
 use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
 use super::returns::Returns;
-use super::service::{cause_of, over_limit};
+use super::routes::{cause_of, over_limit};
 use super::session::{Ended, Session, SessionId};
 use super::tally::Tally;
 use super::tickets::TicketBook;
