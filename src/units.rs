@@ -33,7 +33,7 @@ pub enum UnitError {
 /// # Errors
 /// [`UnitError`] when the text is none, negative or beyond ten years.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
-    let text = text.trim();
+    let text = text.trim_matches(' ');
     if text.starts_with('-') {
         return Err(UnitError::Negative);
     }
@@ -55,7 +55,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
             _ => return Err(UnitError::Duration),
         };
         total_s += number * unit_s;
-        rest = tail[letters..].trim_start();
+        rest = tail[letters..].trim_start_matches(' ');
     }
     if text.is_empty() {
         return Err(UnitError::Duration);
@@ -63,8 +63,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     if !total_s.is_finite() || total_s > MAX_DURATION.as_secs_f64() {
         return Err(UnitError::TooLong);
     }
-    // Rounded to the nanosecond, so that "0.1s" is 100 ms exactly.
-    Ok(Duration::from_nanos((total_s * 1e9).round() as u64))
+    // Rounded to the nanosecond, so that "0.1s" is 100 ms exactly; what is not nothing does not become so.
+    let ns = (total_s * 1e9).round() as u64;
+    Ok(Duration::from_nanos(if total_s > 0.0 { ns.max(1) } else { 0 }))
 }
 
 /// Parses a rate; answers per second.

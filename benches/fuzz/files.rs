@@ -23,7 +23,7 @@ use resurge::sample::{
     StormId, Traffic,
 };
 use resurge::scenario::model::Scenario;
-use resurge::scenario::{Faults, ScenarioError, describe, load, load_for_traffic, load_target_rules};
+use resurge::scenario::{Faults, Loaded, ScenarioError, describe, load, load_for_traffic, load_target_rules};
 
 use super::engine::Run;
 
@@ -140,8 +140,9 @@ fn env(name: &str) -> Option<String> {
 }
 
 /// What is done with a scenario before anything is connected to.
-fn look_at_plan(scenario: &Scenario) {
-    assert!(!describe(scenario).is_empty());
+fn look_at_plan(loaded: &Loaded) {
+    let scenario = &loaded.scenario;
+    assert!(!describe(loaded).is_empty());
     let machine = Machine { descriptors: 20_000, ports: 28_000, cores: 2, target_addresses: 1 };
     let _ = (
         needs(scenario, Share::WHOLE, 1),
@@ -168,7 +169,7 @@ pub(crate) fn scenario() -> Run {
             Err(ScenarioError::Faults(faults)) => return look_at(&faults),
             Err(_) => return 1,
         };
-        look_at_plan(&loaded.scenario);
+        look_at_plan(&loaded);
         fs::write(&file, &loaded.copy).unwrap();
         match load(&file, &Vec::new(), None, &env) {
             Ok(again) => {

@@ -37,7 +37,7 @@ pub(super) fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) ->
     for path in &args.scenarios {
         match load_for_traffic(path, &args.overrides, None, &|name| std::env::var(name).ok()) {
             Ok(loaded) => {
-                write!(out, "{}", describe(&loaded.scenario))?;
+                write!(out, "{}", describe(&loaded))?;
                 write_budget(&loaded.scenario, out)?;
             }
             Err(ScenarioError::Faults(faults)) => {

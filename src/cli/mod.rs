@@ -110,7 +110,7 @@ pub fn main() -> u8 {
         Command::Compare(args) => compare::run(args, &mut out, &mut err),
         Command::Sweep(args) => sweep::run(args, &mut out, &mut err),
         Command::Baseline(args) => baseline::run(args, &mut out, &mut err),
-        Command::Schema(args) => schema::run(args, &mut out),
+        Command::Schema(args) => schema::run(args, &mut out, &mut err),
         Command::Completions(args) => completions::run(args, &mut out),
     };
     let (code, fault) = match (code, out.flush()) {

@@ -1,6 +1,6 @@
 //! `resurge schema`.
 //!
-//! In: of what. Out: the JSON Schema of the scenario file, or of `run.json`.
+//! In: of what, and how. Out: the JSON Schema of the scenario file or of `run.json`, or the scenario's keys as a Markdown page.
 
 use std::io::{self, Write};
 
@@ -11,6 +11,7 @@ use crate::report::run_json_schema;
 const EXAMPLE: &str = "\
 Examples:
   resurge schema > resurge.schema.json    (then point your editor's TOML support at it)
+  resurge schema --format markdown        (every key, for people)
   resurge schema --of run > run.schema.json";
 
 /// What has a schema.
@@ -22,6 +23,15 @@ enum Subject {
     Run,
 }
 
+/// What it is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// JSON Schema, draft 2020-12
+    Json,
+    /// A reference page; of the scenario file alone
+    Markdown,
+}
+
 /// Arguments of `resurge schema`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
@@ -29,12 +39,20 @@ pub(super) struct SchemaArgs {
     /// Of what
     #[arg(long, value_enum, default_value = "scenario")]
     of: Subject,
+    /// As what
+    #[arg(long, value_enum, default_value = "json")]
+    format: Form,
 }
 
-pub(super) fn run(args: &SchemaArgs, out: &mut dyn Write) -> io::Result<u8> {
-    let text = match args.of {
-        Subject::Scenario => serde_json::to_string_pretty(&crate::scenario::schema())?,
-        Subject::Run => serde_json::to_string_pretty(&run_json_schema())?,
+pub(super) fn run(args: &SchemaArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    let text = match (args.of, args.format) {
+        (Subject::Scenario, Form::Json) => serde_json::to_string_pretty(&crate::scenario::schema())?,
+        (Subject::Scenario, Form::Markdown) => crate::scenario::reference().trim_end().to_owned(),
+        (Subject::Run, Form::Json) => serde_json::to_string_pretty(&run_json_schema())?,
+        (Subject::Run, Form::Markdown) => {
+            writeln!(err, "error: run.json has no reference page: leave out --format markdown")?;
+            return Ok(2);
+        }
     };
     writeln!(out, "{text}")?;
     Ok(0)

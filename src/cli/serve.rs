@@ -285,7 +285,7 @@ fn announce(server: &Server, has_token: bool, out: &mut dyn Write, err: &mut dyn
     writeln!(err, "  token     POST {http}://{addr}{TOKEN_PATH}")?;
     let rules = server.rules();
     for route in &rules.routes {
-        writeln!(err, "  route     {:<4} {http}://{addr}{}", route.method, route.path)?;
+        writeln!(err, "  route     {:<4} {http}://{addr}{}", route.method.name(), route.path)?;
     }
     writeln!(err, "  events    {ws}://{addr}{}", rules.path)?;
     let is_open = !addr.ip().to_canonical().is_loopback();

@@ -14,6 +14,7 @@ use crate::plan::{Machine, Needs, Share, check_budget};
 use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
 use crate::scenario::model::{DisconnectHow, Group, Scenario, Storm, StormBy, Target};
 use crate::scenario::prepare_model::StepPlace;
+use crate::scenario::template::UrlText;
 use crate::scenario::{Loaded, bare_url};
 use crate::service::server::{Server, ServerSetup};
 
@@ -161,13 +162,9 @@ impl Bound {
         let Self { checked, needs, share, processes, doors } = self;
         let Checked { scenario, copy, hash, authorised, policy, urls, host } = checked;
         let files = match &scenario.target {
-            Target::Remote(remote) => ClientFiles {
-                authorities: remote.ca_file.as_deref(),
-                identity: remote
-                    .client_certificate
-                    .as_ref()
-                    .map(|(certificate, key)| (certificate.as_path(), key.as_path())),
-            },
+            Target::Remote(remote) => {
+                ClientFiles { authorities: remote.ca_file.as_deref(), identity: remote.client_certificate() }
+            }
             Target::Embedded(_) => ClientFiles::default(),
         };
         let is_secure = urls.iter().any(|url| matches!(url.scheme(), "wss" | "https"));
@@ -201,7 +198,7 @@ impl Bound {
 /// Whether a group may come to use TLS by what its steps bring.
 fn may_be_secure(group: &Group) -> bool {
     let by_steps = group.prepare.iter().flat_map(|prepare| &prepare.steps);
-    group.connect.url_template.is_some()
+    group.connect.url.as_ref().and_then(UrlText::template).is_some()
         || by_steps.into_iter().any(|step| matches!(step.place, StepPlace::Url(_)))
 }
 
@@ -209,17 +206,17 @@ fn may_be_secure(group: &Group) -> bool {
 fn remote_urls(scenario: &Scenario) -> Vec<Url> {
     let mut urls = Vec::new();
     if let Target::Remote(remote) = &scenario.target {
-        urls.push(remote.url.clone());
-        urls.extend(remote.token_url.clone());
+        urls.push((*remote.url).clone());
+        urls.extend(remote.token_url.as_deref().cloned());
     }
     for group in &scenario.groups {
-        urls.extend(group.connect.url.clone());
+        urls.extend(group.connect.url.as_ref().and_then(UrlText::fixed).cloned());
         urls.extend(
             group
                 .token
                 .as_ref()
                 .filter(|token| token.grant.credentials().is_some())
-                .and_then(|token| token.url.clone()),
+                .and_then(|token| token.url.as_deref().cloned()),
         );
     }
     urls
@@ -265,7 +262,7 @@ fn start_target(
 ) -> Result<(Option<Server>, TargetAddress), RunError> {
     match &scenario.target {
         Target::Remote(remote) => {
-            let (url, token_url) = (remote.url.clone(), remote.token_url.clone());
+            let (url, token_url) = ((*remote.url).clone(), remote.token_url.as_deref().cloned());
             Ok((None, TargetAddress::Remote { url, token_url }))
         }
         Target::Embedded(rules) => {

@@ -5,9 +5,42 @@
 
 use std::fmt;
 
+use url::Url;
+
+use super::hidden::Hidden;
+
 /// Variables that every client has: its token, its number in the run, the time in milliseconds since 1970, host and port of the
 /// target.
 pub const BUILT_IN: [&str; 4] = ["token", "client", "unix_ms", "address"];
+
+/// A URL, or a template of one.
+#[derive(Debug, Clone)]
+pub enum UrlText {
+    /// A URL.
+    Fixed(Box<Hidden<Url>>),
+    /// A text that is a URL when its variables are filled in.
+    Template(Template),
+}
+
+impl UrlText {
+    /// The URL, if it is known before variables are filled in.
+    #[must_use]
+    pub fn fixed(&self) -> Option<&Url> {
+        match self {
+            Self::Fixed(url) => Some(url),
+            Self::Template(_) => None,
+        }
+    }
+
+    /// The template, if it is one.
+    #[must_use]
+    pub const fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Template(template) => Some(template),
+        }
+    }
+}
 
 /// A text with variables in it. What stands between them may be secret, so it is never printed.
 #[derive(Clone, PartialEq, Eq)]

@@ -27,7 +27,7 @@ fn at(s: u64) -> Moment {
 
 fn route(does: RouteDoes, path: &str) -> Route {
     Route {
-        method: "POST".into(),
+        method: crate::scenario::keys::Method::Post,
         path: path.into(),
         does,
         needs_token: true,

@@ -328,7 +328,7 @@ impl Driven {
 
     async fn send_keep_alive(&mut self) -> Event {
         let text = match self.context.rules.session.keep_alive.as_ref().map(|keep| &keep.what) {
-            Some(KeepAliveKind::Text(text)) => text.clone(),
+            Some(KeepAliveKind::Text(text)) => text.to_string(),
             _ => String::new(),
         };
         self.tally.sent();
@@ -337,7 +337,7 @@ impl Driven {
 
     async fn send_heartbeat(&mut self) -> Event {
         let heartbeat = self.context.rules.session.on_message.iter().find_map(|rule| rule.heartbeat.as_ref());
-        let text = heartbeat.map(|(_, template)| self.render(template)).unwrap_or_default();
+        let text = heartbeat.map(|heartbeat| self.render(&heartbeat.text)).unwrap_or_default();
         self.tally.sent();
         self.send_frame(Message::Text(text.into())).await
     }
@@ -350,7 +350,8 @@ impl Driven {
     }
 
     async fn send_message(&mut self) -> Event {
-        let text = self.context.rules.session.send.as_ref().map(|send| send.text.clone()).unwrap_or_default();
+        let text =
+            self.context.rules.session.send.as_ref().map(|send| send.text.to_string()).unwrap_or_default();
         self.tally.sent();
         self.send_frame(Message::Text(text.into())).await
     }

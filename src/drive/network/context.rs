@@ -24,6 +24,7 @@ use crate::lifecycle::GroupRules;
 use crate::sample::{GroupId, Sample};
 use crate::scenario::bare_url;
 use crate::scenario::model::{ConnectRules, Grant, HeaderText, TokenRules};
+use crate::scenario::template::UrlText;
 
 use super::address::AddressPolicy;
 use super::http::PeerSetup;
@@ -216,13 +217,13 @@ impl fmt::Debug for TargetAddress {
 
 impl TargetAddress {
     fn websocket_url(&self, connect: &ConnectRules) -> Result<Url, ContextError> {
-        if let Some(url) = &connect.url {
+        if let Some(url) = connect.url.as_ref().and_then(UrlText::fixed) {
             return Ok(url.clone());
         }
         match self {
             Self::Remote { url, .. } => Ok(url.clone()),
             Self::Embedded(address) | Self::EmbeddedTls(address) => {
-                let path = connect.path.as_deref().unwrap_or(EMBEDDED_PATH);
+                let path = connect.path.as_deref().map_or(EMBEDDED_PATH, String::as_str);
                 let scheme = if self.is_secure() { "wss" } else { "ws" };
                 let text = format!("{scheme}://{address}{path}");
                 // The path may hold a key.
@@ -237,7 +238,7 @@ impl TargetAddress {
     }
 
     fn token_url(&self, rules: &TokenRules) -> Result<Option<Url>, ContextError> {
-        if let Some(url) = &rules.url {
+        if let Some(url) = rules.url.as_deref() {
             return Ok(Some(url.clone()));
         }
         match self {
@@ -395,7 +396,7 @@ impl GroupContext {
         let endpoint = endpoint(target.websocket_url(&connect)?)?;
         let header_lines = header_lines(&name, &connect)?;
         let is_secure = endpoint.url.scheme() == "wss";
-        let may_be_secure = is_secure || connect.url_template.is_some();
+        let may_be_secure = is_secure || connect.url.as_ref().and_then(UrlText::template).is_some();
         let tls = run.tls().filter(|_| may_be_secure).map(|config| TlsConnector::from(Arc::clone(config)));
         let proxy = match &connect.proxy {
             Some(url) => Some(Proxy::new(url).ok_or_else(|| ContextError::Proxy { group: name.clone() })?),
@@ -414,7 +415,7 @@ impl GroupContext {
         let address = authority(&endpoint.url);
         let http_scheme = if is_secure { "https" } else { "http" };
         let is_embedded = matches!(target, TargetAddress::Embedded(_) | TargetAddress::EmbeddedTls(_))
-            && connect.url.is_none();
+            && connect.url.as_ref().and_then(UrlText::fixed).is_none();
         Ok(Self {
             run,
             id,

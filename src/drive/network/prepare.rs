@@ -10,6 +10,7 @@ use url::Url;
 use crate::lifecycle::{ConnectFailure, Evidence};
 use crate::scenario::model::HeaderText;
 use crate::scenario::prepare_model::{PrepareRules, Step, StepHeader, StepPlace};
+use crate::scenario::template::UrlText;
 
 use super::context::{Endpoint, GroupContext, Token, endpoint};
 use super::echo::without_echo;
@@ -48,7 +49,7 @@ pub(super) fn elsewhere(
     token: Option<&Token>,
     variables: Option<&Variables>,
 ) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
-    let Some(template) = &context.connect.url_template else { return Ok(None) };
+    let Some(template) = context.connect.url.as_ref().and_then(UrlText::template) else { return Ok(None) };
     let text = Renderer { context, number, token, variables }.render(template);
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "ws" | "wss"));
     let found = url.and_then(|url| endpoint(url).ok());
@@ -83,7 +84,7 @@ async fn ask(
     let url = url.ok_or(ConnectFailure::Protocol)?;
     check_way(context, &url)?;
     let mut sent = url.as_str().as_bytes().to_vec();
-    let method = step.method.parse().map_err(|_| ConnectFailure::Protocol)?;
+    let method = step.method.name().parse().map_err(|_| ConnectFailure::Protocol)?;
     let mut request = client.request(method, url);
     for (name, value) in &step.headers {
         let (Ok(name), Some(value)) = (HeaderName::try_from(name), header_value(&renderer, value)) else {
@@ -119,7 +120,7 @@ fn check_way(context: &GroupContext, url: &Url) -> Result<(), ConnectFailure> {
 fn header_value(renderer: &Renderer<'_>, value: &StepHeader) -> Option<HeaderValue> {
     let text = match value {
         StepHeader::Template(template) => renderer.render(template),
-        StepHeader::Secret(HeaderText::Plain(text)) => text.clone(),
+        StepHeader::Secret(HeaderText::Plain(text)) => text.to_string(),
         StepHeader::Secret(HeaderText::Secret(secret)) => secret.expose_secret().to_owned(),
     };
     let mut value = HeaderValue::try_from(text).ok()?;

@@ -48,7 +48,7 @@ pub(super) fn react(
 }
 
 pub(super) fn heartbeat(rule: &OnMessage, text: &str) -> Option<Event> {
-    let (pointer, _) = rule.heartbeat.as_ref()?;
+    let pointer = &rule.heartbeat.as_ref()?.every_ms;
     let json: Value = serde_json::from_str(text).ok()?;
     let ms: f64 = value_at(&json, pointer)?.parse().ok()?;
     let every = Duration::try_from_secs_f64(ms / 1e3).ok()?;

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::lifecycle::{Evidence, TokenKnowledge, attribute};
-use crate::scenario::prepare_model::OnMessage;
+use crate::scenario::prepare_model::{Heartbeat, OnMessage};
 use crate::scenario::template::Template;
 
 use super::echo::without_echo;
@@ -190,7 +190,10 @@ fn follow(text: &str, tally: &mut TrafficTally) -> u64 {
         contains: String::new(),
         save: Vec::new(),
         reply: None,
-        heartbeat: Some(("/d/heartbeat_interval".to_owned(), Template::parse("{token}"))),
+        heartbeat: Some(Heartbeat {
+            every_ms: "/d/heartbeat_interval".to_owned(),
+            text: Template::parse("{token}"),
+        }),
         then: crate::scenario::prepare_model::Then::GoOn,
     };
     let beats = heartbeat(&rule, text).is_some();

@@ -156,7 +156,18 @@ mod tests {
 
     #[test]
     fn stages_draw_from_streams_of_their_own() {
-        let delays = StageDelays([Delay::Exponential { mean: Duration::from_millis(1) }; 7]);
+        let delays = {
+            let each = Delay::Exponential { mean: Duration::from_millis(1) };
+            StageDelays {
+                dns: each,
+                tcp: each,
+                tls: each,
+                upgrade: each,
+                token: each,
+                message: each,
+                detect: each,
+            }
+        };
         let run = |others: usize| {
             let mut model = TimeModel::new(StageTimes::given(&delays), Vec::new(), 3);
             (0..20)

@@ -25,7 +25,7 @@ pub fn unsupported(scenario: &Scenario, rules: &TargetRules) -> Vec<String> {
 fn of_group(group: &Group) -> Vec<String> {
     let grant = group.token.as_ref().map(|token| &token.grant);
     let steps = group.prepare.as_ref().is_some_and(|prepare| !prepare.steps.is_empty());
-    let elsewhere = group.connect.url.is_some() || group.connect.url_template.is_some();
+    let elsewhere = group.connect.url.is_some();
     let token_elsewhere = group.token.as_ref().is_some_and(|token| token.url.is_some());
     let rows = [
         (steps, "makes requests before its handshake (prepare.steps)"),

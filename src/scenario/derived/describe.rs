@@ -1,0 +1,241 @@
+//! A scenario in words, for `resurge check`.
+//!
+//! In: a scenario, and its copy. Out: text.
+
+use crate::units::{format_count, format_duration, format_share};
+
+use crate::scenario::file::load::Loaded;
+
+use super::describe_simulate::{describe_capacity, describe_simulate};
+use super::settings::Settings;
+use crate::scenario::file::secrets::bare_url;
+use crate::scenario::keys::{
+    DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, OnReconnect,
+    RefusalStatus, Sharing, Simulate, Skew, Start, StormBy, Target, TargetFault, TargetRules, TokenRules,
+};
+
+/// The longest line of settings.
+const WIDTH: usize = 118;
+
+/// What a scenario does, a line for each thing, and below it the keys that it sets.
+#[must_use]
+pub fn describe(loaded: &Loaded) -> String {
+    let scenario = &loaded.scenario;
+    let settings = Settings::of(&loaded.copy);
+    let mut lines = Vec::new();
+    let clients = format_count(u64::from(scenario.clients()));
+    let time = format_duration(scenario.duration);
+    lines.push(format!("{}: {clients} clients for {time}, seed {}", scenario.name, scenario.seed));
+    lines.push(format!("  target: {}", describe_target(&scenario.target)));
+    lines.extend(told(&settings.table("target")));
+    if let Target::Embedded(rules) = &scenario.target {
+        for (endpoint, capacity) in [("token", rules.token_capacity), ("upgrade", rules.upgrade_capacity)] {
+            lines.extend(
+                capacity.map(|capacity| format!("  {endpoint} requests: {}", describe_capacity(&capacity))),
+            );
+        }
+        lines.extend(rules.faults.iter().map(|fault| format!("  fault: {}", describe_fault(fault))));
+    }
+    for (index, group) in scenario.groups.iter().enumerate() {
+        lines.push(format!("  {}", describe_group(group)));
+        lines.extend(told(&settings.element("groups", index)));
+    }
+    for storm in &scenario.storms {
+        let how = match &storm.by {
+            StormBy::Target { code } => format!("the target closes with {code}"),
+            StormBy::Client { how, groups: None } => format!("clients {}", describe_how(*how)),
+            StormBy::Client { how, groups: Some(groups) } => {
+                let names = groups
+                    .iter()
+                    .filter_map(|index| scenario.groups.get(*index))
+                    .map(|group| group.name.as_str());
+                format!("clients of {} {}", names.collect::<Vec<_>>().join(", "), describe_how(*how))
+            }
+        };
+        let share = format_share(storm.fraction);
+        lines.push(format!("  storm at {}: {how}, {share} of the sessions", format_duration(storm.at)));
+    }
+    lines.extend(scenario.thresholds.iter().map(|threshold| format!("  must hold: {}", threshold.source)));
+    if scenario.simulate != Simulate::default() {
+        lines.extend(
+            describe_simulate(&scenario.simulate).iter().map(|line| format!("  in virtual time: {line}")),
+        );
+    }
+    for table in ["health", "limits"] {
+        let set = settings.table(table);
+        if !set.is_empty() {
+            lines.push(format!("  {table}:"));
+            lines.extend(told(&set));
+        }
+    }
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+}
+
+/// Keys that are set, in lines.
+fn told(settings: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for setting in settings {
+        match lines.last_mut().filter(|line| line.chars().count() + 2 + setting.chars().count() <= WIDTH) {
+            Some(line) => line.push_str(&format!(", {setting}")),
+            None => lines.push(format!("      {setting}")),
+        }
+    }
+    lines
+}
+
+fn describe_target(target: &Target) -> String {
+    match target {
+        Target::Remote(remote) => bare_url(&remote.url),
+        Target::Embedded(rules) => {
+            let how = if rules.tls { "embedded, with TLS" } else { "embedded" };
+            format!("{how}; {}", describe_rules(rules))
+        }
+    }
+}
+
+fn describe_rules(rules: &TargetRules) -> String {
+    let idle = rules.idle_timeout.map_or_else(
+        || "sessions may idle".to_owned(),
+        |idle| format!("closes with {} after {} idle", rules.idle_close_code, format_duration(idle)),
+    );
+    let dies = match rules.invalidation {
+        Invalidation::Never => "until they expire",
+        Invalidation::OnDisconnect => "until the disconnect",
+        Invalidation::OnNewToken => "until the next is issued",
+        Invalidation::OnUse => "for one use",
+    };
+    let life = format_duration(rules.token_life);
+    let status = match rules.refusal_status {
+        RefusalStatus::Always(status) => status.to_string(),
+        RefusalStatus::Rfc6750 => "401 or 403 (RFC 6750)".to_owned(),
+    };
+    format!("{idle}; tokens live {life}, {dies}; refuses with {status}")
+}
+
+/// A fault: what, how often, when.
+fn describe_fault(fault: &TargetFault) -> String {
+    let more = match &fault.kind {
+        FaultKind::TokenStatus(given) | FaultKind::UpgradeStatus(given) => format!(" {}", given.status),
+        FaultKind::TokenClockSkew(Skew::Longer(by)) => format!(" +{}", format_duration(*by)),
+        FaultKind::TokenClockSkew(Skew::Shorter(by)) => format!(" -{}", format_duration(*by)),
+        kind => kind
+            .after()
+            .filter(|after| !after.is_zero())
+            .map_or_else(String::new, |after| format!(" {} after the upgrade", format_duration(after))),
+    };
+    let whom = match fault.kind.stage() {
+        FaultStage::Accept => "connections",
+        FaultStage::Token => "token requests",
+        FaultStage::Upgrade => "upgrades",
+    };
+    let share = format_share(fault.share);
+    let from = format_duration(fault.from);
+    let when = match fault.until {
+        Some(until) => format!("from {from} to {}", format_duration(until)),
+        None if fault.from.is_zero() => "all the time".to_owned(),
+        None => format!("from {from}"),
+    };
+    format!("{}{more}, {share} of the {whom}, {when}", fault.kind.name())
+}
+
+fn describe_group(group: &Group) -> String {
+    let start = match &group.start {
+        Start::AtOnce => "at once".to_owned(),
+        Start::Over(over) => format!("over {}", format_duration(*over)),
+        Start::Rate(rate) => format!("{rate:.1} a second"),
+        Start::Stages(stages) => format!("in {} stages", stages.len()),
+    };
+    let token = group.token.as_ref().map_or_else(|| "no token".to_owned(), describe_token);
+    let leaves: Vec<String> = group
+        .disconnects
+        .iter()
+        .map(|disconnect| {
+            format!("; {} after {}", describe_how(disconnect.how), format_duration(disconnect.after))
+        })
+        .collect();
+    let clients = format_count(u64::from(group.clients));
+    let back = describe_backoff(group);
+    format!(
+        "{}: {clients} clients, started {start}; {token}; comes back {back}{}",
+        group.name,
+        leaves.concat()
+    )
+}
+
+fn describe_token(token: &TokenRules) -> String {
+    let policy = match token.on_reconnect {
+        OnReconnect::Reuse => "reuses its token".to_owned(),
+        OnReconnect::FetchIfOlderThan(age) => {
+            format!("fetches a token if it is older than {}", format_duration(age))
+        }
+        OnReconnect::Fetch => match &token.fetch_on_codes {
+            None => "fetches a token on every reconnect".to_owned(),
+            Some(codes) => {
+                let list = codes.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+                format!("fetches a token after {list}")
+            }
+        },
+    };
+    let policy = match &token.grant {
+        Grant::Fixed(_) => "has a fixed token".to_owned(),
+        Grant::Command(command) => {
+            format!("{policy} (by the command {})", command.first().map_or("", String::as_str))
+        }
+        Grant::RefreshToken { .. } => format!("{policy} (by refresh tokens)"),
+        Grant::ClientCredentials(_) => policy,
+    };
+    let rows = token
+        .grant
+        .credentials()
+        .and_then(|credentials| credentials.feeder.as_ref())
+        .map(|feeder| feeder.rows.len());
+    let fed = rows.map_or_else(String::new, |rows| {
+        format!(", credentials from {} rows in turn", format_count(rows as u64))
+    });
+    let refresh = token
+        .refresh_before_expiry
+        .map(|margin| format!(", and {} before it expires", format_duration(margin)));
+    let shared = match token.sharing {
+        Sharing::Own => "",
+        Sharing::Group => ", one for the group",
+        Sharing::GroupStampede => ", one for the group, fetched by all at once",
+    };
+    format!("{policy}{}{shared}{fed}", refresh.unwrap_or_default())
+}
+
+fn describe_backoff(group: &Group) -> String {
+    let backoff = &group.reconnect.backoff;
+    let growth = match &backoff.growth {
+        Growth::None => return "at once".to_owned(),
+        Growth::Constant { base } => format!("after {}", format_duration(*base)),
+        Growth::Exponential { base, max, .. } => {
+            format!("after {} to {}", format_duration(*base), format_duration(*max))
+        }
+        Growth::Linear { base, max } => {
+            format!("{} later after each failure, up to {}", format_duration(*base), format_duration(*max))
+        }
+        Growth::Steps(steps) => {
+            let steps: Vec<String> = steps.iter().map(|step| format_duration(*step)).collect();
+            format!("after {}", steps.join(", "))
+        }
+    };
+    let jitter = match backoff.jitter {
+        Jitter::None => "no jitter".to_owned(),
+        Jitter::Full => "full jitter".to_owned(),
+        Jitter::Equal => "equal jitter".to_owned(),
+        Jitter::Decorrelated => "decorrelated jitter".to_owned(),
+        Jitter::Share(share) => format!("± {}", format_share(share)),
+        Jitter::Add { low, high } => {
+            format!("and {} to {} more", format_duration(low), format_duration(high))
+        }
+    };
+    format!("{growth}, {jitter}")
+}
+
+fn describe_how(how: DisconnectHow) -> String {
+    match how {
+        DisconnectHow::Close { code } => format!("close with {code}"),
+        DisconnectHow::Reset => "reset the connection".to_owned(),
+        DisconnectHow::HalfOpen => "go half-open".to_owned(),
+    }
+}

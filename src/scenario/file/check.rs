@@ -1,0 +1,119 @@
+//! Faults that lie between keys: each is fine alone, together they make no sense.
+//!
+//! In: a parsed scenario. Out: messages with their help; the place is the dotted path of the key.
+
+use std::time::Duration;
+
+use crate::scenario::keys::scenario::MAX_CLIENTS;
+use crate::scenario::keys::{
+    ClientDisconnect, DisconnectHow, Group, Scenario, Start, Storm, StormBy, Target,
+};
+
+/// A fault between keys.
+pub(crate) struct Conflict {
+    /// Dotted path of the key to point at.
+    pub(crate) path: String,
+    pub(crate) message: String,
+    pub(crate) help: String,
+}
+
+pub(crate) fn check_scenario(scenario: &Scenario) -> Vec<Conflict> {
+    let mut conflicts = Vec::new();
+    let mut say = |path: String, message: String, help: &str| {
+        conflicts.push(Conflict { path, message, help: help.to_owned() });
+    };
+    let total: u64 = scenario.groups.iter().map(|group| u64::from(group.clients)).sum();
+    if total > MAX_CLIENTS {
+        say(
+            "groups".into(),
+            format!("the groups have {total} clients in all"),
+            "at most 10,000,000 are possible",
+        );
+    }
+    for (index, group) in scenario.groups.iter().enumerate() {
+        let path = format!("groups.{index}");
+        if scenario.groups[..index].iter().any(|other| other.name == group.name) {
+            say(
+                format!("{path}.name"),
+                format!("two groups are named \"{}\"", group.name),
+                "give each a name of its own",
+            );
+        }
+        check_group(scenario, group, &path, &mut say);
+    }
+    if let Target::Embedded(rules) = &scenario.target {
+        for (index, fault) in
+            rules.faults.iter().enumerate().filter(|(_, fault)| fault.from >= scenario.duration)
+        {
+            let message = format!("{} would strike after the run's end", fault.kind.name());
+            say(format!("target.faults.{index}.from"), message, "make it earlier than `duration`");
+        }
+    }
+    for (index, storm) in scenario.storms.iter().enumerate() {
+        check_storm(scenario, storm, &format!("storms.{index}"), &mut say);
+    }
+    conflicts
+}
+
+fn check_group(scenario: &Scenario, group: &Group, path: &str, say: &mut impl FnMut(String, String, &str)) {
+    if let (Target::Remote(remote), Some(token)) = (&scenario.target, &group.token)
+        && token.grant.credentials().is_some()
+        && remote.token_url.is_none()
+        && token.url.is_none()
+    {
+        let message = format!("group \"{}\" fetches tokens, but from where is not said", group.name);
+        say(format!("{path}.token"), message, "add token_url to [target], or url to the group's token");
+    }
+    let start = match &group.start {
+        Start::AtOnce => Duration::ZERO,
+        Start::Over(over) => *over,
+        Start::Rate(rate) => {
+            Duration::try_from_secs_f64(f64::from(group.clients) / rate).unwrap_or(Duration::MAX)
+        }
+        Start::Stages(stages) => stages.iter().map(|stage| stage.over).sum(),
+    };
+    if start > scenario.duration {
+        let message = format!("group \"{}\" is still starting when the run ends", group.name);
+        say(format!("{path}.start"), message, "start faster, or make `duration` longer");
+    }
+    let notices = group.session.keep_alive.is_some() || group.session.silence_timeout.is_some();
+    let half_open = |disconnect: &ClientDisconnect| disconnect.how == DisconnectHow::HalfOpen;
+    if group.disconnects.iter().any(half_open) && !notices {
+        let message = format!("group \"{}\" goes half-open and would never notice", group.name);
+        say(
+            format!("{path}.disconnects"),
+            message,
+            "give [groups.session] a keep_alive or a silence_timeout",
+        );
+    }
+}
+
+fn check_storm(scenario: &Scenario, storm: &Storm, path: &str, say: &mut impl FnMut(String, String, &str)) {
+    if storm.at >= scenario.duration {
+        say(
+            format!("{path}.at"),
+            "the storm would strike after the run's end".into(),
+            "make it earlier than `duration`",
+        );
+    }
+    match &storm.by {
+        StormBy::Target { .. } if matches!(scenario.target, Target::Remote(_)) => {
+            let help = "use by = \"client\", or raise it yourself: POST /_resurge/close at a `resurge serve`";
+            say(path.to_owned(), "only the embedded target can be told to raise a storm".into(), help);
+        }
+        StormBy::Client { how: DisconnectHow::HalfOpen, groups } => {
+            let struck = |index: &usize| groups.as_ref().is_none_or(|groups| groups.contains(index));
+            let blind = scenario.groups.iter().enumerate().find(|(index, group)| {
+                struck(index) && group.session.keep_alive.is_none() && group.session.silence_timeout.is_none()
+            });
+            if let Some((_, group)) = blind {
+                let message = format!(
+                    "the storm leaves group \"{}\" half-open, which it would never notice",
+                    group.name
+                );
+                say(path.to_owned(), message, "give the group a keep_alive or a silence_timeout");
+            }
+        }
+        _ => {}
+    }
+}

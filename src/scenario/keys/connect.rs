@@ -1,0 +1,139 @@
+//! `[groups.connect]`: how clients connect.
+//!
+//! In: the table. Out: [`ConnectRules`].
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::scenario::declare::choice::Choices;
+use crate::scenario::declare::kind::{Kind as _, Value, of};
+use crate::scenario::declare::numbers::{list, map};
+use crate::scenario::declare::shape::{Hold, Shape, TextShape};
+use crate::scenario::declare::table::table;
+use crate::scenario::declare::texts::{
+    HEADER_NAME, HEADER_VALUE, Rule, address, path, ruled, secret, string, strings, token_text,
+    ws_url_template,
+};
+use crate::scenario::declare::times::{above_zero, duration};
+use crate::scenario::file::reader::{At, Table};
+use crate::scenario::hidden::Hidden;
+use crate::scenario::template::UrlText;
+
+/// The names of headers that a scenario may set: those that the handshake itself does not.
+const FREE_HEADER: Rule = Rule {
+    name: "header_name_that_is_free",
+    except: Some(
+        "^([hH][oO][sS][tT]|[uU][pP][gG][rR][aA][dD][eE]|[cC][oO][nN][nN][eE][cC][tT][iI][oO][nN]|[cC][oO][nN][tT][eE][nN][tT]-[lL][eE][nN][gG][tT][hH]|[tT][rR][aA][nN][sS][fF][eE][rR]-[eE][nN][cC][oO][dD][iI][nN][gG]|[sS][eE][cC]-[wW][eE][bB][sS][oO][cC][kK][eE][tT]-.*)$",
+    ),
+    allowed: "letters, digits and `-` are allowed; the handshake itself sets Host, Upgrade, Connection, Content-Length, Transfer-Encoding and Sec-WebSocket-*",
+    ..HEADER_NAME
+};
+const ADDRESSES: &str = "addresses of this machine are needed, as [\"127.0.0.2\", \"127.0.0.3\"]";
+
+table! {
+    /// How clients connect.
+    default pub struct ConnectRules {
+        /// WebSocket URL of this group, instead of the target's. It may hold variables, which are filled in before each handshake: `"{uri}"`.
+        url: Option<UrlText> = None => ws_url_template();
+        /// Path and query on the embedded target. Default: the target's `path`.
+        path: Option<Hidden<String>> = None => path();
+        /// HTTP proxy for connections and token requests, as a URL; it may hold a password.
+        proxy: Option<SecretString> = None => secret();
+        /// Local addresses to connect from, by turns. Without it: the system's choice.
+        source_addresses: Vec<IpAddr> = Vec::new() => list(address(), ADDRESSES);
+        /// Headers of the upgrade request, in order. A value may be a reference to a secret.
+        headers: Vec<(String, HeaderText)> = Vec::new() => map(FREE_HEADER, of());
+        /// Subprotocols offered, in order.
+        subprotocols: Vec<String> = Vec::new() => strings();
+        /// Where the token goes.
+        token_in: TokenIn = TokenIn::Header;
+        /// Longest wait for the name to resolve.
+        dns_timeout: Duration = Duration::from_secs(5) => above_zero();
+        /// How long an address is kept; zero: each connect resolves anew.
+        dns_ttl: Duration = Duration::from_secs(60) => duration();
+        /// Longest wait for the TCP connection.
+        tcp_timeout: Duration = Duration::from_secs(10) => above_zero();
+        /// Longest wait for the TLS handshake.
+        tls_timeout: Duration = Duration::from_secs(10) => above_zero();
+        /// Longest wait for the answer to the upgrade request.
+        upgrade_timeout: Duration = Duration::from_secs(10) => above_zero();
+        /// Longest wait for the peer's part of the closing handshake.
+        close_timeout: Duration = Duration::from_secs(2) => above_zero();
+    }
+    check: check_path;
+}
+
+fn check_path(rules: ConnectRules, table: &Table<'_>) -> Option<ConnectRules> {
+    if rules.path.is_some() && !table.reading.scope.is_embedded.get() {
+        table.between(
+            Some("path"),
+            "`path` is for the embedded target",
+            "give the group a whole url instead",
+        );
+    }
+    Some(rules)
+}
+
+/// The value of a header.
+#[derive(Debug, Clone)]
+pub enum HeaderText {
+    /// Written in the scenario.
+    Plain(Hidden<String>),
+    /// From the environment or a file.
+    Secret(SecretString),
+}
+
+impl Value for HeaderText {
+    fn shape() -> Shape {
+        Shape::Text(TextShape { hold: Hold::Header, ..HEADER_VALUE.shape() })
+    }
+
+    fn read(at: &At<'_>) -> Option<Self> {
+        match at.text() {
+            Some(_) => ruled(HEADER_VALUE).read(at).map(|text| Self::Plain(text.into())),
+            None => secret().read(at).map(Self::Secret),
+        }
+    }
+}
+
+/// Where the token goes in the handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenIn {
+    /// `"header"`: `Authorization: Bearer …`.
+    Header,
+    /// `{ query = "access_token" }`: a query parameter of that name.
+    Query(String),
+    /// `{ subprotocol = "bearer." }`: offered as a subprotocol, with that prefix.
+    Subprotocol(String),
+    /// `{ first_message = "{\"token\":\"{token}\"}" }`: in the first message, at the place of `{token}`.
+    FirstMessage(Hidden<String>),
+    /// `"nowhere"`: not in the handshake; steps or messages carry it.
+    Nowhere,
+}
+
+fn places() -> Choices<TokenIn> {
+    Choices::new(
+        "\"header\", \"nowhere\", { query = \"access_token\" }, { subprotocol = \"bearer.\" } or { first_message = \"…{token}…\" } is needed",
+    )
+    .word("header", "`Authorization: Bearer …` (RFC 6750 §2.1).", TokenIn::Header)
+    .word("nowhere", "Not in the handshake; steps or messages carry it.", TokenIn::Nowhere)
+    .key("query", "In a query parameter of this name.", string(), TokenIn::Query)
+    .key("subprotocol", "Offered as a subprotocol, with this prefix.", string(), TokenIn::Subprotocol)
+    .key("first_message", "In the first message, at the place of `{token}`.", token_text(), TokenIn::FirstMessage)
+}
+
+impl Value for TokenIn {
+    fn shape() -> Shape {
+        places().shape()
+    }
+
+    fn read(at: &At<'_>) -> Option<Self> {
+        places().read(at)
+    }
+
+    fn write(&self) -> Option<String> {
+        places().write(self)
+    }
+}

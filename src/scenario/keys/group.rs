@@ -1,0 +1,160 @@
+//! `[[groups]]`: populations of clients that behave alike.
+//!
+//! In: an element of the list. Out: a [`Group`].
+
+use std::time::Duration;
+
+use crate::scenario::declare::choice::Choices;
+use crate::scenario::declare::kind::{Value, of, then};
+use crate::scenario::declare::numbers::int;
+use crate::scenario::declare::shape::Shape;
+use crate::scenario::declare::table::{Over, table};
+use crate::scenario::declare::texts::{NAME, Rule, built_in, ruled};
+use crate::scenario::declare::times::{duration, pace};
+use crate::scenario::declare::words::shipped;
+use crate::scenario::file::reader::{At, Table};
+use crate::scenario::policies::POLICIES;
+
+use super::connect::ConnectRules;
+use super::policy::policy_of;
+use super::prepare::PrepareRules;
+use super::reconnect::ReconnectRules;
+use super::scenario::MAX_CLIENTS;
+use super::session::SessionRules;
+use super::storm::ClientDisconnect;
+use super::token::{TokenRules, Tokens};
+
+/// The names that a group may have: `all` is what reports call all groups together.
+const GROUP_NAME: Rule = Rule {
+    name: "group_name",
+    except: Some("^all$"),
+    allowed: "a name has 1 to 64 letters, digits, `-`, `_` or `.`, and no `.` in front; `all` is what reports call all groups together",
+    ..NAME
+};
+
+table! {
+    /// A population of clients that behave alike.
+    pub struct Group {
+        /// Its name, which no other group has.
+        name: String, needed "name = \"…\" is needed" => ruled(GROUP_NAME);
+        /// How many clients.
+        clients: u32, needed "say how many, as clients = 1000" => int::<u32>(1..=MAX_CLIENTS);
+        /// When they start.
+        start: Start = Start::AtOnce;
+        /// The known client whose ways of treating tokens and coming back hold where the group names none of its own.
+        policy: Option<&'static str> = None => then(shipped(POLICIES), |(name, _), _: &At<'_>| Some(name));
+        /// Their tokens.
+        token: Option<TokenRules>, needed "add [groups.token] with client_id and client_secret, or grant = \"none\"" => Tokens;
+        /// What they do before a handshake. Without it: nothing.
+        prepare: Option<Box<PrepareRules>> = None => then(of::<PrepareRules>(), |rules, _: &At<'_>| Some(Box::new(rules)));
+        /// How they connect.
+        connect: ConnectRules = ConnectRules::default();
+        /// What they do while connected.
+        session: SessionRules = SessionRules::default();
+        /// Disconnects that the client itself causes.
+        disconnects: Vec<ClientDisconnect> = Vec::new();
+        /// How they come back.
+        reconnect: ReconnectRules = ReconnectRules::default(), over (|table: &Table<'_>| policy_of(table.reading).reconnect)
+            => Over(|at: &At<'_>| policy_of(at.reading).reconnect);
+    }
+    begin: begin;
+    check: check_start;
+}
+
+/// What the group's policy and variables are.
+fn begin(group: &Table<'_>) {
+    let scope = &group.reading.scope;
+    let named = group.peek("policy").and_then(|at| at.text());
+    let text =
+        named.and_then(|named| POLICIES.iter().find(|(name, _)| *name == named)).map(|(_, text)| *text);
+    scope.policy.set(text);
+    *scope.variables.borrow_mut() = Some(variables(group));
+}
+
+/// The variables that every client has, and those that the tables of a group fill.
+fn variables(group: &Table<'_>) -> Vec<String> {
+    let prepare = table_at(group, "prepare");
+    let session = table_at(group, "session");
+    let filled = prepare.iter().filter_map(|prepare| table_at(prepare, "variables"));
+    let answered = prepare.iter().flat_map(|prepare| saved(prepare, "steps"));
+    let reacted = session.iter().flat_map(|session| saved(session, "on_message"));
+    let names = filled.chain(answered).chain(reacted);
+    built_in().into_iter().chain(names.flat_map(|table| names_of(&table))).collect()
+}
+
+fn table_at<'t>(table: &Table<'t>, key: &str) -> Option<Table<'t>> {
+    table.peek(key).and_then(|at| at.table())
+}
+
+/// The tables `save` of the elements of a list.
+fn saved<'t>(owner: &Table<'t>, list: &str) -> Vec<Table<'t>> {
+    let elements = owner.peek(list).and_then(|at| at.elements()).into_iter().flatten();
+    elements.filter_map(|at| table_at(&at.table()?, "save")).collect()
+}
+
+fn names_of(table: &Table<'_>) -> Vec<String> {
+    table.keys().map(|key| key.get_ref().as_ref().to_owned()).collect()
+}
+
+/// When the clients of a group start.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Start {
+    /// `"at-once"`.
+    AtOnce,
+    /// `{ over = "10s" }`: evenly over that time.
+    Over(Duration),
+    /// `{ rate = "200/s" }`.
+    Rate(f64),
+    /// `{ stages = [{ clients = 100, over = "5s" }, …] }`: one after the other; their sum is the group's clients.
+    Stages(Vec<Stage>),
+}
+
+table! {
+    /// A part of a start in stages.
+    #[derive(Copy, PartialEq, Eq)]
+    pub struct Stage {
+        /// How many clients start in it.
+        clients: u32, needed "a stage is { clients = 10, over = \"5s\" }" => int::<u32>(1..=MAX_CLIENTS);
+        /// Evenly over this time; zero: at once.
+        over: Duration = Duration::ZERO => duration();
+    }
+}
+
+fn starts() -> Choices<Start> {
+    let allowed = "\"at-once\", { over = \"10s\" }, { rate = \"200/s\" } or { stages = [{ clients = 10, over = \"5s\" }] } is needed";
+    Choices::new(allowed)
+        .word("at-once", "All at one moment.", Start::AtOnce)
+        .key("over", "Evenly over this time.", duration(), Start::Over)
+        .key("rate", "At this rate.", pace(allowed), Start::Rate)
+        .key(
+            "stages",
+            "In stages, one after the other; their sum is the group's clients.",
+            of::<Vec<Stage>>(),
+            Start::Stages,
+        )
+}
+
+impl Value for Start {
+    fn shape() -> Shape {
+        starts().shape()
+    }
+
+    fn read(at: &At<'_>) -> Option<Self> {
+        starts().read(at)
+    }
+
+    fn write(&self) -> Option<String> {
+        starts().write(self)
+    }
+}
+
+fn check_start(group: Group, table: &Table<'_>) -> Option<Group> {
+    if let Start::Stages(stages) = &group.start {
+        let sum: u64 = stages.iter().map(|stage| u64::from(stage.clients)).sum();
+        if sum != u64::from(group.clients) {
+            let message = format!("the stages start {sum} clients, the group has {}", group.clients);
+            table.between(Some("start"), message, "make the two agree");
+        }
+    }
+    Some(group)
+}

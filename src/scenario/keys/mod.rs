@@ -1,0 +1,55 @@
+//! The keys of a scenario, a file for each table: what they are and what they mean.
+//!
+//! In: tables of the document. Out: types whose values are valid by construction or were checked when the file was loaded. Shares are 0..1,
+//! rates per second. A key stands in one place: its field. Rules between keys are functions beside it.
+
+pub mod capacity;
+pub mod connect;
+pub mod delay;
+pub mod fault;
+pub mod group;
+pub mod health;
+pub mod limit;
+pub mod limits;
+pub mod policy;
+pub mod prepare;
+pub mod reconnect;
+pub mod refusal;
+pub mod route;
+pub mod scenario;
+pub mod script;
+pub mod session;
+pub mod simulate;
+pub mod storm;
+pub mod target;
+pub mod target_rules;
+pub mod threshold;
+pub mod thresholds;
+pub mod token;
+
+pub use capacity::{Abandoned, Capacity};
+pub use connect::{ConnectRules, HeaderText, TokenIn};
+pub use delay::Delay;
+pub use fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
+pub use group::{Group, Stage, Start};
+pub use health::Health;
+pub use limit::{LimitOf, RequestLimit, WindowLimit};
+pub use limits::Limits;
+pub use prepare::{Method, PrepareRules, PrepareWhen, Step, StepHeader, StepPlace};
+pub use reconnect::{Backoff, Growth, Jitter, ReconnectRules};
+pub use refusal::{RefusalDetail, RefusalManner, RefusalStatus};
+pub use route::{Evicts, Route, RouteDoes, TICKET_IN_PATH, TicketEnd, Tickets, path_fits, ticket_in};
+pub use scenario::Scenario;
+pub use script::{MessageToken, ScriptAt, ScriptRule, TargetStorm, TopicsAt};
+pub use session::{Heartbeat, KeepAlive, KeepAliveKind, OnMessage, Ready, Send, SessionRules, Then};
+pub use simulate::{NetworkFault, NetworkFaultKind, Simulate, StageDelays, TimeStage};
+pub use storm::{ClientDisconnect, DisconnectHow, Storm, StormBy};
+pub use target::{RemoteTarget, Target};
+pub use target_rules::{
+    AtSessionLimit, IdleAction, IdleCounts, Invalidation, RefreshTokens, TargetClient, TargetRules, TokenEnd,
+    TokenFormat, TokenPlace,
+};
+pub use threshold::{Aggregate, Comparison, ShareOf, Subject, Threshold};
+pub use token::{
+    ClientAuth, ClientCredentials, Feeder, Grant, OnReconnect, Sharing, TokenConnection, TokenRules,
+};

@@ -1,0 +1,210 @@
+//! `[groups.reconnect]`: how clients come back.
+//!
+//! In: the table. Out: [`ReconnectRules`].
+
+use std::time::Duration;
+
+use crate::scenario::declare::choice::Choices;
+use crate::scenario::declare::codes::{code_ranges, codes_or_any, refusing_statuses};
+use crate::scenario::declare::kind::{Value, field, of};
+use crate::scenario::declare::numbers::{int, list, number};
+use crate::scenario::declare::shape::Shape;
+use crate::scenario::declare::table::{meaning, table};
+use crate::scenario::declare::times::{above_zero, duration, or_never};
+use crate::scenario::declare::variants::{Rows, tagged};
+use crate::scenario::file::reader::{At, Table};
+
+use super::delay::span_of_time;
+
+table! {
+    /// How clients come back. What is not said here is as the group's policy has it.
+    default pub struct ReconnectRules {
+        /// The close codes after which they do (1005 and 1006 are codes here, too), or `"any"`.
+        on_codes: Option<Vec<u16>> = None => codes_or_any();
+        /// The close codes that are final; ranges as `"4000-4099"`.
+        terminal_codes: Vec<(u16, u16)> = Vec::new() => code_ranges();
+        /// A connection that fails counts as a session closed with 1006, as in clients that cannot tell the two apart (`ws`).
+        failure_is_close: bool = false;
+        /// How long they wait before an attempt.
+        backoff: Backoff = Backoff::default();
+        /// Whether a `Retry-After` is obeyed where it is longer than the backoff.
+        honour_retry_after: bool = true;
+        /// Attempts in a row before giving up. Without it: no limit.
+        max_attempts: Option<u32> = None => int::<u32>(1..=1_000_000);
+        /// Time after the disconnect beyond which no further attempt begins.
+        give_up_after: Option<Duration> = None => or_never();
+        /// Statuses after which a token is fetched before the next attempt.
+        refetch_on: Vec<u16> = vec![401] => refusing_statuses();
+        /// Statuses after which the client gives up at once.
+        give_up_on: Vec<u16> = Vec::new() => refusing_statuses();
+    }
+}
+
+/// Waiting before an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backoff {
+    /// How the wait grows.
+    pub growth: Growth,
+    /// How it is spread.
+    pub jitter: Jitter,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        let (base, max) = (BASE, MAX);
+        Self { growth: Growth::Exponential { base, max, factor: 2.0 }, jitter: Jitter::Full }
+    }
+}
+
+/// The first wait, where the file does not say.
+const BASE: Duration = Duration::from_millis(500);
+/// The longest wait, where the file does not say.
+const MAX: Duration = Duration::from_secs(30);
+
+/// How the wait grows from attempt to attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Growth {
+    /// `kind = "none"`: no wait.
+    None,
+    /// `kind = "constant"`.
+    Constant {
+        /// The wait.
+        base: Duration,
+    },
+    /// `kind = "linear"`: base · n, n being the attempts that failed before; at most `max`.
+    Linear {
+        /// What each failure adds.
+        base: Duration,
+        /// The longest wait.
+        max: Duration,
+    },
+    /// `kind = "steps"`: these, one after the other; the last is repeated. Never empty.
+    Steps(Vec<Duration>),
+    /// `kind = "exponential"`: base · factorⁿ, at most `max`.
+    Exponential {
+        /// The first wait.
+        base: Duration,
+        /// The longest wait.
+        max: Duration,
+        /// The factor, at least 1.
+        factor: f64,
+    },
+}
+
+/// How a wait is spread (names as in "Exponential Backoff And Jitter", AWS Architecture Blog 2015).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Jitter {
+    /// `"none"`.
+    None,
+    /// `"full"`: uniform(0, wait).
+    Full,
+    /// `"equal"`: wait/2 + uniform(0, wait/2).
+    Equal,
+    /// `"decorrelated"`: min(max, uniform(base, 3 · previous wait)).
+    Decorrelated,
+    /// A share s, as `0.5`: uniform(wait · (1 − s), wait · (1 + s)).
+    Share(f64),
+    /// `{ add = ["300ms", "3s"] }`: wait + uniform(low, high).
+    Add {
+        /// The least.
+        low: Duration,
+        /// The most.
+        high: Duration,
+    },
+}
+
+table! {
+    /// How long clients wait before an attempt.
+    pub struct BackoffKeys {
+        /// The first wait, the only one, or what each failure adds. Default: 500ms.
+        base: Option<Duration> = None => above_zero();
+        /// The longest wait. Default: 30s, or `base` where that is longer.
+        max: Option<Duration> = None => above_zero();
+        /// With `kind = "exponential"`: the factor from wait to wait.
+        factor: f64 = 2.0 => number(1.0..=100.0);
+        /// How a wait is spread. Default: `"full"` with `kind = "exponential"`, else `"none"`.
+        jitter: Option<Jitter> = None => of::<Jitter>();
+        ..
+        /// How the wait grows.
+        kind: GrowthKind;
+    }
+}
+
+/// How the wait grows, without the numbers that several have in common.
+#[derive(Debug, Clone)]
+pub enum GrowthKind {
+    /// It does not, and is none.
+    None,
+    /// It does not.
+    Constant,
+    /// By the same with each failure.
+    Linear,
+    /// By a factor with each failure.
+    Exponential,
+    /// As listed.
+    Steps(Vec<Duration>),
+}
+
+fn growths() -> Rows<GrowthKind> {
+    const STEPS: &str = "steps are durations, one or more: [\"1s\", \"2s\", \"5s\"]; the last is repeated";
+    let steps = field(
+        "steps",
+        "The waits, one after the other; the last is repeated.",
+        list(duration(), STEPS).least(1),
+    );
+    Rows::or("kind", "exponential", "How the wait grows from attempt to attempt.")
+        .row("none", "No wait.", (), |()| GrowthKind::None)
+        .row("constant", "Always `base`.", (), |()| GrowthKind::Constant)
+        .row("linear", "`base` times the attempts that failed before, at most `max`.", (), |()| {
+            GrowthKind::Linear
+        })
+        .row(
+            "exponential",
+            "`base`, then `factor` times as long after each failure, at most `max`.",
+            (),
+            |()| GrowthKind::Exponential,
+        )
+        .row("steps", "As listed.", steps.needed(STEPS), GrowthKind::Steps)
+}
+
+tagged! { GrowthKind => growths }
+
+meaning! { Backoff: BackoffKeys => backoff }
+
+fn backoff(keys: BackoffKeys, table: &Table<'_>) -> Option<Backoff> {
+    let base = keys.base.unwrap_or(BASE);
+    let max = keys.max.unwrap_or(MAX.max(base));
+    if max < base {
+        let message = "the longest wait is shorter than the first";
+        table.between(Some("max"), message, "make `max` at least `base`");
+    }
+    let growth = match keys.kind {
+        GrowthKind::None => Growth::None,
+        GrowthKind::Constant => Growth::Constant { base },
+        GrowthKind::Linear => Growth::Linear { base, max },
+        GrowthKind::Exponential => Growth::Exponential { base, max, factor: keys.factor },
+        GrowthKind::Steps(steps) => Growth::Steps(steps),
+    };
+    let usual = if matches!(growth, Growth::Exponential { .. }) { Jitter::Full } else { Jitter::None };
+    Some(Backoff { growth, jitter: keys.jitter.unwrap_or(usual) })
+}
+
+fn jitters() -> Choices<Jitter> {
+    Choices::new("\"none\", \"full\", \"equal\", \"decorrelated\", a share as 0.5 or { add = [\"300ms\", \"3s\"] } is needed")
+        .word("none", "Not at all.", Jitter::None)
+        .word("full", "Any wait from 0 to the whole is as likely.", Jitter::Full)
+        .word("equal", "Half of the wait, and any share of the other half.", Jitter::Equal)
+        .word("decorrelated", "From `base` to three times the wait before, at most `max`.", Jitter::Decorrelated)
+        .plain(number(0.0..=1.0), Jitter::Share)
+        .key("add", "As much more, from the first duration to the second.", span_of_time(), |(low, high)| Jitter::Add { low, high })
+}
+
+impl Value for Jitter {
+    fn shape() -> Shape {
+        jitters().shape()
+    }
+
+    fn read(at: &At<'_>) -> Option<Self> {
+        jitters().read(at)
+    }
+}

@@ -1,0 +1,88 @@
+//! The whole file: name, time, target, groups, storms, thresholds.
+//!
+//! In: the document's root. Out: a [`Scenario`].
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::scenario::declare::kind::{of, then};
+use crate::scenario::declare::numbers::{int, list};
+use crate::scenario::declare::shape::TableShape;
+use crate::scenario::declare::table::{Keys as _, table};
+use crate::scenario::declare::texts::{NAME, ruled, string};
+use crate::scenario::declare::times;
+use crate::scenario::file::reader::{At, Table};
+
+use super::group::Group;
+use super::health::Health;
+use super::limits::Limits;
+use super::simulate::Simulate;
+use super::storm::Storm;
+use super::target::Target;
+use super::threshold::Threshold;
+use super::thresholds::Thresholds;
+
+/// The most clients that one scenario may have.
+pub(crate) const MAX_CLIENTS: u64 = 10_000_000;
+/// Most groups.
+const MAX_GROUPS: usize = 1_000;
+
+table! {
+    /// A load test: what the clients connect to, which clients there are, what happens to them, and what must hold.
+    pub struct Scenario {
+        /// The scenario's name: 1 to 64 letters, digits, `-`, `_` and `.`. Default: the file's stem.
+        name: String = String::new(), over (stem) => ruled(NAME);
+        /// What it is for, in a sentence.
+        description: Option<String> = None => string();
+        /// Seed of every random stream.
+        seed: u64 = 1 => int::<u64>(0..=u64::MAX / 2);
+        /// How long clients are held; then the run drains.
+        duration: Duration, needed "say how long clients are held, as duration = \"60s\"" => times::above_zero();
+        /// How long attempts and sessions get to end after `duration` before they are cut off.
+        drain: Duration = Duration::from_secs(10) => times::duration();
+        /// What the clients connect to.
+        target: Target, needed "add [target] with kind = \"embedded\", or kind = \"remote\" and its url" => of::<Target>();
+        /// The populations of clients, each with a name of its own.
+        groups: Vec<Group>, needed "add at least one [[groups]] with name, clients and [groups.token]"
+            => then(list(of::<Group>(), "add at least one [[groups]] with name, clients and [groups.token]").least(1).most(MAX_GROUPS), name_groups);
+        /// Disconnects forced on many clients at one moment.
+        storms: Vec<Storm> = Vec::new();
+        /// What must hold: `metric = "expression"`, as `reconnect_latency = "p(99) < 1s"`. A metric of one group is `"metric{group:NAME}"`.
+        thresholds: Vec<Threshold> = Vec::new() => Thresholds;
+        /// How late the generator may be before the run is not valid.
+        health: Health = Health::default();
+        /// How much load on others the scenario may plan.
+        limits: Limits = Limits::default();
+        /// What takes time in virtual time, beside what the target's rules say.
+        simulate: Simulate = Simulate::default();
+    }
+}
+
+impl Scenario {
+    /// How many virtual clients there are in all groups.
+    #[must_use]
+    pub fn clients(&self) -> u32 {
+        self.groups.iter().map(|group| group.clients).sum()
+    }
+}
+
+/// The name of a scenario that names none.
+fn stem(root: &Table<'_>) -> String {
+    let stem = root.reading.scope.stem.borrow().clone();
+    if let Err((_, help)) = NAME.check(&stem) {
+        root.between(None, format!("`name` is \"{stem}\""), help);
+    }
+    stem
+}
+
+/// Later keys refer to groups by their names.
+fn name_groups(groups: Vec<Group>, at: &At<'_>) -> Option<Vec<Group>> {
+    *at.reading.scope.groups.borrow_mut() = groups.iter().map(|group| group.name.clone()).collect();
+    Some(groups)
+}
+
+/// What there is to know of every key of the file.
+pub(crate) fn root() -> &'static TableShape {
+    static ROOT: OnceLock<TableShape> = OnceLock::new();
+    ROOT.get_or_init(Scenario::table)
+}

@@ -1,0 +1,185 @@
+//! What the embedded target says in a session, tokens that come in messages, and its storms.
+//!
+//! In: tables of `[target]`. Out: [`ScriptRule`]s, [`MessageToken`], [`TargetStorm`]s.
+
+use std::time::Duration;
+
+use crate::scenario::declare::codes::sent_code;
+use crate::scenario::declare::kind::of;
+use crate::scenario::declare::numbers::{list, map, share_above_zero};
+use crate::scenario::declare::table::{any_of, meaning, one_of, table};
+use crate::scenario::declare::texts::{
+    INNER_POINTER, NOT_EMPTY, POINTER, Rule, VARIABLE, ruled, string, target_text,
+};
+use crate::scenario::declare::times::{above_zero, duration, interval};
+use crate::scenario::declare::words::words;
+use crate::scenario::file::reader::Table;
+use crate::scenario::template::Template;
+
+/// Variables of what the target says in a session: a ticket issued for it, `ws` or `wss`, host and port as the client names them, the session's
+/// number, the time in milliseconds since 1970.
+const SAID: [&str; 5] = ["ticket", "ws", "address", "session", "unix_ms"];
+/// A variable that is not one of those.
+const SAVED: Rule = Rule {
+    name: "script_variable",
+    except: Some("^(ticket|ws|address|session|unix_ms)$"),
+    allowed: "write name = \"/pointer\": a name of lower-case letters, digits and _ that is not taken, and a JSON Pointer (RFC 6901)",
+    ..VARIABLE
+};
+
+/// Something that the target says in a session, or the session's end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScriptRule {
+    /// When.
+    pub at: ScriptAt,
+    /// What it sends; `None`: nothing.
+    pub send: Option<Template>,
+    /// The code with which it closes then; `None`: it does not.
+    pub close: Option<u16>,
+    /// Variables to fill from the message that called for it, and where in it they stand (JSON Pointer, RFC 6901).
+    pub save: Vec<(String, String)>,
+    /// Topics that the message adds to the session's ticket.
+    pub topics: Option<TopicsAt>,
+}
+
+/// Where a message names topics, and what is sent where they are too many.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopicsAt {
+    /// JSON Pointer to a list of texts, or of `{"id": …}`.
+    pub pointer: String,
+    /// The answer in place of the usual one.
+    pub refused: Option<Template>,
+}
+
+/// When the target says something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScriptAt {
+    /// `at = "open"`: right after the upgrade.
+    Open,
+    /// `at = "authenticated"`: when a message brought a good token.
+    Authenticated,
+    /// `after = "2h"`: once, so long after the upgrade.
+    After(Duration),
+    /// `every = "30s"`: again and again.
+    Every(Duration),
+    /// `message = "ping"`: when a text message contains this.
+    Message(String),
+}
+
+words! {
+    /// A moment of a session.
+    pub enum ScriptMoment {
+        /// Right after the upgrade.
+        Open = "open",
+        /// When a message brought a good token.
+        Authenticated = "authenticated",
+    }
+}
+
+table! {
+    /// Something that the target says in a session, or the session's end: when, and what.
+    pub struct ScriptKeys {
+        /// At a moment of the session.
+        at: Option<ScriptMoment> = None => of::<ScriptMoment>();
+        /// Once, so long after the upgrade.
+        after: Option<Duration> = None => above_zero();
+        /// Again and again.
+        every: Option<Duration> = None => interval();
+        /// When a text message contains this.
+        message: Option<String> = None => ruled(NOT_EMPTY);
+        /// What it sends; `{ticket}`, `{ws}`, `{address}`, `{session}`, `{unix_ms}` and saved variables are filled in. Without it: nothing.
+        send: Option<Template> = None => target_text(&SAID);
+        /// The code with which it closes then. Without it: it does not.
+        close: Option<u16> = None => sent_code();
+        /// With `message`: variables to fill from it, and where in it they stand (JSON Pointer, RFC 6901).
+        save: Vec<(String, String)> = Vec::new() => map(SAVED, ruled(POINTER));
+        /// With `message`: JSON Pointer to a list of texts, or of `{"id": …}`: topics that it adds to the session's ticket.
+        topics: Option<String> = None => string();
+        /// What is sent in place of `send` where the topics are too many. Without it: `send`.
+        topics_refused: Option<Template> = None => target_text(&SAID);
+    }
+    begin: begin;
+    needs: [
+        one_of(
+            &[&["at"], &["after"], &["every"], &["message"]],
+            "one of at = \"open\", at = \"authenticated\", after = \"2h\", every = \"30s\", message = \"ping\" is needed, and send or close"
+        ),
+        any_of(&[&["send"], &["close"]], "say what is sent, or the code of a close: send = \"…\", close = 4000"),
+    ];
+}
+
+/// The variables that the rule's message fills.
+fn begin(rule: &Table<'_>) {
+    let saved = rule.peek("save").and_then(|at| at.table());
+    let names = saved.iter().flat_map(Table::keys).map(|key| key.get_ref().as_ref().to_owned());
+    *rule.reading.scope.variables.borrow_mut() = Some(names.collect());
+}
+
+meaning! { ScriptRule: ScriptKeys => script_rule }
+
+fn script_rule(keys: ScriptKeys, table: &Table<'_>) -> Option<ScriptRule> {
+    *table.reading.scope.variables.borrow_mut() = None;
+    let moment = keys.at.map(|moment| match moment {
+        ScriptMoment::Open => ScriptAt::Open,
+        ScriptMoment::Authenticated => ScriptAt::Authenticated,
+    });
+    let after = keys.after.map(ScriptAt::After);
+    let every = keys.every.map(ScriptAt::Every);
+    let at = moment.or(after).or(every).or(keys.message.map(ScriptAt::Message))?;
+    let needs_message = !keys.save.is_empty() || keys.topics.is_some();
+    if needs_message && !matches!(at, ScriptAt::Message(_)) {
+        let message = format!("`{}` reads a message, and none calls for it", table.path);
+        table.between(None, message, "`save` and `topics` go with message = \"…\"");
+    }
+    let refused = keys.topics_refused;
+    let topics = keys.topics.map(|pointer| TopicsAt { pointer, refused });
+    Some(ScriptRule { at, send: keys.send, close: keys.close, save: keys.save, topics })
+}
+
+table! {
+    /// A token that comes in a message.
+    #[derive(PartialEq, Eq)]
+    pub struct MessageToken {
+        /// Where in the JSON text it stands (JSON Pointers, RFC 6901): the first that is there.
+        pointers: Vec<String>, needed "say where the token stands, as pointers = [\"/d/token\"] (JSON Pointers)"
+            => list(ruled(INNER_POINTER), "say where the token stands, as pointers = [\"/d/token\"] (JSON Pointers)").least(1);
+        /// How long a session may be without one.
+        within: Duration = Duration::from_secs(10) => above_zero();
+        /// The code that closes a session with none in that time.
+        late_code: u16 = 3008 => sent_code();
+        /// The code that closes a session whose token is no good.
+        refused_code: u16 = 3000 => sent_code();
+        /// The code that closes a session whose token has expired. Without it: none does.
+        expired_code: Option<u16> = None => sent_code();
+        /// How long after the expiry.
+        grace: Duration = Duration::ZERO => duration();
+    }
+}
+
+table! {
+    /// Many sessions that the target closes at one moment.
+    #[derive(PartialEq)]
+    pub struct TargetStorm {
+        /// When, since the target's start.
+        at: Duration, needed "a storm is { at = \"10m\", code = 1012, fraction = 0.5 }, and every where it comes again" => duration();
+        /// Again and again after that. Without it: once.
+        every: Option<Duration> = None => interval();
+        /// The close code.
+        code: u16 = 1001 => sent_code();
+        /// The share of the open sessions, above 0.
+        fraction: f64 = 1.0 => share_above_zero("the storm would strike nobody");
+        /// What they are told before; `{address}`, `{session}` and `{unix_ms}` are filled in. Without it: nothing.
+        warning: Option<Template> = None => target_text(&["address", "session", "unix_ms"]);
+        /// How long before.
+        warning_before: Duration = Duration::from_secs(60) => duration();
+    }
+    check: check_warning;
+}
+
+fn check_warning(storm: TargetStorm, table: &Table<'_>) -> Option<TargetStorm> {
+    if storm.warning.is_some() && storm.warning_before > storm.at {
+        let message = format!("`{}` warns before the target starts", table.path);
+        table.between(None, message, "`at` must not be before `warning_before` (default \"60s\")");
+    }
+    Some(storm)
+}

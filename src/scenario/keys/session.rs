@@ -1,0 +1,178 @@
+//! `[groups.session]`: what clients do while connected.
+//!
+//! In: the table. Out: [`SessionRules`].
+
+use std::time::Duration;
+
+use crate::scenario::declare::choice::Choices;
+use crate::scenario::declare::kind::{Value, of};
+use crate::scenario::declare::numbers::{int, map};
+use crate::scenario::declare::shape::Shape;
+use crate::scenario::declare::table::{meaning, one_of, table};
+use crate::scenario::declare::texts::{NOT_EMPTY, POINTER, VARIABLE, ruled, string, template, text};
+use crate::scenario::declare::times::{above_zero, interval, or_never, pace};
+use crate::scenario::declare::words::words;
+use crate::scenario::file::reader::{At, Table};
+use crate::scenario::hidden::Hidden;
+use crate::scenario::template::Template;
+
+table! {
+    /// What clients do while connected.
+    default pub struct SessionRules {
+        /// What makes a session ready.
+        ready: Ready = Ready::Upgraded;
+        /// Longest wait for that.
+        ready_timeout: Duration = Duration::from_secs(10) => above_zero();
+        /// Keep-alive. Without it: none.
+        keep_alive: Option<KeepAlive> = None => of::<KeepAlive>();
+        /// Messages to the target. Without it: none.
+        send: Option<Send> = None => of::<Send>();
+        /// A session that hears nothing for this long is taken for dead.
+        silence_timeout: Option<Duration> = None => or_never();
+        /// Largest message accepted, in bytes.
+        max_message_bytes: usize = 1 << 20 => int::<usize>(125..=1 << 30);
+        /// What is sent right after the upgrade; may hold variables. Without it: nothing.
+        first_message: Option<Template> = None => template();
+        /// What is sent when a token was refreshed while the session lasts; may hold variables. Without it: nothing.
+        refresh_message: Option<Template> = None => template();
+        /// What messages make the client do; each rule that fits is followed.
+        on_message: Vec<OnMessage> = Vec::new();
+    }
+}
+
+/// What makes a session ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ready {
+    /// `"upgraded"`: the upgrade.
+    Upgraded,
+    /// `"first-message"`: the first data message.
+    FirstMessage,
+    /// `{ message_contains = "…" }`: the first text message that contains this.
+    MessageContains(String),
+}
+
+fn readies() -> Choices<Ready> {
+    Choices::new("\"upgraded\", \"first-message\" or { message_contains = \"…\" } is needed")
+        .word("upgraded", "The upgrade.", Ready::Upgraded)
+        .word("first-message", "The first data message.", Ready::FirstMessage)
+        .key(
+            "message_contains",
+            "The first text message that contains this.",
+            string(),
+            Ready::MessageContains,
+        )
+}
+
+impl Value for Ready {
+    fn shape() -> Shape {
+        readies().shape()
+    }
+
+    fn read(at: &At<'_>) -> Option<Self> {
+        readies().read(at)
+    }
+
+    fn write(&self) -> Option<String> {
+        readies().write(self)
+    }
+}
+
+/// Keep-alive while connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// How often.
+    pub every: Duration,
+    /// What is sent.
+    pub what: KeepAliveKind,
+    /// Longest wait for a sign of life after it (a pong for a ping, anything for a text).
+    pub timeout: Duration,
+}
+
+/// What a keep-alive sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeepAliveKind {
+    /// A ping frame.
+    Ping,
+    /// A text message.
+    Text(Hidden<String>),
+}
+
+table! {
+    /// Keep-alive while connected: pings, or texts.
+    pub struct KeepAliveKeys {
+        /// How often a ping is sent.
+        ping_every: Option<Duration> = None => interval();
+        /// How often a text is sent.
+        text_every: Option<Duration> = None => interval();
+        /// The text.
+        text: Option<Hidden<String>> = None => text();
+        /// Longest wait for a sign of life after it: a pong for a ping, anything for a text.
+        timeout: Duration = Duration::from_secs(10) => above_zero();
+    }
+    needs: [one_of(
+        &[&["ping_every"], &["text_every", "text"]],
+        "{ ping_every = \"30s\", timeout = \"10s\" } or { text_every = \"30s\", text = \"…\", timeout = \"10s\" } is needed"
+    )];
+}
+
+meaning! { KeepAlive: KeepAliveKeys => |keys: KeepAliveKeys, table: &Table<'_>| {
+    let timeout = keys.timeout;
+    match (keys.ping_every, keys.text_every, keys.text) {
+        (Some(every), None, None) => Some(KeepAlive { every, what: KeepAliveKind::Ping, timeout }),
+        (None, Some(every), Some(text)) => Some(KeepAlive { every, what: KeepAliveKind::Text(text), timeout }),
+        _ => {
+            let message = format!("`{}` names no single keep-alive", table.path);
+            table.between(None, message, "give ping_every alone, or text_every and text");
+            None
+        }
+    }
+} }
+
+table! {
+    /// Messages to the target.
+    #[derive(PartialEq)]
+    pub struct Send {
+        /// Messages per second and client.
+        rate: f64, needed "{ rate = \"1/s\", text = \"…\" } is needed" => pace("{ rate = \"1/s\", text = \"…\" } is needed");
+        /// The text. Default: `{}`.
+        text: Hidden<String> = "{}".to_owned().into() => text();
+    }
+}
+
+table! {
+    /// What a message makes a client do.
+    pub struct OnMessage {
+        /// The text messages that contain this are meant.
+        contains: String, needed "say which messages are meant, as contains = \"reconnect\"" => ruled(NOT_EMPTY);
+        /// Variables to fill, and where in the JSON text their values stand (JSON Pointer, RFC 6901).
+        save: Vec<(String, String)> = Vec::new() => map(VARIABLE, ruled(POINTER));
+        /// What is sent back; may hold variables. Without it: nothing.
+        reply: Option<Template> = None => template();
+        /// A heartbeat that the message asks for. Without it: none.
+        heartbeat: Option<Heartbeat> = None => of::<Heartbeat>();
+        /// Whether the session is given up for another one.
+        then: Then = Then::GoOn;
+    }
+}
+
+table! {
+    /// A heartbeat. The first is sent after a share of the interval, drawn from 0 to 1.
+    pub struct Heartbeat {
+        /// Where the message says how often a heartbeat is due, in milliseconds (JSON Pointer, RFC 6901).
+        every_ms: String, needed "a heartbeat is { every_ms = \"/d/heartbeat_interval\", text = \"…\" }" => string();
+        /// The heartbeat's text; may hold variables.
+        text: Template, needed "a heartbeat is { every_ms = \"/d/heartbeat_interval\", text = \"…\" }" => template();
+    }
+}
+
+words! {
+    /// What follows a message.
+    pub enum Then {
+        /// Nothing.
+        GoOn = "go-on",
+        /// The client closes with 1000 and connects again at once.
+        Reconnect = "reconnect",
+        /// The same, and the requests before the handshake are made anew.
+        Renew = "renew",
+    }
+}

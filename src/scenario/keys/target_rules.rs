@@ -1,0 +1,269 @@
+//! `[target]` with `kind = "embedded"`: the rules of the embedded target.
+//!
+//! In: the table, or a profile's file. Out: [`TargetRules`].
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::sample::Cause;
+use crate::scenario::declare::codes::sent_code;
+use crate::scenario::declare::kind::of;
+use crate::scenario::declare::numbers::{int, list, map};
+use crate::scenario::declare::table::table;
+use crate::scenario::declare::texts::{
+    HEADER_NAME, NOT_EMPTY, Rule, loopback, ruled, secret, string, strings, target_header, target_text,
+};
+use crate::scenario::declare::times::{above_zero, duration, or_never};
+use crate::scenario::declare::words::words;
+use crate::scenario::template::Template;
+
+use super::capacity::Capacity;
+use super::delay::Delay;
+use super::fault::TargetFault;
+use super::limit::{RequestLimit, WindowLimit};
+use super::refusal::{Codes, REFUSED, RefusalDetail, RefusalManner, RefusalStatus};
+use super::route::{Route, TicketEnd, Tickets};
+use super::script::{MessageToken, ScriptRule, TargetStorm};
+
+/// Path of the WebSocket endpoint, unless the rules say otherwise.
+const EVENTS_PATH: &str = "/api/v2/analytics/events";
+const PLACES: &str = "one or more of \"header\", \"query\", \"subprotocol\", \"path\" are needed";
+const LOOPBACK: &str = "write loopback addresses, each once, as [\"127.0.0.1\", \"127.0.0.2\"]";
+/// A path of the embedded target's that is not taken.
+const ENDPOINT_PATH: Rule = Rule {
+    name: "endpoint_path",
+    patterns: &["^/[^\\s?]*$"],
+    except: Some("^/(_resurge|oauth/)"),
+    allowed: "a path begins with `/` and holds no spaces and no `?`; `*` may end it; /_resurge and /oauth/ are taken: choose another path",
+    examples: &["/api/v2/analytics/events", "/channels/*"],
+};
+
+table! {
+    /// The rules of the embedded target. The defaults are the profile `forum`.
+    #[derive(PartialEq)]
+    default pub struct TargetRules {
+        /// A session without traffic for this long is closed.
+        idle_timeout: Option<Duration> = Some(Duration::from_secs(60)) => or_never();
+        /// Which traffic counts.
+        idle_counts: IdleCounts = IdleCounts::Client;
+        /// Whether control frames (RFC 6455 §5.5) count as traffic, too.
+        idle_control_frames: bool = true;
+        /// What becomes of an idle session.
+        idle_action: IdleAction = IdleAction::Close;
+        /// The code of the idle close.
+        idle_close_code: u16 = 1001 => sent_code();
+        /// The life of a token.
+        token_life: Duration = Duration::from_secs(24 * 60 * 60) => above_zero();
+        /// How tokens are written.
+        token_format: TokenFormat = TokenFormat::Opaque;
+        /// Refresh tokens. Without it: none are issued.
+        refresh_tokens: Option<RefreshTokens> = None => of::<RefreshTokens>();
+        /// What ends a token's life early.
+        invalidation: Invalidation = Invalidation::OnDisconnect;
+        /// The end of a token ends the session that it opened. Without it: a token is looked at in the handshake only.
+        token_end: Option<TokenEnd> = None => of::<TokenEnd>();
+        /// How many tokens a client id may ask for in a window. Without it: any number.
+        token_limit: Option<WindowLimit> = None => of::<WindowLimit>();
+        /// Scopes that the WebSocket endpoint requires.
+        required_scopes: Vec<String> = vec!["analytics:events:read".to_owned()] => strings();
+        /// Status of a refused handshake.
+        refusal_status: RefusalStatus = RefusalStatus::Always(403);
+        /// How much a refusal says.
+        refusal_detail: RefusalDetail = RefusalDetail::Full;
+        /// In which way a handshake is refused.
+        refusal_manner: RefusalManner = RefusalManner::Status;
+        /// Body of a full refusal, in place of our own; `{status}`, `{code}`, `{message}`, `{cause}` and `{request}` are filled in.
+        refusal_body: Option<Template> = None => target_text(&REFUSED);
+        /// Headers that every answer of a route, and every refusal over HTTP, has beside its own; `{request}` and `{unix_ms}` are filled in.
+        answer_headers: Vec<(String, Template)> = Vec::new() => map(HEADER_NAME, target_header(&["request", "unix_ms"]));
+        /// Body of the token endpoint's errors, in place of that of RFC 6749 §5.2; `{error}`, `{message}` and `{request}` are filled in.
+        token_error_body: Option<Template> = None => target_text(&["error", "message", "request"]);
+        /// Path of the WebSocket endpoint; a `*` at its end stands for anything.
+        path: String = EVENTS_PATH.to_owned() => ruled(ENDPOINT_PATH);
+        /// Name of the query parameter that carries a token or a ticket.
+        query_parameter: String = "access_token".to_owned() => ruled(NOT_EMPTY);
+        /// HTTP requests that it answers.
+        routes: Vec<Route> = Vec::new();
+        /// How many of those requests a token or a client id may make in a window, over all routes.
+        request_limits: Vec<RequestLimit> = Vec::new();
+        /// What routes issue and handshakes show instead of a token. Without it: handshakes show tokens.
+        tickets: Option<Tickets> = None => of::<Tickets>();
+        /// What the session of a ticket is told when the ticket ends. Without it: nothing.
+        ticket_end: TicketEnd = TicketEnd::default();
+        /// What it says in a session.
+        script: Vec<ScriptRule> = Vec::new();
+        /// A token that comes in a message. Without it: it comes in the handshake.
+        message_token: Option<MessageToken> = None => of::<MessageToken>();
+        /// What a full refusal writes as its code, by cause, where not our own words.
+        refusal_codes: Vec<(Cause, String)> = Vec::new() => Codes;
+        /// Where it looks for a token in a handshake, in this order.
+        accepts_token_in: Vec<TokenPlace> = vec![TokenPlace::Header, TokenPlace::Query, TokenPlace::Subprotocol]
+            => list(of(), PLACES).least(1);
+        /// A client id is refused for this long after a session of it has ended.
+        client_lock: Option<Duration> = None => or_never();
+        /// Sessions that a client id may have at once. Without it: any number.
+        sessions_per_client: Option<u32> = None => int::<u32>(1..=1_000_000);
+        /// What happens to the handshake beyond that.
+        at_session_limit: AtSessionLimit = AtSessionLimit::Refuse;
+        /// With `at_session_limit = "displace"`, and for tickets that displace: the code with which the oldest session is closed.
+        displaced_code: u16 = 4001 => sent_code();
+        /// How many handshakes a client id may make in a window. Without it: any number.
+        handshake_limit: Option<WindowLimit> = None => of::<WindowLimit>();
+        /// The clients that it knows; empty: any id and secret will do.
+        clients: Vec<TargetClient> = Vec::new();
+        /// Each session gets a message this often.
+        messages_every: Option<Duration> = None => or_never();
+        /// Bytes of padding in each message.
+        message_padding: usize = 0 => int::<usize>(0..=65_536);
+        /// How long the upgrade's answer is held back.
+        upgrade_delay: Delay = Delay::None;
+        /// How long the token's answer is held back.
+        token_delay: Delay = Delay::None;
+        /// How many token requests it works on at once, and how long each takes. Without it: any number, in no time.
+        token_capacity: Option<Capacity> = None => of::<Capacity>();
+        /// How many upgrade requests it works on at once, and how long each takes. Without it: any number, in no time.
+        upgrade_capacity: Option<Capacity> = None => of::<Capacity>();
+        /// How long the target waits for the answer to its close frame before it drops the connection.
+        close_timeout: Duration = Duration::from_secs(5) => above_zero();
+        /// Whether it speaks TLS, by a certificate made at its start.
+        tls: bool = false;
+        /// Loopback addresses that a run's own target listens on; clients spread over them by their number. `resurge serve` listens where `--listen` says.
+        addresses: Vec<IpAddr> = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)] => list(loopback(), LOOPBACK).least(1).unique();
+        /// What goes wrong, and when; of several that strike one request, the first does.
+        faults: Vec<TargetFault> = Vec::new();
+        /// When it closes many sessions at one moment, by itself.
+        storms: Vec<TargetStorm> = Vec::new();
+    }
+}
+
+words! {
+    /// Which traffic resets the idle clock.
+    pub enum IdleCounts {
+        /// What the client sends.
+        Client = "client",
+        /// What the target sends.
+        Target = "target",
+        /// What either side sends.
+        Either = "either",
+    }
+}
+
+impl IdleCounts {
+    /// Whether what the client sends counts.
+    #[must_use]
+    pub const fn counts_client(self) -> bool {
+        matches!(self, Self::Client | Self::Either)
+    }
+
+    /// Whether what the target sends counts.
+    #[must_use]
+    pub const fn counts_target(self) -> bool {
+        matches!(self, Self::Target | Self::Either)
+    }
+}
+
+words! {
+    /// What becomes of an idle session.
+    pub enum IdleAction {
+        /// A close frame with `idle_close_code`.
+        Close = "close",
+        /// The connection ends without a close frame, as behind a proxy.
+        Drop = "drop",
+        /// The session falls silent, and nobody is told.
+        Silence = "silence",
+    }
+}
+
+table! {
+    /// The end of a token ends the session that it opened.
+    #[derive(Copy, PartialEq, Eq)]
+    pub struct TokenEnd {
+        /// The close code.
+        code: u16 = 3000 => sent_code();
+        /// How long after its expiry.
+        grace: Duration = Duration::ZERO => duration();
+        /// Whether a token that is invalidated or revoked ends it at once.
+        at_revocation: bool = true;
+    }
+}
+
+words! {
+    /// How tokens are written.
+    pub enum TokenFormat {
+        /// 32 hexadecimal digits.
+        Opaque = "opaque",
+        /// A signed JWT (RFC 7519, RFC 9068).
+        Jwt = "jwt",
+    }
+}
+
+table! {
+    /// Refresh tokens (RFC 6749 §6).
+    #[derive(Copy, PartialEq, Eq)]
+    pub struct RefreshTokens {
+        /// How long one is good.
+        life: Duration = Duration::from_secs(30 * 24 * 60 * 60) => above_zero();
+        /// Whether each use brings a new one and ends the old one's life.
+        rotate: bool = true;
+    }
+}
+
+words! {
+    /// What ends a token's life early.
+    pub enum Invalidation {
+        /// Nothing.
+        Never = "never",
+        /// The end of the session that it opened, by whatever end.
+        OnDisconnect = "on-disconnect",
+        /// The issue of a newer token to the same client id.
+        OnNewToken = "on-new-token",
+        /// The handshake that it opens: a ticket for one use.
+        OnUse = "on-use",
+    }
+}
+
+words! {
+    /// A place of a token in a handshake.
+    pub enum TokenPlace {
+        /// `Authorization: Bearer …` (RFC 6750 §2.1).
+        Header = "header",
+        /// The last segment of the path.
+        Path = "path",
+        /// A query parameter: `access_token` (RFC 6750 §2.3), or another.
+        Query = "query",
+        /// An offered subprotocol that begins with `bearer.`.
+        Subprotocol = "subprotocol",
+    }
+}
+
+words! {
+    /// What happens to a handshake when its client id has all the sessions that it may have.
+    pub enum AtSessionLimit {
+        /// It is refused.
+        Refuse = "refuse",
+        /// It is admitted, and the oldest session is closed.
+        Displace = "displace",
+    }
+}
+
+table! {
+    /// A client that the embedded target knows.
+    pub struct TargetClient {
+        /// Its id.
+        id: String, needed "a client of the target has id, secret and scopes" => string();
+        /// Its secret.
+        secret: SecretString, needed "a client of the target has id, secret and scopes" => secret();
+        /// The scopes that it may have.
+        scopes: Vec<String> = Vec::new() => strings();
+    }
+}
+
+impl PartialEq for TargetClient {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.scopes == other.scopes
+            && self.secret.expose_secret() == other.secret.expose_secret()
+    }
+}

@@ -1,0 +1,330 @@
+//! Thresholds: `reconnect_latency{group:a} = ["p(99) < 1s"]` becomes typed data.
+//!
+//! In: the key and the expression as written. Out: a [`Threshold`], or what is wrong with it. Units follow the subject:
+//! times take durations, shares percentages, counts numbers, and rates of counts `"/s"`.
+
+use std::time::Duration;
+
+use crate::sample::{Counter, Metric};
+use crate::scenario::file::reader::nearest;
+use crate::units;
+
+/// A condition that the run must hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Threshold {
+    /// What is looked at.
+    pub subject: Subject,
+    /// In which group; `None`: in all together.
+    pub group: Option<String>,
+    /// Which number of it.
+    pub aggregate: Aggregate,
+    /// How it is compared.
+    pub comparison: Comparison,
+    /// With what: microseconds for times, 0..1 for shares, per second for rates, else a count.
+    pub limit: f64,
+    /// End the run when it fails, once this long has passed.
+    pub abort_after: Option<Duration>,
+    /// As written: `reconnect_latency{group:a}: p(99) < 1s`.
+    pub source: String,
+}
+
+/// What a threshold looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A time.
+    Metric(Metric),
+    /// A count.
+    Counter(Counter),
+    /// A share of attempts.
+    Share(ShareOf),
+    /// All attempts.
+    Attempts,
+}
+
+/// A share of attempts: numerator over the attempts that say something about the target (for
+/// `local_limit_rate` and `aborted_rate`: over all).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShareOf {
+    /// `handshake_403_rate`: 403s over handshakes that were answered.
+    Handshake403,
+    /// `handshake_401_rate`.
+    Handshake401,
+    /// `handshake_429_rate`.
+    Handshake429,
+    /// `handshake_5xx_rate`.
+    Handshake5xx,
+    /// `attempt_failure_rate`: attempts whose outcome is not `ok`.
+    AttemptFailure,
+    /// `reconnect_success_rate`: completed reconnects over disconnects after which one was wanted, but for those
+    /// unfinished at the end.
+    ReconnectSuccess,
+    /// `local_limit_rate`.
+    LocalLimit,
+}
+
+/// Which number of a subject.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Aggregate {
+    /// `p(99.9)`, a percentile in (0, 100]; of times.
+    Percentile(f64),
+    /// `min`, of times.
+    Min,
+    /// `avg` or `mean`, of times.
+    Mean,
+    /// `max`, of times.
+    Max,
+    /// `count`, of times and counts.
+    Count,
+    /// `rate`: of shares, 0..1; of counts, per second of the run.
+    Rate,
+}
+
+/// How a number is compared with a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `<`
+    Below,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Above,
+    /// `>=`
+    AtLeast,
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+}
+
+/// Subjects that are shares of attempts.
+pub(crate) const SHARES: &[(&str, ShareOf)] = &[
+    ("handshake_403_rate", ShareOf::Handshake403),
+    ("handshake_401_rate", ShareOf::Handshake401),
+    ("handshake_429_rate", ShareOf::Handshake429),
+    ("handshake_5xx_rate", ShareOf::Handshake5xx),
+    ("attempt_failure_rate", ShareOf::AttemptFailure),
+    ("reconnect_success_rate", ShareOf::ReconnectSuccess),
+    ("local_limit_rate", ShareOf::LocalLimit),
+];
+
+/// The subject that counts attempts.
+pub(crate) const ATTEMPTS: &str = "attempts";
+
+/// What a key names: a subject, and the group that it is limited to.
+pub(crate) fn parse_subject(key: &str) -> Result<(Subject, Option<String>), String> {
+    let (name, group) = match key.split_once('{') {
+        None => (key, None),
+        Some((name, selector)) => {
+            let inner = selector.strip_suffix('}').and_then(|inner| inner.trim().strip_prefix("group:"));
+            let group = inner.map(str::trim).filter(|group| !group.is_empty());
+            (
+                name,
+                Some(
+                    group
+                        .ok_or("a selector is {group:NAME}, as reconnect_latency{group:fresh-token}")?
+                        .to_owned(),
+                ),
+            )
+        }
+    };
+    let name = name.trim();
+    subject(name).map(|subject| (subject, group)).ok_or_else(|| unknown_subject(name))
+}
+
+fn subject(name: &str) -> Option<Subject> {
+    if name == ATTEMPTS {
+        return Some(Subject::Attempts);
+    }
+    share_named(name)
+        .map(Subject::Share)
+        .or_else(|| Metric::from_name(name).map(Subject::Metric))
+        .or_else(|| Counter::from_name(name).map(Subject::Counter))
+}
+
+/// The share of attempts of that name, as `handshake_403_rate`.
+#[must_use]
+pub fn share_named(name: &str) -> Option<ShareOf> {
+    SHARES.iter().find(|(share, _)| *share == name).map(|(_, share)| *share)
+}
+
+/// The names of shares.
+pub fn share_names() -> impl Iterator<Item = &'static str> {
+    SHARES.iter().map(|(name, _)| *name)
+}
+
+/// Every name that a threshold may look at.
+pub(crate) fn subject_names() -> Vec<&'static str> {
+    let metrics = Metric::ALL.iter().map(|metric| metric.name());
+    let shares = share_names();
+    let counters = Counter::ALL.iter().map(|counter| counter.name());
+    metrics.chain(shares).chain(counters).chain([ATTEMPTS]).collect()
+}
+
+fn unknown_subject(name: &str) -> String {
+    let names = subject_names();
+    match nearest(name, names.iter().copied()) {
+        Some(near) => format!("there is no metric `{name}`; did you mean `{near}`?"),
+        None => format!("there is no metric `{name}`; there are {}", names.join(", ")),
+    }
+}
+
+/// Parses an expression as `p(99) < 1s` on a subject.
+pub(crate) fn parse_expression(
+    key: &str,
+    subject: Subject,
+    group: Option<&String>,
+    expression: &str,
+    abort_after: Option<Duration>,
+) -> Result<Threshold, String> {
+    let at = expression
+        .find(['<', '>', '=', '!'])
+        .ok_or("an expression is AGGREGATE OPERATOR LIMIT, as \"p(99) < 1s\"")?;
+    let (aggregate, rest) = expression.split_at(at);
+    let symbols = rest.find(|c| !matches!(c, '<' | '>' | '=' | '!')).unwrap_or(rest.len());
+    let (symbol, limit) = rest.split_at(symbols);
+    let comparison = match symbol {
+        "<" => Comparison::Below,
+        "<=" => Comparison::AtMost,
+        ">" => Comparison::Above,
+        ">=" => Comparison::AtLeast,
+        "==" | "===" => Comparison::Equal,
+        "!=" => Comparison::NotEqual,
+        other => return Err(format!("`{other}` is no comparison: one of < <= > >= == != is needed")),
+    };
+    let aggregate = parse_aggregate(aggregate.trim())?;
+    check_aggregate(subject, aggregate)?;
+    let limit = parse_limit(subject, aggregate, limit.trim())?;
+    let source = format!("{key}: {}", expression.trim());
+    Ok(Threshold { subject, group: group.cloned(), aggregate, comparison, limit, abort_after, source })
+}
+
+/// Reads a threshold as [`Threshold::source`] has it: `reconnect_latency{group:a}: p(99) < 1s`.
+///
+/// # Errors
+/// What is wrong with it, in a sentence.
+pub fn parse_threshold(source: &str) -> Result<Threshold, String> {
+    let (key, expression) = source.rsplit_once(": ").ok_or("a threshold is METRIC: EXPRESSION")?;
+    let (subject, group) = parse_subject(key)?;
+    parse_expression(key, subject, group.as_ref(), expression, None)
+}
+
+fn parse_aggregate(text: &str) -> Result<Aggregate, String> {
+    let allowed = "one of p(N), min, avg, mean, med, max, count, rate is needed";
+    Ok(match text {
+        "min" => Aggregate::Min,
+        "avg" | "mean" => Aggregate::Mean,
+        "med" => Aggregate::Percentile(50.0),
+        "max" => Aggregate::Max,
+        "count" => Aggregate::Count,
+        "rate" => Aggregate::Rate,
+        _ => {
+            let inner = text.strip_prefix("p(").and_then(|rest| rest.strip_suffix(')'));
+            let percentile = inner.and_then(|inner| inner.trim().parse::<f64>().ok());
+            let percentile = percentile.ok_or_else(|| format!("`{text}` is no aggregate: {allowed}"))?;
+            if !(percentile > 0.0 && percentile <= 100.0) {
+                return Err(format!("p({percentile}) is none: a percentile is above 0 and at most 100"));
+            }
+            Aggregate::Percentile(percentile)
+        }
+    })
+}
+
+fn check_aggregate(subject: Subject, aggregate: Aggregate) -> Result<(), String> {
+    let fits = match subject {
+        Subject::Metric(_) => !matches!(aggregate, Aggregate::Rate),
+        Subject::Share(_) => matches!(aggregate, Aggregate::Rate),
+        Subject::Counter(_) | Subject::Attempts => matches!(aggregate, Aggregate::Count | Aggregate::Rate),
+    };
+    let allowed = match subject {
+        Subject::Metric(_) => "a time has p(N), min, avg, med, max and count",
+        Subject::Share(_) => "a share has only rate",
+        Subject::Counter(_) | Subject::Attempts => "a count has count, and rate per second",
+    };
+    if fits { Ok(()) } else { Err(allowed.to_owned()) }
+}
+
+fn parse_limit(subject: Subject, aggregate: Aggregate, text: &str) -> Result<f64, String> {
+    let count = || {
+        let number =
+            text.replace('_', "").parse::<f64>().ok().filter(|number| *number >= 0.0 && number.is_finite());
+        number.ok_or_else(|| format!("\"{text}\" is no count: a number is needed, as 100"))
+    };
+    match (subject, aggregate) {
+        (_, Aggregate::Count) => count(),
+        (Subject::Metric(metric), _) if !metric.is_time() => count(),
+        (Subject::Metric(_), _) => units::parse_duration(text)
+            .map(|limit| limit.as_secs_f64() * 1e6)
+            .map_err(|error| format!("\"{text}\" is no limit for a time: {error}")),
+        (Subject::Share(_), _) => {
+            units::parse_share(text).map_err(|error| format!("\"{text}\" is no limit for a share: {error}"))
+        }
+        _ if text == "0" || text == "0/s" => Ok(0.0),
+        _ => units::parse_rate(text).map_err(|error| format!("\"{text}\" is no limit for a rate: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(key: &str, expression: &str) -> Result<Threshold, String> {
+        let (subject, group) = parse_subject(key)?;
+        parse_expression(key, subject, group.as_ref(), expression, None)
+    }
+
+    #[test]
+    fn expressions_parse_with_the_units_of_their_subject() {
+        // (key, expression, limit)
+        let rows = [
+            ("reconnect_latency", "p(99) < 1s", 1e6),
+            ("reconnect_latency{group:a}", "p(99.9)<=250ms", 250e3),
+            ("phase_upgrade", "med < 5ms", 5e3),
+            ("reconnect_latency", "count > 1_000", 1000.0),
+            ("handshake_403_rate", "rate < 0.1%", 0.001),
+            ("handshake_403_rate", "rate == 0", 0.0),
+            ("tokens_fetched", "rate < 200/s", 200.0),
+            ("attempts", "count >= 10", 10.0),
+            ("cascade_depth", "max < 5", 5.0),
+        ];
+        for (key, expression, limit) in rows {
+            let threshold = parse(key, expression).unwrap();
+            assert!((threshold.limit - limit).abs() < 1e-9, "{key} {expression}: {}", threshold.limit);
+            assert_eq!(threshold.source, format!("{key}: {expression}"));
+            assert_eq!(parse_threshold(&threshold.source), Ok(threshold));
+        }
+        let threshold = parse("reconnect_latency{group: a }", "p(50) < 1s").unwrap();
+        assert_eq!(threshold.group.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn what_does_not_parse_is_told_why() {
+        // (key, expression, part of the message)
+        let rows = [
+            ("reconect_latency", "p(99) < 1s", "did you mean `reconnect_latency`"),
+            ("reconnect_latency{tag:x}", "p(99) < 1s", "{group:NAME}"),
+            ("reconnect_latency", "p(99) < 5", "duration"),
+            ("reconnect_latency", "p(0) < 5s", "percentile"),
+            ("reconnect_latency", "p99 < 5s", "no aggregate"),
+            ("reconnect_latency", "rate < 5s", "a time has"),
+            ("reconnect_latency", "p(99) =< 5s", "no comparison"),
+            ("reconnect_latency", "p(99)", "AGGREGATE OPERATOR LIMIT"),
+            ("handshake_403_rate", "rate < 1s", "share"),
+            ("handshake_403_rate", "p(99) < 1%", "only rate"),
+            ("tokens_fetched", "rate < 5", "rate"),
+            ("tokens_fetched", "count < -1", "no count"),
+        ];
+        for (key, expression, part) in rows {
+            let message = parse(key, expression).unwrap_err();
+            assert!(message.contains(part), "{key} {expression}: {message}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(key in ".{0,30}", expression in ".{0,30}") {
+            let _ = parse(&key, &expression);
+            let _ = parse("reconnect_latency", &expression);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! `[thresholds]`: what a run must hold, by metric.
+//!
+//! In: the table. Out: [`Threshold`]s, or what is wrong with them.
+
+use std::time::Duration;
+
+use crate::sample::{Counter, Metric};
+use crate::scenario::declare::kind::Of;
+use crate::scenario::declare::kind::{Kind, Or, Take as _, field};
+use crate::scenario::declare::numbers::flag;
+use crate::scenario::declare::shape::{FIRST, Key, Presence, Shape, TableShape, TextShape};
+use crate::scenario::declare::times::{Time, duration, duration_pattern};
+use crate::scenario::file::reader::{At, Table};
+
+use super::threshold::{ATTEMPTS, SHARES, Subject, Threshold, parse_expression, parse_subject};
+
+/// `[thresholds]`.
+pub(crate) struct Thresholds;
+
+const ALLOWED: &str =
+    "\"p(99) < 1s\", a list of such, or of { expr = \"…\", abort_on_fail = true, delay = \"10s\" } is needed";
+const EXPR: &str = "What must hold: an aggregate, a comparison, a limit.";
+const COMPARISON: &str = "(<=?|>=?|={2,3}|!=)";
+const PERCENTILE: &str = "p\\( *(0*[1-9][0-9]?(\\.[0-9]*)?|0*100(\\.0*)?|0*\\.[0-9]*[1-9][0-9]*) *\\)";
+const COUNT: &str = "[0-9][0-9_]*(\\.[0-9]+)?";
+
+fn abort() -> Or<Of<bool>> {
+    field("abort_on_fail", "Whether the run ends when it fails.", flag()).or(false)
+}
+
+fn delay() -> Or<Time> {
+    field("delay", "With `abort_on_fail`: not before this time has passed.", duration()).or(Duration::ZERO)
+}
+
+/// What can be said of a kind of metric.
+struct Grammar {
+    name: &'static str,
+    metrics: Vec<&'static str>,
+    pattern: String,
+    examples: &'static [&'static str],
+}
+
+fn grammars() -> [Grammar; 4] {
+    let (times, numbers): (Vec<Metric>, Vec<Metric>) =
+        Metric::ALL.iter().partition(|metric| metric.is_time());
+    let names = |metrics: Vec<Metric>| metrics.into_iter().map(Metric::name).collect();
+    let counts = Counter::ALL.iter().map(|counter| counter.name()).chain([ATTEMPTS]);
+    let of_values = format!("({PERCENTILE}|min|avg|mean|med|max)");
+    let time = duration_pattern();
+    let share =
+        "((0*([0-9]{1,2}(\\.[0-9]*)?|100(\\.0*)?|\\.[0-9]+)) *%|0*(0(\\.[0-9]*)?|1(\\.0*)?|\\.[0-9]+))";
+    let rate = "(0|0/s|0*([1-9][0-9]{0,11}(\\.[0-9]*)?|0?\\.[0-9]*[1-9][0-9]*) */ *(s|m|min|h))";
+    let either = |a: String| format!("^ *({a}|count *{COMPARISON} *{COUNT}) *$");
+    [
+        Grammar {
+            name: "time_expression",
+            metrics: names(times),
+            pattern: either(format!("{of_values} *{COMPARISON}( *{time})")),
+            examples: &["p(99) < 1s", "max <= 250ms", "count > 100"],
+        },
+        Grammar {
+            name: "number_expression",
+            metrics: names(numbers),
+            pattern: either(format!("{of_values} *{COMPARISON} *{COUNT}")),
+            examples: &["max < 5", "p(99) <= 3"],
+        },
+        Grammar {
+            name: "share_expression",
+            metrics: SHARES.iter().map(|(name, _)| *name).collect(),
+            pattern: format!("^ *rate *{COMPARISON} *{share} *$"),
+            examples: &["rate < 0.1%", "rate == 0"],
+        },
+        Grammar {
+            name: "count_expression",
+            metrics: counts.collect(),
+            pattern: either(format!("rate *{COMPARISON} *{rate}")),
+            examples: &["rate < 200/s", "count >= 10"],
+        },
+    ]
+}
+
+impl Grammar {
+    fn expression(&self) -> TextShape {
+        TextShape {
+            patterns: vec![self.pattern.clone().into()],
+            examples: self.examples,
+            ..TextShape::plain(self.name)
+        }
+    }
+
+    fn key(&self) -> TextShape {
+        let names = self.metrics.join("|");
+        let group = " *(\\{ *group: *[A-Za-z0-9_-][A-Za-z0-9._-]{0,63} *\\})?";
+        TextShape { patterns: vec![format!("^({names}){group}$").into()], ..TextShape::plain("metric") }
+    }
+
+    fn shape(&self) -> Shape {
+        let expression = Shape::Text(self.expression());
+        let expr = Key {
+            name: "expr",
+            about: EXPR.to_owned(),
+            shape: expression.clone(),
+            presence: Presence::Required,
+            since: FIRST,
+        };
+        let keys = [vec![expr], abort().keys(), delay().keys()].concat();
+        let table = Shape::Table(TableShape { about: EXPR.to_owned(), keys, ..TableShape::default() });
+        let one = Shape::Either(vec![expression.clone(), table.clone()]);
+        let several = Shape::List { of: Box::new(one), least: 0, most: None, unique: false };
+        Shape::Either(vec![expression, table, several])
+    }
+}
+
+impl Kind for Thresholds {
+    type Out = Vec<Threshold>;
+
+    fn shape(&self) -> Shape {
+        Shape::Map(grammars().iter().map(|grammar| (grammar.key(), grammar.shape())).collect())
+    }
+
+    fn read(&self, at: &At<'_>) -> Option<Vec<Threshold>> {
+        let Some(table) = at.table() else {
+            at.wrong("a table is needed");
+            return None;
+        };
+        let grammars = grammars();
+        let mut thresholds = Vec::new();
+        for key in table.keys() {
+            let name = key.get_ref().as_ref();
+            let parsed = parse_subject(name).and_then(|(subject, group)| {
+                let grammar = grammars.iter().find(|grammar| grammar.key().fits(name));
+                grammar
+                    .map(|grammar| (subject, group, grammar))
+                    .ok_or_else(|| "write METRIC, or METRIC{group:NAME}".to_owned())
+            });
+            let (subject, group, grammar) = match parsed {
+                Ok(parsed) => parsed,
+                Err(why) => {
+                    table.fault(key.span(), format!("`thresholds.{name}` cannot be measured"), why);
+                    continue;
+                }
+            };
+            let Some(value) = table.get(name) else { continue };
+            check_group(&value, group.as_deref());
+            let one = [table.get(name)];
+            let elements: Vec<At<'_>> = match value.elements() {
+                Some(elements) => elements.collect(),
+                None => one.into_iter().flatten().collect(),
+            };
+            let of = Measured { name, subject, group, grammar };
+            thresholds.extend(elements.iter().filter_map(|element| of.read(element)));
+        }
+        Some(thresholds)
+    }
+
+    fn write(&self, out: &Vec<Threshold>) -> Option<String> {
+        out.is_empty().then(|| "{}".to_owned())
+    }
+}
+
+fn check_group(at: &At<'_>, group: Option<&str>) {
+    let groups = at.reading.scope.groups.borrow();
+    if let Some(group) = group.filter(|group| !groups.iter().any(|known| known == group)) {
+        at.between(format!("there is no group \"{group}\""), format!("there are {}", groups.join(", ")));
+    }
+}
+
+/// A metric whose thresholds are read.
+struct Measured<'a> {
+    name: &'a str,
+    subject: Subject,
+    group: Option<String>,
+    grammar: &'a Grammar,
+}
+
+impl Measured<'_> {
+    fn read(&self, at: &At<'_>) -> Option<Threshold> {
+        let parsed = match (at.text(), at.table()) {
+            (Some(text), _) => self.parse(text, None),
+            (None, Some(table)) => self.read_table(&table),
+            (None, None) => Err(ALLOWED.to_owned()),
+        };
+        if let Err(why) = &parsed {
+            at.fault(format!("`thresholds.{}` has no usable expression", self.name), why.clone());
+        }
+        parsed.ok()
+    }
+
+    fn read_table(&self, table: &Table<'_>) -> Result<Threshold, String> {
+        let text = table.get("expr").and_then(|at| at.text());
+        let abort = abort().take(table).unwrap_or_default();
+        let delay = delay().take(table).unwrap_or_default();
+        table.finish();
+        self.parse(text.unwrap_or_default(), abort.then_some(delay))
+    }
+
+    fn parse(&self, text: &str, abort_after: Option<Duration>) -> Result<Threshold, String> {
+        let parsed = parse_expression(self.name, self.subject, self.group.as_ref(), text, abort_after)?;
+        let fits = self.grammar.expression().fits(text);
+        fits.then_some(parsed).ok_or_else(|| format!("write it as {}", self.grammar.examples.join(", ")))
+    }
+}
