@@ -18,7 +18,7 @@ use std::time::Duration;
 use resurge::drive::network::ProbeToken;
 use resurge::lifecycle::Evidence;
 use resurge::run::{RunRequest, run};
-use resurge::scenario::model::Target;
+use resurge::scenario::keys::Target;
 use resurge::scenario::{load, load_target_rules};
 use search::Canaries;
 use tempfile::TempDir;

@@ -19,7 +19,7 @@ use resurge::drive::network::{
 use resurge::drive::sample_channel;
 use resurge::lifecycle::GroupRules;
 use resurge::sample::{Abnormal, Cause, Counter, GroupId, Initiator, Outcome, Phase, Sample};
-use resurge::scenario::model::{Backoff, ConnectRules, Growth, Jitter, Ready, ReconnectRules, SessionRules};
+use resurge::scenario::keys::{Backoff, ConnectRules, Growth, Jitter, Ready, ReconnectRules, SessionRules};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};

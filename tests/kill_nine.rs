@@ -18,7 +18,7 @@ use resurge::record::{JournalError, read_journal};
 use resurge::report::RunModel;
 use resurge::run::{FoundError, read_run_folder};
 use resurge::sample::{Counter, Outcome};
-use resurge::scenario::model::TargetRules;
+use resurge::scenario::keys::TargetRules;
 use resurge::service::server::{EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
 
 /// A run's journal may lack so much: the second that was open.

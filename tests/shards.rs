@@ -12,8 +12,8 @@ use std::time::Duration;
 use resurge::clock::Moment;
 use resurge::lifecycle::{Action, Client, ConnectFailure, Event, GroupRules, Marks, Signs};
 use resurge::plan::{Share, own_starts};
+use resurge::scenario::keys::Scenario;
 use resurge::scenario::load;
-use resurge::scenario::model::Scenario;
 
 /// Two groups whose clients draw: backoffs after refusals, and whether a storm strikes them.
 const DRAWING: &str = r#"

@@ -10,8 +10,8 @@ use resurge::random::{Purpose, Random, Stream};
 use resurge::report::RunModel;
 use resurge::run::{InMemory, simulation_of};
 use resurge::sample::{Counter, Metric, Outcome};
+use resurge::scenario::keys::{Abandoned, Capacity, Delay, StatusFault};
 use resurge::scenario::load;
-use resurge::scenario::model::{Abandoned, Capacity, Delay, StatusFault};
 use resurge::service::capacity::{Arrival, CapacityQueue};
 
 /// The probability that a customer has to wait in M/M/c (Erlang 1917): servers, and load offered to each of them.

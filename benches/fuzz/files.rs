@@ -22,7 +22,6 @@ use resurge::sample::{
     AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phases, ReadySample, Sample, SessionEnd,
     StormId, Traffic,
 };
-use resurge::scenario::model::Scenario;
 use resurge::scenario::{Faults, Loaded, ScenarioError, describe, load, load_for_traffic, load_target_rules};
 
 use super::engine::Run;

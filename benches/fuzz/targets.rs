@@ -8,7 +8,7 @@ use std::time::Duration;
 use resurge::clock::Moment;
 use resurge::drive::network::{parse_host, strangers};
 use resurge::record::{Tally, evaluate};
-use resurge::scenario::model::{Invalidation, TargetRules};
+use resurge::scenario::keys::{Invalidation, TargetRules};
 use resurge::scenario::parse_threshold;
 use resurge::service::rules::{Handshake, TargetState};
 use resurge::service::server::strangers as target;

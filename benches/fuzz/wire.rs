@@ -11,8 +11,8 @@ use resurge::clock::Clock;
 use resurge::drive::network::{AddressPolicy, GroupSetup, Probe, ProbeShared, ProbeToken, TargetAddress};
 use resurge::lifecycle::GroupRules;
 use resurge::sample::GroupId;
+use resurge::scenario::keys::TargetRules;
 use resurge::scenario::load;
-use resurge::scenario::model::TargetRules;
 use resurge::service::server::{Server, ServerSetup};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 

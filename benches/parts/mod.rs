@@ -16,8 +16,8 @@ use resurge::record::{
     merge_all, read_journal,
 };
 use resurge::sample::{Sample, Traffic};
+use resurge::scenario::keys::{Invalidation, Scenario, TargetRules};
 use resurge::scenario::load;
-use resurge::scenario::model::{Invalidation, Scenario, TargetRules};
 use resurge::service::rules::{Handshake, TargetState};
 use resurge::service::session::{EndHow, Session};
 use resurge::service::token::{TokenAnswer, TokenRequest};

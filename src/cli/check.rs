@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::plan::{Share, check_budget, check_split, needs, own_limits, shards_needed};
 use crate::run::machine_of;
-use crate::scenario::model::Scenario;
+use crate::scenario::keys::Scenario;
 use crate::scenario::{ScenarioError, describe, load_for_traffic};
 use crate::units::format_count;
 

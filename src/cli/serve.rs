@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use crate::clock::Clock;
 use crate::report::write_named;
 use crate::run::StopSignals;
-use crate::scenario::model::TargetRules;
+use crate::scenario::keys::TargetRules;
 use crate::scenario::{load_target_rules, profile_names, profile_text};
 use crate::service::counters::TargetCounters;
 

@@ -15,7 +15,7 @@ use crate::run::{
     InMemory, RunError, RunRequest, SimulateRequest, VIRTUAL_START_UNIX_US, host, load_scaled, make_folder,
     run as run_scenario, simulate, simulation_of,
 };
-use crate::scenario::model::Overrides;
+use crate::scenario::Overrides;
 use crate::scenario::{Loaded, ScenarioError};
 use crate::sweep::{
     Axis, Condition, Goal, Grid, Point, Sweep, parse_axis, parse_condition, parse_goal, sweep_csv,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::{GroupManifest, HostManifest, PackedTally, Tally, share_of};
 use crate::report::{RunModel, Status};
 use crate::sample::{Counter, Metric};
-use crate::scenario::model::ShareOf;
+use crate::scenario::keys::ShareOf;
 
 use super::buckets::{Buckets, FULL_PRECISION};
 

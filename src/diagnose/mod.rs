@@ -28,9 +28,10 @@ use crate::lifecycle::GroupRules;
 use crate::run::RunError;
 use crate::run::prepare::{Prepared, prepare};
 use crate::sample::GroupId;
+use crate::scenario::Overrides;
+use crate::scenario::keys::PrepareWhen;
+use crate::scenario::keys::{Grant, Group, OnReconnect, Scenario, Start, TokenIn};
 use crate::scenario::load;
-use crate::scenario::model::{Grant, Group, OnReconnect, Overrides, Scenario, Start, TokenIn};
-use crate::scenario::prepare_model::PrepareWhen;
 
 use experiments::{Experimenter, Probes, Results};
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::random::Draws;
-use crate::scenario::model::{Backoff, Growth, Jitter};
+use crate::scenario::keys::{Backoff, Growth, Jitter};
 
 /// The wait before attempt `attempt` (0 for the first after a disconnect), `previous` being the wait before the
 /// one before it (zero for the first).

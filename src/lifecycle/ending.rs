@@ -9,7 +9,7 @@ use crate::sample::{
     Abnormal, AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Sample, SessionEnd, StormId,
 };
 
-use crate::scenario::prepare_model::PrepareRules;
+use crate::scenario::keys::PrepareRules;
 
 use super::event::{Action, Ending, EndingHow, Finish};
 use super::machine::{ABNORMAL_CLOSURE, State, Step};

@@ -4,7 +4,7 @@
 
 use crate::clock::Moment;
 use crate::sample::{Abnormal, Counter, Initiator, Phase, Sample, StormId};
-use crate::scenario::model::{DisconnectHow, Ready};
+use crate::scenario::keys::{DisconnectHow, Ready};
 
 use super::event::{Action, Event, Leave, TokenFacts};
 use super::machine::{ABNORMAL_CLOSURE, NORMAL_CLOSURE, State, Step};

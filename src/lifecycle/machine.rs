@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
 use crate::sample::{AttemptKind, Counter, Outcome, Phase, Sample};
-use crate::scenario::model::{Grant, Ready};
-use crate::scenario::prepare_model::PrepareWhen;
+use crate::scenario::keys::PrepareWhen;
+use crate::scenario::keys::{Grant, Ready};
 
 use super::backoff::next_wait;
 use super::cause::{Evidence, TokenKnowledge, attribute};

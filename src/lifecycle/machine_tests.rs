@@ -4,12 +4,12 @@ use secrecy::SecretString;
 use super::*;
 use crate::lifecycle::{Ending, EndingHow, Evidence, Finish, Leave, StormRule};
 use crate::sample::{Abnormal, Cause, Initiator, SessionEnd, StormId};
-use crate::scenario::model::{
+use crate::scenario::keys::PrepareRules;
+use crate::scenario::keys::{
     Backoff, ClientAuth, ClientCredentials, ClientDisconnect, DisconnectHow, Grant, Growth, Jitter,
     KeepAlive, KeepAliveKind, OnReconnect, ReconnectRules, SessionRules, Sharing, TokenConnection,
     TokenRules,
 };
-use crate::scenario::prepare_model::PrepareRules;
 
 const fn ms(ms: u64) -> Moment {
     Moment::from_ns(ms * 1_000_000)

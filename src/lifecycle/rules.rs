@@ -5,10 +5,10 @@
 use crate::clock::Moment;
 use crate::plan::first_number;
 use crate::sample::StormId;
-use crate::scenario::model::{
+use crate::scenario::keys::PrepareRules;
+use crate::scenario::keys::{
     ClientDisconnect, DisconnectHow, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
 };
-use crate::scenario::prepare_model::PrepareRules;
 
 /// The rules by which the clients of a group behave.
 #[derive(Debug, Clone)]

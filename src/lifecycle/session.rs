@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
 use crate::sample::StormId;
-use crate::scenario::model::{DisconnectHow, KeepAliveKind};
+use crate::scenario::keys::{DisconnectHow, KeepAliveKind};
 
 use super::event::Signs;
 use super::rules::{GroupRules, StormRule};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::random::Draws;
 use crate::sample::AttemptKind;
-use crate::scenario::model::{Grant, OnReconnect, Sharing, TokenRules};
+use crate::scenario::keys::{Grant, OnReconnect, Sharing, TokenRules};
 
 use super::event::TokenFacts;
 

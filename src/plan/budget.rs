@@ -3,7 +3,7 @@
 //! In: a scenario, which share of its clients, and the machine's limits. Out: the numbers needed, how many shards would do, or an error whose message
 //! holds the line that mends it.
 
-use crate::scenario::model::{DisconnectHow, Grant, Group, Scenario, StormBy, Target, TokenConnection};
+use crate::scenario::keys::{DisconnectHow, Grant, Group, Scenario, StormBy, Target, TokenConnection};
 
 use super::share::{MOST_SHARDS, Share};
 

@@ -3,7 +3,7 @@
 //! In: a scenario. Out: the target's keys that count by client id or by token, and its capacities: each shard's target counts for itself, so such a
 //! limit holds for each shard and not for all of them together.
 
-use crate::scenario::model::{Invalidation, Scenario, Target};
+use crate::scenario::keys::{Invalidation, Scenario, Target};
 
 /// The keys of the embedded target that hold for each shard by itself; empty where there are none, and for a remote target.
 #[must_use]

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::scenario::model::Scenario;
+use crate::scenario::keys::Scenario;
 
 use super::starts::first_number;
 

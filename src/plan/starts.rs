@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::scenario::model::{Group, Scenario, Start};
+use crate::scenario::keys::{Group, Scenario, Start};
 
 use super::share::Share;
 

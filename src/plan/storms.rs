@@ -3,7 +3,7 @@
 //! In: a scenario. Out: their moments, in order. Those that clients raise are in their own rules.
 
 use crate::clock::Moment;
-use crate::scenario::model::{Scenario, StormBy};
+use crate::scenario::keys::{Scenario, StormBy};
 
 /// The storms that the target raises: when, with which code, on which share; by time.
 #[must_use]

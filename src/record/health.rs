@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::Metric;
-use crate::scenario::model::Health;
+use crate::scenario::keys::Health;
 use crate::units::{format_count, format_duration, format_us};
 
 use super::histogram::Latencies;

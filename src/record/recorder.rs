@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock::{Clock, Moment};
 use crate::engine::{RunControl, StopReason};
 use crate::sample::Stamped;
-use crate::scenario::model::{Scenario, Threshold};
+use crate::scenario::keys::{Scenario, Threshold};
 
 use super::journal::{Entry, JournalWriter};
 use super::packed::PackedTally;

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{Counter, Outcome};
-use crate::scenario::model::{Aggregate, Comparison, ShareOf, Subject, Threshold};
+use crate::scenario::keys::{Aggregate, Comparison, ShareOf, Subject, Threshold};
 use crate::units::{format_count, format_share, format_us};
 
 use super::tally::Tally;

@@ -12,7 +12,7 @@ use crate::drive::virtual_time::{MeasuredTimes, StageTimes};
 use crate::record::{JournalError, Manifest, Tally, read_journal};
 use crate::report::JOURNAL_FILE;
 use crate::sample::Metric;
-use crate::scenario::model::{Delay, TargetRules, TimeStage};
+use crate::scenario::keys::{Delay, TargetRules, TimeStage};
 use crate::scenario::target_rules_of;
 use crate::units::{format_count, format_us};
 

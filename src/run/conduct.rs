@@ -19,7 +19,7 @@ use crate::record::{
     Recorder, RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
 };
 use crate::sample::{Counter, GroupId, Outcome};
-use crate::scenario::model::Ready;
+use crate::scenario::keys::Ready;
 use crate::service::counters::TargetCounters;
 
 use super::crew::{Hand, Watch, Watched, crew};

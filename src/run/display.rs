@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::record::LiveView;
-use crate::scenario::model::Scenario;
+use crate::scenario::keys::Scenario;
 
 use super::OnProgress;
 

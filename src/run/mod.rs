@@ -39,7 +39,8 @@ use crate::event_loop::single_loop;
 use crate::plan::{BudgetError, Share, own_limits};
 use crate::record::{JournalError, JournalWriter, LiveView, MergeError, read_journal};
 use crate::report::{JOURNAL_FILE, RunModel, WriteFault, write_all};
-use crate::scenario::model::{Overrides, Scenario};
+use crate::scenario::Overrides;
+use crate::scenario::keys::Scenario;
 use crate::scenario::{ScenarioError, load_for_traffic};
 
 /// Called once a second with how the run stands.

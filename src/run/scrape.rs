@@ -23,7 +23,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::{Clock, Moment};
 use crate::record::LiveView;
 use crate::report::{LiveRun, OPENMETRICS_TYPE, PROMETHEUS_TYPE, openmetrics_text, prometheus_text};
-use crate::scenario::model::Scenario;
+use crate::scenario::keys::Scenario;
 
 use super::signals::StopSignals;
 

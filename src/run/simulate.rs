@@ -16,7 +16,8 @@ use crate::record::{
     Recorder, RunEnd, SCHEMA_VERSION, Simulated, Steps, read_journal,
 };
 use crate::report::{JOURNAL_FILE, RunModel, write_all};
-use crate::scenario::model::{Overrides, Scenario, Simulate, Target, TargetRules, Threshold};
+use crate::scenario::Overrides;
+use crate::scenario::keys::{Scenario, Simulate, Target, TargetRules, Threshold};
 use crate::scenario::{Loaded, describe_simulate, load};
 use crate::units::format_duration;
 

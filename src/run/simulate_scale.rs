@@ -2,7 +2,8 @@
 //!
 //! In: a scenario, how many clients there are to be in all. Out: overrides of its keys that make it so: each group keeps its share.
 
-use crate::scenario::model::{Overrides, Scenario, Start};
+use crate::scenario::Overrides;
+use crate::scenario::keys::{Scenario, Start};
 
 /// The overrides that scale all groups to `total` clients. Shares are rounded to the largest remainder, and every group keeps a client.
 ///

@@ -9,7 +9,7 @@ use crate::clock::{Clock, Moment};
 use crate::drive::virtual_time::{GoOn, SampleTaker};
 use crate::record::{LiveView, PackedTally, Recorded, Recorder, Tally, failing_threshold};
 use crate::sample::Stamped;
-use crate::scenario::model::{Scenario, Threshold};
+use crate::scenario::keys::{Scenario, Threshold};
 
 use super::OnProgress;
 

@@ -18,24 +18,11 @@ mod policies;
 mod profiles;
 pub mod template;
 
-/// The types of the keys.
-pub mod model {
-    pub use super::file::edit::Overrides;
-    pub use super::keys::*;
-}
-/// Steps and reactions.
-pub mod prepare_model {
-    pub use super::keys::*;
-}
-/// Routes, tickets, scripts.
-pub mod target_script {
-    pub use super::keys::*;
-}
-
 pub use derived::describe::describe;
 pub use derived::describe_simulate::{describe_delay, describe_simulate};
 pub use derived::reference::reference;
 pub use derived::schema::schema;
+pub use file::edit::Overrides;
 pub use file::fault::{Fault, Faults, Rule, ScenarioError};
 pub use file::load::{Loaded, load, load_for_traffic, load_target_rules, target_rules_of};
 pub use file::secrets::bare_url;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::model::{Invalidation, Jitter, OnReconnect, Start, Target};
+use super::keys::{Invalidation, Jitter, OnReconnect, Start, Target};
 use super::*;
 
 const SMALL: &str = r#"duration = "10s"
@@ -189,7 +189,7 @@ fn target_rules_come_from_a_profile_or_a_file() {
     let env = |_: &str| None;
     let set = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
     let forum = load_target_rules("forum", &[], &env).unwrap();
-    assert_eq!(forum, model::TargetRules::default());
+    assert_eq!(forum, keys::TargetRules::default());
     for key in ["idle_timeout", "target.idle_timeout"] {
         let rules = load_target_rules("forum", &set(key, "2s"), &env).unwrap();
         assert_eq!(rules.idle_timeout, Some(std::time::Duration::from_secs(2)), "{key}");
@@ -211,12 +211,12 @@ fn every_shipped_profile_reads_without_a_fault_and_can_be_built_upon() {
         let text =
             SMALL.replace("[target]\n", &format!("[target]\nprofile = \"{name}\"\nmessage_padding = 3\n"));
         let loaded = load_text(&text, &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let model::Target::Embedded(built) = loaded.scenario.target else { panic!("{name}") };
-        assert_eq!(*built, model::TargetRules { message_padding: 3, ..rules }, "{name}");
+        let keys::Target::Embedded(built) = loaded.scenario.target else { panic!("{name}") };
+        assert_eq!(*built, keys::TargetRules { message_padding: 3, ..rules }, "{name}");
     }
     let bearer = load_target_rules("bearer", &[], &env).unwrap();
-    assert_eq!(bearer.refusal_status, model::RefusalStatus::Rfc6750);
-    assert_eq!(bearer.invalidation, model::Invalidation::Never);
+    assert_eq!(bearer.refusal_status, keys::RefusalStatus::Rfc6750);
+    assert_eq!(bearer.invalidation, keys::Invalidation::Never);
 }
 
 #[test]
@@ -224,12 +224,12 @@ fn the_axes_of_a_service_are_keys_and_wrong_values_are_told() {
     let with = |keys: &str| SMALL.replace("[target]\n", &format!("[target]\n{keys}\n"));
     let good = "refusal_status = \"rfc6750\"\nclient_lock = \"3s\"\nsessions_per_client = 2\n\
                 at_session_limit = \"displace\"\nhandshake_limit = { count = 5, per = \"1s\" }\naccepts_token_in = [\"query\"]";
-    let model::Target::Embedded(rules) = load_text(&with(good), &[]).unwrap().scenario.target else {
+    let keys::Target::Embedded(rules) = load_text(&with(good), &[]).unwrap().scenario.target else {
         panic!()
     };
     assert_eq!(rules.sessions_per_client, Some(2));
     assert_eq!(rules.handshake_limit.map(|limit| limit.status), Some(429));
-    assert_eq!(rules.accepts_token_in, [model::TokenPlace::Query]);
+    assert_eq!(rules.accepts_token_in, [keys::TokenPlace::Query]);
     for (bad, said) in [
         ("refusal_status = \"sometimes\"", "rfc6750"),
         ("refusal_status = 200", "400"),

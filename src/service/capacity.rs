@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use crate::clock::Moment;
 use crate::random::{Purpose, Stream};
 use crate::sample::Cause;
-use crate::scenario::model::{Abandoned, Capacity, StatusFault, TargetRules};
+use crate::scenario::keys::{Abandoned, Capacity, StatusFault, TargetRules};
 
 use super::delay;
 use super::rules::{HandshakeRefusal, TargetState};
@@ -182,7 +182,7 @@ impl TargetState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::model::Delay;
+    use crate::scenario::keys::Delay;
     use std::time::Duration;
 
     const fn at(ms: u64) -> Moment {

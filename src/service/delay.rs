@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::random::Random;
-use crate::scenario::model::Delay;
+use crate::scenario::keys::Delay;
 
 /// The next delay of the distribution `delay`.
 pub fn sample(delay: Delay, draws: &mut impl Random) -> Duration {

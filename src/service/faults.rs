@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
-use crate::scenario::model::{Delay, FaultKind, FaultStage, Skew, TargetFault};
+use crate::scenario::keys::{Delay, FaultKind, FaultStage, Skew, TargetFault};
 
 use super::delay;
 

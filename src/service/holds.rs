@@ -4,7 +4,7 @@
 //! no clock.
 
 use crate::clock::Moment;
-use crate::scenario::model::TargetRules;
+use crate::scenario::keys::TargetRules;
 
 use super::registry::TokenId;
 use super::rules::{Holds, TargetState};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
-use crate::scenario::model::TokenFormat;
+use crate::scenario::keys::TokenFormat;
 
 use super::registry::TokenId;
 

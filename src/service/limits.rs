@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sample::Cause;
-use crate::scenario::model::{AtSessionLimit, TargetRules};
+use crate::scenario::keys::{AtSessionLimit, TargetRules};
 
 use super::rules::HandshakeRefusal;
 use super::session::SessionId;
@@ -141,7 +141,7 @@ impl ClientLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::model::WindowLimit;
+    use crate::scenario::keys::WindowLimit;
 
     fn at(s: u64) -> Moment {
         Moment::ZERO + Duration::from_secs(s)

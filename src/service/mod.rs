@@ -1,6 +1,6 @@
 //! The embedded target: a service with a token endpoint and a guarded WebSocket endpoint.
 //!
-//! In: [`TargetRules`](crate::scenario::model::TargetRules). Out: decisions ([`rules`], [`session`], [`token`], [`capacity`], [`delay`], [`faults`]: no
+//! In: [`TargetRules`](crate::scenario::keys::TargetRules). Out: decisions ([`rules`], [`session`], [`token`], [`capacity`], [`delay`], [`faults`]: no
 //! I/O, no clock), the [`server`] that carries them out on sockets, and its own exact [`counters`].
 
 pub mod capacity;

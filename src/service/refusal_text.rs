@@ -3,7 +3,7 @@
 //! In: the rules, a refusal. Out: texts. No I/O: whoever drives the rules reads or sends them.
 
 use crate::sample::Cause;
-use crate::scenario::model::TargetRules;
+use crate::scenario::keys::TargetRules;
 use crate::scenario::template::Template;
 
 use super::rules::HandshakeRefusal;
@@ -65,7 +65,7 @@ pub(super) const OWN_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Request r
 /// of it.
 #[must_use]
 pub fn refusal_says(rules: &TargetRules, refusal: HandshakeRefusal, is_edge: bool) -> RefusalSays {
-    use crate::scenario::model::RefusalDetail::{Bare, Full, Html};
+    use crate::scenario::keys::RefusalDetail::{Bare, Full, Html};
     let detail = if is_edge { Html } else { rules.refusal_detail };
     let HandshakeRefusal { status, cause, words: (usual, message), .. } = refusal;
     match detail {

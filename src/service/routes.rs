@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sample::Cause;
-use crate::scenario::model::{LimitOf, WindowLimit};
-use crate::scenario::target_script::{Route, RouteDoes};
+use crate::scenario::keys::{LimitOf, WindowLimit};
+use crate::scenario::keys::{Route, RouteDoes};
 
 use super::limits::ClientKey;
 use super::registry::{Standing, TokenId};
@@ -282,7 +282,7 @@ struct Asker {
     client: Option<ClientKey>,
 }
 
-fn refusal_of(rules: &crate::scenario::model::TargetRules, cause: Cause) -> HandshakeRefusal {
+fn refusal_of(rules: &crate::scenario::keys::TargetRules, cause: Cause) -> HandshakeRefusal {
     let status = status_of(rules.refusal_status, cause);
     HandshakeRefusal { status, cause, words: words_of(cause), retry_after: None }
 }

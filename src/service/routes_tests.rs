@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sample::Cause;
-use crate::scenario::model::{
+use crate::scenario::keys::{Evicts, Route, RouteDoes, TicketEnd, Tickets};
+use crate::scenario::keys::{
     IdleAction, IdleCounts, Invalidation, LimitOf, RefusalManner, RequestLimit, TargetRules, TokenEnd,
     WindowLimit,
 };
-use crate::scenario::target_script::{Evicts, Route, RouteDoes, TicketEnd, Tickets};
 use crate::scenario::template::Template;
 
 use super::routes::{Answered, RouteAnswer, RouteRequest};

@@ -11,11 +11,11 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose, Stream};
 use crate::sample::Cause;
-use crate::scenario::model::{
+use crate::scenario::keys::{
     Delay, FaultKind, FaultStage, Invalidation, RefusalManner, RefusalStatus, StatusFault, TargetRules,
 };
 
-use crate::scenario::target_script::RouteDoes;
+use crate::scenario::keys::RouteDoes;
 
 use super::capacity::Capacities;
 use super::counters::TargetCounters;

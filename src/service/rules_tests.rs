@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::clock::Moment;
 use crate::sample::{Abnormal, Cause};
-use crate::scenario::model::{Delay, Invalidation, TargetRules};
+use crate::scenario::keys::{Delay, Invalidation, TargetRules};
 
 use super::rules::{Handshake, StormError, TargetState, is_sendable};
 use super::session::{Due, EndHow, FrameClass, Session};

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::clock::Moment;
-use crate::scenario::model::TargetRules;
-use crate::scenario::target_script::ScriptAt;
+use crate::scenario::keys::ScriptAt;
+use crate::scenario::keys::TargetRules;
 
 /// A session's place in the script.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Script {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::target_script::{MessageToken, ScriptRule};
+    use crate::scenario::keys::{MessageToken, ScriptRule};
     use crate::scenario::template::Template;
     use std::time::Duration;
 

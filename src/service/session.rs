@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::clock::Moment;
 use crate::sample::{Abnormal, Initiator};
-use crate::scenario::model::{FaultKind, IdleAction, TargetRules};
+use crate::scenario::keys::{FaultKind, IdleAction, TargetRules};
 
 use super::message::Schedule;
 use super::rules::HandshakeRefusal;
@@ -344,7 +344,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::model::IdleCounts;
+    use crate::scenario::keys::IdleCounts;
     use std::time::Duration;
 
     fn at(ms: u64) -> Moment {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::sample::{Abnormal, Cause, Initiator};
-use crate::scenario::model::FaultKind;
+use crate::scenario::keys::FaultKind;
 
 use super::counters::{
     CloseCount, FaultCount, RefusedCount, RefusedOtherwise, TargetCounters, TokenRefusedCount,

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::clock::Moment;
 use crate::random::Purpose;
-use crate::scenario::target_script::{Evicts, Tickets};
+use crate::scenario::keys::{Evicts, Tickets};
 
 use super::limits::ClientKey;
 use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};

@@ -4,7 +4,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use crate::scenario::model::{TargetClient, TargetRules};
+use crate::scenario::keys::{TargetClient, TargetRules};
 
 use super::rules::HandshakeRefusal;
 

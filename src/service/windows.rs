@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::scenario::model::WindowLimit;
+use crate::scenario::keys::WindowLimit;
 
 use super::limits::ClientKey;
 use super::registry::TokenId;

@@ -15,7 +15,7 @@ use crate::record::{PackedTally, Tally, share_of};
 use crate::report::RunModel;
 use crate::report::html::Unit;
 use crate::sample::{Counter, Metric};
-use crate::scenario::model::ShareOf;
+use crate::scenario::keys::ShareOf;
 use crate::scenario::{share_named, share_names};
 use crate::units::{format_count, format_share, format_us, parse_duration, parse_rate, parse_share};
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use resurge::clock::Clock;
-use resurge::scenario::model::{Invalidation, TargetRules};
+use resurge::scenario::keys::{Invalidation, TargetRules};
 use resurge::service::counters::TargetCounters;
 use resurge::service::server::{COUNTERS_PATH, Server, ServerSetup};
 

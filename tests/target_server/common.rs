@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use resurge::clock::Clock;
-use resurge::scenario::model::TargetRules;
+use resurge::scenario::keys::TargetRules;
 use resurge::service::counters::TargetCounters;
 use resurge::service::server::{COUNTERS_PATH, EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::SinkExt;
 use resurge::clock::Clock;
-use resurge::scenario::model::TargetRules;
+use resurge::scenario::keys::TargetRules;
 use resurge::service::server::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -1,7 +1,7 @@
 //! The target's HTTP side over real sockets: tokens, refusals, control endpoints, and input that is no HTTP.
 
 use resurge::sample::Cause;
-use resurge::scenario::model::{RefusalDetail, RefusalStatus, TargetClient, TargetRules};
+use resurge::scenario::keys::{RefusalDetail, RefusalStatus, TargetClient, TargetRules};
 use resurge::service::server::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, TOKEN_PATH};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
+use resurge::scenario::keys::TargetRules;
 use resurge::scenario::load_target_rules;
-use resurge::scenario::model::TargetRules;
 use resurge::service::server::{CONTROL_REVOKE_PATH, EVENTS_PATH, REVOKE_PATH, Server};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};

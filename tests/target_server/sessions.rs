@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::{SinkExt, StreamExt};
 use resurge::clock::Clock;
 use resurge::sample::Cause;
-use resurge::scenario::model::{Delay, IdleCounts, Invalidation, TargetRules};
+use resurge::scenario::keys::{Delay, IdleCounts, Invalidation, TargetRules};
 use resurge::service::server::{EVENTS_PATH, Server, ServerSetup};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;

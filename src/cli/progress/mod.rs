@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::record::LiveView;
 use crate::run::OnProgress;
-use crate::scenario::model::Scenario;
+use crate::scenario::keys::Scenario;
 use crate::units::format_duration;
 
 use super::wants_colour;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::record::{LiveView, Tally, merge_all};
 use crate::sample::{Counter, Metric, Outcome};
-use crate::scenario::model::{DisconnectHow, Scenario, Storm, StormBy};
+use crate::scenario::keys::{DisconnectHow, Scenario, Storm, StormBy};
 use crate::units::{format_count, format_duration, format_us};
 
 /// Seconds that the sparkline reaches back.

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::clock::Moment;
 use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs};
 use crate::sample::{Counter, Sample};
-use crate::scenario::model::{KeepAliveKind, TokenIn};
+use crate::scenario::keys::{KeepAliveKind, TokenIn};
 use crate::scenario::template::Template;
 
 use super::connect::connect;

@@ -23,7 +23,7 @@ use crate::drive::{SampleSink, Sleep, Timers};
 use crate::lifecycle::GroupRules;
 use crate::sample::{GroupId, Sample};
 use crate::scenario::bare_url;
-use crate::scenario::model::{ConnectRules, Grant, HeaderText, TokenRules};
+use crate::scenario::keys::{ConnectRules, Grant, HeaderText, TokenRules};
 use crate::scenario::template::UrlText;
 
 use super::address::AddressPolicy;

@@ -8,8 +8,8 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use crate::lifecycle::{ConnectFailure, Evidence};
-use crate::scenario::model::HeaderText;
-use crate::scenario::prepare_model::{PrepareRules, Step, StepHeader, StepPlace};
+use crate::scenario::keys::HeaderText;
+use crate::scenario::keys::{PrepareRules, Step, StepHeader, StepPlace};
 use crate::scenario::template::UrlText;
 
 use super::context::{Endpoint, GroupContext, Token, endpoint};

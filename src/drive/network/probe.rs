@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::clock::{Clock, Moment};
 use crate::drive::sample_channel;
 use crate::lifecycle::{ConnectFailure, Ending, EndingHow, Marks, TokenFacts};
-use crate::scenario::model::{Sharing, TokenIn};
+use crate::scenario::keys::{Sharing, TokenIn};
 
 use super::address::AddressPolicy;
 use super::connect::connect;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::lifecycle::Event;
-use crate::scenario::prepare_model::{OnMessage, Then};
+use crate::scenario::keys::{OnMessage, Then};
 
 use super::context::{GroupContext, Token};
 use super::variables::{Renderer, Variables, value_at};

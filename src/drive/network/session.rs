@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, error::ProtocolE
 use crate::clock::Moment;
 use crate::lifecycle::{Ending, EndingHow, Signs};
 use crate::sample::{Abnormal, Counter, Sample};
-use crate::scenario::model::Ready;
+use crate::scenario::keys::Ready;
 
 use super::context::GroupContext;
 use super::traffic::TrafficTally;

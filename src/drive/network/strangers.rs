@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::lifecycle::{Evidence, TokenKnowledge, attribute};
-use crate::scenario::prepare_model::{Heartbeat, OnMessage};
+use crate::scenario::keys::{Heartbeat, OnMessage};
 use crate::scenario::template::Template;
 
 use super::echo::without_echo;
@@ -194,7 +194,7 @@ fn follow(text: &str, tally: &mut TrafficTally) -> u64 {
             every_ms: "/d/heartbeat_interval".to_owned(),
             text: Template::parse("{token}"),
         }),
-        then: crate::scenario::prepare_model::Then::GoOn,
+        then: crate::scenario::keys::Then::GoOn,
     };
     let beats = heartbeat(&rule, text).is_some();
     let wanted = vec![("uri".to_owned(), "/d/url".to_owned())];

@@ -13,7 +13,7 @@ use url::Url;
 use crate::clock::Moment;
 use crate::lifecycle::{TokenFacts, TokenFailure};
 use crate::sample::{Counter, Outcome, Sample};
-use crate::scenario::model::{ClientCredentials, Grant, Sharing, Skew, TokenConnection, TokenRules};
+use crate::scenario::keys::{ClientCredentials, Grant, Sharing, Skew, TokenConnection, TokenRules};
 
 use super::context::{ContextError, GroupContext, Token};
 use super::http::PeerSetup;

@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::lifecycle::{ConnectFailure, TokenFailure};
 use crate::sample::{Counter, Sample};
-use crate::scenario::model::{ClientAuth, ClientCredentials, Grant, TokenConnection, TokenRules};
+use crate::scenario::keys::{ClientAuth, ClientCredentials, Grant, TokenConnection, TokenRules};
 
 use super::context::{ContextError, GroupContext, PRODUCT, Token};
 use super::http::{HttpFailure, HttpPeer, PeerSetup};

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::lifecycle::{ConnectFailure, Evidence, Marks};
-use crate::scenario::model::TokenIn;
+use crate::scenario::keys::TokenIn;
 
 use super::context::{Endpoint, GroupContext, Token};
 use super::echo::without_echo;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::clock::Moment;
 use crate::lifecycle::{Action, Event};
 use crate::sample::{Outcome, Sample};
-use crate::scenario::model::{Grant, OnReconnect};
+use crate::scenario::keys::{Grant, OnReconnect};
 use crate::service::handle::TokenHandle;
 
 use super::client::{Doing, Slot};

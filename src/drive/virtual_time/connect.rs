@@ -6,7 +6,7 @@
 use crate::clock::Moment;
 use crate::lifecycle::{ConnectFailure, Event, Marks};
 use crate::sample::Cause;
-use crate::scenario::model::{FaultKind, NetworkFaultKind, RefusalManner, TimeStage};
+use crate::scenario::keys::{FaultKind, NetworkFaultKind, RefusalManner, TimeStage};
 use crate::service::handle::Credential;
 use crate::service::rules::{Handshake, HandshakeRefusal};
 

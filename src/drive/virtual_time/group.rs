@@ -11,11 +11,11 @@ use crate::drive::network::SharedTokens;
 use crate::lifecycle::{GroupRules, TokenFailure};
 use crate::plan::{first_number, starts};
 use crate::sample::{GroupId, Traffic};
-use crate::scenario::model::{
+use crate::scenario::keys::path_fits;
+use crate::scenario::keys::{
     ClientAuth, ConnectRules, Grant, Ready, Scenario, Sharing, Target, TargetRules, TokenConnection, TokenIn,
     TokenPlace,
 };
-use crate::scenario::target_script::path_fits;
 use crate::service::handle::TokenHandle;
 use crate::service::token::TokenRequest;
 

@@ -6,7 +6,7 @@
 use crate::clock::Moment;
 use crate::lifecycle::{Ending, EndingHow, Event};
 use crate::sample::{Abnormal, Counter, Sample};
-use crate::scenario::model::{Ready, TimeStage};
+use crate::scenario::keys::{Ready, TimeStage};
 
 use super::client::Doing;
 use super::queue::Kind;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::lifecycle::Evidence;
 use crate::sample::Cause;
-use crate::scenario::model::TargetRules;
+use crate::scenario::keys::TargetRules;
 use crate::service::refusal_text::{RefusalSays, refusal_says};
 use crate::service::rules::HandshakeRefusal;
 

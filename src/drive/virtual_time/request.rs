@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::lifecycle::{ConnectFailure, Marks};
-use crate::scenario::model::{FaultKind, FaultStage};
+use crate::scenario::keys::{FaultKind, FaultStage};
 use crate::service::capacity::{Arrival, Endpoint, Place};
 use crate::service::rules::FirstRequest;
 

@@ -6,7 +6,7 @@
 use crate::clock::Moment;
 use crate::lifecycle::{Ending, Signs};
 use crate::sample::Abnormal;
-use crate::scenario::model::{FaultKind, FrameFlaw, RefusalManner, TimeStage};
+use crate::scenario::keys::{FaultKind, FrameFlaw, RefusalManner, TimeStage};
 use crate::service::refusal_text::refusal_text;
 use crate::service::rules::HandshakeRefusal;
 use crate::service::session::{CloseOrder, Due, EndHow, FrameClass, Session, SessionId};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::random::{Purpose, Random, Stream};
-use crate::scenario::model::{Delay, NetworkFault, NetworkFaultKind, StageDelays, TimeStage};
+use crate::scenario::keys::{Delay, NetworkFault, NetworkFaultKind, StageDelays, TimeStage};
 use crate::service::delay;
 
 /// What a stage takes.

@@ -9,7 +9,7 @@ use crate::clock::Moment;
 use crate::drive::network::TokenVerdict;
 use crate::lifecycle::{Event, TokenFacts, TokenFailure};
 use crate::sample::{Counter, Sample};
-use crate::scenario::model::{FaultKind, NetworkFaultKind, Skew, TimeStage};
+use crate::scenario::keys::{FaultKind, NetworkFaultKind, Skew, TimeStage};
 use crate::service::faults::skewed;
 use crate::service::handle::{Credential, HandleAnswer, TokenHandle};
 use crate::service::rules::HandshakeRefusal;

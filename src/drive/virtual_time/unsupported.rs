@@ -3,7 +3,7 @@
 //! In: a scenario, the target's rules. Out: a sentence for each thing in them that would need what is not simulated: texts that clients and
 //! service exchange beside tokens, programs, other services.
 
-use crate::scenario::model::{Grant, Group, Scenario, TargetRules, TokenIn};
+use crate::scenario::keys::{Grant, Group, Scenario, TargetRules, TokenIn};
 
 /// Why a scenario cannot be run in virtual time, a sentence for each reason; empty: it can.
 #[must_use]

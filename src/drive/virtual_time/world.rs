@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::clock::Moment;
 use crate::plan::{first_number, target_storms};
 use crate::sample::{GroupId, Sample, Stamped, Traffic};
-use crate::scenario::model::{Scenario, TargetRules};
+use crate::scenario::keys::{Scenario, TargetRules};
 use crate::service::capacity::Endpoint;
 use crate::service::message::{MessageText, Schedule};
 use crate::service::rules::TargetState;

@@ -17,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::record::{Latencies, LiveView, Tally};
 use crate::sample::{AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase};
-use crate::scenario::model::Scenario;
+use crate::scenario::keys::Scenario;
 
 use buckets::Bounds;
 use help::{counter_family, histogram_family};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::clock::Moment;
 use crate::record::{LiveView, PackedTally, Tally, failing_threshold};
-use crate::scenario::model::{Scenario, Threshold};
+use crate::scenario::keys::{Scenario, Threshold};
 
 /// The numbers of all shards so far.
 pub(super) struct Live {

@@ -12,8 +12,8 @@ use crate::engine::StopReason;
 use crate::plan::{Share, check_split, shards_needed};
 use crate::record::{JournalError, LiveView, Machines, MergeInput, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, WriteFault, write_all};
+use crate::scenario::keys::Scenario;
 use crate::scenario::load_for_traffic;
-use crate::scenario::model::Scenario;
 
 use super::super::display::Display;
 use super::super::folder::{FolderError, make_folder};

@@ -62,8 +62,8 @@ tagged! { StormBy => storm_rows }
 fn group_indexes(names: Vec<String>, at: &At<'_>) -> Option<Vec<usize>> {
     let groups = at.reading.scope.groups.borrow();
     let mut indexes = Vec::new();
-    for name in &names {
-        match groups.iter().position(|group| group == name) {
+    for name in names {
+        match groups.iter().position(|group| *group == name) {
             Some(index) => indexes.push(index),
             None => at
                 .between(format!("there is no group \"{name}\""), format!("there are {}", groups.join(", "))),

@@ -204,6 +204,7 @@ impl Feeder {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what a declaration's `then` calls takes what was read")]
 fn feed(file: String, at: &At<'_>) -> Option<Arc<Feeder>> {
     match read_feeder(&at.reading.file(&file)) {
         Ok(rows) => Some(Arc::new(Feeder { rows })),

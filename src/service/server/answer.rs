@@ -10,7 +10,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::scenario::model::StatusFault;
+use crate::scenario::keys::StatusFault;
 pub(super) use crate::service::refusal_text::{EDGE_PAGE, OWN_PAGE};
 
 use super::shared::Shared;

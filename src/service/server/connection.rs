@@ -30,7 +30,7 @@ use super::wire::HttpWire;
 use super::{
     CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, REVOKE_PATH, TOKEN_PATH, control, route, token, upgrade,
 };
-use crate::scenario::target_script::path_fits;
+use crate::scenario::keys::path_fits;
 
 /// How long the end of a connection may take.
 const END_TIMEOUT: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::model::TokenPlace;
+use crate::scenario::keys::TokenPlace;
 
 use super::answer::{self, Answer};
 use super::body;

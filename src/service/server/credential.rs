@@ -7,7 +7,7 @@ use hyper::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use hyper::{HeaderMap, Uri};
 use url::form_urlencoded;
 
-use crate::scenario::model::TokenPlace;
+use crate::scenario::keys::TokenPlace;
 
 /// A subprotocol that carries a token begins with this.
 const TOKEN_PROTOCOL: &str = "bearer.";

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Moment;
-use crate::scenario::model::{FaultKind, FaultStage};
+use crate::scenario::keys::{FaultKind, FaultStage};
 
 use super::connection::{Caller, serve_connection};
 use super::shared::Shared;

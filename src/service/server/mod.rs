@@ -38,7 +38,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::scenario::model::TargetRules;
+use crate::scenario::keys::TargetRules;
 
 use super::counters::TargetCounters;
 use super::rules::StormError;

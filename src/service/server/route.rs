@@ -9,8 +9,8 @@ use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::{Request, StatusCode};
 
 use crate::clock::Moment;
-use crate::scenario::model::TokenPlace;
-use crate::scenario::target_script::{Route, RouteDoes, ticket_in};
+use crate::scenario::keys::TokenPlace;
+use crate::scenario::keys::{Route, RouteDoes, ticket_in};
 use crate::service::routes::{Answered, RequestUsage, RouteAnswer, RouteRequest};
 use crate::service::windows::Usage;
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
-use crate::scenario::model::RefusalManner;
-use crate::scenario::target_script::ScriptRule;
+use crate::scenario::keys::RefusalManner;
+use crate::scenario::keys::ScriptRule;
 use crate::scenario::template::Template;
 use crate::service::rules::HandshakeRefusal;
 use crate::service::session::EndHow;

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, WebSocket};
 
 use crate::clock::Moment;
 use crate::sample::Abnormal;
-use crate::scenario::model::{FaultKind, FrameFlaw};
+use crate::scenario::keys::{FaultKind, FrameFlaw};
 use crate::service::session::{CloseOrder, Due, EndHow, FrameClass, Session};
 
 use super::busy::InFlight;

@@ -15,7 +15,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
 use crate::clock::{Clock, Moment};
-use crate::scenario::model::{Delay, FaultKind, FaultStage, TargetRules};
+use crate::scenario::keys::{Delay, FaultKind, FaultStage, TargetRules};
 use crate::service::message::MessageText;
 use crate::service::rules::{Handshake, HandshakeRefusal, StormError, TargetState};
 use crate::service::session::{Ended, Session, SessionId};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::clock::Moment;
-use crate::scenario::target_script::TargetStorm;
+use crate::scenario::keys::TargetStorm;
 
 use super::shared::Shared;
 

@@ -6,8 +6,8 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri, Version};
 use serde_json::Value;
 
-use crate::scenario::model::TokenPlace;
-use crate::scenario::target_script::ticket_in;
+use crate::scenario::keys::TokenPlace;
+use crate::scenario::keys::ticket_in;
 
 use super::credential;
 use super::token_form::TokenForm;

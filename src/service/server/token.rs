@@ -12,7 +12,7 @@ use hyper::header::{
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde::Serialize;
 
-use crate::scenario::model::{FaultKind, FaultStage};
+use crate::scenario::keys::{FaultKind, FaultStage};
 use crate::service::capacity::Endpoint;
 use crate::service::faults::skewed;
 use crate::service::token::{Issued, TokenAnswer, TokenError, TokenRefusal};

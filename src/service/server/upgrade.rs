@@ -15,7 +15,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::sample::Cause;
-use crate::scenario::model::{FaultKind, FaultStage, RefusalDetail, RefusalManner};
+use crate::scenario::keys::{FaultKind, FaultStage, RefusalDetail, RefusalManner};
 use crate::scenario::template::Template;
 use crate::service::capacity::Endpoint;
 use crate::service::refusal_text::{challenge, own_code, refusal_text};
