@@ -19,5 +19,6 @@ pub(crate) mod shape;
 pub(crate) mod table;
 pub(crate) mod texts;
 pub(crate) mod times;
+pub(crate) mod urls;
 pub(crate) mod variants;
 pub(crate) mod words;

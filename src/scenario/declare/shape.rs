@@ -32,8 +32,6 @@ pub(crate) struct TextShape {
     pub(crate) patterns: Vec<Cow<'static, str>>,
     /// A regular expression that must find nothing.
     pub(crate) except: Option<Cow<'static, str>>,
-    /// A format of JSON Schema, where a pattern would not do.
-    pub(crate) format: Option<&'static str>,
     /// Good values.
     pub(crate) examples: &'static [&'static str],
     /// Whether it is a secret. What may be one may be a reference as well: `{ env = "NAME" }`, `{ file = "path" }`.
@@ -58,7 +56,6 @@ impl TextShape {
             name,
             patterns: Vec::new(),
             except: None,
-            format: None,
             examples: &[],
             hold: Hold::Never,
             is_template: false,

@@ -1,15 +1,14 @@
-//! Texts: names, secrets, URLs, templates, paths, addresses.
+//! Texts: names, secrets, templates, paths.
 //!
 //! In: strings, and references to what stands elsewhere. Out: values, or faults. What may be secret is shown in no fault.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::scenario::file::reader::{At, read_capped};
 use crate::scenario::hidden::Hidden;
-use crate::scenario::template::{BUILT_IN, Template, UrlText};
+use crate::scenario::template::{BUILT_IN, Template};
 
 use super::kind::{Kind, Value};
 use super::numbers::{List, list};
@@ -224,10 +223,24 @@ fn secret_of_file(at: &At<'_>, file: &str) -> Option<SecretString> {
     }
 }
 
+/// Why a text means nothing.
+pub(super) struct Why {
+    /// What it is about lies elsewhere: in the names that there are, say.
+    pub(super) is_elsewhere: bool,
+    /// What is needed.
+    pub(super) help: String,
+}
+
+impl From<String> for Why {
+    fn from(help: String) -> Self {
+        Self { is_elsewhere: false, help }
+    }
+}
+
 /// A text that may hold a secret: a string, or a reference as that of a secret. What it means is told by a type that shows no secret.
 pub(crate) struct Perhaps<T> {
-    shape: fn() -> TextShape,
-    parse: fn(&At<'_>, &str) -> Result<T, String>,
+    pub(super) shape: fn() -> TextShape,
+    pub(super) parse: fn(&At<'_>, &str) -> Result<T, Why>,
 }
 
 impl<T> Kind for Perhaps<T> {
@@ -241,18 +254,18 @@ impl<T> Kind for Perhaps<T> {
         let plain = at.text();
         let referred = if plain.is_some() { None } else { Some(read_reference(at)?) };
         let text = plain.or_else(|| referred.as_ref().map(|secret| secret.expose_secret()))?;
+        let fits = (self.shape)().fits(text);
         let parsed = (self.parse)(at, text).and_then(|parsed| {
-            let fits = (self.shape)().fits(text);
-            fits.then_some(parsed).ok_or_else(|| "it is not of the form that is needed".to_owned())
+            fits.then_some(parsed).ok_or_else(|| "it is not of the form that is needed".to_owned().into())
         });
         match (parsed, plain) {
             (Ok(parsed), _) => Some(parsed),
-            (Err(why), Some(_)) => {
-                at.wrong(why);
+            (Err(why), Some(_)) if !(fits && why.is_elsewhere) => {
+                at.wrong(why.help);
                 None
             }
-            (Err(why), None) => {
-                at.elsewhere(format!("what `{}` refers to cannot be used", at.path), why);
+            (Err(why), _) => {
+                at.elsewhere(format!("what `{}` says or refers to cannot be used", at.path), why.help);
                 None
             }
         }
@@ -280,70 +293,7 @@ pub(crate) const fn path() -> Perhaps<Hidden<String>> {
             let is_path = text.starts_with('/') && text.chars().all(|c| c.is_ascii_graphic());
             is_path
                 .then(|| text.to_owned().into())
-                .ok_or_else(|| "a path begins with `/` and holds no spaces".to_owned())
-        },
-    }
-}
-
-fn parse_url(text: &str, schemes: &[&str]) -> Result<url::Url, String> {
-    let list = schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
-    let allowed = format!("a URL with {list} is needed");
-    let url = url::Url::parse(text).map_err(|error| format!("{allowed}: {error}"))?;
-    if !schemes.contains(&url.scheme()) || url.host_str().is_none() {
-        return Err(allowed);
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("user and password of a URL are not sent: give them as a header, headers = { Authorization = { env = \"NAME\" } }".to_owned());
-    }
-    Ok(url)
-}
-
-/// A WebSocket URL.
-pub(crate) const fn ws_url() -> Perhaps<Hidden<url::Url>> {
-    Perhaps {
-        shape: || TextShape {
-            hold: Hold::Perhaps,
-            patterns: vec!["^[wW][sS][sS]?://[^@\\s]+$".into()],
-            format: Some("uri"),
-            examples: &["wss://api.example.com/events", "ws://127.0.0.1:8080/"],
-            ..TextShape::plain("ws_url")
-        },
-        parse: |_, text| parse_url(text, &["ws", "wss"]).map(Into::into),
-    }
-}
-
-/// An HTTP URL.
-pub(crate) const fn http_url() -> Perhaps<Hidden<url::Url>> {
-    Perhaps {
-        shape: || TextShape {
-            hold: Hold::Perhaps,
-            patterns: vec!["^[hH][tT][tT][pP][sS]?://[^@\\s]+$".into()],
-            format: Some("uri"),
-            examples: &["https://api.example.com/oauth/token", "http://127.0.0.1:8080/oauth/token"],
-            ..TextShape::plain("http_url")
-        },
-        parse: |_, text| parse_url(text, &["http", "https"]).map(Into::into),
-    }
-}
-
-/// A WebSocket URL, which may hold variables.
-pub(crate) const fn ws_url_template() -> Perhaps<UrlText> {
-    Perhaps {
-        shape: || TextShape {
-            hold: Hold::Perhaps,
-            patterns: vec!["^[^@]*$".into()],
-            format: Some("uri-template"),
-            examples: &["wss://eu.example.com/events?client={client}", "ws://{address}/x"],
-            is_template: true,
-            ..TextShape::plain("ws_url_template")
-        },
-        parse: |at, text| {
-            let template = Template::parse(text);
-            if template.variables().next().is_none() {
-                return parse_url(text, &["ws", "wss"]).map(|url| UrlText::Fixed(Box::new(url.into())));
-            }
-            check_variables(at, &template)?;
-            Ok(UrlText::Template(template))
+                .ok_or_else(|| "a path begins with `/` and holds no spaces".to_owned().into())
         },
     }
 }
@@ -359,7 +309,9 @@ pub(crate) const fn token_text() -> Perhaps<Hidden<String>> {
         },
         parse: |_, text| match text.contains("{token}") {
             true => Ok(text.to_owned().into()),
-            false => Err("the message has no place for the token: write {token} where it goes".to_owned()),
+            false => {
+                Err("the message has no place for the token: write {token} where it goes".to_owned().into())
+            }
         },
     }
 }
@@ -375,20 +327,20 @@ pub(crate) const fn template() -> Perhaps<Template> {
         },
         parse: |at, text| {
             let template = Template::parse(text);
-            check_variables(at, &template).map(|()| template)
+            check_variables(at, &template);
+            Ok(template)
         },
     }
 }
 
 /// That something fills each variable.
-fn check_variables(at: &At<'_>, template: &Template) -> Result<(), String> {
+pub(super) fn check_variables(at: &At<'_>, template: &Template) {
     let known = at.reading.scope.variables.borrow();
-    let Some(known) = known.as_ref() else { return Ok(()) };
+    let Some(known) = known.as_ref() else { return };
     for name in template.variables().filter(|name| !known.iter().any(|known| known == name)) {
         let message = format!("`{}` names {{{name}}}, which nothing fills", at.path);
         at.between(message, format!("there are {}", known.join(", ")));
     }
-    Ok(())
 }
 
 /// The variables that every client has.
@@ -455,88 +407,6 @@ impl Kind for FilePath {
 
     fn read(&self, at: &At<'_>) -> Option<PathBuf> {
         string().read(at).map(|name| at.reading.file(&name))
-    }
-}
-
-const IPV4_PART: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
-
-/// An address.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Address {
-    is_loopback: bool,
-}
-
-/// An address of this machine.
-pub(crate) const fn address() -> Address {
-    Address { is_loopback: false }
-}
-
-/// A loopback address.
-pub(crate) const fn loopback() -> Address {
-    Address { is_loopback: true }
-}
-
-impl Address {
-    fn text_shape(self) -> TextShape {
-        let part = IPV4_PART;
-        let (name, pattern) = if self.is_loopback {
-            ("loopback_address", format!("^(127\\.{part}\\.{part}\\.{part}|::1)$"))
-        } else {
-            // Groups and colons; one `::` at most stands for what is missing.
-            let v4 = format!("{part}(\\.{part}){{3}}");
-            let group = "[0-9A-Fa-f]{1,4}";
-            let mut ways = vec![v4, format!("{group}(:{group}){{7}}"), "::".to_owned()];
-            for before in 0..=7_usize {
-                for after in 0..=(7 - before) {
-                    if before + after == 0 {
-                        continue;
-                    }
-                    let left = repeated(group, before);
-                    let right = repeated(group, after);
-                    ways.push(format!("{left}::{right}"));
-                }
-            }
-            ("address", format!("^({})$", ways.join("|")))
-        };
-        TextShape {
-            patterns: vec![pattern.into()],
-            examples: &["127.0.0.2", "127.0.0.3"],
-            ..TextShape::plain(name)
-        }
-    }
-}
-
-/// So many groups with colons between.
-fn repeated(group: &str, count: usize) -> String {
-    match count {
-        0 => String::new(),
-        1 => group.to_owned(),
-        _ => format!("{group}(:{group}){{{}}}", count - 1),
-    }
-}
-
-impl Kind for Address {
-    type Out = IpAddr;
-
-    fn shape(&self) -> Shape {
-        Shape::Text(self.text_shape())
-    }
-
-    fn read(&self, at: &At<'_>) -> Option<IpAddr> {
-        let text = at.text().filter(|text| self.text_shape().fits(text));
-        let address = text.and_then(|text| text.parse::<IpAddr>().ok());
-        if address.is_none() {
-            at.wrong(if self.is_loopback {
-                "write loopback addresses, each once, as [\"127.0.0.1\", \"127.0.0.2\"]"
-            } else {
-                "addresses of this machine are needed, as [\"127.0.0.2\", \"127.0.0.3\"]"
-            });
-        }
-        address
-    }
-
-    fn write(&self, out: &IpAddr) -> Option<String> {
-        Some(quoted(&out.to_string()))
     }
 }
 

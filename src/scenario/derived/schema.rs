@@ -141,7 +141,7 @@ impl Defs {
 
     /// A text, by its name; what may be a secret may be a reference as well.
     fn text(&mut self, text: &TextShape) -> Value {
-        let is_plain = text.patterns.is_empty() && text.except.is_none() && text.format.is_none();
+        let is_plain = text.patterns.is_empty() && text.except.is_none();
         let string = if is_plain {
             json!({ "type": "string" })
         } else {
@@ -170,9 +170,6 @@ fn string(text: &TextShape) -> Value {
     }
     if let Some(except) = &text.except {
         string.insert("not".to_owned(), json!({ "pattern": except }));
-    }
-    if let Some(format) = text.format {
-        string.insert("format".to_owned(), json!(format));
     }
     if !text.examples.is_empty() {
         string.insert("examples".to_owned(), json!(text.examples));

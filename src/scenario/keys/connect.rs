@@ -13,10 +13,10 @@ use crate::scenario::declare::numbers::{list, map};
 use crate::scenario::declare::shape::{Hold, Shape, TextShape};
 use crate::scenario::declare::table::table;
 use crate::scenario::declare::texts::{
-    HEADER_NAME, HEADER_VALUE, Rule, address, path, ruled, secret, string, strings, token_text,
-    ws_url_template,
+    HEADER_NAME, HEADER_VALUE, Rule, path, ruled, secret, string, strings, token_text,
 };
 use crate::scenario::declare::times::{above_zero, duration};
+use crate::scenario::declare::urls::{address, ws_url_template};
 use crate::scenario::file::reader::{At, Table};
 use crate::scenario::hidden::Hidden;
 use crate::scenario::template::UrlText;

@@ -25,7 +25,7 @@ const LISTED: [&str; 5] = ["topic", "ticket", "ws", "address", "expires"];
 /// A path of the embedded target's.
 const TARGET_PATH: Rule = Rule {
     name: "target_path",
-    patterns: &["^/[^\\s?]*$"],
+    patterns: &["^/[^\\x00-\\x20\\x7f?]*$"],
     except: None,
     allowed: "a path begins with `/` and holds no spaces and no `?`; `*` may end it",
     examples: &["/channels/{ticket}", "/open"],

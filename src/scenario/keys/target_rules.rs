@@ -13,9 +13,10 @@ use crate::scenario::declare::kind::of;
 use crate::scenario::declare::numbers::{int, list, map};
 use crate::scenario::declare::table::table;
 use crate::scenario::declare::texts::{
-    HEADER_NAME, NOT_EMPTY, Rule, loopback, ruled, secret, string, strings, target_header, target_text,
+    HEADER_NAME, NOT_EMPTY, Rule, ruled, secret, string, strings, target_header, target_text,
 };
 use crate::scenario::declare::times::{above_zero, duration, or_never};
+use crate::scenario::declare::urls::loopback;
 use crate::scenario::declare::words::words;
 use crate::scenario::template::Template;
 
@@ -34,7 +35,7 @@ const LOOPBACK: &str = "write loopback addresses, each once, as [\"127.0.0.1\", 
 /// A path of the embedded target's that is not taken.
 const ENDPOINT_PATH: Rule = Rule {
     name: "endpoint_path",
-    patterns: &["^/[^\\s?]*$"],
+    patterns: &["^/[^\\x00-\\x20\\x7f?]*$"],
     except: Some("^/(_resurge|oauth/)"),
     allowed: "a path begins with `/` and holds no spaces and no `?`; `*` may end it; /_resurge and /oauth/ are taken: choose another path",
     examples: &["/api/v2/analytics/events", "/channels/*"],
