@@ -4,13 +4,13 @@
 
 use std::net::IpAddr;
 
-use crate::scenario::file::reader::At;
-use crate::scenario::hidden::Hidden;
-use crate::scenario::template::{Template, UrlText};
+use crate::declare::hidden::Hidden;
+use crate::declare::reading::reader::At;
+use crate::declare::template::{Template, UrlText};
 
-use super::kind::Kind;
-use super::shape::{Hold, Shape, TextShape};
 use super::texts::{Perhaps, Why, check_variables, quoted};
+use crate::declare::kind::Kind;
+use crate::declare::shape::{Hold, Shape, TextShape};
 
 const IPV4_PART: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 
