@@ -11,18 +11,18 @@ mod broken;
 #[path = "schema/instance.rs"]
 mod instance;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use boon::{Compiler, SchemaIndex, Schemas};
-use resurge::scenario::{Fault, Loaded, Rule, ScenarioError, load};
+use resurge::scenario::{Fault, Loaded, Rule, ScenarioError, describe, load};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use broken::break_one;
-use instance::{Chance, Maker};
+use instance::{Chance, HIDDEN, Maker, SECRET};
 
 /// The two that must agree.
 struct Judges {
@@ -30,6 +30,9 @@ struct Judges {
     schema: SchemaIndex,
     folder: TempDir,
 }
+
+/// What references refer to begins with this.
+const REFERRED: &str = "rEfErReD-5a6b-";
 
 /// What the parser says of a document.
 enum Said {
@@ -69,9 +72,16 @@ impl Judges {
     }
 
     fn parser(&self, text: &str) -> Said {
+        self.parser_in(&BTreeMap::new(), text)
+    }
+
+    /// The same, with some variables of the environment.
+    fn parser_in(&self, env: &BTreeMap<String, String>, text: &str) -> Said {
         let path = self.folder.path().join("scenario.toml");
         fs::write(&path, text).unwrap();
-        match load(&path, &Vec::new(), None, &|name| Some(format!("value-of-{name}"))) {
+        match load(&path, &Vec::new(), None, &|name| {
+            Some(env.get(name).cloned().unwrap_or_else(|| format!("{REFERRED}{name}")))
+        }) {
             Ok(loaded) => Said::Taken(Box::new(loaded)),
             Err(ScenarioError::Faults(faults)) => Said::Faults(faults.faults),
             Err(other) => panic!("{other}"),
@@ -100,12 +110,22 @@ impl Judges {
         (said, fits)
     }
 
-    /// The copy of a scenario that was taken is taken by both, and means the same.
-    fn copy(&self, loaded: &Loaded, seed: u64) {
+    /// What is printed of a scenario that was taken shows no secret. Its copy is taken by both, and means the same.
+    fn copy(&self, loaded: &Loaded, of: &Value, seed: u64) {
+        let printed = format!("{:?}", loaded.scenario);
+        let told = describe(loaded);
+        for (text, what) in [(&printed, "printed"), (&told, "told"), (&loaded.copy, "copied")] {
+            for secret in [SECRET, &format!("key={HIDDEN}"), REFERRED] {
+                assert!(!text.contains(secret), "RESURGE_SEED={seed}: {secret} is {what}: {text}");
+            }
+        }
+        assert!(!printed.contains(HIDDEN), "RESURGE_SEED={seed}: what may be secret is printed: {printed}");
         let document: Value = toml::from_str(&loaded.copy).unwrap();
+        let mut env = BTreeMap::new();
+        put_out(of, &document, &mut env);
         let against = self.schema(&document);
         assert_eq!(against, None, "RESURGE_SEED={seed}: the copy\n{}", loaded.copy);
-        match self.parser(&loaded.copy) {
+        match self.parser_in(&env, &loaded.copy) {
             Said::Taken(again) => {
                 assert_eq!(again.copy, loaded.copy, "RESURGE_SEED={seed}");
                 assert_eq!(again.hash, loaded.hash, "RESURGE_SEED={seed}");
@@ -161,7 +181,9 @@ struct Count {
     taken: u64,
     /// Broken ones that were refused.
     refused: u64,
-    /// The keys that were met.
+    /// Scenarios with a secret, in their text or referred to, or with a text that may hold one.
+    secret: u64,
+    /// The names of the keys that were met.
     met: BTreeSet<String>,
 }
 
@@ -170,21 +192,51 @@ impl Count {
         self.made += other.made;
         self.taken += other.taken;
         self.refused += other.refused;
+        self.secret += other.secret;
         self.met.extend(other.met);
     }
 }
 
-/// The keys of a document, by their pointers in it, without the numbers of elements.
-fn keys_of(document: &Value, path: &str, keys: &mut BTreeSet<String>) {
-    match document {
-        Value::Object(table) => {
-            for (name, below) in table {
-                let path = format!("{path}.{name}");
-                keys_of(below, &path, keys);
-                keys.insert(path);
+/// The texts of a document that its copy refers to instead, by the variables' names.
+fn put_out(document: &Value, copy: &Value, env: &mut BTreeMap<String, String>) {
+    match (document, copy) {
+        (Value::String(text), Value::Object(reference)) => {
+            env.extend(reference["env"].as_str().map(|name| (name.to_owned(), text.clone())));
+        }
+        (Value::Object(table), Value::Object(copied)) => {
+            for (key, value) in table {
+                put_out(value, &copied[key], env);
             }
         }
-        Value::Array(list) => list.iter().for_each(|below| keys_of(below, path, keys)),
+        (Value::Array(list), Value::Array(copied)) => {
+            for (value, copied) in list.iter().zip(copied) {
+                put_out(value, copied, env);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The names of a document's keys.
+fn names_in(document: &Value, names: &mut BTreeSet<String>) {
+    match document {
+        Value::Object(table) => {
+            names.extend(table.keys().cloned());
+            table.values().for_each(|below| names_in(below, names));
+        }
+        Value::Array(list) => list.iter().for_each(|below| names_in(below, names)),
+        _ => {}
+    }
+}
+
+/// The names of the keys that a schema knows.
+fn names_known(node: &Value, names: &mut BTreeSet<String>) {
+    if let Some(properties) = node["properties"].as_object() {
+        names.extend(properties.keys().cloned());
+    }
+    match node {
+        Value::Object(table) => table.values().for_each(|below| names_known(below, names)),
+        Value::Array(list) => list.iter().for_each(|below| names_known(below, names)),
         _ => {}
     }
 }
@@ -194,11 +246,16 @@ const DENSITIES: [u64; 8] = [1, 1, 3, 3, 3, 10, 10, 40];
 
 #[test]
 fn the_parser_and_the_schema_take_and_refuse_the_same() {
-    let Count { made, taken, refused, met } = dealt(1, made_and_broken);
+    let Count { made, taken, refused, secret, met } = dealt(1, made_and_broken);
+    let mut known = BTreeSet::new();
+    names_known(&resurge::scenario::schema(), &mut known);
+    let unmet: Vec<_> = known.difference(&met).collect();
     println!(
-        "{made} documents: {taken} taken in every respect; {refused} of as many broken ones refused; {} keys met",
-        met.len()
+        "{made} documents: {taken} taken in every respect, {secret} with a secret; {refused} of as many broken ones refused; {} of {} names of keys met",
+        known.len() - unmet.len(),
+        known.len()
     );
+    assert!(made < 20_000 || unmet.is_empty(), "in no document: {unmet:?}");
     if made > 1 {
         assert!(
             refused * 2 > made,
@@ -207,6 +264,10 @@ fn the_parser_and_the_schema_take_and_refuse_the_same() {
         assert!(
             taken * 20 > made,
             "only {taken} of {made} documents are scenarios: nothing is shown of copies"
+        );
+        assert!(
+            secret * 4 > taken,
+            "only {secret} of {taken} scenarios have a secret: nothing is shown of Debug"
         );
     }
 }
@@ -221,10 +282,13 @@ fn made_and_broken(seeds: &mut dyn Iterator<Item = u64>) -> Count {
         let document = maker.document(&mut chance, density);
         let (said, fits) = judges.both(&document, seed);
         assert!(fits, "RESURGE_SEED={seed}: a document made from the schema: {}", said.messages());
-        keys_of(&document, "", &mut count.met);
+        names_in(&document, &mut count.met);
         if let Said::Taken(loaded) = &said {
-            judges.copy(loaded, seed);
+            judges.copy(loaded, &document, seed);
             count.taken += 1;
+            let text = document.to_string();
+            let has_secret = [SECRET, HIDDEN, "\"env\""].iter().any(|secret| text.contains(secret));
+            count.secret += u64::from(has_secret);
         }
         let (_, fits) = judges.both(&break_one(&document, &schema, &maker, &mut chance), seed);
         count.refused += u64::from(!fits);
@@ -253,7 +317,7 @@ fn grown(seeds: &mut dyn Iterator<Item = u64>) -> Count {
             let larger = broken::grow(&document, &schema, &maker, &mut chance);
             let (said, _) = judges.both(&larger, seed);
             if let Said::Taken(loaded) = said {
-                judges.copy(&loaded, seed);
+                judges.copy(&loaded, &larger, seed);
                 document = larger;
                 count.taken += 1;
             }

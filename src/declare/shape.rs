@@ -15,7 +15,7 @@ pub(crate) enum Hold {
     Never,
     /// It may hold one, behind a name that tells of it: `?api_key=…`.
     Perhaps,
-    /// It is one where its key is the name of a header that carries one.
+    /// It is one where its key is the name of a header that carries one, or may hold one.
     Header,
     /// It is one where its key says so, or may hold one.
     Variable,

@@ -44,6 +44,13 @@ impl Chance {
     }
 }
 
+/// What a secret may be in place of a text.
+const REFERENCE: &str = "#/$defs/reference";
+/// Stands in every text that is a secret.
+pub(crate) const SECRET: &str = "sEcReT-1f2e";
+/// Stands in texts that may hold one.
+pub(crate) const HIDDEN: &str = "hIdDeN-3d4c";
+
 /// A schema, ready to make documents of.
 pub(crate) struct Maker {
     schema: Value,
@@ -93,9 +100,31 @@ impl Maker {
             _ => {
                 let ways = node["oneOf"].as_array().or_else(|| node["anyOf"].as_array());
                 let way = chance.one(ways.unwrap_or_else(|| panic!("no way through {node}")));
-                self.value(way, chance, density)
+                let value = self.value(way, chance, density);
+                let may_be_secret = ways.is_some_and(|ways| ways.iter().any(|way| way["$ref"] == REFERENCE));
+                match value.as_str() {
+                    Some(text) if may_be_secret => {
+                        json!(self.with_secret(text, self.resolved(way), node["writeOnly"] == json!(true)))
+                    }
+                    _ => value,
+                }
             }
         }
+    }
+
+    /// The text with a secret in it, where there is a place for one.
+    fn with_secret(&self, text: &str, node: &Value, is_secret: bool) -> String {
+        if is_secret {
+            return SECRET.to_owned();
+        }
+        let is_url = text.contains("://");
+        let ways = [format!("{text}?key={HIDDEN}"), format!("{text}{HIDDEN}")];
+        let pattern = node["pattern"].as_str();
+        let mut fitting = ways
+            .into_iter()
+            .take(if is_url { 1 } else { 2 })
+            .filter(|text| pattern.is_none_or(|pattern| self.finds(pattern, text)));
+        fitting.next().filter(|_| !text.contains('?')).unwrap_or_else(|| text.to_owned())
     }
 
     fn table(&self, node: &Value, chance: &mut Chance, density: u64) -> Value {

@@ -147,7 +147,11 @@ impl Defs {
             return string;
         }
         self.0.entry("reference".to_owned()).or_insert_with(reference);
-        json!({ "anyOf": [string, { "$ref": "#/$defs/reference" }] })
+        let mut ways = object(json!({ "anyOf": [string, { "$ref": "#/$defs/reference" }] }));
+        if text.hold == Hold::Always {
+            ways.insert("writeOnly".to_owned(), json!(true));
+        }
+        Value::Object(ways)
     }
 }
 

@@ -147,7 +147,7 @@ fn is_secret(hold: Hold, key: &str, text: &str) -> bool {
     match hold {
         Hold::Never => false,
         Hold::Perhaps => holds_secret(text),
-        Hold::Header => is_secret_header(key) && is_plain(),
+        Hold::Header => holds_secret(text) || (is_secret_header(key) && is_plain()),
         Hold::Variable => holds_secret(text) || (is_secret_name(key) && is_plain()),
         Hold::Always => true,
     }
