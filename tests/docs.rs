@@ -172,7 +172,8 @@ fn fault_of_command(command: &CommandLine) -> Option<String> {
         return None;
     }
     // With the flag behind it, all that comes before is parsed, and nothing is done.
-    let arguments: Vec<&str> = command.parsed().iter().map(String::as_str).chain(["--help"]).collect();
+    let parsed = command.parsed();
+    let arguments: Vec<&str> = parsed.iter().map(String::as_str).chain(["--help"]).collect();
     let output = resurge(&arguments);
     let first_line = || String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned();
     (!output.status.success()).then(first_line)

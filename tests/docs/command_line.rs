@@ -18,27 +18,33 @@ impl CommandLine {
         options.map(|word| word.split('=').next().unwrap_or_default())
     }
 
-    /// The words as they can be parsed: without an option at the end of a mention.
-    pub(crate) fn parsed(&self) -> &[String] {
-        match self.words.split_last() {
+    /// The words as they can be parsed: without an option at the end of a mention, and with a number for a variable of the shell.
+    pub(crate) fn parsed(&self) -> Vec<String> {
+        let words = match self.words.split_last() {
             Some((last, rest)) if self.is_mention && last.starts_with("--") => rest,
             _ => &self.words,
-        }
+        };
+        words.iter().map(|word| without_variable(word)).collect()
     }
 
-    /// Whether a word stands for another one (`RUN`, `SCENARIO…`, `$i`), so that the line cannot be parsed as it is.
+    /// Whether an option's value stands for another one (`--shards N`), or a word for several, so that the line cannot be parsed as it
+    /// is.
     pub(crate) fn has_placeholders(&self) -> bool {
-        self.words.iter().any(|word| {
-            let is_name = word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase() || "/-=".contains(c));
-            is_name || word.contains(['…', '$', '|', '*']) || ends_in_placeholder(word)
-        })
+        let of_options =
+            self.words.windows(2).any(|pair| pair[0].starts_with("--") && is_placeholder(&pair[1]));
+        of_options || self.words.iter().any(|word| word.contains(['|', '*']))
     }
 }
 
-/// Whether it is `key=PLACEHOLDER`.
-fn ends_in_placeholder(word: &str) -> bool {
-    word.rsplit_once('=')
-        .is_some_and(|(_, value)| value.len() > 1 && value.chars().all(|c| c.is_ascii_uppercase()))
+/// Whether it is a name in capitals, as `FORMAT=PATH`, or more than one value.
+fn is_placeholder(value: &str) -> bool {
+    let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_uppercase());
+    value.contains('…') || value.split(['=', ',', '/', '-']).all(is_name)
+}
+
+/// A word whose variable, if it has one at its end, is a number.
+fn without_variable(word: &str) -> String {
+    word.split_once('$').map_or_else(|| word.to_owned(), |(before, _)| format!("{before}1"))
 }
 
 /// Every command line of a page: those in its blocks of shell and YAML, and the code spans that begin with `resurge`.
