@@ -319,11 +319,66 @@ fn the_tables_name_what_there_is() {
     assert_eq!(of_page("docs/src/scenario/shipped.md"), scenarios.collect(), "shipped scenarios");
 
     assert_eq!(of_page("docs/src/serve/profiles.md"), names("src/scenario/profiles", "toml"), "profiles");
+    let benches = markdown::first_cells(&read("docs/src/quality/benches.md"));
+    let benches = benches.iter().map(|cell| markdown::code_spans(cell)[0].to_owned());
+    let files = fs::read_dir(root().join("benches")).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    let files = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+    assert_eq!(benches.collect::<BTreeSet<_>>(), files.collect(), "benches");
+
     let reconnects = read("docs/src/scenario/reconnects.md");
     let policies = markdown::section(&reconnects, "Policies of known clients").unwrap();
     let policies: BTreeSet<String> =
         markdown::first_cells(policies).iter().map(|cell| cell.trim_matches('`').to_owned()).collect();
     assert_eq!(policies, names("src/scenario/policies", "toml"), "policies");
+}
+
+/// The paths of this repository that a page names as code.
+fn paths_of(text: &str) -> Vec<String> {
+    let lines = markdown::prose(text);
+    let spans = lines.iter().flat_map(|line| markdown::code_spans(line)).map(str::to_owned);
+    let folders = ["src/", "tests/", "benches/", "scenarios/", "reports/", "docs/", ".ci/", ".github/"];
+    let paths = spans.filter(|span| folders.iter().any(|folder| span.starts_with(folder)));
+    paths.filter(|path| !path.contains([' ', '<', '…', '*'])).collect()
+}
+
+#[test]
+fn files_tests_and_benches_that_are_named_exist() {
+    let mut faults = Vec::new();
+    let mut named = 0;
+    for (page, text) in pages() {
+        // What a changelog names may be gone.
+        let paths = if page == "CHANGELOG.md" { Vec::new() } else { paths_of(&text) };
+        let words: Vec<&str> =
+            text.split_whitespace().map(|word| word.trim_matches(['`', ',', ')', ';'])).collect();
+        let targets = words.windows(2).filter_map(|pair| match pair[0] {
+            "--test" => Some(format!("tests/{}", pair[1])),
+            "--bench" => Some(format!("benches/{}", pair[1])),
+            _ => None,
+        });
+        for path in paths.into_iter().chain(targets.filter(|target| !target.contains('…'))) {
+            named += 1;
+            let places = [path.clone(), format!("{path}.rs"), format!("{path}/main.rs")];
+            if !places.iter().any(|place| root().join(place).exists()) {
+                faults.push(format!("{page}: {path}"));
+            }
+        }
+    }
+    assert!(named > 100, "only {named} were found");
+    assert_none("named, but not there", &faults);
+}
+
+#[test]
+fn the_architecture_has_every_module_in_its_table() {
+    let modules = fs::read_dir(root().join("src")).unwrap().map(|entry| entry.unwrap().path());
+    let modules = modules.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+    let modules: BTreeSet<String> = modules.filter(|name| name != "main" && name != "lib").collect();
+    let page = read("ARCHITECTURE.md");
+    assert_eq!(
+        markdown::keys(markdown::section(&page, "The layers").unwrap()),
+        modules,
+        "left the page, right src"
+    );
 }
 
 /// The headings of the summary's parts.
