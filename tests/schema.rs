@@ -14,6 +14,7 @@ mod instance;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use resurge::scenario::{Fault, Loaded, Rule, ScenarioError, load};
@@ -121,11 +122,55 @@ impl Judges {
 }
 
 /// How many documents, and which: `RESURGE_DOCUMENTS`, 20,000 unless told; `RESURGE_SEED` is one of them.
-fn seeds() -> Box<dyn Iterator<Item = u64>> {
+fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     match number("RESURGE_SEED") {
-        Some(seed) => Box::new(std::iter::once(seed)),
-        None => Box::new(0..number("RESURGE_DOCUMENTS").unwrap_or(20_000)),
+        Some(seed) => seed..seed + 1,
+        None => 0..number("RESURGE_DOCUMENTS").unwrap_or(20_000),
+    }
+}
+
+/// Deals every `step`th seed out to as many threads as there are cores, and adds up what they count.
+fn dealt(step: u64, count: fn(&mut dyn Iterator<Item = u64>) -> Count) -> Count {
+    let threads = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    thread::scope(|scope| {
+        let counts: Vec<_> = (0..threads)
+            .map(|thread| {
+                let mut seeds = seeds()
+                    .step_by(step as usize)
+                    .enumerate()
+                    .filter(move |(index, _)| *index as u64 % threads == thread)
+                    .map(|(_, seed)| seed);
+                scope.spawn(move || count(&mut seeds))
+            })
+            .collect();
+        let mut all = Count::default();
+        for count in counts {
+            all.add(count.join().unwrap_or_else(|why| std::panic::resume_unwind(why)));
+        }
+        all
+    })
+}
+
+/// What was seen.
+#[derive(Default)]
+struct Count {
+    /// Documents that were made, or scenarios that grew.
+    made: u64,
+    /// Those that were scenarios in every respect, or the keys that were added.
+    taken: u64,
+    /// Broken ones that were refused.
+    refused: u64,
+    /// The keys that were met.
+    met: BTreeSet<String>,
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.made += other.made;
+        self.taken += other.taken;
+        self.refused += other.refused;
+        self.met.extend(other.met);
     }
 }
 
@@ -144,26 +189,12 @@ fn keys_of(document: &Value, path: &str, keys: &mut BTreeSet<String>) {
     }
 }
 
+/// How full a document is: the chance, in a hundred, of each key that need not be there. Few are full, for a full one has thousands of keys.
+const DENSITIES: [u64; 8] = [1, 1, 3, 3, 3, 10, 10, 40];
+
 #[test]
 fn the_parser_and_the_schema_take_and_refuse_the_same() {
-    let schema = resurge::scenario::schema();
-    let (maker, judges) = (Maker::new(schema.clone()), Judges::new(schema.clone()));
-    let (mut made, mut taken, mut refused, mut met) = (0_u64, 0_u64, 0_u64, BTreeSet::new());
-    for seed in seeds() {
-        let mut chance = Chance::new(seed);
-        let density = *chance.one(&[1, 3, 10, 30, 70]);
-        let document = maker.document(&mut chance, density);
-        let (said, fits) = judges.both(&document, seed);
-        assert!(fits, "RESURGE_SEED={seed}: a document made from the schema: {}", said.messages());
-        keys_of(&document, "", &mut met);
-        if let Said::Taken(loaded) = &said {
-            judges.copy(loaded, seed);
-            taken += 1;
-        }
-        let (_, fits) = judges.both(&break_one(&document, &schema, &maker, &mut chance), seed);
-        refused += u64::from(!fits);
-        made += 1;
-    }
+    let Count { made, taken, refused, met } = dealt(1, made_and_broken);
     println!(
         "{made} documents: {taken} taken in every respect; {refused} of as many broken ones refused; {} keys met",
         met.len()
@@ -180,14 +211,42 @@ fn the_parser_and_the_schema_take_and_refuse_the_same() {
     }
 }
 
+fn made_and_broken(seeds: &mut dyn Iterator<Item = u64>) -> Count {
+    let schema = resurge::scenario::schema();
+    let (maker, judges) = (Maker::new(schema.clone()), Judges::new(schema.clone()));
+    let mut count = Count::default();
+    for seed in seeds {
+        let mut chance = Chance::new(seed);
+        let density = *chance.one(&DENSITIES);
+        let document = maker.document(&mut chance, density);
+        let (said, fits) = judges.both(&document, seed);
+        assert!(fits, "RESURGE_SEED={seed}: a document made from the schema: {}", said.messages());
+        keys_of(&document, "", &mut count.met);
+        if let Said::Taken(loaded) = &said {
+            judges.copy(loaded, seed);
+            count.taken += 1;
+        }
+        let (_, fits) = judges.both(&break_one(&document, &schema, &maker, &mut chance), seed);
+        count.refused += u64::from(!fits);
+        count.made += 1;
+    }
+    count
+}
+
 /// A shipped scenario, with what the schema knows added key by key as long as it remains one.
 #[test]
 fn scenarios_that_grow_key_by_key_have_copies_that_mean_the_same() {
+    let Count { made, taken, .. } = dealt(100, grown);
+    println!("{made} scenarios grew by {taken} keys");
+    assert!(taken > made, "{taken} keys in {made} scenarios: nothing is shown");
+}
+
+fn grown(seeds: &mut dyn Iterator<Item = u64>) -> Count {
     let schema = resurge::scenario::schema();
     let (maker, judges) = (Maker::new(schema.clone()), Judges::new(schema.clone()));
     let files = scenarios();
-    let (mut grown, mut added) = (0_u64, 0_u64);
-    for seed in seeds().step_by(50) {
+    let mut count = Count::default();
+    for seed in seeds {
         let mut chance = Chance::new(seed);
         let mut document: Value = toml::from_str(&fs::read_to_string(chance.one(&files)).unwrap()).unwrap();
         for _ in 0..25 {
@@ -196,13 +255,12 @@ fn scenarios_that_grow_key_by_key_have_copies_that_mean_the_same() {
             if let Said::Taken(loaded) = said {
                 judges.copy(&loaded, seed);
                 document = larger;
-                added += 1;
+                count.taken += 1;
             }
         }
-        grown += 1;
+        count.made += 1;
     }
-    println!("{grown} scenarios grew by {added} keys");
-    assert!(added > grown, "{added} keys in {grown} scenarios: nothing is shown");
+    count
 }
 
 /// The shipped scenarios.

@@ -2,7 +2,5 @@
 
 pub(crate) mod describe;
 pub(crate) mod describe_simulate;
-pub(crate) mod reference;
-pub(crate) mod schema;
+pub(crate) mod pages;
 pub(crate) mod settings;
-pub(crate) mod words;

@@ -5,7 +5,7 @@
 
 use toml::Value;
 
-use crate::scenario::declare::shape::{Presence, Shape};
+use crate::declare::{Presence, Shape};
 use crate::scenario::keys::scenario::root;
 
 /// What a line says already.

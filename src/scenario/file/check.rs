@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::keys::scenario::MAX_CLIENTS;
+use crate::scenario::keys::group::MAX_CLIENTS;
 use crate::scenario::keys::{
     ClientDisconnect, DisconnectHow, Group, Scenario, Start, Storm, StormBy, Target,
 };

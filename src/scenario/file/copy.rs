@@ -7,11 +7,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 use toml_edit::{DocumentMut, InlineTable, Item, TableLike, Value};
 
-use crate::scenario::declare::shape::{Hold, Shape};
+use crate::declare::{Hold, Shape, Template, holds_secret, is_secret_header, is_secret_name};
 use crate::scenario::keys::scenario::root;
-use crate::scenario::template::Template;
-
-use super::secrets::{holds_secret, is_secret_header, is_secret_name};
 
 /// The scenario as run: name and seed written out, secrets that stood in it replaced by references.
 pub(crate) fn copy_as_run(document: &mut DocumentMut, name: &str, seed: u64) -> String {

@@ -10,19 +10,19 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_edit::DocumentMut;
 
-use crate::scenario::declare::table::Keys as _;
+use crate::declare::{Fault, Faults, Keys as _, Reading, Rule, Table, read_capped, shown};
 use crate::scenario::keys::scenario::Scenario;
+use crate::scenario::keys::scenario::Stem;
 use crate::scenario::keys::target::Embedded;
 use crate::scenario::keys::target_rules::TargetRules;
+
+use super::error::ScenarioError;
 use crate::scenario::profiles::profile_text;
 
 use super::ceilings::above_ceilings;
 use super::check::{Conflict, check_scenario};
 use super::copy::{copy_as_run, is_secret_path, secret_spans};
 use super::edit::{Overrides, apply_override, split_path};
-use super::fault::{Fault, Faults, Rule, ScenarioError};
-use super::reader::{Reading, Table, read_capped};
-use super::secrets::shown;
 
 /// The largest scenario file.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -83,7 +83,7 @@ fn load_checked(
     overrides.extend(seed.map(|seed| ("seed".to_owned(), seed.to_string())));
     let edit = Edit::new(&origin, text, &overrides)?;
     let reading = Reading::new(env, folder);
-    *reading.scope.stem.borrow_mut() = stem;
+    reading.tell(Stem(stem));
     let scenario = reading.parse(&edit.text).and_then(|root| read_scenario(&Table::root(&reading, &root)));
     let mut faults = reading.into_faults();
     if let Some(scenario) = scenario.as_ref().filter(|_| faults.is_empty()) {

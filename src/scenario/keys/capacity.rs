@@ -4,13 +4,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::declare::codes::refusing_status;
-use crate::scenario::declare::kind::{of, then};
-use crate::scenario::declare::numbers::int;
-use crate::scenario::declare::table::{meaning, table};
-use crate::scenario::declare::times::above_zero;
-use crate::scenario::declare::words::words;
-use crate::scenario::file::reader::At;
+use crate::declare::{At, above_zero, int, meaning, of, refusing_status, table, then, words};
 
 use super::delay::Delay;
 use super::fault::StatusFault;

@@ -2,27 +2,21 @@
 //!
 //! In: the table. Out: [`ConnectRules`].
 
+use crate::declare::{
+    At, Choices, HEADER_NAME, HEADER_VALUE, Hidden, Hold, Kind as _, Shape, Table, TextRule, TextShape,
+    UrlText, Value, above_zero, address, duration, list, map, of, path, ruled, secret, string, strings,
+    table, token_text, ws_url_template,
+};
+
+use super::target::is_embedded;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::scenario::declare::choice::Choices;
-use crate::scenario::declare::kind::{Kind as _, Value, of};
-use crate::scenario::declare::numbers::{list, map};
-use crate::scenario::declare::shape::{Hold, Shape, TextShape};
-use crate::scenario::declare::table::table;
-use crate::scenario::declare::texts::{
-    HEADER_NAME, HEADER_VALUE, Rule, path, ruled, secret, string, strings, token_text,
-};
-use crate::scenario::declare::times::{above_zero, duration};
-use crate::scenario::declare::urls::{address, ws_url_template};
-use crate::scenario::file::reader::{At, Table};
-use crate::scenario::hidden::Hidden;
-use crate::scenario::template::UrlText;
-
 /// The names of headers that a scenario may set: those that the handshake itself does not.
-const FREE_HEADER: Rule = Rule {
+const FREE_HEADER: TextRule = TextRule {
     name: "header_name_that_is_free",
     except: Some(
         "^([hH][oO][sS][tT]|[uU][pP][gG][rR][aA][dD][eE]|[cC][oO][nN][nN][eE][cC][tT][iI][oO][nN]|[cC][oO][nN][tT][eE][nN][tT]-[lL][eE][nN][gG][tT][hH]|[tT][rR][aA][nN][sS][fF][eE][rR]-[eE][nN][cC][oO][dD][iI][nN][gG]|[sS][eE][cC]-[wW][eE][bB][sS][oO][cC][kK][eE][tT]-.*)$",
@@ -66,7 +60,7 @@ table! {
 }
 
 fn check_path(rules: ConnectRules, table: &Table<'_>) -> Option<ConnectRules> {
-    if rules.path.is_some() && !table.reading.scope.is_embedded.get() {
+    if rules.path.is_some() && !is_embedded(table.reading) {
         table.between(
             Some("path"),
             "`path` is for the embedded target",

@@ -4,13 +4,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::declare::choice::Choices;
-use crate::scenario::declare::kind::{Kind, Value, of, then};
-use crate::scenario::declare::numbers::{list, number};
-use crate::scenario::declare::shape::Shape;
-use crate::scenario::declare::table::table;
-use crate::scenario::declare::times::{above_zero, duration};
-use crate::scenario::file::reader::At;
+use crate::declare::{At, Choices, Kind, Shape, Value, above_zero, duration, list, number, of, table, then};
 use crate::units::format_duration;
 
 /// A distribution of delays.

@@ -4,16 +4,10 @@
 
 use std::time::Duration;
 
-use crate::scenario::declare::codes::refusing_status;
-use crate::scenario::declare::kind::Kind as _;
-use crate::scenario::declare::kind::{Or, Value, field, of};
-use crate::scenario::declare::numbers::{int, share_above_zero};
-use crate::scenario::declare::shape::Shape;
-use crate::scenario::declare::table::table;
-use crate::scenario::declare::times::{Time, duration, signed};
-use crate::scenario::declare::variants::{Rows, tagged};
-use crate::scenario::declare::words::words;
-use crate::scenario::file::reader::{At, Table};
+use crate::declare::{
+    At, Kind as _, Or, Rows, Shape, Table, Time, Value, duration, field, int, of, refusing_status,
+    share_above_zero, signed, table, tagged, words,
+};
 
 use super::delay::Delay;
 

@@ -4,34 +4,30 @@
 
 use std::time::Duration;
 
-use crate::scenario::declare::choice::Choices;
-use crate::scenario::declare::kind::{Value, of, then};
-use crate::scenario::declare::numbers::int;
-use crate::scenario::declare::shape::Shape;
-use crate::scenario::declare::table::{Over, table};
-use crate::scenario::declare::texts::{NAME, Rule, built_in, ruled};
-use crate::scenario::declare::times::{duration, pace};
-use crate::scenario::declare::words::shipped;
-use crate::scenario::file::reader::{At, Table};
+use crate::declare::{
+    At, Choices, NAME, Over, Shape, Table, TextRule, Value, Variables, built_in, duration, int, of, pace,
+    ruled, shipped, table, then,
+};
 use crate::scenario::policies::POLICIES;
 
 use super::connect::ConnectRules;
-use super::policy::policy_of;
+use super::policy::{PolicyText, policy_of};
 use super::prepare::PrepareRules;
 use super::reconnect::ReconnectRules;
-use super::scenario::MAX_CLIENTS;
 use super::session::SessionRules;
 use super::storm::ClientDisconnect;
 use super::token::{TokenRules, Tokens};
 
 /// The names that a group may have: `all` is what reports call all groups together.
-const GROUP_NAME: Rule = Rule {
+const GROUP_NAME: TextRule = TextRule {
     name: "group_name",
     except: Some("^all$"),
     allowed: "a name has 1 to 64 letters, digits, `-`, `_` or `.`, and no `.` in front; `all` is what reports call all groups together",
     ..NAME
 };
 
+/// The most clients that one scenario may have.
+pub(crate) const MAX_CLIENTS: u64 = 10_000_000;
 table! {
     /// A population of clients that behave alike.
     pub struct Group {
@@ -61,14 +57,17 @@ table! {
     check: check_start;
 }
 
+/// The names of the groups, for the keys that follow.
+#[derive(Clone)]
+pub(crate) struct GroupNames(pub(crate) Vec<String>);
+
 /// What the group's policy and variables are.
 fn begin(group: &Table<'_>) {
-    let scope = &group.reading.scope;
     let named = group.peek("policy").and_then(|at| at.text());
     let text =
         named.and_then(|named| POLICIES.iter().find(|(name, _)| *name == named)).map(|(_, text)| *text);
-    scope.policy.set(text);
-    *scope.variables.borrow_mut() = Some(variables(group));
+    group.reading.tell(PolicyText(text));
+    group.reading.tell(Variables(variables(group)));
 }
 
 /// The variables that every client has, and those that the tables of a group fill.

@@ -2,11 +2,9 @@
 //!
 //! In: the table. Out: limits.
 
-use std::time::Duration;
+use crate::declare::{above_zero, share, table};
 
-use crate::scenario::declare::numbers::share;
-use crate::scenario::declare::table::table;
-use crate::scenario::declare::times::above_zero;
+use std::time::Duration;
 
 table! {
     /// How late the generator may be before its numbers are not to be believed.

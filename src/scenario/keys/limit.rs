@@ -2,17 +2,11 @@
 //!
 //! In: tables of `[target]`. Out: [`WindowLimit`]s and [`RequestLimit`]s.
 
-use std::time::Duration;
+use crate::declare::{
+    At, HEADER_NAME, Kind, above_zero, flat, int, list, refusing_status, ruled, table, then, words,
+};
 
-use crate::scenario::declare::codes::refusing_status;
-use crate::scenario::declare::kind::{Kind, then};
-use crate::scenario::declare::numbers::{int, list};
-use crate::scenario::declare::table::table;
-use crate::scenario::declare::texts::{HEADER_NAME, ruled};
-use crate::scenario::declare::times::above_zero;
-use crate::scenario::declare::variants::flat;
-use crate::scenario::declare::words::words;
-use crate::scenario::file::reader::At;
+use std::time::Duration;
 
 table! {
     /// A limit of requests in a window of time.

@@ -2,11 +2,9 @@
 //!
 //! In: the table. Out: ceilings.
 
-use std::time::Duration;
+use crate::declare::{above_zero, int, rate, table};
 
-use crate::scenario::declare::numbers::int;
-use crate::scenario::declare::table::table;
-use crate::scenario::declare::times::{above_zero, rate};
+use std::time::Duration;
 
 table! {
     /// How much load on others a scenario may plan. Load on this machine, and in virtual time, has no ceiling.

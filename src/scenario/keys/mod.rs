@@ -11,6 +11,7 @@ pub mod group;
 pub mod health;
 pub mod limit;
 pub mod limits;
+pub mod on_reconnect;
 pub mod policy;
 pub mod prepare;
 pub mod reconnect;
@@ -35,6 +36,7 @@ pub use group::{Group, Stage, Start};
 pub use health::Health;
 pub use limit::{LimitOf, RequestLimit, WindowLimit};
 pub use limits::Limits;
+pub use on_reconnect::OnReconnect;
 pub use prepare::{Method, PrepareRules, PrepareWhen, Step, StepHeader, StepPlace};
 pub use reconnect::{Backoff, Growth, Jitter, ReconnectRules};
 pub use refusal::{RefusalDetail, RefusalManner, RefusalStatus};
@@ -50,6 +52,4 @@ pub use target_rules::{
     TokenFormat, TokenPlace,
 };
 pub use threshold::{Aggregate, Comparison, ShareOf, Subject, Threshold};
-pub use token::{
-    ClientAuth, ClientCredentials, Feeder, Grant, OnReconnect, Sharing, TokenConnection, TokenRules,
-};
+pub use token::{ClientAuth, ClientCredentials, Feeder, Grant, Sharing, TokenConnection, TokenRules};

@@ -3,12 +3,10 @@
 //! In: the text of a shipped policy, in the vocabulary of `[groups.token]` and `[groups.reconnect]`. Out: a [`Policy`], whose keys hold where
 //! the group's own are absent.
 
-use crate::scenario::declare::codes::codes_or_any;
-use crate::scenario::declare::table::{Keys as _, table};
-use crate::scenario::file::reader::{Reading, Table};
+use crate::declare::{Keys as _, Reading, Table, codes_or_any, table};
 
+use super::on_reconnect::OnReconnect;
 use super::reconnect::ReconnectRules;
-use super::token::OnReconnect;
 
 /// What a group's policy says of its tokens and reconnects.
 #[derive(Debug, Clone, Default)]
@@ -38,9 +36,13 @@ table! {
     }
 }
 
+/// The text of the policy that the group names.
+#[derive(Clone, Copy)]
+pub(crate) struct PolicyText(pub(crate) Option<&'static str>);
+
 /// The policy that the group names, else one that says nothing.
 pub(crate) fn policy_of(reading: &Reading<'_>) -> Policy {
-    reading.scope.policy.get().map_or_else(Policy::default, shipped)
+    reading.told().and_then(|PolicyText(text)| text).map_or_else(Policy::default, shipped)
 }
 
 /// A shipped policy; a test holds that each of them reads without a fault.

@@ -4,19 +4,14 @@
 
 use std::time::Duration;
 
-use crate::scenario::declare::codes::{code_ranges, refusing_statuses, statuses};
-use crate::scenario::declare::kind::{Kind, Value, of};
-use crate::scenario::declare::numbers::{int, list, map};
-use crate::scenario::declare::shape::{Hold, Shape, TextShape};
-use crate::scenario::declare::table::{one_of, table};
-use crate::scenario::declare::texts::{HEADER_NAME, POINTER, VARIABLE, ruled, secret, string, template};
-use crate::scenario::declare::times::above_zero;
-use crate::scenario::declare::variants::flat;
-use crate::scenario::declare::words::words;
-use crate::scenario::file::reader::{At, Table};
-use crate::scenario::template::Template;
+use crate::declare::{
+    At, HEADER_NAME, Hold, Kind, POINTER, Shape, Table, Template, TextShape, VARIABLE, Value, above_zero,
+    code_ranges, flat, int, list, map, of, one_of, refusing_statuses, ruled, secret, statuses, string, table,
+    template, words,
+};
 
 use super::connect::HeaderText;
+use super::target::is_embedded;
 
 /// Most steps before a handshake.
 const MOST_STEPS: usize = 32;
@@ -119,7 +114,7 @@ table! {
 }
 
 flat! { StepPlace: PlaceKeys => |keys: PlaceKeys, table: &Table<'_>| {
-    if keys.path.is_some() && !table.reading.scope.is_embedded.get() {
+    if keys.path.is_some() && !is_embedded(table.reading) {
         table.between(Some("path"), "`path` is for the embedded target", "give the step a whole url instead");
     }
     keys.url.map(StepPlace::Url).or(keys.path.map(StepPlace::Path))

@@ -4,15 +4,10 @@
 
 use std::time::Duration;
 
-use crate::scenario::declare::choice::Choices;
-use crate::scenario::declare::codes::{code_ranges, codes_or_any, refusing_statuses};
-use crate::scenario::declare::kind::{Value, field, of};
-use crate::scenario::declare::numbers::{int, list, number};
-use crate::scenario::declare::shape::Shape;
-use crate::scenario::declare::table::{meaning, table};
-use crate::scenario::declare::times::{above_zero, duration, or_never};
-use crate::scenario::declare::variants::{Rows, tagged};
-use crate::scenario::file::reader::{At, Table};
+use crate::declare::{
+    At, Choices, Rows, Shape, Table, Value, above_zero, code_ranges, codes_or_any, duration, field, int,
+    list, meaning, number, of, or_never, refusing_statuses, table, tagged,
+};
 
 use super::delay::span_of_time;
 

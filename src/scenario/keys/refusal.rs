@@ -2,17 +2,11 @@
 //!
 //! In: keys of `[target]`. Out: their types.
 
+use crate::declare::{
+    At, Choices, FIRST, Key, Kind, Presence, Shape, TableShape, Template, Value, Word, any_of, of, read_word,
+    refusing_status, sent_code, string, table, target_text, words,
+};
 use crate::sample::Cause;
-use crate::scenario::declare::choice::Choices;
-use crate::scenario::declare::codes::{refusing_status, sent_code};
-use crate::scenario::declare::kind::{Kind, Value, of};
-use crate::scenario::declare::shape::Word;
-use crate::scenario::declare::shape::{FIRST, Key, Presence, Shape, TableShape};
-use crate::scenario::declare::table::{any_of, table};
-use crate::scenario::declare::texts::{string, target_text};
-use crate::scenario::declare::words::{read_word, words};
-use crate::scenario::file::reader::At;
-use crate::scenario::template::Template;
 
 /// Variables of a refusal: its status, code, sentence and cause, a number of the request.
 pub(crate) const REFUSED: [&str; 5] = ["status", "code", "message", "cause", "request"];

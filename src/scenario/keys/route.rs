@@ -4,15 +4,9 @@
 
 use std::time::Duration;
 
-use crate::scenario::declare::codes::sent_code;
-use crate::scenario::declare::kind::of;
-use crate::scenario::declare::numbers::int;
-use crate::scenario::declare::table::{any_of, table};
-use crate::scenario::declare::texts::{Rule, ruled, target_text};
-use crate::scenario::declare::times::above_zero;
-use crate::scenario::declare::words::words;
-use crate::scenario::file::reader::Table;
-use crate::scenario::template::Template;
+use crate::declare::{
+    Table, Template, TextRule, above_zero, any_of, int, of, ruled, sent_code, table, target_text, words,
+};
 
 use super::limit::{WindowLimit, three_headers};
 use super::prepare::Method;
@@ -23,7 +17,7 @@ const ANSWERED: [&str; 7] = ["ticket", "ws", "address", "unix_ms", "expires_ms",
 /// Variables of an entity.
 const LISTED: [&str; 5] = ["topic", "ticket", "ws", "address", "expires"];
 /// A path of the embedded target's.
-const TARGET_PATH: Rule = Rule {
+const TARGET_PATH: TextRule = TextRule {
     name: "target_path",
     patterns: &["^/[^\\x00-\\x20\\x7f?]*$"],
     except: None,

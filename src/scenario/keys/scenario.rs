@@ -5,15 +5,11 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::scenario::declare::kind::{of, then};
-use crate::scenario::declare::numbers::{int, list};
-use crate::scenario::declare::shape::TableShape;
-use crate::scenario::declare::table::{Keys as _, table};
-use crate::scenario::declare::texts::{NAME, ruled, string};
-use crate::scenario::declare::times;
-use crate::scenario::file::reader::{At, Table};
+use crate::declare::{
+    At, Keys as _, NAME, Table, TableShape, int, list, of, ruled, string, table, then, times,
+};
 
-use super::group::Group;
+use super::group::{Group, GroupNames};
 use super::health::Health;
 use super::limits::Limits;
 use super::simulate::Simulate;
@@ -22,8 +18,6 @@ use super::target::Target;
 use super::threshold::Threshold;
 use super::thresholds::Thresholds;
 
-/// The most clients that one scenario may have.
-pub(crate) const MAX_CLIENTS: u64 = 10_000_000;
 /// Most groups.
 const MAX_GROUPS: usize = 1_000;
 
@@ -66,9 +60,13 @@ impl Scenario {
     }
 }
 
+/// The file's name without its ending.
+#[derive(Clone)]
+pub(crate) struct Stem(pub(crate) String);
+
 /// The name of a scenario that names none.
 fn stem(root: &Table<'_>) -> String {
-    let stem = root.reading.scope.stem.borrow().clone();
+    let Stem(stem) = root.reading.told().unwrap_or_else(|| Stem(String::new()));
     if let Err((_, help)) = NAME.check(&stem) {
         root.between(None, format!("`name` is \"{stem}\""), help);
     }
@@ -77,7 +75,7 @@ fn stem(root: &Table<'_>) -> String {
 
 /// Later keys refer to groups by their names.
 fn name_groups(groups: Vec<Group>, at: &At<'_>) -> Option<Vec<Group>> {
-    *at.reading.scope.groups.borrow_mut() = groups.iter().map(|group| group.name.clone()).collect();
+    at.reading.tell(GroupNames(groups.iter().map(|group| group.name.clone()).collect()));
     Some(groups)
 }
 

@@ -2,25 +2,19 @@
 //!
 //! In: tables of `[target]`. Out: [`ScriptRule`]s, [`MessageToken`], [`TargetStorm`]s.
 
-use std::time::Duration;
-
-use crate::scenario::declare::codes::sent_code;
-use crate::scenario::declare::kind::of;
-use crate::scenario::declare::numbers::{list, map, share_above_zero};
-use crate::scenario::declare::table::{any_of, meaning, one_of, table};
-use crate::scenario::declare::texts::{
-    INNER_POINTER, NOT_EMPTY, POINTER, Rule, VARIABLE, ruled, string, target_text,
+use crate::declare::{
+    INNER_POINTER, NOT_EMPTY, POINTER, Table, Template, TextRule, VARIABLE, Variables, above_zero, any_of,
+    duration, interval, list, map, meaning, of, one_of, ruled, sent_code, share_above_zero, string, table,
+    target_text, words,
 };
-use crate::scenario::declare::times::{above_zero, duration, interval};
-use crate::scenario::declare::words::words;
-use crate::scenario::file::reader::Table;
-use crate::scenario::template::Template;
+
+use std::time::Duration;
 
 /// Variables of what the target says in a session: a ticket issued for it, `ws` or `wss`, host and port as the client names them, the session's
 /// number, the time in milliseconds since 1970.
 const SAID: [&str; 5] = ["ticket", "ws", "address", "session", "unix_ms"];
 /// A variable that is not one of those.
-const SAVED: Rule = Rule {
+const SAVED: TextRule = TextRule {
     name: "script_variable",
     except: Some("^(ticket|ws|address|session|unix_ms)$"),
     allowed: "write name = \"/pointer\": a name of lower-case letters, digits and _ that is not taken, and a JSON Pointer (RFC 6901)",
@@ -112,13 +106,13 @@ table! {
 fn begin(rule: &Table<'_>) {
     let saved = rule.peek("save").and_then(|at| at.table());
     let names = saved.iter().flat_map(Table::keys).map(|key| key.get_ref().as_ref().to_owned());
-    *rule.reading.scope.variables.borrow_mut() = Some(names.collect());
+    rule.reading.tell(Variables(names.collect()));
 }
 
 meaning! { ScriptRule: ScriptKeys => script_rule }
 
 fn script_rule(keys: ScriptKeys, table: &Table<'_>) -> Option<ScriptRule> {
-    *table.reading.scope.variables.borrow_mut() = None;
+    table.reading.forget::<Variables>();
     let moment = keys.at.map(|moment| match moment {
         ScriptMoment::Open => ScriptAt::Open,
         ScriptMoment::Authenticated => ScriptAt::Authenticated,

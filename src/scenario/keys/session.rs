@@ -2,19 +2,12 @@
 //!
 //! In: the table. Out: [`SessionRules`].
 
-use std::time::Duration;
+use crate::declare::{
+    At, Choices, Hidden, NOT_EMPTY, POINTER, Shape, Table, Template, VARIABLE, Value, above_zero, int,
+    interval, map, meaning, of, one_of, or_never, pace, ruled, string, table, template, text, words,
+};
 
-use crate::scenario::declare::choice::Choices;
-use crate::scenario::declare::kind::{Value, of};
-use crate::scenario::declare::numbers::{int, map};
-use crate::scenario::declare::shape::Shape;
-use crate::scenario::declare::table::{meaning, one_of, table};
-use crate::scenario::declare::texts::{NOT_EMPTY, POINTER, VARIABLE, ruled, string, template, text};
-use crate::scenario::declare::times::{above_zero, interval, or_never, pace};
-use crate::scenario::declare::words::words;
-use crate::scenario::file::reader::{At, Table};
-use crate::scenario::hidden::Hidden;
-use crate::scenario::template::Template;
+use std::time::Duration;
 
 table! {
     /// What clients do while connected.

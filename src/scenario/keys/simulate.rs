@@ -4,12 +4,7 @@
 
 use std::time::Duration;
 
-use crate::scenario::declare::kind::{of, then};
-use crate::scenario::declare::numbers::share_above_zero;
-use crate::scenario::declare::table::table;
-use crate::scenario::declare::times::duration;
-use crate::scenario::declare::words::{shipped, some_of, words};
-use crate::scenario::file::reader::{At, Table};
+use crate::declare::{At, Table, duration, of, share_above_zero, shipped, some_of, table, then, words};
 use crate::scenario::profiles::PROFILES;
 
 use super::capacity::Capacity;

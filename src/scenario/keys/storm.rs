@@ -2,16 +2,13 @@
 //!
 //! In: tables. Out: [`Storm`]s and [`ClientDisconnect`]s.
 
-use std::time::Duration;
+use crate::declare::{
+    At, Rows, above_zero, duration, field, sent_code, share_above_zero, strings, table, tagged, then,
+};
 
-use crate::scenario::declare::codes::sent_code;
-use crate::scenario::declare::kind::{field, then};
-use crate::scenario::declare::numbers::share_above_zero;
-use crate::scenario::declare::table::table;
-use crate::scenario::declare::texts::strings;
-use crate::scenario::declare::times::{above_zero, duration};
-use crate::scenario::declare::variants::{Rows, tagged};
-use crate::scenario::file::reader::At;
+use super::group::GroupNames;
+
+use std::time::Duration;
 
 table! {
     /// A disconnect forced on many clients at one moment.
@@ -60,7 +57,7 @@ tagged! { StormBy => storm_rows }
 
 /// The indexes of groups by their names.
 fn group_indexes(names: Vec<String>, at: &At<'_>) -> Option<Vec<usize>> {
-    let groups = at.reading.scope.groups.borrow();
+    let GroupNames(groups) = at.reading.told().unwrap_or_else(|| GroupNames(Vec::new()));
     let mut indexes = Vec::new();
     for name in names {
         match groups.iter().position(|group| *group == name) {

@@ -4,15 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::scenario::declare::kind::{Field, Take as _, Value, field};
-use crate::scenario::declare::shape::{Shape, TableShape};
-use crate::scenario::declare::table::{Keys, table};
-use crate::scenario::declare::texts::file;
-use crate::scenario::declare::urls::{http_url, ws_url};
-use crate::scenario::declare::variants::{Part, Rows, tagged};
-use crate::scenario::declare::words::{Shipped, shipped};
-use crate::scenario::file::reader::{At, Reading, Table};
-use crate::scenario::hidden::Hidden;
+use crate::declare::{
+    At, Field, Hidden, Keys, Part, Reading, Rows, Shape, Shipped, Table, TableShape, Take as _, Value, field,
+    file, http_url, shipped, table, tagged, ws_url,
+};
 use crate::scenario::profiles::PROFILES;
 
 use super::target_rules::TargetRules;
@@ -24,6 +19,15 @@ pub enum Target {
     Embedded(Box<TargetRules>),
     /// A service somewhere.
     Remote(Box<RemoteTarget>),
+}
+
+/// Whether the target is the embedded one, for the keys that follow.
+#[derive(Clone, Copy)]
+struct IsEmbedded(bool);
+
+/// Whether the target is the embedded one.
+pub(crate) fn is_embedded(reading: &Reading<'_>) -> bool {
+    reading.told().is_some_and(|IsEmbedded(is_embedded)| is_embedded)
 }
 
 table! {
@@ -140,7 +144,7 @@ impl Value for Target {
         };
         let target = <Self as Part>::read(&table);
         table.finish();
-        at.reading.scope.is_embedded.set(matches!(target, Some(Self::Embedded(_))));
+        at.reading.tell(IsEmbedded(matches!(target, Some(Self::Embedded(_)))));
         target
     }
 }

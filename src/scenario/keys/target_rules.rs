@@ -7,18 +7,11 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::sample::Cause;
-use crate::scenario::declare::codes::sent_code;
-use crate::scenario::declare::kind::of;
-use crate::scenario::declare::numbers::{int, list, map};
-use crate::scenario::declare::table::table;
-use crate::scenario::declare::texts::{
-    HEADER_NAME, NOT_EMPTY, Rule, ruled, secret, string, strings, target_header, target_text,
+use crate::declare::{
+    HEADER_NAME, NOT_EMPTY, Template, TextRule, above_zero, duration, int, list, loopback, map, of, or_never,
+    ruled, secret, sent_code, string, strings, table, target_header, target_text, words,
 };
-use crate::scenario::declare::times::{above_zero, duration, or_never};
-use crate::scenario::declare::urls::loopback;
-use crate::scenario::declare::words::words;
-use crate::scenario::template::Template;
+use crate::sample::Cause;
 
 use super::capacity::Capacity;
 use super::delay::Delay;
@@ -33,7 +26,7 @@ const EVENTS_PATH: &str = "/api/v2/analytics/events";
 const PLACES: &str = "one or more of \"header\", \"query\", \"subprotocol\", \"path\" are needed";
 const LOOPBACK: &str = "write loopback addresses, each once, as [\"127.0.0.1\", \"127.0.0.2\"]";
 /// A path of the embedded target's that is not taken.
-const ENDPOINT_PATH: Rule = Rule {
+const ENDPOINT_PATH: TextRule = TextRule {
     name: "endpoint_path",
     patterns: &["^/[^\\x00-\\x20\\x7f?]*$"],
     except: Some("^/(_resurge|oauth/)"),

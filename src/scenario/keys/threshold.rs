@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use crate::declare::nearest;
 use crate::sample::{Counter, Metric};
-use crate::scenario::file::reader::nearest;
 use crate::units;
 
 /// A condition that the run must hold.

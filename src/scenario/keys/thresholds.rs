@@ -4,14 +4,13 @@
 
 use std::time::Duration;
 
+use crate::declare::{
+    At, FIRST, Key, Kind, Of, Or, Presence, Shape, Table, TableShape, Take as _, TextShape, Time, duration,
+    duration_pattern, field, flag,
+};
 use crate::sample::{Counter, Metric};
-use crate::scenario::declare::kind::Of;
-use crate::scenario::declare::kind::{Kind, Or, Take as _, field};
-use crate::scenario::declare::numbers::flag;
-use crate::scenario::declare::shape::{FIRST, Key, Presence, Shape, TableShape, TextShape};
-use crate::scenario::declare::times::{Time, duration, duration_pattern};
-use crate::scenario::file::reader::{At, Table};
 
+use super::group::GroupNames;
 use super::threshold::{ATTEMPTS, SHARES, Subject, Threshold, parse_expression, parse_subject};
 
 /// `[thresholds]`.
@@ -159,7 +158,7 @@ impl Kind for Thresholds {
 }
 
 fn check_group(at: &At<'_>, group: Option<&str>) {
-    let groups = at.reading.scope.groups.borrow();
+    let GroupNames(groups) = at.reading.told().unwrap_or_else(|| GroupNames(Vec::new()));
     if let Some(group) = group.filter(|group| !groups.iter().any(|known| known == group)) {
         at.between(format!("there is no group \"{group}\""), format!("there are {}", groups.join(", ")));
     }

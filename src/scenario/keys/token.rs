@@ -7,22 +7,15 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::scenario::declare::choice::Choices;
-use crate::scenario::declare::codes::codes_or_any;
-use crate::scenario::declare::kind::{Kind, Value, field, of, then};
-use crate::scenario::declare::numbers::{int, list, number};
-use crate::scenario::declare::shape::{Row, Shape, TableShape, Word};
-use crate::scenario::declare::table::{Keys as _, one_of, read_table, table};
-use crate::scenario::declare::texts::{secret, string, strings};
-use crate::scenario::declare::times::{above_zero, duration};
-use crate::scenario::declare::urls::http_url;
-use crate::scenario::declare::variants::{Rows, flat, tagged};
-use crate::scenario::declare::words::words;
+use crate::declare::{
+    At, Hidden, Keys as _, Kind, Row, Rows, Shape, Table, TableShape, Word, above_zero, codes_or_any, field,
+    flat, http_url, int, list, number, of, one_of, read_table, secret, string, strings, table, tagged, then,
+    words,
+};
 use crate::scenario::file::feeder::read_feeder;
-use crate::scenario::file::reader::{At, Table};
-use crate::scenario::hidden::Hidden;
 
 use super::fault::Skew;
+use super::on_reconnect::OnReconnect;
 use super::policy::policy_of;
 
 table! {
@@ -226,44 +219,6 @@ fn check_feeder(credentials: ClientCredentials, table: &Table<'_>) -> Option<Cli
         }
     }
     Some(credentials)
-}
-
-/// What happens to the token at a reconnect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnReconnect {
-    /// `"reuse"`: the old one.
-    #[default]
-    Reuse,
-    /// `"fetch"`: a new one, before the handshake.
-    Fetch,
-    /// `{ fetch_if_older_than = "30s" }`: a new one if the old one is older.
-    FetchIfOlderThan(Duration),
-}
-
-fn on_reconnect() -> Choices<OnReconnect> {
-    Choices::new("\"reuse\", \"fetch\" or { fetch_if_older_than = \"30s\" } is needed")
-        .word("reuse", "The old one.", OnReconnect::Reuse)
-        .word("fetch", "A new one, before the handshake.", OnReconnect::Fetch)
-        .key(
-            "fetch_if_older_than",
-            "A new one if the old one is older.",
-            duration(),
-            OnReconnect::FetchIfOlderThan,
-        )
-}
-
-impl Value for OnReconnect {
-    fn shape() -> Shape {
-        on_reconnect().shape()
-    }
-
-    fn read(at: &At<'_>) -> Option<Self> {
-        on_reconnect().read(at)
-    }
-
-    fn write(&self) -> Option<String> {
-        on_reconnect().write(self)
-    }
 }
 
 words! {

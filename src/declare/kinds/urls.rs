@@ -3,14 +3,15 @@
 //! In: strings. Out: addresses, URLs, templates of URLs, or faults. The patterns take what the parsers take, but for names of hosts beyond ASCII.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
-use crate::scenario::file::reader::At;
-use crate::scenario::hidden::Hidden;
-use crate::scenario::template::{Template, UrlText};
+use crate::declare::hidden::Hidden;
+use crate::declare::reading::reader::At;
+use crate::declare::template::{Template, UrlText};
 
-use super::kind::Kind;
-use super::shape::{Hold, Shape, TextShape};
 use super::texts::{Perhaps, Why, check_variables, quoted};
+use crate::declare::kind::Kind;
+use crate::declare::shape::{Hold, Shape, TextShape};
 
 const IPV4_PART: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 
@@ -49,19 +50,21 @@ fn ipv6() -> String {
 
 impl Address {
     fn text_shape(self) -> TextShape {
-        let part = IPV4_PART;
-        let (name, pattern) = if self.is_loopback {
-            ("loopback_address", format!("^(127\\.{part}\\.{part}\\.{part}|::1)$"))
-        } else {
-            ("address", format!("^({}|{})$", ipv4(), ipv6()))
-        };
+        let (name, pattern) =
+            if self.is_loopback { ("loopback_address", &LOOPBACK) } else { ("address", &ADDRESS) };
         TextShape {
-            patterns: vec![pattern.into()],
+            patterns: vec![pattern.as_str().into()],
             examples: &["127.0.0.2", "127.0.0.3"],
             ..TextShape::plain(name)
         }
     }
 }
+
+static LOOPBACK: LazyLock<String> = LazyLock::new(|| {
+    let part = IPV4_PART;
+    format!("^(127\\.{part}\\.{part}\\.{part}|::1)$")
+});
+static ADDRESS: LazyLock<String> = LazyLock::new(|| format!("^({}|{})$", ipv4(), ipv6()));
 
 /// So many groups with colons between.
 fn repeated(group: &str, count: usize) -> String {
@@ -109,6 +112,11 @@ fn url_pattern(schemes: &str) -> String {
 const WS: &str = "[wW][sS][sS]?";
 const HTTP: &str = "[hH][tT][tT][pP][sS]?";
 
+static WS_URL: LazyLock<String> = LazyLock::new(|| format!("^{}$", url_pattern(WS)));
+static HTTP_URL: LazyLock<String> = LazyLock::new(|| format!("^{}$", url_pattern(HTTP)));
+static WS_URL_TEMPLATE: LazyLock<String> =
+    LazyLock::new(|| format!("^({}|[^@]*\\{{[a-z][a-z0-9_]{{0,39}}\\}}[^@]*)$", url_pattern(WS)));
+
 fn parse_url(text: &str, schemes: &[&str]) -> Result<url::Url, Why> {
     let list = schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
     let allowed = format!("a URL with {list} is needed");
@@ -130,7 +138,7 @@ pub(crate) const fn ws_url() -> Perhaps<Hidden<url::Url>> {
     Perhaps {
         shape: || TextShape {
             hold: Hold::Perhaps,
-            patterns: vec![format!("^{}$", url_pattern(WS)).into()],
+            patterns: vec![WS_URL.as_str().into()],
             examples: &["wss://api.example.com/events", "ws://127.0.0.1:8080/"],
             ..TextShape::plain("ws_url")
         },
@@ -143,7 +151,7 @@ pub(crate) const fn http_url() -> Perhaps<Hidden<url::Url>> {
     Perhaps {
         shape: || TextShape {
             hold: Hold::Perhaps,
-            patterns: vec![format!("^{}$", url_pattern(HTTP)).into()],
+            patterns: vec![HTTP_URL.as_str().into()],
             examples: &["https://api.example.com/oauth/token", "http://127.0.0.1:8080/oauth/token"],
             ..TextShape::plain("http_url")
         },
@@ -156,9 +164,7 @@ pub(crate) const fn ws_url_template() -> Perhaps<UrlText> {
     Perhaps {
         shape: || TextShape {
             hold: Hold::Perhaps,
-            patterns: vec![
-                format!("^({}|[^@]*\\{{[a-z][a-z0-9_]{{0,39}}\\}}[^@]*)$", url_pattern(WS)).into(),
-            ],
+            patterns: vec![WS_URL_TEMPLATE.as_str().into()],
             examples: &["wss://eu.example.com/events?client={client}", "ws://{address}/x"],
             is_template: true,
             ..TextShape::plain("ws_url_template")

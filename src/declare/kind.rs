@@ -4,7 +4,7 @@
 
 use std::marker::PhantomData;
 
-use crate::scenario::file::reader::{At, Table};
+use crate::declare::reading::reader::{At, Table};
 
 use super::shape::{FIRST, Key, Presence, Shape, line};
 

@@ -4,12 +4,12 @@
 
 use std::ops::RangeInclusive;
 
-use crate::scenario::file::reader::At;
+use crate::declare::reading::reader::At;
 use crate::units;
 
-use super::kind::{Kind, Of, Value, of};
-use super::shape::{Shape, TextShape};
-use super::texts::Rule;
+use super::rule::TextRule;
+use crate::declare::kind::{Kind, Of, Value, of};
+use crate::declare::shape::{Shape, TextShape};
 
 impl Value for bool {
     fn shape() -> Shape {
@@ -273,12 +273,12 @@ fn last(path: &str) -> &str {
 
 /// A table whose keys are the user's.
 pub(crate) struct Map<K> {
-    name: Rule,
+    name: TextRule,
     of: K,
 }
 
 /// A table whose keys follow a rule, and whose values are of a kind.
-pub(crate) const fn map<K: Kind>(name: Rule, of: K) -> Map<K> {
+pub(crate) const fn map<K: Kind>(name: TextRule, of: K) -> Map<K> {
     Map { name, of }
 }
 

@@ -3,8 +3,9 @@
 //! In: spanned values. Out: tables and places, and faults. Keys that nobody asked for are faults at the end, with the likeliest of those that
 //! somebody did.
 
+use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::Range;
@@ -33,28 +34,28 @@ pub(crate) struct Reading<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
     /// Files that the scenario names are relative to this folder.
     folder: PathBuf,
-    /// What keys that were read before mean for those that follow.
-    pub(crate) scope: Scope,
-}
-
-/// What keys that were read before mean for those that follow.
-#[derive(Default)]
-pub(crate) struct Scope {
-    /// Whether the target is the embedded one.
-    pub(crate) is_embedded: Cell<bool>,
-    /// The text of the policy that the group names.
-    pub(crate) policy: Cell<Option<&'static str>>,
-    /// The variables that texts may name; `None`: nobody looks.
-    pub(crate) variables: RefCell<Option<Vec<String>>>,
-    /// The file's name without its ending: the name of a scenario that names none.
-    pub(crate) stem: RefCell<String>,
-    /// The names of the groups.
-    pub(crate) groups: RefCell<Vec<String>>,
+    /// What keys that were read before mean for those that follow, one value of a type.
+    told: RefCell<BTreeMap<TypeId, Box<dyn Any>>>,
 }
 
 impl<'a> Reading<'a> {
     pub(crate) fn new(env: &'a dyn Fn(&str) -> Option<String>, folder: PathBuf) -> Self {
-        Self { faults: RefCell::default(), env, folder, scope: Scope::default() }
+        Self { faults: RefCell::default(), env, folder, told: RefCell::default() }
+    }
+
+    /// Tells the keys that follow of a value, in place of the last of its type.
+    pub(crate) fn tell<T: Any>(&self, value: T) {
+        self.told.borrow_mut().insert(TypeId::of::<T>(), Box::new(value));
+    }
+
+    /// What the keys before told of this type.
+    pub(crate) fn told<T: Any + Clone>(&self) -> Option<T> {
+        self.told.borrow().get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
+    }
+
+    /// Nothing is told of this type any more.
+    pub(crate) fn forget<T: Any>(&self) {
+        self.told.borrow_mut().remove(&TypeId::of::<T>());
     }
 
     pub(crate) fn fault(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {

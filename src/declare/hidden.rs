@@ -7,8 +7,6 @@ use std::ops::Deref;
 
 use url::Url;
 
-use super::file::secrets::bare_url;
-
 /// A value that may hold a secret. It is used as the value itself; printed, it shows what everybody may see.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Hidden<T>(T);
@@ -64,5 +62,27 @@ impl Shown for Url {
 impl<T: Shown> Debug for Hidden<T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.write_str(&self.0.shown())
+    }
+}
+
+/// A URL without user, password, query and fragment: any of them may be a credential.
+#[must_use]
+pub fn bare_url(url: &Url) -> String {
+    let mut bare = url.clone();
+    bare.set_query(None);
+    bare.set_fragment(None);
+    // A URL that cannot have them has none.
+    let _ = (bare.set_username(""), bare.set_password(None));
+    bare.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_url_has_no_place_for_a_credential() {
+        let url = Url::parse("wss://me:pw@h.example:8/p?q=1#f").unwrap();
+        assert_eq!(bare_url(&url), "wss://h.example:8/p");
     }
 }

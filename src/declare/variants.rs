@@ -2,31 +2,22 @@
 //!
 //! In: the rows of a type, each a word and its keys. Out: its shape, and how it is read from a table.
 
-use crate::scenario::file::reader::Table;
+use crate::declare::reading::reader::Table;
 
 use super::kind::Take;
 use super::shape::{Row, TableShape, Variants, Word};
-use super::table::Keys;
+use super::table::{Keys, Part};
 use super::words::read_word;
-
-/// A value that several keys of a table make up together.
-pub(crate) trait Part: Sized {
-    /// Adds its keys to those of the table.
-    fn describe(table: &mut TableShape);
-
-    /// Reads it from the table; `None` where it is faulty, and the fault is told.
-    fn read(table: &Table<'_>) -> Option<Self>;
-}
 
 /// Makes a type a [`Part`] by rows: `tagged! { StormBy => rows }`.
 macro_rules! tagged {
     ($Type:ty => $rows:expr) => {
-        impl $crate::scenario::declare::variants::Part for $Type {
-            fn describe(table: &mut $crate::scenario::declare::shape::TableShape) {
+        impl $crate::declare::table::Part for $Type {
+            fn describe(table: &mut $crate::declare::shape::TableShape) {
                 table.variants.push($rows().shape());
             }
 
-            fn read(table: &$crate::scenario::file::reader::Table<'_>) -> Option<Self> {
+            fn read(table: &$crate::declare::reading::reader::Table<'_>) -> Option<Self> {
                 $rows().read(table)
             }
         }
@@ -37,16 +28,16 @@ pub(crate) use tagged;
 /// Makes a type a [`Part`] by the keys of a table: `flat! { StatusFault: StatusKeys => meaning }`, the meaning being `fn(StatusKeys, &Table) -> Option<StatusFault>`.
 macro_rules! flat {
     ($Type:ty : $Keys:ty => $meaning:expr) => {
-        impl $crate::scenario::declare::variants::Part for $Type {
-            fn describe(table: &mut $crate::scenario::declare::shape::TableShape) {
-                let part = <$Keys as $crate::scenario::declare::table::Keys>::table();
+        impl $crate::declare::table::Part for $Type {
+            fn describe(table: &mut $crate::declare::shape::TableShape) {
+                let part = <$Keys as $crate::declare::table::Keys>::table();
                 table.keys.extend(part.keys);
                 table.variants.extend(part.variants);
                 table.needs.extend(part.needs);
             }
 
-            fn read(table: &$crate::scenario::file::reader::Table<'_>) -> Option<Self> {
-                let keys = <$Keys as $crate::scenario::declare::table::Keys>::of_table(table, None)?;
+            fn read(table: &$crate::declare::reading::reader::Table<'_>) -> Option<Self> {
+                let keys = <$Keys as $crate::declare::table::Keys>::of_table(table, None)?;
                 ($meaning)(keys, table)
             }
         }

@@ -1,4 +1,4 @@
-//! The JSON Schema of the scenario file, for editors.
+//! The JSON Schema of a file, for editors.
 //!
 //! In: the keys. Out: a schema (draft 2020-12). Rules between keys are in it as far as a schema can say them; a test holds that the parser and
 //! the schema take and refuse the same.
@@ -7,19 +7,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::scenario::declare::shape::{
-    Hold, Key, Needs, Presence, Shape, TableShape, TextShape, Variants, Word,
-};
-use crate::scenario::keys::scenario::root;
-
-/// The JSON Schema of a scenario file.
-#[must_use]
-pub fn schema() -> Value {
+use crate::declare::shape::{Hold, Key, Needs, Presence, Shape, TableShape, TextShape, Variants, Word};
+/// The JSON Schema of a file, by its root table.
+pub(crate) fn schema(title: &str, root: &TableShape) -> Value {
     let mut defs = Defs::default();
     let mut schema = Map::new();
     schema.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
-    schema.insert("title".to_owned(), json!("resurge scenario"));
-    schema.extend(defs.table(root()));
+    schema.insert("title".to_owned(), json!(title));
+    schema.extend(defs.table(root));
     let defs: Map<String, Value> = defs.0.into_iter().collect();
     schema.insert("$defs".to_owned(), Value::Object(defs));
     Value::Object(schema)

@@ -2,7 +2,7 @@
 //!
 //! In: the choices of a type. Out: its shape, and how it is read.
 
-use crate::scenario::file::reader::{At, nearest};
+use crate::declare::reading::reader::{At, nearest};
 
 use super::kind::Kind;
 use super::shape::{FIRST, Key, Presence, Shape, TableShape, Word, line};

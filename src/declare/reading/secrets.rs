@@ -5,9 +5,7 @@
 
 use std::ops::Range;
 
-use url::Url;
-
-use crate::scenario::template::{Template, is_name};
+use crate::declare::template::{Template, is_name};
 
 /// A name at least this long is known by all but one of its letters.
 const SURE_LENGTH: usize = 5;
@@ -79,17 +77,6 @@ pub(crate) fn holds_secret(text: &str) -> bool {
     };
     let users = text.match_indices("://").filter_map(|(at, _)| user_of(text, at + 3, &['/', '?', '#']));
     named_spans(text).chain(users).any(is_constant)
-}
-
-/// A URL without user, password, query and fragment: any of them may be a credential.
-#[must_use]
-pub fn bare_url(url: &Url) -> String {
-    let mut bare = url.clone();
-    bare.set_query(None);
-    bare.set_fragment(None);
-    // A URL that cannot have them has none.
-    let _ = (bare.set_username(""), bare.set_password(None));
-    bare.to_string()
 }
 
 /// Where values stand whose names say that they are secret: whole characters each.
@@ -232,12 +219,6 @@ mod tests {
         assert!(
             !holds_secret("{\"token\":\"{token}\"}") && !holds_secret("ws://h/?id=1&access_token={token}")
         );
-    }
-
-    #[test]
-    fn a_bare_url_has_no_place_for_a_credential() {
-        let url = Url::parse("wss://me:pw@h.example:8/p?q=1#f").unwrap();
-        assert_eq!(bare_url(&url), "wss://h.example:8/p");
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 //!
 //! In: a struct with kinds and defaults. Out: the struct, what there is to know of its keys, how it is read.
 
-use crate::scenario::file::reader::{At, Table};
+use crate::declare::reading::reader::{At, Table};
 
 use super::kind::{Kind, Value};
 use super::shape::{Needs, Shape, TableShape};
@@ -14,6 +14,15 @@ pub(crate) trait Keys: Clone {
 
     /// Reads it; a key that is not there is as in `base`, or else as usual. `None` where a key that must be there is not, or is faulty.
     fn of_table(table: &Table<'_>, base: Option<&Self>) -> Option<Self>;
+}
+
+/// A value that several keys of a table make up together.
+pub(crate) trait Part: Sized {
+    /// Adds its keys to those of the table.
+    fn describe(table: &mut TableShape);
+
+    /// Reads it from the table; `None` where it is faulty, and the fault is told.
+    fn read(table: &Table<'_>) -> Option<Self>;
 }
 
 /// Reads a whole table, and tells of keys that it does not know.
@@ -79,13 +88,13 @@ fn tell_missing(table: &Table<'_>, need: &Needs) {
 /// Makes a type a [`Value`] by the keys of a table: `meaning! { KeepAlive: KeepAliveKeys => meaning }`, the meaning being `fn(KeepAliveKeys, &Table) -> Option<KeepAlive>`.
 macro_rules! meaning {
     ($Type:ty : $Keys:ty => $meaning:expr) => {
-        impl $crate::scenario::declare::kind::Value for $Type {
-            fn shape() -> $crate::scenario::declare::shape::Shape {
-                <$Keys as $crate::scenario::declare::kind::Value>::shape()
+        impl $crate::declare::kind::Value for $Type {
+            fn shape() -> $crate::declare::shape::Shape {
+                <$Keys as $crate::declare::kind::Value>::shape()
             }
 
-            fn read(at: &$crate::scenario::file::reader::At<'_>) -> Option<Self> {
-                let keys = $crate::scenario::declare::table::read_table::<$Keys>(at, None)?;
+            fn read(at: &$crate::declare::reading::reader::At<'_>) -> Option<Self> {
+                let keys = $crate::declare::table::read_table::<$Keys>(at, None)?;
                 ($meaning)(keys, &at.table()?)
             }
         }
@@ -155,7 +164,7 @@ macro_rules! table {
             }
         }
 
-        $crate::scenario::declare::table::table! {
+        $crate::declare::table::table! {
             $(#[doc = $about])+ $(#[derive($($derive),+)])? pub struct $Name {
                 $( $(#[doc = $doc])+ $(#[since = $since])? $field: $Type = $default $(, over $over)? $(=> $kind)?; )*
             }
@@ -176,45 +185,45 @@ macro_rules! table {
             $($( $(#[doc = $tagged_doc])+ pub $tagged: $Tagged, )+)?
         }
 
-        impl $crate::scenario::declare::table::Keys for $Name {
-            fn table() -> $crate::scenario::declare::shape::TableShape {
-                use $crate::scenario::declare::shape;
+        impl $crate::declare::table::Keys for $Name {
+            fn table() -> $crate::declare::shape::TableShape {
+                use $crate::declare::shape;
                 let mut described = shape::TableShape {
                     about: shape::line(concat!($($about, " "),+)),
                     keys: vec![$({
-                        let kind = $crate::scenario::declare::table::kind!($Type $(, $kind)?);
+                        let kind = $crate::declare::table::kind!($Type $(, $kind)?);
                         shape::Key {
                             name: stringify!($field),
                             about: shape::line(concat!($($doc, " "),+)),
-                            shape: $crate::scenario::declare::kind::Kind::shape(&kind),
-                            presence: $crate::scenario::declare::table::presence!(kind, $Type $(, default $default)? $(, needed $help)?),
-                            since: $crate::scenario::declare::table::since!($($since)?),
+                            shape: $crate::declare::kind::Kind::shape(&kind),
+                            presence: $crate::declare::table::presence!(kind, $Type $(, default $default)? $(, needed $help)?),
+                            since: $crate::declare::table::since!($($since)?),
                         }
                     },)*],
                     variants: Vec::new(),
                     needs: vec![$($($needs),+)?],
                 };
                 let parts: &[fn(&mut shape::TableShape)] =
-                    &[$($( <$Tagged as $crate::scenario::declare::variants::Part>::describe, )+)?];
+                    &[$($( <$Tagged as $crate::declare::table::Part>::describe, )+)?];
                 parts.iter().for_each(|describe| describe(&mut described));
                 described
             }
 
             fn of_table(
-                table: &$crate::scenario::file::reader::Table<'_>,
+                table: &$crate::declare::reading::reader::Table<'_>,
                 base: Option<&Self>,
             ) -> Option<Self> {
                 $( ($begin)(table); )?
                 $(
-                    let read = table.get(stringify!($field)).map(|at| $crate::scenario::declare::kind::Kind::read(&$crate::scenario::declare::table::kind!($Type $(, $kind)?), &at));
-                    let $field: Option<$Type> = $crate::scenario::declare::table::take!(
+                    let read = table.get(stringify!($field)).map(|at| $crate::declare::kind::Kind::read(&$crate::declare::table::kind!($Type $(, $kind)?), &at));
+                    let $field: Option<$Type> = $crate::declare::table::take!(
                         table, base, read, $field $(, default $default)? $(, needed $help)? $(, over $over)?
                     );
                 )*
                 $($(
-                    let $tagged = <$Tagged as $crate::scenario::declare::variants::Part>::read(table);
+                    let $tagged = <$Tagged as $crate::declare::table::Part>::read(table);
                 )+)?
-                $( $crate::scenario::declare::table::check_needs(table, &[$($needs),+])?; )?
+                $( $crate::declare::table::check_needs(table, &[$($needs),+])?; )?
                 let _ = base;
                 let read = Self { $($field: $field?,)* $($($tagged: $tagged?,)+)? };
                 $( let read = ($check)(read, table)?; )?
@@ -229,10 +238,10 @@ pub(crate) use table;
 macro_rules! presence {
     ($kind:ident, $Type:ty, default $default:expr) => {{
         let default: $Type = $default;
-        $crate::scenario::declare::kind::presence(&$kind, &default)
+        $crate::declare::kind::presence(&$kind, &default)
     }};
     ($kind:ident, $Type:ty, needed $help:literal) => {
-        $crate::scenario::declare::shape::Presence::Required
+        $crate::declare::shape::Presence::Required
     };
 }
 pub(crate) use presence;
@@ -240,7 +249,7 @@ pub(crate) use presence;
 /// The kind of a key of [`table!`]: that of its type, unless another is named.
 macro_rules! kind {
     ($Type:ty) => {
-        $crate::scenario::declare::kind::of::<$Type>()
+        $crate::declare::kind::of::<$Type>()
     };
     ($Type:ty, $kind:expr) => {
         $kind
@@ -251,7 +260,7 @@ pub(crate) use kind;
 /// The version that brought a key of [`table!`].
 macro_rules! since {
     () => {
-        $crate::scenario::declare::shape::FIRST
+        $crate::declare::shape::FIRST
     };
     ($since:literal) => {
         $since

@@ -2,7 +2,7 @@
 //!
 //! In: shapes. Out: text, as the reference page has it.
 
-use crate::scenario::declare::shape::{Hold, Shape, TableShape, TextShape};
+use crate::declare::shape::{Hold, Shape, TableShape, TextShape};
 
 /// What a value may be, in a few words.
 pub(crate) fn in_words(shape: &Shape) -> String {

@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::scenario::file::reader::At;
+use crate::declare::reading::reader::At;
 use crate::units;
 
-use super::kind::Kind;
-use super::shape::{Shape, TextShape, Word};
+use crate::declare::kind::Kind;
+use crate::declare::shape::{Shape, TextShape, Word};
 
 const YEAR_NS: u64 = 365 * 86_400_000_000_000;
 /// The units of a duration, and their nanoseconds.
@@ -287,7 +287,7 @@ impl Kind for Signed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::declare::shape::finds;
+    use crate::declare::shape::finds;
 
     #[test]
     fn whole_numbers_up_to_a_bound_are_found_and_no_others() {

@@ -2,7 +2,7 @@
 //!
 //! In: an enum whose variants have words. Out: the enum, its names, how it is read.
 
-use crate::scenario::file::reader::{At, nearest};
+use crate::declare::reading::reader::{At, nearest};
 
 use super::kind::Kind;
 use super::shape::{Shape, Word};
@@ -54,26 +54,26 @@ macro_rules! words {
 
         }
 
-        impl $crate::scenario::declare::words::Worded for $Name {
-            const WORDS: &'static [($crate::scenario::declare::shape::Word, Self)] = &[
+        impl $crate::declare::words::Worded for $Name {
+            const WORDS: &'static [($crate::declare::shape::Word, Self)] = &[
                 $((
-                    $crate::scenario::declare::shape::Word { name: $word, about: concat!($($doc),+) },
+                    $crate::declare::shape::Word { name: $word, about: concat!($($doc),+) },
                     Self::$Variant,
                 ),)+
             ];
         }
 
-        impl $crate::scenario::declare::kind::Value for $Name {
-            fn shape() -> $crate::scenario::declare::shape::Shape {
-                $crate::scenario::declare::shape::Shape::Words(
-                    <Self as $crate::scenario::declare::words::Worded>::WORDS.iter().map(|(word, _)| *word).collect(),
+        impl $crate::declare::kind::Value for $Name {
+            fn shape() -> $crate::declare::shape::Shape {
+                $crate::declare::shape::Shape::Words(
+                    <Self as $crate::declare::words::Worded>::WORDS.iter().map(|(word, _)| *word).collect(),
                 )
             }
 
-            fn read(at: &$crate::scenario::file::reader::At<'_>) -> Option<Self> {
-                $crate::scenario::declare::words::read_word(
+            fn read(at: &$crate::declare::reading::reader::At<'_>) -> Option<Self> {
+                $crate::declare::words::read_word(
                     at,
-                    <Self as $crate::scenario::declare::words::Worded>::WORDS,
+                    <Self as $crate::declare::words::Worded>::WORDS,
                 )
             }
 

@@ -8,8 +8,6 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use crate::scenario::profiles::profile_names;
-
 use super::secrets::masked;
 
 /// Which kind of rule a fault breaks.
@@ -34,32 +32,6 @@ pub struct Fault {
     pub message: String,
     /// What is allowed, or how to mend it.
     pub help: String,
-}
-
-/// Why a scenario cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ScenarioError {
-    /// The file cannot be read.
-    #[error("cannot read the scenario {path}: {source}")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The name of a profile is none.
-    #[error(
-        "there is no profile {name}, and no file of that name: {source}. The shipped profiles are {}", profile_names().join(", ")
-    )]
-    NoProfile {
-        /// What was asked for.
-        name: String,
-        /// Why the file cannot be read.
-        source: std::io::Error,
-    },
-    /// The text has faults.
-    #[error("{0}")]
-    Faults(Faults),
 }
 
 /// All faults of one text.

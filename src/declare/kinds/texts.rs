@@ -6,116 +6,21 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::scenario::file::reader::{At, read_capped};
-use crate::scenario::hidden::Hidden;
-use crate::scenario::template::{BUILT_IN, Template};
+use crate::declare::hidden::Hidden;
+use crate::declare::reading::reader::{At, read_capped};
+use crate::declare::template::{BUILT_IN, Template};
 
-use super::kind::{Kind, Value};
 use super::numbers::{List, list};
-use super::shape::{Hold, Shape, TextShape};
+use super::rule::{ANY, HEADER_VALUE, TextRule};
+use crate::declare::kind::{Kind, Value};
+use crate::declare::shape::{Hold, Shape, TextShape};
 
 /// The largest file with a secret.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
-/// A rule for texts that are no secrets.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rule {
-    /// What such a text is called.
-    pub(crate) name: &'static str,
-    /// Patterns, each of which must find something.
-    pub(crate) patterns: &'static [&'static str],
-    /// A pattern that must find nothing.
-    pub(crate) except: Option<&'static str>,
-    /// Said of a text that does not follow it.
-    pub(crate) allowed: &'static str,
-    /// Good texts.
-    pub(crate) examples: &'static [&'static str],
-}
-
-impl Rule {
-    /// As data.
-    pub(crate) fn shape(self) -> TextShape {
-        let patterns = self.patterns.iter().map(|pattern| (*pattern).into()).collect();
-        TextShape {
-            patterns,
-            except: self.except.map(Into::into),
-            examples: self.examples,
-            ..TextShape::plain(self.name)
-        }
-    }
-
-    /// Whether a text follows it; else what is wrong, and what is allowed.
-    pub(crate) fn check(self, text: &str) -> Result<(), (String, String)> {
-        if self.shape().fits(text) {
-            return Ok(());
-        }
-        Err((format!("\"{text}\" is no {}", self.name.replace('_', " ")), self.allowed.to_owned()))
-    }
-}
-
-/// Any text.
-const ANY: Rule =
-    Rule { name: "text", patterns: &[], except: None, allowed: "a string is needed", examples: &[] };
-/// A text that is not empty.
-pub(crate) const NOT_EMPTY: Rule = Rule {
-    name: "text_with_something_in_it",
-    patterns: &["[\\s\\S]"],
-    except: None,
-    allowed: "a string with something in it is needed",
-    examples: &["x"],
-};
-/// What stands in file names and CSV cells.
-pub(crate) const NAME: Rule = Rule {
-    name: "name",
-    patterns: &["^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"],
-    except: None,
-    allowed: "a name has 1 to 64 letters, digits, `-`, `_` or `.`, and no `.` in front",
-    examples: &["stale-token", "fleet_2"],
-};
-/// A header's name (RFC 9110 §5.1).
-pub(crate) const HEADER_NAME: Rule = Rule {
-    name: "header_name",
-    patterns: &["^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$"],
-    except: None,
-    allowed: "letters, digits and `-` are allowed",
-    examples: &["X-Client", "Accept-Language"],
-};
-/// A header's value: no control characters but the tab.
-pub(crate) const HEADER_VALUE: Rule = Rule {
-    name: "header_value",
-    patterns: &["^[^\\x00-\\x08\\x0a-\\x1f\\x7f]*$"],
-    except: None,
-    allowed: "a header's value has no line breaks and no other control characters",
-    examples: &["application/json"],
-};
-/// A variable's name that is not one of those that every client has.
-pub(crate) const VARIABLE: Rule = Rule {
-    name: "variable_name",
-    patterns: &["^[a-z][a-z0-9_]{0,39}$"],
-    except: Some("^(token|client|unix_ms|address)$"),
-    allowed: "lower-case letters, digits and _ are allowed, a letter first; {token}, {client}, {unix_ms} and {address} are there already",
-    examples: &["uri", "session_id"],
-};
-/// A JSON Pointer (RFC 6901).
-pub(crate) const POINTER: Rule = Rule {
-    name: "JSON_Pointer",
-    patterns: &["^(/[\\s\\S]*)?$"],
-    except: None,
-    allowed: "it begins with `/`, as \"/data/url\" (RFC 6901)",
-    examples: &["/data/url", "/connectUri"],
-};
-/// A JSON Pointer that is not to the whole.
-pub(crate) const INNER_POINTER: Rule = Rule {
-    name: "inner_JSON_Pointer",
-    patterns: &["^/[\\s\\S]*$"],
-    except: None,
-    allowed: "it begins with `/`, as \"/d/token\" (RFC 6901)",
-    examples: &["/d/token"],
-};
-
 /// A text that is no secret.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Plain(Rule);
+pub(crate) struct Plain(TextRule);
 
 /// Any text that is no secret.
 pub(crate) const fn string() -> Plain {
@@ -123,7 +28,7 @@ pub(crate) const fn string() -> Plain {
 }
 
 /// A text that follows a rule.
-pub(crate) const fn ruled(rule: Rule) -> Plain {
+pub(crate) const fn ruled(rule: TextRule) -> Plain {
     Plain(rule)
 }
 
@@ -335,13 +240,16 @@ pub(crate) const fn template() -> Perhaps<Template> {
 
 /// That something fills each variable.
 pub(super) fn check_variables(at: &At<'_>, template: &Template) {
-    let known = at.reading.scope.variables.borrow();
-    let Some(known) = known.as_ref() else { return };
+    let Some(Variables(known)) = at.reading.told() else { return };
     for name in template.variables().filter(|name| !known.iter().any(|known| known == name)) {
         let message = format!("`{}` names {{{name}}}, which nothing fills", at.path);
         at.between(message, format!("there are {}", known.join(", ")));
     }
 }
+
+/// The variables that the texts which follow may name. Where none are told, nobody looks.
+#[derive(Clone)]
+pub(crate) struct Variables(pub(crate) Vec<String>);
 
 /// The variables that every client has.
 pub(crate) fn built_in() -> Vec<String> {
@@ -350,7 +258,7 @@ pub(crate) fn built_in() -> Vec<String> {
 
 /// A text of the embedded target's, in which some variables may stand, beside those of the scope.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TargetText(&'static [&'static str], Rule);
+pub(crate) struct TargetText(&'static [&'static str], TextRule);
 
 /// A text of the embedded target's, in which these variables may stand.
 pub(crate) const fn target_text(known: &'static [&'static str]) -> TargetText {
@@ -371,9 +279,8 @@ impl Kind for TargetText {
 
     fn read(&self, at: &At<'_>) -> Option<Template> {
         let template = Template::parse(&ruled(self.1).read(at)?);
-        let scope = at.reading.scope.variables.borrow();
-        let saved = scope.iter().flatten().map(String::as_str);
-        let known: Vec<&str> = self.0.iter().copied().chain(saved).collect();
+        let saved = at.reading.told().map_or_else(Vec::new, |Variables(names)| names);
+        let known: Vec<&str> = self.0.iter().copied().chain(saved.iter().map(String::as_str)).collect();
         for name in template.variables().filter(|name| !known.contains(name)) {
             let help = if known.is_empty() {
                 "no variable is filled here".to_owned()

@@ -1,0 +1,8 @@
+//! The kinds of values that there are, each with its bounds and its faults.
+
+pub(crate) mod codes;
+pub(crate) mod numbers;
+pub(crate) mod rule;
+pub(crate) mod texts;
+pub(crate) mod times;
+pub(crate) mod urls;

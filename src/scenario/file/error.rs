@@ -1,0 +1,30 @@
+//! Why a scenario cannot be used.
+
+use crate::declare::Faults;
+use crate::scenario::profiles::profile_names;
+
+/// Why a scenario cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// The file cannot be read.
+    #[error("cannot read the scenario {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The name of a profile is none.
+    #[error(
+        "there is no profile {name}, and no file of that name: {source}. The shipped profiles are {}", profile_names().join(", ")
+    )]
+    NoProfile {
+        /// What was asked for.
+        name: String,
+        /// Why the file cannot be read.
+        source: std::io::Error,
+    },
+    /// The text has faults.
+    #[error("{0}")]
+    Faults(Faults),
+}
