@@ -349,8 +349,7 @@ fn files_tests_and_benches_that_are_named_exist() {
     for (page, text) in pages() {
         // What a changelog names may be gone.
         let paths = if page == "CHANGELOG.md" { Vec::new() } else { paths_of(&text) };
-        let words: Vec<&str> =
-            text.split_whitespace().map(|word| word.trim_matches(['`', ',', ')', ';'])).collect();
+        let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || "`.:,;)".contains(c)).collect();
         let targets = words.windows(2).filter_map(|pair| match pair[0] {
             "--test" => Some(format!("tests/{}", pair[1])),
             "--bench" => Some(format!("benches/{}", pair[1])),
