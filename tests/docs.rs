@@ -333,6 +333,30 @@ fn the_tables_name_what_there_is() {
     assert_eq!(policies, names("src/scenario/policies", "toml"), "policies");
 }
 
+#[test]
+fn keys_that_pages_name_are_in_the_reference() {
+    let reference = read("docs/src/reference/scenario-keys.md");
+    let mut faults = Vec::new();
+    let mut named = 0;
+    for page in ["service", "tokens", "connections", "sessions", "reconnects"] {
+        let page = format!("docs/src/scenario/{page}.md");
+        for line in markdown::prose(&read(&page)) {
+            let is_key = |span: &&str| {
+                span.contains('_') && span.chars().all(|c| c.is_ascii_lowercase() || "._".contains(c))
+            };
+            let words = markdown::code_spans(&line).into_iter().filter(is_key);
+            for key in words.filter_map(|word| word.split('.').next_back()) {
+                named += 1;
+                if !reference.contains(&format!("**`{key}`**")) {
+                    faults.push(format!("{page}: {key}"));
+                }
+            }
+        }
+    }
+    assert!(named > 50, "only {named} were found");
+    assert_none("no keys of a scenario", &faults);
+}
+
 /// The paths of this repository that a page names as code.
 fn paths_of(text: &str) -> Vec<String> {
     let lines = markdown::prose(text);
