@@ -109,7 +109,7 @@ fn html_of(manifest: &Manifest, seconds: u64) -> String {
 #[test]
 fn an_hour_of_four_groups_stays_under_a_mebibyte() {
     let manifest = manifest(&["a", "b", "c", "d"], &[600.0, 1_800.0, 3_000.0]);
-    // Where it is asked for, the journal is kept, to measure time and memory with: see the README.
+    // Where it is asked for, the journal is kept, to measure the time and memory that `resurge report` takes.
     let html = match std::env::var_os("RESURGE_HOUR_JOURNAL") {
         Some(kept) => {
             let path = Path::new(&kept);

@@ -1,6 +1,6 @@
 //! The CSV files of a run folder.
 //!
-//! In: a run. Out: text, with the headers that `README.md` documents; times in microseconds, shares 0..1.
+//! In: a run. Out: text, with the headers that `docs/src/results/csv.md` states; times in microseconds, shares 0..1.
 
 use crate::record::{Latencies, Tally};
 use crate::sample::{AttemptKind, Counter, Metric, Outcome};
