@@ -84,7 +84,8 @@ impl Judges {
 
     /// Whether both take it; they must agree.
     fn both(&self, document: &Value, seed: u64) -> (Said, bool) {
-        let text = toml::to_string(document).unwrap_or_else(|why| panic!("RESURGE_SEED={seed}: {why}: {document}"));
+        let text =
+            toml::to_string(document).unwrap_or_else(|why| panic!("RESURGE_SEED={seed}: {why}: {document}"));
         let said = self.parser(&text);
         let against = self.schema(document);
         assert_eq!(

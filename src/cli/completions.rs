@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
+use crate::exit_code::ExitCode;
+
 const EXAMPLE: &str = "\
 Example:
   resurge completions bash > ~/.local/share/bash-completion/completions/resurge";
@@ -19,9 +21,9 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn run(args: &CompletionsArgs, out: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(args: &CompletionsArgs, out: &mut dyn Write) -> io::Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut super::Arguments::command(), "resurge", &mut text);
     out.write_all(&text)?;
-    Ok(0)
+    Ok(ExitCode::Pass)
 }

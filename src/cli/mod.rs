@@ -25,30 +25,14 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::{Parser, Subcommand};
 
+use crate::exit_code::{ExitCode, exit_codes_help};
 use crate::run::survive_file_size_limit;
 
 use streams::{Unheard, UntilClosed};
 
-/// Exit code: an error that nobody foresaw.
-pub const UNEXPECTED: u8 = 1;
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    pass
-  1    unexpected error, or a file or stdout that could not be written
-  2    usage
-  65   run folder damaged, unreadable or not comparable
-  77   target not authorised
-  99   a threshold failed
-  104  scenario invalid
-  105  interrupted, partial report written
-  110  run not valid (generator saturated, load not achieved, accounting broken, a threshold without samples)
-  111  incomplete: a shard was lost, or the run was cut off
-  112  regression against the baseline";
-
 /// A load-simulation harness for token-authenticated WebSocket services.
 #[derive(Debug, Parser)]
-#[command(name = "resurge", version, about, long_about = None, after_help = EXIT_CODES)]
+#[command(name = "resurge", version, about, long_about = None, after_help = exit_codes_help())]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -84,7 +68,7 @@ enum Command {
 
 /// Parses the arguments, does what they say, and answers with the exit code.
 #[must_use]
-pub fn main() -> u8 {
+pub fn main() -> ExitCode {
     // RESURGE_LOG=debug shows what the program does; TRACE is compiled out, for some libraries log tokens there.
     logging::start();
     let arguments = match Arguments::try_parse() {
@@ -92,7 +76,7 @@ pub fn main() -> u8 {
         Err(error) => {
             // Where nobody reads it, there is nobody to tell.
             let _ = error.print();
-            return u8::try_from(error.exit_code()).unwrap_or(2);
+            return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Pass };
         }
     };
     if let Err(error) = survive_file_size_limit() {
@@ -116,10 +100,10 @@ pub fn main() -> u8 {
     let (code, fault) = match (code, out.flush()) {
         (Ok(code), Ok(())) => return code,
         (Ok(code), Err(error)) => (code, error),
-        (Err(error), _) => (UNEXPECTED, error),
+        (Err(error), _) => (ExitCode::Unexpected, error),
     };
     let _ = writeln!(err, "error: {fault}");
-    if code == 0 { UNEXPECTED } else { code }
+    code.if_written(false)
 }
 
 /// Splits `KEY=VALUE`.

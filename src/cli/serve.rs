@@ -15,6 +15,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::clock::Clock;
+use crate::exit_code::ExitCode;
 use crate::report::write_named;
 use crate::run::StopSignals;
 use crate::scenario::keys::TargetRules;
@@ -95,7 +96,7 @@ pub(super) struct ServeArgs {
 ///
 /// # Errors
 /// The streams cannot be written, or there is no runtime.
-pub(super) fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = StopSignals::listen()?;
@@ -103,15 +104,15 @@ pub(super) fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) ->
     })
 }
 
-fn print_profile(name: &str, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+fn print_profile(name: &str, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     match profile_text(name) {
         Some(text) => {
             out.write_all(text.as_bytes())?;
-            Ok(0)
+            Ok(ExitCode::Pass)
         }
         None => {
             writeln!(err, "there is no profile {name}; shipped are {}", profile_names().join(", "))?;
-            Ok(104)
+            Ok(ExitCode::ScenarioInvalid)
         }
     }
 }
@@ -121,7 +122,7 @@ async fn serve_until(
     out: &mut dyn Write,
     err: &mut dyn Write,
     stop: impl Future<Output = ()>,
-) -> io::Result<u8> {
+) -> io::Result<ExitCode> {
     if args.print {
         return print_profile(&args.profile, out, err);
     }
@@ -130,32 +131,32 @@ async fn serve_until(
         Ok(rules) => rules,
         Err(error) => {
             writeln!(err, "{error}")?;
-            return Ok(104);
+            return Ok(ExitCode::ScenarioInvalid);
         }
     };
     if rules.addresses != TargetRules::default().addresses {
         writeln!(err, "addresses: a run's own target listens there; here, say where with --listen")?;
-        return Ok(104);
+        return Ok(ExitCode::ScenarioInvalid);
     }
     let (listen, control) = match addresses(args) {
         Ok(addresses) => addresses,
         Err(why) => {
             writeln!(err, "{why}; write it as 127.0.0.1:8080")?;
-            return Ok(2);
+            return Ok(ExitCode::Usage);
         }
     };
     let control_token = match control_token(args, control) {
         Ok(token) => token,
         Err(why) => {
             writeln!(err, "{why}")?;
-            return Ok(2);
+            return Ok(ExitCode::Usage);
         }
     };
     let tls = match tls(args, rules.tls, listen) {
         Ok(tls) => tls,
         Err(error) => {
             writeln!(err, "{error}")?;
-            return Ok(1);
+            return Ok(ExitCode::Unexpected);
         }
     };
     // How many sessions there can be should not depend on the soft limit of a shell.
@@ -179,7 +180,7 @@ async fn serve_until(
             let places =
                 control.map_or_else(|| listen.to_string(), |control| format!("{listen} and {control}"));
             writeln!(err, "cannot listen on {places}: {}", explain(&error))?;
-            return Ok(1);
+            return Ok(ExitCode::Unexpected);
         }
     };
     if let Some(authority) = server.authority() {
@@ -191,7 +192,7 @@ async fn serve_until(
                 path.display(),
                 fault.source
             )?;
-            return Ok(1);
+            return Ok(ExitCode::Unexpected);
         }
         writeln!(err, "  authority {}", path.display())?;
     }
@@ -201,7 +202,7 @@ async fn serve_until(
     server.storm(GOING_AWAY, 1.0).map_err(io::Error::other)?;
     let counters = server.shutdown(close_timeout + GRACE).await;
     write_counters(&counters, err)?;
-    Ok(0)
+    Ok(ExitCode::Pass)
 }
 
 fn cores() -> usize {
@@ -387,7 +388,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let code =
             runtime.block_on(serve_until(&args(words), &mut out, &mut err, std::future::ready(()))).unwrap();
-        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+        (code.number(), String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub use simulate::{
 
 use crate::drive::network::{ContextError, Forbidden, TlsError};
 use crate::event_loop::single_loop;
+use crate::exit_code::ExitCode;
 use crate::plan::{BudgetError, Share, own_limits};
 use crate::record::{JournalError, JournalWriter, LiveView, MergeError, read_journal};
 use crate::report::{JOURNAL_FILE, RunModel, WriteFault, write_all};
@@ -121,7 +122,7 @@ pub enum RunError {
         /// Of how many.
         of: u32,
         /// The exit code that says why.
-        exit_code: u8,
+        exit_code: ExitCode,
         /// Why.
         message: String,
     },
@@ -167,19 +168,23 @@ pub enum RunError {
 impl RunError {
     /// The exit code that says it.
     #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub const fn exit_code(&self) -> ExitCode {
         match self {
             Self::Scenario(_)
             | Self::NotSimulable { .. }
-            | Self::Tls(TlsError::CaFile { .. } | TlsError::ClientFile { .. }) => 104,
-            Self::Calibrate(_) => 65,
-            Self::NotAuthorised(_) => 77,
-            Self::Budget(_) | Self::SourceAddress { .. } => 110,
-            Self::Folder(FolderError::Exists { .. }) | Self::TooManyShards { .. } | Self::NoFile { .. } => 2,
+            | Self::Tls(TlsError::CaFile { .. } | TlsError::ClientFile { .. }) => ExitCode::ScenarioInvalid,
+            Self::Calibrate(_) => ExitCode::Unreadable,
+            Self::NotAuthorised(_) => ExitCode::NotAuthorised,
+            Self::Budget(_) | Self::SourceAddress { .. } => ExitCode::NotValid,
+            Self::Folder(FolderError::Exists { .. }) | Self::TooManyShards { .. } | Self::NoFile { .. } => {
+                ExitCode::Usage
+            }
             Self::Shard { exit_code, .. } => *exit_code,
-            Self::Interrupted => 105,
-            Self::Merge(_) => 111,
-            Self::Folder(_) | Self::Tls(_) | Self::Context(_) | Self::Journal(_) | Self::Start { .. } => 1,
+            Self::Interrupted => ExitCode::Interrupted,
+            Self::Merge(_) => ExitCode::Incomplete,
+            Self::Folder(_) | Self::Tls(_) | Self::Context(_) | Self::Journal(_) | Self::Start { .. } => {
+                ExitCode::Unexpected
+            }
         }
     }
 }

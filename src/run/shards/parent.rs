@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
+use crate::exit_code::ExitCode;
 use crate::plan::{Share, check_split, shards_needed};
 use crate::record::{JournalError, LiveView, Machines, MergeInput, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, WriteFault, write_all};
@@ -206,7 +207,7 @@ impl SplitRun<'_> {
                     Some((share, Heard::Report(Report::Failed { exit_code, message }))) => {
                         return Err(fault(share, exit_code, message));
                     }
-                    Some((share, Heard::Gone(how))) => return Err(fault(share, 1, how)),
+                    Some((share, Heard::Gone(how))) => return Err(fault(share, ExitCode::Unexpected, how)),
                     Some((_, Heard::Report(_))) => {}
                     None => return Err(RunError::Interrupted),
                 }
@@ -376,7 +377,7 @@ mod tests {
         let run = SplitRun { of: 3, scenario: &scenario, folder: home.path() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let error = runtime.block_on(run.conduct(&preparation, None)).unwrap_err();
-        assert!(matches!(error, RunError::Shard { of: 3, exit_code: 1, .. }), "{error}");
+        assert!(matches!(error, RunError::Shard { of: 3, exit_code: ExitCode::Unexpected, .. }), "{error}");
         assert!(error.to_string().contains("could not begin: it panicked (exit code 101)"), "{error}");
         let ours = file.to_str().unwrap();
         let is_ours = |process: &fs::DirEntry| {
