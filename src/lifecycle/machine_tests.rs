@@ -1,3 +1,5 @@
+//! Tests of the lifecycle: scripts of events by table, and properties of any sequence of them.
+
 use proptest::prelude::*;
 use secrecy::SecretString;
 
