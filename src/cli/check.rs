@@ -14,7 +14,8 @@ use crate::scenario::keys::Scenario;
 use crate::scenario::{ScenarioError, describe, load_for_traffic};
 use crate::units::format_count;
 
-use super::{parse_override, wants_colour};
+use super::key_value::parse_override;
+use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
 Examples:

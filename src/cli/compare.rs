@@ -17,7 +17,7 @@ use crate::report::Style;
 use crate::units::parse_share;
 
 use super::run_sets::read_set;
-use super::wants_colour;
+use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
 A side is a run folder, a folder of run folders (repeats), a baseline's file, or the name of a baseline in reports/baselines.

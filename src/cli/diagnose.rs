@@ -15,7 +15,8 @@ use crate::run::RunError;
 use crate::scenario::ScenarioError;
 use crate::units::{format_duration, parse_duration};
 
-use super::{parse_override, wants_colour};
+use super::key_value::parse_override;
+use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
 Examples:

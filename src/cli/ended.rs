@@ -11,7 +11,7 @@ use crate::scenario::ScenarioError;
 
 use super::ci::tell_ci;
 use super::report::{Export, export};
-use super::wants_colour;
+use super::streams::wants_colour;
 
 /// Says why there was no run, and answers with the exit code that says it.
 pub(super) fn tell_refusal(error: &RunError, err: &mut dyn Write) -> io::Result<ExitCode> {

@@ -13,7 +13,7 @@ use crate::record::{Machines, MergeError, MergeInput, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, summary_text, write_all};
 use crate::run::{FolderError, make_folder, shards_in};
 
-use super::wants_colour;
+use super::streams::wants_colour;
 
 /// Starts that lie further apart than this are worth a word.
 const APART_US: u64 = 1_000_000;

@@ -9,6 +9,7 @@ mod compare;
 mod completions;
 mod diagnose;
 mod ended;
+mod key_value;
 mod logging;
 mod merge;
 mod progress;
@@ -21,9 +22,9 @@ mod simulate;
 mod streams;
 mod sweep;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit_code::{ExitCode, exit_codes_help};
 use crate::run::survive_file_size_limit;
@@ -95,7 +96,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(args) => sweep::run(args, &mut out, &mut err),
         Command::Baseline(args) => baseline::run(args, &mut out, &mut err),
         Command::Schema(args) => schema::run(args, &mut out, &mut err),
-        Command::Completions(args) => completions::run(args, &mut out),
+        Command::Completions(args) => completions::run(args, &mut Arguments::command(), &mut out),
     };
     let (code, fault) = match (code, out.flush()) {
         (Ok(code), Ok(())) => return code,
@@ -106,33 +107,12 @@ pub fn main() -> ExitCode {
     code.if_written(false)
 }
 
-/// Splits `KEY=VALUE`.
-fn parse_override(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
-        _ => Err("write it as KEY=VALUE, as groups.0.clients=200".to_owned()),
-    }
-}
-
-/// Whether colours are wanted on this stream: it is a terminal, and `NO_COLOR` is not set (no-color.org).
-fn wants_colour(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn overrides_are_split_at_the_first_equals_sign() {
-        assert_eq!(parse_override("a.b=c=d"), Ok(("a.b".into(), "c=d".into())));
-        assert!(parse_override("=x").is_err());
-        assert!(parse_override("x").is_err());
     }
 }

@@ -16,7 +16,7 @@ use crate::report::{
 
 use crate::run::{FoundRun, folders_made, read_run_folder};
 
-use super::wants_colour;
+use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
 Examples:

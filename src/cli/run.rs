@@ -15,7 +15,7 @@ use crate::report::Status;
 use crate::run::{MetricsServer, OnProgress, RunRequest, Split, obey_parent, run_split};
 
 use super::ended::{tell_done, tell_refusal};
-use super::parse_override;
+use super::key_value::parse_override;
 use super::progress::{Progress, ProgressKind, progress};
 use super::report::{Export, check_exports, parse_export};
 

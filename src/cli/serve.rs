@@ -27,7 +27,7 @@ use crate::service::server::{
     TOKEN_PATH,
 };
 
-use super::parse_override;
+use super::key_value::parse_override;
 
 /// The close code of sessions that are open when the target stops: going away (RFC 6455 §7.4.1).
 const GOING_AWAY: u16 = 1001;

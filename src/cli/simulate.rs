@@ -14,9 +14,10 @@ use crate::report::{JOURNAL_FILE, RunModel, Style};
 use crate::run::{SimulateRequest, VIRTUAL_START_UNIX_US, simulate};
 
 use super::ended::{tell_done, tell_refusal};
+use super::key_value::parse_override;
 use super::progress::{Progress, ProgressKind, progress};
 use super::report::{Export, check_exports, parse_export};
-use super::{parse_override, wants_colour};
+use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
 Examples:

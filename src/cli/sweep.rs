@@ -23,7 +23,8 @@ use crate::sweep::{
     sweep_html, sweep_json, sweep_markdown, sweep_text,
 };
 
-use super::{parse_override, wants_colour};
+use super::key_value::parse_override;
+use super::streams::wants_colour;
 
 /// More clients than are simulated at several points at a time.
 const MOST_BESIDE: u32 = 250_000;

@@ -20,8 +20,8 @@ use crate::record::{JournalError, JournalWriter, PackedTally, journal_bytes};
 use crate::report::JOURNAL_FILE;
 use crate::scenario::{ScenarioError, load};
 
-use super::super::RunError;
 use super::super::conduct::{Beside, conduct};
+use super::super::error::RunError;
 use super::super::folder::{check_real_folder, make_folder};
 use super::super::prepare::{self, Bound, Processes};
 use super::protocol::{Order, Preparation, Report, VERSION, encoded, line, packed, read};

@@ -17,14 +17,19 @@ use crate::scenario::keys::Scenario;
 use crate::scenario::load_for_traffic;
 
 use super::super::display::Display;
+use super::super::done::RunDone;
+use super::super::error::RunError;
 use super::super::folder::{FolderError, make_folder};
+use super::super::one_process::run_share;
+use super::super::prepare;
+use super::super::request::RunRequest;
+use super::super::shard_check::{check_shards, warn_of_own_limits};
 use super::super::signals::StopSignals;
-use super::super::{RunDone, RunError, RunRequest, check_shards, prepare, warn_of_own_limits};
-use super::Split;
 use super::children::{Children, Heard};
 use super::live::Live;
 use super::protocol::{Order, Preparation, Report, VERSION, decoded, unpacked};
 use super::roll::Roll;
+use super::split::Split;
 
 /// How long all shards together get to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -51,7 +56,7 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
         Split::Share(share) => share.of(),
     };
     if of <= 1 {
-        return super::super::run(request);
+        return run_share(request, Share::WHOLE);
     }
     check_split(&checked.scenario, &machine, of)?;
     if !fs::metadata(&request.scenario).is_ok_and(|found| found.is_file()) {
