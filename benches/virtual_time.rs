@@ -89,7 +89,7 @@ fn main() {
                 threads: 2,
                 on_progress: None,
             };
-            assert_eq!(simulate(request).unwrap().model.verdict.exit_code, 0);
+            assert_eq!(simulate(request).unwrap().model.verdict.exit_code.number(), 0);
         });
         let per_second = |count: u64, time: Duration| count as f64 / time.as_secs_f64();
         println!(

@@ -206,7 +206,7 @@ fn check_left(target: &Target, folder: &Path, killed_us: u64, kind: Kind) -> Opt
     let held_us = journals(folder).iter().map(|path| held_us(path)).min().unwrap();
     let model = RunModel::new(found);
     assert!(model.account_faults.is_empty(), "{:?}", model.account_faults);
-    assert_eq!(model.verdict.exit_code, 111);
+    assert_eq!(model.verdict.exit_code.number(), 111);
     // No more than the target had seen by the end, no less than it had seen well before what is held ends.
     let (ok, tokens) = (model.all.outcome(Outcome::Ok), model.all.counter(Counter::TokensFetched));
     let most = target.look();

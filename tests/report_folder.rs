@@ -320,7 +320,7 @@ fn a_run_that_was_cut_off_is_reported_up_to_its_last_whole_second() {
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 10]).unwrap();
     let model = model_of(folder);
-    assert_eq!(model.verdict.exit_code, 111);
+    assert_eq!(model.verdict.exit_code.number(), 111);
     assert_eq!(model.elapsed_s, 10.0);
     let text = summary_text(&model, Style { colour: false });
     assert!(text.starts_with("INCOMPLETE"), "{text}");
@@ -409,7 +409,7 @@ fn a_threshold_that_cannot_be_read_or_has_no_group_never_passes() {
         assert_eq!(model.thresholds.len(), 1, "{threshold}");
         let reasons = model.verdict.reasons.join("\n");
         assert!(reasons.contains(&format!("threshold without a sample: {threshold}")), "{reasons}");
-        assert_eq!(model.verdict.exit_code, 110);
+        assert_eq!(model.verdict.exit_code.number(), 110);
         fs::remove_file(&path).unwrap();
     }
 }
@@ -426,7 +426,7 @@ fn a_run_cut_off_after_some_of_its_seconds_has_every_form_of_a_report() {
         journal.intervals.truncate(held);
         journal.end = None;
         let model = RunModel::new(journal);
-        assert_eq!(model.verdict.exit_code, 111, "{held} seconds");
+        assert_eq!(model.verdict.exit_code.number(), 111, "{held} seconds");
         assert!(model.account_faults.is_empty(), "{held} seconds: {:?}", model.account_faults);
         assert!(model.all.attempts_total() >= attempts, "{held} seconds: a prefix never has more");
         attempts = model.all.attempts_total();

@@ -302,7 +302,7 @@ fn a_step_summary_is_never_longer_than_what_there_is_room_for() {
 #[test]
 fn a_run_that_passed_has_nothing_to_annotate() {
     let model = run("s", &["a".into()], vec!["attempts: count > 0".into()], Some(StopReason::Completed));
-    assert_eq!(model.verdict.exit_code, 0, "{:?}", model.verdict);
+    assert_eq!(model.verdict.exit_code.number(), 0, "{:?}", model.verdict);
     assert_eq!(annotations(&model), [""; 0]);
     let interrupted = small(Some(StopReason::Interrupted));
     assert!(annotations(&interrupted)[0].starts_with("::error title=resurge small%3A INTERRUPTED::"));

@@ -188,7 +188,7 @@ fn many_groups_are_plotted_in_part_and_tabled_whole() {
 fn the_sample_is_what_its_journal_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample");
     let model = RunModel::new(read_journal(&folder.join("journal.bin")).unwrap());
-    assert_eq!(model.verdict.exit_code, 0, "{:?}", model.verdict);
+    assert_eq!(model.verdict.exit_code.number(), 0, "{:?}", model.verdict);
     let curves = model.recovery_curves();
     let after_storm = curves.iter().find(|curve| curve.group.is_none() && curve.storm == Some(0)).unwrap();
     assert_eq!((after_storm.disconnects, after_storm.share_back()), (2_000, Some(1.0)));

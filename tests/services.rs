@@ -31,7 +31,11 @@ fn run_file(scenario: &Path, out: PathBuf, overrides: &[(&str, &str)]) -> (u8, b
     assert!(done.is_ok(), "{name}: {:?}", done.err());
     let model = done.unwrap().model;
     let text = resurge::report::summary_text(&model, resurge::report::Style { colour: false });
-    (model.verdict.exit_code, model.reconciliation.as_ref().is_some_and(|books| books.is_exact()), text)
+    (
+        model.verdict.exit_code.number(),
+        model.reconciliation.as_ref().is_some_and(|books| books.is_exact()),
+        text,
+    )
 }
 
 #[test]

@@ -145,7 +145,7 @@ backoff = { kind = "none" }
     assert_eq!(all.attempts_total(), all.outcome(Outcome::Ok), "nobody is refused");
     let unfinished = all.counter(Counter::ReconnectsUnfinished);
     assert_eq!(all.counter(Counter::Reconnects) + unfinished, disconnects);
-    assert_eq!(model.verdict.exit_code, 0, "{:?}", model.verdict);
+    assert_eq!(model.verdict.exit_code.number(), 0, "{:?}", model.verdict);
 }
 
 const CONGESTED: &str = r#"

@@ -11,18 +11,11 @@ use clap::{Args, Subcommand};
 use crate::compare::{
     BASELINES, Repeat, Validity, baseline_file, incomparable, pack_baseline, read_baseline,
 };
+use crate::exit_code::ExitCode;
 use crate::report::write_file;
 use crate::units::format_count;
 
-use super::UNEXPECTED;
 use super::run_sets::{read_set, short_name};
-
-/// The exit code for what cannot be read, or is no baseline.
-const UNREADABLE: u8 = 65;
-/// The exit code for a run whose numbers are not to be believed.
-const NOT_VALID: u8 = 110;
-/// The exit code for arguments that cannot be.
-const USAGE: u8 = 2;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -59,17 +52,17 @@ struct SaveArgs {
     force: bool,
 }
 
-pub(super) fn run(args: &BaselineArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(args: &BaselineArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let BaselineCommand::Save(args) = &args.command;
     save(args, out, err)
 }
 
-fn save(args: &SaveArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+fn save(args: &SaveArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let mut set = match read_set(&args.runs) {
         Ok(set) => set,
         Err(error) => {
             writeln!(err, "error: {error}")?;
-            return Ok(UNREADABLE);
+            return Ok(ExitCode::Unreadable);
         }
     };
     let reasons = incomparable(&set.repeats, &set.repeats, &[]);
@@ -78,7 +71,7 @@ fn save(args: &SaveArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result
             writeln!(err, "error: no baseline can be made of these: {reason}")?;
         }
         let is_invalid = set.repeats.iter().any(|run| run.facts.validity == Validity::NotValid);
-        return Ok(if is_invalid { NOT_VALID } else { UNREADABLE });
+        return Ok(if is_invalid { ExitCode::NotValid } else { ExitCode::Unreadable });
     }
     // Where they lay on this machine is nobody's business.
     for run in &mut set.repeats {
@@ -87,7 +80,7 @@ fn save(args: &SaveArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result
     let path = args.folder.join(&args.name);
     if path.symlink_metadata().is_ok() && !args.force {
         writeln!(err, "error: {} is there already: --force replaces it", path.display())?;
-        return Ok(USAGE);
+        return Ok(ExitCode::Usage);
     }
     match write(&set.repeats, &path) {
         Ok((bytes, digits)) => {
@@ -99,11 +92,11 @@ fn save(args: &SaveArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result
                 format_count(bytes as u64),
                 100.0 * 0.5_f64.powi(i32::from(digits) + 1)
             )?;
-            Ok(0)
+            Ok(ExitCode::Pass)
         }
         Err(fault) => {
             writeln!(err, "error: {fault}")?;
-            Ok(UNEXPECTED)
+            Ok(ExitCode::Unexpected)
         }
     }
 }

@@ -7,13 +7,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::exit_code::ExitCode;
 use crate::plan::{Share, check_budget, check_split, needs, own_limits, shards_needed};
 use crate::run::machine_of;
 use crate::scenario::keys::Scenario;
 use crate::scenario::{ScenarioError, describe, load_for_traffic};
 use crate::units::format_count;
 
-use super::{parse_override, wants_colour};
+use super::key_value::parse_override;
+use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -32,8 +34,8 @@ pub(super) struct CheckArgs {
     overrides: Vec<(String, String)>,
 }
 
-pub(super) fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    let mut code = 0;
+pub(super) fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
+    let mut code = ExitCode::Pass;
     for path in &args.scenarios {
         match load_for_traffic(path, &args.overrides, None, &|name| std::env::var(name).ok()) {
             Ok(loaded) => {
@@ -42,11 +44,11 @@ pub(super) fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) ->
             }
             Err(ScenarioError::Faults(faults)) => {
                 writeln!(err, "{}", faults.render(wants_colour(&io::stderr())))?;
-                code = 104;
+                code = ExitCode::ScenarioInvalid;
             }
             Err(error) => {
                 writeln!(err, "error: {error}")?;
-                code = 104;
+                code = ExitCode::ScenarioInvalid;
             }
         }
     }

@@ -12,20 +12,12 @@ use crate::compare::{
     incomparable, invalid_runs, order_releases, parse_min_effect, trend, trend_csv, trend_html, trend_json,
     trend_markdown, trend_text,
 };
+use crate::exit_code::ExitCode;
 use crate::report::Style;
 use crate::units::parse_share;
 
 use super::run_sets::read_set;
-use super::wants_colour;
-
-/// The exit code for what cannot be read or compared.
-const NOT_COMPARABLE: u8 = 65;
-/// The exit code for a candidate that is not valid.
-const NOT_VALID: u8 = 110;
-/// The exit code for a regression.
-const REGRESSION: u8 = 112;
-/// The exit code for arguments that cannot be.
-const USAGE: u8 = 2;
+use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
 A side is a run folder, a folder of run folders (repeats), a baseline's file, or the name of a baseline in reports/baselines.
@@ -115,25 +107,25 @@ fn parse_spread(text: &str) -> Result<f64, String> {
     parse_share(text).map_err(|_| "a share is needed, as 10%".to_owned())
 }
 
-pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let settings = match settings(args) {
         Ok(settings) => settings,
         Err(fault) => {
             writeln!(err, "error: {fault}")?;
-            return Ok(USAGE);
+            return Ok(ExitCode::Usage);
         }
     };
     if !args.trend.is_empty() {
         return run_trend(args, &settings, out, err);
     }
-    let Some((baseline, candidates)) = read_sides(args, err)? else { return Ok(NOT_COMPARABLE) };
+    let Some((baseline, candidates)) = read_sides(args, err)? else { return Ok(ExitCode::Unreadable) };
     if args.gate {
         let invalid: Vec<String> = candidates.iter().flat_map(|set| invalid_runs(&set.repeats)).collect();
         for fault in &invalid {
             writeln!(err, "error: the candidate {fault}")?;
         }
         if !invalid.is_empty() {
-            return Ok(NOT_VALID);
+            return Ok(ExitCode::NotValid);
         }
     }
     let mut reasons = Vec::new();
@@ -148,7 +140,7 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
         reasons.extend(own);
     }
     if !args.force && tell(&reasons, err)? {
-        return Ok(NOT_COMPARABLE);
+        return Ok(ExitCode::Unreadable);
     }
     write_comparisons(args, &comparisons, (&baseline, &candidates), &settings, out)?;
     if args.gate && comparisons.iter().any(|comparison| comparison.deciding().count() == 0) {
@@ -156,9 +148,9 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
             err,
             "error: not comparable: no measure that decides has enough values on both sides, so there is nothing to gate by"
         )?;
-        return Ok(NOT_COMPARABLE);
+        return Ok(ExitCode::Unreadable);
     }
-    Ok(if args.gate { gate_code(&comparisons, args.strict) } else { 0 })
+    Ok(if args.gate { gate_code(&comparisons, args.strict) } else { ExitCode::Pass })
 }
 
 fn settings(args: &CompareArgs) -> Result<Settings, String> {
@@ -219,16 +211,16 @@ fn run_trend(
     settings: &Settings,
     out: &mut dyn Write,
     err: &mut dyn Write,
-) -> io::Result<u8> {
+) -> io::Result<ExitCode> {
     let inputs: Vec<&[String]> = args.trend.chunks(1).collect();
-    let Some(mut sets) = read_all(&inputs, err)? else { return Ok(NOT_COMPARABLE) };
+    let Some(mut sets) = read_all(&inputs, err)? else { return Ok(ExitCode::Unreadable) };
     order_releases(&mut sets);
     let reasons: Vec<String> = sets
         .windows(2)
         .flat_map(|pair| incomparable(&pair[0].repeats, &pair[1].repeats, &args.allow))
         .collect();
     if !args.force && tell(&reasons, err)? {
-        return Ok(NOT_COMPARABLE);
+        return Ok(ExitCode::Unreadable);
     }
     let trend = trend(&sets, settings);
     let text = match args.format {
@@ -240,7 +232,7 @@ fn run_trend(
     };
     out.write_all(text.as_bytes())?;
     out.flush()?;
-    Ok(0)
+    Ok(ExitCode::Pass)
 }
 
 /// The worst news of all candidates.
@@ -274,9 +266,9 @@ fn write_comparisons(
     out.flush()
 }
 
-fn gate_code(comparisons: &[Comparison], strict: bool) -> u8 {
+fn gate_code(comparisons: &[Comparison], strict: bool) -> ExitCode {
     let fails = |comparison: &Comparison| {
         comparison.finding == Finding::Regressed || strict && comparison.count(Finding::Inconclusive) > 0
     };
-    if comparisons.iter().any(fails) { REGRESSION } else { 0 }
+    if comparisons.iter().any(fails) { ExitCode::Regression } else { ExitCode::Pass }
 }

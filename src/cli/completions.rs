@@ -1,11 +1,13 @@
 //! `resurge completions`.
 //!
-//! In: a shell's name. Out: its completions.
+//! In: a shell's name, and the command line to complete. Out: its completions.
 
 use std::io::{self, Write};
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
+
+use crate::exit_code::ExitCode;
 
 const EXAMPLE: &str = "\
 Example:
@@ -19,9 +21,13 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn run(args: &CompletionsArgs, out: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(
+    args: &CompletionsArgs,
+    command: &mut Command,
+    out: &mut dyn Write,
+) -> io::Result<ExitCode> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut super::Arguments::command(), "resurge", &mut text);
+    clap_complete::generate(args.shell, command, "resurge", &mut text);
     out.write_all(&text)?;
-    Ok(0)
+    Ok(ExitCode::Pass)
 }

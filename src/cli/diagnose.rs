@@ -10,11 +10,13 @@ use clap::{Args, ValueEnum};
 
 use crate::diagnose::{DiagnoseError, DiagnoseRequest, Step, Waits, diagnose, diagnosis_text};
 use crate::drive::network::parse_host;
+use crate::exit_code::ExitCode;
 use crate::run::RunError;
 use crate::scenario::ScenarioError;
 use crate::units::{format_duration, parse_duration};
 
-use super::{parse_override, wants_colour};
+use super::key_value::parse_override;
+use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -78,7 +80,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-pub(super) fn run(args: &DiagnoseArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(args: &DiagnoseArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let idle = args.idle_timeout.map_or(LONGEST_IDLE, |known| known + IDLE_MARGIN);
     let request = DiagnoseRequest {
         scenario: args.scenario.clone(),
@@ -97,7 +99,7 @@ pub(super) fn run(args: &DiagnoseArgs, out: &mut dyn Write, err: &mut dyn Write)
         Ok(diagnosis) => diagnosis,
         Err(DiagnoseError::Run(RunError::Scenario(ScenarioError::Faults(faults)))) => {
             writeln!(err, "{}", faults.render(wants_colour(&io::stderr())))?;
-            return Ok(104);
+            return Ok(ExitCode::ScenarioInvalid);
         }
         Err(DiagnoseError::Run(error)) => {
             writeln!(err, "error: {error}")?;
@@ -105,7 +107,7 @@ pub(super) fn run(args: &DiagnoseArgs, out: &mut dyn Write, err: &mut dyn Write)
         }
         Err(error) => {
             writeln!(err, "error: {error}")?;
-            return Ok(2);
+            return Ok(ExitCode::Usage);
         }
     };
     match args.format {
@@ -116,7 +118,7 @@ pub(super) fn run(args: &DiagnoseArgs, out: &mut dyn Write, err: &mut dyn Write)
         }
     }
     out.flush()?;
-    Ok(0)
+    Ok(ExitCode::Pass)
 }
 
 fn describe(step: &Step) -> String {

@@ -4,16 +4,17 @@
 
 use std::io::{self, Write};
 
+use crate::exit_code::ExitCode;
 use crate::report::{Style, WriteFault, summary_text};
 use crate::run::{RunDone, RunError};
 use crate::scenario::ScenarioError;
 
 use super::ci::tell_ci;
 use super::report::{Export, export};
-use super::wants_colour;
+use super::streams::wants_colour;
 
 /// Says why there was no run, and answers with the exit code that says it.
-pub(super) fn tell_refusal(error: &RunError, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn tell_refusal(error: &RunError, err: &mut dyn Write) -> io::Result<ExitCode> {
     match error {
         RunError::Scenario(ScenarioError::Faults(faults)) => {
             writeln!(err, "{}", faults.render(wants_colour(&io::stderr())))?;

@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::exit_code::ExitCode;
 use crate::record::{Machines, MergeError, MergeInput, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, summary_text, write_all};
 use crate::run::{FolderError, make_folder, shards_in};
 
-use super::{UNEXPECTED, wants_colour};
+use super::streams::wants_colour;
 
-/// The exit code for folders that cannot be read, or do not belong together.
-const UNREADABLE: u8 = 65;
 /// Starts that lie further apart than this are worth a word.
 const APART_US: u64 = 1_000_000;
 
@@ -37,11 +36,11 @@ pub(super) struct MergeArgs {
     out: PathBuf,
 }
 
-pub(super) fn run(args: &MergeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(args: &MergeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     for run in &args.runs {
         if let Some(why) = no_shard(run) {
             writeln!(err, "error: {why}")?;
-            return Ok(UNREADABLE);
+            return Ok(ExitCode::Unreadable);
         }
     }
     let inputs: Vec<MergeInput> =
@@ -63,7 +62,11 @@ pub(super) fn run(args: &MergeArgs, out: &mut dyn Write, err: &mut dyn Write) ->
         Ok(folder) => folder,
         Err(error) => {
             writeln!(err, "error: {error}")?;
-            return Ok(if matches!(error, FolderError::Exists { .. }) { 2 } else { UNEXPECTED });
+            return Ok(if matches!(error, FolderError::Exists { .. }) {
+                ExitCode::Usage
+            } else {
+                ExitCode::Unexpected
+            });
         }
     };
     let path = folder.join(JOURNAL_FILE);
@@ -81,8 +84,7 @@ pub(super) fn run(args: &MergeArgs, out: &mut dyn Write, err: &mut dyn Write) ->
     for fault in &faults {
         writeln!(err, "error: {fault}")?;
     }
-    let code = model.verdict.exit_code;
-    Ok(if code == 0 && !faults.is_empty() { UNEXPECTED } else { code })
+    Ok(model.verdict.exit_code.if_written(faults.is_empty()))
 }
 
 /// Why `run` cannot be merged: it has no journal.
@@ -100,7 +102,7 @@ fn no_shard(run: &Path) -> Option<String> {
     }
 }
 
-fn refuse(error: &MergeError, err: &mut dyn Write) -> io::Result<u8> {
+fn refuse(error: &MergeError, err: &mut dyn Write) -> io::Result<ExitCode> {
     writeln!(err, "error: {error}")?;
-    Ok(if matches!(error, MergeError::Write { .. }) { UNEXPECTED } else { UNREADABLE })
+    Ok(if matches!(error, MergeError::Write { .. }) { ExitCode::Unexpected } else { ExitCode::Unreadable })
 }

@@ -7,8 +7,10 @@ mod check;
 mod ci;
 mod compare;
 mod completions;
+mod counters_text;
 mod diagnose;
 mod ended;
+mod key_value;
 mod logging;
 mod merge;
 mod progress;
@@ -21,34 +23,18 @@ mod simulate;
 mod streams;
 mod sweep;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::exit_code::{ExitCode, exit_codes_help};
 use crate::run::survive_file_size_limit;
 
 use streams::{Unheard, UntilClosed};
 
-/// Exit code: an error that nobody foresaw.
-pub const UNEXPECTED: u8 = 1;
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    pass
-  1    unexpected error, or a file or stdout that could not be written
-  2    usage
-  65   run folder damaged, unreadable or not comparable
-  77   target not authorised
-  99   a threshold failed
-  104  scenario invalid
-  105  interrupted, partial report written
-  110  run not valid (generator saturated, load not achieved, accounting broken, a threshold without samples)
-  111  incomplete: a shard was lost, or the run was cut off
-  112  regression against the baseline";
-
 /// A load-simulation harness for token-authenticated WebSocket services.
 #[derive(Debug, Parser)]
-#[command(name = "resurge", version, about, long_about = None, after_help = EXIT_CODES)]
+#[command(name = "resurge", version, about, long_about = None, after_help = exit_codes_help())]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -84,7 +70,7 @@ enum Command {
 
 /// Parses the arguments, does what they say, and answers with the exit code.
 #[must_use]
-pub fn main() -> u8 {
+pub fn main() -> ExitCode {
     // RESURGE_LOG=debug shows what the program does; TRACE is compiled out, for some libraries log tokens there.
     logging::start();
     let arguments = match Arguments::try_parse() {
@@ -92,7 +78,7 @@ pub fn main() -> u8 {
         Err(error) => {
             // Where nobody reads it, there is nobody to tell.
             let _ = error.print();
-            return u8::try_from(error.exit_code()).unwrap_or(2);
+            return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Pass };
         }
     };
     if let Err(error) = survive_file_size_limit() {
@@ -111,44 +97,23 @@ pub fn main() -> u8 {
         Command::Sweep(args) => sweep::run(args, &mut out, &mut err),
         Command::Baseline(args) => baseline::run(args, &mut out, &mut err),
         Command::Schema(args) => schema::run(args, &mut out, &mut err),
-        Command::Completions(args) => completions::run(args, &mut out),
+        Command::Completions(args) => completions::run(args, &mut Arguments::command(), &mut out),
     };
     let (code, fault) = match (code, out.flush()) {
         (Ok(code), Ok(())) => return code,
         (Ok(code), Err(error)) => (code, error),
-        (Err(error), _) => (UNEXPECTED, error),
+        (Err(error), _) => (ExitCode::Unexpected, error),
     };
     let _ = writeln!(err, "error: {fault}");
-    if code == 0 { UNEXPECTED } else { code }
-}
-
-/// Splits `KEY=VALUE`.
-fn parse_override(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
-        _ => Err("write it as KEY=VALUE, as groups.0.clients=200".to_owned()),
-    }
-}
-
-/// Whether colours are wanted on this stream: it is a terminal, and `NO_COLOR` is not set (no-color.org).
-fn wants_colour(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    code.if_written(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn overrides_are_split_at_the_first_equals_sign() {
-        assert_eq!(parse_override("a.b=c=d"), Ok(("a.b".into(), "c=d".into())));
-        assert!(parse_override("=x").is_err());
-        assert!(parse_override("x").is_err());
     }
 }

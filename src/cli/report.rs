@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use crate::exit_code::ExitCode;
 use crate::report::{
     JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, benchmark_entries, check_writable, closes_csv,
     histograms_hlog, is_stream, junit_xml, markdown, outcomes_csv, report_html, run_json, summary_csv,
@@ -15,10 +16,7 @@ use crate::report::{
 
 use crate::run::{FoundRun, folders_made, read_run_folder};
 
-use super::{UNEXPECTED, wants_colour};
-
-/// The exit code for a run folder that cannot be read.
-const UNREADABLE: u8 = 65;
+use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -79,12 +77,12 @@ pub(super) struct ReportArgs {
     rewrite: bool,
 }
 
-pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let FoundRun { journal, shards } = match read_run_folder(&args.run) {
         Ok(found) => found,
         Err(error) => {
             writeln!(err, "error: {error}")?;
-            return Ok(UNREADABLE);
+            return Ok(ExitCode::Unreadable);
         }
     };
     let model = RunModel::new(journal);
@@ -105,14 +103,14 @@ pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -
             writeln!(err, "error: {fault}")?;
         }
         if !faults.is_empty() {
-            return Ok(UNEXPECTED);
+            return Ok(ExitCode::Unexpected);
         }
     }
     let style = Style { colour: wants_colour(&io::stdout()) };
     let text = render(&model, args.format, args.table, style)?;
     out.write_all(text.as_bytes())?;
     out.flush()?;
-    Ok(0)
+    Ok(ExitCode::Pass)
 }
 
 /// What there is of a run without an end, and what is missing.

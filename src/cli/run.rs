@@ -9,17 +9,15 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::drive::network::parse_host;
+use crate::exit_code::ExitCode;
 use crate::plan::{MOST_SHARDS, Share};
 use crate::report::Status;
 use crate::run::{MetricsServer, OnProgress, RunRequest, Split, obey_parent, run_split};
 
 use super::ended::{tell_done, tell_refusal};
+use super::key_value::parse_override;
 use super::progress::{Progress, ProgressKind, progress};
 use super::report::{Export, check_exports, parse_export};
-use super::{UNEXPECTED, parse_override};
-
-/// The exit code for arguments that cannot be.
-const USAGE: u8 = 2;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -69,13 +67,13 @@ pub(super) struct RunArgs {
     authorize: Vec<String>,
 }
 
-pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     if let Some(share) = args.shard.filter(|_| args.under_parent) {
         return obey_parent(share);
     }
     if let Err(fault) = check_exports(&args.exports, args.out.as_deref()) {
         writeln!(err, "error: {fault}")?;
-        return Ok(USAGE);
+        return Ok(ExitCode::Usage);
     }
     let metrics = match args.metrics.map(|addr| (addr, MetricsServer::start(addr))) {
         None => None,
@@ -88,7 +86,7 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
                 err,
                 "error: --metrics {addr}: {error}. Name another address, or port 0 for a free one"
             )?;
-            return Ok(UNEXPECTED);
+            return Ok(ExitCode::Unexpected);
         }
     };
     let Progress { show, finish } = progress(args.progress);
@@ -111,8 +109,7 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
     if let Some(server) = &metrics {
         await_last_scrape(server, done.model.verdict.status, err)?;
     }
-    let code = done.model.verdict.exit_code;
-    Ok(if code == 0 && !is_written { UNEXPECTED } else { code })
+    Ok(done.model.verdict.exit_code.if_written(is_written))
 }
 
 /// Shows the progress and feeds the metrics, where either is wanted.

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 
+use crate::exit_code::ExitCode;
 use crate::report::run_json_schema;
 
 const EXAMPLE: &str = "\
@@ -44,16 +45,16 @@ pub(super) struct SchemaArgs {
     format: Form,
 }
 
-pub(super) fn run(args: &SchemaArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(args: &SchemaArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let text = match (args.of, args.format) {
         (Subject::Scenario, Form::Json) => serde_json::to_string_pretty(&crate::scenario::schema())?,
         (Subject::Scenario, Form::Markdown) => crate::scenario::reference().trim_end().to_owned(),
         (Subject::Run, Form::Json) => serde_json::to_string_pretty(&run_json_schema())?,
         (Subject::Run, Form::Markdown) => {
             writeln!(err, "error: run.json has no reference page: leave out --format markdown")?;
-            return Ok(2);
+            return Ok(ExitCode::Usage);
         }
     };
     writeln!(out, "{text}")?;
-    Ok(0)
+    Ok(ExitCode::Pass)
 }

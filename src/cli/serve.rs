@@ -15,18 +15,18 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::clock::Clock;
+use crate::exit_code::ExitCode;
 use crate::report::write_named;
 use crate::run::StopSignals;
 use crate::scenario::keys::TargetRules;
 use crate::scenario::{load_target_rules, profile_names, profile_text};
-use crate::service::counters::TargetCounters;
-
 use crate::service::server::{
     CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, Server, ServerSetup, ServerTls, ServerTlsError,
     TOKEN_PATH,
 };
 
-use super::parse_override;
+use super::counters_text::write_counters;
+use super::key_value::parse_override;
 
 /// The close code of sessions that are open when the target stops: going away (RFC 6455 §7.4.1).
 const GOING_AWAY: u16 = 1001;
@@ -95,7 +95,7 @@ pub(super) struct ServeArgs {
 ///
 /// # Errors
 /// The streams cannot be written, or there is no runtime.
-pub(super) fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = StopSignals::listen()?;
@@ -103,15 +103,15 @@ pub(super) fn run(args: &ServeArgs, out: &mut dyn Write, err: &mut dyn Write) ->
     })
 }
 
-fn print_profile(name: &str, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+fn print_profile(name: &str, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     match profile_text(name) {
         Some(text) => {
             out.write_all(text.as_bytes())?;
-            Ok(0)
+            Ok(ExitCode::Pass)
         }
         None => {
             writeln!(err, "there is no profile {name}; shipped are {}", profile_names().join(", "))?;
-            Ok(104)
+            Ok(ExitCode::ScenarioInvalid)
         }
     }
 }
@@ -121,7 +121,7 @@ async fn serve_until(
     out: &mut dyn Write,
     err: &mut dyn Write,
     stop: impl Future<Output = ()>,
-) -> io::Result<u8> {
+) -> io::Result<ExitCode> {
     if args.print {
         return print_profile(&args.profile, out, err);
     }
@@ -130,32 +130,32 @@ async fn serve_until(
         Ok(rules) => rules,
         Err(error) => {
             writeln!(err, "{error}")?;
-            return Ok(104);
+            return Ok(ExitCode::ScenarioInvalid);
         }
     };
     if rules.addresses != TargetRules::default().addresses {
         writeln!(err, "addresses: a run's own target listens there; here, say where with --listen")?;
-        return Ok(104);
+        return Ok(ExitCode::ScenarioInvalid);
     }
     let (listen, control) = match addresses(args) {
         Ok(addresses) => addresses,
         Err(why) => {
             writeln!(err, "{why}; write it as 127.0.0.1:8080")?;
-            return Ok(2);
+            return Ok(ExitCode::Usage);
         }
     };
     let control_token = match control_token(args, control) {
         Ok(token) => token,
         Err(why) => {
             writeln!(err, "{why}")?;
-            return Ok(2);
+            return Ok(ExitCode::Usage);
         }
     };
     let tls = match tls(args, rules.tls, listen) {
         Ok(tls) => tls,
         Err(error) => {
             writeln!(err, "{error}")?;
-            return Ok(1);
+            return Ok(ExitCode::Unexpected);
         }
     };
     // How many sessions there can be should not depend on the soft limit of a shell.
@@ -179,7 +179,7 @@ async fn serve_until(
             let places =
                 control.map_or_else(|| listen.to_string(), |control| format!("{listen} and {control}"));
             writeln!(err, "cannot listen on {places}: {}", explain(&error))?;
-            return Ok(1);
+            return Ok(ExitCode::Unexpected);
         }
     };
     if let Some(authority) = server.authority() {
@@ -191,7 +191,7 @@ async fn serve_until(
                 path.display(),
                 fault.source
             )?;
-            return Ok(1);
+            return Ok(ExitCode::Unexpected);
         }
         writeln!(err, "  authority {}", path.display())?;
     }
@@ -201,7 +201,7 @@ async fn serve_until(
     server.storm(GOING_AWAY, 1.0).map_err(io::Error::other)?;
     let counters = server.shutdown(close_timeout + GRACE).await;
     write_counters(&counters, err)?;
-    Ok(0)
+    Ok(ExitCode::Pass)
 }
 
 fn cores() -> usize {
@@ -316,59 +316,9 @@ fn announce(server: &Server, has_token: bool, out: &mut dyn Write, err: &mut dyn
     writeln!(err, "Ctrl-C ends it")
 }
 
-/// The counters in words.
-fn write_counters(counters: &TargetCounters, err: &mut dyn Write) -> io::Result<()> {
-    let TargetCounters { accepted, accepted_token, accepted_control, upgrades, .. } = counters;
-    writeln!(
-        err,
-        "connections  {accepted} accepted, {accepted_token} of them for tokens and other HTTP, {accepted_control} for control"
-    )?;
-    writeln!(err, "tokens       {} issued", counters.tokens_issued)?;
-    for refused in &counters.token_requests_refused {
-        writeln!(err, "             {} refused: {}", refused.count, refused.error)?;
-    }
-    writeln!(err, "upgrades     {upgrades}")?;
-    for refused in &counters.refused {
-        writeln!(err, "             {} refused with {}: {}", refused.count, refused.status, refused.cause)?;
-    }
-    for refused in &counters.refused_otherwise {
-        writeln!(err, "             {} refused by {}: {}", refused.count, refused.manner, refused.cause)?;
-    }
-    if counters.routes_answered > 0 || !counters.routes_refused.is_empty() {
-        let (answered, tickets) = (counters.routes_answered, counters.tickets_issued);
-        writeln!(
-            err,
-            "routes       {answered} answered, {tickets} tickets issued, {} evicted",
-            counters.tickets_evicted
-        )?;
-        for refused in &counters.routes_refused {
-            writeln!(
-                err,
-                "             {} refused with {}: {}",
-                refused.count, refused.status, refused.cause
-            )?;
-        }
-    }
-    writeln!(err, "sessions     {} still open", counters.sessions_open)?;
-    for close in &counters.closes {
-        let how = close.abnormal.map(|how| format!(" ({how})")).unwrap_or_default();
-        writeln!(err, "             {} ended by {}, {}{how}", close.count, close.initiator, close.code)?;
-    }
-    writeln!(err, "messages     {} sent, {} received", counters.messages_sent, counters.messages_received)?;
-    writeln!(err, "bad requests {}", counters.bad_requests)?;
-    for fault in &counters.faults_injected {
-        writeln!(err, "faults       {} {}", fault.count, fault.kind)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{Abnormal, Cause, Initiator};
-    use crate::service::counters::{
-        CloseCount, FaultCount, RefusedCount, RefusedOtherwise, TokenRefusedCount,
-    };
     use clap::Parser as _;
 
     #[derive(Debug, clap::Parser)]
@@ -387,7 +337,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let code =
             runtime.block_on(serve_until(&args(words), &mut out, &mut err, std::future::ready(()))).unwrap();
-        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+        (code.number(), String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 
     #[test]
@@ -503,54 +453,5 @@ mod tests {
             assert!(Cli::try_parse_from(["serve"].iter().chain(&bad)).is_err(), "{bad:?}");
         }
         assert_ne!(system_seed(), system_seed());
-    }
-
-    #[test]
-    fn counters_read_well() {
-        let close = |initiator, code, abnormal, count| CloseCount { initiator, code, abnormal, count };
-        let counters = TargetCounters {
-            accepted: 12,
-            accepted_token: 4,
-            accepted_control: 1,
-            accepted_events: 7,
-            upgrades: 5,
-            refused: vec![RefusedCount { status: 403, cause: Cause::StaleToken, count: 2 }],
-            tokens_issued: 4,
-            token_requests_refused: vec![TokenRefusedCount { error: "invalid_client".to_owned(), count: 1 }],
-            closes: vec![
-                close(Initiator::Target, 1001, None, 3),
-                close(Initiator::Network, 1006, Some(Abnormal::Rst), 1),
-            ],
-            sessions_open: 1,
-            messages_sent: 7,
-            messages_received: 8,
-            bad_requests: 0,
-            routes_answered: 0,
-            routes_refused: Vec::new(),
-            tickets_issued: 0,
-            tickets_evicted: 0,
-            refused_otherwise: vec![RefusedOtherwise {
-                manner: "reset".to_owned(),
-                cause: Cause::NoToken,
-                count: 3,
-            }],
-            faults_injected: vec![FaultCount { kind: "half_open".to_owned(), count: 2 }],
-        };
-        let mut text = Vec::new();
-        write_counters(&counters, &mut text).unwrap();
-        insta::assert_snapshot!(String::from_utf8(text).unwrap(), @r#"
-        connections  12 accepted, 4 of them for tokens and other HTTP, 1 for control
-        tokens       4 issued
-                     1 refused: invalid_client
-        upgrades     5
-                     2 refused with 403: stale_token
-                     3 refused by reset: no_token
-        sessions     1 still open
-                     3 ended by target, 1001
-                     1 ended by network, 1006 (rst)
-        messages     7 sent, 8 received
-        bad requests 0
-        faults       2 half_open
-        "#);
     }
 }

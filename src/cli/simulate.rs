@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::compare::{check_prediction, prediction_text};
+use crate::exit_code::ExitCode;
 use crate::record::read_journal;
 use crate::report::{JOURNAL_FILE, RunModel, Style};
 use crate::run::{SimulateRequest, VIRTUAL_START_UNIX_US, simulate};
 
 use super::ended::{tell_done, tell_refusal};
+use super::key_value::parse_override;
 use super::progress::{Progress, ProgressKind, progress};
 use super::report::{Export, check_exports, parse_export};
-use super::{UNEXPECTED, parse_override, wants_colour};
+use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -26,12 +28,6 @@ Examples:
 
 The time model is the table [simulate] of the scenario; what it does not say is of the order of loopback. The same seed writes the same bytes.";
 
-/// The exit code for arguments that cannot be.
-const USAGE: u8 = 2;
-/// The exit code for a run that cannot be read, or is no run of this scenario.
-const UNREADABLE: u8 = 65;
-/// The exit code for a prediction that deviates too far.
-const DEVIATES: u8 = 112;
 /// The most threads that make a difference.
 const THREADS: usize = 2;
 
@@ -73,16 +69,16 @@ pub(super) struct SimulateArgs {
     exports: Vec<Export>,
 }
 
-pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     if let Err(fault) = check_exports(&args.exports, args.out.as_deref()) {
         writeln!(err, "error: {fault}")?;
-        return Ok(USAGE);
+        return Ok(ExitCode::Usage);
     }
     let real = match args.against.as_deref().map(read_real).transpose() {
         Ok(real) => real,
         Err(fault) => {
             writeln!(err, "error: --against {fault}")?;
-            return Ok(UNREADABLE);
+            return Ok(ExitCode::Unreadable);
         }
     };
     let Progress { show, finish } = progress(args.progress);
@@ -111,7 +107,7 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
             err,
             "error: --against: that is a run of {other}, and this is {own}: name a real run of the same scenario"
         )?;
-        return Ok(UNREADABLE);
+        return Ok(ExitCode::Unreadable);
     }
     let rows = real.as_ref().map(|real| check_prediction(&done.model, real));
     let told = rows.as_deref().map_or_else(String::new, |rows| {
@@ -123,8 +119,8 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
     });
     let is_written = tell_done(&done, &told, &args.exports, out, err)?;
     Ok(match done.model.verdict.exit_code {
-        0 if !is_written => UNEXPECTED,
-        0 if rows.iter().flatten().any(|row| !row.holds()) => DEVIATES,
+        ExitCode::Pass if !is_written => ExitCode::Unexpected,
+        ExitCode::Pass if rows.iter().flatten().any(|row| !row.holds()) => ExitCode::Regression,
         code => code,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! In: bytes. Out: the same, as long as somebody reads them. Who stops reading, as `head` does or a terminal that was closed, changes nothing else.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Data for a reader who may leave: what is written then is lost, and no error. Any other fault is one, as a full disk; it is told once.
 pub(super) struct UntilClosed<W> {
@@ -52,6 +52,11 @@ impl<W: Write> Write for Unheard<W> {
         let _ = self.0.flush();
         Ok(())
     }
+}
+
+/// Whether colours are wanted on this stream: it is a terminal, and `NO_COLOR` is not set (no-color.org).
+pub(super) fn wants_colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use clap::{Args, ValueEnum};
 
 use crate::clock::Clock;
+use crate::exit_code::ExitCode;
 use crate::report::{RunModel, Status, Style, write_file};
 use crate::run::{
     InMemory, RunError, RunRequest, SimulateRequest, VIRTUAL_START_UNIX_US, host, load_scaled, make_folder,
@@ -22,10 +23,9 @@ use crate::sweep::{
     sweep_html, sweep_json, sweep_markdown, sweep_text,
 };
 
-use super::{UNEXPECTED, parse_override, wants_colour};
+use super::key_value::parse_override;
+use super::streams::wants_colour;
 
-/// The exit code for arguments that do not fit together.
-const USAGE: u8 = 2;
 /// More clients than are simulated at several points at a time.
 const MOST_BESIDE: u32 = 250_000;
 
@@ -107,12 +107,12 @@ pub(super) struct SweepArgs {
     quiet: bool,
 }
 
-pub(super) fn run(args: &SweepArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn run(args: &SweepArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let grid = match Grid::new(args.over.clone()) {
         Ok(grid) => grid,
         Err(error) => {
             writeln!(err, "error: {error}")?;
-            return Ok(USAGE);
+            return Ok(ExitCode::Usage);
         }
     };
     // All points are checked before the first is run.
@@ -125,13 +125,13 @@ pub(super) fn run(args: &SweepArgs, out: &mut dyn Write, err: &mut dyn Write) ->
             }
         }
     }
-    let Some(Loaded { scenario, .. }) = first else { return Ok(USAGE) };
+    let Some(Loaded { scenario, .. }) = first else { return Ok(ExitCode::Usage) };
     let names: Vec<&str> = scenario.groups.iter().map(|group| group.name.as_str()).collect();
     let mut measures =
         [&args.best.measure].into_iter().chain(args.subject_to.iter().map(|condition| &condition.measure));
     if let Some(measure) = measures.find(|measure| !measure.fits(&names)) {
         writeln!(err, "error: {}: there is no such group; there are {}", measure.name, names.join(", "))?;
-        return Ok(USAGE);
+        return Ok(ExitCode::Usage);
     }
     let clock = Clock::start();
     let folder = match make_folder(
@@ -163,11 +163,7 @@ pub(super) fn run(args: &SweepArgs, out: &mut dyn Write, err: &mut dyn Write) ->
     let faults = write_files(&sweep, &folder, err)?;
     print(args.format, &sweep, out)?;
     writeln!(err, "sweep folder: {}", folder.display())?;
-    Ok(match sweep.exit_code() {
-        _ if is_cut => Status::Interrupted.exit_code(),
-        0 if faults > 0 => UNEXPECTED,
-        code => code,
-    })
+    Ok(if is_cut { ExitCode::Interrupted } else { sweep.exit_code().if_written(faults == 0) })
 }
 
 /// A point that could not begin.
@@ -182,7 +178,7 @@ fn run_points(
     sweep: &mut Sweep,
     folder: &Path,
     err: &mut dyn Write,
-) -> io::Result<Option<u8>> {
+) -> io::Result<Option<ExitCode>> {
     let count = sweep.grid.len();
     let at_a_time = if args.real { 1 } else { threads(args, sweep.clients) };
     let points: Vec<Vec<usize>> = sweep.grid.points().collect();
@@ -297,7 +293,7 @@ fn settings(grid: &Grid, at: &[usize]) -> String {
 }
 
 /// Says why a point could not begin, and answers with the exit code that says it.
-fn tell(at: &str, error: &RunError, err: &mut dyn Write) -> io::Result<u8> {
+fn tell(at: &str, error: &RunError, err: &mut dyn Write) -> io::Result<ExitCode> {
     match error {
         RunError::Scenario(ScenarioError::Faults(faults)) => {
             writeln!(err, "error: at {at}:\n{}", faults.render(wants_colour(&io::stderr())))?;

@@ -36,12 +36,10 @@ pub(crate) use kinds::codes::{
     code_ranges, codes_or_any, refusing_status, refusing_statuses, sent_code, statuses,
 };
 pub(crate) use kinds::numbers::{flag, int, list, map, number, share, share_above_zero};
-pub(crate) use kinds::rule::{
-    HEADER_NAME, HEADER_VALUE, INNER_POINTER, NAME, NOT_EMPTY, POINTER, TextRule, VARIABLE,
-};
+pub(crate) use kinds::rule::{HEADER_NAME, INNER_POINTER, NAME, NOT_EMPTY, POINTER, TextRule, VARIABLE};
 pub(crate) use kinds::texts::{
-    Variables, built_in, file, path, ruled, secret, string, strings, target_header, target_text, template,
-    text, token_text,
+    Variables, built_in, file, header, header_template, path, ruled, secret, string, strings, target_header,
+    target_text, template, text, token_text, variable,
 };
 pub(crate) use kinds::times::{
     self, Time, above_zero, duration, duration_pattern, interval, or_never, pace, rate, signed,

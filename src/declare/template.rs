@@ -88,6 +88,12 @@ impl Template {
         Self { segments }
     }
 
+    /// A text without variables, whatever stands in it.
+    #[must_use]
+    pub fn literal(text: &str) -> Self {
+        Self { segments: vec![Segment::Text(text.to_owned())] }
+    }
+
     /// The names of its variables.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {

@@ -4,13 +4,15 @@
 //! the budget of descriptors and ports, checked before the run; and which clients are a shard's own.
 
 mod budget;
+mod numbering;
 mod own_limits;
 mod share;
 mod starts;
 mod storms;
 
 pub use budget::{BudgetError, Machine, Needs, check_budget, check_split, needs, shards_needed};
+pub use numbering::first_number;
 pub use own_limits::own_limits;
 pub use share::{MOST_SHARDS, NoShare, Share};
-pub use starts::{first_number, own_starts, starts};
+pub use starts::{own_starts, starts};
 pub use storms::target_storms;

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use crate::scenario::keys::Scenario;
 
-use super::starts::first_number;
+use super::numbering::first_number;
 
 /// The most shards that a run may have.
 pub const MOST_SHARDS: u32 = 10_000;

@@ -1,20 +1,14 @@
 //! When each client of a group is due to start.
 //!
-//! In: a group. Out: an iterator over due times, in order. Clients are numbered over all groups in the scenario's order, so that
-//! client *c* is the same client whatever else the scenario holds behind it.
+//! In: a group. Out: an iterator over due times, in order.
 
 use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::scenario::keys::{Group, Scenario, Start};
 
+use super::numbering::first_number;
 use super::share::Share;
-
-/// The number of the first client of group `index`.
-#[must_use]
-pub fn first_number(scenario: &Scenario, index: usize) -> u32 {
-    scenario.groups[..index].iter().map(|group| group.clients).sum()
-}
 
 /// Number and due start of each client of a group whose first has number `first`, by due start.
 pub fn starts(group: &Group, first: u32) -> Box<dyn Iterator<Item = (u32, Moment)> + Send> {

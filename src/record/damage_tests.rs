@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use super::entry::{Entry, encode};
 use super::frame::{MAGIC, old_journal};
 use super::journal::tests::{interval, manifest, read, written};
-use super::journal::{Entry, Journal, JournalError, encode, journal_bytes, read_journal};
+use super::journal::{Journal, journal_bytes, read_journal};
+use super::journal_error::JournalError;
 use super::{GeneratorHealth, RunEnd, Steps};
 use crate::engine::StopReason;
 

@@ -8,17 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer, V2Serializer};
 
-use super::packed::packed_counts;
-
-/// Significant digits of every value.
-pub(super) const DIGITS: u8 = 3;
-/// The largest value, 24 h in microseconds.
-pub(super) const MAX_US: u64 = 24 * 60 * 60 * 1_000_000;
-
-/// Bytes that are no histogram of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a histogram's bytes cannot be read")]
-pub struct HistogramError;
+use super::encoding::{DIGITS, HistogramError, MAX_US, packed_counts};
 
 /// A histogram of durations.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,100 +1,18 @@
 //! The journal: the truth of a run, from which all else derives.
 //!
 //! In: entries, appended as the run goes on. Out: the same entries, and how much was lost where the end is torn. A file is [`MAGIC`], then a frame for each
-//! entry (see the module `frame`), whose payload's first byte is its kind. A torn tail is what a crash leaves; damage is an error that names the offset.
+//! entry (see the modules `frame` and `entry`). A torn tail is what a crash leaves; damage is an error that names the offset.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
+use super::entry::{Entry, encode};
 use super::frame::{MAGIC, frame};
+use super::journal_error::JournalError;
 use super::journal_reader::{JournalReader, open_journal};
-use super::manifest::{Manifest, RunEnd, SCHEMA_VERSION};
-use super::packed::{PackedTally, PackedTallyV1};
-
-const KIND_MANIFEST: u8 = 1;
-const KIND_INTERVAL: u8 = 2;
-const KIND_END: u8 = 3;
-
-/// An entry of a journal.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Entry {
-    /// How the run was begun. The first entry.
-    Manifest(Box<Manifest>),
-    /// A second's numbers, a tally for each group in the scenario's order.
-    Interval {
-        /// Which second since the run's start.
-        second: u64,
-        /// The groups' tallies.
-        groups: Vec<PackedTally>,
-    },
-    /// How the run ended. The last entry, missing after a crash.
-    End(Box<RunEnd>),
-}
-
-#[derive(Deserialize)]
-struct IntervalRecord {
-    second: u64,
-    groups: Vec<PackedTally>,
-}
-
-/// An [`IntervalRecord`] as it is written.
-#[derive(Serialize)]
-struct IntervalView<'e> {
-    second: u64,
-    groups: &'e [PackedTally],
-}
-
-#[derive(Serialize, Deserialize)]
-struct IntervalRecordV1 {
-    second: u64,
-    groups: Vec<PackedTallyV1>,
-}
-
-/// Why a journal cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// The file cannot be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is no journal.
-    #[error("{} is no journal of resurge: it does not begin as one (bytes 0 to 7)", path.display())]
-    NotAJournal {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Something in it is not what was written.
-    #[error("{} is damaged at byte {offset}: {what}. Nothing of it is reported, for what follows cannot be trusted", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Where.
-        offset: u64,
-        /// What is wrong there.
-        what: &'static str,
-    },
-    /// A newer program wrote it.
-    #[error("{} has schema version {found}, this program reads up to {SCHEMA_VERSION}: use the resurge that wrote it, or a newer one", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
-    /// It ends before its first entry.
-    #[error("{} holds nothing: the run ended before it began", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-}
+use super::manifest::{Manifest, RunEnd};
+use super::packed::PackedTally;
 
 /// A journal that was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -208,50 +126,6 @@ pub fn journal_bytes(journal: &Journal) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-pub(super) fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
-    let mut payload = Vec::new();
-    match entry {
-        Entry::Manifest(manifest) => {
-            payload.push(KIND_MANIFEST);
-            serde_json::to_writer(&mut payload, manifest)?;
-        }
-        Entry::Interval { second, groups } => {
-            payload.push(KIND_INTERVAL);
-            let record = IntervalView { second: *second, groups };
-            payload = postcard::to_extend(&record, payload).map_err(io::Error::other)?;
-        }
-        Entry::End(end) => {
-            payload.push(KIND_END);
-            serde_json::to_writer(&mut payload, end)?;
-        }
-    }
-    Ok(payload)
-}
-
-pub(super) fn decode(payload: &[u8], version: u32) -> Option<Entry> {
-    let (kind, body) = payload.split_first()?;
-    match *kind {
-        KIND_MANIFEST => {
-            serde_json::from_slice(body).ok().map(|manifest| Entry::Manifest(Box::new(manifest)))
-        }
-        KIND_INTERVAL => {
-            let record = decode_interval(body, version)?;
-            record.groups.iter().try_for_each(PackedTally::check).ok()?;
-            Some(Entry::Interval { second: record.second, groups: record.groups })
-        }
-        KIND_END => serde_json::from_slice(body).ok().map(|end| Entry::End(Box::new(end))),
-        _ => None,
-    }
-}
-
-fn decode_interval(body: &[u8], version: u32) -> Option<IntervalRecord> {
-    if version >= 2 {
-        return postcard::from_bytes(body).ok();
-    }
-    let IntervalRecordV1 { second, groups } = postcard::from_bytes(body).ok()?;
-    Some(IntervalRecord { second, groups: groups.into_iter().map(PackedTally::from).collect() })
-}
-
 /// Reads a journal.
 ///
 /// # Errors
@@ -273,20 +147,6 @@ fn read_all<R: Read>(mut reader: JournalReader<R>) -> Result<Journal, JournalErr
     Ok(Journal { manifest: reader.manifest().clone(), intervals, end, torn_bytes: reader.torn_bytes() })
 }
 
-pub(super) fn check_version(path: &Path, payload: &[u8]) -> Result<(), JournalError> {
-    #[derive(Deserialize)]
-    struct Version {
-        schema_version: u32,
-    }
-    let version = payload.get(1..).and_then(|json| serde_json::from_slice::<Version>(json).ok());
-    match version {
-        Some(Version { schema_version }) if schema_version > SCHEMA_VERSION => {
-            Err(JournalError::Newer { path: path.to_owned(), found: schema_version })
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::time::Duration;
@@ -294,8 +154,9 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::record::entry::decode;
     use crate::record::frame::old_journal;
-    use crate::record::{GroupManifest, HostManifest, Tally};
+    use crate::record::{GroupManifest, HostManifest, SCHEMA_VERSION, Tally};
     use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Sample};
 
     pub(crate) fn manifest() -> Manifest {

@@ -7,8 +7,11 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
+use super::entry::{Entry, decode};
 use super::frame::{Frame, Framing, MAGIC, next_frame, read_up_to};
-use super::journal::{Entry, JournalError, check_version, decode};
+use super::journal_error::JournalError;
 use super::manifest::{Manifest, SCHEMA_VERSION};
 
 /// A journal that is being read: its manifest was.
@@ -125,5 +128,19 @@ impl<R: Read> JournalReader<R> {
 
     fn damaged(&self, what: &'static str) -> JournalError {
         JournalError::Damaged { path: self.path.clone(), offset: self.offset, what }
+    }
+}
+
+fn check_version(path: &Path, payload: &[u8]) -> Result<(), JournalError> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema_version: u32,
+    }
+    let version = payload.get(1..).and_then(|json| serde_json::from_slice::<Version>(json).ok());
+    match version {
+        Some(Version { schema_version }) if schema_version > SCHEMA_VERSION => {
+            Err(JournalError::Newer { path: path.to_owned(), found: schema_version })
+        }
+        _ => Ok(()),
     }
 }

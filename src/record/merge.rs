@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::StopReason;
 
-use super::journal::{Entry, Journal, JournalError, JournalWriter, read_journal};
+use super::entry::Entry;
+use super::journal::{Journal, JournalWriter, read_journal};
+use super::journal_error::JournalError;
 use super::journal_reader::{JournalReader, open_journal};
 use super::manifest::{LostShard, Manifest, RunEnd, SCHEMA_VERSION};
 use super::merge_ends::{Machines, merge_ends};

@@ -6,10 +6,13 @@
 mod accounting;
 #[cfg(test)]
 mod damage_tests;
+mod encoding;
+mod entry;
 mod frame;
 mod health;
 mod histogram;
 mod journal;
+mod journal_error;
 mod journal_reader;
 mod manifest;
 mod merge;
@@ -24,11 +27,14 @@ mod tally;
 mod thresholds;
 
 pub use accounting::{Agreement, Reconciliation, ReconciliationRow, check_accounts, reconcile};
+pub use encoding::HistogramError;
+pub use entry::Entry;
 pub use health::{GeneratorHealth, health_faults};
-pub use histogram::{HistogramError, Latencies};
+pub use histogram::Latencies;
 #[cfg(test)]
 pub(crate) use journal::tests::manifest as manifest_of_a_test;
-pub use journal::{Entry, Journal, JournalError, JournalWriter, journal_bytes, read_journal};
+pub use journal::{Journal, JournalWriter, journal_bytes, read_journal};
+pub use journal_error::JournalError;
 pub use journal_reader::{JournalReader, open_journal};
 pub use manifest::{
     GroupManifest, HostManifest, LostShard, Manifest, RunEnd, SCHEMA_VERSION, Simulated, StormManifest,

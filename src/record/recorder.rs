@@ -15,7 +15,8 @@ use crate::engine::{RunControl, StopReason};
 use crate::sample::Stamped;
 use crate::scenario::keys::{Scenario, Threshold};
 
-use super::journal::{Entry, JournalWriter};
+use super::entry::Entry;
+use super::journal::JournalWriter;
 use super::packed::PackedTally;
 use super::tally::{Tally, merge_all};
 use super::thresholds::{ThresholdStatus, evaluate};

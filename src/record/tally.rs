@@ -10,8 +10,8 @@ use crate::sample::{
     Traffic,
 };
 
+use super::encoding::MAX_COUNT;
 use super::histogram::Latencies;
-use super::packed::MAX_COUNT;
 
 /// Attempts by kind, outcome and cause.
 pub type Attempts = BTreeMap<(AttemptKind, Outcome, Option<Cause>), u64>;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::StopReason;
+use crate::exit_code::ExitCode;
 use crate::record::{
     Agreement, Reconciliation, ReconnectClocks, RunEnd, Tally, ThresholdResult, ThresholdStatus,
 };
@@ -33,14 +34,14 @@ pub enum Status {
 impl Status {
     /// The exit code that says it.
     #[must_use]
-    pub const fn exit_code(self) -> u8 {
+    pub const fn exit_code(self) -> ExitCode {
         match self {
-            Self::Pass => 0,
-            Self::NotAuthorised => 77,
-            Self::ThresholdFailed => 99,
-            Self::Interrupted => 105,
-            Self::NotValid => 110,
-            Self::Incomplete => 111,
+            Self::Pass => ExitCode::Pass,
+            Self::NotAuthorised => ExitCode::NotAuthorised,
+            Self::ThresholdFailed => ExitCode::ThresholdFailed,
+            Self::Interrupted => ExitCode::Interrupted,
+            Self::NotValid => ExitCode::NotValid,
+            Self::Incomplete => ExitCode::Incomplete,
         }
     }
 
@@ -64,7 +65,8 @@ pub struct Verdict {
     /// How it came out.
     pub status: Status,
     /// The exit code of `resurge run`.
-    pub exit_code: u8,
+    #[schemars(with = "u8")]
+    pub exit_code: ExitCode,
     /// Why, a sentence each; empty for a pass.
     pub reasons: Vec<String>,
 }
@@ -297,10 +299,14 @@ mod tests {
             };
             let judged = |findings: &Findings<'_>| judge(findings, &check_validity(findings));
             let lost = judged(&findings(&one_lost));
-            assert_eq!(lost.exit_code, *code_when_lost, "{reason:?} {statuses:?}");
+            assert_eq!(lost.exit_code.number(), *code_when_lost, "{reason:?} {statuses:?}");
             assert!(lost.reasons.contains(&one_lost[0]), "{lost:?}");
             let verdict = judged(&findings(&[]));
-            assert_eq!(verdict.exit_code, *code, "{reason:?} {statuses:?} {mismatched} {sick} {started}");
+            assert_eq!(
+                verdict.exit_code.number(),
+                *code,
+                "{reason:?} {statuses:?} {mismatched} {sick} {started}"
+            );
             assert_eq!(verdict.reasons.is_empty(), *code == 0, "{verdict:?}");
         }
     }

@@ -24,10 +24,12 @@ use crate::service::counters::TargetCounters;
 
 use super::crew::{Hand, Watch, Watched, crew};
 use super::display::Display;
+use super::error::RunError;
+use super::host;
 use super::prepare::Prepared;
+use super::request::OnProgress;
 use super::signals::StopSignals;
 use super::workers::Workers;
-use super::{OnProgress, RunError, host};
 
 /// How long the embedded target gets to see the last of its sessions end.
 const QUIET: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ use crate::drive::SampleSink;
 use crate::drive::network::RunShared;
 use crate::engine::RunControl;
 
-use super::RunError;
+use super::error::RunError;
 use super::prepare::Prepared;
 use super::watchdog::watch_loop;
 use super::workers::Workers;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::record::LiveView;
 use crate::scenario::keys::Scenario;
 
-use super::OnProgress;
+use super::request::OnProgress;
 
 /// How long the last view may take to be shown.
 const PATIENCE: Duration = Duration::from_secs(2);

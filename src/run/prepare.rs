@@ -18,7 +18,7 @@ use crate::scenario::template::UrlText;
 use crate::scenario::{Loaded, bare_url};
 use crate::service::server::{Server, ServerSetup};
 
-use super::RunError;
+use super::error::RunError;
 use super::host;
 
 /// Most threads of the clients, and most of the embedded target.

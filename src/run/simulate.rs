@@ -23,11 +23,13 @@ use crate::units::format_duration;
 
 use super::calibrate::calibrate;
 use super::conduct::end_journal;
+use super::done::RunDone;
+use super::error::RunError;
 use super::folder::make_folder;
 use super::prepare::storm;
+use super::request::OnProgress;
 use super::simulate_scale::scaled;
 use super::simulate_taker::{JournalTaker, MemoryTaker, hand_over, may_end_early};
-use super::{OnProgress, RunDone, RunError};
 
 /// When a run in virtual time begins unless it is told otherwise: 2000-01-01T00:00:00Z, in microseconds since 1970.
 pub const VIRTUAL_START_UNIX_US: u64 = 946_684_800_000_000;

@@ -11,7 +11,7 @@ use crate::record::{LiveView, PackedTally, Recorded, Recorder, Tally, failing_th
 use crate::sample::Stamped;
 use crate::scenario::keys::{Scenario, Threshold};
 
-use super::OnProgress;
+use super::request::OnProgress;
 
 /// How often progress is shown, in real time.
 const SHOW_EVERY: Duration = Duration::from_millis(500);

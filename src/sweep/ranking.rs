@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use crate::exit_code::ExitCode;
 use crate::report::{RunModel, Status};
 
 use super::grid::Grid;
@@ -123,13 +124,13 @@ impl Sweep {
         self.points.first().filter(|point| point.standing == Standing::Holds)
     }
 
-    /// The exit code: 0 where a point holds, 99 where all break something, 110 where none tells anything.
+    /// The exit code: a pass where a point holds, a failed threshold where all break something, not valid where none tells anything.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> ExitCode {
         match self.points.first().map(|point| point.standing) {
-            Some(Standing::Holds) => 0,
-            Some(Standing::Breaks) => Status::ThresholdFailed.exit_code(),
-            Some(Standing::Unknown) | None => Status::NotValid.exit_code(),
+            Some(Standing::Holds) => ExitCode::Pass,
+            Some(Standing::Breaks) => ExitCode::ThresholdFailed,
+            Some(Standing::Unknown) | None => ExitCode::NotValid,
         }
     }
 
@@ -227,14 +228,14 @@ pub(super) mod tests {
         assert_eq!((lowest.points[0].at.clone(), lowest.points[1].at.clone()), (vec![1, 0], vec![2, 0]));
         let highest = sweep("highest recovery.p99", &POINTS);
         assert_eq!(values(&highest)[..2], [Some(9e6), Some(3e6)]);
-        assert_eq!((lowest.exit_code(), lowest.best().is_some()), (0, true));
+        assert_eq!((lowest.exit_code().number(), lowest.best().is_some()), (0, true));
     }
 
     #[test]
     fn the_exit_code_says_whether_any_point_will_do() {
         for (standing, code) in [(Standing::Breaks, 99), (Standing::Unknown, 110)] {
             let sweep = sweep("recovery.p99", &[(Some(1.0), 1.0, standing)]);
-            assert_eq!((sweep.exit_code(), sweep.best().is_none()), (code, true));
+            assert_eq!((sweep.exit_code().number(), sweep.best().is_none()), (code, true));
         }
     }
 }

@@ -199,7 +199,7 @@ pub(crate) fn run_cell(
         said.push_str("; not ready in time");
     }
     if what == What::StopSelf {
-        let is_valid = done.model.verdict.exit_code != 110;
+        let is_valid = done.model.verdict.exit_code.number() != 110;
         said = format!("its own doing, or `ok`: the run is {}", if is_valid { "valid" } else { "not valid" });
     }
     if wrong.is_empty() {

@@ -15,7 +15,7 @@ use crate::run::OnProgress;
 use crate::scenario::keys::Scenario;
 use crate::units::format_duration;
 
-use super::wants_colour;
+use super::streams::wants_colour;
 use view::{History, Paint, live_lines, plain_line};
 
 /// Seconds between plain lines.

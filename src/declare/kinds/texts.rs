@@ -185,6 +185,51 @@ pub(crate) const fn text() -> Perhaps<Hidden<String>> {
     }
 }
 
+/// The value of a header. It is a secret where the header's name tells of one.
+pub(crate) const fn header() -> Perhaps<Hidden<String>> {
+    Perhaps {
+        shape: || TextShape { hold: Hold::Header, ..HEADER_VALUE.shape() },
+        parse: |_, text| match HEADER_VALUE.check(text) {
+            Ok(()) => Ok(text.to_owned().into()),
+            Err((_, allowed)) => Err(allowed.into()),
+        },
+    }
+}
+
+/// The value of a header, with variables. It is a secret where the header's name tells of one.
+pub(crate) const fn header_template() -> Held {
+    Held { name: "header_template", hold: Hold::Header }
+}
+
+/// What a variable holds at first. It is a secret where the variable's name tells of one.
+pub(crate) const fn variable() -> Held {
+    Held { name: "variable", hold: Hold::Variable }
+}
+
+/// A template whose key tells whether it is a secret. Where it is a header, what a reference refers to is taken as it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    name: &'static str,
+    hold: Hold,
+}
+
+impl Kind for Held {
+    type Out = Template;
+
+    fn shape(&self) -> Shape {
+        Shape::Text(TextShape { hold: self.hold, name: self.name, ..(template().shape)() })
+    }
+
+    fn read(&self, at: &At<'_>) -> Option<Template> {
+        match (at.text(), self.hold) {
+            (None, Hold::Header) => {
+                read_reference(at).map(|secret| Template::literal(secret.expose_secret()))
+            }
+            _ => template().read(at),
+        }
+    }
+}
+
 /// A path and a query.
 pub(crate) const fn path() -> Perhaps<Hidden<String>> {
     Perhaps {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -23,7 +23,7 @@ use crate::drive::{SampleSink, Sleep, Timers};
 use crate::lifecycle::GroupRules;
 use crate::sample::{GroupId, Sample};
 use crate::scenario::bare_url;
-use crate::scenario::keys::{ConnectRules, Grant, HeaderText, TokenRules};
+use crate::scenario::keys::{ConnectRules, Grant, TokenRules};
 use crate::scenario::template::UrlText;
 
 use super::address::AddressPolicy;
@@ -507,10 +507,7 @@ fn header_lines(group: &str, connect: &ConnectRules) -> Result<Vec<u8>, ContextE
         put("Sec-WebSocket-Protocol", &connect.subprotocols.join(", "))?;
     }
     for (name, text) in &connect.headers {
-        match text {
-            HeaderText::Plain(text) => put(name, text)?,
-            HeaderText::Secret(secret) => put(name, secret.expose_secret())?,
-        }
+        put(name, text)?;
     }
     Ok(lines)
 }

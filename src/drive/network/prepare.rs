@@ -4,12 +4,11 @@
 //! an answer says is kept in variables alone, and never logged.
 
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use secrecy::ExposeSecret;
 use url::Url;
 
 use crate::lifecycle::{ConnectFailure, Evidence};
-use crate::scenario::keys::HeaderText;
-use crate::scenario::keys::{PrepareRules, Step, StepHeader, StepPlace};
+use crate::scenario::keys::{PrepareRules, Step, StepPlace};
+use crate::scenario::template::Template;
 use crate::scenario::template::UrlText;
 
 use super::context::{Endpoint, GroupContext, Token, endpoint};
@@ -117,13 +116,8 @@ fn check_way(context: &GroupContext, url: &Url) -> Result<(), ConnectFailure> {
     }
 }
 
-fn header_value(renderer: &Renderer<'_>, value: &StepHeader) -> Option<HeaderValue> {
-    let text = match value {
-        StepHeader::Template(template) => renderer.render(template),
-        StepHeader::Secret(HeaderText::Plain(text)) => text.to_string(),
-        StepHeader::Secret(HeaderText::Secret(secret)) => secret.expose_secret().to_owned(),
-    };
-    let mut value = HeaderValue::try_from(text).ok()?;
+fn header_value(renderer: &Renderer<'_>, value: &Template) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(renderer.render(value)).ok()?;
     value.set_sensitive(true);
     Some(value)
 }

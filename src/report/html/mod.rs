@@ -23,14 +23,17 @@
 mod buckets;
 mod page;
 mod plot;
+mod plotted;
 mod render;
 mod run_page;
 mod run_tables;
 mod run_time;
 mod table;
+mod tone;
 
-pub use page::{BarPart, BarRow, Bars, Block, Figure, Page, Section, Tone};
+pub use page::{BarPart, BarRow, Bars, Block, Figure, Page, Section};
 pub use plot::{Axis, Choices, Line, Mark, Plot, PlotKind, Series, Unit};
 pub use render::{RenderError, render_page};
 pub use run_page::{report_html, run_page};
 pub use table::{Column, Row, Table};
+pub use tone::Tone;

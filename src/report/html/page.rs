@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::plot::Plot;
 use super::table::Table;
+use super::tone::Tone;
 
 /// A page.
 #[derive(Debug, Clone, Serialize)]
@@ -32,20 +33,6 @@ pub struct Section {
     pub lead: String,
     /// What stands in it.
     pub blocks: Vec<Block>,
-}
-
-/// How something is to be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tone {
-    /// As it is.
-    Plain,
-    /// As it should be.
-    Good,
-    /// To be looked at.
-    Warning,
-    /// Not as it should be.
-    Bad,
 }
 
 /// A part of a section.

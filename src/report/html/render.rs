@@ -82,9 +82,10 @@ fn data_json(page: &Page) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::page::{BarRow, Bars, Figure, Section, Tone};
+    use super::super::page::{BarRow, Bars, Figure, Section};
     use super::super::plot::{Axis, Mark, PlotKind, Series, Unit};
     use super::super::table::Table;
+    use super::super::tone::Tone;
     use super::*;
 
     const EVIL: &str = "</script><script>alert(1)</script>\u{2028}<!--\" onload='x'&";

@@ -3,7 +3,7 @@
 //! In: a run. Out: a page, from the verdict to the tables, as a performance engineer reads. It says no less than the summary.
 
 use crate::engine::StopReason;
-use crate::record::{Latencies, ThresholdStatus};
+use crate::record::ThresholdStatus;
 use crate::sample::{Counter, Metric, Outcome};
 use crate::units::{format_count, format_share, format_us};
 
@@ -14,14 +14,13 @@ use super::super::run_json::calendar;
 use super::super::simulated::{SIMULATED, assumptions};
 use super::super::verdict::Status;
 use super::buckets::Buckets;
-use super::page::{Block, Figure, Page, Section, Tone};
+use super::page::{Block, Figure, Page, Section};
 use super::plot::Plot;
+use super::plotted::{left_out, plotted_groups};
 use super::render::{RenderError, render_page};
 use super::table::Table;
+use super::tone::Tone;
 use super::{run_tables, run_time};
-
-/// Groups that have plots of their own; where there are more, those that were cut off most have.
-pub(super) const MOST_GROUPS: usize = 6;
 
 /// `report.html`: a run as one page.
 ///
@@ -64,31 +63,8 @@ fn begun(model: &RunModel) -> String {
     calendar(model.manifest.started_unix_us / 1_000_000 * 1_000_000).unwrap_or_default()
 }
 
-pub(super) fn plural(count: usize, noun: &str) -> String {
+fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
-/// The groups that have plots of their own: index, name.
-pub(super) fn plotted_groups(model: &RunModel) -> Vec<(usize, &str)> {
-    let mut groups: Vec<(usize, &str, u64)> = model
-        .groups()
-        .enumerate()
-        .map(|(index, (name, tally))| (index, name, tally.counter(Counter::Disconnects)))
-        .collect();
-    groups.sort_by_key(|(index, _, disconnects)| (std::cmp::Reverse(*disconnects), *index));
-    groups.truncate(MOST_GROUPS);
-    groups.sort_unstable_by_key(|(index, ..)| *index);
-    groups.into_iter().map(|(index, name, _)| (index, name)).collect()
-}
-
-/// A sentence where not every group has plots.
-pub(super) fn left_out(section: &mut Section, model: &RunModel) {
-    let groups = model.manifest.groups.len();
-    if groups > MOST_GROUPS {
-        section.absent(&format!(
-            "Of {groups} groups, the {MOST_GROUPS} with the most disconnects are plotted. The tables have all."
-        ));
-    }
 }
 
 fn verdict(model: &RunModel) -> Section {
@@ -329,9 +305,4 @@ fn recovery_row(after: &str, group: &str, curve: &RecoveryCurve) -> Vec<String> 
     let times = [0.5, 0.95, 1.0].map(|share| curve.time_to_us(share));
     row.extend(times.map(|time| time.map_or_else(|| "not reached".to_owned(), format_us)));
     row
-}
-
-/// A histogram's percentile for people; a dash where there is none.
-pub(super) fn percentile_text(latencies: Option<&Latencies>, percentile: f64) -> String {
-    latencies.map_or_else(|| "–".to_owned(), |latencies| format_us(latencies.percentile_us(percentile)))
 }

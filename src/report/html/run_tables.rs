@@ -10,11 +10,11 @@ use super::super::model::RunModel;
 use super::super::simulated::NO_GENERATOR;
 use super::super::tables::{in_order, loop_words};
 use super::buckets::Buckets;
-use super::page::{Block, Section, Tone};
+use super::page::{Block, Section};
 use super::plot::{PlotKind, Unit};
-use super::run_page::percentile_text;
 use super::run_time::{TimePlots, spread_series, storm_marks};
 use super::table::Table;
+use super::tone::Tone;
 
 /// The sections, in order.
 pub(super) fn sections(model: &RunModel, buckets: &Buckets) -> Vec<Section> {
@@ -303,4 +303,9 @@ fn counters(model: &RunModel) -> Table {
         }
     }
     table
+}
+
+/// A histogram's percentile for people; a dash where there is none.
+fn percentile_text(latencies: Option<&Latencies>, percentile: f64) -> String {
+    latencies.map_or_else(|| "–".to_owned(), |latencies| format_us(latencies.percentile_us(percentile)))
 }

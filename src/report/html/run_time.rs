@@ -11,10 +11,11 @@ use crate::units::{format_count, format_duration, format_us, parse_duration};
 
 use super::super::model::RunModel;
 use super::buckets::{Bucket, Buckets, Spread};
-use super::page::{BarRow, Bars, Block, Section, Tone};
+use super::page::{BarRow, Bars, Block, Section};
 use super::plot::{Line, Mark, Plot, PlotKind, Series, Unit};
-use super::run_page::{MOST_GROUPS, left_out, plotted_groups};
+use super::plotted::{MOST_GROUPS, left_out, plotted_groups};
 use super::table::Table;
+use super::tone::Tone;
 
 /// The sections, in order.
 pub(super) fn sections(model: &RunModel, buckets: &Buckets) -> Vec<Section> {

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::page::Tone;
+use super::tone::Tone;
 
 /// A table.
 #[derive(Debug, Clone, Serialize)]

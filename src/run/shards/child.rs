@@ -14,13 +14,14 @@ use std::time::Duration;
 use crate::clock::{Clock, Moment};
 use crate::engine::{RunControl, StopReason};
 use crate::event_loop::single_loop;
+use crate::exit_code::ExitCode;
 use crate::plan::{Share, check_budget};
 use crate::record::{JournalError, JournalWriter, PackedTally, journal_bytes};
 use crate::report::JOURNAL_FILE;
 use crate::scenario::{ScenarioError, load};
 
-use super::super::RunError;
 use super::super::conduct::{Beside, conduct};
+use super::super::error::RunError;
 use super::super::folder::{check_real_folder, make_folder};
 use super::super::prepare::{self, Bound, Processes};
 use super::protocol::{Order, Preparation, Report, VERSION, encoded, line, packed, read};
@@ -30,7 +31,7 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(20);
 /// Seconds whose numbers may wait for the parent to read them.
 const SECONDS_WAITING: usize = 1_024;
 /// The exit code of a child that could not go on, or was left alone.
-const ENDED_EARLY: u8 = 105;
+const ENDED_EARLY: ExitCode = ExitCode::Interrupted;
 
 /// Where a child speaks.
 #[derive(Clone)]
@@ -51,7 +52,7 @@ impl Voice {
 ///
 /// # Errors
 /// Standard output cannot be used, or there is no thread.
-pub fn obey_parent(share: Share) -> io::Result<u8> {
+pub fn obey_parent(share: Share) -> io::Result<ExitCode> {
     // Its own handle: the command line holds the usual one.
     let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let voice = Voice(Arc::new(Mutex::new(out)));
@@ -83,7 +84,7 @@ fn run_child(
     preparation: &Preparation,
     mut input: BufReader<File>,
     voice: &Voice,
-) -> Result<u8, RunError> {
+) -> Result<ExitCode, RunError> {
     let bound = bind(share, preparation)?;
     voice.say(&Report::Ready);
     let Some(Order::Start { unix_us }) = next_order(&mut input) else { return Ok(ENDED_EARLY) };
@@ -124,12 +125,12 @@ fn run_child(
         Some(Ok(bytes)) => Some(encoded(&bytes)),
         Some(Err(error)) => {
             let message = format!("{} could not be written to its end: {error}", path.display());
-            voice.say(&Report::Failed { exit_code: 1, message });
-            return Ok(0);
+            voice.say(&Report::Failed { exit_code: ExitCode::Unexpected, message });
+            return Ok(ExitCode::Pass);
         }
     };
     voice.say(&Report::Done { reason: control.reason(), unwritten });
-    Ok(0)
+    Ok(ExitCode::Pass)
 }
 
 /// Everything up to the moment of the start.
@@ -168,7 +169,7 @@ fn follow_orders(mut input: BufReader<File>, control: Arc<RunControl>) -> io::Re
         control.stop(StopReason::Interrupted);
         control.abort();
         std::thread::sleep(ORPHAN_GRACE);
-        std::process::exit(i32::from(ENDED_EARLY));
+        std::process::exit(i32::from(ENDED_EARLY.number()));
     };
     std::thread::Builder::new().name("orders".to_owned()).spawn(follow).map(drop)
 }

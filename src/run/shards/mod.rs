@@ -11,19 +11,8 @@ mod live;
 mod parent;
 mod protocol;
 mod roll;
+mod split;
 
 pub use child::obey_parent;
 pub(super) use parent::run_shards;
-
-use crate::plan::Share;
-
-/// How a run is split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    /// Into as many processes as this machine needs for it.
-    Auto,
-    /// Into so many, at least 1.
-    Into(u32),
-    /// This process runs one share; others run elsewhere.
-    Share(Share),
-}
+pub use split::Split;

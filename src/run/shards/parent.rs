@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
+use crate::exit_code::ExitCode;
 use crate::plan::{Share, check_split, shards_needed};
 use crate::record::{JournalError, LiveView, Machines, MergeInput, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, WriteFault, write_all};
@@ -16,14 +17,19 @@ use crate::scenario::keys::Scenario;
 use crate::scenario::load_for_traffic;
 
 use super::super::display::Display;
+use super::super::done::RunDone;
+use super::super::error::RunError;
 use super::super::folder::{FolderError, make_folder};
+use super::super::one_process::run_share;
+use super::super::prepare;
+use super::super::request::RunRequest;
+use super::super::shard_check::{check_shards, warn_of_own_limits};
 use super::super::signals::StopSignals;
-use super::super::{RunDone, RunError, RunRequest, check_shards, prepare, warn_of_own_limits};
-use super::Split;
 use super::children::{Children, Heard};
 use super::live::Live;
 use super::protocol::{Order, Preparation, Report, VERSION, decoded, unpacked};
 use super::roll::Roll;
+use super::split::Split;
 
 /// How long all shards together get to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -50,7 +56,7 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
         Split::Share(share) => share.of(),
     };
     if of <= 1 {
-        return super::super::run(request);
+        return run_share(request, Share::WHOLE);
     }
     check_split(&checked.scenario, &machine, of)?;
     if !fs::metadata(&request.scenario).is_ok_and(|found| found.is_file()) {
@@ -206,7 +212,7 @@ impl SplitRun<'_> {
                     Some((share, Heard::Report(Report::Failed { exit_code, message }))) => {
                         return Err(fault(share, exit_code, message));
                     }
-                    Some((share, Heard::Gone(how))) => return Err(fault(share, 1, how)),
+                    Some((share, Heard::Gone(how))) => return Err(fault(share, ExitCode::Unexpected, how)),
                     Some((_, Heard::Report(_))) => {}
                     None => return Err(RunError::Interrupted),
                 }
@@ -376,7 +382,7 @@ mod tests {
         let run = SplitRun { of: 3, scenario: &scenario, folder: home.path() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let error = runtime.block_on(run.conduct(&preparation, None)).unwrap_err();
-        assert!(matches!(error, RunError::Shard { of: 3, exit_code: 1, .. }), "{error}");
+        assert!(matches!(error, RunError::Shard { of: 3, exit_code: ExitCode::Unexpected, .. }), "{error}");
         assert!(error.to_string().contains("could not begin: it panicked (exit code 101)"), "{error}");
         let ours = file.to_str().unwrap();
         let is_ours = |process: &fs::DirEntry| {

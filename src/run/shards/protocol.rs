@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::StopReason;
+use crate::exit_code::ExitCode;
 use crate::record::PackedTally;
 
 /// Version of the protocol.
@@ -97,7 +98,7 @@ pub(super) enum Report {
     /// It cannot go on.
     Failed {
         /// The exit code that says why.
-        exit_code: u8,
+        exit_code: ExitCode,
         /// Why.
         message: String,
     },
@@ -153,7 +154,7 @@ mod tests {
             Report::Late { by_us: 9 },
             Report::Second { groups: packed(&groups) },
             Report::Done { reason: StopReason::Completed, unwritten: Some(encoded(&[0, 255])) },
-            Report::Failed { exit_code: 1, message: "two\nlines".into() },
+            Report::Failed { exit_code: ExitCode::Unexpected, message: "two\nlines".into() },
         ];
         for report in reports {
             let line = line(&report);

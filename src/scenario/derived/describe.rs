@@ -3,16 +3,15 @@
 //! In: a scenario, and its copy. Out: text.
 
 use crate::declare::bare_url;
-use crate::units::{format_count, format_duration, format_share};
-
 use crate::scenario::file::load::Loaded;
-
-use super::describe_simulate::{describe_capacity, describe_simulate};
-use super::settings::Settings;
 use crate::scenario::keys::{
     DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, OnReconnect,
     RefusalStatus, Sharing, Simulate, Skew, Start, StormBy, Target, TargetFault, TargetRules, TokenRules,
 };
+use crate::units::{format_count, format_duration, format_share};
+
+use super::describe_simulate::{describe_capacity, describe_simulate};
+use super::settings::Settings;
 
 /// The longest line of settings.
 const WIDTH: usize = 118;

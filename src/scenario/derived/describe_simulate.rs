@@ -2,9 +2,8 @@
 //!
 //! In: what takes time in virtual time. Out: a line for each thing.
 
-use crate::units::{format_count, format_duration, format_share};
-
 use crate::scenario::keys::{Capacity, Delay, NetworkFault, Simulate, TimeStage};
+use crate::units::{format_count, format_duration, format_share};
 
 /// What is assumed to take time, a line for each assumption.
 #[must_use]

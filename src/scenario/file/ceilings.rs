@@ -7,10 +7,10 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use crate::declare::UrlText;
+use crate::scenario::keys::{Group, Scenario, Start, StepPlace, StormBy, Target};
 use crate::units::{format_count, format_duration};
 
 use super::check::Conflict;
-use crate::scenario::keys::{Group, Scenario, Start, StepPlace, StormBy, Target};
 
 /// What is looked at as one moment.
 const SECOND: Duration = Duration::from_secs(1);

@@ -15,14 +15,13 @@ use crate::scenario::keys::scenario::Scenario;
 use crate::scenario::keys::scenario::Stem;
 use crate::scenario::keys::target::Embedded;
 use crate::scenario::keys::target_rules::TargetRules;
-
-use super::error::ScenarioError;
 use crate::scenario::profiles::profile_text;
 
 use super::ceilings::above_ceilings;
 use super::check::{Conflict, check_scenario};
 use super::copy::{copy_as_run, is_secret_path, secret_spans};
 use super::edit::{Overrides, apply_override, split_path};
+use super::error::ScenarioError;
 
 /// The largest scenario file.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;

@@ -2,18 +2,17 @@
 //!
 //! In: the table. Out: [`ConnectRules`].
 
-use crate::declare::{
-    At, Choices, HEADER_NAME, HEADER_VALUE, Hidden, Hold, Kind as _, Shape, Table, TextRule, TextShape,
-    UrlText, Value, above_zero, address, duration, list, map, of, path, ruled, secret, string, strings,
-    table, token_text, ws_url_template,
-};
-
-use super::target::is_embedded;
-
 use std::net::IpAddr;
 use std::time::Duration;
 
 use secrecy::SecretString;
+
+use crate::declare::{
+    At, Choices, HEADER_NAME, Hidden, Shape, Table, TextRule, UrlText, Value, above_zero, address, duration,
+    header, list, map, path, secret, string, strings, table, token_text, ws_url_template,
+};
+
+use super::target::is_embedded;
 
 /// The names of headers that a scenario may set: those that the handshake itself does not.
 const FREE_HEADER: TextRule = TextRule {
@@ -38,7 +37,7 @@ table! {
         /// Local addresses to connect from, by turns. Without it: the system's choice.
         source_addresses: Vec<IpAddr> = Vec::new() => list(address(), ADDRESSES);
         /// Headers of the upgrade request, in order. A value may be a reference to a secret.
-        headers: Vec<(String, HeaderText)> = Vec::new() => map(FREE_HEADER, of());
+        headers: Vec<(String, Hidden<String>)> = Vec::new() => map(FREE_HEADER, header());
         /// Subprotocols offered, in order.
         subprotocols: Vec<String> = Vec::new() => strings();
         /// Where the token goes.
@@ -68,28 +67,6 @@ fn check_path(rules: ConnectRules, table: &Table<'_>) -> Option<ConnectRules> {
         );
     }
     Some(rules)
-}
-
-/// The value of a header.
-#[derive(Debug, Clone)]
-pub enum HeaderText {
-    /// Written in the scenario.
-    Plain(Hidden<String>),
-    /// From the environment or a file.
-    Secret(SecretString),
-}
-
-impl Value for HeaderText {
-    fn shape() -> Shape {
-        Shape::Text(TextShape { hold: Hold::Header, ..HEADER_VALUE.shape() })
-    }
-
-    fn read(at: &At<'_>) -> Option<Self> {
-        match at.text() {
-            Some(_) => ruled(HEADER_VALUE).read(at).map(|text| Self::Plain(text.into())),
-            None => secret().read(at).map(Self::Secret),
-        }
-    }
 }
 
 /// Where the token goes in the handshake.

@@ -2,9 +2,9 @@
 //!
 //! In: the table. Out: limits.
 
-use crate::declare::{above_zero, share, table};
-
 use std::time::Duration;
+
+use crate::declare::{above_zero, share, table};
 
 table! {
     /// How late the generator may be before its numbers are not to be believed.

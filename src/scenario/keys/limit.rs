@@ -2,11 +2,11 @@
 //!
 //! In: tables of `[target]`. Out: [`WindowLimit`]s and [`RequestLimit`]s.
 
+use std::time::Duration;
+
 use crate::declare::{
     At, HEADER_NAME, Kind, above_zero, flat, int, list, refusing_status, ruled, table, then, words,
 };
-
-use std::time::Duration;
 
 table! {
     /// A limit of requests in a window of time.

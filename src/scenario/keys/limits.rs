@@ -2,9 +2,9 @@
 //!
 //! In: the table. Out: ceilings.
 
-use crate::declare::{above_zero, int, rate, table};
-
 use std::time::Duration;
+
+use crate::declare::{above_zero, int, rate, table};
 
 table! {
     /// How much load on others a scenario may plan. Load on this machine, and in virtual time, has no ceiling.

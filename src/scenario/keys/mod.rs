@@ -29,7 +29,7 @@ pub mod thresholds;
 pub mod token;
 
 pub use capacity::{Abandoned, Capacity};
-pub use connect::{ConnectRules, HeaderText, TokenIn};
+pub use connect::{ConnectRules, TokenIn};
 pub use delay::Delay;
 pub use fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
 pub use group::{Group, Stage, Start};
@@ -37,7 +37,7 @@ pub use health::Health;
 pub use limit::{LimitOf, RequestLimit, WindowLimit};
 pub use limits::Limits;
 pub use on_reconnect::OnReconnect;
-pub use prepare::{Method, PrepareRules, PrepareWhen, Step, StepHeader, StepPlace};
+pub use prepare::{Method, PrepareRules, PrepareWhen, Step, StepPlace};
 pub use reconnect::{Backoff, Growth, Jitter, ReconnectRules};
 pub use refusal::{RefusalDetail, RefusalManner, RefusalStatus};
 pub use route::{Evicts, Route, RouteDoes, TICKET_IN_PATH, TicketEnd, Tickets, path_fits, ticket_in};

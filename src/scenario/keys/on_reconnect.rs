@@ -1,8 +1,8 @@
 //! `[groups.token]` `on_reconnect`: what happens to the token at a reconnect. A group says it, or its policy.
 
-use crate::declare::{At, Choices, Shape, Value, duration};
-
 use std::time::Duration;
+
+use crate::declare::{At, Choices, Shape, Value, duration};
 
 /// What happens to the token at a reconnect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,12 +5,10 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, HEADER_NAME, Hold, Kind, POINTER, Shape, Table, Template, TextShape, VARIABLE, Value, above_zero,
-    code_ranges, flat, int, list, map, of, one_of, refusing_statuses, ruled, secret, statuses, string, table,
-    template, words,
+    HEADER_NAME, POINTER, Table, Template, VARIABLE, above_zero, code_ranges, flat, header_template, int,
+    list, map, of, one_of, refusing_statuses, ruled, statuses, string, table, template, variable, words,
 };
 
-use super::connect::HeaderText;
 use super::target::is_embedded;
 
 /// Most steps before a handshake.
@@ -70,7 +68,7 @@ table! {
         /// The method.
         method: Method = Method::Get;
         /// Headers, in order; values may hold variables.
-        headers: Vec<(String, StepHeader)> = Vec::new() => map(HEADER_NAME, of());
+        headers: Vec<(String, Template)> = Vec::new() => map(HEADER_NAME, header_template());
         /// The body. Without it: none.
         body: Option<Template> = None => template();
         /// `Content-Type` of the body.
@@ -119,52 +117,3 @@ flat! { StepPlace: PlaceKeys => |keys: PlaceKeys, table: &Table<'_>| {
     }
     keys.url.map(StepPlace::Url).or(keys.path.map(StepPlace::Path))
 } }
-
-/// The value of a request's header.
-#[derive(Debug, Clone)]
-pub enum StepHeader {
-    /// Written in the scenario.
-    Template(Template),
-    /// From the environment or a file, as it is.
-    Secret(HeaderText),
-}
-
-impl Value for StepHeader {
-    fn shape() -> Shape {
-        held("header_template", Hold::Header)
-    }
-
-    fn read(at: &At<'_>) -> Option<Self> {
-        match at.text() {
-            Some(_) => template().read(at).map(Self::Template),
-            None => secret().read(at).map(HeaderText::Secret).map(Self::Secret),
-        }
-    }
-}
-
-/// What a variable holds at first.
-struct Variable;
-
-const fn variable() -> Variable {
-    Variable
-}
-
-impl Kind for Variable {
-    type Out = Template;
-
-    fn shape(&self) -> Shape {
-        held("variable", Hold::Variable)
-    }
-
-    fn read(&self, at: &At<'_>) -> Option<Template> {
-        template().read(at)
-    }
-}
-
-/// A template whose key tells whether it is a secret.
-fn held(name: &'static str, hold: Hold) -> Shape {
-    match template().shape() {
-        Shape::Text(text) => Shape::Text(TextShape { hold, name, ..text }),
-        other => other,
-    }
-}

@@ -2,13 +2,13 @@
 //!
 //! In: tables of `[target]`. Out: [`ScriptRule`]s, [`MessageToken`], [`TargetStorm`]s.
 
+use std::time::Duration;
+
 use crate::declare::{
     INNER_POINTER, NOT_EMPTY, POINTER, Table, Template, TextRule, VARIABLE, Variables, above_zero, any_of,
     duration, interval, list, map, meaning, of, one_of, ruled, sent_code, share_above_zero, string, table,
     target_text, words,
 };
-
-use std::time::Duration;
 
 /// Variables of what the target says in a session: a ticket issued for it, `ws` or `wss`, host and port as the client names them, the session's
 /// number, the time in milliseconds since 1970.

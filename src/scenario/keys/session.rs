@@ -2,12 +2,12 @@
 //!
 //! In: the table. Out: [`SessionRules`].
 
+use std::time::Duration;
+
 use crate::declare::{
     At, Choices, Hidden, NOT_EMPTY, POINTER, Shape, Table, Template, VARIABLE, Value, above_zero, int,
     interval, map, meaning, of, one_of, or_never, pace, ruled, string, table, template, text, words,
 };
-
-use std::time::Duration;
 
 table! {
     /// What clients do while connected.

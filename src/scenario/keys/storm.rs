@@ -2,13 +2,13 @@
 //!
 //! In: tables. Out: [`Storm`]s and [`ClientDisconnect`]s.
 
+use std::time::Duration;
+
 use crate::declare::{
     At, Rows, above_zero, duration, field, sent_code, share_above_zero, strings, table, tagged, then,
 };
 
 use super::group::GroupNames;
-
-use std::time::Duration;
 
 table! {
     /// A disconnect forced on many clients at one moment.

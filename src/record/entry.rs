@@ -1,0 +1,93 @@
+//! An entry of a journal, and its bytes.
+//!
+//! In: entries, or a frame's payload. Out: the payload, whose first byte is its kind; or the entry, checked.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::{Manifest, RunEnd};
+use super::packed::{PackedTally, PackedTallyV1};
+
+const KIND_MANIFEST: u8 = 1;
+const KIND_INTERVAL: u8 = 2;
+const KIND_END: u8 = 3;
+
+/// An entry of a journal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// How the run was begun. The first entry.
+    Manifest(Box<Manifest>),
+    /// A second's numbers, a tally for each group in the scenario's order.
+    Interval {
+        /// Which second since the run's start.
+        second: u64,
+        /// The groups' tallies.
+        groups: Vec<PackedTally>,
+    },
+    /// How the run ended. The last entry, missing after a crash.
+    End(Box<RunEnd>),
+}
+
+#[derive(Deserialize)]
+struct IntervalRecord {
+    second: u64,
+    groups: Vec<PackedTally>,
+}
+
+/// An [`IntervalRecord`] as it is written.
+#[derive(Serialize)]
+struct IntervalView<'e> {
+    second: u64,
+    groups: &'e [PackedTally],
+}
+
+#[derive(Serialize, Deserialize)]
+struct IntervalRecordV1 {
+    second: u64,
+    groups: Vec<PackedTallyV1>,
+}
+
+pub(super) fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
+    let mut payload = Vec::new();
+    match entry {
+        Entry::Manifest(manifest) => {
+            payload.push(KIND_MANIFEST);
+            serde_json::to_writer(&mut payload, manifest)?;
+        }
+        Entry::Interval { second, groups } => {
+            payload.push(KIND_INTERVAL);
+            let record = IntervalView { second: *second, groups };
+            payload = postcard::to_extend(&record, payload).map_err(io::Error::other)?;
+        }
+        Entry::End(end) => {
+            payload.push(KIND_END);
+            serde_json::to_writer(&mut payload, end)?;
+        }
+    }
+    Ok(payload)
+}
+
+pub(super) fn decode(payload: &[u8], version: u32) -> Option<Entry> {
+    let (kind, body) = payload.split_first()?;
+    match *kind {
+        KIND_MANIFEST => {
+            serde_json::from_slice(body).ok().map(|manifest| Entry::Manifest(Box::new(manifest)))
+        }
+        KIND_INTERVAL => {
+            let record = decode_interval(body, version)?;
+            record.groups.iter().try_for_each(PackedTally::check).ok()?;
+            Some(Entry::Interval { second: record.second, groups: record.groups })
+        }
+        KIND_END => serde_json::from_slice(body).ok().map(|end| Entry::End(Box::new(end))),
+        _ => None,
+    }
+}
+
+fn decode_interval(body: &[u8], version: u32) -> Option<IntervalRecord> {
+    if version >= 2 {
+        return postcard::from_bytes(body).ok();
+    }
+    let IntervalRecordV1 { second, groups } = postcard::from_bytes(body).ok()?;
+    Some(IntervalRecord { second, groups: groups.into_iter().map(PackedTally::from).collect() })
+}

@@ -1,0 +1,205 @@
+//! What the structure promises, held by a test: who may import whom, no circles, file sizes, who writes what, words that must not be left in.
+#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+
+mod fields;
+mod files;
+mod imports;
+mod modules;
+
+use std::collections::BTreeSet;
+
+use fields::written_elsewhere;
+use files::{RustFile, code, rust_files};
+use imports::{circles, each_path, imports, in_words};
+use modules::Modules;
+
+/// The modules from the source of the data flow to its end. A module imports from itself, from those before it and from the
+/// vocabulary.
+const FLOW: &[&str] = &[
+    "scenario",
+    "plan",
+    "lifecycle",
+    "service",
+    "drive",
+    "engine",
+    "record",
+    "report",
+    "compare",
+    "sweep",
+    "run",
+    "diagnose",
+    "cli",
+];
+/// Words that everybody may use. They use nothing but each other.
+const VOCABULARY: &[&str] = &["clock", "declare", "event_loop", "exit_code", "random", "sample", "units"];
+/// A file with more lines holds more than one noun.
+const MOST_LINES: usize = 500;
+
+/// Files that are longer than [`MOST_LINES`], and should not be.
+const STILL_LONG: &[&str] = &[
+    "benches/reconnect_storm.rs",
+    "src/drive/network/context.rs",
+    "src/drive/virtual_time/token.rs",
+    "tests/canary.rs",
+    "tests/end_to_end.rs",
+    "tests/network_faults/proxy.rs",
+    "tests/shards.rs",
+    "tests/who_may_be_hit.rs",
+];
+/// Files that need each other in a circle, and should not.
+const STILL_IN_A_CIRCLE: &[&str] = &[
+    "src/drive/network/connect.rs",
+    "src/drive/network/context.rs",
+    "src/drive/network/http.rs",
+    "src/drive/network/proxy.rs",
+    "src/drive/network/steps_http.rs",
+    "src/drive/network/tls.rs",
+    "src/drive/network/token.rs",
+    "src/drive/network/token_command.rs",
+    "src/drive/network/token_http.rs",
+    "src/drive/network/upgrade.rs",
+    "src/drive/virtual_time/audit.rs",
+    "src/drive/virtual_time/client.rs",
+    "src/drive/virtual_time/connect.rs",
+    "src/drive/virtual_time/request.rs",
+    "src/drive/virtual_time/session.rs",
+    "src/drive/virtual_time/token.rs",
+    "src/drive/virtual_time/world.rs",
+];
+/// Files that write the fields of a struct beside them, and should call a function of it.
+const STILL_WRITTEN_ELSEWHERE: &[(&str, &str)] = &[
+    ("src/drive/network/connect.rs", "GroupContext"),
+    ("src/drive/virtual_time/connect.rs", "Request"),
+    ("src/drive/virtual_time/connect.rs", "SessionAsk"),
+    ("src/drive/virtual_time/connect.rs", "Wire"),
+    ("src/drive/virtual_time/link.rs", "Slot"),
+    ("src/drive/virtual_time/link.rs", "Wire"),
+    ("src/drive/virtual_time/token.rs", "Pool"),
+    ("src/drive/virtual_time/token.rs", "Request"),
+    ("src/drive/virtual_time/token.rs", "SharedToken"),
+    ("src/drive/virtual_time/token.rs", "Slot"),
+    ("src/drive/virtual_time/world.rs", "Slot"),
+];
+
+/// What was found and is no known exception, and exceptions that are none any more.
+fn compare<T: Ord + Clone + std::fmt::Debug>(found: &BTreeSet<T>, known: &BTreeSet<T>) -> Vec<String> {
+    let new = found.difference(known).map(|fault| format!("new: {fault:?}"));
+    let stale = known.difference(found).map(|fault| format!("no longer so, take it off the list: {fault:?}"));
+    new.chain(stale).collect()
+}
+
+/// The module that a file under `src` belongs to.
+fn module_of(path: &str) -> &str {
+    let below = path.trim_start_matches("src/");
+    below.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+fn rank(module: &str) -> Option<usize> {
+    FLOW.iter().position(|name| *name == module)
+}
+
+/// The top-level modules that a file names, but for its tests.
+fn modules_named(file: &RustFile) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    each_path(&code(&file.text), &mut |path| {
+        if let [root, module, ..] = path {
+            named.extend((root == "crate").then(|| module.clone()));
+        }
+    });
+    named
+}
+
+#[test]
+fn imports_follow_the_flow_of_data() {
+    let mut faults = Vec::new();
+    for file in rust_files(&["src"]) {
+        let module = module_of(&file.path);
+        if module == "lib" || module == "main" || file.path.ends_with("_tests.rs") {
+            continue;
+        }
+        let known = VOCABULARY.contains(&module) || rank(module).is_some();
+        assert!(known, "{}: the module {module} has no place in the flow", file.path);
+        for import in modules_named(&file) {
+            let vocabulary = VOCABULARY.contains(&import.as_str());
+            let before = rank(&import).zip(rank(module)).is_some_and(|(import, own)| import <= own);
+            if !vocabulary && !before {
+                faults.push(format!("{} imports crate::{import}", file.path));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "against the flow:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn no_files_need_each_other() {
+    let imports = imports(&Modules::of(&rust_files(&["src"])));
+    let circles = circles(&imports);
+    let found: BTreeSet<&str> = circles.iter().flatten().map(String::as_str).collect();
+    let faults = compare(&found, &STILL_IN_A_CIRCLE.iter().copied().collect());
+    let shown: Vec<String> = circles.iter().map(|circle| in_words(circle, &imports)).collect();
+    assert!(faults.is_empty(), "{}\nthe circles:\n{}", faults.join("\n"), shown.join("\n\n"));
+}
+
+#[test]
+fn every_file_holds_one_noun() {
+    let files = rust_files(&["src", "tests", "benches"]);
+    let long = files.iter().filter(|file| file.text.lines().count() > MOST_LINES);
+    let faults =
+        compare(&long.map(|file| file.path.as_str()).collect(), &STILL_LONG.iter().copied().collect());
+    assert!(faults.is_empty(), "more than {MOST_LINES} lines:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let files = rust_files(&["src"]);
+    let silent = files.iter().filter(|file| !file.text.starts_with("//!"));
+    let faults: Vec<&str> = silent.map(|file| file.path.as_str()).collect();
+    assert!(faults.is_empty(), "without //! at the top:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn a_struct_is_written_by_its_own_file() {
+    let found = written_elsewhere(&rust_files(&["src"]));
+    let known = STILL_WRITTEN_ELSEWHERE.iter();
+    let known = known.map(|(writer, owner)| ((*writer).to_owned(), (*owner).to_owned())).collect();
+    let faults = compare(&found, &known);
+    assert!(faults.is_empty(), "fields written beside their struct:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn nothing_unfinished_is_left_in() {
+    // Spelled in two parts, so that this file does not find itself.
+    let words =
+        [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("unimpl", "emented!")];
+    let mut faults = Vec::new();
+    for file in rust_files(&["src", "tests", "benches"]) {
+        let left = words.iter().filter(|word| file.text.contains(**word));
+        faults.extend(left.map(|word| format!("{} holds {word}", file.path)));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn only_the_clock_reads_the_clock() {
+    let calls = [
+        concat!("Instant", "::now("),
+        concat!("SystemTime", "::now("),
+        concat!("Timestamp", "::now("),
+        concat!("Zoned", "::now("),
+    ];
+    for file in rust_files(&["src"]) {
+        if file.path.ends_with("clock.rs") {
+            continue;
+        }
+        for call in calls {
+            assert!(!file.text.contains(call), "{} calls {call}", file.path);
+        }
+    }
+}
+
+#[test]
+fn an_exception_that_is_none_any_more_is_a_fault() {
+    let sets = [["a", "b"], ["b", "c"]].map(BTreeSet::from);
+    assert_eq!(compare(&sets[0], &sets[1]), ["new: \"a\"", "no longer so, take it off the list: \"c\""]);
+    assert!(compare(&sets[0], &sets[0]).is_empty());
+}
