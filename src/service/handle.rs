@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-use super::registry::{Standing, TokenId, TokenRegistry};
-use super::rules::{Handshake, HandshakeRefusal, TargetState};
+use super::refusal::HandshakeRefusal;
+use super::registry::TokenId;
+use super::rules::{Handshake, TargetState};
+use super::shown::Shown;
 use super::token::{TokenAnswer, TokenRefusal, TokenRequest};
 
 /// A token, or a refresh token, of a [`TargetState`]; 16 bytes, and never printed.
@@ -17,28 +19,6 @@ pub struct TokenHandle(TokenId);
 impl std::fmt::Debug for TokenHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenHandle").finish_non_exhaustive()
-    }
-}
-
-/// A token as it is shown to the target.
-#[derive(Clone, Copy)]
-pub(super) enum Shown<'a> {
-    /// As it goes over a wire.
-    Text(&'a str),
-    /// Itself.
-    Token(TokenId),
-}
-
-impl Shown<'_> {
-    pub(super) fn standing(self, now: Moment, registry: &TokenRegistry) -> Standing {
-        match self {
-            Self::Text(text) => registry.look_up(now, text),
-            Self::Token(id) => registry.standing_of(now, id),
-        }
-    }
-
-    pub(super) const fn is_empty(self) -> bool {
-        matches!(self, Self::Text(text) if text.is_empty())
     }
 }
 

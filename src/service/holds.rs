@@ -6,8 +6,9 @@
 use crate::clock::Moment;
 use crate::scenario::keys::TargetRules;
 
+use super::open::{Holds, Open};
 use super::registry::TokenId;
-use super::rules::{Holds, TargetState};
+use super::rules::TargetState;
 use super::session::SessionId;
 
 impl TargetState {
@@ -60,7 +61,7 @@ impl TargetState {
     /// When what a session holds ends by itself, where it is told of it; else never.
     #[must_use]
     pub fn hold_end(&self, session: SessionId) -> Moment {
-        self.sessions.get(&session).map_or(Moment::NEVER, |open| self.end_of(open.holds))
+        self.sessions.get(&session).map_or(Moment::NEVER, |open| self.end_of(open.holds()))
     }
 
     pub(super) fn end_of(&self, holds: Holds) -> Moment {
@@ -77,7 +78,7 @@ impl TargetState {
     /// Whether a session holds a ticket, and not a token.
     #[must_use]
     pub fn holds_ticket(&self, session: SessionId) -> bool {
-        matches!(self.sessions.get(&session).map(|open| open.holds), Some(Holds::Ticket(_)))
+        matches!(self.sessions.get(&session).map(Open::holds), Some(Holds::Ticket(_)))
     }
 
     /// Revokes the token or refresh token of that text (RFC 7009 §2.1); of an unknown one nothing is said (§2.2).

@@ -7,23 +7,12 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sample::Cause;
-use crate::scenario::keys::{AtSessionLimit, TargetRules};
+use crate::scenario::keys::{AtSessionLimit, RefusalStatus, TargetRules};
 
-use super::rules::HandshakeRefusal;
+use super::client_key::ClientKey;
+use super::refusal::{HandshakeRefusal, status_of};
 use super::session::SessionId;
 use super::windows::{Counted, Windows};
-
-/// The refusal of a token where the registry is full.
-pub(super) const TOO_MANY_TOKENS: HandshakeRefusal = HandshakeRefusal {
-    status: 503,
-    cause: Cause::RateLimited,
-    words: ("full", "more tokens are alive than this target remembers"),
-    retry_after: None,
-};
-
-/// Names a client id of one target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct ClientKey(u32);
 
 /// Why a client id may not open a session now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +39,25 @@ impl Bar {
             Self::Locked | Self::TooManySessions => Cause::ForbiddenOther,
             Self::TooManyHandshakes(_) => Cause::RateLimited,
         }
+    }
+}
+
+impl Barred {
+    /// What the client is told.
+    pub(super) fn refusal(self, rule: RefusalStatus) -> HandshakeRefusal {
+        let cause = self.why.cause();
+        let (status, words) = match self.why {
+            Bar::Locked => {
+                (status_of(rule, cause), ("client.locked", "the client id was disconnected a moment ago"))
+            }
+            Bar::TooManySessions => {
+                (status_of(rule, cause), ("too.many.sessions", "the client id has all its sessions open"))
+            }
+            Bar::TooManyHandshakes(status) => {
+                (status, ("too.many.requests", "too many handshakes of this client id"))
+            }
+        };
+        HandshakeRefusal { status, cause, words, retry_after: self.retry_after }
     }
 }
 
@@ -82,14 +90,14 @@ impl ClientLimits {
         if let Some(key) = self.keys.get(id) {
             return *key;
         }
-        let key = ClientKey(u32::try_from(self.usage.len()).unwrap_or(u32::MAX));
+        let key = ClientKey::of(self.usage.len());
         self.usage.push(Usage::default());
         self.keys.insert(id.to_owned(), key);
         key
     }
 
     fn usage(&mut self, key: ClientKey) -> Option<&mut Usage> {
-        self.usage.get_mut(key.0 as usize)
+        self.usage.get_mut(key.index())
     }
 
     /// A handshake of this client has come: leave, or none. It counts either way.

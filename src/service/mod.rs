@@ -4,6 +4,8 @@
 //! I/O, no clock), the [`server`] that carries them out on sockets, and its own exact [`counters`].
 
 pub mod capacity;
+mod capacity_gate;
+mod client_key;
 pub mod counters;
 pub mod delay;
 pub mod faults;
@@ -12,6 +14,8 @@ mod holds;
 mod jwt;
 mod limits;
 pub mod message;
+mod open;
+pub mod refusal;
 pub mod refusal_text;
 mod registry;
 mod returns;
@@ -20,6 +24,8 @@ pub mod rules;
 mod script;
 pub mod server;
 pub mod session;
+mod shown;
+pub mod storms;
 mod tally;
 mod tickets;
 pub mod token;

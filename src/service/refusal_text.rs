@@ -6,7 +6,7 @@ use crate::sample::Cause;
 use crate::scenario::keys::TargetRules;
 use crate::scenario::template::Template;
 
-use super::rules::HandshakeRefusal;
+use super::refusal::HandshakeRefusal;
 
 /// The code that the rules give to the cause of a refusal.
 pub(super) fn own_code(rules: &TargetRules, refusal: HandshakeRefusal) -> Option<&str> {

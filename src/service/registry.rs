@@ -7,8 +7,9 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::clock::Moment;
 use crate::random::{Purpose, Stream};
+use crate::sample::Cause;
 
-use super::limits::ClientKey;
+use super::client_key::ClientKey;
 
 /// This many dead tokens are remembered at most.
 pub(super) const MOST_DEAD: usize = 1_000_000;
@@ -56,6 +57,18 @@ pub(super) enum Standing {
     Expired,
     /// It lacks a scope.
     Insufficient,
+}
+
+/// A good token, or the cause of the refusal.
+pub(super) fn cause_of(standing: Option<Standing>) -> Result<TokenId, Cause> {
+    Err(match standing {
+        Some(Standing::Good(token)) => return Ok(token),
+        Some(Standing::Unknown) => Cause::UnknownToken,
+        Some(Standing::Stale) => Cause::StaleToken,
+        Some(Standing::Expired) => Cause::ExpiredToken,
+        Some(Standing::Insufficient) => Cause::MissingScope,
+        None => Cause::NoToken,
+    })
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -3,16 +3,17 @@
 //! In: `(now, event)`. Out: what a route answers, whether a message's token is good, and exact counts. No I/O, no clock.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sample::Cause;
-use crate::scenario::keys::{LimitOf, WindowLimit};
+use crate::scenario::keys::LimitOf;
 use crate::scenario::keys::{Route, RouteDoes};
 
-use super::limits::ClientKey;
-use super::registry::{Standing, TokenId};
-use super::rules::{HandshakeRefusal, Holds, TargetState, status_of, words_of};
+use super::client_key::ClientKey;
+use super::open::{Holds, Open};
+use super::refusal::{HandshakeRefusal, over_limit, status_of, words_of};
+use super::registry::{Standing, TokenId, cause_of};
+use super::rules::TargetState;
 use super::session::SessionId;
 use super::tickets::TooManyTopics;
 use super::windows::{Counted, Usage};
@@ -80,7 +81,7 @@ impl TargetState {
         }
         match self.carry_out(now, route, asker, request) {
             Ok(answered) => {
-                self.tally.routes_answered += 1;
+                self.tally.answer_route();
                 RouteAnswer::Answered(Answered { usage, ..answered })
             }
             Err(refusal) => RouteAnswer::Refused(self.refuse_route(refusal), usage),
@@ -202,7 +203,7 @@ impl TargetState {
         session: SessionId,
         topics: &[String],
     ) -> Result<(), RefusedTopics> {
-        match self.sessions.get(&session).map(|open| open.holds) {
+        match self.sessions.get(&session).map(Open::holds) {
             Some(Holds::Ticket(ticket)) if self.tickets.is_good(now, ticket) => {
                 self.set_topics(now, ticket, topics, false).map_err(|TooManyTopics| RefusedTopics)
             }
@@ -225,10 +226,10 @@ impl TargetState {
         token: Option<TokenId>,
     ) -> Option<TokenId> {
         let rules = self.rules.tickets?;
-        self.tally.tickets_issued += 1;
+        self.tally.issue_ticket();
         let (id, evicted) = self.tickets.issue(now, rules, client, token);
         if let Some(evicted) = evicted {
-            self.tally.tickets_evicted += 1;
+            self.tally.evict_ticket();
             self.tell_ticket_end(evicted);
         }
         Some(id)
@@ -236,7 +237,7 @@ impl TargetState {
 
     /// A ticket for the client of this session, to be told in it; `None` where there are none.
     pub fn ticket_for(&mut self, now: Moment, session: SessionId) -> Option<String> {
-        let client = self.sessions.get(&session).and_then(|open| open.client);
+        let client = self.sessions.get(&session).and_then(Open::client);
         self.issue_ticket(now, client, None).map(TokenId::text)
     }
 
@@ -260,11 +261,11 @@ impl TargetState {
         credential: &str,
     ) -> Result<Moment, Cause> {
         let token = self.token_standing(now, Some(credential))?;
-        if let Some(before) = self.sessions.get(&session).map(|open| open.holds) {
+        if let Some(before) = self.sessions.get(&session).map(Open::holds) {
             self.put_down(before, session);
         }
         if let Some(open) = self.sessions.get_mut(&session) {
-            open.holds = Holds::Token(token);
+            open.show(Holds::Token(token));
         }
         self.pick_up(Holds::Token(token), session);
         Ok(self.tokens.expiry_of(token))
@@ -287,13 +288,6 @@ fn refusal_of(rules: &crate::scenario::keys::TargetRules, cause: Cause) -> Hands
     HandshakeRefusal { status, cause, words: words_of(cause), retry_after: None }
 }
 
-/// The refusal of a request beyond a limit.
-pub(super) fn over_limit(limit: WindowLimit, usage: Usage, sentence: &'static str) -> HandshakeRefusal {
-    let retry_after: Option<Duration> = limit.retry_after.then_some(usage.reset);
-    let words = ("too.many.requests", sentence);
-    HandshakeRefusal { status: limit.status, cause: Cause::RateLimited, words, retry_after }
-}
-
 const fn not_found() -> HandshakeRefusal {
     let words = ("not.found", "there is no such ticket");
     HandshakeRefusal { status: 404, cause: Cause::ForbiddenOther, words, retry_after: None }
@@ -302,16 +296,4 @@ const fn not_found() -> HandshakeRefusal {
 const fn bad_request(sentence: &'static str) -> HandshakeRefusal {
     let words = ("bad.request", sentence);
     HandshakeRefusal { status: 400, cause: Cause::ForbiddenOther, words, retry_after: None }
-}
-
-/// A good token, or the cause of the refusal.
-pub(super) fn cause_of(standing: Option<Standing>) -> Result<TokenId, Cause> {
-    Err(match standing {
-        Some(Standing::Good(token)) => return Ok(token),
-        Some(Standing::Unknown) => Cause::UnknownToken,
-        Some(Standing::Stale) => Cause::StaleToken,
-        Some(Standing::Expired) => Cause::ExpiredToken,
-        Some(Standing::Insufficient) => Cause::MissingScope,
-        None => Cause::NoToken,
-    })
 }

@@ -12,22 +12,23 @@ use crate::clock::Moment;
 use crate::random::{Draws, Purpose, Stream};
 use crate::sample::Cause;
 use crate::scenario::keys::{
-    Delay, FaultKind, FaultStage, Invalidation, RefusalManner, RefusalStatus, StatusFault, TargetRules,
+    Delay, FaultKind, FaultStage, Invalidation, RefusalManner, RouteDoes, StatusFault, TargetRules,
 };
 
-use crate::scenario::keys::RouteDoes;
-
 use super::capacity::Capacities;
+use super::client_key::ClientKey;
 use super::counters::TargetCounters;
 use super::delay;
 use super::faults::FaultDraws;
-use super::handle::Shown;
 use super::jwt::{TokenWriter, Told};
-use super::limits::{Bar, Barred, ClientKey, ClientLimits, TOO_MANY_TOKENS};
-use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
+use super::limits::ClientLimits;
+use super::open::{Holds, Open};
+pub use super::refusal::HandshakeRefusal;
+use super::refusal::{TOO_MANY_TOKENS, over_limit, status_of, words_of};
+use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry, cause_of};
 use super::returns::Returns;
-use super::routes::{cause_of, over_limit};
 use super::session::{Ended, Session, SessionId};
+use super::shown::Shown;
 use super::tally::Tally;
 use super::tickets::TicketBook;
 use super::token::{self, Grant, Issued, TokenAnswer, TokenError, TokenRefusal, TokenRequest};
@@ -61,27 +62,6 @@ pub struct TargetState {
     pub(super) returns: Returns,
 }
 
-/// What a session was opened with, or has shown since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holds {
-    /// Nothing yet: the token comes in a message.
-    Nothing,
-    /// A token.
-    Token(TokenId),
-    /// A ticket.
-    Ticket(TokenId),
-}
-
-/// An open session.
-#[derive(Debug)]
-pub(super) struct Open {
-    pub(super) holds: Holds,
-    pub(super) client: Option<ClientKey>,
-    /// The number that the client goes by, where it told one.
-    stream: Option<u64>,
-    is_closing: bool,
-}
-
 /// The answer to an upgrade request.
 #[derive(Debug)]
 pub enum Handshake {
@@ -96,19 +76,6 @@ pub enum Handshake {
     Refused(HandshakeRefusal),
 }
 
-/// Why a handshake is refused, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HandshakeRefusal {
-    /// The HTTP status.
-    pub status: u16,
-    /// The true cause.
-    pub cause: Cause,
-    /// What a full refusal says in its body: a code and a sentence.
-    pub words: (&'static str, &'static str),
-    /// `Retry-After`.
-    pub retry_after: Option<Duration>,
-}
-
 /// Which kind of request a connection brought first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstRequest {
@@ -118,17 +85,6 @@ pub enum FirstRequest {
     Control,
     /// To the WebSocket endpoint, or anywhere else.
     Events,
-}
-
-/// A storm that cannot be.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-pub enum StormError {
-    /// No server may send that code (RFC 6455 §7.4).
-    #[error("close code {0} cannot be sent: use 1000 to 1003, 1007 to 1013, or 3000 to 4999")]
-    Code(u16),
-    /// Not a share.
-    #[error("fraction {0} is not a share: use a number above 0 and up to 1")]
-    Fraction(f64),
 }
 
 impl TargetState {
@@ -255,7 +211,7 @@ impl TargetState {
                 self.invalidate(older);
             }
         }
-        self.tally.tokens_issued += 1;
+        self.tally.issue_token();
         Ok((id, grant))
     }
 
@@ -340,7 +296,7 @@ impl TargetState {
             client.map_or(Ok(()), |client| self.limits.ask(now, client, &self.rules, &mut self.windows));
         match leave {
             Ok(()) => self.admit(now, holds, client, stream),
-            Err(barred) => self.refuse(now, refusal_of_bar(barred, self.rules.refusal_status)),
+            Err(barred) => self.refuse(now, barred.refusal(self.rules.refusal_status)),
         }
     }
 
@@ -375,9 +331,8 @@ impl TargetState {
             return Handshake::Refused(refusal);
         }
         let id = self.next_session();
-        self.sessions
-            .insert(id, Open { holds: Holds::Nothing, client: None, stream: None, is_closing: false });
-        self.tally.upgrades += 1;
+        self.sessions.insert(id, Open::refused());
+        self.tally.upgrade();
         let session = Session::refused(id, Arc::clone(&self.rules), refusal, now);
         Handshake::Admitted { session, displaced: None }
     }
@@ -401,9 +356,9 @@ impl TargetState {
             _ => None,
         };
         let displaced = by_client.or(by_ticket);
-        self.sessions.insert(id, Open { holds, client, stream, is_closing: false });
+        self.sessions.insert(id, Open::new(holds, client, stream));
         self.pick_up(holds, id);
-        self.tally.upgrades += 1;
+        self.tally.upgrade();
         if let (Holds::Token(token), Invalidation::OnUse) = (holds, self.rules.invalidation) {
             self.tokens.invalidate(token);
         }
@@ -421,8 +376,8 @@ impl TargetState {
     /// The target is about to send a close frame. What the end of the session takes away is gone from here on: a client
     /// that comes back the moment it sees the frame must not find its token good.
     pub fn begin_close(&mut self, now: Moment, id: SessionId) {
-        let open = self.sessions.get(&id).filter(|open| !open.is_closing);
-        if let Some(number) = open.and_then(|open| open.stream) {
+        let open = self.sessions.get(&id).filter(|open| !open.is_closing());
+        if let Some(number) = open.and_then(Open::stream) {
             self.returns.left(number, now);
         }
         self.begin_silence(now, id);
@@ -431,8 +386,8 @@ impl TargetState {
     /// The target is done with a session, and does not tell its client.
     pub fn begin_silence(&mut self, now: Moment, id: SessionId) {
         if let Some(open) = self.sessions.get_mut(&id) {
-            open.is_closing = true;
-            let (holds, client) = (open.holds, open.client);
+            open.begin_closing();
+            let (holds, client) = (open.holds(), open.client());
             self.disconnect(now, id, holds, client);
         }
     }
@@ -447,11 +402,11 @@ impl TargetState {
     pub fn end_session(&mut self, now: Moment, id: SessionId, ended: Ended) {
         if let Some(open) = self.sessions.remove(&id) {
             self.tally.close(ended);
-            self.disconnect(now, id, open.holds, open.client);
+            self.disconnect(now, id, open.holds(), open.client());
         }
     }
 
-    fn disconnect(&mut self, now: Moment, id: SessionId, holds: Holds, client: Option<ClientKey>) {
+    pub(super) fn disconnect(&mut self, now: Moment, id: SessionId, holds: Holds, client: Option<ClientKey>) {
         self.put_down(holds, id);
         if let Some(client) = client {
             self.limits.leave(now, client, id, &self.rules);
@@ -465,82 +420,33 @@ impl TargetState {
         }
     }
 
-    /// Picks the sessions that a storm strikes: this share of those that are not closing yet, rounded, at random. They
-    /// count as closing from here on.
-    ///
-    /// # Errors
-    /// A code that cannot be sent, or a fraction outside (0, 1].
-    pub fn storm(&mut self, now: Moment, code: u16, fraction: f64) -> Result<Vec<SessionId>, StormError> {
-        if !is_sendable(code) {
-            return Err(StormError::Code(code));
-        }
-        if !(fraction > 0.0 && fraction <= 1.0) {
-            return Err(StormError::Fraction(fraction));
-        }
-        let struck = self.pick(fraction);
-        Ok(self.strike_sessions(now, &struck))
-    }
-
-    /// This share of the sessions that are not closing yet, rounded, at random.
-    pub fn pick(&mut self, fraction: f64) -> Vec<SessionId> {
-        let mut left = self.sessions.values().filter(|open| !open.is_closing).count();
-        // Exact for any count that fits into memory.
-        let mut wanted = (left as f64 * fraction).round() as usize;
-        let mut picked = Vec::with_capacity(wanted);
-        // Selection sampling: each subset of the wanted size is as likely as any other (Knuth, TAOCP 2, algorithm 3.4.2 S).
-        for (&id, _) in self.sessions.iter().filter(|(_, open)| !open.is_closing) {
-            if (self.storms.next_unit() * left as f64) < wanted as f64 {
-                picked.push(id);
-                wanted -= 1;
-            }
-            left -= 1;
-        }
-        picked
-    }
-
-    /// A storm strikes these sessions; answers with those that were open and not closing yet. They count as closing from here on.
-    pub fn strike_sessions(&mut self, now: Moment, sessions: &[SessionId]) -> Vec<SessionId> {
-        let mut struck = Vec::with_capacity(sessions.len());
-        for id in sessions {
-            let Some(open) = self.sessions.get_mut(id).filter(|open| !open.is_closing) else { continue };
-            open.is_closing = true;
-            let (holds, client) = (open.holds, open.client);
-            if let Some(number) = open.stream {
-                self.returns.left(number, now);
-            }
-            self.disconnect(now, *id, holds, client);
-            struck.push(*id);
-        }
-        struck
-    }
-
     /// A TCP connection was accepted.
     pub fn count_accepted(&mut self) {
-        self.tally.accepted += 1;
+        self.tally.accept();
     }
 
     /// A connection's first request was of this kind.
     pub fn count_first_request(&mut self, first: FirstRequest) {
         match first {
-            FirstRequest::Token => self.tally.accepted_token += 1,
-            FirstRequest::Control => self.tally.accepted_control += 1,
-            FirstRequest::Events => self.tally.accepted_events += 1,
+            FirstRequest::Token => self.tally.begin_with_token(),
+            FirstRequest::Control => self.tally.begin_with_control(),
+            FirstRequest::Events => self.tally.begin_with_events(),
         }
     }
 
     /// A data message was sent.
     pub fn count_message_sent(&mut self) {
-        self.tally.messages_sent += 1;
+        self.tally.send_message();
     }
 
     /// A data message was received.
     pub fn count_message_received(&mut self) {
-        self.tally.messages_received += 1;
+        self.tally.receive_message();
     }
 
     /// A request was not for this service, or no HTTP.
     pub fn count_bad_request(&mut self) {
-        self.tally.bad_requests += 1;
+        self.tally.reject_request();
     }
 
     /// All counts.
@@ -548,50 +454,4 @@ impl TargetState {
     pub fn counters(&self) -> TargetCounters {
         self.tally.counters(self.sessions.len() as u64)
     }
-}
-
-/// The status of a refusal for this cause.
-pub(super) const fn status_of(rule: RefusalStatus, cause: Cause) -> u16 {
-    match (rule, cause) {
-        (RefusalStatus::Always(status), _) => status,
-        (
-            RefusalStatus::Rfc6750,
-            Cause::NoToken | Cause::UnknownToken | Cause::StaleToken | Cause::ExpiredToken,
-        ) => 401,
-        (RefusalStatus::Rfc6750, _) => 403,
-    }
-}
-
-fn refusal_of_bar(barred: Barred, rule: RefusalStatus) -> HandshakeRefusal {
-    let cause = barred.why.cause();
-    let (status, words) = match barred.why {
-        Bar::Locked => {
-            (status_of(rule, cause), ("client.locked", "the client id was disconnected a moment ago"))
-        }
-        Bar::TooManySessions => {
-            (status_of(rule, cause), ("too.many.sessions", "the client id has all its sessions open"))
-        }
-        Bar::TooManyHandshakes(status) => {
-            (status, ("too.many.requests", "too many handshakes of this client id"))
-        }
-    };
-    HandshakeRefusal { status, cause, words, retry_after: barred.retry_after }
-}
-
-/// Code and sentence of a refusal for the token's sake.
-pub(super) const fn words_of(cause: Cause) -> (&'static str, &'static str) {
-    match cause {
-        Cause::NoToken => ("token.missing", "no access token was sent"),
-        Cause::StaleToken => ("token.stale", "the access token was invalidated"),
-        Cause::ExpiredToken => ("token.expired", "the access token expired"),
-        Cause::MissingScope => ("missing.scope", "the access token lacks a required scope"),
-        _ => ("token.unknown", "the access token is unknown"),
-    }
-}
-
-/// Whether a server may send `code` in a close frame: assigned by RFC 6455 §7.4.1 or its registry, or free for use, and
-/// understood by clients of RFC 6455.
-#[must_use]
-pub const fn is_sendable(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999)
 }

@@ -8,8 +8,9 @@ use crate::clock::Moment;
 use crate::sample::{Abnormal, Cause};
 use crate::scenario::keys::{Delay, Invalidation, TargetRules};
 
-use super::rules::{Handshake, StormError, TargetState, is_sendable};
+use super::rules::{Handshake, TargetState};
 use super::session::{Due, EndHow, FrameClass, Session};
+use super::storms::{StormError, is_sendable};
 use super::token::{TokenAnswer, TokenRequest};
 
 fn at(ms: u64) -> Moment {

@@ -10,7 +10,7 @@ use crate::sample::{Abnormal, Initiator};
 use crate::scenario::keys::{FaultKind, IdleAction, TargetRules};
 
 use super::message::Schedule;
-use super::rules::HandshakeRefusal;
+use super::refusal::HandshakeRefusal;
 use super::script::{Script, ScriptDue};
 
 /// The close code where no close frame came (RFC 6455 §7.1.5).

@@ -16,18 +16,18 @@ use super::token::TokenError;
 /// The counts so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    pub(super) accepted: u64,
-    pub(super) accepted_token: u64,
-    pub(super) accepted_control: u64,
-    pub(super) accepted_events: u64,
-    pub(super) upgrades: u64,
-    pub(super) tokens_issued: u64,
-    pub(super) messages_sent: u64,
-    pub(super) messages_received: u64,
-    pub(super) bad_requests: u64,
-    pub(super) routes_answered: u64,
-    pub(super) tickets_issued: u64,
-    pub(super) tickets_evicted: u64,
+    accepted: u64,
+    accepted_token: u64,
+    accepted_control: u64,
+    accepted_events: u64,
+    upgrades: u64,
+    tokens_issued: u64,
+    messages_sent: u64,
+    messages_received: u64,
+    bad_requests: u64,
+    routes_answered: u64,
+    tickets_issued: u64,
+    tickets_evicted: u64,
     routes_refused: BTreeMap<(u16, Cause), u64>,
     refused: BTreeMap<(u16, Cause), u64>,
     refused_otherwise: BTreeMap<(&'static str, Cause), u64>,
@@ -37,6 +37,54 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    pub(super) const fn accept(&mut self) {
+        self.accepted += 1;
+    }
+
+    pub(super) const fn begin_with_token(&mut self) {
+        self.accepted_token += 1;
+    }
+
+    pub(super) const fn begin_with_control(&mut self) {
+        self.accepted_control += 1;
+    }
+
+    pub(super) const fn begin_with_events(&mut self) {
+        self.accepted_events += 1;
+    }
+
+    pub(super) const fn upgrade(&mut self) {
+        self.upgrades += 1;
+    }
+
+    pub(super) const fn issue_token(&mut self) {
+        self.tokens_issued += 1;
+    }
+
+    pub(super) const fn send_message(&mut self) {
+        self.messages_sent += 1;
+    }
+
+    pub(super) const fn receive_message(&mut self) {
+        self.messages_received += 1;
+    }
+
+    pub(super) const fn reject_request(&mut self) {
+        self.bad_requests += 1;
+    }
+
+    pub(super) const fn answer_route(&mut self) {
+        self.routes_answered += 1;
+    }
+
+    pub(super) const fn issue_ticket(&mut self) {
+        self.tickets_issued += 1;
+    }
+
+    pub(super) const fn evict_ticket(&mut self) {
+        self.tickets_evicted += 1;
+    }
+
     pub(super) fn refuse(&mut self, status: u16, cause: Cause) {
         *self.refused.entry((status, cause)).or_default() += 1;
     }

@@ -8,7 +8,7 @@ use crate::clock::Moment;
 use crate::random::Purpose;
 use crate::scenario::keys::{Evicts, Tickets};
 
-use super::limits::ClientKey;
+use super::client_key::ClientKey;
 use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
 use super::session::SessionId;
 

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::scenario::keys::{TargetClient, TargetRules};
 
-use super::rules::HandshakeRefusal;
+use super::refusal::HandshakeRefusal;
 
 /// A token request. It carries a secret, so it cannot be printed.
 #[derive(Clone, Copy)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::scenario::keys::WindowLimit;
 
-use super::limits::ClientKey;
+use super::client_key::ClientKey;
 use super::registry::TokenId;
 
 /// What is counted together.

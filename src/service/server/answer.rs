@@ -13,8 +13,6 @@ use serde::Serialize;
 use crate::scenario::keys::StatusFault;
 pub(super) use crate::service::refusal_text::{EDGE_PAGE, OWN_PAGE};
 
-use super::shared::Shared;
-
 /// A response of the target.
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -91,10 +89,4 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
 /// An error with a code and a sentence.
 pub(super) fn fault(status: StatusCode, code: &str, message: &str) -> Answer {
     json(status, &Fault { status: status.as_u16(), code, message })
-}
-
-/// An error that is counted as a bad request.
-pub(super) fn bad(shared: &Shared, status: StatusCode, code: &str, message: &str) -> Answer {
-    shared.state().count_bad_request();
-    fault(status, code, message)
 }

@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 
-use super::answer::{self, Answer};
+use super::answer::Answer;
 use super::shared::Shared;
 
 /// The largest body that is taken.
@@ -40,7 +40,7 @@ impl BodyFault {
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too.slow", "the body took longer than 10 s"),
             Self::Broken => (StatusCode::BAD_REQUEST, "bad.request", "the body broke off"),
         };
-        answer::bad(shared, status, code, message)
+        shared.bad_request(status, code, message)
     }
 }
 

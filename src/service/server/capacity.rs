@@ -3,26 +3,15 @@
 //! In: a request that has arrived. Out: when it was worked off, or its refusal. Who is next is decided by the rules; here is only the
 //! waiting. A client that goes lets go of its place.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use crate::clock::Moment;
 use crate::service::capacity::{Arrival, Endpoint, Place};
-use crate::service::rules::HandshakeRefusal;
+use crate::service::refusal::HandshakeRefusal;
 
 use super::shared::Shared;
-
-/// Those who wait, by endpoint and place: each is told when a server is done with it.
-#[derive(Debug, Default)]
-pub(super) struct Waiters(Mutex<HashMap<(Endpoint, Place), oneshot::Sender<Moment>>>);
-
-impl Waiters {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Endpoint, Place), oneshot::Sender<Moment>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Tells a request that its turn has come, and when it will have been worked off.
 type Turn = oneshot::Receiver<Moment>;

@@ -15,9 +15,9 @@ use crate::scenario::keys::TokenPlace;
 
 use super::answer::{self, Answer};
 use super::body;
-use super::connection::{Caller, Connection};
+use super::connection::Connection;
 use super::credential;
-use super::listen::Door;
+use super::door::{Caller, Door};
 
 /// `POST /_resurge/close`.
 #[derive(Deserialize)]
@@ -65,7 +65,7 @@ pub(super) async fn close(connection: &Arc<Connection>, request: Request<Incomin
         Ok(bytes) => bytes,
         Err(answer) => return answer,
     };
-    let bad = |message: &str| answer::bad(shared, StatusCode::BAD_REQUEST, "bad.request", message);
+    let bad = |message: &str| shared.bad_request(StatusCode::BAD_REQUEST, "bad.request", message);
     match serde_json::from_slice::<CloseRequest>(&bytes) {
         Err(error) => bad(&format!("the body must be like {{\"code\":1001,\"fraction\":1.0}}: {error}")),
         Ok(CloseRequest { code, fraction }) => match shared.storm(code, fraction) {
@@ -91,7 +91,7 @@ pub(super) async fn revoke(connection: &Arc<Connection>, request: Request<Incomi
                 .err()
                 .map_or_else(|| "fraction is above 0 and up to 1".to_owned(), |error| error.to_string());
             let message = format!("the body must be like {{\"fraction\":1.0}}: {why}");
-            answer::bad(shared, StatusCode::BAD_REQUEST, "bad.request", &message)
+            shared.bad_request(StatusCode::BAD_REQUEST, "bad.request", &message)
         }
     }
 }
@@ -151,18 +151,18 @@ fn refuse(connection: &Connection, request: &Request<Incoming>, allowed: &Method
         return Some(match shown {
             Shown::NotNeeded => {
                 let message = "no control endpoints here: other machines can reach this address, and no token was set for them";
-                answer::bad(shared, StatusCode::FORBIDDEN, "not.local", message)
+                shared.bad_request(StatusCode::FORBIDDEN, "not.local", message)
             }
             _ => {
                 let message = "the control endpoints want their token, as Authorization: Bearer";
-                answer::bad(shared, StatusCode::UNAUTHORIZED, "control.token", message)
+                shared.bad_request(StatusCode::UNAUTHORIZED, "control.token", message)
             }
         });
     }
     let method = request.method();
     if method != allowed {
         let message = format!("use {allowed}");
-        let mut answer = answer::bad(shared, StatusCode::METHOD_NOT_ALLOWED, "method.not.allowed", &message);
+        let mut answer = shared.bad_request(StatusCode::METHOD_NOT_ALLOWED, "method.not.allowed", &message);
         if let Ok(value) = HeaderValue::from_str(allowed.as_str()) {
             answer.headers_mut().insert(ALLOW, value);
         }

@@ -17,7 +17,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::clock::Moment;
 use crate::scenario::keys::{FaultKind, FaultStage};
 
-use super::connection::{Caller, serve_connection};
+use super::door::{Caller, Door};
+use super::serve::serve_connection;
 use super::shared::Shared;
 use super::wire::HttpWire;
 
@@ -61,23 +62,6 @@ pub(super) struct Listener {
     pub(super) socket: TcpListener,
     pub(super) door: Door,
     pub(super) tls: Option<TlsAcceptor>,
-}
-
-/// What is behind a listening socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Door {
-    /// The service.
-    Main {
-        /// The control endpoints too.
-        has_control: bool,
-        /// Other machines can reach it.
-        is_open: bool,
-    },
-    /// The control endpoints alone.
-    Control {
-        /// Other machines can reach it.
-        is_open: bool,
-    },
 }
 
 /// Accepts until the other end of `stop` is gone.

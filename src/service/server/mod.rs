@@ -12,9 +12,12 @@ mod connection;
 mod control;
 mod credential;
 mod cut;
+mod door;
 mod listen;
+mod paths;
 mod route;
 mod say;
+mod serve;
 mod session;
 mod shared;
 mod storms;
@@ -26,6 +29,7 @@ mod token;
 mod token_form;
 mod topics;
 mod upgrade;
+mod waiters;
 mod wire;
 
 use std::io;
@@ -41,25 +45,14 @@ use crate::clock::Clock;
 use crate::scenario::keys::TargetRules;
 
 use super::counters::TargetCounters;
-use super::rules::StormError;
-use listen::{Door, Listener};
+use super::storms::StormError;
+use door::Door;
+use listen::Listener;
 use shared::{Place, Shared};
 use threads::Threads;
 
+pub use paths::{CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, EVENTS_PATH, REVOKE_PATH, TOKEN_PATH};
 pub use tls::{Authority, ServerTls, ServerTlsError};
-
-/// Path of the token endpoint.
-pub const TOKEN_PATH: &str = "/oauth/token";
-/// Path of the revocation endpoint (RFC 7009).
-pub const REVOKE_PATH: &str = "/oauth/revoke";
-/// Path of the guarded WebSocket endpoint, unless the rules say otherwise.
-pub const EVENTS_PATH: &str = "/api/v2/analytics/events";
-/// Path of the counters.
-pub const COUNTERS_PATH: &str = "/_resurge/counters";
-/// Path of storms.
-pub const CLOSE_PATH: &str = "/_resurge/close";
-/// Path that ends the life of tokens.
-pub const CONTROL_REVOKE_PATH: &str = "/_resurge/revoke";
 
 /// How often a port is looked for that is free at several addresses.
 const BIND_TRIES: u32 = 20;

@@ -10,7 +10,7 @@ use crate::clock::Moment;
 use crate::scenario::keys::RefusalManner;
 use crate::scenario::keys::ScriptRule;
 use crate::scenario::template::Template;
-use crate::service::rules::HandshakeRefusal;
+use crate::service::refusal::HandshakeRefusal;
 use crate::service::session::EndHow;
 
 use super::session::Live;

@@ -11,19 +11,22 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
+use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
 use crate::clock::{Clock, Moment};
 use crate::scenario::keys::{Delay, FaultKind, FaultStage, TargetRules};
 use crate::service::message::MessageText;
-use crate::service::rules::{Handshake, HandshakeRefusal, StormError, TargetState};
+use crate::service::refusal::HandshakeRefusal;
+use crate::service::rules::{Handshake, TargetState};
 use crate::service::session::{Ended, Session, SessionId};
+use crate::service::storms::StormError;
 
 use super::alarm::Alarm;
-use super::answer::Answer;
+use super::answer::{self, Answer};
 use super::busy::Busy;
-use super::capacity::Waiters;
+use super::waiters::Waiters;
 
 /// Where a server is to be had.
 #[derive(Debug)]
@@ -132,6 +135,12 @@ impl Shared {
     /// A number for a request, as services name them: 32 hexadecimal digits, no two alike.
     pub(super) fn next_request(&self) -> String {
         format!("{:032x}", self.requests.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// An error that is counted as a bad request.
+    pub(super) fn bad_request(&self, status: StatusCode, code: &str, message: &str) -> Answer {
+        self.state().count_bad_request();
+        answer::fault(status, code, message)
     }
 
     /// Adds the headers that the rules give to every answer.

@@ -115,13 +115,13 @@ pub(super) async fn revoke(shared: &Arc<Shared>, request: Request<Incoming>) -> 
 fn refuse_form(shared: &Shared, request: &Request<Incoming>) -> Option<Answer> {
     if request.method() != Method::POST {
         let (status, code) = (StatusCode::METHOD_NOT_ALLOWED, "method.not.allowed");
-        let mut answer = answer::bad(shared, status, code, "this is done by POST");
+        let mut answer = shared.bad_request(status, code, "this is done by POST");
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return Some(answer);
     }
     if !is_form(request.headers()) {
         let (status, code) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported.media.type");
-        return Some(answer::bad(shared, status, code, "the body must be application/x-www-form-urlencoded"));
+        return Some(shared.bad_request(status, code, "the body must be application/x-www-form-urlencoded"));
     }
     None
 }

@@ -18,8 +18,8 @@ use crate::sample::Cause;
 use crate::scenario::keys::{FaultKind, FaultStage, RefusalDetail, RefusalManner};
 use crate::scenario::template::Template;
 use crate::service::capacity::Endpoint;
+use crate::service::refusal::HandshakeRefusal;
 use crate::service::refusal_text::{challenge, own_code, refusal_text};
-use crate::service::rules::HandshakeRefusal;
 
 use super::answer::{self, Answer};
 use super::busy::InFlight;
@@ -173,13 +173,13 @@ fn refuse_bad(shared: &Shared, fault: BadUpgrade) -> Answer {
     match fault {
         BadUpgrade::Method => {
             let status = StatusCode::METHOD_NOT_ALLOWED;
-            let mut answer = answer::bad(shared, status, "method.not.allowed", "an upgrade is a GET");
+            let mut answer = shared.bad_request(status, "method.not.allowed", "an upgrade is a GET");
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
             answer
         }
         BadUpgrade::NoUpgrade => {
             let message = "this is a WebSocket endpoint: send Connection: Upgrade and Upgrade: websocket";
-            let mut answer = answer::bad(shared, StatusCode::UPGRADE_REQUIRED, "upgrade.required", message);
+            let mut answer = shared.bad_request(StatusCode::UPGRADE_REQUIRED, "upgrade.required", message);
             // RFC 9110 §15.5.22: a 426 names the protocol, and `Upgrade` goes with `Connection`.
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
             answer.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -187,13 +187,11 @@ fn refuse_bad(shared: &Shared, fault: BadUpgrade) -> Answer {
         }
         BadUpgrade::Version => {
             let message = "only version 13 of the WebSocket protocol is spoken here";
-            let mut answer = answer::bad(shared, StatusCode::UPGRADE_REQUIRED, "websocket.version", message);
+            let mut answer = shared.bad_request(StatusCode::UPGRADE_REQUIRED, "websocket.version", message);
             answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             answer
         }
-        BadUpgrade::Malformed(message) => {
-            answer::bad(shared, StatusCode::BAD_REQUEST, "bad.upgrade", message)
-        }
+        BadUpgrade::Malformed(message) => shared.bad_request(StatusCode::BAD_REQUEST, "bad.upgrade", message),
     }
 }
 

@@ -1,0 +1,27 @@
+//! A token as it is shown to the target: a text from a wire, or the token itself from a driver in the same process.
+
+use crate::clock::Moment;
+
+use super::registry::{Standing, TokenId, TokenRegistry};
+
+/// A token as it is shown to the target.
+#[derive(Clone, Copy)]
+pub(super) enum Shown<'a> {
+    /// As it goes over a wire.
+    Text(&'a str),
+    /// Itself.
+    Token(TokenId),
+}
+
+impl Shown<'_> {
+    pub(super) fn standing(self, now: Moment, registry: &TokenRegistry) -> Standing {
+        match self {
+            Self::Text(text) => registry.look_up(now, text),
+            Self::Token(id) => registry.standing_of(now, id),
+        }
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        matches!(self, Self::Text(text) if text.is_empty())
+    }
+}
