@@ -7,6 +7,7 @@ mod check;
 mod ci;
 mod compare;
 mod completions;
+mod counters_text;
 mod diagnose;
 mod ended;
 mod key_value;

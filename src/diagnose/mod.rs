@@ -3,6 +3,7 @@
 //! In: a scenario and how long to wait. Out: a [`Diagnosis`]: every experiment with what was seen, findings with the change to
 //! make, and what fetching tokens costs. No run folder is written.
 
+mod experimenter;
 mod experiments;
 mod finding;
 mod observation;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use experiments::{OnStep, Step, Waits};
+pub use experimenter::{OnStep, Step, Waits};
 pub use finding::{Case, Finding, Kind};
 pub use observation::{Experiment, Manner, Observation, Refused, Seen};
 pub use text::diagnosis_text;
@@ -33,7 +34,7 @@ use crate::scenario::keys::PrepareWhen;
 use crate::scenario::keys::{Grant, Group, OnReconnect, Scenario, Start, TokenIn};
 use crate::scenario::load;
 
-use experiments::{Experimenter, Probes, Results};
+use experimenter::{Experimenter, Probes, Results};
 
 /// Version of the JSON answer.
 const SCHEMA_VERSION: u32 = 1;

@@ -108,7 +108,7 @@ impl Step<'_> {
 
     pub(super) fn noticed_silence(&mut self, recovery: Option<Recovery>, silence: Silence) -> Action {
         if self.now < silence.notices {
-            self.client.state = State::Silent { recovery, silence };
+            self.client.enter(State::Silent { recovery, silence });
             return Action::Sleep { until: silence.notices };
         }
         self.samples.push(Sample::Lag(self.now.since(silence.notices)));
@@ -156,10 +156,10 @@ impl Step<'_> {
             prepare.renew_on_codes.iter().any(|(first, last)| (*first..=*last).contains(&code))
         };
         if self.rules.prepare.as_deref().is_some_and(renews) {
-            self.client.prepared_uses = 0;
+            self.client.use_prepared(0);
         }
         if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, code)) {
-            self.client.token.wanted_since = Some(self.now);
+            self.client.token.want(self.now);
         }
         if self.client.stopping {
             return self.finish_unfinished(recovery.kind);
@@ -197,7 +197,7 @@ impl Step<'_> {
         if was_ready {
             self.count_disconnect(storm);
         } else {
-            recovery.attempts += 1;
+            recovery.end_attempt();
         }
         recovery
     }
@@ -220,7 +220,7 @@ impl Step<'_> {
         let latency = self.now.since(attempt.due);
         self.samples.push(Sample::Attempt(AttemptEnd { kind, outcome, cause, latency, token_age }));
         match outcome {
-            Outcome::Http403 => self.client.forbidden_in_row += 1,
+            Outcome::Http403 => self.client.count_forbidden(),
             Outcome::Ok => self.end_cascade(),
             _ => {}
         }
@@ -231,7 +231,7 @@ impl Step<'_> {
 
     /// A row of 403s is over: the client got in, or is done.
     pub(super) fn end_cascade(&mut self) {
-        let depth = std::mem::take(&mut self.client.forbidden_in_row);
+        let depth = self.client.take_forbidden();
         if depth > 0 {
             self.samples.push(Sample::Cascade(depth));
         }

@@ -29,14 +29,14 @@ impl Step<'_> {
             (Event::TokenReady { facts, fetched }, _) => {
                 self.refreshed(&mut timetable, *facts, *fetched);
                 if self.rules.session.refresh_message.is_some() {
-                    self.client.state = State::Session { recovery, timetable };
+                    self.client.enter(State::Session { recovery, timetable });
                     return Action::SendRefreshed;
                 }
                 self.hold(recovery, timetable)
             }
             (Event::Asked { renew }, _) => {
                 if *renew {
-                    self.client.prepared_uses = 0;
+                    self.client.use_prepared(0);
                 }
                 self.leave_as_asked(recovery, timetable.upgraded)
             }
@@ -67,7 +67,7 @@ impl Step<'_> {
 
     pub(super) fn hold(&mut self, recovery: Option<Recovery>, timetable: Timetable) -> Action {
         let action = Action::Hold { until: timetable.next_due(), awaiting_ready: recovery.is_some() };
-        self.client.state = State::Session { recovery, timetable };
+        self.client.enter(State::Session { recovery, timetable });
         action
     }
 
@@ -82,23 +82,23 @@ impl Step<'_> {
         let upgraded = timetable.upgraded;
         match thing {
             DueThing::Ping => {
-                self.client.state = State::Session { recovery, timetable };
+                self.client.enter(State::Session { recovery, timetable });
                 Action::Ping
             }
             DueThing::KeepAliveText => {
-                self.client.state = State::Session { recovery, timetable };
+                self.client.enter(State::Session { recovery, timetable });
                 Action::SendKeepAlive
             }
             DueThing::Heartbeat => {
-                self.client.state = State::Session { recovery, timetable };
+                self.client.enter(State::Session { recovery, timetable });
                 Action::SendHeartbeat
             }
             DueThing::Message => {
-                self.client.state = State::Session { recovery, timetable };
+                self.client.enter(State::Session { recovery, timetable });
                 Action::SendMessage
             }
             DueThing::Refresh => {
-                self.client.state = State::Session { recovery, timetable };
+                self.client.enter(State::Session { recovery, timetable });
                 Action::StartRefresh { not_before: self.now, valid_until: Moment::ZERO }
             }
             DueThing::Storm(storm, how) => self.leave_how(recovery, timetable, how, Some(storm), due),
@@ -154,7 +154,7 @@ impl Step<'_> {
                 self.count(Counter::Unsettled);
                 let notices = timetable.notices_silence(self.rules, due);
                 let silence = Silence { upgraded, since: due, initiator, storm, notices };
-                self.client.state = State::Silent { recovery, silence };
+                self.client.enter(State::Silent { recovery, silence });
                 Action::Leave(Leave::FallSilent)
             }
         }
@@ -167,7 +167,7 @@ impl Step<'_> {
         how: Leave,
         attribution: Attribution,
     ) -> Action {
-        self.client.state = State::Leaving { recovery, upgraded, attribution };
+        self.client.enter(State::Leaving { recovery, upgraded, attribution });
         Action::Leave(how)
     }
 
@@ -201,12 +201,11 @@ impl Step<'_> {
         self.take_token(facts, fetched);
         let super::machine::Client { token: state, draws, .. } = &mut *self.client;
         let due = self.rules.token.as_ref().and_then(|token| state.refresh_due(token, draws));
-        timetable.refresh = due.unwrap_or(Moment::NEVER);
+        timetable.refresh_at(due);
     }
 
     pub(super) fn refresh_failed(&mut self, timetable: &mut Timetable) {
         self.count(Counter::TokenFailures);
-        timetable.refresh =
-            self.rules.token.as_ref().map_or(Moment::NEVER, |token| self.now + refresh_retry(token));
+        timetable.refresh_at(self.rules.token.as_ref().map(|token| self.now + refresh_retry(token)));
     }
 }

@@ -85,6 +85,26 @@ impl Client {
         self.stopping = true;
     }
 
+    /// From here on it is in this state.
+    pub(super) fn enter(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// What the requests before handshakes brought is good for so many more.
+    pub(super) const fn use_prepared(&mut self, uses: u32) {
+        self.prepared_uses = uses;
+    }
+
+    /// Another 403 of a row.
+    pub(super) const fn count_forbidden(&mut self) {
+        self.forbidden_in_row += 1;
+    }
+
+    /// How many 403s were in a row; the row is over.
+    pub(super) const fn take_forbidden(&mut self) -> u32 {
+        std::mem::replace(&mut self.forbidden_in_row, 0)
+    }
+
     /// Takes an event that happened at `now`; answers with what to do next and appends to `samples`.
     ///
     /// An event that the action before did not announce is taken for [`Event::Abort`]: the client ends, and its accounts
@@ -125,7 +145,7 @@ impl Step<'_> {
             (State::Waiting { recovery, .. }, Event::Stop) => self.finish_unfinished(recovery.kind),
             (State::Token { recovery, mut attempt, asked }, Event::TokenReady { facts, fetched }) => {
                 self.take_token(facts, fetched);
-                attempt.fetched |= fetched;
+                attempt.get_token(fetched);
                 if fetched && recovery.kind == AttemptKind::Reconnect {
                     self.count(Counter::TokensForReconnects);
                 }
@@ -136,7 +156,7 @@ impl Step<'_> {
             }
             (State::Preparing { recovery, attempt }, Event::Prepared) => {
                 let renew_after = self.rules.prepare.as_ref().and_then(|prepare| prepare.renew_after);
-                self.client.prepared_uses = renew_after.map_or(u32::MAX, |reuses| reuses.saturating_add(1));
+                self.client.use_prepared(renew_after.map_or(u32::MAX, |reuses| reuses.saturating_add(1)));
                 self.connect(recovery, attempt)
             }
             (State::Preparing { recovery, attempt }, Event::PrepareFailed(failure)) => {
@@ -170,7 +190,7 @@ impl Step<'_> {
 
     pub(super) fn wake(&mut self, mut recovery: Recovery, due: Moment, since: Moment) -> Action {
         if self.now < due {
-            self.client.state = State::Waiting { recovery, due, since };
+            self.client.enter(State::Waiting { recovery, due, since });
             return Action::Sleep { until: due };
         }
         self.note_lag(&mut recovery, due);
@@ -181,7 +201,7 @@ impl Step<'_> {
     fn note_lag(&mut self, recovery: &mut Recovery, due: Moment) {
         let lag = self.now.since(due);
         self.samples.push(Sample::Lag(lag));
-        recovery.lag += lag;
+        recovery.delay(lag);
         recovery.account(Phase::Backoff, self.now);
     }
 
@@ -202,13 +222,13 @@ impl Step<'_> {
             _ => None,
         };
         if let Some(TokenNeed { not_before, valid_until }) = need {
-            self.client.state = State::Token { recovery, attempt, asked: asked + 1 };
+            self.client.enter(State::Token { recovery, attempt, asked: asked + 1 });
             return Action::FetchToken { not_before, valid_until };
         }
         if let Some(prepare) = &self.rules.prepare
             && !(self.client.prepared_uses > 0 && prepare.when == PrepareWhen::Once)
         {
-            self.client.state = State::Preparing { recovery, attempt };
+            self.client.enter(State::Preparing { recovery, attempt });
             return Action::Prepare;
         }
         self.connect(recovery, attempt)
@@ -216,10 +236,10 @@ impl Step<'_> {
 
     fn connect(&mut self, mut recovery: Recovery, attempt: Attempt) -> Action {
         if self.client.prepared_uses != u32::MAX {
-            self.client.prepared_uses = self.client.prepared_uses.saturating_sub(1);
+            self.client.use_prepared(self.client.prepared_uses.saturating_sub(1));
         }
         recovery.account(Phase::Token, self.now);
-        self.client.state = State::Connecting { recovery, attempt };
+        self.client.enter(State::Connecting { recovery, attempt });
         Action::Connect
     }
 
@@ -230,11 +250,11 @@ impl Step<'_> {
         failure: &ConnectFailure,
     ) -> Action {
         recovery.account(Phase::Token, self.now);
-        self.client.prepared_uses = 0;
+        self.client.use_prepared(0);
         let marks = Marks { ended: self.now, ..Marks::default() };
         let outcome = failure.outcome_of_step();
         let ConnectFailure::Http(evidence) = failure else {
-            recovery.was_refused = false;
+            recovery.refuse(false);
             self.end_attempt(recovery.kind, attempt, outcome, None, None);
             return self.after_failure(recovery, None);
         };
@@ -260,7 +280,7 @@ impl Step<'_> {
     ) -> Action {
         self.count(Counter::TokenFailures);
         recovery.account(Phase::Token, self.now);
-        recovery.was_refused = false;
+        recovery.refuse(false);
         self.end_attempt(recovery.kind, attempt, failure.outcome(), None, None);
         self.next_attempt(recovery, retry_after)
     }
@@ -295,7 +315,7 @@ impl Step<'_> {
         let outcome = failure.outcome();
         let token_age = self.token_age(marks);
         let ConnectFailure::Http(evidence) = failure else {
-            recovery.was_refused = false;
+            recovery.refuse(false);
             self.end_attempt(recovery.kind, attempt, outcome, None, token_age);
             return self.after_failure(recovery, None);
         };
@@ -303,7 +323,7 @@ impl Step<'_> {
         let cause = attributable.then(|| attribute(evidence, self.token_knowledge(marks)));
         self.end_attempt(recovery.kind, attempt, outcome, cause, token_age);
         if self.rules.prepare.as_ref().is_some_and(|prepare| prepare.renew_on.contains(&evidence.status)) {
-            self.client.prepared_uses = 0;
+            self.client.use_prepared(0);
         }
         self.after_refusal(recovery, attempt, evidence, attributable)
     }
@@ -316,13 +336,13 @@ impl Step<'_> {
         evidence: &Evidence,
         attributable: bool,
     ) -> Action {
-        if attributable && attempt.fetched && std::mem::replace(&mut recovery.was_refused, attributable) {
+        let was_refused = recovery.refuse(attributable);
+        if attributable && attempt.fetched && was_refused {
             // A token was fetched because of a refusal, and refused as well.
             self.count(Counter::RefetchTurns);
         }
-        recovery.was_refused = attributable;
         if self.rules.reconnect.refetch_on.contains(&evidence.status) {
-            self.client.token.wanted_since = Some(self.now);
+            self.client.token.want(self.now);
         }
         if self.rules.reconnect.give_up_on.contains(&evidence.status) {
             return self.give_up(recovery.kind);
@@ -335,7 +355,7 @@ impl Step<'_> {
         if self.rules.reconnect.failure_is_close {
             if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, ABNORMAL_CLOSURE))
             {
-                self.client.token.wanted_since = Some(self.now);
+                self.client.token.want(self.now);
             }
             if !self.wants_back(ABNORMAL_CLOSURE) {
                 return self.not_wanted(recovery.kind);
@@ -364,7 +384,7 @@ impl Step<'_> {
 
     /// After a failed attempt: wait for the next, or give up.
     pub(super) fn next_attempt(&mut self, mut recovery: Recovery, retry_after: Option<Duration>) -> Action {
-        recovery.attempts += 1;
+        recovery.end_attempt();
         if self.rules.reconnect.max_attempts.is_some_and(|most| recovery.attempts >= most) {
             return self.give_up(recovery.kind);
         }
@@ -378,7 +398,7 @@ impl Step<'_> {
     ) -> Action {
         let backoff = &self.rules.reconnect.backoff;
         let wait = next_wait(backoff, recovery.attempts, recovery.previous_wait, &mut self.client.draws);
-        recovery.previous_wait = wait;
+        recovery.wait(wait);
         let asked = retry_after.filter(|_| self.rules.reconnect.honour_retry_after).unwrap_or_default();
         let wait = wait.max(asked.min(RETRY_AFTER_CAP));
         let due = self.now + wait;
@@ -392,7 +412,7 @@ impl Step<'_> {
         if self.client.stopping {
             return self.finish_unfinished(recovery.kind);
         }
-        self.client.state = State::Waiting { recovery, due, since: self.now };
+        self.client.enter(State::Waiting { recovery, due, since: self.now });
         Action::Sleep { until: due }
     }
 }

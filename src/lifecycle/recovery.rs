@@ -46,6 +46,13 @@ pub(super) struct Attempt {
     pub(super) fetched: bool,
 }
 
+impl Attempt {
+    /// A token has come, fetched for it or not.
+    pub(super) const fn get_token(&mut self, fetched: bool) {
+        self.fetched |= fetched;
+    }
+}
+
 /// Whose doing an end is that the client itself carries out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Attribution {
@@ -72,6 +79,26 @@ impl Recovery {
             previous_wait: Duration::ZERO,
             was_refused: false,
         }
+    }
+
+    /// One more attempt has ended.
+    pub(super) const fn end_attempt(&mut self) {
+        self.attempts += 1;
+    }
+
+    /// The generator itself was late by this.
+    pub(super) fn delay(&mut self, lag: Duration) {
+        self.lag += lag;
+    }
+
+    /// This wait before the next attempt begins.
+    pub(super) const fn wait(&mut self, wait: Duration) {
+        self.previous_wait = wait;
+    }
+
+    /// An attempt was refused, for the token's sake or not; whether the one before it was for the token's sake.
+    pub(super) const fn refuse(&mut self, for_token: bool) -> bool {
+        std::mem::replace(&mut self.was_refused, for_token)
     }
 
     /// Puts the time since what is accounted for down to `phase`.

@@ -94,6 +94,11 @@ impl Timetable {
         }
     }
 
+    /// When the token is to be refreshed; `None`: never.
+    pub(super) fn refresh_at(&mut self, due: Option<Moment>) {
+        self.refresh = due.unwrap_or(Moment::NEVER);
+    }
+
     /// When something is due next.
     pub(super) fn next_due(&self) -> Moment {
         let answer = self.answer.map_or(Moment::NEVER, |(_, until)| until);

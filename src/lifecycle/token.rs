@@ -40,6 +40,11 @@ impl TokenState {
         }
     }
 
+    /// Something calls for a token that is requested no earlier than now.
+    pub(super) const fn want(&mut self, now: Moment) {
+        self.wanted_since = Some(now);
+    }
+
     /// What the attempt that begins now needs; `None`: the token in hand will do, or none is used. A shared token is
     /// asked for `at_first` in any case: the cache may hold a newer one than this client has seen.
     pub(super) fn need(

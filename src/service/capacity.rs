@@ -145,6 +145,7 @@ impl Capacities {
 mod tests {
     use super::*;
     use crate::scenario::keys::Delay;
+    use crate::scenario::keys::StatusFault;
     use std::time::Duration;
 
     const fn at(ms: u64) -> Moment {

@@ -1,0 +1,235 @@
+//! Properties of the lifecycle that hold for any sequence of events.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What must hold whatever happens to a client.
+#[derive(Default)]
+struct Ledger {
+    attempt_open: bool,
+    session_open: bool,
+    attempts: u64,
+    outcomes: u64,
+    disconnects: u64,
+    settled: u64,
+    by_storm: u64,
+    back_from_storm: u64,
+}
+
+impl Ledger {
+    fn read(&mut self, samples: &[Sample]) {
+        for sample in samples {
+            match sample {
+                Sample::Attempt(end) => {
+                    // An attempt that needed no time for a token is first heard of by its end.
+                    self.attempts += u64::from(!self.attempt_open);
+                    self.attempt_open = false;
+                    self.outcomes += 1;
+                    assert_eq!(
+                        end.cause.is_some(),
+                        matches!(end.outcome, Outcome::Http401 | Outcome::Http403),
+                        "{end:?}"
+                    );
+                    if end.outcome == Outcome::Ok {
+                        assert!(!self.session_open, "a session begins while another lasts");
+                        self.session_open = true;
+                    }
+                }
+                Sample::SessionEnd(_) => {
+                    assert!(self.session_open, "a session ends twice");
+                    self.session_open = false;
+                }
+                Sample::Ready(ready) => {
+                    assert_eq!(ready.latency, ready.phases.total());
+                    assert!(ready.service_time <= ready.latency);
+                    self.settled += u64::from(ready.kind == AttemptKind::Reconnect);
+                    assert!(ready.storm.is_none() || ready.kind == AttemptKind::Reconnect);
+                    self.back_from_storm += u64::from(ready.storm.is_some());
+                }
+                Sample::Count(Counter::Disconnects, n) => self.disconnects += n,
+                Sample::StormDisconnect(_) => self.by_storm += 1,
+                Sample::Count(
+                    Counter::ReconnectsGivenUp | Counter::ReconnectsNotWanted | Counter::ReconnectsUnfinished,
+                    n,
+                ) => self.settled += n,
+                _ => {}
+            }
+        }
+    }
+
+    fn take_action(&mut self, action: Action) {
+        if matches!(action, Action::FetchToken { .. } | Action::Connect) && !self.attempt_open {
+            self.attempt_open = true;
+            self.attempts += 1;
+        }
+    }
+}
+
+/// An event that fits the action (`choice` decides which), or, one time in eight, any event at all.
+fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
+    let facts =
+        TokenFacts { requested: now, received: now, expires: now + Duration::from_secs(u64::from(choice)) };
+    let ended = |how| Event::Ended(Ending { at: now, how });
+    let any = |choice: u8| match choice % 16 {
+        0 => Event::Due(Signs { heard: now, pong: now }),
+        1 => Event::TokenReady { facts, fetched: choice.is_multiple_of(2) },
+        2 => Event::TokenFailed { failure: TokenFailure::Error, retry_after: None },
+        3 => Event::Connected(marks(now, now)),
+        4 => refused(if choice > 128 { 403 } else { 401 }, now, now),
+        5 => Event::BecameReady,
+        6 => Event::Sent,
+        7 => ended(EndingHow::PeerClosed(1001)),
+        8 => ended(EndingHow::Abnormal(Abnormal::Rst)),
+        9 => Event::Stop,
+        10 => Event::Abort,
+        11 => Event::Prepared,
+        12 => Event::PrepareFailed(ConnectFailure::Timeout),
+        13 => Event::Asked { renew: choice > 128 },
+        14 => Event::Heartbeat { every: Duration::from_millis(20) },
+        _ => Event::Begin { due: now },
+    };
+    if spoiled {
+        return any(choice);
+    }
+    match action {
+        Action::Sleep { .. } => any(if choice.is_multiple_of(40) { 9 } else { 0 }),
+        Action::FetchToken { .. } => any(if choice.is_multiple_of(5) { 2 } else { 1 }),
+        Action::Connect if choice.is_multiple_of(7) => {
+            let failure = ConnectFailure::Timeout;
+            Event::ConnectFailed { marks: Marks { began: now, ended: now, ..Marks::default() }, failure }
+        }
+        Action::Connect => any(if choice.is_multiple_of(3) { 4 } else { 3 }),
+        Action::Prepare => any(if choice.is_multiple_of(5) { 12 } else { 11 }),
+        Action::Hold { awaiting_ready, .. } => any(match choice % 7 {
+            0 => 7,
+            1 => 8,
+            2 if awaiting_ready => 5,
+            3 => 1,
+            4 => 13,
+            5 => 14,
+            _ => 0,
+        }),
+        Action::Leave(Leave::FallSilent) => any(0),
+        Action::Leave(_) => {
+            ended(if choice.is_multiple_of(4) { EndingHow::PeerClosed(1001) } else { EndingHow::Left })
+        }
+        Action::Finish(_) => Event::Abort,
+        _ => Event::Sent,
+    }
+}
+
+fn any_rules() -> impl Strategy<Value = GroupRules> {
+    let policy = prop_oneof![
+        Just(OnReconnect::Reuse),
+        Just(OnReconnect::Fetch),
+        Just(OnReconnect::FetchIfOlderThan(Duration::from_millis(50))),
+    ];
+    let how = prop_oneof![
+        Just(DisconnectHow::Close { code: 4000 }),
+        Just(DisconnectHow::Reset),
+        Just(DisconnectHow::HalfOpen),
+    ];
+    (policy, how, any::<[bool; 8]>(), 1_u32..5).prop_map(|(policy, how, flags, most)| {
+        let mut rules = rules(policy);
+        let token = rules.token.as_mut().unwrap();
+        token.sharing = if flags[0] { Sharing::Group } else { Sharing::Own };
+        token.refresh_before_expiry = flags[1].then_some(Duration::from_secs(3));
+        rules.session.ready = if flags[2] { Ready::FirstMessage } else { Ready::Upgraded };
+        rules.session.keep_alive = flags[3].then_some(KeepAlive {
+            every: Duration::from_millis(70),
+            what: KeepAliveKind::Ping,
+            timeout: Duration::from_millis(30),
+        });
+        let when = if flags[6] { PrepareWhen::Once } else { PrepareWhen::EachAttempt };
+        let renews = PrepareRules {
+            when,
+            renew_on: vec![403],
+            renew_on_codes: vec![(1001, 1001)],
+            ..PrepareRules::default()
+        };
+        rules.prepare = flags[7].then(|| Box::new(renews));
+        rules.session.silence_timeout = Some(Duration::from_millis(500));
+        rules.disconnects = vec![ClientDisconnect { after: Duration::from_millis(90), how }];
+        rules.reconnect.max_attempts = flags[4].then_some(most);
+        if flags[5] {
+            rules.storms = vec![StormRule::ByClient { at: ms(200), how, id: StormId(0), fraction: 0.5 }];
+        }
+        rules
+    })
+}
+
+proptest! {
+    #[test]
+    fn accounts_close_whatever_the_order_of_events(
+        rules in any_rules(),
+        script in prop::collection::vec((any::<u8>(), 0_u64..60, any::<u8>()), 1..200),
+    ) {
+        let mut bench = Bench::new(rules);
+        let mut ledger = Ledger::default();
+        let mut now = ms(0);
+        let mut action = bench.step(now, Event::Begin { due: now });
+        for (choice, later_ms, spoil) in script {
+            ledger.read(&std::mem::take(&mut bench.samples));
+            ledger.take_action(action);
+            if matches!(action, Action::Finish(_)) {
+                break;
+            }
+            now = match action {
+                Action::Sleep { until } | Action::Hold { until, .. } if until != Moment::NEVER => now.max(until),
+                _ => now + Duration::from_millis(later_ms),
+            };
+            action = bench.step(now, event_for(action, choice, now, spoil < 8));
+        }
+        if !matches!(action, Action::Finish(_)) {
+            action = bench.step(now, Event::Abort);
+        }
+        prop_assert!(matches!(action, Action::Finish(_)), "an abort ends it at once: {action:?}");
+        ledger.read(&std::mem::take(&mut bench.samples));
+        prop_assert!(!ledger.attempt_open, "an attempt without an outcome");
+        prop_assert!(!ledger.session_open, "a session without an end");
+        prop_assert_eq!(ledger.attempts, ledger.outcomes);
+        prop_assert_eq!(ledger.disconnects, ledger.settled, "each disconnect comes to one end");
+        prop_assert!(ledger.back_from_storm <= ledger.by_storm && ledger.by_storm <= ledger.disconnects);
+    }
+
+    #[test]
+    fn a_client_that_is_told_to_stop_ends(rules in any_rules(), choices in prop::collection::vec(any::<u8>(), 64)) {
+        let mut bench = Bench::new(rules);
+        let mut now = ms(0);
+        let mut action = bench.step(now, Event::Begin { due: now });
+        bench.client.stop();
+        for choice in choices {
+            now = now + Duration::from_millis(5);
+            action = match action {
+                Action::Finish(_) => break,
+                Action::Sleep { .. } | Action::Hold { .. } => bench.step(now, Event::Stop),
+                other => bench.step(now, event_for(other, choice, now, false)),
+            };
+        }
+        prop_assert!(matches!(action, Action::Finish(_)), "{action:?}");
+    }
+
+    #[test]
+    fn the_same_seed_and_events_lead_to_the_same_actions(
+        rules in any_rules(),
+        number in any::<u32>(),
+        choices in prop::collection::vec(any::<u8>(), 1..80),
+    ) {
+        let live = |mut client: Client| {
+            let mut samples = Vec::new();
+            let mut now = ms(0);
+            let mut actions = vec![client.step(&rules, now, Event::Begin { due: now }, &mut samples)];
+            for &choice in &choices {
+                let action = actions[actions.len() - 1];
+                if matches!(action, Action::Finish(_)) {
+                    break;
+                }
+                now = now + Duration::from_millis(10);
+                actions.push(client.step(&rules, now, event_for(action, choice, now, false), &mut samples));
+            }
+            (actions, format!("{samples:?}"))
+        };
+        prop_assert_eq!(live(Client::new(9, number)), live(Client::new(9, number)));
+    }
+}
