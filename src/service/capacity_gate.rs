@@ -11,12 +11,12 @@ use super::refusal::HandshakeRefusal;
 use super::rules::TargetState;
 
 impl TargetState {
-    /// A request has come to `endpoint`; see [`CapacityQueue::arrive`].
+    /// A request has come to `endpoint`; see [`super::capacity::CapacityQueue::arrive`].
     pub fn arrive(&mut self, now: Moment, endpoint: Endpoint) -> Arrival {
         self.capacities.at(endpoint).map_or(Arrival::Unlimited, |queue| queue.arrive(now))
     }
 
-    /// A server of `endpoint` is done; see [`CapacityQueue::finish`].
+    /// A server of `endpoint` is done; see [`super::capacity::CapacityQueue::finish`].
     pub fn finish(&mut self, at: Moment, endpoint: Endpoint) -> Option<(Place, Moment)> {
         self.capacities.at(endpoint)?.finish(at)
     }

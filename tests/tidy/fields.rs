@@ -27,10 +27,15 @@ const CHANGES: [&str; 14] = [
     "append",
 ];
 
+/// Types whose methods those are; a type of our own has functions that say what they do.
+const COLLECTIONS: [&str; 9] =
+    ["Vec", "VecDeque", "HashMap", "HashSet", "BTreeMap", "BTreeSet", "BinaryHeap", "String", "Option"];
+
 /// A field that others may write.
 struct Field {
     owner: String,
     name: String,
+    is_collection: bool,
     file: String,
 }
 
@@ -44,11 +49,11 @@ pub(crate) fn written_elsewhere(files: &[RustFile]) -> BTreeSet<Written> {
     let mut fields = Vec::new();
     for (file, code) in &read {
         each_struct(code, &mut |owner, body| {
-            let shared =
-                body.windows(4).filter(|four| is_shared_field(four)).filter_map(|four| four[2].word());
-            fields.extend(shared.map(|name| Field {
+            let shared = body.windows(5).filter(|field| is_shared_field(field));
+            fields.extend(shared.map(|field| Field {
                 owner: owner.to_owned(),
-                name: name.to_owned(),
+                name: field[2].word().unwrap().to_owned(),
+                is_collection: field[4].word().is_some_and(|name| COLLECTIONS.contains(&name)),
                 file: (*file).to_owned(),
             }));
         });
@@ -72,11 +77,12 @@ fn written_by(file: &str, code: &[Token], fields: &[Field], imports: &Imports) -
         );
     });
     let extended = extended_types(code);
-    let mut names = BTreeSet::new();
-    writes(code, &mut names);
+    let mut written = Names::default();
+    writes(code, &mut written);
     let of_others = fields.iter().filter(|field| {
         imports[file].contains(&field.file)
-            && names.contains(&field.name)
+            && (written.assigned.contains(&field.name)
+                || field.is_collection && written.changed.contains(&field.name))
             && !own.contains(&field.name)
             && !extended.contains(&field.owner)
     });
@@ -118,8 +124,16 @@ fn extended_types(code: &[Token]) -> BTreeSet<String> {
     types
 }
 
-/// The names of the fields that are written.
-fn writes(code: &[Token], names: &mut BTreeSet<String>) {
+/// The names of the fields that are written, by how.
+#[derive(Default)]
+struct Names {
+    assigned: BTreeSet<String>,
+    /// By a method of a collection.
+    changed: BTreeSet<String>,
+}
+
+/// Adds the names of the fields that are written.
+fn writes(code: &[Token], names: &mut Names) {
     for (at, token) in code.iter().enumerate() {
         if let Token::Group(_, inner) = token {
             writes(inner, names);
@@ -129,8 +143,11 @@ fn writes(code: &[Token], names: &mut BTreeSet<String>) {
                 [index, rest @ ..] if index.group('[').is_some() => rest,
                 _ => after,
             };
-            if dot.is_sign('.') && (is_assignment(after) || is_change(after)) {
-                names.insert(name.clone());
+            if dot.is_sign('.') && is_assignment(after) {
+                names.assigned.insert(name.clone());
+            }
+            if dot.is_sign('.') && is_change(after) {
+                names.changed.insert(name.clone());
             }
         }
     }
@@ -159,7 +176,7 @@ mod tests {
     use super::*;
 
     fn written(writer: &str) -> Vec<Written> {
-        let owner = "pub struct Queue { pub(super) waiting: Vec<u8>, pub(super) count: u64, pub open: bool, own: u8 }";
+        let owner = "pub struct Queue { pub(super) waiting: Vec<u8>, pub(super) count: u64, pub(super) line: Line, pub open: bool, own: u8 }";
         let writer = format!("use super::queue::Queue; {writer}");
         let root = "mod queue; mod writer;";
         let files = [("src/lib.rs", root), ("src/queue.rs", owner), ("src/writer.rs", &writer)];
@@ -183,6 +200,7 @@ mod tests {
             "q.count == 2",
             "match x { _ if q.count => 1 }",
             "q.waiting.len()",
+            "q.line.push(3)",
             "q.count + 1",
             "q.open = true",
         ] {

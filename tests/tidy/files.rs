@@ -71,7 +71,7 @@ impl Token {
 
 /// The code of a file without its tests; comments are none.
 pub(crate) fn code(text: &str) -> Vec<Token> {
-    without_tests(tokens(text.parse::<TokenStream>().unwrap()))
+    without_tests(&tokens(text.parse::<TokenStream>().unwrap()))
 }
 
 fn tokens(stream: TokenStream) -> Vec<Token> {
@@ -93,16 +93,16 @@ fn tokens(stream: TokenStream) -> Vec<Token> {
 }
 
 /// Leaves out whatever stands under `#[cfg(test)]`.
-fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
+fn without_tests(tokens: &[Token]) -> Vec<Token> {
     let mut kept = Vec::new();
-    let mut rest = tokens.as_slice();
+    let mut rest = tokens;
     while let Some((first, after)) = rest.split_first() {
         if let Some(item) = after_test_mark(rest) {
             rest = after_item(item);
             continue;
         }
         kept.push(match first {
-            Token::Group(opening, inner) => Token::Group(*opening, without_tests(inner.clone())),
+            Token::Group(opening, inner) => Token::Group(*opening, without_tests(inner)),
             other => other.clone(),
         });
         rest = after;

@@ -41,7 +41,8 @@ fn files_needed(modules: &Modules, at: &ModulePath, module: &Module) -> BTreeSet
 /// A folder that shows what its own files define needs none of them for that.
 fn is_re_export(modules: &Modules, at: &ModulePath, import: &Import) -> bool {
     let first = import.path.iter().find(|word| *word != "self");
-    import.is_public && first.is_some_and(|first| modules.has(&[at.as_slice(), &[first.clone()]].concat()))
+    import.is_public
+        && first.is_some_and(|first| modules.has(&[at.as_slice(), std::slice::from_ref(first)].concat()))
 }
 
 /// Calls `visit` with every path that stands in the code.
@@ -81,7 +82,7 @@ fn path_at(tokens: &[Token], at: usize) -> Vec<String> {
             [first, second, next @ ..]
                 if first.is_sign(':') && second.is_sign(':') && matches!(next, [Token::Word(_), ..]) =>
             {
-                rest = next
+                rest = next;
             }
             _ => break,
         }
