@@ -13,11 +13,11 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use resurge::clock::{Clock, Moment};
 use resurge::drive::network::{
-    AddressPolicy, ClientFiles, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress, client_config,
+    AddressPolicy, ClientFiles, GroupContext, GroupSetup, RunShared, TargetAddress, client_config,
     drive_client,
 };
 use resurge::drive::sample_channel;
-use resurge::lifecycle::GroupRules;
+use resurge::lifecycle::{GroupRules, StopPhase};
 use resurge::sample::{Abnormal, Cause, Counter, GroupId, Initiator, Outcome, Phase, Sample};
 use resurge::scenario::keys::{Backoff, ConnectRules, Growth, Jitter, Ready, ReconnectRules, SessionRules};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

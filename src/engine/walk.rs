@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::clock::{Clock, Moment};
-use crate::drive::network::{GroupContext, RunShared, StopPhase, drive_client};
+use crate::drive::network::{GroupContext, RunShared, drive_client};
+use crate::lifecycle::StopPhase;
 
 use super::control::{RunControl, StopReason};
 

@@ -12,13 +12,13 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
-use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs};
+use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
 use crate::sample::{Counter, Sample};
 use crate::scenario::keys::{KeepAliveKind, TokenIn};
 use crate::scenario::template::Template;
 
 use super::connect::connect;
-use super::context::{GroupContext, StopPhase, Token};
+use super::context::{GroupContext, Token};
 use super::prepare::{elsewhere, prepare};
 use super::react::{Reaction, react};
 use super::session::{Heard, Session};

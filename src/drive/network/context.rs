@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::clock::{Clock, Moment};
 use crate::drive::{SampleSink, Sleep, Timers};
-use crate::lifecycle::GroupRules;
+use crate::lifecycle::{GroupRules, StopPhase};
 use crate::sample::{GroupId, Sample};
 use crate::scenario::bare_url;
 use crate::scenario::keys::{ConnectRules, Grant, HeaderText, TokenRules};
@@ -44,17 +44,6 @@ pub(super) const PRODUCT: &str = concat!("resurge/", env!("CARGO_PKG_VERSION"));
 const EMBEDDED_PATH: &str = "/api/v2/analytics/events";
 /// Path of the embedded target's token endpoint.
 const EMBEDDED_TOKEN_PATH: &str = "/oauth/token";
-
-/// How far the run's end has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum StopPhase {
-    /// It goes on.
-    Running,
-    /// No new attempts; what is under way goes on to its end.
-    Draining,
-    /// Everything is cut off.
-    Aborting,
-}
 
 /// What all clients of a worker share.
 #[derive(Debug)]

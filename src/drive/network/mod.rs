@@ -18,7 +18,6 @@ mod react;
 mod resolve;
 mod retry_after;
 mod session;
-mod shared_token;
 mod steps_http;
 #[doc(hidden)]
 pub mod strangers;
@@ -33,9 +32,8 @@ mod wire;
 
 pub use address::{AddressPolicy, Forbidden, parse_host};
 pub use client::drive_client;
-pub use context::{ContextError, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress};
+pub use context::{ContextError, GroupContext, GroupSetup, RunShared, TargetAddress};
 pub use ports::local_port_range;
 pub use probe::{Probe, ProbeSession, ProbeShared, ProbeToken, TokenLook};
-pub use shared_token::{SharedTokens, TokenVerdict};
 pub use tls::{ClientFiles, TlsError, client_config};
 pub use token::Refusal;

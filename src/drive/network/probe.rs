@@ -12,14 +12,12 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::{Clock, Moment};
 use crate::drive::sample_channel;
-use crate::lifecycle::{ConnectFailure, Ending, EndingHow, Marks, TokenFacts};
+use crate::lifecycle::{ConnectFailure, Ending, EndingHow, Marks, StopPhase, TokenFacts};
 use crate::scenario::keys::{Sharing, TokenIn};
 
 use super::address::AddressPolicy;
 use super::connect::connect;
-use super::context::{
-    ContextError, Endpoint, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress, Token,
-};
+use super::context::{ContextError, Endpoint, GroupContext, GroupSetup, RunShared, TargetAddress, Token};
 use super::prepare::{elsewhere, prepare};
 use super::session::{Heard, Session};
 use super::token::{Refusal, Wish};

@@ -11,13 +11,12 @@ use tokio::sync::{Notify, Semaphore};
 use url::Url;
 
 use crate::clock::Moment;
-use crate::lifecycle::{TokenFacts, TokenFailure};
+use crate::lifecycle::{SharedTokens, TokenFacts, TokenFailure, TokenVerdict, believed_expiry};
 use crate::sample::{Counter, Outcome, Sample};
 use crate::scenario::keys::{ClientCredentials, Grant, Sharing, Skew, TokenConnection, TokenRules};
 
 use super::context::{ContextError, GroupContext, Token};
 use super::http::PeerSetup;
-use super::shared_token::{SharedTokens, TokenVerdict};
 use super::token_command::run_command;
 use super::token_http::{TokenGrant, TokenHttp};
 
@@ -272,12 +271,7 @@ impl TokenFetcher {
             answer.map_err(|_| Refusal::of_connection(TokenFailure::Error, Outcome::Timeout))??;
         let received = context.now();
         let life = expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let believed = life.map(|life| match self.skew {
-            None => life,
-            Some(Skew::Longer(by)) => life.saturating_add(by),
-            Some(Skew::Shorter(by)) => life.saturating_sub(by),
-        });
-        let expires = believed.map_or(Moment::NEVER, |life| received + life);
+        let expires = believed_expiry(received, life, self.skew);
         Ok(Acquired {
             token: Arc::new(access_token),
             facts: TokenFacts { requested, received, expires },
