@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
+use crate::drive::{Driver, Timers};
 use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
 use crate::sample::Counter;
 use crate::scenario::keys::{KeepAliveKind, TokenIn};
@@ -87,6 +88,16 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
             return;
         }
         event = driven.perform(action).await;
+    }
+}
+
+impl Driver for GroupContext {
+    fn timers(&self) -> &Arc<Timers> {
+        self.run.timers()
+    }
+
+    fn drive(self: Arc<Self>, number: u32, due: Moment) -> impl Future<Output = ()> + Send + 'static {
+        drive_client(self, number, due)
     }
 }
 

@@ -130,12 +130,6 @@ impl GroupContext {
             done,
         })
     }
-
-    /// The clients' worker.
-    #[must_use]
-    pub fn worker(&self) -> &Arc<RunShared> {
-        &self.run
-    }
 }
 
 /// The ways out of a group: for its sessions, its tokens and its steps alike.
