@@ -124,7 +124,8 @@ fn asked(step: &Step, base: &str, client: Renderer<'_>) -> Option<Asked> {
     let mut headers = HeaderMap::new();
     if let Some(credentials) = basic_credentials(&url) {
         // They are no part of what is asked for.
-        (url.set_username("").ok()?, url.set_password(None).ok()?);
+        url.set_username("").ok()?;
+        url.set_password(None).ok()?;
         headers.append(AUTHORIZATION, secret_value(credentials.expose_secret())?);
     }
     for (name, value) in &step.headers {
