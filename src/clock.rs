@@ -118,6 +118,12 @@ impl Clock {
     pub const fn unix_us(&self, moment: Moment) -> u64 {
         self.origin_unix_us.saturating_add(moment.as_us())
     }
+
+    /// Calendar time now, in microseconds since 1970.
+    #[must_use]
+    pub fn unix_us_now(&self) -> u64 {
+        self.unix_us(self.now())
+    }
 }
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use resurge::clock::{Clock, Moment};
 use resurge::drive::network::{
-    AddressPolicy, ClientFiles, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress, client_config,
+    AddressPolicy, ClientFiles, GroupContext, GroupSetup, RunShared, TargetAddress, client_config,
     drive_client,
 };
 use resurge::drive::sample_channel;
-use resurge::lifecycle::GroupRules;
+use resurge::lifecycle::{GroupRules, StopPhase};
 use resurge::sample::{Abnormal, Cause, Counter, GroupId, Initiator, Outcome, Phase, Sample};
 use resurge::scenario::keys::{Backoff, ConnectRules, Growth, Jitter, Ready, ReconnectRules, SessionRules};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -83,6 +83,23 @@ async fn run_client(url: &str, rules: GroupRules, tls: Option<rustls::ClientConf
         seen.extend(batch.into_iter().map(|stamped| stamped.sample));
     }
     seen
+}
+
+/// The most bytes of a client's future: thousands of them wait at once.
+const MOST_OF_A_CLIENT: usize = 2_400;
+
+#[tokio::test]
+async fn a_client_that_waits_takes_little_room() {
+    let (sink, _samples) = sample_channel();
+    let (_stop, stopping) = watch::channel(StopPhase::Running);
+    let (done, _all_done) = mpsc::channel(1);
+    let policy = Arc::new(AddressPolicy::new(&[]));
+    let shared = RunShared::new(Clock::start(), policy, sink, stopping, None).unwrap();
+    let setup = GroupSetup { id: GroupId(0), name: "g".into(), rules: rules(), connect: connect_rules() };
+    let target = TargetAddress::Remote { url: "ws://127.0.0.1:9/".parse().unwrap(), token_url: None };
+    let context = Arc::new(GroupContext::new(Arc::new(shared), setup, &target, done).unwrap());
+    let size = size_of_val(&drive_client(context, 0, Moment::ZERO));
+    assert!(size <= MOST_OF_A_CLIENT, "{size} bytes");
 }
 
 /// A server that treats its first connection to `behave`.

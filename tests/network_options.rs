@@ -1,5 +1,9 @@
 //! Ways to the target: source addresses, a proxy, a certificate of the client's own.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that meets what it does not expect has failed"
+)]
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -10,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use resurge::report::RunModel;
 use resurge::run::{RunRequest, run};
-use resurge::sample::Outcome;
+use resurge::sample::{Counter, Outcome};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -131,6 +135,170 @@ fn a_proxy_is_gone_through_for_sessions_and_for_tokens() {
     // A proxy that refuses is no token and no session.
     let model = run_text(folder.path(), "refused", &text("wrong"));
     assert_eq!(model.all.outcome(Outcome::TokenError), 5);
+}
+
+/// A connection that a service had: from where, and the heads of its requests.
+type Had = (IpAddr, Vec<String>);
+
+/// A service that grants tokens and answers steps, over connections that go on, and refuses sessions.
+struct Service {
+    port: u16,
+    had: Arc<Mutex<Vec<Had>>>,
+}
+
+impl Service {
+    /// Over TLS where there is a configuration of it.
+    fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let had = Arc::<Mutex<Vec<Had>>>::default();
+        let all = Arc::clone(&had);
+        std::thread::spawn(move || {
+            while let Ok((stream, peer)) = listener.accept() {
+                let (all, tls) = (Arc::clone(&all), tls.clone());
+                std::thread::spawn(move || {
+                    let heads = match tls {
+                        None => answer_all(stream),
+                        Some(config) => {
+                            let connection = rustls::ServerConnection::new(config).unwrap();
+                            answer_all(rustls::StreamOwned::new(connection, stream))
+                        }
+                    };
+                    all.lock().unwrap().push((peer.ip(), heads));
+                });
+            }
+        });
+        Self { port, had }
+    }
+
+    /// The connections that have ended, once all that were made for `requests` requests have.
+    fn had(&self, requests: usize) -> Vec<Had> {
+        for _ in 0..1_000 {
+            let had = self.had.lock().unwrap().clone();
+            if had.iter().map(|(_, heads)| heads.len()).sum::<usize>() >= requests {
+                return had;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("{requests} requests did not come: {:?}", self.had.lock().unwrap());
+    }
+}
+
+/// Answers each request of a connection; answers with their heads.
+fn answer_all(mut stream: impl Read + Write) -> Vec<String> {
+    let mut heads = Vec::new();
+    loop {
+        let head = read_head(&mut stream).to_ascii_lowercase();
+        if !head.ends_with("\r\n\r\n") {
+            return heads;
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        let is_upgrade = head.contains("upgrade: websocket");
+        heads.push(head);
+        let answer: &[u8] = if is_upgrade {
+            b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        } else {
+            b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"access_token\":\"t\"}"
+        };
+        let told = stream.read_exact(&mut body).and_then(|()| stream.write_all(answer));
+        if told.and_then(|()| stream.flush()).is_err() {
+            return heads;
+        }
+    }
+}
+
+/// A server's side of TLS for 127.0.0.1; its certificate is in the folder, as `server.pem`.
+fn server_tls(folder: &Path) -> Arc<rustls::ServerConfig> {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(folder.join("server.pem"), made.cert.pem()).unwrap();
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    Arc::new(builder.with_single_cert(vec![made.cert.der().clone()], key).unwrap())
+}
+
+/// Clients that get a token and make a step, and then are refused.
+fn stepping(service: &Service, scheme: &str, target: &str, connect: &str) -> String {
+    let base = format!("127.0.0.1:{}", service.port);
+    let websocket = if scheme == "https" { "wss" } else { "ws" };
+    format!(
+        "duration = \"1s\"\n[target]\nurl = \"{websocket}://{base}/session\"\ntoken_url = \"{scheme}://{base}/token\"\n{target}\n[[groups]]\nname = \"g\"\nclients = 6\n[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n[groups.connect]\n{connect}\n[groups.reconnect]\nmax_attempts = 1\n[[groups.prepare.steps]]\nmethod = \"POST\"\nurl = \"{scheme}://{base}/step\"\nbody = \"{{token}}\"\n"
+    )
+}
+
+#[test]
+fn tokens_and_steps_share_their_connections_and_come_from_the_addresses_that_are_given() {
+    let folder = TempDir::new().unwrap();
+    for scheme in ["http", "https"] {
+        let tls = (scheme == "https").then(|| server_tls(folder.path()));
+        let target = if tls.is_some() { "ca_file = \"server.pem\"" } else { "" };
+        let service = Service::start(tls);
+        let sources = "source_addresses = [\"127.0.0.2\", \"127.0.0.3\"]";
+        let model = run_text(folder.path(), scheme, &stepping(&service, scheme, target, sources));
+        assert_eq!(model.all.outcome(Outcome::Http403), 6);
+        let had = service.had(18);
+        let of = |heads: &[String], path: &str| {
+            heads.iter().filter(|head| head.split(' ').nth(1) == Some(path)).count()
+        };
+        let all = |path: &str| had.iter().map(|(_, heads)| of(heads, path)).sum::<usize>();
+        assert_eq!([all("/token"), all("/step"), all("/session")], [6, 6, 6], "{had:?}");
+        let sources: BTreeSet<String> = had.iter().map(|(peer, _)| peer.to_string()).collect();
+        assert_eq!(sources.into_iter().collect::<Vec<_>>(), ["127.0.0.2", "127.0.0.3"]);
+        let both = had.iter().filter(|(_, heads)| of(heads, "/token") > 0 && of(heads, "/step") > 0);
+        assert!(both.count() > 0, "one pool for both: {had:?}");
+        let connections = had.iter().filter(|(_, heads)| of(heads, "/session") == 0).count();
+        assert!(connections < 12, "{connections} connections for 12 requests");
+    }
+}
+
+#[test]
+fn steps_go_through_the_proxy_as_tokens_do() {
+    let folder = TempDir::new().unwrap();
+    for (scheme, ways) in [("http", (6, 12)), ("https", (18, 0))] {
+        let (tunnels, forwarded) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let port = proxy(Arc::clone(&tunnels), Arc::clone(&forwarded));
+        let tls = (scheme == "https").then(|| server_tls(folder.path()));
+        let target = if tls.is_some() { "ca_file = \"server.pem\"" } else { "" };
+        let service = Service::start(tls);
+        let proxied = |password: &str| format!("proxy = \"http://me:{password}@127.0.0.1:{port}\"");
+        let model = run_text(folder.path(), scheme, &stepping(&service, scheme, target, &proxied("p%40ss")));
+        assert_eq!(model.all.outcome(Outcome::Http403), 6);
+        let had = service.had(18);
+        let heads: Vec<&String> = had.iter().flat_map(|(_, heads)| heads).collect();
+        let asked = |path: &str| heads.iter().filter(|head| head.split(' ').nth(1) == Some(path)).count();
+        let whole = |path: &str| asked(&format!("http://127.0.0.1:{}{path}", service.port));
+        let is_forwarded = scheme == "http";
+        assert_eq!((whole("/token"), whole("/step")), if is_forwarded { (6, 6) } else { (0, 0) });
+        assert_eq!((asked("/token"), asked("/step")), if is_forwarded { (0, 0) } else { (6, 6) });
+        // Each way is counted once for a connection, of which requests share some.
+        let (tunnels, forwarded) = (tunnels.load(Ordering::Relaxed), forwarded.load(Ordering::Relaxed));
+        assert!(tunnels <= ways.0 && forwarded <= ways.1, "{tunnels} tunnels, {forwarded} forwarded");
+        assert!(tunnels >= 6 && (forwarded > 0) == is_forwarded, "{tunnels} tunnels, {forwarded} forwarded");
+        // What is for the proxy alone goes no further than to it, where it is a tunnel.
+        let leaked = heads.iter().any(|head| head.contains("proxy-authorization"));
+        assert!(is_forwarded || !leaked, "{heads:?}");
+    }
+    // A proxy that refuses is asked no further.
+    let port = proxy(Arc::default(), Arc::default());
+    let service = Service::start(None);
+    let text = stepping(&service, "http", "", &format!("proxy = \"http://me:wrong@127.0.0.1:{port}\""));
+    let text = text.replace("client_id = \"c\"\nclient_secret = \"s\"", "grant = \"none\"");
+    let model = run_text(folder.path(), "refused", &text);
+    assert_eq!(model.all.outcome(Outcome::StepRefused), 6, "407 is an answer");
+    assert!(service.had.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_step_over_tls_that_nobody_vouches_for_is_counted_as_any_other() {
+    let folder = TempDir::new().unwrap();
+    let service = Service::start(Some(server_tls(folder.path())));
+    let text = stepping(&service, "https", "", "");
+    let text = text.replace("client_id = \"c\"\nclient_secret = \"s\"", "grant = \"none\"");
+    let model = run_text(folder.path(), "strangers", &text);
+    assert_eq!(model.all.outcome(Outcome::StepError), 6);
+    assert_eq!(model.all.counter(Counter::CertificatesNotTrusted), 6);
 }
 
 #[test]

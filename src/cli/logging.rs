@@ -54,7 +54,7 @@ mod tests {
             ("resurge::run", Level::Trace, true),
             ("resurgence", Level::Debug, false),
             ("tungstenite::protocol", Level::Debug, false),
-            ("reqwest::connect", Level::Info, false),
+            ("hyper_util::rt", Level::Info, false),
             ("rustls", Level::Warn, true),
             ("hyper", Level::Error, true),
         ];

@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::clock::{Clock, Moment};
-use crate::drive::network::{GroupContext, RunShared, StopPhase, drive_client};
+use crate::drive::{Driver, Timers};
+use crate::lifecycle::StopPhase;
 
 use super::control::{RunControl, StopReason};
 
@@ -19,11 +20,11 @@ use super::control::{RunControl, StopReason};
 const ABORT_GRACE: Duration = Duration::from_secs(15);
 
 /// The clients of a group on one worker, and when each is due to start.
-pub struct Population {
+pub struct Population<D> {
     /// Where they run.
     pub worker: Handle,
-    /// What they share.
-    pub context: Arc<GroupContext>,
+    /// Who drives them.
+    pub driver: Arc<D>,
     /// Client number and due start of each, by due start.
     pub starts: Box<dyn Iterator<Item = (u32, Moment)> + Send>,
 }
@@ -40,9 +41,9 @@ pub struct StormStrike {
 }
 
 /// What a walk needs.
-pub struct EnginePlan {
+pub struct EnginePlan<D> {
     /// The clients. They hold the senders of `done`.
-    pub populations: Vec<Population>,
+    pub populations: Vec<Population<D>>,
     /// Closed when the last client has ended.
     pub done: mpsc::Receiver<()>,
     /// Storms, by time.
@@ -58,9 +59,9 @@ pub struct EnginePlan {
 /// Walks `plan` to its end: returns when every client has ended.
 ///
 /// Clients that do not end within the drain are cut off; `false` says that some did not end even then.
-pub async fn walk_plan(plan: EnginePlan, control: &Arc<RunControl>, clock: Clock) -> bool {
+pub async fn walk_plan<D: Driver>(plan: EnginePlan<D>, control: &Arc<RunControl>, clock: Clock) -> bool {
     let EnginePlan { populations, mut done, storms, strike, end, drain } = plan;
-    let timers = populations.first().map(|population| Arc::clone(population.context.worker()));
+    let timers = populations.first().map(|population| Arc::clone(population.driver.timers()));
     for population in populations {
         let worker = population.worker.clone();
         worker.spawn(start_clients(population, control.subscribe(), clock));
@@ -86,12 +87,16 @@ pub async fn walk_plan(plan: EnginePlan, control: &Arc<RunControl>, clock: Clock
 }
 
 /// Starts each client when it is due, until the run stops.
-async fn start_clients(population: Population, mut phase: watch::Receiver<StopPhase>, clock: Clock) {
-    let Population { context, starts, .. } = population;
+async fn start_clients<D: Driver>(
+    population: Population<D>,
+    mut phase: watch::Receiver<StopPhase>,
+    clock: Clock,
+) {
+    let Population { driver, starts, .. } = population;
     for (nth, (number, due)) in starts.enumerate() {
         if due > clock.now() {
             tokio::select! {
-                () = context.worker().sleep_until(due) => {}
+                () = driver.timers().sleep_until(due) => {}
                 _ = phase.wait_for(|phase| *phase > StopPhase::Running) => return,
             }
         } else if *phase.borrow() > StopPhase::Running {
@@ -100,7 +105,7 @@ async fn start_clients(population: Population, mut phase: watch::Receiver<StopPh
             // Many clients due at one moment must not keep those already started from running.
             tokio::task::yield_now().await;
         }
-        tokio::spawn(drive_client(Arc::clone(&context), number, due));
+        tokio::spawn(Arc::clone(&driver).drive(number, due));
     }
 }
 
@@ -108,7 +113,7 @@ async fn raise_storms(
     storms: Vec<StormStrike>,
     strike: Box<dyn Fn(StormStrike) + Send + Sync>,
     mut phase: watch::Receiver<StopPhase>,
-    timers: Option<Arc<RunShared>>,
+    timers: Option<Arc<Timers>>,
 ) {
     let Some(timers) = timers else { return };
     for storm in storms {

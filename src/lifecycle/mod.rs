@@ -14,6 +14,8 @@ mod machine;
 mod recovery;
 mod rules;
 mod session;
+mod shared_tokens;
+mod stop;
 mod token;
 
 pub use backoff::next_wait;
@@ -23,3 +25,6 @@ pub use event::{
 };
 pub use machine::Client;
 pub use rules::{GroupRules, StormRule};
+pub use shared_tokens::{SharedTokens, TokenVerdict};
+pub use stop::StopPhase;
+pub use token::believed_expiry;

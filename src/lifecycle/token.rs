@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::random::Draws;
 use crate::sample::AttemptKind;
-use crate::scenario::keys::{Grant, OnReconnect, Sharing, TokenRules};
+use crate::scenario::keys::{Grant, OnReconnect, Sharing, Skew, TokenRules};
 
 use super::event::TokenFacts;
 
@@ -108,11 +108,42 @@ pub(super) fn disconnect_wants_token(rules: &TokenRules, code: u16) -> bool {
         && rules.fetch_on_codes.as_ref().is_none_or(|codes| codes.contains(&code))
 }
 
+/// When a token that came at `received` expires, as far as a client with a clock of this skew believes; [`Moment::NEVER`] where the
+/// endpoint gave it no life.
+#[must_use]
+pub fn believed_expiry(received: Moment, life: Option<Duration>, skew: Option<Skew>) -> Moment {
+    life.map_or(Moment::NEVER, |life| {
+        received
+            + match skew {
+                None => life,
+                Some(Skew::Longer(by)) => life.saturating_add(by),
+                Some(Skew::Shorter(by)) => life.saturating_sub(by),
+            }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::machine::tests::token_rules;
     use super::*;
     use crate::random::Purpose;
+
+    #[test]
+    fn a_clock_that_is_wrong_moves_the_expiry_and_never_before_the_token_came() {
+        let s = Duration::from_secs;
+        let came = Moment::ZERO + s(100);
+        // (life, skew, seconds from when it came)
+        let rows = [
+            (60, None, 60),
+            (60, Some(Skew::Longer(s(30))), 90),
+            (60, Some(Skew::Shorter(s(30))), 30),
+            (60, Some(Skew::Shorter(s(90))), 0),
+        ];
+        for (life, skew, after) in rows {
+            assert_eq!(believed_expiry(came, Some(s(life)), skew), came + s(after), "{life} {skew:?}");
+        }
+        assert_eq!(believed_expiry(came, None, Some(Skew::Longer(s(30)))), Moment::NEVER);
+    }
 
     #[test]
     fn the_jitter_of_a_refresh_is_the_tokens_whenever_it_is_asked_for() {

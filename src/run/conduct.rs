@@ -141,7 +141,7 @@ pub(super) async fn conduct(
 }
 
 /// The engine's plan: each group's clients spread evenly over the workers.
-fn plan_engine(prepared: &Arc<Prepared>, crew: &[Hand]) -> Result<EnginePlan, RunError> {
+fn plan_engine(prepared: &Arc<Prepared>, crew: &[Hand]) -> Result<EnginePlan<GroupContext>, RunError> {
     let scenario = &prepared.scenario;
     let (done_sender, done) = mpsc::channel(1);
     let mut populations = Vec::new();
@@ -156,15 +156,15 @@ fn plan_engine(prepared: &Arc<Prepared>, crew: &[Hand]) -> Result<EnginePlan, Ru
         for (nth, hand) in crew.iter().enumerate() {
             let (shared, setup) = (Arc::clone(&hand.shared), setup.clone());
             let _entered = hand.worker.enter();
-            let context = match &first {
+            let driver = match &first {
                 None => GroupContext::new(shared, setup, &prepared.address, done_sender.clone())?,
                 Some(first) => first.on_worker(shared, setup, &prepared.address)?,
             };
-            let context = Arc::new(context);
-            first.get_or_insert_with(|| Arc::clone(&context));
+            let driver = Arc::new(driver);
+            first.get_or_insert_with(|| Arc::clone(&driver));
             let starts = own_starts(scenario, index, prepared.share);
             let starts = Box::new(starts.skip(nth).step_by(crew.len()));
-            populations.push(Population { worker: hand.worker.clone(), context, starts });
+            populations.push(Population { worker: hand.worker.clone(), driver, starts });
         }
     }
     let storms =

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Moment};
-use crate::drive::network::{RunShared, StopPhase};
+use crate::drive::network::RunShared;
+use crate::lifecycle::StopPhase;
 use crate::record::Latencies;
 
 use super::host;

@@ -12,17 +12,17 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
-use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs};
-use crate::sample::{Counter, Sample};
+use crate::drive::{Driver, Timers};
+use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
+use crate::sample::Counter;
 use crate::scenario::keys::{KeepAliveKind, TokenIn};
 use crate::scenario::template::Template;
 
-use super::connect::connect;
-use super::context::{GroupContext, StopPhase, Token};
-use super::prepare::{elsewhere, prepare};
+use super::prepare::prepare;
 use super::react::{Reaction, react};
 use super::session::{Heard, Session};
-use super::token::{Acquired, Refusal, Wish};
+use super::setup::GroupContext;
+use super::token::{Acquired, Refusal, Token, Wish};
 use super::traffic::TrafficTally;
 use super::variables::{Renderer, Variables};
 
@@ -79,15 +79,25 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
         if *driven.stop.borrow() >= StopPhase::Draining {
             machine.stop();
         }
-        let now = driven.context.now();
+        let now = driven.now();
         let action = machine.step(&driven.context.rules, now, event, &mut samples);
-        driven.context.send_all(now, &mut samples).await;
+        driven.context.sink.send_all(now, &mut samples).await;
         if let Action::Finish(_) = action {
             driven.drop_session().await;
             driven.drop_refresh().await;
             return;
         }
         event = driven.perform(action).await;
+    }
+}
+
+impl Driver for GroupContext {
+    fn timers(&self) -> &Arc<Timers> {
+        self.run.timers()
+    }
+
+    fn drive(self: Arc<Self>, number: u32, due: Moment) -> impl Future<Output = ()> + Send + 'static {
+        drive_client(self, number, due)
     }
 }
 
@@ -143,7 +153,7 @@ impl Driven {
 
     fn wish(&self, not_before: Moment, valid_until: Moment) -> Wish {
         let index = self.number.saturating_sub(self.context.rules.first);
-        Wish { index, refresh: self.refresh_token.clone(), not_before, valid_until }
+        Wish::new(index, self.refresh_token.clone(), not_before, valid_until)
     }
 
     fn take_token(&mut self, acquired: Result<Acquired, Refusal>) -> Event {
@@ -168,8 +178,7 @@ impl Driven {
     /// Lets go of a refresh that is under way. Whether it brought a token is not known here any more.
     async fn drop_refresh(&mut self) {
         if self.refresh.take().is_some() {
-            let now = self.context.now();
-            self.context.send(now, Sample::Count(Counter::Unsettled, 1)).await;
+            self.context.sink.count(Counter::Unsettled).await;
         }
     }
 
@@ -177,7 +186,8 @@ impl Driven {
     async fn prepare(&mut self) -> Event {
         let Some(rules) = &self.context.rules.prepare else { return Event::Prepared };
         let token = self.token_in_hand();
-        let preparing = prepare(&self.context, rules, self.number, token.as_ref());
+        let client = Renderer::new(&self.context.texts, self.number, token.as_ref(), None);
+        let preparing = prepare(self.context.preparer.as_ref(), rules, client);
         let prepared = tokio::select! {
             prepared = preparing => prepared,
             event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
@@ -192,31 +202,37 @@ impl Driven {
     }
 
     fn token_in_hand(&self) -> Option<Token> {
-        self.token.clone().or_else(|| self.context.fixed_token())
+        self.token.clone().or_else(|| self.context.token.as_ref()?.fixed_token().cloned())
+    }
+
+    /// This client, with `token` and its variables.
+    fn renderer<'a>(&'a self, token: Option<&'a Token>) -> Renderer<'a> {
+        Renderer::new(&self.context.texts, self.number, token, self.variables.as_deref())
+    }
+
+    fn now(&self) -> Moment {
+        self.context.run.clock().now()
     }
 
     /// A text with this client's variables.
     fn render(&self, template: &Template) -> String {
         let token = self.token_in_hand();
-        let variables = self.variables.as_deref();
-        Renderer { context: &self.context, number: self.number, token: token.as_ref(), variables }
-            .render(template)
+        self.renderer(token.as_ref()).render(template)
     }
 
     async fn connect(&mut self) -> Event {
         let token = self.token_in_hand();
-        let elsewhere = match elsewhere(&self.context, self.number, token.as_ref(), self.variables.as_deref())
-        {
+        let elsewhere = match self.context.connector.elsewhere(&self.renderer(token.as_ref())) {
             Ok(elsewhere) => elsewhere,
             Err(failure) => {
-                let now = self.context.now();
+                let now = self.now();
                 return Event::ConnectFailed {
                     marks: Marks { began: now, ended: now, ..Marks::default() },
                     failure,
                 };
             }
         };
-        let connecting = connect(&self.context, self.number, token, elsewhere);
+        let connecting = self.context.connector.connect(self.number, token, elsewhere);
         let (marks, result) = tokio::select! {
             connected = connecting => connected,
             event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
@@ -236,19 +252,19 @@ impl Driven {
 
     /// The first message carries the token where the scenario puts it there.
     async fn send_first_message(&mut self) -> Option<Ending> {
-        if let TokenIn::FirstMessage(template) = &self.context.connect.token_in
+        if let TokenIn::FirstMessage(template) = &self.context.token_in
             && let Some(token) = self.token_in_hand()
         {
             let text = template.replace("{token}", token.expose_secret());
             self.tally.sent();
-            let ending = self.session.as_mut()?.send(&self.context, Message::Text(text.into())).await;
+            let ending = self.session.as_mut()?.send(&self.context.session, Message::Text(text.into())).await;
             if ending.is_some() {
                 return ending;
             }
         }
         let text = self.render(self.context.rules.session.first_message.as_ref()?);
         self.tally.sent();
-        self.session.as_mut()?.send(&self.context, Message::Text(text.into())).await
+        self.session.as_mut()?.send(&self.context.session, Message::Text(text.into())).await
     }
 
     /// The upgrade is reported first; the next read of the session then finds its end again.
@@ -297,14 +313,15 @@ impl Driven {
             while let Some(frame) = next {
                 let reaction = match &frame {
                     Some(Ok(Message::Text(text))) if !context.rules.session.on_message.is_empty() => {
-                        react(context, *number, token.as_ref(), variables, text.as_str())
+                        let client = Renderer::new(&context.texts, *number, token.as_ref(), None);
+                        react(&context.rules.session.on_message, client, variables, text.as_str())
                     }
                     _ => Reaction::default(),
                 };
-                let heard = session.hear(context, tally, frame).await;
+                let heard = session.hear(&context.session, tally, frame).await;
                 for reply in reaction.replies {
                     tally.sent();
-                    if let Some(ending) = session.send(context, Message::Text(reply.into())).await {
+                    if let Some(ending) = session.send(&context.session, Message::Text(reply.into())).await {
                         return Told::Event(Event::Ended(ending));
                     }
                 }
@@ -359,14 +376,14 @@ impl Driven {
     async fn send_frame(&mut self, message: Message) -> Event {
         let Some(session) = self.session.as_mut() else { return Event::Abort };
         let failed = tokio::select! {
-            failed = session.send(&self.context, message) => failed,
+            failed = session.send(&self.context.session, message) => failed,
             event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
         };
         match failed {
             None => {
-                let now = self.context.now();
+                let now = self.context.run.clock().now();
                 if self.tally.is_due(now) {
-                    session.report(&self.context, &mut self.tally, now).await;
+                    session.report(&self.context.session, &mut self.tally, now).await;
                 }
                 Event::Sent
             }
@@ -379,11 +396,11 @@ impl Driven {
 
     async fn leave(&mut self, how: Leave) -> Event {
         let Some(session) = self.session.as_mut() else { return Event::Abort };
-        let at = self.context.now();
+        let at = self.context.run.clock().now();
         let left = Ending { at, how: EndingHow::Left };
         let ending = match how {
             Leave::Close { code } => tokio::select! {
-                ending = session.close(&self.context, &mut self.tally, code) => ending,
+                ending = session.close(&self.context.session, &mut self.tally, code) => ending,
                 event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
             },
             Leave::Reset => {
@@ -392,7 +409,7 @@ impl Driven {
             }
             Leave::Abandon => left,
             Leave::FallSilent => {
-                session.report(&self.context, &mut self.tally, at).await;
+                session.report(&self.context.session, &mut self.tally, at).await;
                 if let Some(session) = self.session.take() {
                     self.context.run.keep_silent(session.into_wire());
                 }
@@ -407,15 +424,15 @@ impl Driven {
     async fn drop_session(&mut self) {
         self.untold.clear();
         if let Some(mut session) = self.session.take() {
-            let now = self.context.now();
-            session.report(&self.context, &mut self.tally, now).await;
+            let now = self.now();
+            session.report(&self.context.session, &mut self.tally, now).await;
         }
     }
 }
 
 async fn acquire(context: &GroupContext, wish: &Wish) -> Result<Acquired, Refusal> {
     match &context.token {
-        Some(source) => source.acquire(context, wish).await,
+        Some(source) => source.acquire(wish).await,
         None => Err(crate::lifecycle::TokenFailure::Error.into()),
     }
 }

@@ -6,8 +6,10 @@
 mod address;
 mod client;
 mod connect;
-mod context;
+mod dial;
 mod echo;
+mod endpoint;
+mod group_sink;
 mod http;
 mod local;
 mod ports;
@@ -18,14 +20,11 @@ mod react;
 mod resolve;
 mod retry_after;
 mod session;
-mod shared_token;
-mod steps_http;
+mod setup;
 #[doc(hidden)]
 pub mod strangers;
 mod tls;
 mod token;
-mod token_command;
-mod token_http;
 mod traffic;
 mod upgrade;
 mod variables;
@@ -33,9 +32,8 @@ mod wire;
 
 pub use address::{AddressPolicy, Forbidden, parse_host};
 pub use client::drive_client;
-pub use context::{ContextError, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress};
 pub use ports::local_port_range;
 pub use probe::{Probe, ProbeSession, ProbeShared, ProbeToken, TokenLook};
-pub use shared_token::{SharedTokens, TokenVerdict};
+pub use setup::{ContextError, GroupContext, GroupSetup, RunShared, TargetAddress};
 pub use tls::{ClientFiles, TlsError, client_config};
 pub use token::Refusal;

@@ -1,36 +1,65 @@
 //! The requests before a handshake, over HTTP.
 //!
-//! In: the group's steps, a client's token and variables. Out: variables filled, or why not. One HTTP client serves the group; what
-//! an answer says is kept in variables alone, and never logged.
+//! In: the group's steps, a client's token and variables. Out: variables filled, or why not. What an answer says is kept in variables
+//! alone, and never logged.
 
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
+    WWW_AUTHENTICATE,
+};
+use http::response::Parts;
+use secrecy::ExposeSecret;
+use tokio::time::timeout;
 use url::Url;
 
+use crate::clock::Clock;
 use crate::lifecycle::{ConnectFailure, Evidence};
 use crate::scenario::keys::{PrepareRules, Step, StepPlace};
-use crate::scenario::template::Template;
-use crate::scenario::template::UrlText;
 
-use super::context::{Endpoint, GroupContext, Token, endpoint};
 use super::echo::without_echo;
-use super::local::is_caused_by_local_limit;
-use super::resolve::literal;
+use super::endpoint::{PRODUCT, basic_credentials};
+use super::http::{HttpClient, HttpFailure, HttpRequest};
 use super::retry_after::parse_retry_after;
 use super::variables::{Renderer, Variables};
 
 /// The most that is read of an answer.
 const ANSWER_CAP: usize = 256 * 1024;
 
-/// Fills a client's variables anew: first what they hold at first, then what the steps bring.
+/// Makes the requests of a group's clients on one worker.
+pub(super) struct Preparer {
+    clock: Clock,
+    http: Arc<HttpClient>,
+    /// Scheme, host and port of requests that name only a path.
+    base: String,
+}
+
+/// A request as it is sent.
+struct Asked {
+    url: Url,
+    headers: HeaderMap,
+    body: Bytes,
+    /// All that stands in it which a service might send back.
+    sent: Vec<u8>,
+}
+
+/// Fills a client's variables anew: first what they hold at first, then what the steps bring; those are made by `preparer`, where there
+/// are any.
 pub(super) async fn prepare(
-    context: &GroupContext,
+    preparer: Option<&Preparer>,
     rules: &PrepareRules,
-    number: u32,
-    token: Option<&Token>,
+    client: Renderer<'_>,
 ) -> Result<Variables, ConnectFailure> {
-    let mut variables = initial(context, rules, number, token);
+    let mut variables = Variables::default();
+    for (name, template) in &rules.variables {
+        let value = client.with(&variables).render(template);
+        variables.set(name, value);
+    }
     for step in &rules.steps {
-        let asked = tokio::time::timeout(step.timeout, ask(context, step, number, token, &variables)).await;
+        let preparer = preparer.ok_or(ConnectFailure::Protocol)?;
+        let asked = timeout(step.timeout, preparer.ask(step, client.with(&variables))).await;
         let body = asked.map_err(|_| ConnectFailure::Timeout)??;
         if !variables.save(&step.save, &body) {
             log::debug!("{}: the answer lacks what is to be saved", step.name);
@@ -40,126 +69,91 @@ pub(super) async fn prepare(
     Ok(variables)
 }
 
-/// Where the next handshake goes, where the group's URL has variables; `None`: to the group's endpoint. A URL that is none is the
-/// fault of whoever gave it.
-pub(super) fn elsewhere(
-    context: &GroupContext,
-    number: u32,
-    token: Option<&Token>,
-    variables: Option<&Variables>,
-) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
-    let Some(template) = context.connect.url.as_ref().and_then(UrlText::template) else { return Ok(None) };
-    let text = Renderer { context, number, token, variables }.render(template);
-    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "ws" | "wss"));
-    let found = url.and_then(|url| endpoint(url).ok());
-    found.map(|endpoint| Some(Box::new(endpoint))).ok_or(ConnectFailure::Protocol)
-}
-
-fn initial(context: &GroupContext, rules: &PrepareRules, number: u32, token: Option<&Token>) -> Variables {
-    let mut variables = Variables::default();
-    for (name, template) in &rules.variables {
-        let value = Renderer { context, number, token, variables: Some(&variables) }.render(template);
-        variables.set(name, value);
+impl Preparer {
+    /// Asks over `http`; a step that names only a path, below `base`.
+    pub(super) const fn new(clock: Clock, http: Arc<HttpClient>, base: String) -> Self {
+        Self { clock, http, base }
     }
-    variables
-}
 
-async fn ask(
-    context: &GroupContext,
-    step: &Step,
-    number: u32,
-    token: Option<&Token>,
-    variables: &Variables,
-) -> Result<Vec<u8>, ConnectFailure> {
-    let renderer = Renderer { context, number, token, variables: Some(variables) };
-    let client = context.steps_client.as_ref().ok_or(ConnectFailure::Protocol)?;
-    let url = match &step.place {
-        StepPlace::Url(url) => renderer.render(url),
-        StepPlace::Path(path) => {
-            format!("{}://{}{}", context.http_scheme, context.address, renderer.render(path))
+    async fn ask(&self, step: &Step, client: Renderer<'_>) -> Result<Bytes, ConnectFailure> {
+        let Asked { url, mut headers, body, sent } =
+            asked(step, &self.base, client).ok_or(ConnectFailure::Protocol)?;
+        let target = self.http.target(url).ok_or(ConnectFailure::Protocol)?;
+        for (name, value) in target.headers() {
+            headers.entry(name).or_insert_with(|| value.clone());
         }
+        let method = step.method.name().parse().map_err(|_| ConnectFailure::Protocol)?;
+        let request = HttpRequest::new(method, &headers, &body, ANSWER_CAP);
+        let (head, body) =
+            self.http.send(&target, client.number(), request).await.map_err(failure_of_step)?;
+        let status = head.status;
+        let code = status.as_u16();
+        let is_expected =
+            if step.expect.is_empty() { status.is_success() } else { step.expect.contains(&code) };
+        if is_expected {
+            return Ok(body);
+        }
+        log::debug!("{}: answered with {code}", step.name);
+        Err(self.refusal(&head, &body, &sent))
+    }
+
+    /// What an answer says that no step expects.
+    fn refusal(&self, head: &Parts, body: &[u8], sent: &[u8]) -> ConnectFailure {
+        let code = head.status.as_u16();
+        if code < 400 {
+            return ConnectFailure::Protocol;
+        }
+        let header = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let retry_after =
+            header(RETRY_AFTER).and_then(|text| parse_retry_after(text, self.clock.unix_us_now()));
+        let evidence =
+            Evidence::read(code, header(WWW_AUTHENTICATE), header(CONTENT_TYPE), body, retry_after);
+        ConnectFailure::Http(Box::new(without_echo(evidence, sent)))
+    }
+}
+
+/// The request of a step; `None` where it cannot be sent.
+fn asked(step: &Step, base: &str, client: Renderer<'_>) -> Option<Asked> {
+    let text = match &step.place {
+        StepPlace::Url(url) => client.render(url),
+        StepPlace::Path(path) => format!("{base}{}", client.render(path)),
     };
-    let url = Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let url = url.ok_or(ConnectFailure::Protocol)?;
-    check_way(context, &url)?;
+    let mut url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let mut sent = url.as_str().as_bytes().to_vec();
-    let method = step.method.name().parse().map_err(|_| ConnectFailure::Protocol)?;
-    let mut request = client.request(method, url);
+    let mut headers = HeaderMap::new();
+    if let Some(credentials) = basic_credentials(&url) {
+        // They are no part of what is asked for.
+        url.set_username("").ok()?;
+        url.set_password(None).ok()?;
+        headers.append(AUTHORIZATION, secret_value(credentials.expose_secret())?);
+    }
     for (name, value) in &step.headers {
-        let (Ok(name), Some(value)) = (HeaderName::try_from(name), header_value(&renderer, value)) else {
-            return Err(ConnectFailure::Protocol);
-        };
+        let value = secret_value(&client.render(value))?;
         sent.extend([b"\n", value.as_bytes()].concat());
-        request = request.header(name, value);
+        headers.append(HeaderName::try_from(name).ok()?, value);
     }
-    if let Some(body) = &step.body {
-        let body = renderer.render(body);
-        sent.extend([b"\n", body.as_bytes()].concat());
-        request = request.header(CONTENT_TYPE, &step.content_type).body(body);
+    let mut body = Bytes::new();
+    if let Some(template) = &step.body {
+        body = client.render(template).into();
+        sent.extend([b"\n", &body[..]].concat());
+        headers.append(CONTENT_TYPE, HeaderValue::try_from(&step.content_type).ok()?);
     }
-    read(context, step, request.send().await.map_err(|error| classify(&error))?, &sent).await
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(PRODUCT));
+    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    Some(Asked { url, headers, body, sent })
 }
 
-/// Whether the way to a URL may be gone. The HTTP client asks its resolver, which looks at addresses, for names only, and through a proxy it asks for the
-/// proxy's alone.
-fn check_way(context: &GroupContext, url: &Url) -> Result<(), ConnectFailure> {
-    let policy = context.run.policy();
-    let host = url.host_str().unwrap_or_default();
-    let connects_to = match &context.proxy {
-        Some(_) if !policy.allows_unresolved(host) => return Err(ConnectFailure::Dns),
-        Some(proxy) => proxy.host.as_str(),
-        None => host,
-    };
-    match literal(connects_to) {
-        Some(address) if policy.check(connects_to, address).is_err() => Err(ConnectFailure::Dns),
-        _ => Ok(()),
-    }
-}
-
-fn header_value(renderer: &Renderer<'_>, value: &Template) -> Option<HeaderValue> {
-    let mut value = HeaderValue::try_from(renderer.render(value)).ok()?;
+fn secret_value(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(text).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-async fn read(
-    context: &GroupContext,
-    step: &Step,
-    mut response: reqwest::Response,
-    sent: &[u8],
-) -> Result<Vec<u8>, ConnectFailure> {
-    let status = response.status();
-    let header = |name: HeaderName| {
-        response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-    };
-    let (challenge, kind, retry_after) =
-        (header(WWW_AUTHENTICATE), header(CONTENT_TYPE), header(RETRY_AFTER));
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
-        body.extend_from_slice(&chunk);
-        if body.len() > ANSWER_CAP {
-            return Err(ConnectFailure::Protocol);
-        }
-    }
-    let code = status.as_u16();
-    let is_expected = if step.expect.is_empty() { status.is_success() } else { step.expect.contains(&code) };
-    if is_expected {
-        return Ok(body);
-    }
-    log::debug!("{}: answered with {code}", step.name);
-    if code < 400 {
-        return Err(ConnectFailure::Protocol);
-    }
-    let retry_after = retry_after.and_then(|text| parse_retry_after(&text, context.run.unix_us()));
-    let evidence = Evidence::read(code, challenge.as_deref(), kind.as_deref(), &body, retry_after);
-    Err(ConnectFailure::Http(Box::new(without_echo(evidence, sent))))
-}
-
-fn classify(error: &reqwest::Error) -> ConnectFailure {
-    match error {
-        error if is_caused_by_local_limit(error) => ConnectFailure::LocalLimit,
-        error if error.is_timeout() => ConnectFailure::Timeout,
-        error if error.is_connect() => ConnectFailure::Refused,
-        _ => ConnectFailure::Reset,
+fn failure_of_step(failure: HttpFailure) -> ConnectFailure {
+    match failure {
+        HttpFailure::Connect(failure) => failure,
+        HttpFailure::LocalLimit => ConnectFailure::LocalLimit,
+        HttpFailure::Broken => ConnectFailure::Reset,
+        HttpFailure::TooLarge => ConnectFailure::Protocol,
     }
 }

@@ -12,19 +12,17 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::{Clock, Moment};
 use crate::drive::sample_channel;
-use crate::lifecycle::{ConnectFailure, Ending, EndingHow, Marks, TokenFacts};
+use crate::lifecycle::{ConnectFailure, Ending, EndingHow, Marks, StopPhase, TokenFacts};
 use crate::scenario::keys::{Sharing, TokenIn};
 
 use super::address::AddressPolicy;
-use super::connect::connect;
-use super::context::{
-    ContextError, Endpoint, GroupContext, GroupSetup, RunShared, StopPhase, TargetAddress, Token,
-};
-use super::prepare::{elsewhere, prepare};
+use super::endpoint::Endpoint;
+use super::prepare::prepare;
 use super::session::{Heard, Session};
-use super::token::{Refusal, Wish};
+use super::setup::{ContextError, GroupContext, GroupSetup, RunShared, TargetAddress};
+use super::token::{Refusal, Token, Wish};
 use super::traffic::TrafficTally;
-use super::variables::Variables;
+use super::variables::{Renderer, Variables};
 
 /// What probes of one target share.
 pub struct ProbeShared {
@@ -145,13 +143,13 @@ impl Probe {
     /// The moment that it is now.
     #[must_use]
     pub fn now(&self) -> Moment {
-        self.context.now()
+        self.context.run.clock().now()
     }
 
     /// Whether each call of [`Self::fetch`] brings another token.
     #[must_use]
     pub fn fetches(&self) -> bool {
-        self.context.token.is_some() && self.context.fixed_token().is_none()
+        self.context.token.as_ref().is_some_and(|source| source.fixed_token().is_none())
     }
 
     /// Gets a token as the group does: from its endpoint, its fixed one, or none.
@@ -160,8 +158,8 @@ impl Probe {
     /// Why none came.
     pub async fn fetch(&self) -> Result<ProbeToken, Refusal> {
         let Some(source) = &self.context.token else { return Ok(ProbeToken::none()) };
-        let wish = Wish { index: 0, refresh: None, not_before: Moment::ZERO, valid_until: Moment::NEVER };
-        let acquired = source.acquire(&self.context, &wish).await?;
+        let wish = Wish::new(0, None, Moment::ZERO, Moment::NEVER);
+        let acquired = source.acquire(&wish).await?;
         Ok(ProbeToken { token: Some(acquired.token), facts: acquired.facts })
     }
 
@@ -171,13 +169,20 @@ impl Probe {
         self.context.rules.prepare.as_ref().is_some_and(|rules| !rules.steps.is_empty())
     }
 
+    fn renderer<'a>(&'a self, token: Option<&'a Token>, variables: Option<&'a Variables>) -> Renderer<'a> {
+        Renderer::new(&self.context.texts, 0, token, variables)
+    }
+
     /// Makes the requests before a handshake. Answers with where it goes.
     async fn prepare(&self, token: Option<&Token>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
         let variables = match &self.context.rules.prepare {
-            Some(rules) => Some(prepare(&self.context, rules, 0, token).await?),
+            Some(rules) => {
+                let client = self.renderer(token, None);
+                Some(prepare(self.context.preparer.as_ref(), rules, client).await?)
+            }
             None => None,
         };
-        let way = elsewhere(&self.context, 0, token, variables.as_ref());
+        let way = self.context.connector.elsewhere(&self.renderer(token, variables.as_ref()));
         *self.made.lock().unwrap_or_else(PoisonError::into_inner) = variables;
         way
     }
@@ -199,7 +204,7 @@ impl Probe {
     pub async fn connect_again(&self, token: &ProbeToken) -> (Marks, Result<ProbeSession, ConnectFailure>) {
         let way = {
             let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-            elsewhere(&self.context, 0, token.token.as_ref(), made.as_ref())
+            self.context.connector.elsewhere(&self.renderer(token.token.as_ref(), made.as_ref()))
         };
         self.go(token, self.now(), way).await
     }
@@ -211,7 +216,7 @@ impl Probe {
         way: Result<Option<Box<Endpoint>>, ConnectFailure>,
     ) -> (Marks, Result<ProbeSession, ConnectFailure>) {
         let (marks, connected) = match way {
-            Ok(elsewhere) => connect(&self.context, 0, token.token.clone(), elsewhere).await,
+            Ok(elsewhere) => self.context.connector.connect(0, token.token.clone(), elsewhere).await,
             Err(failure) => (Marks { began, ended: self.now(), ..Marks::default() }, Err(failure)),
         };
         let socket = match connected {
@@ -219,11 +224,10 @@ impl Probe {
             Err(failure) => return (marks, Err(failure)),
         };
         let mut session = Session::new(socket, marks.ended);
-        if let (TokenIn::FirstMessage(template), Some(token)) = (&self.context.connect.token_in, &token.token)
-        {
+        if let (TokenIn::FirstMessage(template), Some(token)) = (&self.context.token_in, &token.token) {
             let text = template.replace("{token}", token.expose_secret());
             // A message that cannot be sent is the session's end, which the next wait finds.
-            let ended = session.send(&self.context, Message::Text(text.into())).await;
+            let ended = session.send(&self.context.session, Message::Text(text.into())).await;
             log::debug!("the first message: {ended:?}");
         }
         let context = Arc::clone(&self.context);
@@ -238,7 +242,7 @@ impl ProbeSession {
         let listen = async {
             loop {
                 let frame = session.next().await;
-                if let Heard::Ended(ending) = session.hear(context, tally, frame).await {
+                if let Heard::Ended(ending) = session.hear(&context.session, tally, frame).await {
                     return ending;
                 }
             }
@@ -248,6 +252,6 @@ impl ProbeSession {
 
     /// Closes the session with `code` and waits for the closing handshake (RFC 6455 §7.1.2).
     pub async fn close(mut self, code: u16) -> EndingHow {
-        self.session.close(&self.context, &mut self.tally, code).await.how
+        self.session.close(&self.context.session, &mut self.tally, code).await.how
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! In: a proxy's URL. Out: a tunnel to a host by CONNECT (RFC 9110 §9.3.6), with Basic credentials where the URL has them (RFC 7617).
 
-use base64::Engine as _;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -10,7 +9,7 @@ use url::Url;
 
 use crate::lifecycle::ConnectFailure;
 
-use super::context::PRODUCT;
+use super::endpoint::{PRODUCT, basic_credentials};
 use super::local::classify_io;
 
 /// The longest answer to CONNECT.
@@ -19,11 +18,10 @@ const ANSWER_CAP: usize = 8 * 1024;
 /// A proxy.
 #[derive(Debug, Clone)]
 pub(super) struct Proxy {
-    pub(super) host: String,
-    pub(super) port: u16,
+    host: String,
+    port: u16,
     /// `Proxy-Authorization`.
     authorization: Option<SecretString>,
-    url: SecretString,
 }
 
 impl Proxy {
@@ -31,24 +29,17 @@ impl Proxy {
     pub(super) fn new(text: &SecretString) -> Option<Self> {
         let url = Url::parse(text.expose_secret()).ok().filter(|url| url.scheme() == "http")?;
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let decode = |part: &str| {
-            url::form_urlencoded::parse(format!("x={}", part.replace('+', "%2B")).as_bytes())
-                .next()
-                .map(|(_, value)| value.into_owned())
-                .unwrap_or_default()
-        };
-        let authorization = (!url.username().is_empty()).then(|| {
-            let joined = format!("{}:{}", decode(url.username()), decode(url.password().unwrap_or_default()));
-            let encoded = base64::engine::general_purpose::STANDARD.encode(joined);
-            SecretString::from(format!("Basic {encoded}"))
-        });
+        let authorization = basic_credentials(&url).filter(|_| !url.username().is_empty());
         let port = url.port_or_known_default()?;
-        Some(Self { host, port, authorization, url: text.clone() })
+        Some(Self { host, port, authorization })
     }
 
-    /// The same for the HTTP client.
-    pub(super) fn for_http(&self) -> Result<reqwest::Proxy, reqwest::Error> {
-        reqwest::Proxy::all(self.url.expose_secret())
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) const fn port(&self) -> u16 {
+        self.port
     }
 
     /// `Proxy-Authorization` of a request that goes to the proxy itself.

@@ -9,7 +9,6 @@ use serde_json::Value;
 use crate::lifecycle::Event;
 use crate::scenario::keys::{OnMessage, Then};
 
-use super::context::{GroupContext, Token};
 use super::variables::{Renderer, Variables, value_at};
 
 /// What follows a message.
@@ -19,22 +18,21 @@ pub(super) struct Reaction {
     pub(super) events: Vec<Event>,
 }
 
-/// Follows each rule that fits `text`.
+/// Follows each of the `rules` that fits `text`, for `client`, whose `variables` may change on the way.
 pub(super) fn react(
-    context: &GroupContext,
-    number: u32,
-    token: Option<&Token>,
+    rules: &[OnMessage],
+    client: Renderer<'_>,
     variables: &mut Option<Box<Variables>>,
     text: &str,
 ) -> Reaction {
     let mut reaction = Reaction::default();
-    let fitting = context.rules.session.on_message.iter().filter(|rule| text.contains(&rule.contains));
+    let fitting = rules.iter().filter(|rule| text.contains(&rule.contains));
     for rule in fitting {
         if !rule.save.is_empty() && !variables.get_or_insert_default().save(&rule.save, text.as_bytes()) {
             log::debug!("a message that contains {:?} lacks what is to be saved", rule.contains);
         }
         if let Some(reply) = &rule.reply {
-            let renderer = Renderer { context, number, token, variables: variables.as_deref() };
+            let renderer = variables.as_deref().map_or(client, |variables| client.with(variables));
             reaction.replies.push(renderer.render(reply));
         }
         reaction.events.extend(heartbeat(rule, text));

@@ -5,16 +5,18 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 
 use super::address::AddressPolicy;
 
-/// The memory of resolved names, one for the run.
-#[derive(Debug, Default)]
+/// The memory of resolved names, one for a worker.
+#[derive(Debug)]
 pub(super) struct Resolver {
+    clock: Clock,
+    policy: Arc<AddressPolicy>,
     known: Mutex<HashMap<String, Known>>,
 }
 
@@ -25,35 +27,37 @@ struct Known {
 }
 
 impl Resolver {
+    /// A resolver that knows nothing yet.
+    pub(super) fn new(clock: Clock, policy: Arc<AddressPolicy>) -> Self {
+        Self { clock, policy, known: Mutex::default() }
+    }
+
+    /// What may be hit.
+    pub(super) fn policy(&self) -> &AddressPolicy {
+        &self.policy
+    }
+
     /// The addresses of `host` that may be hit; empty when it does not resolve, or to none that may be hit. `turn` turns the
     /// order, so that clients spread over a name's addresses as they would with resolvers of their own.
-    pub(super) async fn resolve(
-        &self,
-        host: &str,
-        port: u16,
-        ttl: Duration,
-        turn: u32,
-        clock: &Clock,
-        policy: &AddressPolicy,
-    ) -> Vec<SocketAddr> {
+    pub(super) async fn resolve(&self, host: &str, port: u16, ttl: Duration, turn: u32) -> Vec<SocketAddr> {
         if let Some(address) = literal(host) {
-            let allowed = policy.check(host, address).is_ok();
+            let allowed = self.policy.check(host, address).is_ok();
             return if allowed { vec![SocketAddr::new(address, port)] } else { Vec::new() };
         }
-        let addresses = self.lookup(host, port, ttl, clock).await;
+        let addresses = self.lookup(host, port, ttl).await;
         let allowed: Vec<IpAddr> =
-            addresses.into_iter().filter(|address| policy.check(host, *address).is_ok()).collect();
+            addresses.into_iter().filter(|address| self.policy.check(host, *address).is_ok()).collect();
         in_turn(allowed, turn).into_iter().map(|address| SocketAddr::new(address, port)).collect()
     }
 
-    async fn lookup(&self, host: &str, port: u16, ttl: Duration, clock: &Clock) -> Vec<IpAddr> {
-        if let Some(known) = self.recall(host, clock.now()) {
+    async fn lookup(&self, host: &str, port: u16, ttl: Duration) -> Vec<IpAddr> {
+        if let Some(known) = self.recall(host, self.clock.now()) {
             return known;
         }
         let Ok(found) = tokio::net::lookup_host((host, port)).await else { return Vec::new() };
         let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
         if !ttl.is_zero() {
-            let known = Known { until: clock.now() + ttl, addresses: addresses.clone() };
+            let known = Known { until: self.clock.now() + ttl, addresses: addresses.clone() };
             self.lock().insert(host.to_owned(), known);
         }
         addresses
@@ -107,15 +111,13 @@ mod tests {
 
     #[tokio::test]
     async fn literals_need_no_lookup_and_strangers_are_left_out() {
-        let resolver = Resolver::default();
-        let clock = Clock::start();
-        let policy = AddressPolicy::new(&[]);
+        let resolver = Resolver::new(Clock::start(), Arc::new(AddressPolicy::new(&[])));
         let ttl = Duration::from_secs(1);
-        let found = resolver.resolve("[::1]", 80, ttl, 0, &clock, &policy).await;
+        let found = resolver.resolve("[::1]", 80, ttl, 0).await;
         assert_eq!(found, ["[::1]:80".parse::<SocketAddr>().unwrap()]);
-        assert!(resolver.resolve("203.0.113.5", 80, ttl, 0, &clock, &policy).await.is_empty());
-        assert!(policy.was_violated());
-        let found = resolver.resolve("localhost", 80, ttl, 0, &clock, &policy).await;
+        assert!(resolver.resolve("203.0.113.5", 80, ttl, 0).await.is_empty());
+        assert!(resolver.policy().was_violated());
+        let found = resolver.resolve("localhost", 80, ttl, 0).await;
         assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()));
     }
 }

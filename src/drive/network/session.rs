@@ -11,14 +11,15 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, error::ProtocolError};
 
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::lifecycle::{Ending, EndingHow, Signs};
 use crate::sample::{Abnormal, Counter, Sample};
 use crate::scenario::keys::Ready;
 
-use super::context::GroupContext;
+use super::group_sink::GroupSink;
 use super::traffic::TrafficTally;
 use super::upgrade::Socket;
+use super::wire::Wire;
 
 /// How long a frame may take to be written before the peer is taken for dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,6 +27,20 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const FAIL_TIMEOUT: Duration = Duration::from_millis(200);
 /// The code of a close frame that carries none (RFC 6455 §7.1.5).
 const NO_STATUS: u16 = 1005;
+
+/// What all sessions of a group go by.
+pub(super) struct SessionTerms {
+    clock: Clock,
+    sink: GroupSink,
+    ready: Ready,
+    close_timeout: Duration,
+}
+
+impl SessionTerms {
+    pub(super) const fn new(clock: Clock, sink: GroupSink, ready: Ready, close_timeout: Duration) -> Self {
+        Self { clock, sink, ready, close_timeout }
+    }
+}
 
 /// A session on the wire.
 pub(super) struct Session {
@@ -56,20 +71,20 @@ impl Session {
     /// Takes in a frame.
     pub(super) async fn hear(
         &mut self,
-        context: &GroupContext,
+        terms: &SessionTerms,
         tally: &mut TrafficTally,
         frame: Option<Result<Message, WsError>>,
     ) -> Heard {
-        let now = context.now();
+        let now = terms.clock.now();
         match frame {
             Some(Ok(Message::Close(frame))) => {
                 let code = frame.map_or(NO_STATUS, |frame| frame.code.into());
-                self.drain(context, tally).await;
+                self.drain(terms, tally).await;
                 Heard::Ended(Ending { at: now, how: EndingHow::PeerClosed(code) })
             }
             Some(Ok(message)) => {
                 self.signs.heard = now;
-                self.take_message(context, tally, &message, now).await
+                self.take_message(terms, tally, &message, now).await
             }
             Some(Err(error)) => {
                 self.fail(&error).await;
@@ -92,7 +107,7 @@ impl Session {
 
     async fn take_message(
         &mut self,
-        context: &GroupContext,
+        terms: &SessionTerms,
         tally: &mut TrafficTally,
         message: &Message,
         now: Moment,
@@ -110,18 +125,18 @@ impl Session {
             _ => return Heard::Nothing,
         };
         let is_text = matches!(message, Message::Text(_));
-        if is_text && let Some(gap) = tally.received(text, context.run.clock.unix_us(now)) {
+        if is_text && let Some(gap) = tally.received(text, terms.clock.unix_us(now)) {
             if gap.missed > 0 {
-                context.send(now, Sample::Count(Counter::MessagesMissed, gap.missed)).await;
+                terms.sink.send(now, Sample::Count(Counter::MessagesMissed, gap.missed)).await;
             }
             if gap.is_outage {
-                context.send(now, Sample::Count(Counter::OutagesMeasured, 1)).await;
+                terms.sink.send(now, Sample::Count(Counter::OutagesMeasured, 1)).await;
             }
         }
         if tally.is_due(now) {
-            self.report(context, tally, now).await;
+            self.report(terms, tally, now).await;
         }
-        let is_ready = match &context.rules.session.ready {
+        let is_ready = match &terms.ready {
             Ready::Upgraded => false,
             Ready::FirstMessage => true,
             Ready::MessageContains(part) => is_text && text.contains(part.as_str()),
@@ -130,41 +145,40 @@ impl Session {
     }
 
     /// Sends what has gone over the session to the recorder.
-    pub(super) async fn report(&mut self, context: &GroupContext, tally: &mut TrafficTally, now: Moment) {
+    pub(super) async fn report(&mut self, terms: &SessionTerms, tally: &mut TrafficTally, now: Moment) {
         let bytes = self.socket.get_mut().take_counts();
         if let Some(traffic) = tally.report(now, bytes) {
-            context.send(now, Sample::Traffic(Box::new(traffic))).await;
+            terms.sink.send(now, Sample::Traffic(Box::new(traffic))).await;
         }
     }
 
     /// Sends a frame. `Some`: it could not be sent, and the session is over.
-    pub(super) async fn send(&mut self, context: &GroupContext, message: Message) -> Option<Ending> {
+    pub(super) async fn send(&mut self, terms: &SessionTerms, message: Message) -> Option<Ending> {
         let sent = timeout(WRITE_TIMEOUT, self.socket.send(message)).await;
         let how = match sent {
             Ok(Ok(())) => return None,
             Ok(Err(error)) => classify(&error),
             Err(_) => Abnormal::Timeout,
         };
-        Some(Ending { at: context.now(), how: EndingHow::Abnormal(how) })
+        Some(Ending { at: terms.clock.now(), how: EndingHow::Abnormal(how) })
     }
 
     /// Ends the session with a close frame: the closing handshake, in which the server closes TCP first (RFC 6455 §7.1.1).
     pub(super) async fn close(
         &mut self,
-        context: &GroupContext,
+        terms: &SessionTerms,
         tally: &mut TrafficTally,
         code: u16,
     ) -> Ending {
-        let at = context.now();
-        let handshake =
-            timeout(context.connect.close_timeout, self.close_handshake(context, tally, code)).await;
+        let at = terms.clock.now();
+        let handshake = timeout(terms.close_timeout, self.close_handshake(terms, tally, code)).await;
         let how = handshake.unwrap_or(EndingHow::Abnormal(Abnormal::Timeout));
         Ending { at, how }
     }
 
     async fn close_handshake(
         &mut self,
-        context: &GroupContext,
+        terms: &SessionTerms,
         tally: &mut TrafficTally,
         code: u16,
     ) -> EndingHow {
@@ -176,11 +190,11 @@ impl Session {
             match self.socket.next().await {
                 Some(Ok(Message::Close(frame))) => {
                     let answer = frame.map_or(NO_STATUS, |frame| frame.code.into());
-                    self.read_to_end(context, tally).await;
+                    self.read_to_end(terms, tally).await;
                     // An answer repeats our code; another code was on its way before ours arrived.
                     return if answer == code { EndingHow::Left } else { EndingHow::PeerClosed(answer) };
                 }
-                Some(Ok(message)) => count_only(context, tally, &message),
+                Some(Ok(message)) => count_only(terms, tally, &message),
                 Some(Err(error)) => return EndingHow::Abnormal(classify(&error)),
                 None => return EndingHow::Abnormal(Abnormal::Fin),
             }
@@ -188,16 +202,16 @@ impl Session {
     }
 
     /// After the peer's close frame: answers it and waits for the peer to end TCP.
-    async fn drain(&mut self, context: &GroupContext, tally: &mut TrafficTally) {
-        let late = timeout(context.connect.close_timeout, self.read_to_end(context, tally)).await.is_err();
+    async fn drain(&mut self, terms: &SessionTerms, tally: &mut TrafficTally) {
+        let late = timeout(terms.close_timeout, self.read_to_end(terms, tally)).await.is_err();
         if late {
             log::debug!("the peer did not end TCP after its close frame");
         }
     }
 
-    async fn read_to_end(&mut self, context: &GroupContext, tally: &mut TrafficTally) {
+    async fn read_to_end(&mut self, terms: &SessionTerms, tally: &mut TrafficTally) {
         while let Some(Ok(message)) = self.socket.next().await {
-            count_only(context, tally, &message);
+            count_only(terms, tally, &message);
         }
     }
 
@@ -209,16 +223,16 @@ impl Session {
     }
 
     /// Lets go of the WebSocket and keeps the connection.
-    pub(super) fn into_wire(self) -> super::wire::Wire {
+    pub(super) fn into_wire(self) -> Wire {
         self.socket.into_inner()
     }
 }
 
 /// Counts a message that came while the session was ending.
-fn count_only(context: &GroupContext, tally: &mut TrafficTally, message: &Message) {
+fn count_only(terms: &SessionTerms, tally: &mut TrafficTally, message: &Message) {
     match message {
         Message::Text(text) => {
-            tally.received(text, context.run.unix_us());
+            tally.received(text, terms.clock.unix_us_now());
         }
         Message::Binary(_) => tally.received_binary(),
         _ => {}

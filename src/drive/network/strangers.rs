@@ -25,7 +25,7 @@ use super::retry_after::parse_retry_after;
 use super::traffic::TrafficTally;
 use super::upgrade::{answer_in_order, parse, websocket_config, without_chunk_sizes};
 use super::variables::{LONGEST_VALUE, Variables};
-use super::{proxy, token_command, token_http};
+use super::{endpoint::Endpoint, proxy, token};
 
 /// The key of the handshakes: the one of RFC 6455 §1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -72,11 +72,11 @@ pub fn upgrade_answer(bytes: &[u8]) -> u64 {
 pub fn token_answer(bytes: &[u8]) -> u64 {
     let Some((status, body)) = bytes.split_at_checked(2) else { return 1 };
     let status = 100 + u16::from_le_bytes([status[0], status[1]]) % 500;
-    let code = token_http::standard_code(body).map_or(0, |code| code.len() as u64);
-    let granted = token_http::read_answer(status, body);
+    let code = token::standard_code(body).map_or(0, |code| code.len() as u64);
+    let granted = token::read_answer(status, body);
     let life = granted.as_ref().ok().and_then(|grant| grant.expires_in);
     let life = life.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let output = token_command::read_output(body).is_some();
+    let output = token::read_output(body).is_some();
     10 + u64::from(granted.is_ok()) + 2 * u64::from(output) + 4 * u64::from(life.is_some()) + 8 * code
 }
 
@@ -218,6 +218,6 @@ pub fn steps(bytes: &[u8]) -> u64 {
     assert!(value.len() <= LONGEST_VALUE);
     let rendered = template.render(|name| (name == "a").then(|| value.clone()));
     let names: Vec<&str> = template.variables().collect();
-    let url = url::Url::parse(&rendered).ok().and_then(|url| super::context::endpoint(url).ok());
+    let url = url::Url::parse(&rendered).ok().and_then(Endpoint::of);
     u64::from(saved) + 2 * u64::from(url.is_some()) + 4 * (names.len().min(3) as u64)
 }

@@ -18,9 +18,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::lifecycle::ConnectFailure;
-use crate::sample::{Counter, Sample};
+use crate::sample::Counter;
 
-use super::context::{Endpoint, GroupContext};
+use super::endpoint::Endpoint;
+use super::group_sink::GroupSink;
 use super::local::classify_io;
 use super::wire::Wire;
 
@@ -95,24 +96,36 @@ pub fn client_config(
     Ok(config)
 }
 
-/// Makes the TLS handshake with `endpoint`. A certificate that is not trusted is counted, and told once.
-pub(super) async fn secure(
-    context: &GroupContext,
-    connector: &TlsConnector,
-    endpoint: &Endpoint,
-    name: ServerName<'static>,
-    tcp: TcpStream,
-) -> Result<Wire, ConnectFailure> {
-    match connector.connect(name, tcp).await {
-        Ok(stream) => Ok(Wire::tls(Box::new(stream))),
-        Err(error) => {
-            if let Some(why) = certificate_fault(&error) {
-                tell_once(&endpoint.authority, &why);
-                context.send(context.now(), Sample::Count(Counter::CertificatesNotTrusted, 1)).await;
+/// The clients' side of a group's TLS.
+pub(super) struct TlsClient {
+    connector: TlsConnector,
+    sink: GroupSink,
+}
+
+impl TlsClient {
+    pub(super) fn new(config: Arc<ClientConfig>, sink: GroupSink) -> Self {
+        Self { connector: TlsConnector::from(config), sink }
+    }
+
+    /// Makes the TLS handshake with `endpoint`. A certificate that is not trusted is counted, and told once.
+    pub(super) async fn secure(&self, endpoint: &Endpoint, tcp: TcpStream) -> Result<Wire, ConnectFailure> {
+        let name = server_name(&endpoint.host).ok_or(ConnectFailure::Tls)?;
+        match self.connector.connect(name, tcp).await {
+            Ok(stream) => Ok(Wire::tls(Box::new(stream))),
+            Err(error) => {
+                if let Some(why) = certificate_fault(&error) {
+                    tell_once(&endpoint.authority, &why);
+                    self.sink.count(Counter::CertificatesNotTrusted).await;
+                }
+                Err(classify_tls(&error))
             }
-            Err(classify_tls(&error))
         }
     }
+}
+
+/// The name that a certificate has to be for; `None` where no certificate can be for this host.
+pub(super) fn server_name(host: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(host.to_owned()).ok()
 }
 
 /// What is wrong with a server's certificate, where that is why the handshake failed.

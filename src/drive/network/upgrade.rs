@@ -19,13 +19,15 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use crate::clock::Clock;
 use crate::lifecycle::{ConnectFailure, Evidence, Marks};
-use crate::scenario::keys::TokenIn;
+use crate::scenario::keys::{ConnectRules, TokenIn};
 
-use super::context::{Endpoint, GroupContext, Token};
 use super::echo::without_echo;
+use super::endpoint::Endpoint;
 use super::local::classify_io;
 use super::retry_after::parse_retry_after;
+use super::token::Token;
 use super::wire::Wire;
 
 /// A session's read buffer. It grows for larger messages; most sessions are idle, and memory for each counts.
@@ -43,6 +45,18 @@ const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connected WebSocket.
 pub(super) type Socket = WebSocketStream<Wire>;
+
+/// Asks for a group's upgrades on one worker.
+pub(super) struct Upgrader {
+    clock: Clock,
+    /// Lines of the request that are the group's own.
+    header_lines: Vec<u8>,
+    names_client: bool,
+    token_in: TokenIn,
+    subprotocols: Vec<String>,
+    timeout: Duration,
+    max_message_bytes: usize,
+}
 
 /// A request on its way.
 pub(super) struct UpgradeRequest {
@@ -76,21 +90,40 @@ const LOOKED_AT: [HeaderName; 10] = [
     RETRY_AFTER,
 ];
 
-impl UpgradeRequest {
+impl Upgrader {
+    /// Upgrades by the group's rules. `header_lines` are those of the group's own; no message of more than `max_message_bytes` is read.
+    pub(super) fn new(
+        clock: Clock,
+        rules: &ConnectRules,
+        header_lines: Vec<u8>,
+        max_message_bytes: usize,
+    ) -> Self {
+        Self {
+            clock,
+            header_lines,
+            names_client: false,
+            token_in: rules.token_in.clone(),
+            subprotocols: rules.subprotocols.clone(),
+            timeout: rules.upgrade_timeout,
+            max_message_bytes,
+        }
+    }
+
+    /// The same, but that requests name the client to the embedded target, which spreads its messages by it.
+    pub(super) const fn naming_client(mut self, names_client: bool) -> Self {
+        self.names_client = names_client;
+        self
+    }
+
     /// The request of client `number`: the group's headers, a key, and the token where the group puts it. A token that cannot stand
     /// there is left out: the target will say so.
-    pub(super) fn new(
-        context: &GroupContext,
-        endpoint: &Endpoint,
-        number: u32,
-        token: Option<&Token>,
-    ) -> Self {
+    pub(super) fn request(&self, endpoint: &Endpoint, number: u32, token: Option<&Token>) -> UpgradeRequest {
         let key = generate_key();
         let mut bytes = Vec::with_capacity(ANSWER_SIZE);
         let mut put = |parts: &[&str]| parts.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
         let text = token.map(|token| token.expose_secret()).filter(|text| can_stand_in_a_header(text));
         let (mut authorization, mut token_protocol, mut query) = (None, None, None);
-        match (&context.connect.token_in, text) {
+        match (&self.token_in, text) {
             (TokenIn::Header, text) => authorization = text,
             (TokenIn::Subprotocol(prefix), Some(text)) => token_protocol = Some(format!("{prefix}{text}")),
             (TokenIn::Query(name), Some(text)) => query = Some((name, text)),
@@ -116,50 +149,70 @@ impl UpgradeRequest {
         if let Some(protocol) = &token_protocol {
             put(&["Sec-WebSocket-Protocol: ", protocol, "\r\n"]);
         }
-        if context.is_embedded {
-            // Names the client to the embedded target, which spreads its messages by it.
+        if self.names_client {
             put(&["X-Resurge-Client: ", &number.to_string(), "\r\n"]);
         }
-        bytes.extend_from_slice(&context.header_lines);
+        bytes.extend_from_slice(&self.header_lines);
         bytes.extend_from_slice(b"\r\n");
-        Self { bytes, key, token_protocol }
+        UpgradeRequest { bytes, key, token_protocol }
+    }
+
+    /// Asks for the upgrade, within the group's timeout.
+    pub(super) async fn upgrade(
+        &self,
+        mut wire: Wire,
+        request: UpgradeRequest,
+        marks: &mut Marks,
+    ) -> Result<Socket, ConnectFailure> {
+        let began = self.clock.now();
+        let asked = timeout(self.timeout, ask(&mut wire, &request.bytes)).await;
+        marks.ended = self.clock.now();
+        let answer = asked.map_err(|_| ConnectFailure::Timeout)??;
+        if answer.status != 101 {
+            let left = self.timeout.saturating_sub(marks.ended.since(began)).min(EVIDENCE_TIMEOUT);
+            return Err(Box::pin(self.refusal(&mut wire, answer, &request.bytes, left)).await);
+        }
+        let mut offered = self.subprotocols.iter().chain(&request.token_protocol);
+        if !is_in_order(&answer, &request.key, |name| offered.any(|offered| offered == name)) {
+            return Err(ConnectFailure::Protocol);
+        }
+        let config = websocket_config(self.max_message_bytes);
+        let early = answer.bytes[answer.end..].to_vec();
+        Ok(WebSocketStream::from_partially_read(wire, early, Role::Client, Some(config)).await)
+    }
+
+    /// What an HTTP answer that is no upgrade says; its body is waited for so long.
+    async fn refusal(
+        &self,
+        wire: &mut Wire,
+        answer: Answer,
+        sent: &[u8],
+        patience: Duration,
+    ) -> ConnectFailure {
+        if answer.status < 400 {
+            return ConnectFailure::Protocol;
+        }
+        let mut body = answer.bytes[answer.end..].to_vec();
+        if timeout(patience, read_body(wire, &answer, &mut body)).await.is_err() {
+            log::debug!("the body of a refusal did not come in time");
+        }
+        let body = content(&answer, body);
+        let retry_after =
+            answer.header(&RETRY_AFTER).and_then(|text| parse_retry_after(text, self.clock.unix_us_now()));
+        let evidence = Evidence::read(
+            answer.status,
+            answer.header(&WWW_AUTHENTICATE),
+            answer.header(&CONTENT_TYPE),
+            &body,
+            retry_after,
+        );
+        ConnectFailure::Http(Box::new(without_echo(evidence, sent)))
     }
 }
 
 /// A header's value holds no line's end and no other control (RFC 9110 §5.5).
 fn can_stand_in_a_header(text: &str) -> bool {
     HeaderValue::from_str(text).is_ok()
-}
-
-/// Asks for the upgrade, within the group's timeout.
-pub(super) async fn upgrade(
-    context: &GroupContext,
-    mut wire: Wire,
-    request: UpgradeRequest,
-    marks: &mut Marks,
-) -> Result<Socket, ConnectFailure> {
-    let began = context.now();
-    let asked = timeout(context.connect.upgrade_timeout, ask(&mut wire, &request.bytes)).await;
-    marks.ended = context.now();
-    let answer = asked.map_err(|_| ConnectFailure::Timeout)??;
-    if answer.status != 101 {
-        let left = context.connect.upgrade_timeout.saturating_sub(marks.ended.since(began));
-        return Err(Box::pin(refusal(
-            context,
-            &mut wire,
-            answer,
-            &request.bytes,
-            left.min(EVIDENCE_TIMEOUT),
-        ))
-        .await);
-    }
-    let mut offered = context.connect.subprotocols.iter().chain(&request.token_protocol);
-    if !is_in_order(&answer, &request.key, |name| offered.any(|offered| offered == name)) {
-        return Err(ConnectFailure::Protocol);
-    }
-    let config = websocket_config(context.rules.session.max_message_bytes);
-    let early = answer.bytes[answer.end..].to_vec();
-    Ok(WebSocketStream::from_partially_read(wire, early, Role::Client, Some(config)).await)
 }
 
 /// How frames are read: none, and no message, of more than `most` bytes.
@@ -248,34 +301,6 @@ pub(super) fn answer_in_order(
     key: &str,
 ) -> bool {
     is_in_order(&Answer { bytes, end, status, headers }, key, |_| false)
-}
-
-/// What an HTTP answer that is no upgrade says; its body is waited for so long.
-async fn refusal(
-    context: &GroupContext,
-    wire: &mut Wire,
-    answer: Answer,
-    sent: &[u8],
-    patience: Duration,
-) -> ConnectFailure {
-    if answer.status < 400 {
-        return ConnectFailure::Protocol;
-    }
-    let mut body = answer.bytes[answer.end..].to_vec();
-    if timeout(patience, read_body(wire, &answer, &mut body)).await.is_err() {
-        log::debug!("the body of a refusal did not come in time");
-    }
-    let body = content(&answer, body);
-    let retry_after =
-        answer.header(&RETRY_AFTER).and_then(|text| parse_retry_after(text, context.run.unix_us()));
-    let evidence = Evidence::read(
-        answer.status,
-        answer.header(&WWW_AUTHENTICATE),
-        answer.header(&CONTENT_TYPE),
-        &body,
-        retry_after,
-    );
-    ConnectFailure::Http(Box::new(without_echo(evidence, sent)))
 }
 
 /// How much of a refusal's body is wanted.

@@ -9,9 +9,10 @@ use std::fmt;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
+use crate::clock::Clock;
 use crate::scenario::template::Template;
 
-use super::context::{GroupContext, Token};
+use super::token::Token;
 
 /// The longest value that is kept.
 pub(super) const LONGEST_VALUE: usize = 16 * 1024;
@@ -28,22 +29,57 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// Who renders a text.
-pub(super) struct Renderer<'a> {
-    pub(super) context: &'a GroupContext,
-    pub(super) number: u32,
-    pub(super) token: Option<&'a Token>,
-    pub(super) variables: Option<&'a Variables>,
+/// What the texts of all clients of a group may name.
+#[derive(Debug)]
+pub(super) struct GroupTexts {
+    clock: Clock,
+    /// Host and port of the target.
+    address: String,
 }
 
-impl Renderer<'_> {
+impl GroupTexts {
+    pub(super) const fn new(clock: Clock, address: String) -> Self {
+        Self { clock, address }
+    }
+}
+
+/// Who renders a text.
+#[derive(Clone, Copy)]
+pub(super) struct Renderer<'a> {
+    texts: &'a GroupTexts,
+    number: u32,
+    token: Option<&'a Token>,
+    variables: Option<&'a Variables>,
+}
+
+impl<'a> Renderer<'a> {
+    /// Client `number` with what it has.
+    pub(super) const fn new(
+        texts: &'a GroupTexts,
+        number: u32,
+        token: Option<&'a Token>,
+        variables: Option<&'a Variables>,
+    ) -> Self {
+        Self { texts, number, token, variables }
+    }
+
+    /// The same client with other variables.
+    pub(super) const fn with(self, variables: &'a Variables) -> Self {
+        Self { variables: Some(variables), ..self }
+    }
+
+    /// The client's number.
+    pub(super) const fn number(&self) -> u32 {
+        self.number
+    }
+
     /// The text of `template`.
     pub(super) fn render(&self, template: &Template) -> String {
         template.render(|name| match name {
             "token" => self.token.map(|token| token.expose_secret().to_owned()),
             "client" => Some(self.number.to_string()),
-            "unix_ms" => Some((self.context.run.unix_us() / 1_000).to_string()),
-            "address" => Some(self.context.address.clone()),
+            "unix_ms" => Some((self.texts.clock.unix_us_now() / 1_000).to_string()),
+            "address" => Some(self.texts.address.clone()),
             other => self.variables?.get(other).map(str::to_owned),
         })
     }

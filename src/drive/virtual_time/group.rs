@@ -7,8 +7,7 @@ use std::collections::VecDeque;
 use secrecy::ExposeSecret;
 
 use crate::clock::Moment;
-use crate::drive::network::SharedTokens;
-use crate::lifecycle::{GroupRules, TokenFailure};
+use crate::lifecycle::{GroupRules, SharedTokens, TokenFailure};
 use crate::plan::{first_number, starts};
 use crate::sample::{GroupId, Traffic};
 use crate::scenario::keys::path_fits;

@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::drive::network::TokenVerdict;
-use crate::lifecycle::{Event, TokenFacts, TokenFailure};
+use crate::lifecycle::{Event, TokenFacts, TokenFailure, TokenVerdict};
 use crate::sample::{Counter, Sample};
 use crate::scenario::keys::{FaultKind, NetworkFaultKind, Skew, TimeStage};
 use crate::service::faults::skewed;

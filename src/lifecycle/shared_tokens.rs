@@ -3,7 +3,8 @@
 //! In: what a client needs. Out: [`TokenVerdict`]. At most one request is under way at a time (single-flight).
 
 use crate::clock::Moment;
-use crate::lifecycle::TokenFacts;
+
+use super::event::TokenFacts;
 
 /// What a client that needs the group's token does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

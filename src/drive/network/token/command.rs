@@ -5,14 +5,13 @@
 
 use std::process::Stdio;
 
-use secrecy::SecretString;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
+use crate::drive::network::local::is_local_limit;
 use crate::lifecycle::TokenFailure;
 
-use super::token::Refusal;
-use super::token_http::{TokenGrant, read_answer};
+use super::answer::{Refusal, TokenGrant, read_answer};
 
 /// The most that is read of a program's stdout.
 const OUTPUT_CAP: u64 = 64 * 1024;
@@ -29,7 +28,7 @@ pub(super) async fn run_command(command: &[String]) -> Result<TokenGrant, Refusa
         .spawn();
     let mut child = child.map_err(|error| {
         log::warn!("the token command cannot be started: {}", error.kind());
-        if super::local::is_local_limit(&error) { TokenFailure::LocalLimit } else { TokenFailure::Error }
+        if is_local_limit(&error) { TokenFailure::LocalLimit } else { TokenFailure::Error }
     })?;
     let mut output = Vec::new();
     if let Some(stdout) = child.stdout.take() {
@@ -44,18 +43,14 @@ pub(super) async fn run_command(command: &[String]) -> Result<TokenGrant, Refusa
 }
 
 /// A grant as JSON, or the bare token.
-pub(super) fn read_output(output: &[u8]) -> Option<TokenGrant> {
+pub(in crate::drive::network) fn read_output(output: &[u8]) -> Option<TokenGrant> {
     let text = output.trim_ascii();
     if text.starts_with(b"{") {
         return read_answer(200, text).ok();
     }
     let token = std::str::from_utf8(text).ok()?;
     let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    is_token.then(|| TokenGrant {
-        access_token: SecretString::from(token),
-        expires_in: None,
-        refresh_token: None,
-    })
+    is_token.then(|| TokenGrant::bare(token))
 }
 
 #[cfg(test)]

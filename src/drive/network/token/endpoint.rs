@@ -8,28 +8,35 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use http::Method;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
 };
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use url::Url;
 
+use crate::clock::Clock;
+use crate::drive::network::endpoint::PRODUCT;
+use crate::drive::network::group_sink::GroupSink;
+use crate::drive::network::http::{HttpClient, HttpFailure, HttpRequest, HttpTarget};
+use crate::drive::network::retry_after::parse_retry_after;
 use crate::lifecycle::{ConnectFailure, TokenFailure};
-use crate::sample::{Counter, Sample};
+use crate::sample::Counter;
 use crate::scenario::keys::{ClientAuth, ClientCredentials, Grant, TokenConnection, TokenRules};
 
-use super::context::{ContextError, GroupContext, PRODUCT, Token};
-use super::http::{HttpFailure, HttpPeer, PeerSetup};
-use super::retry_after::parse_retry_after;
-use super::token::Refusal;
+use super::answer::{Refusal, Token, TokenGrant, read_answer, standard_code};
 
 /// The most that is read of a token endpoint's answer.
 const ANSWER_CAP: usize = 64 * 1024;
 
 /// A token endpoint, and how it is asked.
-pub(super) struct TokenHttp {
-    peer: HttpPeer,
+pub(in crate::drive::network) struct TokenEndpoint {
+    clock: Clock,
+    sink: GroupSink,
+    http: Arc<HttpClient>,
+    target: HttpTarget,
+    /// Number of the group's first client.
+    first: u32,
     credentials: ClientCredentials,
     is_pooled: bool,
     /// Headers and form of every request, where all clients show the same credentials.
@@ -39,33 +46,42 @@ pub(super) struct TokenHttp {
     initial: Option<Token>,
 }
 
-impl fmt::Debug for TokenHttp {
+impl fmt::Debug for TokenEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Headers and forms hold credentials.
-        f.debug_struct("TokenHttp").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("TokenEndpoint").field("target", &self.target).finish_non_exhaustive()
     }
 }
 
-impl TokenHttp {
-    pub(super) fn new(
-        setup: &PeerSetup<'_>,
+impl TokenEndpoint {
+    /// The endpoint at `url`, asked over `http` for a group whose first client has the number `first`; `None` where nobody can be asked
+    /// there.
+    pub(in crate::drive::network) fn new(
+        (clock, sink): (Clock, GroupSink),
+        http: Arc<HttpClient>,
         url: &Url,
+        first: u32,
         credentials: &ClientCredentials,
         rules: &TokenRules,
-    ) -> Result<Self, ContextError> {
+    ) -> Option<Self> {
         let is_pooled = rules.connection == TokenConnection::Pooled;
         let initial = match &rules.grant {
             Grant::RefreshToken { initial, .. } => initial.clone().map(Arc::new),
             _ => None,
         };
-        let peer = HttpPeer::new(setup, url, is_pooled)?;
+        let is_reachable = url.scheme() != "https" || http.has_tls();
+        let target = http.target(url.clone()).filter(|_| is_reachable)?;
         let common = credentials.feeder.is_none().then(|| {
             let who = Who { id: &credentials.client_id, secret: &credentials.client_secret };
-            let headers = request_headers(peer.headers(), credentials.auth, who, is_pooled);
+            let headers = request_headers(target.headers(), credentials.auth, who, is_pooled);
             (headers, form(credentials, who, None))
         });
-        Ok(Self {
-            peer,
+        Some(Self {
+            clock,
+            sink,
+            http,
+            target,
+            first,
             credentials: credentials.clone(),
             is_pooled,
             common,
@@ -76,30 +92,20 @@ impl TokenHttp {
 
     /// Asks for a token for the group's client `index`, which holds this refresh token. A refresh token that is refused is given up for
     /// the credentials.
-    pub(super) async fn ask(
-        &self,
-        context: &GroupContext,
-        index: u32,
-        held: Option<&Token>,
-    ) -> Result<TokenGrant, Refusal> {
+    pub(super) async fn ask(&self, index: u32, held: Option<&Token>) -> Result<TokenGrant, Refusal> {
         let refresh = held.or(self.initial.as_ref()).filter(|_| self.refreshes);
         if let Some(refresh) = refresh {
-            match self.post(context, index, Some(refresh)).await {
+            match self.post(index, Some(refresh)).await {
                 Err(Refusal { code: Some("invalid_grant"), .. }) => {
-                    context.send(context.now(), Sample::Count(Counter::RefreshTokensRefused, 1)).await;
+                    self.sink.count(Counter::RefreshTokensRefused).await;
                 }
                 answered => return answered,
             }
         }
-        self.post(context, index, None).await
+        self.post(index, None).await
     }
 
-    async fn post(
-        &self,
-        context: &GroupContext,
-        index: u32,
-        refresh: Option<&Token>,
-    ) -> Result<TokenGrant, Refusal> {
+    async fn post(&self, index: u32, refresh: Option<&Token>) -> Result<TokenGrant, Refusal> {
         let fed = self.credentials.feeder.as_ref().and_then(|feeder| feeder.row(index));
         let who = match fed {
             Some((id, secret)) => Who { id, secret },
@@ -110,24 +116,19 @@ impl TokenHttp {
             Some(common) if refresh.is_none() => common,
             _ => {
                 let headers =
-                    request_headers(self.peer.headers(), self.credentials.auth, who, self.is_pooled);
+                    request_headers(self.target.headers(), self.credentials.auth, who, self.is_pooled);
                 own = (headers, form(&self.credentials, who, refresh));
                 &own
             }
         };
-        let number = context.rules.first.saturating_add(index);
-        let posting = self.peer.post(context, number, headers, body.clone(), ANSWER_CAP);
-        let (head, body) = posting.await.map_err(|failure| failed(&failure))?;
+        let request = HttpRequest::new(Method::POST, headers, body, ANSWER_CAP).alone(!self.is_pooled);
+        let sending = self.http.send(&self.target, self.first.saturating_add(index), request);
+        let (head, body) = sending.await.map_err(|failure| failed(&failure))?;
         let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|text| parse_retry_after(text, context.run.unix_us()));
+        let retry_after = retry_after.and_then(|text| parse_retry_after(text, self.clock.unix_us_now()));
         let status = head.status.as_u16();
-        read_answer(status, &body).map_err(|failure| Refusal {
-            failure,
-            retry_after,
-            connection: None,
-            status: Some(status),
-            code: standard_code(&body),
-        })
+        read_answer(status, &body)
+            .map_err(|failure| Refusal::said(failure, status, standard_code(&body), retry_after))
     }
 }
 
@@ -182,91 +183,19 @@ fn form(credentials: &ClientCredentials, who: Who<'_>, refresh: Option<&Token>) 
     Bytes::from(form.finish())
 }
 
-/// What a token endpoint grants (RFC 6749 §5.1).
-#[derive(Debug, Deserialize)]
-pub(super) struct TokenGrant {
-    pub(super) access_token: SecretString,
-    /// Seconds.
-    #[serde(default)]
-    pub(super) expires_in: Option<f64>,
-    #[serde(default)]
-    pub(super) refresh_token: Option<SecretString>,
-}
-
-/// A token endpoint's refusal (RFC 6749 §5.2).
-#[derive(Deserialize)]
-struct OAuthError {
-    error: String,
-}
-
-/// The codes of RFC 6749 §5.2.
-const STANDARD_CODES: [&str; 6] = [
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-];
-
-/// The code of a refusal, where it is a standard one: any other text may hold what must not be shown.
-pub(super) fn standard_code(body: &[u8]) -> Option<&'static str> {
-    let said: OAuthError = serde_json::from_slice(body).ok()?;
-    STANDARD_CODES.into_iter().find(|code| *code == said.error)
-}
-
-/// Reads an answer: a grant, an OAuth error (RFC 6749 §5.2), or neither.
-pub(super) fn read_answer(status: u16, body: &[u8]) -> Result<TokenGrant, TokenFailure> {
-    if (200..300).contains(&status) {
-        let grant: TokenGrant = serde_json::from_slice(body).map_err(|_| TokenFailure::Error)?;
-        let is_empty = grant.access_token.expose_secret().is_empty();
-        return if is_empty { Err(TokenFailure::Error) } else { Ok(grant) };
-    }
-    match serde_json::from_slice::<OAuthError>(body) {
-        Ok(error) if (400..500).contains(&status) && status != 429 && !error.error.is_empty() => {
-            Err(TokenFailure::Refused)
-        }
-        _ => Err(TokenFailure::Error),
-    }
-}
-
 fn failed(failure: &HttpFailure) -> Refusal {
     match failure {
         HttpFailure::LocalLimit | HttpFailure::Connect(ConnectFailure::LocalLimit) => {
             TokenFailure::LocalLimit.into()
         }
         HttpFailure::Connect(failure) => Refusal::of_connection(TokenFailure::Error, failure.outcome()),
-        HttpFailure::Broken => TokenFailure::Error.into(),
+        HttpFailure::Broken | HttpFailure::TooLarge => TokenFailure::Error.into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn answers_are_read_as_rfc_6749_has_them() {
-        let html = b"<html>502 Bad Gateway</html>".as_slice();
-        // (status, body, failure; None: a grant)
-        let rows: &[(u16, &[u8], Option<TokenFailure>)] = &[
-            (200, br#"{"access_token":"t","token_type":"bearer","expires_in":60}"#, None),
-            (200, br#"{"access_token":"t"}"#, None),
-            (200, br#"{"access_token":""}"#, Some(TokenFailure::Error)),
-            (200, br#"{"token":"t"}"#, Some(TokenFailure::Error)),
-            (200, br#"{"access_token":"t","expires_in":"#, Some(TokenFailure::Error)),
-            (200, html, Some(TokenFailure::Error)),
-            (400, br#"{"error":"invalid_scope"}"#, Some(TokenFailure::Refused)),
-            (401, br#"{"error":"invalid_client"}"#, Some(TokenFailure::Refused)),
-            (403, html, Some(TokenFailure::Error)),
-            (429, br#"{"error":"slow_down"}"#, Some(TokenFailure::Error)),
-            (502, html, Some(TokenFailure::Error)),
-            (500, br#"{"error":"server_error"}"#, Some(TokenFailure::Error)),
-        ];
-        for (status, body, failure) in rows {
-            let answer = read_answer(*status, body);
-            assert_eq!(answer.as_ref().err(), failure.as_ref(), "{status} {}", String::from_utf8_lossy(body));
-        }
-    }
 
     #[test]
     fn credentials_go_where_the_scenario_puts_them() {
@@ -294,11 +223,5 @@ mod tests {
         assert_eq!(headers[AUTHORIZATION], "Basic YStiOnAlMjZzcyUzQXdvcmQ=");
         assert!(headers[AUTHORIZATION].is_sensitive());
         assert_eq!(headers[CONNECTION], "close");
-    }
-
-    #[test]
-    fn a_token_never_shows() {
-        let grant = read_answer(200, br#"{"access_token":"very-secret"}"#).unwrap();
-        assert!(!format!("{grant:?}").contains("very-secret"));
     }
 }

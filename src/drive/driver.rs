@@ -1,0 +1,19 @@
+//! What whoever starts clients needs of a driver that runs in real time.
+//!
+//! In: a client's number and when its start is due. Out: the client's life, as a future.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::clock::Moment;
+
+use super::timers::Timers;
+
+/// The clients of a group on one worker.
+pub trait Driver: Send + Sync + 'static {
+    /// The worker's timers.
+    fn timers(&self) -> &Arc<Timers>;
+
+    /// Runs client `number`, whose start is due at `due`, to its end.
+    fn drive(self: Arc<Self>, number: u32, due: Moment) -> impl Future<Output = ()> + Send + 'static;
+}

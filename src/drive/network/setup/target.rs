@@ -1,0 +1,93 @@
+//! The target, as the groups of a run address it.
+//!
+//! In: the target's address or URLs, a group's own rules. Out: the URL of its WebSocket, and of its token endpoint.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use url::Url;
+
+use crate::scenario::bare_url;
+use crate::scenario::keys::{ConnectRules, TokenRules};
+use crate::scenario::template::UrlText;
+
+use super::error::ContextError;
+
+/// Path of the guarded endpoint on the embedded target.
+const EMBEDDED_PATH: &str = "/api/v2/analytics/events";
+/// Path of the embedded target's token endpoint.
+const EMBEDDED_TOKEN_PATH: &str = "/oauth/token";
+
+/// Where a group connects to unless it says otherwise.
+#[derive(Clone)]
+pub enum TargetAddress {
+    /// The target in this process.
+    Embedded(SocketAddr),
+    /// The target in this process, with TLS.
+    EmbeddedTls(SocketAddr),
+    /// A service.
+    Remote {
+        /// WebSocket URL.
+        url: Url,
+        /// Token endpoint.
+        token_url: Option<Url>,
+    },
+}
+
+impl fmt::Debug for TargetAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded(address) => f.debug_tuple("Embedded").field(address).finish(),
+            Self::EmbeddedTls(address) => f.debug_tuple("EmbeddedTls").field(address).finish(),
+            Self::Remote { url, token_url } => f
+                .debug_struct("Remote")
+                .field("url", &bare_url(url))
+                .field("token_url", &token_url.as_ref().map(bare_url))
+                .finish(),
+        }
+    }
+}
+
+impl TargetAddress {
+    /// Where a group's sessions are.
+    pub(super) fn websocket_url(&self, connect: &ConnectRules) -> Result<Url, ContextError> {
+        if let Some(url) = connect.url.as_ref().and_then(UrlText::fixed) {
+            return Ok(url.clone());
+        }
+        match self {
+            Self::Remote { url, .. } => Ok(url.clone()),
+            Self::Embedded(address) | Self::EmbeddedTls(address) => {
+                let path = connect.path.as_deref().map_or(EMBEDDED_PATH, String::as_str);
+                let scheme = if self.is_secure() { "wss" } else { "ws" };
+                let text = format!("{scheme}://{address}{path}");
+                // The path may hold a key.
+                let place = || format!("{scheme}://{address}/…");
+                Url::parse(&text).map_err(|source| ContextError::Url { text: place(), source })
+            }
+        }
+    }
+
+    /// Whether it is the target in this process.
+    pub(super) const fn is_embedded(&self) -> bool {
+        matches!(self, Self::Embedded(_) | Self::EmbeddedTls(_))
+    }
+
+    const fn is_secure(&self) -> bool {
+        matches!(self, Self::EmbeddedTls(_))
+    }
+
+    /// Where a group's tokens come from; `None` where nothing says so.
+    pub(super) fn token_url(&self, rules: &TokenRules) -> Result<Option<Url>, ContextError> {
+        if let Some(url) = rules.url.as_deref() {
+            return Ok(Some(url.clone()));
+        }
+        match self {
+            Self::Remote { token_url, .. } => Ok(token_url.clone()),
+            Self::Embedded(address) | Self::EmbeddedTls(address) => {
+                let scheme = if self.is_secure() { "https" } else { "http" };
+                let text = format!("{scheme}://{address}{EMBEDDED_TOKEN_PATH}");
+                Url::parse(&text).map(Some).map_err(|source| ContextError::Url { text, source })
+            }
+        }
+    }
+}

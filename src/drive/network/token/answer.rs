@@ -1,0 +1,203 @@
+//! What is known of a token, and what an endpoint's answers say.
+//!
+//! In: the answers of token endpoints. Out: a grant, or a refusal, whose text is not kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::clock::Moment;
+use crate::lifecycle::{TokenFacts, TokenFailure};
+use crate::sample::Outcome;
+
+/// A token in a client's hand: shared where the group shares it.
+pub(in crate::drive::network) type Token = Arc<SecretString>;
+
+/// What a client brings when it needs a token.
+#[derive(Debug, Clone)]
+pub(in crate::drive::network) struct Wish {
+    /// The client's index in its group.
+    pub(in crate::drive::network) index: u32,
+    /// The refresh token that it holds.
+    pub(in crate::drive::network) refresh: Option<Token>,
+    /// A token requested earlier will not do.
+    pub(in crate::drive::network) not_before: Moment,
+    /// A token that expires earlier will not do.
+    pub(in crate::drive::network) valid_until: Moment,
+}
+
+impl Wish {
+    /// What the group's client `index` needs, which holds this refresh token.
+    pub(in crate::drive::network) const fn new(
+        index: u32,
+        refresh: Option<Token>,
+        not_before: Moment,
+        valid_until: Moment,
+    ) -> Self {
+        Self { index, refresh, not_before, valid_until }
+    }
+}
+
+/// A token that came.
+#[derive(Debug)]
+pub(in crate::drive::network) struct Acquired {
+    pub(in crate::drive::network) token: Token,
+    pub(in crate::drive::network) facts: TokenFacts,
+    /// The refresh token that came with it.
+    pub(in crate::drive::network) refresh: Option<Token>,
+    /// Whether this call's own request brought it.
+    pub(in crate::drive::network) fetched: bool,
+}
+
+impl Acquired {
+    /// A token that was there already.
+    pub(super) const fn from_cache(token: Token, facts: TokenFacts) -> Self {
+        Self { token, facts, refresh: None, fetched: false }
+    }
+
+    /// What a request brought.
+    pub(super) fn granted(grant: TokenGrant, facts: TokenFacts) -> Self {
+        let TokenGrant { access_token, refresh_token, .. } = grant;
+        Self { token: Arc::new(access_token), facts, refresh: refresh_token.map(Arc::new), fetched: true }
+    }
+}
+
+/// Why no token came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The kind of failure.
+    pub failure: TokenFailure,
+    /// How long the endpoint asked to be left alone.
+    pub retry_after: Option<Duration>,
+    /// How the connection failed, or that the answer did not come in time; `None` where there was an answer, or nothing of the kind.
+    pub connection: Option<Outcome>,
+    /// The HTTP status; `None` where there was no answer.
+    pub status: Option<u16>,
+    /// The error code, where it is one of the standard's (RFC 6749 §5.2).
+    pub code: Option<&'static str>,
+}
+
+impl From<TokenFailure> for Refusal {
+    fn from(failure: TokenFailure) -> Self {
+        Self::of(failure)
+    }
+}
+
+impl Refusal {
+    /// A failure of which nothing more is known.
+    pub(super) const fn of(failure: TokenFailure) -> Self {
+        Self { failure, retry_after: None, connection: None, status: None, code: None }
+    }
+
+    /// What an endpoint said that grants nothing.
+    pub(super) const fn said(
+        failure: TokenFailure,
+        status: u16,
+        code: Option<&'static str>,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        Self { failure, retry_after, connection: None, status: Some(status), code }
+    }
+
+    /// A request to which there was no answer, because the connection failed so.
+    pub(super) const fn of_connection(failure: TokenFailure, connection: Outcome) -> Self {
+        Self { failure, retry_after: None, connection: Some(connection), status: None, code: None }
+    }
+}
+
+/// What a token endpoint grants (RFC 6749 §5.1).
+#[derive(Debug, Deserialize)]
+pub(in crate::drive::network) struct TokenGrant {
+    pub(super) access_token: SecretString,
+    /// Seconds.
+    #[serde(default)]
+    pub(in crate::drive::network) expires_in: Option<f64>,
+    #[serde(default)]
+    pub(super) refresh_token: Option<SecretString>,
+}
+
+impl TokenGrant {
+    /// The bare token.
+    pub(super) fn bare(token: &str) -> Self {
+        Self { access_token: SecretString::from(token), expires_in: None, refresh_token: None }
+    }
+
+    /// How long the token lives, where the endpoint said so.
+    pub(super) fn life(&self) -> Option<Duration> {
+        self.expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    }
+}
+
+/// A token endpoint's refusal (RFC 6749 §5.2).
+#[derive(Deserialize)]
+struct OAuthError {
+    error: String,
+}
+
+/// The codes of RFC 6749 §5.2.
+const STANDARD_CODES: [&str; 6] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+];
+
+/// The code of a refusal, where it is a standard one: any other text may hold what must not be shown.
+pub(in crate::drive::network) fn standard_code(body: &[u8]) -> Option<&'static str> {
+    let said: OAuthError = serde_json::from_slice(body).ok()?;
+    STANDARD_CODES.into_iter().find(|code| *code == said.error)
+}
+
+/// Reads an answer: a grant, an OAuth error (RFC 6749 §5.2), or neither.
+pub(in crate::drive::network) fn read_answer(status: u16, body: &[u8]) -> Result<TokenGrant, TokenFailure> {
+    if (200..300).contains(&status) {
+        let grant: TokenGrant = serde_json::from_slice(body).map_err(|_| TokenFailure::Error)?;
+        let is_empty = grant.access_token.expose_secret().is_empty();
+        return if is_empty { Err(TokenFailure::Error) } else { Ok(grant) };
+    }
+    match serde_json::from_slice::<OAuthError>(body) {
+        Ok(error) if (400..500).contains(&status) && status != 429 && !error.error.is_empty() => {
+            Err(TokenFailure::Refused)
+        }
+        _ => Err(TokenFailure::Error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_as_rfc_6749_has_them() {
+        let html = b"<html>502 Bad Gateway</html>".as_slice();
+        // (status, body, failure; None: a grant)
+        let rows: &[(u16, &[u8], Option<TokenFailure>)] = &[
+            (200, br#"{"access_token":"t","token_type":"bearer","expires_in":60}"#, None),
+            (200, br#"{"access_token":"t"}"#, None),
+            (200, br#"{"access_token":""}"#, Some(TokenFailure::Error)),
+            (200, br#"{"token":"t"}"#, Some(TokenFailure::Error)),
+            (200, br#"{"access_token":"t","expires_in":"#, Some(TokenFailure::Error)),
+            (200, html, Some(TokenFailure::Error)),
+            (400, br#"{"error":"invalid_scope"}"#, Some(TokenFailure::Refused)),
+            (401, br#"{"error":"invalid_client"}"#, Some(TokenFailure::Refused)),
+            (403, html, Some(TokenFailure::Error)),
+            (429, br#"{"error":"slow_down"}"#, Some(TokenFailure::Error)),
+            (502, html, Some(TokenFailure::Error)),
+            (500, br#"{"error":"server_error"}"#, Some(TokenFailure::Error)),
+        ];
+        for (status, body, failure) in rows {
+            let answer = read_answer(*status, body);
+            assert_eq!(answer.as_ref().err(), failure.as_ref(), "{status} {}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn a_token_never_shows() {
+        let grant = read_answer(200, br#"{"access_token":"very-secret"}"#).unwrap();
+        assert!(!format!("{grant:?}").contains("very-secret"));
+    }
+}

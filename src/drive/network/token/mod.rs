@@ -1,0 +1,17 @@
+//! Tokens: where a group's come from, and what is made of the answers.
+//!
+//! In: the group's grant, what a client needs. Out: a token and what is known of it, or why there is none. A token is never logged.
+
+mod answer;
+mod command;
+mod endpoint;
+mod pool;
+mod shared;
+mod source;
+
+pub use answer::Refusal;
+pub(super) use answer::{Acquired, Token, Wish, read_answer, standard_code};
+pub(super) use command::read_output;
+pub(super) use endpoint::TokenEndpoint;
+pub(super) use pool::PoolWaits;
+pub(super) use source::{TokenCommon, TokenMeans, TokenSource};
