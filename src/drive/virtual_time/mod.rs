@@ -3,18 +3,26 @@
 //! In: a scenario, the target's rules, what takes time ([`StageTimes`]). Out: samples, in the order of their moments, and the target's counts.
 //! One event at a time: what happens depends on the scenario and its seed alone. Nothing here reads a clock.
 
+mod at_service;
 mod audit;
-mod client;
-mod connect;
+mod clients;
+mod frame;
 mod group;
-mod link;
+mod handshakes;
+mod network;
 mod queue;
 mod refusal;
 mod request;
-mod session;
+mod run;
+mod samples;
+mod served_sessions;
+mod service_side;
+mod shared_token;
 mod slab;
 mod time_model;
-mod token;
+mod token_answer;
+mod token_desk;
+mod transit;
 mod unsupported;
 mod world;
 
@@ -22,9 +30,9 @@ use crate::clock::Moment;
 use crate::sample::Stamped;
 use crate::service::counters::TargetCounters;
 
+pub use run::{VirtualRun, VirtualSetup};
 pub use time_model::{MeasuredTimes, StageTime, StageTimes};
 pub use unsupported::unsupported;
-pub use world::{VirtualSetup, World};
 
 /// Who takes what happens.
 pub trait SampleTaker {
