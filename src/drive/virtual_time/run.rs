@@ -10,10 +10,11 @@ use crate::plan::{first_number, starts, target_storms};
 use crate::scenario::keys::{Scenario, TargetRules};
 
 use super::audit::Audit;
+use super::end::{EndedBy, VirtualEnd};
 use super::queue::{Happening, Kind};
+use super::taker::{GoOn, SampleTaker};
 use super::time_model::{StageTimes, TimeModel};
 use super::world::{Parts, World};
-use super::{EndedBy, GoOn, SampleTaker, VirtualEnd};
 
 /// What a run in virtual time is built from.
 pub struct VirtualSetup<'s> {

@@ -5,7 +5,7 @@
 use crate::clock::Moment;
 use crate::sample::{GroupId, Sample, Stamped, Traffic};
 
-use super::SampleTaker;
+use super::taker::SampleTaker;
 
 /// Samples that are handed over together.
 const BATCH: usize = 2_048;

@@ -1,14 +1,16 @@
 //! What a token request comes to.
 //!
-//! In: the answer of the token endpoint, or that there is none. Out: what a client makes of it.
+//! In: the answer of the token endpoint, or that there is none. Out: what a client makes of it, and who goes on because of it.
 
 use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::lifecycle::{Event, TokenFacts, TokenFailure};
 use crate::service::handle::TokenHandle;
 use crate::service::rules::HandshakeRefusal;
 
 use super::refusal::in_whole_seconds;
+use super::slab::Key;
 
 /// What a request came to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,4 +55,42 @@ impl TokenSays {
             _ => Event::TokenFailed { failure: TokenFailure::Error, retry_after: None },
         }
     }
+}
+
+/// What a token must be to do: asked for no earlier, valid until.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Need {
+    pub(super) not_before: Moment,
+    pub(super) valid_until: Moment,
+}
+
+/// What a client that needs a token is to do.
+#[derive(Debug)]
+pub(super) enum Fetch {
+    /// It is told so at once.
+    Told(Event),
+    /// It waits for that request.
+    Waits(Key),
+}
+
+/// What happens when a token request has ended.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Whether another request gets its connection, for which it waited.
+    pub(super) hands_on: bool,
+    /// Requests that waited for the same token.
+    pub(super) waiting: Vec<Key>,
+    /// What to tell them; `None`: the token is there, and they ask for it again.
+    pub(super) failure: Option<TokenSays>,
+}
+
+/// What is done with what a request came to.
+#[derive(Debug)]
+pub(super) enum HandedOver {
+    /// Client so-and-so is told.
+    Told(u32, Event),
+    /// It waits for another request.
+    Waits(u32, Key),
+    /// It has a refresh that it takes when it holds a session.
+    Refreshed(u32),
 }

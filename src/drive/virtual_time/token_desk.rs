@@ -18,15 +18,8 @@ use super::network::{Fate, Opening, RoundTrip};
 use super::request::{Stage, Unheard};
 use super::shared_token::{Brought, Pool, Share, SharedToken};
 use super::slab::{Beside, Key};
-use super::token_answer::TokenSays;
+use super::token_answer::{Fetch, HandedOver, Need, Settled, TokenSays};
 use super::transit::Transit;
-
-/// What a token must be to do: asked for no earlier, valid until.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Need {
-    pub(super) not_before: Moment,
-    pub(super) valid_until: Moment,
-}
 
 /// A token request.
 #[derive(Debug)]
@@ -77,37 +70,6 @@ struct Wallet {
 struct GroupTokens {
     shared: Option<SharedToken>,
     pool: Option<Pool>,
-}
-
-/// What a client that needs a token is to do.
-#[derive(Debug)]
-pub(super) enum Fetch {
-    /// It is told so at once.
-    Told(Event),
-    /// It waits for that request.
-    Waits(Key),
-}
-
-/// What happens when a token request has ended.
-#[derive(Debug, Default)]
-pub(super) struct Settled {
-    /// Whether another request gets its connection, for which it waited.
-    pub(super) hands_on: bool,
-    /// Requests that waited for the same token.
-    pub(super) waiting: Vec<Key>,
-    /// What to tell them; `None`: the token is there, and they ask for it again.
-    pub(super) failure: Option<TokenSays>,
-}
-
-/// What is done with what a request came to.
-#[derive(Debug)]
-pub(super) enum HandedOver {
-    /// Client so-and-so is told.
-    Told(u32, Event),
-    /// It waits for another request.
-    Waits(u32, Key),
-    /// It has a refresh that it takes when it holds a session.
-    Refreshed(u32),
 }
 
 /// The clients' side of the token endpoint.

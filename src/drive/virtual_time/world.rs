@@ -7,28 +7,31 @@ use std::sync::Arc;
 
 use crate::clock::Moment;
 use crate::drive::network::StopPhase;
-use crate::lifecycle::{Action, Ending, EndingHow, Event, Leave, Signs};
-use crate::sample::{Abnormal, Counter, Sample};
+use crate::lifecycle::{Action, Event};
+use crate::sample::{Counter, Sample};
 use crate::scenario::keys::{Scenario, TargetRules};
 use crate::service::capacity::Endpoint;
 use crate::service::counters::TargetCounters;
 
+use super::at_client::AtClient;
 use super::at_service::AtService;
 use super::audit::{Audit, Everything};
-use super::clients::{Answers, Clients, Doing, WaitEnd};
+use super::clients::{Clients, Doing};
+use super::end::Lost;
 use super::frame::{ToClient, ToTarget};
 use super::group::Group;
 use super::handshakes::{HandshakeEnd, Handshakes};
-use super::network::Network;
+use super::network::{Link, Network};
 use super::queue::{Happening, Kind};
 use super::request::{Request, Stage, Unheard};
 use super::samples::SampleLog;
 use super::service_side::{ServiceSide, endpoint_index};
 use super::slab::Key;
+use super::taker::SampleTaker;
 use super::time_model::TimeModel;
-use super::token_desk::{Fetch, HandedOver, Need, Settled, TokenDesk};
+use super::token_answer::{Fetch, HandedOver, Need, Settled};
+use super::token_desk::TokenDesk;
 use super::transit::Transit;
-use super::{Lost, SampleTaker};
 
 /// The parts of a run.
 pub(super) struct World {
@@ -256,10 +259,13 @@ impl World {
                 None
             }
             Action::Hold { until, awaiting_ready } => self.hold(number, until, awaiting_ready),
-            Action::Ping => self.send(number, ToTarget::Ping),
+            Action::Ping => {
+                self.in_session(number).send(ToTarget::Ping);
+                Some(Event::Sent)
+            }
             Action::SendKeepAlive | Action::SendHeartbeat | Action::SendRefreshed | Action::SendMessage => {
-                self.log.count_out(self.groups[self.clients.group_of(number)].id);
-                self.send(number, ToTarget::Data)
+                self.in_session(number).send_message();
+                Some(Event::Sent)
             }
             Action::StartRefresh { not_before, valid_until } => {
                 let old = self.desk.take_refresh_key(number);
@@ -267,7 +273,7 @@ impl World {
                 self.desk.begin_refresh(&mut self.transit, number, Need { not_before, valid_until });
                 Some(Event::Sent)
             }
-            Action::Leave(how) => self.leave(number, how),
+            Action::Leave(how) => self.in_session(number).leave(how),
             Action::Finish(_) => {
                 self.finish(number);
                 None
@@ -297,15 +303,6 @@ impl World {
         refreshed
     }
 
-    fn send(&mut self, number: u32, frame: ToTarget) -> Option<Event> {
-        self.send_to_target(self.clients.slot(number).link(), frame);
-        Some(Event::Sent)
-    }
-
-    fn send_to_target(&mut self, link: Key, frame: ToTarget) {
-        self.transit.network.send_to_target(&mut self.transit.queue, link, frame);
-    }
-
     fn tell(&mut self, number: u32, counter: Counter, count: u64) {
         let group = self.groups[self.clients.group_of(number)].id;
         self.log.tell(self.transit.now(), group, Sample::Count(counter, count));
@@ -318,13 +315,8 @@ impl World {
     }
 
     fn finish(&mut self, number: u32) {
-        self.clients.finish(number);
-        let link = self.clients.take_link(number);
+        self.in_session(number).finish();
         let refresh = self.desk.take_refresh_key(number);
-        if link != Key::NONE {
-            self.send_to_target(link, ToTarget::Fin);
-            self.transit.network.client_lets_go(link);
-        }
         if self.transit.requests.get(refresh).is_some() {
             self.cancel(refresh);
             self.tell(number, Counter::Unsettled, 1);
@@ -333,125 +325,30 @@ impl World {
 
     // Sessions, as their clients have them.
 
-    fn leave(&mut self, number: u32, how: Leave) -> Option<Event> {
-        let now = self.transit.now();
-        let link = match how {
-            Leave::Close { code } => {
-                self.clients.leave(number, now, code);
-                let link = self.clients.slot(number).link();
-                self.send_to_target(link, ToTarget::Close(code));
-                // The answer is waited for so long and no longer.
-                let patience = self.groups[self.clients.group_of(number)].connect.close_timeout;
-                self.transit.queue.put_for(now + patience, Kind::Known, link, 0);
-                return None;
-            }
-            Leave::Reset | Leave::Abandon | Leave::FallSilent => self.clients.take_link(number),
-        };
-        if how == Leave::FallSilent {
-            self.transit.network.client_falls_silent(link);
-            self.service.client_is_silent(&mut self.transit, link);
-            return Some(Event::Due(Signs::default()));
-        }
-        self.send_to_target(link, if how == Leave::Reset { ToTarget::Rst } else { ToTarget::Fin });
-        self.transit.network.client_lets_go(link);
-        Some(Event::Ended(Ending { at: now, how: EndingHow::Left }))
+    fn at_client(&mut self, number: u32, link: Key) -> AtClient<'_> {
+        let Self { groups, clients, transit, service, log, .. } = self;
+        let group = &groups[clients.group_of(number)];
+        AtClient { number, link, group, transit, clients, service, log }
+    }
+
+    /// A client with the session that it has.
+    fn in_session(&mut self, number: u32) -> AtClient<'_> {
+        self.at_client(number, self.clients.slot(number).link())
     }
 
     /// A frame, or the connection's end, has come to a client.
     fn reaches_client(&mut self, link: Key, frame: ToClient) {
         let Some(number) = self.transit.network.reader(link) else { return };
-        let now = self.transit.now();
-        match frame {
-            ToClient::Message(sequence) => {
-                self.clients.hear(number, now);
-                self.take_message(number, sequence);
-            }
-            ToClient::Told => {
-                self.clients.hear(number, now);
-                let text = self.transit.network.take_text(link);
-                self.log.count_in(self.groups[self.clients.group_of(number)].id, None);
-                self.take_text(number, &text);
-            }
-            ToClient::Pong => self.clients.hear_pong(number, now),
-            ToClient::Close(code) => self.read_close(link, number, code),
-            ToClient::Echo => {
-                if let Some(ending) = self.clients.read_echo(number) {
-                    self.session_ended(number, ending);
-                }
-            }
-            ToClient::Fin => self.read_end(number, Abnormal::Fin),
-            ToClient::Rst => self.read_end(number, Abnormal::Rst),
-            ToClient::Broken(code) => {
-                // It says so, and does not wait for what the target makes of it.
-                self.send_to_target(link, ToTarget::Close(code));
-                self.send_to_target(link, ToTarget::Fin);
-                self.read_end(number, Abnormal::Protocol);
-            }
-        }
-    }
-
-    /// The target's close frame: answered at once. The client acts on it when the closing handshake is through.
-    fn read_close(&mut self, link: Key, number: u32, code: u16) {
-        let now = self.transit.now();
-        let Some(answers) = self.clients.read_close(number, now, code) else { return };
-        if answers == Answers::Yes {
-            self.send_to_target(link, ToTarget::Close(code));
-        }
-        let takes = self.transit.network.detection();
-        let most = self.groups[self.clients.group_of(number)].connect.close_timeout;
-        self.transit.queue.put_for(now + takes.min(most), Kind::Known, link, 0);
-    }
-
-    /// The connection has ended without a close frame.
-    fn read_end(&mut self, number: u32, how: Abnormal) {
-        if let Some(ending) = self.clients.read_end(number, self.transit.now(), how) {
-            self.session_ended(number, ending);
+        if let Some(event) = self.at_client(number, link).receive(frame) {
+            self.deliver(number, event);
         }
     }
 
     /// A client acts on its session's end.
     fn end_is_known(&mut self, link: Key) {
-        let Some(number) = self.transit.network.link(link).map(|link| link.client()) else { return };
-        match self.clients.wait_is_over(number, link) {
-            Some(WaitEnd::Known(ending)) => self.session_ended(number, ending),
-            Some(WaitEnd::GivenUp(ending)) => {
-                self.send_to_target(link, ToTarget::Fin);
-                self.session_ended(number, ending);
-            }
-            None => {}
-        }
-    }
-
-    /// The session of a client has ended, as it knows now.
-    fn session_ended(&mut self, number: u32, ending: Ending) {
-        let link = self.clients.take_link(number);
-        self.transit.network.client_lets_go(link);
-        self.deliver(number, Event::Ended(ending));
-    }
-
-    /// A client has got a message of its stream.
-    fn take_message(&mut self, number: u32, sequence: u64) {
-        let due = self.service.message_due(number, sequence);
-        let latency = u32::try_from(self.transit.now().since(due).as_micros()).unwrap_or(u32::MAX);
-        self.log.count_in(self.groups[self.clients.group_of(number)].id, Some(latency));
-        let missed = self.clients.count_message(number, sequence);
-        if missed.messages > 0 {
-            self.tell(number, Counter::MessagesMissed, missed.messages);
-        }
-        if missed.is_outage {
-            self.tell(number, Counter::OutagesMeasured, 1);
-        }
-        if self.clients.awaits_text(number) {
-            let text = self.service.message_text(sequence, due);
-            self.take_text(number, &text);
-        }
-    }
-
-    /// A text may be what makes a client's session ready.
-    fn take_text(&mut self, number: u32, text: &str) {
-        let group = &self.groups[self.clients.group_of(number)];
-        if self.clients.awaits_text(number) && group.is_ready_by(text) {
-            self.deliver(number, Event::BecameReady);
+        let Some(number) = self.transit.network.link(link).map(Link::client) else { return };
+        if let Some(event) = self.at_client(number, link).wait_is_over() {
+            self.deliver(number, event);
         }
     }
 
@@ -531,13 +428,7 @@ impl World {
                 return self.deliver(number, Event::ConnectFailed { marks, failure });
             }
         };
-        self.transit.network.client_opens(link);
-        self.clients.open_session(number, self.transit.now(), link);
-        let group = &self.groups[self.clients.group_of(number)];
-        if group.rules.session.first_message.is_some() {
-            self.log.count_out(group.id);
-            self.send_to_target(link, ToTarget::Data);
-        }
+        self.at_client(number, link).open();
         self.deliver(number, Event::Connected(marks));
     }
 
