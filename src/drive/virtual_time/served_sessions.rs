@@ -159,11 +159,11 @@ impl ServedSessions {
                 reach.send_to_client(link, ToClient::Fin);
             }
             FaultKind::HalfOpen { .. } => self.fall_silent(link),
-            FaultKind::OversizedFrame { bytes, .. } => {
-                // One that a client would take never ends, and nothing comes of it.
-                if self.served.get(link).is_some_and(|served| bytes > served.longest) {
-                    reach.send_to_client(link, ToClient::Broken(1009));
-                }
+            // One that a client would take never ends, and nothing comes of it.
+            FaultKind::OversizedFrame { bytes, .. }
+                if self.served.get(link).is_some_and(|served| bytes > served.longest) =>
+            {
+                reach.send_to_client(link, ToClient::Broken(1009));
             }
             FaultKind::MalformedFrame { flaw: FrameFlaw::ReservedBits | FrameFlaw::Opcode, .. }
             | FaultKind::MaskedFrame { .. } => reach.send_to_client(link, ToClient::Broken(1002)),
