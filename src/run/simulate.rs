@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 use crate::drive::virtual_time::{
-    EndedBy, SampleTaker, StageTimes, VirtualEnd, VirtualSetup, World, unsupported,
+    EndedBy, SampleTaker, StageTimes, VirtualEnd, VirtualRun, VirtualSetup, unsupported,
 };
 use crate::engine::StopReason;
 use crate::record::{
@@ -171,7 +171,7 @@ impl Simulation {
             start_unix_us: self.start_unix_us,
             audit_every,
         };
-        World::new(setup).run(taker)
+        VirtualRun::new(setup).run(taker)
     }
 
     /// Runs it with a recorder, which has a thread of its own where there are two.

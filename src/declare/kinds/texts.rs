@@ -165,11 +165,15 @@ impl<T> Kind for Perhaps<T> {
         });
         match (parsed, plain) {
             (Ok(parsed), _) => Some(parsed),
-            (Err(why), Some(_)) if !(fits && why.is_elsewhere) => {
+            (Err(why), Some(_)) if fits && why.is_elsewhere => {
+                at.unknown(why.help);
+                None
+            }
+            (Err(why), Some(_)) => {
                 at.wrong(why.help);
                 None
             }
-            (Err(why), _) => {
+            (Err(why), None) => {
                 at.elsewhere(format!("what `{}` says or refers to cannot be used", at.path), why.help);
                 None
             }

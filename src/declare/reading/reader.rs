@@ -165,7 +165,16 @@ impl<'t> At<'t> {
 
     /// A fault: it is not what is allowed.
     pub(crate) fn wrong(&self, allowed: impl Into<String>) {
-        self.fault(format!("`{}` is {}", self.path, describe(&self.path, self.value())), allowed);
+        self.fault(self.as_it_is(), allowed);
+    }
+
+    /// A fault: it is of the right form, and there is no such thing.
+    pub(crate) fn unknown(&self, allowed: impl Into<String>) {
+        self.elsewhere(self.as_it_is(), allowed);
+    }
+
+    fn as_it_is(&self) -> String {
+        format!("`{}` is {}", self.path, describe(&self.path, self.value()))
     }
 }
 

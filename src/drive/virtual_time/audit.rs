@@ -11,12 +11,13 @@ use crate::sample::{Outcome, Sample};
 use crate::scenario::keys::{Grant, OnReconnect};
 use crate::service::handle::TokenHandle;
 
-use super::client::{Doing, Slot};
+use super::clients::{Clients, Doing};
 use super::group::Group;
+use super::network::ClientEnd;
 use super::queue::Kind;
 use super::request::Stage;
-use super::session::Side;
-use super::world::World;
+use super::slab::Key;
+use super::transit::Transit;
 
 /// Faults that are told; more say nothing new.
 const MOST_FAULTS: usize = 20;
@@ -26,7 +27,7 @@ const MOST_FAULTS: usize = 20;
 pub(super) struct Audit {
     every: u64,
     clients: Vec<Watched>,
-    pub(super) faults: Vec<String>,
+    faults: Vec<String>,
 }
 
 /// What is kept of a client.
@@ -51,7 +52,7 @@ impl Audit {
         events.is_multiple_of(self.every)
     }
 
-    pub(super) fn fault(&mut self, fault: String) {
+    fn fault(&mut self, fault: String) {
         if self.faults.len() < MOST_FAULTS {
             self.faults.push(fault);
         }
@@ -63,20 +64,14 @@ impl Audit {
         }
     }
 
-    pub(super) fn leads(&mut self, group: usize, in_flight: u32, is_single_flight: bool) {
-        if is_single_flight && in_flight > 1 {
-            self.fault(format!("group {group} has {in_flight} requests for its one token under way"));
-        }
-    }
-
     /// A client is told something.
-    pub(super) fn event(&mut self, number: u32, slot: &Slot, event: &Event) {
-        if slot.doing == Doing::Done {
+    pub(super) fn event(&mut self, number: u32, doing: Doing, token: Option<TokenHandle>, event: &Event) {
+        if doing == Doing::Done {
             self.fault(format!("client {number} is done, and is told {event:?}"));
         }
         let watched = &mut self.clients[number as usize];
         match event {
-            Event::Connected(_) => watched.session_token = slot.token,
+            Event::Connected(_) => watched.session_token = token,
             Event::Ended(_) => watched.dead = watched.session_token.take(),
             _ => {}
         }
@@ -86,7 +81,7 @@ impl Audit {
     pub(super) fn step(
         &mut self,
         number: u32,
-        slot: &Slot,
+        token: Option<TokenHandle>,
         group: &Group,
         samples: &[Sample],
         action: &Action,
@@ -113,7 +108,7 @@ impl Audit {
                         _ => 0,
                     };
                     if group.rules.reconnect.refetch_on.contains(&status) {
-                        watched.dead = slot.token;
+                        watched.dead = token;
                     }
                 }
                 Sample::SessionEnd(_) if !std::mem::take(&mut watched.has_session) => {
@@ -132,7 +127,7 @@ impl Audit {
         if *action == Action::Connect
             && fetches_always(group)
             && watched.dead.is_some()
-            && watched.dead == slot.token
+            && watched.dead == token
         {
             self.fault(format!("client {number} connects with a token that it knows to be dead"));
         }
@@ -149,62 +144,75 @@ fn fetches_always(group: &Group) -> bool {
     })
 }
 
-impl World {
+/// What an audit looks at.
+pub(super) struct Everything<'a> {
+    pub(super) transit: &'a Transit,
+    pub(super) clients: &'a Clients,
+}
+
+impl Audit {
     /// Looks at every client: each is done, or waits for something that will come.
-    pub(super) fn audit_all(&mut self) {
-        let Some(mut audit) = self.audit.take() else { return };
+    pub(super) fn look_at(&mut self, everything: &Everything<'_>) {
+        let Everything { transit: Transit { queue, network, requests }, clients } = everything;
         let pending: BTreeSet<(u8, u32, u32)> =
-            self.queue.iter().map(|event| (event.kind as u8, event.index, event.generation)).collect();
-        let comes =
-            |kind: Kind, index: u32, generation: u32| pending.contains(&(kind as u8, index, generation));
+            queue.iter().map(|event| (event.kind as u8, event.index, event.generation)).collect();
+        let comes = |kind: Kind, key: Key| pending.contains(&(kind as u8, key.index, key.generation));
         let mut alive = 0;
-        for (number, slot) in (0_u32..).zip(&self.clients) {
-            alive += u32::from(slot.doing != Doing::Done);
-            let wakes = slot.armed != Moment::NEVER && comes(Kind::Wake, number, 0);
-            let request = self.requests.get(slot.request);
-            let wire = self.wires.get(slot.wire);
-            let fine = match slot.doing {
+        for (number, slot) in clients.slots() {
+            alive += u32::from(slot.doing() != Doing::Done);
+            let own = Key { index: number, generation: 0 };
+            let wakes = slot.armed() != Moment::NEVER && comes(Kind::Wake, own);
+            let request = requests.get(slot.request());
+            let link = network.link(slot.link());
+            let fine = match slot.doing() {
                 Doing::Outside | Doing::Done => true,
                 Doing::Sleeping => wakes,
-                Doing::Fetching | Doing::Connecting => request.is_some_and(|request| match request.stage {
+                Doing::Fetching | Doing::Connecting => request.is_some_and(|request| match request.stage() {
                     Stage::InPool | Stage::Shared => true,
-                    Stage::Queued => comes(Kind::Timeout, slot.request.index, slot.request.generation),
-                    _ => comes(Kind::Stage, slot.request.index, slot.request.generation),
+                    Stage::Queued => comes(Kind::Timeout, slot.request()),
+                    _ => comes(Kind::Stage, slot.request()),
                 }),
                 // A session that idles may wait for nothing but the run's end, as one whose peer has fallen silent.
-                Doing::Holding => wire.is_some_and(|wire| {
-                    let ends = comes(Kind::ToClient, slot.wire.index, slot.wire.generation);
-                    wire.client_side == Side::Open && (wire.target_side != Side::Gone || ends)
+                Doing::Holding => link.is_some_and(|link| {
+                    let ends = comes(Kind::ToClient, slot.link());
+                    link.client_end() == ClientEnd::Open && (!link.target_is_gone() || ends)
                 }),
-                Doing::Ending | Doing::Leaving => comes(Kind::Known, slot.wire.index, slot.wire.generation),
+                Doing::Ending(_) | Doing::Leaving(..) => comes(Kind::Known, slot.link()),
             };
             if !fine {
-                audit.fault(format!(
-                    "client {number} is stuck: {:?}, until {:?}, {request:?}, {wire:?}",
-                    slot.doing, slot.until
+                self.fault(format!(
+                    "client {number} is stuck: {:?}, until {:?}, {request:?}, {link:?}",
+                    slot.doing(),
+                    slot.until()
                 ));
             }
         }
-        if alive != self.alive {
-            audit.fault(format!("{alive} clients are not done, {} are counted", self.alive));
+        if alive != clients.alive() {
+            self.fault(format!("{alive} clients are not done, {} are counted", clients.alive()));
         }
-        self.audit = Some(audit);
     }
 
-    /// What is left when nothing more is to happen.
-    pub(super) fn audit_at_end(&mut self) -> Vec<String> {
-        let Some(mut audit) = self.audit.take() else { return Vec::new() };
-        if self.alive > 0 {
-            audit.fault(format!("{} clients are not done, and nothing more is to happen", self.alive));
+    /// Groups with one token had so many requests for it under way at once.
+    pub(super) fn in_flight(&mut self, too_many: impl Iterator<Item = (usize, u32)>) {
+        for (group, in_flight) in too_many {
+            self.fault(format!("group {group} had {in_flight} requests for its one token under way"));
         }
-        if self.wires.len() + self.requests.len() > 0 {
-            let (wires, requests) = (self.wires.len(), self.requests.len());
-            let sides = self.wires.iter().next().map(|(_, wire)| (wire.client_side, wire.target_side));
-            let stage = self.requests.iter().next().map(|(_, request)| request.stage);
-            audit.fault(format!(
-                "{wires} sessions ({sides:?}) and {requests} requests ({stage:?}) are left over"
+    }
+
+    /// What is left when nothing more is to happen. Answers with all that was found.
+    pub(super) fn finish(mut self, everything: &Everything<'_>) -> Vec<String> {
+        let alive = everything.clients.alive();
+        if alive > 0 {
+            self.fault(format!("{alive} clients are not done, and nothing more is to happen"));
+        }
+        let (requests, stage) = everything.transit.requests.left();
+        let links = everything.transit.network.links().count();
+        if links + requests > 0 {
+            let first = everything.transit.network.links().next();
+            self.fault(format!(
+                "{links} sessions ({first:?}) and {requests} requests ({stage:?}) are left over"
             ));
         }
-        audit.faults
+        self.faults
     }
 }

@@ -1,26 +1,23 @@
 //! What the clients of a group have in common in virtual time.
 //!
-//! In: the scenario. Out: rules and texts, looked up once; the group's token, its connections to the token endpoint, its traffic.
+//! In: the scenario. Out: rules and texts, looked up once. Nothing of it changes in a run.
 
-use std::collections::VecDeque;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
 use crate::clock::Moment;
-use crate::lifecycle::{GroupRules, SharedTokens, TokenFailure};
-use crate::plan::{first_number, starts};
-use crate::sample::{GroupId, Traffic};
+use crate::lifecycle::{GroupRules, TokenFacts};
+use crate::sample::GroupId;
 use crate::scenario::keys::path_fits;
 use crate::scenario::keys::{
-    ClientAuth, ConnectRules, Grant, Ready, Scenario, Sharing, Target, TargetRules, TokenConnection, TokenIn,
+    ClientAuth, ConnectRules, Grant, Ready, Scenario, Skew, Target, TargetRules, TokenConnection, TokenIn,
     TokenPlace,
 };
-use crate::service::handle::TokenHandle;
 use crate::service::token::TokenRequest;
 
-use super::slab::Key;
-
 /// A group.
+#[derive(Debug)]
 pub(super) struct Group {
     pub(super) id: GroupId,
     pub(super) rules: GroupRules,
@@ -34,15 +31,12 @@ pub(super) struct Group {
     pub(super) is_fresh: bool,
     pub(super) asker: Option<Asker>,
     pub(super) fixed: Option<String>,
-    pub(super) pool: Option<Pool>,
-    pub(super) shared: Option<SharedToken>,
-    pub(super) traffic: Traffic,
-    pub(super) starts: std::iter::Peekable<Box<dyn Iterator<Item = (u32, Moment)> + Send>>,
     /// What a message must contain to make a session ready.
-    pub(super) ready_part: Option<String>,
+    ready_part: Option<String>,
 }
 
 /// What a group's clients show to the token endpoint.
+#[derive(Debug)]
 pub(super) struct Asker {
     who: Vec<(String, String)>,
     scope: Option<String>,
@@ -67,33 +61,29 @@ impl Asker {
     }
 }
 
-/// Connections to the token endpoint, where they are limited.
-pub(super) struct Pool {
-    pub(super) free: u32,
-    pub(super) waiting: VecDeque<Key>,
-}
-
-/// The token of a group that shares one.
-#[derive(Default)]
-pub(super) struct SharedToken {
-    pub(super) rules: SharedTokens,
-    pub(super) token: Option<TokenHandle>,
-    pub(super) refresh: Option<TokenHandle>,
-    /// Requests that wait for the one under way.
-    pub(super) waiting: Vec<Key>,
-    pub(super) is_single_flight: bool,
-    /// Requests under way.
-    pub(super) in_flight: u32,
-}
-
-/// Why a request brought no token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoToken {
-    pub(super) failure: TokenFailure,
-    pub(super) retry_after: Option<std::time::Duration>,
-}
-
 impl Group {
+    /// Whether a text makes a session ready.
+    pub(super) fn is_ready_by(&self, text: &str) -> bool {
+        match self.rules.session.ready {
+            Ready::Upgraded => false,
+            Ready::FirstMessage => true,
+            Ready::MessageContains(_) => {
+                self.ready_part.as_ref().is_some_and(|part| text.contains(part.as_str()))
+            }
+        }
+    }
+
+    /// What is known of a token that was asked for and received then, and lives so long by its answer.
+    pub(super) fn facts(&self, requested: Moment, received: Moment, life: Duration) -> TokenFacts {
+        let skew = self.rules.token.as_ref().and_then(|token| token.clock_skew);
+        let believed = match skew {
+            None => life,
+            Some(Skew::Longer(by)) => life.saturating_add(by),
+            Some(Skew::Shorter(by)) => life.saturating_sub(by),
+        };
+        TokenFacts { requested, received, expires: received + believed }
+    }
+
     pub(super) fn of(scenario: &Scenario, index: usize, target: &TargetRules) -> Self {
         let group = &scenario.groups[index];
         let token = group.token.as_ref();
@@ -118,15 +108,6 @@ impl Group {
                 Grant::Fixed(text) => Some(text.expose_secret().to_owned()),
                 _ => None,
             }),
-            pool: token
-                .filter(|token| token.connection == TokenConnection::Pooled)
-                .map(|token| Pool { free: token.max_connections, waiting: VecDeque::new() }),
-            shared: token.filter(|token| token.sharing != Sharing::Own).map(|token| SharedToken {
-                is_single_flight: token.sharing == Sharing::Group,
-                ..SharedToken::default()
-            }),
-            traffic: Traffic::default(),
-            starts: starts(group, first_number(scenario, index)).peekable(),
             connect: connect.clone(),
             ready_part,
         }

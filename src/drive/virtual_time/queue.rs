@@ -1,9 +1,11 @@
-//! The queue of what is to happen.
+//! The queue of what is to happen, and what time it is.
 //!
 //! In: events with the moment at which they are due. Out: the same, the earliest first; of those due at one moment, the one that was put in
 //! first. A heap with four children a node: half as deep as one with two, and the four lie side by side.
 
 use crate::clock::Moment;
+
+use super::slab::Key;
 
 /// What is to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +80,13 @@ struct Entry {
     generation: u32,
 }
 
+impl Happening {
+    /// Whom it is about, where that is a place that is used again and again.
+    pub(super) const fn key(&self) -> Key {
+        Key { index: self.index, generation: self.generation }
+    }
+}
+
 impl Entry {
     const fn is_before(&self, other: &Self) -> bool {
         let (at, others) = (self.at.as_ns(), other.at.as_ns());
@@ -94,6 +103,7 @@ impl Entry {
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
+    now: Moment,
     heap: Vec<Entry>,
     put_in: u64,
 }
@@ -102,8 +112,29 @@ pub(super) struct EventQueue {
 const CHILDREN: usize = 4;
 
 impl EventQueue {
+    /// What time it is.
+    pub(super) const fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// It is `moment` now, if it was earlier: time does not go back.
+    pub(super) fn advance_to(&mut self, moment: Moment) {
+        self.now = self.now.max(moment);
+    }
+
+    /// Something happens at `at` to `index`, a name that is never used again.
+    pub(super) fn put(&mut self, at: Moment, kind: Kind, index: u32) {
+        self.push(Happening { at, kind, index, generation: 0, extra: 0 });
+    }
+
+    /// Something happens at `at` to what `key` names, with `extra` going with it.
+    pub(super) fn put_for(&mut self, at: Moment, kind: Kind, key: Key, extra: u64) {
+        let Key { index, generation } = key;
+        self.push(Happening { at, kind, index, generation, extra });
+    }
+
     /// Puts an event in. One that is due at [`Moment::NEVER`] is left out.
-    pub(super) fn push(&mut self, happening: Happening) {
+    fn push(&mut self, happening: Happening) {
         let Happening { at, kind, index, generation, extra } = happening;
         if at == Moment::NEVER {
             return;

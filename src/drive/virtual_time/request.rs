@@ -1,38 +1,26 @@
-//! A request on its way: to the token endpoint or to the WebSocket endpoint, through the endpoint's capacity, and back.
+//! Requests under way: to the token endpoint or to the WebSocket endpoint, and back.
 //!
-//! In: a request that a client makes. Out: its answer, or that it came to nothing, at its moment. Whatever would happen after the request's
-//! deadline does not: then its client has given up, and the target counts nothing of it.
+//! In: a request that a client makes, and how far it has come. Out: events, at the moments at which it goes on. Whatever would happen after a
+//! request's deadline does not: then its client has given up, and the target counts nothing of it.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::lifecycle::{ConnectFailure, Marks};
-use crate::scenario::keys::{FaultKind, FaultStage};
-use crate::service::capacity::{Arrival, Endpoint, Place};
-use crate::service::rules::FirstRequest;
+use crate::service::capacity::Endpoint;
 
-use super::queue::Kind;
-use super::slab::Key;
-use super::token::{TokenAsk, TokenSays};
-use super::world::World;
+use super::queue::{EventQueue, Kind};
+use super::slab::{Key, Slab};
 
 /// A request.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Request {
-    pub(super) client: u32,
-    pub(super) stage: Stage,
+    client: u32,
+    endpoint: Endpoint,
+    stage: Stage,
     /// When its client gives up.
-    pub(super) deadline: Moment,
+    deadline: Moment,
     /// What the way back takes.
-    pub(super) back: Duration,
-    /// How long the target holds the answer back.
-    delay: Duration,
-    pub(super) fault: Option<FaultKind>,
-    /// Whether the target has seen it.
-    pub(super) is_seen: bool,
-    place: Option<Place>,
-    pub(super) what: What,
+    back: Duration,
 }
 
 /// Where a request is.
@@ -60,289 +48,125 @@ pub(super) enum Stage {
     Here,
 }
 
-/// What is asked for.
-#[derive(Debug)]
-pub(super) enum What {
-    /// A token.
-    Token(Box<TokenAsk>),
-    /// A session.
-    Session(Box<SessionAsk>),
-}
-
-/// An upgrade under way.
-#[derive(Debug)]
-pub(super) struct SessionAsk {
-    pub(super) marks: Marks,
-    /// What it comes to.
-    pub(super) failure: ConnectFailure,
-    /// The session that was opened.
-    pub(super) wire: Key,
-}
-
-/// Who waits at the endpoints' places.
-#[derive(Debug, Default)]
-pub(super) struct Queues {
-    token: PlaceQueue,
-    upgrade: PlaceQueue,
-}
-
-#[derive(Debug, Default)]
-struct PlaceQueue {
-    first: u64,
-    requests: VecDeque<Key>,
-}
-
-impl PlaceQueue {
-    fn put(&mut self, place: Place, key: Key) {
-        if self.requests.is_empty() {
-            self.first = place.0;
-        }
-        self.requests.push_back(key);
-    }
-
-    /// Who waits there; those before are gone.
-    fn take(&mut self, place: Place) -> Key {
-        loop {
-            let Some(key) = self.requests.pop_front() else { return Key::NONE };
-            self.first += 1;
-            if self.first > place.0 {
-                return key;
-            }
-        }
-    }
-}
-
-impl Queues {
-    fn at(&mut self, endpoint: Endpoint) -> &mut PlaceQueue {
-        match endpoint {
-            Endpoint::Token => &mut self.token,
-            Endpoint::Upgrade => &mut self.upgrade,
-        }
-    }
+/// An answer of the service that finds no client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unheard {
+    Token,
+    Admission,
+    Refusal,
 }
 
 impl Request {
-    pub(super) fn new(client: u32, what: What) -> Self {
-        Self {
-            client,
-            stage: Stage::Arriving,
-            deadline: Moment::NEVER,
-            back: Duration::ZERO,
-            delay: Duration::ZERO,
-            fault: None,
-            is_seen: false,
-            place: None,
-            what,
-        }
+    /// Whose it is.
+    pub(super) const fn client(&self) -> u32 {
+        self.client
     }
 
-    const fn endpoint(&self) -> Endpoint {
-        match self.what {
-            What::Token(_) => Endpoint::Token,
-            What::Session(_) => Endpoint::Upgrade,
-        }
+    /// What it asks.
+    pub(super) const fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// Where it is.
+    pub(super) const fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// When its client gives up.
+    pub(super) const fn deadline(&self) -> Moment {
+        self.deadline
+    }
+
+    /// What the way back takes.
+    pub(super) const fn back(&self) -> Duration {
+        self.back
     }
 }
 
-impl World {
+/// The requests under way.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    slab: Slab<Request>,
+}
+
+impl Requests {
+    /// A client makes a request, at `stage`. It has no deadline yet.
+    pub(super) fn begin(&mut self, client: u32, endpoint: Endpoint, stage: Stage) -> Key {
+        let (deadline, back) = (Moment::NEVER, Duration::ZERO);
+        self.slab.insert(Request { client, endpoint, stage, deadline, back })
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<Request> {
+        self.slab.get(key).copied()
+    }
+
+    /// The request, if it is at `stage`.
+    pub(super) fn at_stage(&self, key: Key, stage: Stage) -> Option<Request> {
+        self.get(key).filter(|request| request.stage == stage)
+    }
+
+    /// How many are under way, and where one of them is.
+    pub(super) fn left(&self) -> (usize, Option<Stage>) {
+        (self.slab.len(), self.slab.iter().next().map(|(_, request)| request.stage))
+    }
+
+    /// It is gone.
+    pub(super) fn remove(&mut self, key: Key) -> Option<Request> {
+        self.slab.remove(key)
+    }
+
+    /// It waits at `stage` for somebody else.
+    pub(super) fn wait_at(&mut self, key: Key, stage: Stage) {
+        if let Some(request) = self.slab.get_mut(key) {
+            request.stage = stage;
+        }
+    }
+
+    /// Its client gives up then.
+    pub(super) fn set_deadline(&mut self, key: Key, deadline: Moment) {
+        if let Some(request) = self.slab.get_mut(key) {
+            request.deadline = deadline;
+        }
+    }
+
+    /// Its way back takes so long.
+    pub(super) fn set_back(&mut self, key: Key, back: Duration) {
+        if let Some(request) = self.slab.get_mut(key) {
+            request.back = back;
+        }
+    }
+
     /// A request goes on at `at`, or is given up before.
-    pub(super) fn go_on_at(&mut self, key: Key, stage: Stage, at: Moment) {
-        let Some(request) = self.requests.get_mut(key) else { return };
+    pub(super) fn go_on_at(&mut self, queue: &mut EventQueue, key: Key, stage: Stage, at: Moment) {
+        let Some(request) = self.slab.get_mut(key) else { return };
         let (stage, at) =
             if at > request.deadline { (Stage::Failing, request.deadline) } else { (stage, at) };
         request.stage = stage;
-        let at = at.max(self.now);
-        self.put_for(at, Kind::Stage, key, 0);
+        queue.put_for(at.max(queue.now()), Kind::Stage, key, 0);
     }
 
     /// A request comes to nothing at `at`, or at its deadline.
-    pub(super) fn fail_at(&mut self, key: Key, at: Moment) {
-        self.go_on_at(key, Stage::Failing, at);
+    pub(super) fn fail_at(&mut self, queue: &mut EventQueue, key: Key, at: Moment) {
+        self.go_on_at(queue, key, Stage::Failing, at);
     }
 
     /// Nothing will come of a request; its client waits until it gives up.
-    pub(super) fn hangs(&mut self, key: Key) {
-        self.fail_at(key, Moment::NEVER);
+    pub(super) fn hang(&mut self, queue: &mut EventQueue, key: Key) {
+        self.fail_at(queue, key, Moment::NEVER);
     }
 
-    pub(super) fn request_goes_on(&mut self, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
-        match request.stage {
-            Stage::Arriving => self.opens(key),
-            Stage::Unread => self.arrives(key),
-            Stage::InService => self.was_worked_off(key),
-            Stage::HeldBack => self.decide(key),
-            Stage::Returning => self.answer_is_here(key),
-            Stage::Failing => self.came_to_nothing(key),
-            Stage::InPool | Stage::Shared | Stage::Queued | Stage::Here => {}
-        }
-    }
-
-    pub(super) fn request_times_out(&mut self, key: Key) {
-        let Some(request) = self.requests.get_mut(key).filter(|request| request.stage == Stage::Queued)
-        else {
-            return;
-        };
-        request.stage = Stage::Failing;
-        let (endpoint, place) = (request.endpoint(), request.place.take());
-        if let Some(place) = place {
-            self.target.leave_queue(endpoint, place);
-        }
-        self.came_to_nothing(key);
-    }
-
-    /// A request's connection is the target's.
-    fn opens(&mut self, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
-        let first = match &request.what {
-            What::Session(_) => Some(FirstRequest::Events),
-            What::Token(ask) => ask.is_fresh.then_some(FirstRequest::Token),
-        };
-        if let Some(first) = first {
-            self.target.count_accepted();
-            if let Some(FaultKind::AcceptSlow { delay }) = self.strike(FaultStage::Accept) {
-                let slow = self.target.next_fault_delay(delay);
-                return self.go_on_at(key, Stage::Unread, self.now + slow);
-            }
-            self.target.count_first_request(first);
-        }
-        self.comes_up(key);
-    }
-
-    fn arrives(&mut self, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
-        self.target.count_first_request(match request.what {
-            What::Session(_) => FirstRequest::Events,
-            What::Token(_) => FirstRequest::Token,
-        });
-        self.comes_up(key);
-    }
-
-    /// The target has read a request.
-    fn comes_up(&mut self, key: Key) {
-        let Some(request) = self.requests.get_mut(key) else { return };
-        request.is_seen = true;
-        let endpoint = request.endpoint();
-        if !self.is_for_endpoint(key) {
-            return;
-        }
-        let fault = self.strike(match endpoint {
-            Endpoint::Token => FaultStage::Token,
-            Endpoint::Upgrade => FaultStage::Upgrade,
-        });
-        let mut delay = match endpoint {
-            Endpoint::Token => self.target.next_token_delay(),
-            Endpoint::Upgrade => self.target.next_upgrade_delay(),
-        };
-        if let Some(FaultKind::TokenSlow { delay: slow }) = fault {
-            delay += self.target.next_fault_delay(slow);
-        }
-        let arrival = self.target.arrive(self.now, endpoint);
-        let Some(request) = self.requests.get_mut(key) else { return };
-        (request.fault, request.delay) = (fault, delay);
-        match arrival {
-            Arrival::Unlimited => self.was_worked_off(key),
-            Arrival::Begun(done) => {
-                self.go_on_at(key, Stage::InService, done);
-                self.put(done, Kind::ServerDone, endpoint_index(endpoint), 0);
-            }
-            Arrival::Waits(place) => {
-                request.stage = Stage::Queued;
-                request.place = Some(place);
-                let deadline = request.deadline;
-                self.waiting.at(endpoint).put(place, key);
-                self.put_for(deadline, Kind::Timeout, key, 0);
-            }
-            Arrival::Full => {
-                let refusal = self.target.refuse_over_capacity(endpoint);
-                match endpoint {
-                    Endpoint::Token => self.token_answer(key, TokenSays::refused_over_http(refusal)),
-                    Endpoint::Upgrade => self.refuse_session(key, refusal, false),
-                }
-            }
-        }
-    }
-
-    /// A server of `endpoint` is done, and takes the next.
-    pub(super) fn server_done(&mut self, endpoint: Endpoint) {
-        let Some((place, done)) = self.target.finish(self.now, endpoint) else { return };
-        self.put(done, Kind::ServerDone, endpoint_index(endpoint), 0);
-        let key = self.waiting.at(endpoint).take(place);
-        if let Some(request) = self.requests.get_mut(key).filter(|request| request.place == Some(place)) {
-            request.place = None;
-            self.go_on_at(key, Stage::InService, done);
-        }
-    }
-
-    fn was_worked_off(&mut self, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
-        if request.delay.is_zero() {
-            self.decide(key);
-        } else {
-            self.go_on_at(key, Stage::HeldBack, self.now + request.delay);
-        }
-    }
-
-    fn decide(&mut self, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
-        match request.endpoint() {
-            Endpoint::Token => self.decide_token(key),
-            Endpoint::Upgrade => self.decide_session(key),
-        }
+    /// A request waits in the queue of its endpoint, until its client gives up.
+    pub(super) fn wait_in_queue(&mut self, queue: &mut EventQueue, key: Key) {
+        let Some(request) = self.slab.get_mut(key) else { return };
+        request.stage = Stage::Queued;
+        queue.put_for(request.deadline, Kind::Timeout, key, 0);
     }
 
     /// The answer of a request leaves. Answers whether it will find its client.
-    pub(super) fn answer_leaves(&mut self, key: Key) -> bool {
-        let Some(request) = self.requests.get(key) else { return false };
-        self.go_on_at(key, Stage::Returning, self.now + request.back);
-        self.requests.get(key).is_some_and(|request| request.stage == Stage::Returning)
-    }
-
-    fn answer_is_here(&mut self, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
-        match request.endpoint() {
-            Endpoint::Token => self.token_is_here(key),
-            Endpoint::Upgrade => self.session_is_here(key),
-        }
-    }
-
-    fn came_to_nothing(&mut self, key: Key) {
-        let Some(request) = self.requests.get(key) else { return };
-        match request.endpoint() {
-            Endpoint::Token => self.no_token(key),
-            Endpoint::Upgrade => self.no_session(key),
-        }
-    }
-
-    /// Cuts a request off: its client has gone.
-    pub(super) fn cancel(&mut self, key: Key) {
-        let Some(request) = self.requests.get_mut(key) else { return };
-        let (endpoint, place) = (request.endpoint(), request.place.take());
-        if let Some(place) = place {
-            self.target.leave_queue(endpoint, place);
-        }
-        match endpoint {
-            Endpoint::Token => self.cancel_token(key),
-            Endpoint::Upgrade => self.cancel_session(key),
-        }
-    }
-
-    /// The fault that strikes now at that stage, if any. What strikes a session is counted when it does, all else here.
-    fn strike(&mut self, stage: FaultStage) -> Option<FaultKind> {
-        if self.rules.faults.is_empty() {
-            return None;
-        }
-        let fault = self.target.strike(self.now, stage)?;
-        if fault.after().is_none() {
-            self.target.count_fault(&fault);
-        }
-        Some(fault)
-    }
-}
-
-const fn endpoint_index(endpoint: Endpoint) -> u32 {
-    match endpoint {
-        Endpoint::Token => 0,
-        Endpoint::Upgrade => 1,
+    pub(super) fn answer_leaves(&mut self, queue: &mut EventQueue, key: Key) -> bool {
+        let Some(request) = self.slab.get(key) else { return false };
+        let at = queue.now() + request.back;
+        self.go_on_at(queue, key, Stage::Returning, at);
+        self.slab.get(key).is_some_and(|request| request.stage == Stage::Returning)
     }
 }

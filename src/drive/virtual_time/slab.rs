@@ -1,6 +1,7 @@
 //! Places that are used again and again.
 //!
-//! In: values. Out: an index for each, and a generation that tells its uses apart: what was meant for an earlier use finds nothing.
+//! In: values. Out: an index for each, and a generation that tells its uses apart: what was meant for an earlier use finds nothing. What
+//! another part keeps of the same thing stands beside it, under the same key.
 
 /// Values by index.
 #[derive(Debug)]
@@ -80,9 +81,70 @@ impl<T> Slab<T> {
     }
 }
 
+/// Values under the keys of a [`Slab`] of another part.
+#[derive(Debug)]
+pub(super) struct Beside<T> {
+    places: Vec<(u32, Option<T>)>,
+}
+
+impl<T> Default for Beside<T> {
+    fn default() -> Self {
+        Self { places: Vec::new() }
+    }
+}
+
+impl<T> Beside<T> {
+    /// Keeps a value. What was kept under an earlier use of the place is dropped.
+    pub(super) fn insert(&mut self, key: Key, value: T) {
+        if key == Key::NONE {
+            return;
+        }
+        let at = key.index as usize;
+        if at >= self.places.len() {
+            self.places.resize_with(at + 1, || (0, None));
+        }
+        self.places[at] = (key.generation, Some(value));
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&T> {
+        let place = self.places.get(key.index as usize)?;
+        place.1.as_ref().filter(|_| place.0 == key.generation)
+    }
+
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let place = self.places.get_mut(key.index as usize)?;
+        place.1.as_mut().filter(|_| place.0 == key.generation)
+    }
+
+    /// Lets go of a value.
+    pub(super) fn remove(&mut self, key: Key) -> Option<T> {
+        let place = self.places.get_mut(key.index as usize)?;
+        if place.0 == key.generation { place.1.take() } else { None }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_beside_belongs_to_one_use_of_its_place() {
+        let mut slab = Slab::default();
+        let mut beside = Beside::default();
+        let first = slab.insert(());
+        beside.insert(first, 'a');
+        beside.insert(Key::NONE, 'n');
+        slab.remove(first);
+        let second = slab.insert(());
+        assert_eq!((beside.get(first), beside.get(second), beside.get(Key::NONE)), (Some(&'a'), None, None));
+        assert_eq!(beside.remove(second), None);
+        assert_eq!(beside.get_mut(second), None);
+        beside.insert(second, 'b');
+        assert_eq!(beside.remove(first), None);
+        assert_eq!(beside.get(first), None);
+        assert_eq!(beside.remove(second), Some('b'));
+        assert_eq!(beside.get(second), None);
+    }
 
     #[test]
     fn a_place_that_is_used_again_is_another() {

@@ -1,345 +1,481 @@
-//! Everything that a run in virtual time consists of, and its one loop.
+//! The parts of a run in virtual time, and which of them hears of what.
 //!
-//! In: a scenario. Out: samples, one event after the other. What each event means is in the files beside this one.
+//! In: the events of the queue, one after the other. Out: calls of the parts, and what one part answers handed to the next. What anything
+//! means is decided in the parts; each alone writes what it keeps.
 
 use std::sync::Arc;
 
 use crate::clock::Moment;
-use crate::plan::{first_number, target_storms};
-use crate::sample::{GroupId, Sample, Stamped, Traffic};
+use crate::lifecycle::StopPhase;
+use crate::lifecycle::{Action, Event};
+use crate::sample::{Counter, Sample};
 use crate::scenario::keys::{Scenario, TargetRules};
 use crate::service::capacity::Endpoint;
-use crate::service::message::{MessageText, Schedule};
-use crate::service::rules::TargetState;
+use crate::service::counters::TargetCounters;
 
-use super::audit::Audit;
-use super::client::{Doing, Slot};
+use super::at_client::AtClient;
+use super::at_service::AtService;
+use super::audit::{Audit, Everything};
+use super::clients::{Clients, Doing};
+use super::end::Lost;
+use super::frame::{ToClient, ToTarget};
 use super::group::Group;
-use super::queue::{EventQueue, Happening, Kind};
-use super::refusal::EvidenceBook;
-use super::request::{Queues, Request};
-use super::session::{SessionIndex, Wire};
-use super::slab::{Key, Slab};
-use super::time_model::{StageTimes, TimeModel};
-use super::{EndedBy, GoOn, Lost, SampleTaker, VirtualEnd};
+use super::handshakes::{HandshakeEnd, Handshakes};
+use super::network::{Link, Network};
+use super::queue::{Happening, Kind};
+use super::request::{Request, Stage, Unheard};
+use super::samples::SampleLog;
+use super::service_side::{ServiceSide, endpoint_index};
+use super::slab::Key;
+use super::taker::SampleTaker;
+use super::time_model::TimeModel;
+use super::token_answer::{Fetch, HandedOver, Need, Settled};
+use super::token_desk::TokenDesk;
+use super::transit::Transit;
 
-/// Samples that are handed over together.
-const BATCH: usize = 2_048;
-
-/// What a run in virtual time is built from.
-pub struct VirtualSetup<'s> {
-    /// The scenario; [`super::unsupported`] must have nothing against it.
-    pub scenario: &'s Scenario,
-    /// The rules of the target.
-    pub rules: TargetRules,
-    /// What each stage takes.
-    pub times: StageTimes,
-    /// Calendar time of its start, in microseconds since 1970.
-    pub start_unix_us: u64,
-    /// Looks at everything each time that so many events were worked off, and at each step of a client; `None`: does not.
-    pub audit_every: Option<u64>,
+/// The parts of a run.
+pub(super) struct World {
+    transit: Transit,
+    service: ServiceSide,
+    groups: Arc<[Group]>,
+    clients: Clients,
+    handshakes: Handshakes,
+    desk: TokenDesk,
+    log: SampleLog,
+    lost: Lost,
+    audit: Option<Box<Audit>>,
 }
 
-/// How far the run has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    Running,
-    Draining,
-    CutOff,
-    /// Every client is done; the target sees the last sessions end.
-    Over,
-}
-
-/// A run in virtual time.
-pub struct World {
-    pub(super) now: Moment,
-    pub(super) phase: Phase,
-    pub(super) queue: EventQueue,
-    pub(super) groups: Vec<Group>,
-    pub(super) clients: Vec<Slot>,
-    pub(super) requests: Slab<Request>,
-    pub(super) wires: Slab<Wire>,
-    pub(super) sessions: SessionIndex,
-    pub(super) waiting: Queues,
-    pub(super) target: TargetState,
-    pub(super) rules: Arc<TargetRules>,
+/// What a world is made of.
+pub(super) struct Parts<'s> {
+    pub(super) scenario: &'s Scenario,
+    pub(super) rules: TargetRules,
     pub(super) times: TimeModel,
-    pub(super) evidence: EvidenceBook,
-    pub(super) message_text: MessageText,
     pub(super) start_unix_us: u64,
-    storms: Vec<(Moment, u16, f64)>,
-    end: Moment,
-    cut_off: Moment,
-    by: Option<EndedBy>,
-    done_at: Moment,
-    /// Clients that are not done.
-    pub(super) alive: u32,
-    /// Whether a session's end may be told to it by its token's.
-    pub(super) tells_ends: bool,
-    pub(super) lost: Lost,
-    pub(super) samples: Vec<Sample>,
-    out: Vec<Stamped>,
-    keeps_lag: bool,
     pub(super) audit: Option<Box<Audit>>,
 }
 
 impl World {
-    /// A run that has not begun.
-    #[must_use]
-    pub fn new(setup: VirtualSetup<'_>) -> Self {
-        let VirtualSetup { scenario, rules, times, start_unix_us, audit_every } = setup;
-        let groups: Vec<Group> =
+    /// The parts, before anything has happened.
+    pub(super) fn new(parts: Parts<'_>) -> Self {
+        let Parts { scenario, rules, times, start_unix_us, audit } = parts;
+        let groups: Arc<[Group]> =
             (0..scenario.groups.len()).map(|index| Group::of(scenario, index, &rules)).collect();
-        let mut clients = Vec::with_capacity(scenario.clients() as usize);
-        for (index, group) in scenario.groups.iter().enumerate() {
-            let first = first_number(scenario, index);
-            clients
-                .extend((first..first + group.clients).map(|number| Slot::new(scenario.seed, number, index)));
-        }
-        let tells_ends = rules.token_end.is_some();
-        let padding = rules.message_padding;
-        let mut target = TargetState::new(rules, scenario.seed);
-        target.set_origin(start_unix_us);
-        target.forget_returns();
-        let end = Moment::ZERO + scenario.duration;
+        let keeps_lag = scenario.thresholds.iter().any(|threshold| threshold.source.starts_with("lag"));
         Self {
-            now: Moment::ZERO,
-            phase: Phase::Running,
-            queue: EventQueue::default(),
-            alive: scenario.clients(),
+            transit: Transit::new(Network::new(times)),
+            service: ServiceSide::new(rules, scenario.seed, start_unix_us),
+            clients: Clients::new(scenario),
+            handshakes: Handshakes::default(),
+            desk: TokenDesk::new(scenario, Arc::clone(&groups)),
+            log: SampleLog::new(groups.len(), keeps_lag),
             groups,
-            clients,
-            requests: Slab::default(),
-            wires: Slab::default(),
-            sessions: SessionIndex::default(),
-            waiting: Queues::default(),
-            rules: Arc::clone(target.rules()),
-            target,
-            times: TimeModel::new(times, scenario.simulate.faults.clone(), scenario.seed),
-            evidence: EvidenceBook::default(),
-            message_text: MessageText::new(padding),
-            start_unix_us,
-            storms: target_storms(scenario),
-            end,
-            cut_off: end + scenario.drain,
-            by: None,
-            done_at: Moment::ZERO,
-            tells_ends,
             lost: Lost::default(),
-            samples: Vec::new(),
-            out: Vec::with_capacity(BATCH + 64),
-            keeps_lag: scenario.thresholds.iter().any(|threshold| threshold.source.starts_with("lag")),
-            audit: audit_every.map(|every| Box::new(Audit::new(every, scenario.clients()))),
+            audit,
         }
     }
 
-    /// Runs it to its end.
-    pub fn run(mut self, taker: &mut impl SampleTaker) -> VirtualEnd {
-        self.put_in_the_beginning();
-        let mut second = 0;
-        let mut events = 0_u64;
-        loop {
-            if self.alive == 0 && self.phase < Phase::Over {
-                self.finish_clients();
-            }
-            let Some(next) = self.queue.next() else { break };
-            if self.phase < Phase::Over && next.as_second() > second {
-                self.close_seconds(&mut second, next.as_second(), taker);
-                // What was asked for at the second's end may lie before what was to come next.
-                continue;
-            }
-            let Some(happening) = self.queue.pop() else { break };
-            events += 1;
-            if let Some(audit) = &mut self.audit {
-                audit.moment(self.now, happening.at);
-            }
-            self.now = self.now.max(happening.at);
-            self.happen(happening);
-            if self.out.len() >= BATCH {
-                taker.take(&mut self.out);
-            }
-            if self.audit.as_ref().is_some_and(|audit| audit.is_due(events)) {
-                self.audit_all();
-            }
+    /// When the next event is due.
+    pub(super) fn next(&self) -> Option<Moment> {
+        self.transit.queue.next()
+    }
+
+    pub(super) const fn now(&self) -> Moment {
+        self.transit.queue.now()
+    }
+
+    /// It is `moment` now, if it was earlier.
+    pub(super) fn advance_to(&mut self, moment: Moment) {
+        self.transit.queue.advance_to(moment);
+    }
+
+    /// Something of the run's own happens at `at`.
+    pub(super) fn put(&mut self, at: Moment, kind: Kind, index: u32) {
+        self.transit.queue.put(at, kind, index);
+    }
+
+    /// Takes the next event. It is its moment then.
+    pub(super) fn take_event(&mut self) -> Option<Happening> {
+        let happening = self.transit.queue.pop()?;
+        if let Some(audit) = &mut self.audit {
+            audit.moment(self.transit.queue.now(), happening.at);
         }
-        self.flush_traffic();
-        taker.take(&mut self.out);
-        taker.close_second(second);
-        let faults = self.audit_at_end();
-        VirtualEnd {
-            by: self.by.unwrap_or(EndedBy::ClientsDone),
-            elapsed: self.done_at,
-            counters: self.target.counters(),
-            lost: self.lost,
-            events,
-            faults,
+        self.transit.queue.advance_to(happening.at);
+        Some(happening)
+    }
+
+    /// Clients that are not done.
+    pub(super) const fn alive(&self) -> u32 {
+        self.clients.alive()
+    }
+
+    pub(super) const fn lost(&self) -> Lost {
+        self.lost
+    }
+
+    pub(super) fn counters(&self) -> TargetCounters {
+        self.service.counters()
+    }
+
+    pub(super) fn rules(&self) -> &Arc<TargetRules> {
+        self.service.rules()
+    }
+
+    /// Hands over what was told, once it is enough.
+    pub(super) fn hand_over_batch(&mut self, taker: &mut impl SampleTaker) {
+        self.log.hand_over_batch(taker);
+    }
+
+    /// Hands over all that was told, and what went over the sessions.
+    pub(super) fn hand_over(&mut self, taker: &mut impl SampleTaker) {
+        self.log.flush_traffic(self.transit.queue.now());
+        self.log.hand_over(taker);
+    }
+
+    /// Looks at everything, if so many events were worked off.
+    pub(super) fn audit_after(&mut self, events: u64) {
+        let Self { audit, transit, clients, .. } = self;
+        if let Some(audit) = audit.as_mut().filter(|audit| audit.is_due(events)) {
+            audit.look_at(&Everything { transit, clients });
         }
     }
 
-    fn put_in_the_beginning(&mut self) {
-        for index in 0..self.groups.len() {
-            self.put_next_start(index);
-        }
-        for (index, (at, ..)) in self.storms.clone().into_iter().enumerate() {
-            self.put(at, Kind::Storm, index as u32, 0);
-        }
-        for index in 0..self.rules.storms.len() {
-            let at = Moment::ZERO + self.rules.storms[index].at;
-            self.put(at, Kind::TargetStorm, index as u32, 0);
-        }
-        self.put(self.end, Kind::End, 0, 0);
+    /// What the audit has found.
+    pub(super) fn finish_audit(&mut self) -> Vec<String> {
+        let Some(mut audit) = self.audit.take() else { return Vec::new() };
+        let Self { transit, clients, .. } = self;
+        audit.in_flight(self.desk.too_many_in_flight());
+        audit.finish(&Everything { transit, clients })
     }
 
-    /// Closes the seconds before `next`, one by one; stops early where the taker wants it.
-    fn close_seconds(&mut self, second: &mut u64, next: u64, taker: &mut impl SampleTaker) {
-        self.flush_traffic();
-        taker.take(&mut self.out);
-        while *second < next {
-            let closed = *second;
-            *second += 1;
-            if taker.close_second(closed) == GoOn::Stop && self.phase == Phase::Running {
-                self.now = self.now.max(Moment::from_ns(*second * 1_000_000_000));
-                self.stop(EndedBy::Taker);
-                return;
-            }
-        }
-    }
-
-    fn happen(&mut self, happening: Happening) {
-        let Happening { at, kind, index, generation, extra } = happening;
-        let key = Key { index, generation };
-        match kind {
-            Kind::Start => self.start_next(index as usize),
-            Kind::Wake => self.wake(index, at),
+    /// An event of a client, a request or a session has come. Those of the run are its own affair.
+    pub(super) fn happen(&mut self, happening: &Happening) {
+        let (key, at) = (happening.key(), happening.at);
+        match happening.kind {
+            Kind::Wake => self.wake(happening.index, at),
             Kind::Stage => self.request_goes_on(key),
             Kind::Timeout => self.request_times_out(key),
-            Kind::ServerDone => {
-                self.server_done(if index == 0 { Endpoint::Token } else { Endpoint::Upgrade });
+            Kind::ServerDone if happening.index == endpoint_index(Endpoint::Token) => {
+                self.server_done(Endpoint::Token);
             }
-            Kind::SessionWake => self.session_wakes(key, at),
-            Kind::ToClient => self.reaches_client(key, extra),
-            Kind::ToTarget => self.reaches_target(key, extra),
+            Kind::ServerDone => self.server_done(Endpoint::Upgrade),
+            Kind::SessionWake => self.service.wake_session(&mut self.transit, key, at),
+            Kind::ToClient => self.reaches_client(key, ToClient::of(happening.extra)),
+            Kind::ToTarget => {
+                let frame = ToTarget::of(happening.extra);
+                self.service.receive(&mut self.transit, key, frame);
+            }
             Kind::Known => self.end_is_known(key),
-            Kind::Storm => self.storm(index as usize),
-            Kind::TargetStorm => self.target_storm(index as usize),
-            Kind::End => self.stop(EndedBy::Time),
-            Kind::CutOff => self.cut_off(),
+            Kind::Start | Kind::Storm | Kind::TargetStorm | Kind::End | Kind::CutOff => {}
         }
     }
 
-    pub(super) fn put(&mut self, at: Moment, kind: Kind, index: u32, extra: u64) {
-        self.queue.push(Happening { at, kind, index, generation: 0, extra });
+    /// A storm strikes this share of the sessions.
+    pub(super) fn storm(&mut self, code: u16, fraction: f64) {
+        self.service.storm(&mut self.transit, code, fraction);
     }
 
-    pub(super) fn put_for(&mut self, at: Moment, kind: Kind, key: Key, extra: u64) {
-        let Key { index, generation } = key;
-        self.queue.push(Happening { at, kind, index, generation, extra });
-    }
-
-    fn put_next_start(&mut self, group: usize) {
-        if let Some((_, due)) = self.groups[group].starts.peek() {
-            let due = *due;
-            self.put(due, Kind::Start, group as u32, 0);
-        }
-    }
-
-    fn start_next(&mut self, group: usize) {
-        if self.phase > Phase::Running {
-            return;
-        }
-        if let Some((number, due)) = self.groups[group].starts.next() {
-            self.put_next_start(group);
-            self.begin_client(number, due);
-        }
-    }
-
-    fn storm(&mut self, index: usize) {
-        if self.phase > Phase::Running {
-            return;
-        }
-        let (_, code, fraction) = self.storms[index];
-        self.strike_sessions(code, fraction);
-    }
-
-    fn target_storm(&mut self, index: usize) {
-        if self.phase == Phase::Over {
-            return;
-        }
-        let rules = Arc::clone(&self.rules);
-        let storm = &rules.storms[index];
-        self.strike_sessions(storm.code, storm.fraction);
-        if let Some(every) = storm.every {
-            self.put(self.now + every, Kind::TargetStorm, index as u32, 0);
-        }
-    }
-
-    /// The run's time is over, or it is to end early: it drains.
-    fn stop(&mut self, by: EndedBy) {
-        if self.phase > Phase::Running {
-            return;
-        }
-        self.phase = Phase::Draining;
-        self.by = Some(by);
-        let drain = self.cut_off.since(self.end);
-        self.cut_off = self.now + drain;
-        self.put(self.cut_off, Kind::CutOff, 0, 0);
-        for number in 0..self.clients.len() {
-            self.tell_stop(number as u32);
-        }
-    }
-
-    fn cut_off(&mut self) {
-        if self.phase >= Phase::CutOff {
-            return;
-        }
-        self.phase = Phase::CutOff;
-        for number in 0..self.clients.len() {
-            self.tell_abort(number as u32);
-        }
-    }
-
-    /// Every client is done, or will never start.
-    fn finish_clients(&mut self) {
-        self.by.get_or_insert(EndedBy::ClientsDone);
-        self.done_at = self.now;
-        self.phase = Phase::Over;
-        self.drop_silent_wires();
-    }
-
-    /// A client whose start will not come.
-    pub(super) fn never_starts(&mut self, number: u32) {
-        let slot = &mut self.clients[number as usize];
-        if slot.doing == Doing::Outside {
-            slot.doing = Doing::Done;
-            self.alive -= 1;
-        }
-    }
-
-    /// Stamps what a step of a client of `group` has told.
-    pub(super) fn stamp(&mut self, group: GroupId) {
-        let (at, keeps_lag) = (self.now, self.keeps_lag);
-        // There is no generator that could be late.
-        let told = self.samples.drain(..).filter(|sample| keeps_lag || !matches!(sample, Sample::Lag(_)));
-        self.out.extend(told.map(|sample| Stamped { at, group, sample }));
-    }
-
-    pub(super) fn tell(&mut self, group: GroupId, sample: Sample) {
-        self.out.push(Stamped { at: self.now, group, sample });
-    }
-
-    /// Tells what went over the sessions of each group since the last time.
-    fn flush_traffic(&mut self) {
-        for index in 0..self.groups.len() {
-            let traffic = std::mem::take(&mut self.groups[index].traffic);
-            if traffic != Traffic::default() {
-                self.tell(self.groups[index].id, Sample::Traffic(Box::new(traffic)));
+    /// The run drains: who waits is told so.
+    pub(super) fn drain(&mut self) {
+        self.clients.stop(StopPhase::Draining);
+        for number in self.clients.numbers() {
+            match self.clients.slot(number).doing() {
+                Doing::Outside => self.clients.never_starts(number),
+                Doing::Sleeping | Doing::Holding => self.deliver(number, Event::Stop),
+                _ => {}
             }
         }
     }
 
-    /// When the message of that number for client `number` was due.
-    pub(super) fn message_due(&self, number: u32, sequence: u64) -> Moment {
-        let every = self.rules.messages_every.unwrap_or(std::time::Duration::MAX);
-        Schedule::new(every, Some(u64::from(number))).due(sequence)
+    /// The run is cut off.
+    pub(super) fn cut_off(&mut self) {
+        self.clients.stop(StopPhase::Aborting);
+        for number in self.clients.numbers() {
+            let slot = self.clients.slot(number);
+            let (doing, request, link) = (slot.doing(), slot.request(), slot.link());
+            match doing {
+                Doing::Outside => self.clients.never_starts(number),
+                Doing::Done => {}
+                // It knows how its session ended.
+                Doing::Ending(_) => self.end_is_known(link),
+                _ => {
+                    self.cancel(request);
+                    self.deliver(number, Event::Abort);
+                }
+            }
+        }
+    }
+
+    /// The clients are done: connections that they kept in silence end.
+    pub(super) fn drop_silent_links(&mut self) {
+        self.transit.network.drop_silent_links(&mut self.transit.queue);
+    }
+
+    /// Tells a client what happened, and does what it asks for until it waits for something.
+    pub(super) fn deliver(&mut self, number: u32, event: Event) {
+        let mut next = Some(event);
+        while let Some(event) = next {
+            let action = self.step(number, event);
+            next = self.perform(number, action);
+        }
+    }
+
+    fn step(&mut self, number: u32, event: Event) -> Action {
+        let Self { clients, groups, log, audit, desk, transit, .. } = self;
+        let group = &groups[clients.group_of(number)];
+        if let Some(audit) = audit {
+            audit.event(number, clients.slot(number).doing(), desk.token_of(number), &event);
+        }
+        let action = clients.step(number, transit.now(), event, group, log.step());
+        if let Some(audit) = audit {
+            audit.step(number, desk.token_of(number), group, log.step(), &action);
+        }
+        log.stamp_step(transit.now(), group.id);
+        action
+    }
+
+    /// Does what a client asks for; `Some`: it is done at once.
+    fn perform(&mut self, number: u32, action: Action) -> Option<Event> {
+        match action {
+            Action::Sleep { until } => {
+                let stop = self.clients.stop_event();
+                if stop.is_none() {
+                    self.clients.sleep(&mut self.transit.queue, number, until);
+                }
+                stop
+            }
+            Action::FetchToken { not_before, valid_until } => {
+                self.clients.fetch(number);
+                let fetch = self.desk.fetch(&mut self.transit, number, Need { not_before, valid_until });
+                self.wait_or_tell(number, fetch)
+            }
+            // A scenario with steps is not simulated; one without has nothing to do here.
+            Action::Prepare => Some(Event::Prepared),
+            Action::Connect => {
+                self.clients.connect(number);
+                let group = &self.groups[self.clients.group_of(number)];
+                let request = self.handshakes.begin(&mut self.transit, group, number);
+                self.clients.wait_for(number, request);
+                None
+            }
+            Action::Hold { until, awaiting_ready } => self.hold(number, until, awaiting_ready),
+            Action::Ping => {
+                self.in_session(number).send(ToTarget::Ping);
+                Some(Event::Sent)
+            }
+            Action::SendKeepAlive | Action::SendHeartbeat | Action::SendRefreshed | Action::SendMessage => {
+                self.in_session(number).send_message();
+                Some(Event::Sent)
+            }
+            Action::StartRefresh { not_before, valid_until } => {
+                let old = self.desk.take_refresh_key(number);
+                self.cancel(old);
+                self.desk.begin_refresh(&mut self.transit, number, Need { not_before, valid_until });
+                Some(Event::Sent)
+            }
+            Action::Leave(how) => self.in_session(number).leave(how),
+            Action::Finish(_) => {
+                self.finish(number);
+                None
+            }
+        }
+    }
+
+    fn wait_or_tell(&mut self, number: u32, fetch: Fetch) -> Option<Event> {
+        match fetch {
+            Fetch::Told(event) => Some(event),
+            Fetch::Waits(request) => {
+                self.clients.wait_for(number, request);
+                None
+            }
+        }
+    }
+
+    fn hold(&mut self, number: u32, until: Moment, awaits_ready: bool) -> Option<Event> {
+        if let Some(stop) = self.clients.stop_event() {
+            return Some(stop);
+        }
+        self.clients.hold(number, until, awaits_ready);
+        let refreshed = self.desk.take_refresh(&mut self.transit, number);
+        if refreshed.is_none() {
+            self.clients.rest(&mut self.transit.queue, number);
+        }
+        refreshed
+    }
+
+    fn tell(&mut self, number: u32, counter: Counter, count: u64) {
+        let group = self.groups[self.clients.group_of(number)].id;
+        self.log.tell(self.transit.now(), group, Sample::Count(counter, count));
+    }
+
+    fn wake(&mut self, number: u32, at: Moment) {
+        if let Some(signs) = self.clients.wake(&mut self.transit.queue, number, at) {
+            self.deliver(number, Event::Due(signs));
+        }
+    }
+
+    fn finish(&mut self, number: u32) {
+        self.in_session(number).finish();
+        let refresh = self.desk.take_refresh_key(number);
+        if self.transit.requests.get(refresh).is_some() {
+            self.cancel(refresh);
+            self.tell(number, Counter::Unsettled, 1);
+        }
+    }
+
+    // Sessions, as their clients have them.
+
+    fn at_client(&mut self, number: u32, link: Key) -> AtClient<'_> {
+        let Self { groups, clients, transit, service, log, .. } = self;
+        let group = &groups[clients.group_of(number)];
+        AtClient { number, link, group, transit, clients, service, log }
+    }
+
+    /// A client with the session that it has.
+    fn in_session(&mut self, number: u32) -> AtClient<'_> {
+        self.at_client(number, self.clients.slot(number).link())
+    }
+
+    /// A frame, or the connection's end, has come to a client.
+    fn reaches_client(&mut self, link: Key, frame: ToClient) {
+        let Some(number) = self.transit.network.reader(link) else { return };
+        if let Some(event) = self.at_client(number, link).receive(frame) {
+            self.deliver(number, event);
+        }
+    }
+
+    /// A client acts on its session's end.
+    fn end_is_known(&mut self, link: Key) {
+        let Some(number) = self.transit.network.link(link).map(Link::client) else { return };
+        if let Some(event) = self.at_client(number, link).wait_is_over() {
+            self.deliver(number, event);
+        }
+    }
+
+    // Requests, and what they come to.
+
+    fn request_goes_on(&mut self, key: Key) {
+        let Some(request) = self.transit.requests.get(key) else { return };
+        let unheard = match request.stage() {
+            Stage::Arriving => self.at_service(key, request).connection_opens(),
+            Stage::Unread => self.at_service(key, request).is_read_late(),
+            Stage::InService => self.at_service(key, request).was_worked_off(),
+            Stage::HeldBack => self.at_service(key, request).decide(),
+            Stage::Returning => return self.answer_is_here(key, request),
+            Stage::Failing => return self.came_to_nothing(key, request),
+            Stage::InPool | Stage::Shared | Stage::Queued | Stage::Here => None,
+        };
+        self.count_unheard(unheard);
+    }
+
+    fn at_service(&mut self, key: Key, request: Request) -> AtService<'_> {
+        let Self { groups, clients, transit, service, handshakes, desk, .. } = self;
+        let group = &groups[clients.group_of(request.client())];
+        AtService { key, request, group, transit, service, handshakes, desk }
+    }
+
+    const fn count_unheard(&mut self, unheard: Option<Unheard>) {
+        match unheard {
+            Some(Unheard::Token) => self.lost.tokens += 1,
+            Some(Unheard::Admission) => self.lost.upgrades += 1,
+            Some(Unheard::Refusal) => self.lost.refusals += 1,
+            None => {}
+        }
+    }
+
+    /// A request has waited for a server until its client gave up.
+    fn request_times_out(&mut self, key: Key) {
+        let Some(request) = self.transit.requests.at_stage(key, Stage::Queued) else { return };
+        self.transit.requests.wait_at(key, Stage::Failing);
+        self.service.leave_queue(key, request.endpoint());
+        self.came_to_nothing(key, request);
+    }
+
+    /// A server of `endpoint` is done, and takes the next.
+    fn server_done(&mut self, endpoint: Endpoint) {
+        let Transit { queue, requests, .. } = &mut self.transit;
+        if let Some((key, done)) = self.service.server_done(queue, endpoint) {
+            requests.go_on_at(queue, key, Stage::InService, done);
+        }
+    }
+
+    fn answer_is_here(&mut self, key: Key, request: Request) {
+        if request.endpoint() == Endpoint::Upgrade {
+            return self.finish_handshake(key);
+        }
+        if self.desk.asks_without_refresh(&mut self.transit, key, request.client()) {
+            return self.tell(request.client(), Counter::RefreshTokensRefused, 1);
+        }
+        self.settle(key, request.client());
+    }
+
+    fn came_to_nothing(&mut self, key: Key, request: Request) {
+        if request.endpoint() == Endpoint::Token {
+            self.desk.no_answer(key);
+            return self.settle(key, request.client());
+        }
+        let is_seen = self.service.has_seen(key);
+        let connected = self.handshakes.is_connected(key);
+        self.lost.requests += i64::from(connected && !is_seen);
+        self.finish_handshake(key);
+    }
+
+    fn finish_handshake(&mut self, key: Key) {
+        let Some((number, end)) = self.handshakes.finish(&mut self.transit, key) else { return };
+        let (link, marks) = match end {
+            HandshakeEnd::Open(link, marks) => (link, marks),
+            HandshakeEnd::Failed(failure, marks) => {
+                return self.deliver(number, Event::ConnectFailed { marks, failure });
+            }
+        };
+        self.at_client(number, link).open();
+        self.deliver(number, Event::Connected(marks));
+    }
+
+    /// A token request of client `number` has ended: others may go on, and so does the client.
+    fn settle(&mut self, key: Key, number: u32) {
+        let settled = self.desk.settle(&mut self.transit, key, number);
+        self.tell_others(number, settled);
+        let handed = self.desk.hand_over(&mut self.transit, key, number);
+        self.give(handed);
+    }
+
+    /// Those who waited for what client `number` had, or asked for, go on.
+    fn tell_others(&mut self, number: u32, settled: Settled) {
+        if settled.hands_on {
+            self.tell(number, Counter::TokenPoolWaits, 1);
+        }
+        for waiting in settled.waiting {
+            let handed = self.desk.answer_waiting(&mut self.transit, waiting, settled.failure);
+            self.give(handed);
+        }
+    }
+
+    fn give(&mut self, handed: Option<HandedOver>) {
+        match handed {
+            Some(HandedOver::Told(number, event)) => self.deliver(number, event),
+            Some(HandedOver::Waits(number, request)) => self.clients.wait_for(number, request),
+            Some(HandedOver::Refreshed(number)) if self.clients.is_holding(number) => {
+                if let Some(event) = self.desk.take_refresh(&mut self.transit, number) {
+                    self.deliver(number, event);
+                }
+            }
+            Some(HandedOver::Refreshed(_)) | None => {}
+        }
+    }
+
+    /// Cuts a request off: its client has gone.
+    fn cancel(&mut self, key: Key) {
+        let Some(request) = self.transit.requests.get(key) else { return };
+        self.service.leave_queue(key, request.endpoint());
+        if request.endpoint() == Endpoint::Token {
+            let (settled, unheard) = self.desk.cancel(&mut self.transit, key, request.client());
+            self.count_unheard(unheard);
+            return self.tell_others(request.client(), settled);
+        }
+        // A client that is cut off counts no connection.
+        self.lost.requests -= i64::from(self.service.has_seen(key));
+        let unheard = self.handshakes.cancel(&mut self.transit, key);
+        self.count_unheard(unheard);
     }
 }

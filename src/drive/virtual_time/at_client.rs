@@ -1,0 +1,188 @@
+//! A session as its client has it.
+//!
+//! In: frames of the service, the client's own leaving. Out: what its machine is told, frames to the service, counts of messages.
+
+use crate::clock::Moment;
+use crate::lifecycle::{Ending, EndingHow, Event, Leave, Signs};
+use crate::sample::{Abnormal, Counter, Sample};
+
+use super::clients::{Answers, Clients, WaitEnd};
+use super::frame::{ToClient, ToTarget};
+use super::group::Group;
+use super::queue::Kind;
+use super::samples::SampleLog;
+use super::service_side::ServiceSide;
+use super::slab::Key;
+use super::transit::Transit;
+
+/// A client with its session, and those whom it concerns.
+pub(super) struct AtClient<'a> {
+    pub(super) number: u32,
+    pub(super) link: Key,
+    pub(super) group: &'a Group,
+    pub(super) transit: &'a mut Transit,
+    pub(super) clients: &'a mut Clients,
+    pub(super) service: &'a mut ServiceSide,
+    pub(super) log: &'a mut SampleLog,
+}
+
+impl AtClient<'_> {
+    /// The session is open.
+    pub(super) fn open(&mut self) {
+        self.transit.network.client_opens(self.link);
+        self.clients.open_session(self.number, self.now(), self.link);
+        if self.group.rules.session.first_message.is_some() {
+            self.send_message();
+        }
+    }
+
+    /// The client sends a message.
+    pub(super) fn send_message(&mut self) {
+        self.log.count_out(self.group.id);
+        self.send(ToTarget::Data);
+    }
+
+    pub(super) fn send(&mut self, frame: ToTarget) {
+        self.transit.network.send_to_target(&mut self.transit.queue, self.link, frame);
+    }
+
+    /// The client leaves its session. `Some`: it is out of it at once.
+    pub(super) fn leave(&mut self, how: Leave) -> Option<Event> {
+        match how {
+            Leave::Close { code } => {
+                self.clients.leave(self.number, self.now(), code);
+                self.send(ToTarget::Close(code));
+                // The answer is waited for so long and no longer.
+                self.know_at(self.now() + self.group.connect.close_timeout);
+                None
+            }
+            Leave::Reset => Some(self.drop_connection(ToTarget::Rst)),
+            Leave::Abandon => Some(self.drop_connection(ToTarget::Fin)),
+            Leave::FallSilent => {
+                self.clients.take_link(self.number);
+                self.transit.network.client_falls_silent(self.link);
+                self.service.client_is_silent(self.transit, self.link);
+                Some(Event::Due(Signs::default()))
+            }
+        }
+    }
+
+    fn drop_connection(&mut self, frame: ToTarget) -> Event {
+        self.send(frame);
+        self.ended(Ending { at: self.now(), how: EndingHow::Left })
+    }
+
+    /// A frame, or the connection's end, has come.
+    pub(super) fn receive(&mut self, frame: ToClient) -> Option<Event> {
+        match frame {
+            ToClient::Message(sequence) => self.read_message(sequence),
+            ToClient::Told => {
+                self.clients.hear(self.number, self.now());
+                let text = self.transit.network.take_text(self.link);
+                self.log.count_in(self.group.id, None);
+                self.read_text(&text)
+            }
+            ToClient::Pong => {
+                self.clients.hear_pong(self.number, self.now());
+                None
+            }
+            ToClient::Close(code) => {
+                self.read_close(code);
+                None
+            }
+            ToClient::Echo => self.clients.read_echo(self.number).map(|ending| self.ended(ending)),
+            ToClient::Fin => self.read_end(Abnormal::Fin),
+            ToClient::Rst => self.read_end(Abnormal::Rst),
+            ToClient::Broken(code) => {
+                // It says so, and does not wait for what the target makes of it.
+                self.send(ToTarget::Close(code));
+                self.send(ToTarget::Fin);
+                self.read_end(Abnormal::Protocol)
+            }
+        }
+    }
+
+    /// A message of the client's stream.
+    fn read_message(&mut self, sequence: u64) -> Option<Event> {
+        self.clients.hear(self.number, self.now());
+        let due = self.service.message_due(self.number, sequence);
+        let latency = u32::try_from(self.now().since(due).as_micros()).unwrap_or(u32::MAX);
+        self.log.count_in(self.group.id, Some(latency));
+        let missed = self.clients.count_message(self.number, sequence);
+        if missed.messages > 0 {
+            self.tell(Counter::MessagesMissed, missed.messages);
+        }
+        if missed.is_outage {
+            self.tell(Counter::OutagesMeasured, 1);
+        }
+        if !self.clients.awaits_text(self.number) {
+            return None;
+        }
+        let text = self.service.message_text(sequence, due);
+        self.read_text(&text)
+    }
+
+    /// A text may be what makes the session ready.
+    fn read_text(&self, text: &str) -> Option<Event> {
+        let is_ready = self.clients.awaits_text(self.number) && self.group.is_ready_by(text);
+        is_ready.then_some(Event::BecameReady)
+    }
+
+    /// The target's close frame: answered at once. The client acts on it when the closing handshake is through.
+    fn read_close(&mut self, code: u16) {
+        let Some(answers) = self.clients.read_close(self.number, self.now(), code) else { return };
+        if answers == Answers::Yes {
+            self.send(ToTarget::Close(code));
+        }
+        let takes = self.transit.network.detection();
+        self.know_at(self.now() + takes.min(self.group.connect.close_timeout));
+    }
+
+    /// The connection has ended without a close frame.
+    fn read_end(&mut self, how: Abnormal) -> Option<Event> {
+        let ending = self.clients.read_end(self.number, self.now(), how)?;
+        Some(self.ended(ending))
+    }
+
+    /// The time is up in which the client waits for its session's end: it acts on it.
+    pub(super) fn wait_is_over(&mut self) -> Option<Event> {
+        match self.clients.wait_is_over(self.number, self.link)? {
+            WaitEnd::Known(ending) => Some(self.ended(ending)),
+            WaitEnd::GivenUp(ending) => {
+                self.send(ToTarget::Fin);
+                Some(self.ended(ending))
+            }
+        }
+    }
+
+    /// The client is done: it drops the session that it may have.
+    pub(super) fn finish(&mut self) {
+        self.clients.finish(self.number);
+        if self.link != Key::NONE {
+            self.send(ToTarget::Fin);
+            self.let_go();
+        }
+    }
+
+    fn ended(&mut self, ending: Ending) -> Event {
+        self.let_go();
+        Event::Ended(ending)
+    }
+
+    fn let_go(&mut self) {
+        self.clients.take_link(self.number);
+        self.transit.network.client_lets_go(self.link);
+    }
+
+    fn know_at(&mut self, at: Moment) {
+        self.transit.queue.put_for(at, Kind::Known, self.link, 0);
+    }
+
+    fn tell(&mut self, counter: Counter, count: u64) {
+        self.log.tell(self.now(), self.group.id, Sample::Count(counter, count));
+    }
+
+    const fn now(&self) -> Moment {
+        self.transit.now()
+    }
+}

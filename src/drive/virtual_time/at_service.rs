@@ -1,0 +1,165 @@
+//! A request at the service, from the moment its connection opens to that at which its answer leaves.
+//!
+//! In: a request that has come that far. Out: its answer on its way back, and which answers will find no client.
+
+use crate::clock::Moment;
+use crate::lifecycle::ConnectFailure;
+use crate::service::capacity::Endpoint;
+use crate::service::handle::Credential;
+use crate::service::rules::{FirstRequest, HandshakeRefusal};
+use crate::service::session::{Session, SessionId};
+
+use super::group::Group;
+use super::handshakes::Handshakes;
+use super::queue::Kind;
+use super::refusal::NOT_FOUND;
+use super::request::{Request, Stage, Unheard};
+use super::service_side::{IsEdge, Reception, ServiceSide, TokenReply, UpgradeReply, endpoint_index};
+use super::slab::Key;
+use super::token_answer::TokenSays;
+use super::token_desk::TokenDesk;
+use super::transit::Transit;
+
+/// A request, its client's group, and those whom it concerns.
+pub(super) struct AtService<'a> {
+    pub(super) key: Key,
+    pub(super) request: Request,
+    pub(super) group: &'a Group,
+    pub(super) transit: &'a mut Transit,
+    pub(super) service: &'a mut ServiceSide,
+    pub(super) handshakes: &'a mut Handshakes,
+    pub(super) desk: &'a mut TokenDesk,
+}
+
+impl AtService<'_> {
+    /// The request's connection is the target's.
+    pub(super) fn connection_opens(&mut self) -> Option<Unheard> {
+        let endpoint = self.request.endpoint();
+        // A token request may go over a connection that is open already.
+        if endpoint == Endpoint::Upgrade || self.group.is_fresh {
+            let read_at = self.service.accept(self.transit.now(), first_request(endpoint));
+            if let Some(read_at) = read_at {
+                self.go_on_at(Stage::Unread, read_at);
+                return None;
+            }
+        }
+        self.is_read()
+    }
+
+    /// The service reads from the request's connection at last.
+    pub(super) fn is_read_late(&mut self) -> Option<Unheard> {
+        self.service.count_first_request(first_request(self.request.endpoint()));
+        self.is_read()
+    }
+
+    /// The target has read the request.
+    fn is_read(&mut self) -> Option<Unheard> {
+        let endpoint = self.request.endpoint();
+        if endpoint == Endpoint::Upgrade && !self.group.finds_endpoint {
+            let refusal = self.service.refuse_path(self.key);
+            return self.refuse(refusal, IsEdge(false));
+        }
+        match self.service.take_up(self.transit.now(), self.key, endpoint) {
+            Reception::Done => self.was_worked_off(),
+            Reception::Begun(done) => {
+                self.go_on_at(Stage::InService, done);
+                self.transit.queue.put(done, Kind::ServerDone, endpoint_index(endpoint));
+                None
+            }
+            Reception::Waits => {
+                self.transit.requests.wait_in_queue(&mut self.transit.queue, self.key);
+                None
+            }
+            Reception::Refused(refusal) if endpoint == Endpoint::Token => {
+                self.say(TokenSays::refused_over_http(refusal))
+            }
+            Reception::Refused(refusal) => self.refuse(refusal, IsEdge(false)),
+        }
+    }
+
+    /// A server has worked the request off.
+    pub(super) fn was_worked_off(&mut self) -> Option<Unheard> {
+        let delay = self.service.holds_back(self.key);
+        if delay.is_zero() {
+            return self.decide();
+        }
+        self.go_on_at(Stage::HeldBack, self.transit.now() + delay);
+        None
+    }
+
+    /// The service answers.
+    pub(super) fn decide(&mut self) -> Option<Unheard> {
+        match self.request.endpoint() {
+            Endpoint::Token => self.decide_token(),
+            Endpoint::Upgrade => self.decide_upgrade(),
+        }
+    }
+
+    fn decide_token(&mut self) -> Option<Unheard> {
+        let shown = self.desk.shown(self.key, self.request.client());
+        match self.service.answer_token(self.transit, self.key, shown) {
+            TokenReply::Hangs => self.hang(),
+            TokenReply::Says(says) => self.say(says),
+        }
+    }
+
+    fn decide_upgrade(&mut self) -> Option<Unheard> {
+        let number = self.request.client();
+        let credential = match (&self.group.fixed, self.desk.token_of(number)) {
+            _ if !self.group.carries_token => None,
+            (Some(text), _) => Some(Credential::Text(text.as_str())),
+            (None, Some(token)) => Some(Credential::Token(token)),
+            (None, None) => None,
+        };
+        match self.service.answer_upgrade(self.transit.now(), self.key, credential, number) {
+            UpgradeReply::Hangs => self.hang(),
+            UpgradeReply::Refused(refusal, edge) => self.refuse(refusal, edge),
+            UpgradeReply::Fails(failure) => {
+                self.handshakes.fail(self.transit, self.key, failure);
+                None
+            }
+            UpgradeReply::Admitted { session, displaced } => self.admit(session, displaced),
+        }
+    }
+
+    fn admit(&mut self, session: Session, displaced: Option<SessionId>) -> Option<Unheard> {
+        let link = self.transit.network.open_link(self.transit.queue.now(), self.request.client());
+        let longest = self.group.rules.session.max_message_bytes as u64;
+        self.service.open_session(self.transit, link, session, longest);
+        let finds = self.handshakes.admit(self.transit, self.key, link);
+        self.service.settle_admission(self.transit, displaced);
+        (!finds).then_some(Unheard::Admission)
+    }
+
+    /// The refusal of a handshake leaves.
+    fn refuse(&mut self, refusal: HandshakeRefusal, edge: IsEdge) -> Option<Unheard> {
+        let evidence = self.service.evidence(refusal, edge);
+        let failure = ConnectFailure::Http(Box::new(evidence));
+        let finds = self.handshakes.fail(self.transit, self.key, failure);
+        // What says that there is nothing here is no refusal to the target either.
+        (!finds && refusal.words.0 != NOT_FOUND).then_some(Unheard::Refusal)
+    }
+
+    /// The answer to a token request leaves.
+    fn say(&mut self, says: TokenSays) -> Option<Unheard> {
+        let finds = self.desk.answer(self.transit, self.key, says);
+        (!finds && says.is_token()).then_some(Unheard::Token)
+    }
+
+    fn hang(&mut self) -> Option<Unheard> {
+        self.transit.requests.hang(&mut self.transit.queue, self.key);
+        None
+    }
+
+    fn go_on_at(&mut self, stage: Stage, at: Moment) {
+        self.transit.requests.go_on_at(&mut self.transit.queue, self.key, stage, at);
+    }
+}
+
+/// What the first request over a connection is.
+const fn first_request(endpoint: Endpoint) -> FirstRequest {
+    match endpoint {
+        Endpoint::Token => FirstRequest::Token,
+        Endpoint::Upgrade => FirstRequest::Events,
+    }
+}

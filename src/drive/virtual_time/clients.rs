@@ -1,0 +1,379 @@
+//! The clients: each one's machine, what it waits for, and the session that it holds.
+//!
+//! In: events of the lifecycle, frames as a client reads them. Out: what its machine asks for, and what a frame means to it. A client does one
+//! thing at a time.
+
+use crate::clock::Moment;
+use crate::lifecycle::StopPhase;
+use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Signs};
+use crate::plan::first_number;
+use crate::sample::{Abnormal, Sample};
+use crate::scenario::keys::Scenario;
+
+use super::group::Group;
+use super::queue::{EventQueue, Kind};
+use super::slab::Key;
+
+/// What a client is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// It has not started.
+    Outside,
+    /// It waits for a moment.
+    Sleeping,
+    /// It gets a token.
+    Fetching,
+    /// It connects.
+    Connecting,
+    /// It has a session.
+    Holding,
+    /// It has seen its session's end, and the closing handshake goes on.
+    Ending(Ending),
+    /// It leaves its session, since then and with that code.
+    Leaving(Moment, u16),
+    /// It is done.
+    Done,
+}
+
+/// A client, and what it holds.
+#[derive(Debug)]
+pub(super) struct Slot {
+    machine: Client,
+    /// What it sleeps or holds until.
+    until: Moment,
+    /// When it will be woken; [`Moment::NEVER`]: it will not.
+    armed: Moment,
+    /// The link of its session.
+    link: Key,
+    /// Signs of life in its session.
+    signs: Signs,
+    /// The request that it waits for, or last waited for.
+    request: Key,
+    /// The last sequence number that it saw; [`u64::MAX`]: none.
+    last_sequence: u64,
+    group: u16,
+    doing: Doing,
+    /// Whether its session has yet to become ready.
+    awaits_ready: bool,
+    /// No sequence number has been seen in this session yet.
+    session_is_new: bool,
+}
+
+impl Slot {
+    fn new(seed: u64, number: u32, group: u16) -> Self {
+        Self {
+            machine: Client::new(seed, number),
+            until: Moment::NEVER,
+            armed: Moment::NEVER,
+            link: Key::NONE,
+            signs: Signs::default(),
+            request: Key::NONE,
+            last_sequence: u64::MAX,
+            group,
+            doing: Doing::Outside,
+            awaits_ready: false,
+            session_is_new: false,
+        }
+    }
+
+    pub(super) const fn doing(&self) -> Doing {
+        self.doing
+    }
+
+    pub(super) const fn until(&self) -> Moment {
+        self.until
+    }
+
+    pub(super) const fn armed(&self) -> Moment {
+        self.armed
+    }
+
+    pub(super) const fn link(&self) -> Key {
+        self.link
+    }
+
+    pub(super) const fn request(&self) -> Key {
+        self.request
+    }
+}
+
+/// What a message of its stream tells a client about those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Missed {
+    /// Messages that it did not get.
+    pub(super) messages: u64,
+    /// Whether they were those of a time without a session.
+    pub(super) is_outage: bool,
+}
+
+/// The clients.
+#[derive(Debug)]
+pub(super) struct Clients {
+    slots: Vec<Slot>,
+    /// Those that are not done.
+    alive: u32,
+    stop: StopPhase,
+}
+
+impl Clients {
+    /// All clients of a scenario; none has started.
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let mut slots = Vec::with_capacity(scenario.clients() as usize);
+        for (index, group) in scenario.groups.iter().enumerate() {
+            let (first, group_index) =
+                (first_number(scenario, index), u16::try_from(index).unwrap_or(u16::MAX));
+            let numbers = first..first + group.clients;
+            slots.extend(numbers.map(|number| Slot::new(scenario.seed, number, group_index)));
+        }
+        Self { slots, alive: scenario.clients(), stop: StopPhase::Running }
+    }
+
+    pub(super) const fn alive(&self) -> u32 {
+        self.alive
+    }
+
+    pub(super) fn numbers(&self) -> std::ops::Range<u32> {
+        0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = (u32, &Slot)> {
+        (0_u32..).zip(&self.slots)
+    }
+
+    pub(super) fn slot(&self, number: u32) -> &Slot {
+        &self.slots[number as usize]
+    }
+
+    /// The index of a client's group.
+    pub(super) fn group_of(&self, number: u32) -> usize {
+        usize::from(self.slots[number as usize].group)
+    }
+
+    fn slot_mut(&mut self, number: u32) -> &mut Slot {
+        &mut self.slots[number as usize]
+    }
+
+    /// From now on clients stop as `phase` says.
+    pub(super) const fn stop(&mut self, phase: StopPhase) {
+        self.stop = phase;
+    }
+
+    /// What the run's end has to say to a client that waits.
+    pub(super) const fn stop_event(&self) -> Option<Event> {
+        match self.stop {
+            StopPhase::Running => None,
+            StopPhase::Draining => Some(Event::Stop),
+            StopPhase::Aborting => Some(Event::Abort),
+        }
+    }
+
+    /// Tells a client's machine what happened. Answers with what it asks for; what it tells is added to `samples`.
+    pub(super) fn step(
+        &mut self,
+        number: u32,
+        now: Moment,
+        event: Event,
+        group: &Group,
+        samples: &mut Vec<Sample>,
+    ) -> Action {
+        let is_stopping = self.stop > StopPhase::Running;
+        let machine = &mut self.slot_mut(number).machine;
+        if is_stopping {
+            machine.stop();
+        }
+        machine.step(&group.rules, now, event, samples)
+    }
+
+    /// A client waits for a moment.
+    pub(super) fn sleep(&mut self, queue: &mut EventQueue, number: u32, until: Moment) {
+        let slot = self.slot_mut(number);
+        slot.doing = Doing::Sleeping;
+        slot.until = until;
+        arm(slot, queue, number);
+    }
+
+    /// A client holds its session. Its awakening is put in by [`Self::rest`].
+    pub(super) fn hold(&mut self, number: u32, until: Moment, awaits_ready: bool) {
+        let slot = self.slot_mut(number);
+        slot.doing = Doing::Holding;
+        slot.until = until;
+        slot.awaits_ready = awaits_ready;
+    }
+
+    /// A client that holds its session has nothing to do until its moment.
+    pub(super) fn rest(&mut self, queue: &mut EventQueue, number: u32) {
+        arm(self.slot_mut(number), queue, number);
+    }
+
+    /// A client's moment has come: what it has seen of its session's peer. `None` where it was armed anew since, or does something else.
+    pub(super) fn wake(&mut self, queue: &mut EventQueue, number: u32, at: Moment) -> Option<Signs> {
+        let slot = self.slot_mut(number);
+        if slot.armed != at {
+            return None;
+        }
+        slot.armed = Moment::NEVER;
+        if !matches!(slot.doing, Doing::Sleeping | Doing::Holding) {
+            return None;
+        }
+        if slot.until > queue.now() {
+            arm(slot, queue, number);
+            return None;
+        }
+        Some(if slot.link == Key::NONE { Signs::default() } else { slot.signs })
+    }
+
+    /// A client gets a token.
+    pub(super) fn fetch(&mut self, number: u32) {
+        self.slot_mut(number).doing = Doing::Fetching;
+    }
+
+    /// A client connects.
+    pub(super) fn connect(&mut self, number: u32) {
+        self.slot_mut(number).doing = Doing::Connecting;
+    }
+
+    /// A client waits for the answer to a request.
+    pub(super) fn wait_for(&mut self, number: u32, request: Key) {
+        self.slot_mut(number).request = request;
+    }
+
+    /// A client has a session, over `link`.
+    pub(super) fn open_session(&mut self, number: u32, now: Moment, link: Key) {
+        let slot = self.slot_mut(number);
+        slot.link = link;
+        slot.signs = now.into();
+        slot.session_is_new = true;
+    }
+
+    /// A client has heard of its session's peer.
+    pub(super) fn hear(&mut self, number: u32, now: Moment) {
+        self.slot_mut(number).signs.heard = now;
+    }
+
+    /// A client has got a pong.
+    pub(super) fn hear_pong(&mut self, number: u32, now: Moment) {
+        self.slot_mut(number).signs = now.into();
+    }
+
+    /// A client has got a message of its stream.
+    pub(super) fn count_message(&mut self, number: u32, sequence: u64) -> Missed {
+        let slot = self.slot_mut(number);
+        let is_outage = std::mem::take(&mut slot.session_is_new);
+        let last = std::mem::replace(&mut slot.last_sequence, sequence);
+        if last == u64::MAX {
+            return Missed::default();
+        }
+        Missed { messages: sequence.saturating_sub(last).saturating_sub(1), is_outage }
+    }
+
+    /// Whether a text may make a client's session ready.
+    pub(super) fn awaits_text(&self, number: u32) -> bool {
+        let slot = self.slot(number);
+        slot.doing == Doing::Holding && slot.awaits_ready
+    }
+
+    /// Whether a client holds its session.
+    pub(super) fn is_holding(&self, number: u32) -> bool {
+        self.slot(number).doing == Doing::Holding
+    }
+
+    /// A client begins to leave its session with a close frame.
+    pub(super) fn leave(&mut self, number: u32, now: Moment, code: u16) {
+        self.slot_mut(number).doing = Doing::Leaving(now, code);
+    }
+
+    /// A client reads a close frame. It acts on it when the closing handshake is through; whether it has to answer, or `None` where it knows
+    /// of its session's end already.
+    pub(super) fn read_close(&mut self, number: u32, now: Moment, code: u16) -> Option<Answers> {
+        let slot = self.slot_mut(number);
+        let (ending, answers) = match slot.doing {
+            Doing::Ending(_) => return None,
+            // An answer repeats our code; another code was on its way before ours arrived.
+            Doing::Leaving(at, ours) if ours == code => (Ending { at, how: EndingHow::Left }, Answers::No),
+            Doing::Leaving(at, _) => (Ending { at, how: EndingHow::PeerClosed(code) }, Answers::No),
+            _ => (Ending { at: now, how: EndingHow::PeerClosed(code) }, Answers::Yes),
+        };
+        slot.doing = Doing::Ending(ending);
+        Some(answers)
+    }
+
+    /// A client reads the answer to its close frame: how its session has ended.
+    pub(super) fn read_echo(&self, number: u32) -> Option<Ending> {
+        match self.slot(number).doing {
+            Doing::Leaving(at, _) => Some(Ending { at, how: EndingHow::Left }),
+            _ => None,
+        }
+    }
+
+    /// The connection of a client's session has ended without a close frame: how the session has ended, unless that is known.
+    pub(super) fn read_end(&self, number: u32, now: Moment, how: Abnormal) -> Option<Ending> {
+        let how = EndingHow::Abnormal(how);
+        match self.slot(number).doing {
+            Doing::Holding => Some(Ending { at: now, how }),
+            Doing::Leaving(at, _) => Some(Ending { at, how }),
+            _ => None,
+        }
+    }
+
+    /// The time is up in which a client waits for the end of the session over `link`.
+    pub(super) fn wait_is_over(&self, number: u32, link: Key) -> Option<WaitEnd> {
+        let slot = self.slot(number);
+        match slot.doing {
+            _ if slot.link != link => None,
+            Doing::Ending(ending) => Some(WaitEnd::Known(ending)),
+            // It has waited long enough for the answer to its close frame.
+            Doing::Leaving(at, _) => {
+                Some(WaitEnd::GivenUp(Ending { at, how: EndingHow::Abnormal(Abnormal::Timeout) }))
+            }
+            _ => None,
+        }
+    }
+
+    /// A client has no session any more. Answers with the link of the one that it had.
+    pub(super) fn take_link(&mut self, number: u32) -> Key {
+        std::mem::replace(&mut self.slot_mut(number).link, Key::NONE)
+    }
+
+    /// A client whose start will not come.
+    pub(super) fn never_starts(&mut self, number: u32) {
+        let slot = self.slot_mut(number);
+        if slot.doing == Doing::Outside {
+            slot.doing = Doing::Done;
+            self.alive -= 1;
+        }
+    }
+
+    /// A client is done.
+    pub(super) fn finish(&mut self, number: u32) {
+        let slot = self.slot_mut(number);
+        slot.doing = Doing::Done;
+        slot.until = Moment::NEVER;
+        self.alive -= 1;
+    }
+}
+
+/// Whether a close frame is to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answers {
+    Yes,
+    No,
+}
+
+/// How a client's wait for the end of its session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WaitEnd {
+    /// The closing handshake is through.
+    Known(Ending),
+    /// No answer came.
+    GivenUp(Ending),
+}
+
+/// Has a client woken at its moment. An earlier awakening finds that it is not yet time, and arms anew.
+fn arm(slot: &mut Slot, queue: &mut EventQueue, number: u32) {
+    let at = slot.until.max(queue.now());
+    if at >= slot.armed {
+        return;
+    }
+    slot.armed = at;
+    queue.put(at, Kind::Wake, number);
+}

@@ -1,0 +1,145 @@
+//! The handshakes under way: a connection in its stages, and the upgrade.
+//!
+//! In: a client that connects, what the service answers. Out: when each stage was passed, and the link of a session or the reason why there is
+//! none.
+
+use crate::clock::Moment;
+use crate::lifecycle::{ConnectFailure, Evidence, Marks};
+use crate::scenario::keys::TimeStage;
+use crate::service::capacity::Endpoint;
+
+use super::group::Group;
+use super::network::{Fate, Opening, RoundTrip};
+use super::refusal::NOT_FOUND;
+use super::request::{Stage, Unheard};
+use super::slab::{Beside, Key};
+use super::transit::Transit;
+
+/// A handshake.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    /// When each stage was passed.
+    marks: Marks,
+    /// What it comes to, where no session was opened.
+    failure: ConnectFailure,
+    /// The link of the session that was opened.
+    link: Key,
+}
+
+/// What a handshake came to.
+#[derive(Debug)]
+pub(super) enum HandshakeEnd {
+    /// A session, over that link.
+    Open(Key, Marks),
+    Failed(ConnectFailure, Marks),
+}
+
+/// The handshakes under way, by their requests.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes {
+    under_way: Beside<Box<Handshake>>,
+}
+
+impl Handshakes {
+    /// Client `number` of `group` connects.
+    pub(super) fn begin(&mut self, transit: &mut Transit, group: &Group, number: u32) -> Key {
+        let connect = &group.connect;
+        let Opening { marks, at, failure } =
+            transit.network.open_connection(transit.now(), connect, group.is_secure);
+        let key = transit.requests.begin(number, Endpoint::Upgrade, Stage::Arriving);
+        let is_open = failure.is_none();
+        let failure = failure.unwrap_or(ConnectFailure::Timeout);
+        self.under_way.insert(key, Box::new(Handshake { marks, failure, link: Key::NONE }));
+        if is_open {
+            self.ask(transit, key, at, at + connect.upgrade_timeout);
+        } else {
+            transit.requests.fail_at(&mut transit.queue, key, at);
+        }
+        key
+    }
+
+    /// The upgrade request leaves at `at`.
+    fn ask(&mut self, transit: &mut Transit, key: Key, at: Moment, deadline: Moment) {
+        let RoundTrip { back, fate } = transit.network.round_trip(at, TimeStage::Upgrade);
+        transit.requests.set_deadline(key, deadline);
+        transit.requests.set_back(key, back);
+        match fate {
+            Fate::Swallowed => transit.requests.hang(&mut transit.queue, key),
+            Fate::Reset(at) => {
+                self.answer(key, ConnectFailure::Reset);
+                transit.requests.set_deadline(key, deadline.max(at));
+                transit.requests.fail_at(&mut transit.queue, key, at);
+            }
+            Fate::Arrives(at) => transit.requests.go_on_at(&mut transit.queue, key, Stage::Arriving, at),
+        }
+    }
+
+    /// A handshake comes to that, unless its client gives up before.
+    fn answer(&mut self, key: Key, failure: ConnectFailure) {
+        if let Some(handshake) = self.under_way.get_mut(key) {
+            handshake.failure = failure;
+        }
+    }
+
+    /// Whether the connection of a handshake has got so far that its client counts it.
+    pub(super) fn is_connected(&self, key: Key) -> bool {
+        self.under_way.get(key).is_some_and(|handshake| handshake.marks.tcp.is_some())
+    }
+
+    /// The service refuses, or does what is no answer. Answers whether that will find its client.
+    pub(super) fn fail(&mut self, transit: &mut Transit, key: Key, failure: ConnectFailure) -> bool {
+        self.answer(key, failure);
+        let finds = transit.requests.answer_leaves(&mut transit.queue, key);
+        if !finds {
+            self.answer(key, ConnectFailure::Timeout);
+        }
+        finds
+    }
+
+    /// The service has opened a session over `link`, and says so. Answers whether that will find its client; where it will not, the service
+    /// finds out later.
+    pub(super) fn admit(&mut self, transit: &mut Transit, key: Key, link: Key) -> bool {
+        let back = transit.requests.get(key).map(|request| request.back()).unwrap_or_default();
+        transit.network.answer_is_there(link, transit.now() + back);
+        if transit.requests.answer_leaves(&mut transit.queue, key) {
+            if let Some(handshake) = self.under_way.get_mut(key) {
+                handshake.link = link;
+            }
+            return true;
+        }
+        if let Some(request) = transit.requests.get(key) {
+            transit.network.client_never_came(&mut transit.queue, link, request.deadline() + back);
+        }
+        false
+    }
+
+    /// A handshake is over: whose it was, and what it came to.
+    pub(super) fn finish(&mut self, transit: &mut Transit, key: Key) -> Option<(u32, HandshakeEnd)> {
+        let request = transit.requests.remove(key)?;
+        let Handshake { marks, failure, link } = *self.under_way.remove(key)?;
+        let marks = Marks { ended: transit.now(), ..marks };
+        let is_open = link != Key::NONE;
+        let end =
+            if is_open { HandshakeEnd::Open(link, marks) } else { HandshakeEnd::Failed(failure, marks) };
+        Some((request.client(), end))
+    }
+
+    /// A client is cut off while it connects. Answers with what the service has sent, and the client will not get.
+    pub(super) fn cancel(&mut self, transit: &mut Transit, key: Key) -> Option<Unheard> {
+        let request = transit.requests.remove(key)?;
+        let Handshake { failure, link, .. } = *self.under_way.remove(key)?;
+        if request.stage() != Stage::Returning {
+            return None;
+        }
+        if link != Key::NONE {
+            let at = transit.now() + request.back();
+            transit.network.client_never_came(&mut transit.queue, link, at);
+            return Some(Unheard::Admission);
+        }
+        let is_refusal = |evidence: &Evidence| evidence.body_code.as_deref() != Some(NOT_FOUND);
+        match failure {
+            ConnectFailure::Http(evidence) if is_refusal(&evidence) => Some(Unheard::Refusal),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! The service's side of a run: its rules, its endpoints with their queues, its sessions.
+//!
+//! In: requests that have come to an endpoint, frames, storms. Out: what becomes of each request; frames over the network. The rules
+//! themselves are those of the server on the network ([`crate::service`]).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::lifecycle::{ConnectFailure, Evidence};
+use crate::sample::Cause;
+use crate::scenario::keys::{FaultKind, FaultStage, RefusalManner, TargetRules};
+use crate::service::capacity::{Arrival, Endpoint, Place};
+use crate::service::counters::TargetCounters;
+use crate::service::faults::skewed;
+use crate::service::handle::{Credential, HandleAnswer};
+use crate::service::message::{MessageText, Schedule};
+use crate::service::rules::{FirstRequest, Handshake, HandshakeRefusal, TargetState};
+use crate::service::session::{Session, SessionId};
+use crate::service::token::{TokenError, TokenRefusal, TokenRequest};
+
+use super::frame::ToTarget;
+use super::queue::{EventQueue, Kind};
+use super::refusal::{EvidenceBook, NOT_FOUND};
+use super::served_sessions::{Reach, ServedSessions};
+use super::slab::{Beside, Key};
+use super::token_answer::TokenSays;
+use super::transit::Transit;
+
+/// A request at an endpoint.
+#[derive(Debug, Default)]
+struct Visit {
+    fault: Option<FaultKind>,
+    /// How long its answer is held back.
+    delay: Duration,
+    /// Where it waits.
+    place: Option<Place>,
+}
+
+/// Who waits at an endpoint.
+#[derive(Debug, Default)]
+struct WaitingLine {
+    first: u64,
+    requests: VecDeque<Key>,
+}
+
+impl WaitingLine {
+    fn put(&mut self, place: Place, key: Key) {
+        if self.requests.is_empty() {
+            self.first = place.0;
+        }
+        self.requests.push_back(key);
+    }
+
+    /// Who waits there; those before are gone.
+    fn take(&mut self, place: Place) -> Key {
+        loop {
+            let Some(key) = self.requests.pop_front() else { return Key::NONE };
+            self.first += 1;
+            if self.first > place.0 {
+                return key;
+            }
+        }
+    }
+}
+
+/// What becomes of a request that an endpoint has read.
+#[derive(Debug)]
+pub(super) enum Reception {
+    /// It was worked off at once.
+    Done,
+    /// A server works on it until then.
+    Begun(Moment),
+    /// It waits for a server.
+    Waits,
+    /// It is refused at once.
+    Refused(HandshakeRefusal),
+}
+
+/// What the token endpoint answers.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TokenReply {
+    /// Nothing.
+    Hangs,
+    Says(TokenSays),
+}
+
+/// What the WebSocket endpoint answers.
+#[derive(Debug)]
+pub(super) enum UpgradeReply {
+    /// Nothing.
+    Hangs,
+    /// A refusal; whether it is of something in front of the service.
+    Refused(HandshakeRefusal, IsEdge),
+    /// What is no answer to a client.
+    Fails(ConnectFailure),
+    /// A session; and which one makes room for it.
+    Admitted { session: Session, displaced: Option<SessionId> },
+}
+
+/// Whether something in front of the service speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct IsEdge(pub(super) bool);
+
+/// The service.
+pub(super) struct ServiceSide {
+    target: TargetState,
+    rules: Arc<TargetRules>,
+    sessions: ServedSessions,
+    visits: Beside<Visit>,
+    token_line: WaitingLine,
+    upgrade_line: WaitingLine,
+    evidence: EvidenceBook,
+    message_text: MessageText,
+    start_unix_us: u64,
+}
+
+impl ServiceSide {
+    pub(super) fn new(rules: TargetRules, seed: u64, start_unix_us: u64) -> Self {
+        let sessions = ServedSessions::new(rules.token_end.is_some());
+        let message_text = MessageText::new(rules.message_padding);
+        let mut target = TargetState::new(rules, seed);
+        target.set_origin(start_unix_us);
+        target.forget_returns();
+        Self {
+            rules: Arc::clone(target.rules()),
+            target,
+            sessions,
+            visits: Beside::default(),
+            token_line: WaitingLine::default(),
+            upgrade_line: WaitingLine::default(),
+            evidence: EvidenceBook::default(),
+            message_text,
+            start_unix_us,
+        }
+    }
+
+    pub(super) fn rules(&self) -> &Arc<TargetRules> {
+        &self.rules
+    }
+
+    pub(super) fn counters(&self) -> TargetCounters {
+        self.target.counters()
+    }
+
+    /// When the message of that number for client `number` was due.
+    pub(super) fn message_due(&self, number: u32, sequence: u64) -> Moment {
+        let every = self.rules.messages_every.unwrap_or(Duration::MAX);
+        Schedule::new(every, Some(u64::from(number))).due(sequence)
+    }
+
+    /// The text of a message that was due at `due`.
+    pub(super) fn message_text(&self, sequence: u64, due: Moment) -> String {
+        self.message_text.write(sequence, self.start_unix_us.saturating_add(due.as_us()))
+    }
+
+    /// Whether the service has read a request.
+    pub(super) fn has_seen(&self, key: Key) -> bool {
+        self.visits.get(key).is_some()
+    }
+
+    /// The service accepts a connection. `Some`: it does not read from it until then.
+    pub(super) fn accept(&mut self, now: Moment, first: FirstRequest) -> Option<Moment> {
+        self.target.count_accepted();
+        if let Some(FaultKind::AcceptSlow { delay }) = self.strike(now, FaultStage::Accept) {
+            return Some(now + self.target.next_fault_delay(delay));
+        }
+        self.target.count_first_request(first);
+        None
+    }
+
+    /// The service reads from a connection at last.
+    pub(super) fn count_first_request(&mut self, first: FirstRequest) {
+        self.target.count_first_request(first);
+    }
+
+    /// A request for another path than an endpoint's has come.
+    pub(super) fn refuse_path(&mut self, key: Key) -> HandshakeRefusal {
+        self.visits.insert(key, Visit::default());
+        self.target.count_bad_request();
+        let words = (NOT_FOUND, "there is nothing here");
+        HandshakeRefusal { status: 404, cause: Cause::ForbiddenOther, words, retry_after: None }
+    }
+
+    /// An endpoint has read a request.
+    pub(super) fn take_up(&mut self, now: Moment, key: Key, endpoint: Endpoint) -> Reception {
+        let fault = self.strike(
+            now,
+            match endpoint {
+                Endpoint::Token => FaultStage::Token,
+                Endpoint::Upgrade => FaultStage::Upgrade,
+            },
+        );
+        let mut delay = match endpoint {
+            Endpoint::Token => self.target.next_token_delay(),
+            Endpoint::Upgrade => self.target.next_upgrade_delay(),
+        };
+        if let Some(FaultKind::TokenSlow { delay: slow }) = fault {
+            delay += self.target.next_fault_delay(slow);
+        }
+        let arrival = self.target.arrive(now, endpoint);
+        let place = if let Arrival::Waits(place) = arrival { Some(place) } else { None };
+        self.visits.insert(key, Visit { fault, delay, place });
+        match arrival {
+            Arrival::Unlimited => Reception::Done,
+            Arrival::Begun(done) => Reception::Begun(done),
+            Arrival::Waits(place) => {
+                self.line(endpoint).put(place, key);
+                Reception::Waits
+            }
+            Arrival::Full => Reception::Refused(self.target.refuse_over_capacity(endpoint)),
+        }
+    }
+
+    const fn line(&mut self, endpoint: Endpoint) -> &mut WaitingLine {
+        match endpoint {
+            Endpoint::Token => &mut self.token_line,
+            Endpoint::Upgrade => &mut self.upgrade_line,
+        }
+    }
+
+    /// A server of `endpoint` is done, and takes the next: which request, and when that is done.
+    pub(super) fn server_done(
+        &mut self,
+        queue: &mut EventQueue,
+        endpoint: Endpoint,
+    ) -> Option<(Key, Moment)> {
+        let (place, done) = self.target.finish(queue.now(), endpoint)?;
+        queue.put(done, Kind::ServerDone, endpoint_index(endpoint));
+        let key = self.line(endpoint).take(place);
+        let visit = self.visits.get_mut(key).filter(|visit| visit.place == Some(place))?;
+        visit.place = None;
+        Some((key, done))
+    }
+
+    /// A request leaves the queue of its endpoint, if it waits there.
+    pub(super) fn leave_queue(&mut self, key: Key, endpoint: Endpoint) {
+        if let Some(place) = self.visits.get_mut(key).and_then(|visit| visit.place.take()) {
+            self.target.leave_queue(endpoint, place);
+        }
+    }
+
+    /// How long the answer to a request is held back.
+    pub(super) fn holds_back(&self, key: Key) -> Duration {
+        self.visits.get(key).map_or(Duration::ZERO, |visit| visit.delay)
+    }
+
+    /// Answers a token request; it may show a refresh token.
+    pub(super) fn answer_token(
+        &mut self,
+        transit: &mut Transit,
+        key: Key,
+        shown: Option<(TokenRequest<'_>, Option<Credential<'_>>)>,
+    ) -> TokenReply {
+        let fault = self.visits.get(key).and_then(|visit| visit.fault);
+        match fault {
+            Some(FaultKind::TokenHang) => return TokenReply::Hangs,
+            Some(FaultKind::TokenStatus(status)) => {
+                return TokenReply::Says(TokenSays::error(status.retry_after));
+            }
+            Some(FaultKind::TokenHtml | FaultKind::TokenTruncated) => {
+                return TokenReply::Says(TokenSays::NOTHING);
+            }
+            _ => {}
+        }
+        let Some((request, refresh)) = shown else { return TokenReply::Says(TokenSays::NOTHING) };
+        let answer = self.target.handle_request(transit.now(), request, refresh);
+        self.tell_hold_ends(transit);
+        TokenReply::Says(match answer {
+            HandleAnswer::Issued { token, expires_in, refresh } => {
+                let life = match fault {
+                    Some(FaultKind::TokenClockSkew(skew)) => skewed(expires_in, skew),
+                    _ => expires_in,
+                };
+                TokenSays::Token { token, life, refresh }
+            }
+            HandleAnswer::Refused(refusal) => self.write_refusal(refusal),
+            HandleAnswer::Limited(refusal) => TokenSays::refused_over_http(refusal),
+        })
+    }
+
+    /// What a client reads of an OAuth error, which may be written in the service's own way.
+    fn write_refusal(&self, refusal: TokenRefusal) -> TokenSays {
+        let said = match &self.rules.token_error_body {
+            None => Some(refusal.error.name().to_owned()),
+            Some(template) => {
+                let text = template.render(|name| match name {
+                    "error" => Some(refusal.error.name().to_owned()),
+                    "message" => Some(refusal.description.to_owned()),
+                    _ => Some(String::new()),
+                });
+                let json: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+                json.and_then(|json| json.get("error")?.as_str().map(str::to_owned))
+            }
+        };
+        match said.filter(|said| !said.is_empty()) {
+            Some(said) => TokenSays::Refused { is_invalid_grant: said == TokenError::InvalidGrant.name() },
+            None => TokenSays::NOTHING,
+        }
+    }
+
+    /// Answers the handshake of client `number`.
+    pub(super) fn answer_upgrade(
+        &mut self,
+        now: Moment,
+        key: Key,
+        credential: Option<Credential<'_>>,
+        number: u32,
+    ) -> UpgradeReply {
+        let fault = self.visits.get(key).and_then(|visit| visit.fault);
+        match fault {
+            Some(FaultKind::UpgradeStall) => return UpgradeReply::Hangs,
+            Some(FaultKind::UpgradeStatus(status)) => {
+                return UpgradeReply::Refused(self.target.refuse_by_fault(status), IsEdge(true));
+            }
+            Some(FaultKind::ResetBeforeUpgrade | FaultKind::ResetDuringUpgrade) => {
+                return UpgradeReply::Fails(ConnectFailure::Reset);
+            }
+            Some(FaultKind::WrongAccept | FaultKind::UnsolicitedSubprotocol) => {
+                return UpgradeReply::Fails(ConnectFailure::Protocol);
+            }
+            _ => {}
+        }
+        match self.target.handle_handshake(now, credential, Some(u64::from(number))) {
+            Handshake::Refused(refusal) => match self.rules.refusal_manner {
+                RefusalManner::Reset => UpgradeReply::Fails(ConnectFailure::Reset),
+                RefusalManner::Silence => UpgradeReply::Hangs,
+                _ => UpgradeReply::Refused(refusal, IsEdge(false)),
+            },
+            Handshake::Admitted { mut session, displaced } => {
+                if let Some(fault) = fault {
+                    session.plan_fault(fault);
+                }
+                UpgradeReply::Admitted { session, displaced }
+            }
+        }
+    }
+
+    /// What a client reads in a refusal.
+    pub(super) fn evidence(&mut self, refusal: HandshakeRefusal, edge: IsEdge) -> Evidence {
+        self.evidence.read(&self.rules, refusal, edge.0)
+    }
+
+    /// A session has begun over `link`, whose client takes messages of at most `longest` bytes.
+    pub(super) fn open_session(&mut self, transit: &mut Transit, link: Key, session: Session, longest: u64) {
+        let reach = &mut Reach { target: &mut self.target, transit };
+        self.sessions.open(reach, link, session, longest);
+    }
+
+    /// A session makes room for another, and others hear that their token has ended.
+    pub(super) fn settle_admission(&mut self, transit: &mut Transit, displaced: Option<SessionId>) {
+        let code = self.rules.displaced_code;
+        let reach = &mut Reach { target: &mut self.target, transit };
+        if let Some(displaced) = displaced {
+            self.sessions.displace(reach, displaced, code);
+        }
+        self.sessions.tell_hold_ends(reach);
+    }
+
+    fn tell_hold_ends(&mut self, transit: &mut Transit) {
+        self.sessions.tell_hold_ends(&mut Reach { target: &mut self.target, transit });
+    }
+
+    /// The next moment of a session has come.
+    pub(super) fn wake_session(&mut self, transit: &mut Transit, link: Key, at: Moment) {
+        self.sessions.wake(&mut Reach { target: &mut self.target, transit }, link, at);
+    }
+
+    /// A frame, or the connection's end, has come to the target.
+    pub(super) fn receive(&mut self, transit: &mut Transit, link: Key, frame: ToTarget) {
+        self.sessions.receive(&mut Reach { target: &mut self.target, transit }, link, frame);
+    }
+
+    /// The client of a session has fallen silent: a close frame on its way will not be answered.
+    pub(super) fn client_is_silent(&mut self, transit: &mut Transit, link: Key) {
+        self.sessions.arm(&mut Reach { target: &mut self.target, transit }, link);
+    }
+
+    /// A storm strikes this share of the sessions.
+    pub(super) fn storm(&mut self, transit: &mut Transit, code: u16, fraction: f64) {
+        match self.target.storm(transit.now(), code, fraction) {
+            Ok(struck) => {
+                let reach = &mut Reach { target: &mut self.target, transit };
+                self.sessions.strike(reach, &struck, code);
+            }
+            Err(error) => log::error!("a storm could not be: {error}"),
+        }
+    }
+
+    /// The fault that strikes now at that stage, if any. What strikes a session is counted when it does, all else here.
+    fn strike(&mut self, now: Moment, stage: FaultStage) -> Option<FaultKind> {
+        if self.rules.faults.is_empty() {
+            return None;
+        }
+        let fault = self.target.strike(now, stage)?;
+        if fault.after().is_none() {
+            self.target.count_fault(&fault);
+        }
+        Some(fault)
+    }
+}
+
+/// An endpoint, as an event names it.
+pub(super) const fn endpoint_index(endpoint: Endpoint) -> u32 {
+    match endpoint {
+        Endpoint::Token => 0,
+        Endpoint::Upgrade => 1,
+    }
+}
