@@ -223,6 +223,31 @@ impl Shape {
 }
 
 impl TableShape {
+    /// The keys of another table stand in this one too.
+    pub(crate) fn take_in(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+        self.variants.extend(other.variants);
+        self.needs.extend(other.needs);
+    }
+
+    /// The table, or a further value of its tag and nothing else: its own keys stand beside each of the other values.
+    pub(crate) fn or_nothing_but(self, word: Word) -> Self {
+        let Self { about, keys, mut variants, needs } = self;
+        for chosen in &mut variants {
+            for row in &mut chosen.rows {
+                row.table.keys.extend(keys.iter().cloned());
+                row.table.needs.extend(needs.iter().copied());
+            }
+            chosen.rows.push(Row { word, table: Self::default() });
+        }
+        Self { about, keys: Vec::new(), variants, needs: Vec::new() }
+    }
+
+    /// More keys, which depend on the value of one.
+    pub(crate) fn add_variants(&mut self, variants: Variants) {
+        self.variants.push(variants);
+    }
+
     /// What may stand below `key`.
     pub(crate) fn below(&self, key: &str) -> Vec<&Shape> {
         let own = self.keys.iter().filter(|known| known.name == key).map(|key| &key.shape);

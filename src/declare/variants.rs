@@ -14,7 +14,7 @@ macro_rules! tagged {
     ($Type:ty => $rows:expr) => {
         impl $crate::declare::table::Part for $Type {
             fn describe(table: &mut $crate::declare::shape::TableShape) {
-                table.variants.push($rows().shape());
+                table.add_variants($rows().shape());
             }
 
             fn read(table: &$crate::declare::reading::reader::Table<'_>) -> Option<Self> {
@@ -30,10 +30,7 @@ macro_rules! flat {
     ($Type:ty : $Keys:ty => $meaning:expr) => {
         impl $crate::declare::table::Part for $Type {
             fn describe(table: &mut $crate::declare::shape::TableShape) {
-                let part = <$Keys as $crate::declare::table::Keys>::table();
-                table.keys.extend(part.keys);
-                table.variants.extend(part.variants);
-                table.needs.extend(part.needs);
+                table.take_in(<$Keys as $crate::declare::table::Keys>::table());
             }
 
             fn read(table: &$crate::declare::reading::reader::Table<'_>) -> Option<Self> {

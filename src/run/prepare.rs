@@ -9,13 +9,14 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::clock::{Clock, Moment};
+use crate::declare::bare_url;
+use crate::declare::template::UrlText;
 use crate::drive::network::{AddressPolicy, ClientFiles, TargetAddress, client_config};
 use crate::plan::{Machine, Needs, Share, check_budget};
 use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
+use crate::scenario::Loaded;
 use crate::scenario::keys::StepPlace;
 use crate::scenario::keys::{DisconnectHow, Group, Scenario, Storm, StormBy, Target};
-use crate::scenario::template::UrlText;
-use crate::scenario::{Loaded, bare_url};
 use crate::service::server::{Server, ServerSetup};
 
 use super::error::RunError;

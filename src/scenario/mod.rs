@@ -14,7 +14,7 @@ pub mod keys;
 mod policies;
 mod profiles;
 
-pub use crate::declare::{Fault, Faults, Rule, bare_url, hidden, template};
+pub use crate::declare::{Fault, Faults, Rule};
 pub use derived::describe::describe;
 pub use derived::describe_simulate::{describe_delay, describe_simulate};
 pub use derived::pages::{reference, schema};

@@ -2,9 +2,9 @@
 //!
 //! In: the rules, a refusal. Out: texts. No I/O: whoever drives the rules reads or sends them.
 
+use crate::declare::template::Template;
 use crate::sample::Cause;
 use crate::scenario::keys::TargetRules;
-use crate::scenario::template::Template;
 
 use super::refusal::HandshakeRefusal;
 

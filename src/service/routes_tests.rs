@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::declare::template::Template;
 use crate::sample::Cause;
 use crate::scenario::keys::{Evicts, Route, RouteDoes, TicketEnd, Tickets};
 use crate::scenario::keys::{
     IdleAction, IdleCounts, Invalidation, LimitOf, RefusalManner, RequestLimit, TargetRules, TokenEnd,
     WindowLimit,
 };
-use crate::scenario::template::Template;
 
 use super::routes::{Answered, RouteAnswer, RouteRequest};
 use super::rules::{Handshake, TargetState};

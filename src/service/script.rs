@@ -107,8 +107,8 @@ impl Script {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::declare::template::Template;
     use crate::scenario::keys::{MessageToken, ScriptRule};
-    use crate::scenario::template::Template;
     use std::time::Duration;
 
     fn at(s: u64) -> Moment {

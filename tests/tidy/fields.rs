@@ -37,6 +37,8 @@ struct Field {
     name: String,
     is_collection: bool,
     file: String,
+    /// The folder or file within which it may be written.
+    within: String,
 }
 
 /// A struct that another file writes: the file, then the struct.
@@ -55,6 +57,7 @@ pub(crate) fn written_elsewhere(files: &[RustFile]) -> BTreeSet<Written> {
                 name: field[2].word().unwrap().to_owned(),
                 is_collection: field[4].word().is_some_and(|name| COLLECTIONS.contains(&name)),
                 file: (*file).to_owned(),
+                within: within(file, field[1].group('(').unwrap()),
             }));
         });
     }
@@ -80,13 +83,27 @@ fn written_by(file: &str, code: &[Token], fields: &[Field], imports: &Imports) -
     let mut written = Names::default();
     writes(code, &mut written);
     let of_others = fields.iter().filter(|field| {
-        imports[file].contains(&field.file)
+        file.starts_with(&field.within)
+            && imports[file].contains(&field.file)
             && (written.assigned.contains(&field.name)
                 || field.is_collection && written.changed.contains(&field.name))
             && !own.contains(&field.name)
             && !extended.contains(&field.owner)
     });
     of_others.map(|field| (file.to_owned(), field.owner.clone())).collect()
+}
+
+/// Where a field may be written that is shown as `pub(super)`, `pub(in crate::a::b)` or `pub(crate)`: the beginning of the paths there.
+fn within(file: &str, shown: &[Token]) -> String {
+    let words: Vec<&str> = shown.iter().filter_map(Token::word).collect();
+    match words.as_slice() {
+        ["in", "crate", path @ ..] => format!("src/{}", path.join("/")),
+        ["super"] => {
+            let module = file.strip_suffix("/mod.rs").unwrap_or(file);
+            module.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 /// `pub(…) name:`
@@ -206,6 +223,17 @@ mod tests {
         ] {
             assert_eq!(written(&format!("fn f() {{ {text}; }}")), [], "{text}");
         }
+    }
+
+    #[test]
+    fn a_field_is_written_where_it_can_be_seen() {
+        let words =
+            |text: &str| text.split("::").map(|word| Token::Word(word.to_owned())).collect::<Vec<_>>();
+        let within = |file, shown| within(file, &words(shown));
+        assert_eq!(within("src/a/b.rs", "super"), "src/a");
+        assert_eq!(within("src/a/b/mod.rs", "super"), "src/a");
+        assert_eq!(within("src/a/b.rs", "in::crate::c::d"), "src/c/d");
+        assert_eq!(within("src/a/b.rs", "crate"), "");
     }
 
     #[test]

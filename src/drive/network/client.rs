@@ -12,11 +12,11 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
+use crate::declare::template::Template;
 use crate::drive::{Driver, Timers};
 use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
 use crate::sample::Counter;
 use crate::scenario::keys::{KeepAliveKind, TokenIn};
-use crate::scenario::template::Template;
 
 use super::prepare::prepare;
 use super::react::{Reaction, react};

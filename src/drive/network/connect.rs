@@ -10,9 +10,9 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::clock::{Clock, Moment};
+use crate::declare::template::{Template, UrlText};
 use crate::lifecycle::{ConnectFailure, Marks};
 use crate::scenario::keys::ConnectRules;
-use crate::scenario::template::{Template, UrlText};
 
 use super::dial::{Dialer, Way};
 use super::endpoint::Endpoint;

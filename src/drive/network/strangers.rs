@@ -14,9 +14,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
+use crate::declare::template::Template;
 use crate::lifecycle::{Evidence, TokenKnowledge, attribute};
 use crate::scenario::keys::{Heartbeat, OnMessage};
-use crate::scenario::template::Template;
 
 use super::echo::without_echo;
 use super::http::read;

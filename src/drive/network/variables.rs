@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::scenario::template::Template;
+use crate::declare::template::Template;
 
 use super::token::Token;
 

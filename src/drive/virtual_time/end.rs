@@ -46,3 +46,15 @@ pub struct Lost {
     /// Tokens that were issued to a client that had gone.
     pub tokens: u64,
 }
+
+impl Lost {
+    /// A client was cut off whose request the target has seen, or has not.
+    pub(super) fn count_cut_off(&mut self, is_seen: bool) {
+        self.requests -= i64::from(is_seen);
+    }
+
+    /// A request came to nothing over a connection that the client had, or had not, and that the target has seen, or has not.
+    pub(super) fn count_request(&mut self, connected: bool, is_seen: bool) {
+        self.requests += i64::from(connected && !is_seen);
+    }
+}

@@ -416,7 +416,7 @@ impl World {
         }
         let is_seen = self.service.has_seen(key);
         let connected = self.handshakes.is_connected(key);
-        self.lost.requests += i64::from(connected && !is_seen);
+        self.lost.count_request(connected, is_seen);
         self.finish_handshake(key);
     }
 
@@ -474,7 +474,7 @@ impl World {
             return self.tell_others(request.client(), settled);
         }
         // A client that is cut off counts no connection.
-        self.lost.requests -= i64::from(self.service.has_seen(key));
+        self.lost.count_cut_off(self.service.has_seen(key));
         let unheard = self.handshakes.cancel(&mut self.transit, key);
         self.count_unheard(unheard);
     }

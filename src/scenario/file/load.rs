@@ -12,9 +12,9 @@ use toml_edit::DocumentMut;
 
 use crate::declare::{Fault, Faults, Keys as _, Reading, Rule, Table, read_capped, shown};
 use crate::scenario::keys::scenario::Scenario;
-use crate::scenario::keys::scenario::Stem;
 use crate::scenario::keys::target::Embedded;
 use crate::scenario::keys::target_rules::TargetRules;
+use crate::scenario::keys::told::Stem;
 use crate::scenario::profiles::profile_text;
 
 use super::ceilings::above_ceilings;

@@ -12,7 +12,7 @@ use crate::declare::{
     header, list, map, path, secret, string, strings, table, token_text, ws_url_template,
 };
 
-use super::target::is_embedded;
+use super::told::is_embedded;
 
 /// The names of headers that a scenario may set: those that the handshake itself does not.
 const FREE_HEADER: TextRule = TextRule {

@@ -57,10 +57,6 @@ table! {
     check: check_start;
 }
 
-/// The names of the groups, for the keys that follow.
-#[derive(Clone)]
-pub(crate) struct GroupNames(pub(crate) Vec<String>);
-
 /// What the group's policy and variables are.
 fn begin(group: &Table<'_>) {
     let named = group.peek("policy").and_then(|at| at.text());

@@ -27,6 +27,7 @@ pub mod target_rules;
 pub mod threshold;
 pub mod thresholds;
 pub mod token;
+pub(crate) mod told;
 
 pub use capacity::{Abandoned, Capacity};
 pub use connect::{ConnectRules, TokenIn};

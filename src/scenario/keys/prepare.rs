@@ -9,7 +9,7 @@ use crate::declare::{
     list, map, of, one_of, refusing_statuses, ruled, statuses, string, table, template, variable, words,
 };
 
-use super::target::is_embedded;
+use super::told::is_embedded;
 
 /// Most steps before a handshake.
 const MOST_STEPS: usize = 32;

@@ -9,7 +9,7 @@ use crate::declare::{
     At, Keys as _, NAME, Table, TableShape, int, list, of, ruled, string, table, then, times,
 };
 
-use super::group::{Group, GroupNames};
+use super::group::Group;
 use super::health::Health;
 use super::limits::Limits;
 use super::simulate::Simulate;
@@ -17,6 +17,7 @@ use super::storm::Storm;
 use super::target::Target;
 use super::threshold::Threshold;
 use super::thresholds::Thresholds;
+use super::told::{GroupNames, Stem};
 
 /// Most groups.
 const MAX_GROUPS: usize = 1_000;
@@ -59,10 +60,6 @@ impl Scenario {
         self.groups.iter().map(|group| group.clients).sum()
     }
 }
-
-/// The file's name without its ending.
-#[derive(Clone)]
-pub(crate) struct Stem(pub(crate) String);
 
 /// The name of a scenario that names none.
 fn stem(root: &Table<'_>) -> String {

@@ -8,7 +8,7 @@ use crate::declare::{
     At, Rows, above_zero, duration, field, sent_code, share_above_zero, strings, table, tagged, then,
 };
 
-use super::group::GroupNames;
+use super::told::GroupNames;
 
 table! {
     /// A disconnect forced on many clients at one moment.

@@ -11,6 +11,7 @@ use crate::declare::{
 use crate::scenario::profiles::PROFILES;
 
 use super::target_rules::TargetRules;
+use super::told::IsEmbedded;
 
 /// What the clients connect to.
 #[derive(Debug, Clone)]
@@ -19,15 +20,6 @@ pub enum Target {
     Embedded(Box<TargetRules>),
     /// A service somewhere.
     Remote(Box<RemoteTarget>),
-}
-
-/// Whether the target is the embedded one, for the keys that follow.
-#[derive(Clone, Copy)]
-struct IsEmbedded(bool);
-
-/// Whether the target is the embedded one.
-pub(crate) fn is_embedded(reading: &Reading<'_>) -> bool {
-    reading.told().is_some_and(|IsEmbedded(is_embedded)| is_embedded)
 }
 
 table! {

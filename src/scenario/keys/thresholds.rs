@@ -10,8 +10,8 @@ use crate::declare::{
 };
 use crate::sample::{Counter, Metric};
 
-use super::group::GroupNames;
 use super::threshold::{ATTEMPTS, SHARES, Subject, Threshold, parse_expression, parse_subject};
+use super::told::GroupNames;
 
 /// `[thresholds]`.
 pub(crate) struct Thresholds;

@@ -8,9 +8,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::declare::{
-    At, Hidden, Keys as _, Kind, Row, Rows, Shape, Table, TableShape, Word, above_zero, codes_or_any, field,
-    flat, http_url, int, list, number, of, one_of, read_table, secret, string, strings, table, tagged, then,
-    words,
+    At, Hidden, Keys as _, Kind, Rows, Shape, Table, Word, above_zero, codes_or_any, field, flat, http_url,
+    int, list, number, of, one_of, read_table, secret, string, strings, table, tagged, then, words,
 };
 use crate::scenario::file::feeder::read_feeder;
 
@@ -124,15 +123,7 @@ impl Kind for Tokens {
     type Out = Option<TokenRules>;
 
     fn shape(&self) -> Shape {
-        let TableShape { about, keys, variants, .. } = TokenRules::table();
-        let variants = variants.into_iter().map(|mut grants| {
-            for row in &mut grants.rows {
-                row.table.keys.extend(keys.iter().cloned());
-            }
-            grants.rows.push(Row { word: NONE, table: TableShape::default() });
-            grants
-        });
-        Shape::Table(TableShape { about, variants: variants.collect(), ..TableShape::default() })
+        Shape::Table(TokenRules::table().or_nothing_but(NONE))
     }
 
     fn read(&self, at: &At<'_>) -> Option<Option<TokenRules>> {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
+use crate::declare::template::Template;
 use crate::scenario::keys::RefusalManner;
 use crate::scenario::keys::ScriptRule;
-use crate::scenario::template::Template;
 use crate::service::refusal::HandshakeRefusal;
 use crate::service::session::EndHow;
 

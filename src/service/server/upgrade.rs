@@ -14,9 +14,9 @@ use hyper::header::{
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::declare::template::Template;
 use crate::sample::Cause;
 use crate::scenario::keys::{FaultKind, FaultStage, RefusalDetail, RefusalManner};
-use crate::scenario::template::Template;
 use crate::service::capacity::Endpoint;
 use crate::service::refusal::HandshakeRefusal;
 use crate::service::refusal_text::{challenge, own_code, refusal_text};

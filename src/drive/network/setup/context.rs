@@ -8,6 +8,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use url::Url;
 
+use crate::declare::bare_url;
+use crate::declare::template::UrlText;
 use crate::drive::network::connect::Connector;
 use crate::drive::network::dial::{Dialer, Spread};
 use crate::drive::network::endpoint::Endpoint;
@@ -22,9 +24,7 @@ use crate::drive::network::upgrade::Upgrader;
 use crate::drive::network::variables::GroupTexts;
 use crate::lifecycle::GroupRules;
 use crate::sample::GroupId;
-use crate::scenario::bare_url;
 use crate::scenario::keys::{ConnectRules, Grant, TokenIn, TokenRules};
-use crate::scenario::template::UrlText;
 
 use super::error::ContextError;
 use super::header_lines::header_lines;

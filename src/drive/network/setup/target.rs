@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 
 use url::Url;
 
-use crate::scenario::bare_url;
+use crate::declare::bare_url;
+use crate::declare::template::UrlText;
 use crate::scenario::keys::{ConnectRules, TokenRules};
-use crate::scenario::template::UrlText;
 
 use super::error::ContextError;
 
