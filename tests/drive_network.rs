@@ -352,7 +352,7 @@ fn tls_pair() -> (Arc<rustls::ServerConfig>, rustls::ClientConfig) {
     let ca_file = folder.path().join("ca.pem");
     std::fs::write(&ca_file, certified.cert.pem()).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let server = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

@@ -213,7 +213,7 @@ fn server_tls(folder: &Path) -> Arc<rustls::ServerConfig> {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     std::fs::write(folder.join("server.pem"), made.cert.pem()).unwrap();
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     Arc::new(builder.with_single_cert(vec![made.cert.der().clone()], key).unwrap())
@@ -314,7 +314,7 @@ fn clients_show_a_certificate_where_they_have_one() {
         (chain, key)
     };
     let ((server, server_key), (client, _)) = (certificate("server"), certificate("client"));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(client).unwrap();
     let verifier =

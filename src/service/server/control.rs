@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
 
 use crate::scenario::keys::TokenPlace;
 
@@ -137,10 +137,8 @@ fn shown(token: Option<&SecretString>, headers: &HeaderMap) -> Shown {
     let Some(token) = token else { return Shown::NotNeeded };
     let given = credential::token(headers, &Uri::default(), &[TokenPlace::Header], "").unwrap_or_default();
     // In constant time: how long it takes must not tell how much of it is right.
-    match verify_slices_are_equal(given.as_bytes(), token.expose_secret().as_bytes()) {
-        Ok(()) => Shown::Right,
-        Err(_) => Shown::WrongOrNone,
-    }
+    let is_right: bool = given.as_bytes().ct_eq(token.expose_secret().as_bytes()).into();
+    if is_right { Shown::Right } else { Shown::WrongOrNone }
 }
 
 /// The refusal of a request that may not be made, or not in this way.
