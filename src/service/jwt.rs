@@ -4,9 +4,9 @@
 //! (RFC 7518 §3.2) by a key that each run draws anew; its claims are those of RFC 9068 §2.2. What a token may do is looked up by its
 //! `jti`, never read from the claims.
 
-use ring::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;

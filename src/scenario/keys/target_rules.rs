@@ -8,8 +8,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::declare::{
-    HEADER_NAME, NOT_EMPTY, Template, TextRule, above_zero, duration, int, list, loopback, map, of, or_never,
-    ruled, secret, sent_code, string, strings, table, target_header, target_text, words,
+    HEADER_NAME, Template, TextRule, above_zero, duration, int, list, loopback, map, of, or_never, ruled,
+    secret, sent_code, string, strings, table, target_header, target_text, words,
 };
 use crate::sample::Cause;
 
@@ -77,7 +77,7 @@ table! {
         /// Path of the WebSocket endpoint; a `*` at its end stands for anything.
         path: String = EVENTS_PATH.to_owned() => ruled(ENDPOINT_PATH);
         /// Name of the query parameter that carries a token or a ticket.
-        query_parameter: String = "access_token".to_owned() => ruled(NOT_EMPTY);
+        query_parameter: String = "access_token".to_owned();
         /// HTTP requests that it answers.
         routes: Vec<Route> = Vec::new();
         /// How many of those requests a token or a client id may make in a window, over all routes.
