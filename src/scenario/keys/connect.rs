@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use crate::declare::{
     At, Choices, HEADER_NAME, Hidden, Shape, Table, TextRule, UrlText, Value, above_zero, address, duration,
-    header, list, map, path, secret, string, strings, table, token_text, ws_url_template,
+    header, list, map, path, ruled, secret, string, strings, table, token_text, ws_url_template,
 };
 
 use super::told::is_embedded;
@@ -22,6 +22,14 @@ const FREE_HEADER: TextRule = TextRule {
     ),
     allowed: "letters, digits and `-` are allowed; the handshake itself sets Host, Upgrade, Connection, Content-Length, Transfer-Encoding and Sec-WebSocket-*",
     ..HEADER_NAME
+};
+/// An origin (RFC 6454 §6.2).
+const ORIGIN: TextRule = TextRule {
+    name: "origin",
+    patterns: &["^(null|[a-z][a-z0-9+.-]*://[^\\x00-\\x20\\x7f/?#@]+)$"],
+    except: None,
+    allowed: "an origin is a scheme, a host and perhaps a port, as \"https://app.example.com\", or \"null\" (RFC 6454)",
+    examples: &["https://app.example.com", "http://localhost:3000"],
 };
 const ADDRESSES: &str = "addresses of this machine are needed, as [\"127.0.0.2\", \"127.0.0.3\"]";
 
@@ -38,6 +46,8 @@ table! {
         source_addresses: Vec<IpAddr> = Vec::new() => list(address(), ADDRESSES);
         /// Headers of the upgrade request, in order. A value may be a reference to a secret.
         headers: Vec<(String, Hidden<String>)> = Vec::new() => map(FREE_HEADER, header());
+        /// Where the page comes from that a browser's client belongs to: the header `Origin` of the upgrade request. Without it: none is sent.
+        origin: Option<String> = None => ruled(ORIGIN);
         /// Subprotocols offered, in order.
         subprotocols: Vec<String> = Vec::new() => strings();
         /// Where the token goes.

@@ -21,6 +21,9 @@ pub(super) fn header_lines(group: &str, connect: &ConnectRules) -> Result<Vec<u8
     if !is_own("User-Agent") {
         put("User-Agent", PRODUCT)?;
     }
+    if let Some(origin) = connect.origin.as_ref().filter(|_| !is_own("Origin")) {
+        put("Origin", origin)?;
+    }
     if !connect.subprotocols.is_empty() {
         put("Sec-WebSocket-Protocol", &connect.subprotocols.join(", "))?;
     }
@@ -28,4 +31,24 @@ pub(super) fn header_lines(group: &str, connect: &ConnectRules) -> Result<Vec<u8
         put(name, text)?;
     }
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(connect: &ConnectRules) -> String {
+        String::from_utf8(header_lines("g", connect).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_origin_is_sent_once_and_only_where_it_is_told() {
+        assert!(!lines(&ConnectRules::default()).contains("Origin"));
+        let origin = Some("https://app.example.com".to_owned());
+        let mut connect = ConnectRules { origin, ..ConnectRules::default() };
+        assert!(lines(&connect).contains("Origin: https://app.example.com\r\n"), "{}", lines(&connect));
+        // A header of the scenario's own replaces it.
+        connect.headers = vec![("origin".to_owned(), "null".to_owned().into())];
+        assert_eq!(lines(&connect).to_ascii_lowercase().matches("origin: ").count(), 1);
+    }
 }
