@@ -1,34 +1,31 @@
 //! A journal becomes a run folder: every file, and the summary that people read.
 //!
 //! The samples are synthetic, so every number is known beforehand.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use resurge::engine::StopReason;
 use resurge::record::{
-    Entry, GeneratorHealth, GroupManifest, HostManifest, JournalWriter, Manifest, PackedTally, RunEnd,
-    SCHEMA_VERSION, Steps, Tally, read_journal,
+    Entry, GeneratorHealth, JournalWriter, Manifest, PackedTally, RunEnd, SCHEMA_VERSION, Tally, read_journal,
 };
 use resurge::report::{JOURNAL_FILE, RunModel, Style, summary_text, write_all};
 use resurge::sample::{
-    Abnormal, AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Phases, ReadySample,
-    Sample, SessionEnd, Traffic,
+    Abnormal, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Phases, ReadySample, Sample,
+    SessionEnd, Traffic,
 };
 use resurge::service::counters::{CloseCount, RefusedCount, TargetCounters};
+
+use crate::support::run_folder::json;
+use crate::support::tables::rows;
+use crate::synthetic::{self, attempt};
 
 const FRESH: u64 = 40;
 const STALE: u64 = 10;
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
-}
-
-fn attempt(kind: AttemptKind, outcome: Outcome, cause: Option<Cause>) -> Sample {
-    Sample::Attempt(AttemptEnd { kind, outcome, cause, latency: ms(2), token_age: None })
 }
 
 fn ready(kind: AttemptKind, token_ms: u64) -> Sample {
@@ -50,7 +47,7 @@ fn first() -> Vec<Sample> {
         Sample::Count(Counter::ClientsStarted, 1),
         Sample::Count(Counter::TokensFetched, 1),
         Sample::Count(Counter::TcpConnections, 1),
-        attempt(AttemptKind::First, Outcome::Ok, None),
+        attempt(AttemptKind::First, Outcome::Ok, None, ms(2)),
         ready(AttemptKind::First, 3),
     ]
 }
@@ -62,7 +59,7 @@ fn comes_back(n: u64) -> Vec<Sample> {
         Sample::Count(Counter::Disconnects, 1),
         Sample::Count(Counter::TokensFetched, 1),
         Sample::Count(Counter::TcpConnections, 1),
-        attempt(AttemptKind::Reconnect, Outcome::Ok, None),
+        attempt(AttemptKind::Reconnect, Outcome::Ok, None, ms(2)),
         ready(AttemptKind::Reconnect, n),
         Sample::Count(Counter::MessagesMissed, 2),
         Sample::Count(Counter::OutagesMeasured, 1),
@@ -76,7 +73,7 @@ fn is_refused() -> Vec<Sample> {
         end(Initiator::Target, 1001, None),
         Sample::Count(Counter::Disconnects, 1),
         Sample::Count(Counter::TcpConnections, 1),
-        attempt(AttemptKind::Reconnect, Outcome::Http403, Some(Cause::StaleToken)),
+        attempt(AttemptKind::Reconnect, Outcome::Http403, Some(Cause::StaleToken), ms(2)),
         Sample::Count(Counter::ReconnectsGivenUp, 1),
     ]
 }
@@ -98,67 +95,33 @@ fn tally(samples: impl IntoIterator<Item = Vec<Sample>>) -> Tally {
 }
 
 fn manifest() -> Manifest {
-    let group = |name: &str, clients: u64| GroupManifest { name: name.into(), clients: clients as u32 };
-    Manifest {
-        schema_version: SCHEMA_VERSION,
-        tool_version: "0.1.0".into(),
-        scenario: "synthetic".into(),
-        scenario_hash: "00ff".into(),
-        scenario_text: "name = \"synthetic\"\n".into(),
-        seed: 7,
-        started_unix_us: 1_750_000_000_000_000,
-        duration_s: 10.0,
-        target_kind: "embedded".into(),
-        target_url: "ws://127.0.0.1:1234".into(),
-        authorised_hosts: Vec::new(),
-        shards: 1,
-        held: Vec::new(),
-        lost: Vec::new(),
-        groups: vec![group("fresh-token", FRESH), group("stale-token", STALE)],
-        storms: Vec::new(),
-        thresholds: vec![
-            "reconnect_latency{group:fresh-token}: p(99) < 1s".into(),
-            "handshake_403_rate{group:fresh-token}: rate < 0.1%".into(),
-            "handshake_403_rate{group:stale-token}: rate < 0.1%".into(),
-        ],
-        host: HostManifest { cores: 2, kernel: "6.0".into(), descriptor_limit: 20_000, local_ports: 28_000 },
-        simulated: None,
-    }
+    let thresholds = [
+        "reconnect_latency{group:fresh-token}: p(99) < 1s",
+        "handshake_403_rate{group:fresh-token}: rate < 0.1%",
+        "handshake_403_rate{group:stale-token}: rate < 0.1%",
+    ];
+    let groups = [("fresh-token", FRESH as u32), ("stale-token", STALE as u32)];
+    Manifest { thresholds: thresholds.map(str::to_owned).to_vec(), ..synthetic::manifest(&groups) }
 }
 
-fn run_end() -> RunEnd {
+fn end_of_run() -> RunEnd {
     let close = |initiator, code, abnormal, count| CloseCount { initiator, code, abnormal, count };
-    let health = GeneratorHealth {
-        max_lag_p99_us: 250_000,
-        max_stall_us: 1_000_000,
-        lag_p99_us: 3_900,
-        cpu_s: 0.5,
-        ..GeneratorHealth::default()
-    };
-    RunEnd {
-        reason: StopReason::Completed,
-        elapsed_s: 10.0,
-        clients_planned: FRESH + STALE,
-        drained: true,
-        health,
-        target_counters: Some(TargetCounters {
-            accepted: 2 * (FRESH + STALE),
-            accepted_events: 2 * (FRESH + STALE),
-            upgrades: 2 * FRESH + STALE,
-            refused: vec![RefusedCount { status: 403, cause: Cause::StaleToken, count: STALE }],
-            tokens_issued: 2 * FRESH + STALE,
-            closes: vec![
-                close(Initiator::Target, 1001, None, FRESH + STALE),
-                close(Initiator::Client, 1000, None, FRESH - 1),
-                close(Initiator::Network, 1006, Some(Abnormal::Rst), 1),
-            ],
-            ..TargetCounters::default()
-        }),
-        write_faults: Vec::new(),
-        delays: Steps::default(),
-        stalls: Steps::default(),
-        target_reconnects: None,
-    }
+    let mut end = synthetic::run_end(FRESH + STALE, 10.0);
+    end.health = GeneratorHealth { lag_p99_us: 3_900, cpu_s: 0.5, ..end.health };
+    end.target_counters = Some(TargetCounters {
+        accepted: 2 * (FRESH + STALE),
+        accepted_events: 2 * (FRESH + STALE),
+        upgrades: 2 * FRESH + STALE,
+        refused: vec![RefusedCount { status: 403, cause: Cause::StaleToken, count: STALE }],
+        tokens_issued: 2 * FRESH + STALE,
+        closes: vec![
+            close(Initiator::Target, 1001, None, FRESH + STALE),
+            close(Initiator::Client, 1000, None, FRESH - 1),
+            close(Initiator::Network, 1006, Some(Abnormal::Rst), 1),
+        ],
+        ..TargetCounters::default()
+    });
+    end
 }
 
 /// Writes the journal: seconds 0, 1, 4 and 9, as if nothing had been recorded between.
@@ -175,17 +138,11 @@ fn write_journal(folder: &Path) {
         let groups = vec![PackedTally::of(&fresh), PackedTally::of(&stale)];
         journal.append(&Entry::Interval { second, groups }).unwrap();
     }
-    journal.append(&Entry::End(Box::new(run_end()))).unwrap();
+    journal.append(&Entry::End(Box::new(end_of_run()))).unwrap();
 }
 
 fn model_of(folder: &Path) -> RunModel {
     RunModel::new(read_journal(&folder.join(JOURNAL_FILE)).unwrap())
-}
-
-/// The rows of a CSV file: each a map from the header's names.
-fn rows(folder: &Path, name: &str) -> Vec<BTreeMap<String, String>> {
-    let mut reader = csv::Reader::from_path(folder.join(name)).unwrap();
-    reader.deserialize().map(|row| row.unwrap()).collect()
 }
 
 fn header(folder: &Path, name: &str) -> String {
@@ -287,7 +244,7 @@ fn every_file_is_there_and_the_interval_log_reads_back() {
         ],
         "and nothing half written"
     );
-    let run: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("run.json")).unwrap()).unwrap();
+    let run = json(folder);
     assert_eq!(run["schema_version"], SCHEMA_VERSION);
     assert_eq!(run["verdict"]["exit_code"], 99);
     assert_eq!(run["reconciliation"]["exact"], true);
@@ -403,7 +360,7 @@ fn a_threshold_that_cannot_be_read_or_has_no_group_never_passes() {
         let mut journal = JournalWriter::create(&path, &manifest).unwrap();
         let groups = vec![PackedTally::of(&tally([first()])), PackedTally::of(&Tally::default())];
         journal.append(&Entry::Interval { second: 0, groups }).unwrap();
-        let end = RunEnd { clients_planned: 1, target_counters: None, ..run_end() };
+        let end = RunEnd { clients_planned: 1, target_counters: None, ..end_of_run() };
         journal.append(&Entry::End(Box::new(end))).unwrap();
         let model = model_of(folder.path());
         assert_eq!(model.thresholds.len(), 1, "{threshold}");

@@ -1,12 +1,10 @@
 //! `report.html` of runs that are large, strange or cut short. What a browser makes of it is checked in `tests/interop/check_report_html.py`.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::path::Path;
 use std::time::Duration;
 
 use resurge::record::{
-    Entry, GroupManifest, HostManifest, JournalWriter, Manifest, PackedTally, SCHEMA_VERSION, StormManifest,
-    Tally, read_journal,
+    Entry, HostManifest, JournalWriter, Manifest, PackedTally, StormManifest, Tally, read_journal,
 };
 use resurge::report::{RunModel, histograms_hlog, report_html, summary_csv};
 use resurge::sample::{
@@ -14,33 +12,27 @@ use resurge::sample::{
     SessionEnd, StormId,
 };
 
+use crate::synthetic;
+
 /// Every text that a server or a scenario's author can bring into a page.
 const EVIL: &str = "</script><script>alert(1)</script>";
 
 fn manifest(groups: &[&str], storms: &[f64]) -> Manifest {
+    let groups: Vec<(&str, u32)> = groups.iter().map(|name| (*name, 500)).collect();
     Manifest {
-        schema_version: SCHEMA_VERSION,
-        tool_version: "0.1.0".into(),
         scenario: format!("hour{EVIL}"),
-        scenario_hash: "00ff".into(),
         scenario_text: format!("# {EVIL}\n"),
-        seed: 7,
-        started_unix_us: 1_750_000_000_000_000,
         duration_s: 3_600.0,
         target_kind: "remote".into(),
         target_url: format!("wss://example.com/{EVIL}"),
         authorised_hosts: vec![EVIL.into()],
-        shards: 1,
-        held: Vec::new(),
-        lost: Vec::new(),
-        groups: groups.iter().map(|name| GroupManifest { name: (*name).into(), clients: 500 }).collect(),
         storms: storms
             .iter()
             .map(|at_s| StormManifest { at_s: *at_s, what: EVIL.into(), fraction: 1.0 })
             .collect(),
         thresholds: vec!["reconnect_latency: p(99) < 1s".into(), format!("unreadable {EVIL}")],
         host: HostManifest { cores: 2, kernel: EVIL.into(), descriptor_limit: 20_000, local_ports: 28_000 },
-        simulated: None,
+        ..synthetic::manifest(&groups)
     }
 }
 

@@ -5,25 +5,21 @@
 use std::time::Duration;
 
 use resurge::engine::StopReason;
-use resurge::record::{
-    GeneratorHealth, GroupManifest, HostManifest, Journal, Manifest, PackedTally, RunEnd, SCHEMA_VERSION,
-    Steps, Tally,
-};
+use resurge::record::{Journal, Manifest, PackedTally, RunEnd, Tally};
 use resurge::report::{
     RunModel, Style, annotations, benchmark_entries, junit_xml, markdown, run_json, step_summary,
     summary_text,
 };
 use resurge::sample::{
-    AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phases, ReadySample, Sample, SessionEnd,
+    AttemptKind, Cause, Counter, Initiator, Outcome, Phases, ReadySample, Sample, SessionEnd,
 };
+
+use crate::synthetic::{attempt, manifest, run_end};
 
 const HOSTILE: &str = "<script>alert(1)</script> a|b `c` @octocat\r\n::error::x\u{0}\u{1b}[31m\u{202e}]]>";
 const MIB: usize = 1024 * 1024;
-
-fn attempt(kind: AttemptKind, outcome: Outcome, cause: Option<Cause>) -> Sample {
-    let latency = Duration::from_millis(2);
-    Sample::Attempt(AttemptEnd { kind, outcome, cause, latency, token_age: None })
-}
+/// How long an attempt takes.
+const TOOK: Duration = Duration::from_millis(2);
 
 /// A client that comes in, is closed, and comes back or is refused.
 fn samples(comes_back: bool) -> Vec<Sample> {
@@ -32,14 +28,14 @@ fn samples(comes_back: bool) -> Vec<Sample> {
     let end = |initiator, code| Sample::SessionEnd(SessionEnd { initiator, code, abnormal: None, length });
     let mut samples = vec![
         Sample::Count(Counter::ClientsStarted, 1),
-        attempt(AttemptKind::First, Outcome::Ok, None),
+        attempt(AttemptKind::First, Outcome::Ok, None, TOOK),
         end(Initiator::Target, 1001),
         Sample::Count(Counter::Disconnects, 1),
     ];
     if comes_back {
         let phases = Phases::default();
         let kind = AttemptKind::Reconnect;
-        samples.push(attempt(kind, Outcome::Ok, None));
+        samples.push(attempt(kind, Outcome::Ok, None, TOOK));
         samples.push(Sample::Ready(Box::new(ReadySample {
             kind,
             storm: None,
@@ -49,7 +45,7 @@ fn samples(comes_back: bool) -> Vec<Sample> {
         })));
         samples.push(end(Initiator::Client, 1000));
     } else {
-        samples.push(attempt(AttemptKind::Reconnect, Outcome::Http403, Some(Cause::StaleToken)));
+        samples.push(attempt(AttemptKind::Reconnect, Outcome::Http403, Some(Cause::StaleToken), TOOK));
         samples.push(Sample::Count(Counter::ReconnectsGivenUp, 1));
     }
     samples
@@ -63,39 +59,16 @@ fn tally(comes_back: bool) -> PackedTally {
 
 /// A run with these groups, of which the last is refused, and these thresholds.
 fn run(scenario: &str, groups: &[String], thresholds: Vec<String>, reason: Option<StopReason>) -> RunModel {
-    let end = reason.map(|reason| RunEnd {
-        reason,
-        elapsed_s: 2.0,
-        clients_planned: groups.len() as u64,
-        drained: true,
-        health: GeneratorHealth { max_lag_p99_us: 1, max_stall_us: 1, ..GeneratorHealth::default() },
-        target_counters: None,
-        write_faults: Vec::new(),
-        delays: Steps::default(),
-        stalls: Steps::default(),
-        target_reconnects: None,
-    });
+    let end = reason.map(|reason| RunEnd { reason, ..run_end(groups.len() as u64, 2.0) });
     let tallies = (0..groups.len()).map(|index| tally(index + 1 < groups.len())).collect();
+    let groups: Vec<(&str, u32)> = groups.iter().map(|name| (name.as_str(), 1)).collect();
     let manifest = Manifest {
-        schema_version: SCHEMA_VERSION,
-        tool_version: "0.1.0".into(),
         scenario: scenario.into(),
-        scenario_hash: "00ff".into(),
-        scenario_text: String::new(),
-        seed: 7,
-        started_unix_us: 1_750_000_000_000_000,
         duration_s: 2.0,
         target_kind: "remote".into(),
         target_url: "wss://api.example.com/events".into(),
-        authorised_hosts: Vec::new(),
-        shards: 1,
-        held: Vec::new(),
-        lost: Vec::new(),
-        groups: groups.iter().map(|name| GroupManifest { name: name.clone(), clients: 1 }).collect(),
-        storms: Vec::new(),
         thresholds,
-        host: HostManifest { cores: 2, kernel: "6.0".into(), descriptor_limit: 9, local_ports: 9 },
-        simulated: None,
+        ..manifest(&groups)
     };
     RunModel::new(Journal { manifest, intervals: vec![(0, tallies)], end, torn_bytes: 0 })
 }

@@ -1,22 +1,19 @@
 //! `resurge compare` and `resurge baseline` through the real program, on journals whose numbers are known.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
-use assert_cmd::Command;
-use resurge::engine::StopReason;
-use resurge::record::{
-    Entry, GeneratorHealth, GroupManifest, HostManifest, JournalWriter, Manifest, PackedTally, RunEnd,
-    SCHEMA_VERSION, Steps, Tally,
-};
+use resurge::record::{Entry, GeneratorHealth, HostManifest, JournalWriter, Manifest, PackedTally, Tally};
 use resurge::report::JOURNAL_FILE;
 use resurge::sample::{
-    AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Phases, ReadySample, Sample,
-    SessionEnd,
+    AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Phases, ReadySample, Sample, SessionEnd,
 };
+
+use crate::support::output::{said, text};
+use crate::support::program::resurge;
+use crate::synthetic::{self, attempt, run_end};
 
 /// Clients of each run; each is thrown off once a second.
 const CLIENTS: u64 = 60;
@@ -55,11 +52,6 @@ impl Default for Run {
     }
 }
 
-fn attempt(kind: AttemptKind, outcome: Outcome, latency: Duration) -> Sample {
-    let cause = (outcome == Outcome::Http403).then_some(Cause::StaleToken);
-    Sample::Attempt(AttemptEnd { kind, outcome, cause, latency, token_age: None })
-}
-
 fn ready(kind: AttemptKind, latency: Duration) -> Sample {
     let mut phases = Phases::default();
     phases.add(Phase::Token, latency * 3 / 4);
@@ -80,9 +72,9 @@ fn second_of(run: &Run, second: u64, client: u64) -> Vec<Sample> {
         return samples;
     }
     if run.refused_every > 0 && (client + second).is_multiple_of(run.refused_every) {
-        samples.push(attempt(kind, Outcome::Http403, latency / 4));
+        samples.push(attempt(kind, Outcome::Http403, Some(Cause::StaleToken), latency / 4));
     }
-    samples.extend([attempt(kind, Outcome::Ok, latency), ready(kind, latency)]);
+    samples.extend([attempt(kind, Outcome::Ok, None, latency), ready(kind, latency)]);
     if second > 0 {
         samples.push(Sample::Count(Counter::TokensForReconnects, 1));
     }
@@ -97,26 +89,16 @@ fn second_of(run: &Run, second: u64, client: u64) -> Vec<Sample> {
 }
 
 fn manifest(run: &Run, seed: u64) -> Manifest {
+    let host = HostManifest { cores: run.cores, kernel: "6.1.0".into(), descriptor_limit: 9, local_ports: 9 };
     Manifest {
-        schema_version: SCHEMA_VERSION,
-        tool_version: "0.1.0".into(),
-        scenario: "synthetic".into(),
         scenario_hash: format!("{:x}", run.scenario.len()),
         scenario_text: run.scenario.clone(),
         seed,
         started_unix_us: 1_750_000_000_000_000 + seed,
         duration_s: SECONDS as f64,
-        target_kind: "embedded".into(),
         target_url: "ws://127.0.0.1:1".into(),
-        authorised_hosts: Vec::new(),
-        shards: 1,
-        held: Vec::new(),
-        lost: Vec::new(),
-        groups: vec![GroupManifest { name: "group|<b>".into(), clients: CLIENTS as u32 }],
-        storms: Vec::new(),
-        thresholds: Vec::new(),
-        host: HostManifest { cores: run.cores, kernel: "6.1.0".into(), descriptor_limit: 9, local_ports: 9 },
-        simulated: None,
+        host,
+        ..synthetic::manifest(&[("group|<b>", CLIENTS as u32)])
     }
 }
 
@@ -134,26 +116,9 @@ fn write_run(folder: &Path, run: &Run, seed: u64) {
     if !run.ends {
         return;
     }
-    let health = GeneratorHealth {
-        max_lag_p99_us: 250_000,
-        max_stall_us: 1_000_000,
-        lag_p99_us: run.lag_us,
-        cpu_s: 1.0,
-        max_rss_bytes: 50_000_000,
-        ..GeneratorHealth::default()
-    };
-    let end = RunEnd {
-        reason: StopReason::Completed,
-        elapsed_s: SECONDS as f64,
-        clients_planned: if run.attempts { CLIENTS } else { 0 },
-        drained: true,
-        health,
-        target_counters: None,
-        write_faults: Vec::new(),
-        delays: Steps::default(),
-        stalls: Steps::default(),
-        target_reconnects: None,
-    };
+    let mut end = run_end(if run.attempts { CLIENTS } else { 0 }, SECONDS as f64);
+    end.health =
+        GeneratorHealth { lag_p99_us: run.lag_us, cpu_s: 1.0, max_rss_bytes: 50_000_000, ..end.health };
     journal.append(&Entry::End(Box::new(end))).unwrap();
 }
 
@@ -166,17 +131,8 @@ fn repeats(home: &Path, name: &str, run: &Run) -> PathBuf {
     folder
 }
 
-fn resurge(home: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::cargo_bin("resurge").unwrap();
-    command.current_dir(home).args(arguments).env("NO_COLOR", "1").output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+fn in_home(home: &Path, arguments: &[&str]) -> Output {
+    resurge().current_dir(home).args(arguments).env("NO_COLOR", "1").output().unwrap()
 }
 
 #[test]
@@ -185,20 +141,20 @@ fn a_regression_reads_at_a_glance_and_fails_the_gate() {
     let home = home.path();
     repeats(home, "old", &Run::default());
     repeats(home, "new", &Run { factor: 1.1, refused_every: 40, ..Run::default() });
-    let output = resurge(home, &["compare", "old", "new", "--gate"]);
-    assert_eq!(output.status.code(), Some(112), "{}", stderr(&output));
-    insta::assert_snapshot!("text", stdout(&output));
-    let output = resurge(home, &["compare", "old", "new", "--format", "markdown"]);
+    let output = in_home(home, &["compare", "old", "new", "--gate"]);
+    assert_eq!(output.status.code(), Some(112), "{}", said(&output));
+    insta::assert_snapshot!("text", text(&output.stdout));
+    let output = in_home(home, &["compare", "old", "new", "--format", "markdown"]);
     assert_eq!(output.status.code(), Some(0), "without --gate nothing fails");
-    let markdown = stdout(&output);
+    let markdown = text(&output.stdout);
     assert!(!markdown.contains("<b>"), "{markdown}");
     insta::assert_snapshot!("markdown", markdown);
-    let page = stdout(&resurge(home, &["compare", "old", "new", "--format", "html"]));
+    let page = text(&in_home(home, &["compare", "old", "new", "--format", "html"]).stdout);
     assert!(page.contains("REGRESSED") && page.contains("Content-Security-Policy"));
     assert!(!page.contains("group|<b>"), "a name is no markup");
-    let better = resurge(home, &["compare", "new", "old", "--gate"]);
+    let better = in_home(home, &["compare", "new", "old", "--gate"]);
     assert_eq!(better.status.code(), Some(0));
-    assert!(stdout(&better).starts_with("IMPROVED"), "{}", stdout(&better));
+    assert!(text(&better.stdout).starts_with("IMPROVED"), "{}", text(&better.stdout));
 }
 
 #[test]
@@ -208,12 +164,12 @@ fn alike_runs_are_unchanged_and_the_result_is_the_same_each_time() {
     repeats(home, "old", &Run::default());
     repeats(home, "new", &Run { factor: 1.001, ..Run::default() });
     let arguments = ["compare", "old", "new", "--gate", "--strict", "--format", "json"];
-    let output = resurge(home, &arguments);
-    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let output = in_home(home, &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((json["schema_version"].as_u64(), json["verdict"].as_str()), (Some(1), Some("unchanged")));
-    assert_eq!(output.stdout, resurge(home, &arguments).stdout);
-    let csv = stdout(&resurge(home, &["compare", "old", "new", "--format", "csv"]));
+    assert_eq!(output.stdout, in_home(home, &arguments).stdout);
+    let csv = text(&in_home(home, &["compare", "old", "new", "--format", "csv"]).stdout);
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     let rows: Vec<std::collections::BTreeMap<String, String>> =
         reader.deserialize().map(|row| row.unwrap()).collect();
@@ -229,26 +185,27 @@ fn repeats_may_be_listed_and_several_candidates_named() {
     let home = home.path();
     repeats(home, "old", &Run::default());
     repeats(home, "new", &Run { factor: 1.3, ..Run::default() });
-    let listed = resurge(
+    let listed = in_home(
         home,
         &["compare", "--baseline", "old/r0", "old/r1", "old/r2", "--candidate", "new/r0", "new/r1"],
     );
     assert!(
-        stdout(&listed).contains("r0 … r1 (2 runs) against the baseline r0 … r2 (3 runs)"),
+        text(&listed.stdout).contains("r0 … r1 (2 runs) against the baseline r0 … r2 (3 runs)"),
         "{}",
-        stdout(&listed)
+        text(&listed.stdout)
     );
-    let several = resurge(home, &["compare", "old", "new", "old", "--gate"]);
+    let several = in_home(home, &["compare", "old", "new", "old", "--gate"]);
     assert_eq!(several.status.code(), Some(112));
-    let text = stdout(&several);
-    assert!(text.starts_with("REGRESSED  new") && text.contains("\nUNCHANGED  old"), "{text}");
-    let single = resurge(home, &["compare", "old/r0", "new/r0", "--gate"]);
-    assert_eq!(single.status.code(), Some(0), "{}", stdout(&single));
+    let told = text(&several.stdout);
+    assert!(told.starts_with("REGRESSED  new") && told.contains("\nUNCHANGED  old"), "{told}");
+    let single = in_home(home, &["compare", "old/r0", "new/r0", "--gate"]);
+    assert_eq!(single.status.code(), Some(0), "{}", text(&single.stdout));
     assert!(
-        stdout(&single).starts_with("INCONCLUSIVE") && stdout(&single).contains("repeats each would decide")
+        text(&single.stdout).starts_with("INCONCLUSIVE")
+            && text(&single.stdout).contains("repeats each would decide")
     );
     assert_eq!(
-        resurge(home, &["compare", "old/r0", "new/r0", "--gate", "--strict"]).status.code(),
+        in_home(home, &["compare", "old/r0", "new/r0", "--gate", "--strict"]).status.code(),
         Some(112)
     );
 }
@@ -260,7 +217,7 @@ fn what_matters_is_settable() {
     repeats(home, "old", &Run::default());
     repeats(home, "new", &Run { factor: 1.1, ..Run::default() });
     let code =
-        |more: &[&str]| resurge(home, &[&["compare", "old", "new", "--gate"], more].concat()).status.code();
+        |more: &[&str]| in_home(home, &[&["compare", "old", "new", "--gate"], more].concat()).status.code();
     assert_eq!(code(&[]), Some(112));
     assert_eq!(
         code(&["--min-effect", "reconnect_latency=20%", "--min-effect", "connect_latency=20%"]),
@@ -316,28 +273,28 @@ fn what_cannot_be_compared_is_told_in_a_sentence() {
         ("late", 65, 110, "late is not valid: the generator was late"),
     ];
     for (candidate, code, gate, part) in rows {
-        let output = resurge(home, &["compare", "good", candidate]);
-        let told = stderr(&output);
+        let output = in_home(home, &["compare", "good", candidate]);
+        let told = text(&output.stderr);
         assert!(told.contains(part), "{candidate}: {told}");
         assert_eq!(output.status.code(), Some(code), "{candidate}: {told}");
         assert!(output.stdout.is_empty() && !told.contains("panicked"), "{candidate}");
-        let gated = resurge(home, &["compare", "good", candidate, "--gate"]);
+        let gated = in_home(home, &["compare", "good", candidate, "--gate"]);
         assert_eq!(gated.status.code(), Some(gate), "{candidate} --gate");
     }
     for candidate in ["empty", "silent", "cut", "other", "host", "late"] {
-        let forced = resurge(home, &["compare", "good", candidate, "--force", "--details"]);
-        assert_eq!(forced.status.code(), Some(0), "{candidate}: {}", stderr(&forced));
-        assert!(stdout(&forced).contains("not comparable, but forced"), "{candidate}");
+        let forced = in_home(home, &["compare", "good", candidate, "--force", "--details"]);
+        assert_eq!(forced.status.code(), Some(0), "{candidate}: {}", text(&forced.stderr));
+        assert!(text(&forced.stdout).contains("not comparable, but forced"), "{candidate}");
     }
-    assert_eq!(resurge(home, &["compare", "good", "late", "--force", "--gate"]).status.code(), Some(110));
-    assert_eq!(resurge(home, &["compare", "good", "host", "--allow", "host"]).status.code(), Some(0));
+    assert_eq!(in_home(home, &["compare", "good", "late", "--force", "--gate"]).status.code(), Some(110));
+    assert_eq!(in_home(home, &["compare", "good", "host", "--allow", "host"]).status.code(), Some(0));
     assert_eq!(
-        resurge(home, &["compare", "good", "other", "--allow", "target.idle_timeout"]).status.code(),
+        in_home(home, &["compare", "good", "other", "--allow", "target.idle_timeout"]).status.code(),
         Some(0)
     );
-    let both_silent = resurge(home, &["compare", "silent", "silent"]);
-    assert_eq!(both_silent.status.code(), Some(0), "{}", stderr(&both_silent));
-    assert!(stdout(&both_silent).contains("has no completed reconnect on either side"));
+    let both_silent = in_home(home, &["compare", "silent", "silent"]);
+    assert_eq!(both_silent.status.code(), Some(0), "{}", text(&both_silent.stderr));
+    assert!(text(&both_silent.stdout).contains("has no completed reconnect on either side"));
 }
 
 #[test]
@@ -346,42 +303,42 @@ fn a_baseline_is_saved_once_found_by_name_and_checked() {
     let home = home.path();
     repeats(home, "old", &Run::default());
     repeats(home, "new", &Run { factor: 1.2, ..Run::default() });
-    let saved = resurge(home, &["baseline", "save", "old", "--name", "v1.2"]);
-    assert_eq!(saved.status.code(), Some(0), "{}", stderr(&saved));
-    assert!(stdout(&saved).contains("5 runs"), "{}", stdout(&saved));
+    let saved = in_home(home, &["baseline", "save", "old", "--name", "v1.2"]);
+    assert_eq!(saved.status.code(), Some(0), "{}", text(&saved.stderr));
+    assert!(text(&saved.stdout).contains("5 runs"), "{}", text(&saved.stdout));
     let file = home.join("reports/baselines/v1.2.baseline");
     let bytes = fs::read(&file).unwrap();
     assert!(bytes.len() < 200_000);
 
-    let by_run = resurge(home, &["compare", "old", "new", "--format", "csv"]);
+    let by_run = in_home(home, &["compare", "old", "new", "--format", "csv"]);
     for name in ["v1.2", "reports/baselines/v1.2.baseline"] {
-        let by_name = resurge(home, &["compare", name, "new", "--gate", "--format", "csv"]);
-        assert_eq!(by_name.status.code(), Some(112), "{}", stderr(&by_name));
+        let by_name = in_home(home, &["compare", name, "new", "--gate", "--format", "csv"]);
+        assert_eq!(by_name.status.code(), Some(112), "{}", text(&by_name.stderr));
         assert_eq!(
-            stdout(&by_name).replace("v1.2,", "old,"),
-            stdout(&by_run),
+            text(&by_name.stdout).replace("v1.2,", "old,"),
+            text(&by_run.stdout),
             "a baseline that fits tells what its runs tell"
         );
     }
-    let again = resurge(home, &["baseline", "save", "new", "--name", "v1.2"]);
+    let again = in_home(home, &["baseline", "save", "new", "--name", "v1.2"]);
     assert_eq!(again.status.code(), Some(2));
-    assert!(stderr(&again).contains("is there already: --force replaces it"), "{}", stderr(&again));
+    assert!(text(&again.stderr).contains("is there already: --force replaces it"), "{}", text(&again.stderr));
     assert_eq!(fs::read(&file).unwrap(), bytes);
-    let near = resurge(home, &["compare", "v1.3", "new"]);
+    let near = in_home(home, &["compare", "v1.3", "new"]);
     assert_eq!(near.status.code(), Some(65));
-    assert!(stderr(&near).contains("is v1.2 meant?"), "{}", stderr(&near));
+    assert!(text(&near.stderr).contains("is v1.2 meant?"), "{}", text(&near.stderr));
 
     fs::write(&file, &bytes[..bytes.len() - 3]).unwrap();
-    let damaged = resurge(home, &["compare", "v1.2", "new", "--gate"]);
+    let damaged = in_home(home, &["compare", "v1.2", "new", "--gate"]);
     assert_eq!(damaged.status.code(), Some(65));
-    assert!(stderr(&damaged).contains("is damaged: its checksum is wrong"), "{}", stderr(&damaged));
+    assert!(text(&damaged.stderr).contains("is damaged: its checksum is wrong"), "{}", text(&damaged.stderr));
 
     write_run(&home.join("late"), &Run { lag_us: 900_000, ..Run::default() }, 7);
-    assert_eq!(resurge(home, &["baseline", "save", "late", "--name", "x"]).status.code(), Some(110));
-    assert_eq!(resurge(home, &["baseline", "save", "gone", "--name", "x"]).status.code(), Some(65));
-    assert_eq!(resurge(home, &["baseline", "save", "old", "--name", "../x"]).status.code(), Some(2));
+    assert_eq!(in_home(home, &["baseline", "save", "late", "--name", "x"]).status.code(), Some(110));
+    assert_eq!(in_home(home, &["baseline", "save", "gone", "--name", "x"]).status.code(), Some(65));
+    assert_eq!(in_home(home, &["baseline", "save", "old", "--name", "../x"]).status.code(), Some(2));
     assert_eq!(
-        resurge(home, &["baseline", "save", "new", "--name", "v1.2", "--force"]).status.code(),
+        in_home(home, &["baseline", "save", "new", "--name", "v1.2", "--force"]).status.code(),
         Some(0)
     );
 }
@@ -392,7 +349,7 @@ fn a_trend_shows_every_release_in_order() {
     let home = home.path();
     for (name, factor) in [("v1.9", 1.0), ("v1.10", 1.3), ("v1.11", 0.8)] {
         repeats(home, name, &Run { factor, ..Run::default() });
-        assert_eq!(resurge(home, &["baseline", "save", name, "--name", name]).status.code(), Some(0));
+        assert_eq!(in_home(home, &["baseline", "save", name, "--name", name]).status.code(), Some(0));
     }
     let files = ["v1.11", "v1.10", "v1.9"].map(|name| format!("reports/baselines/{name}.baseline"));
     let arguments = |format| {
@@ -400,14 +357,14 @@ fn a_trend_shows_every_release_in_order() {
     };
     let of = |format| {
         let arguments = arguments(format);
-        let output = resurge(home, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        stdout(&output)
+        let output = in_home(home, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
     };
     insta::assert_snapshot!("trend", of("text"));
     assert!(of("markdown").contains("group\\|&lt;b&gt;"), "{}", of("markdown"));
     let json: serde_json::Value = serde_json::from_str(&of("json")).unwrap();
     assert_eq!(json["steps"], serde_json::json!(["regressed", "improved"]));
     assert!(of("csv").lines().nth(1).unwrap().starts_with("v1.9,group|<b>,reconnect_latency.p50,us,true,"));
-    assert_eq!(resurge(home, &["compare", "--trend", "v1.9", "gone"]).status.code(), Some(65));
+    assert_eq!(in_home(home, &["compare", "--trend", "v1.9", "gone"]).status.code(), Some(65));
 }
