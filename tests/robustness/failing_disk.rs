@@ -1,52 +1,24 @@
 //! A disk that is full or fails while a run goes on: the run goes on in memory, says so once, and ends with whole numbers and a list of what could not be
 //! written. Exit code 1, unless the run has a graver one.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-/// A run whose target is embedded, so that its numbers are whole where both sides agree.
-const RUN: &str = r#"
-seed = 3
-duration = "3s"
-drain = "5s"
-health = { max_lag_p99 = "60s", max_stall = "60s", max_delay = "60s", max_saturated_share = "100%" }
-[target]
-idle_timeout = "200ms"
-messages_every = "40ms"
-[[groups]]
-name = "g"
-clients = 12
-token = { client_id = "a", client_secret = "b", on_reconnect = "fetch" }
-reconnect = { backoff = { kind = "none" } }
-# Where a client waits for more than the upgrade, the two sides' clocks are not compared: a busy machine is no fault here.
-session = { ready = "first-message" }
-[thresholds]
-reconnects = ["count > 0"]
-"#;
+use crate::support::coming_and_going::coming_and_going;
+use crate::support::output::said;
+use crate::support::program::{resurge, resurge_behind};
+use crate::support::scene::Scene;
 
 /// No file may be longer: a journal of this scenario is some seconds then.
 const MOST_BYTES: &str = "--fsize=4000";
 
-struct Scene {
-    home: tempfile::TempDir,
-    file: PathBuf,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let file = home.path().join("disk.toml");
-        // The journal holds the scenario's text, so that its first seconds reach the end of a page.
-        fs::write(&file, format!("# {}\n{RUN}", "long ".repeat(180))).unwrap();
-        Self { home, file }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
+/// A run whose target is embedded, so that its numbers are whole where both sides agree.
+fn scene() -> Scene {
+    // The journal holds the scenario's text, so that its first seconds reach the end of a page.
+    let long = format!("# {}\n", "long ".repeat(180));
+    Scene::new(&(long + &coming_and_going(12, "3s") + "[thresholds]\nreconnects = [\"count > 0\"]\n"))
 }
 
 /// Whether `program` does that here; where not, says that a test is skipped, past the harness.
@@ -60,12 +32,8 @@ fn can(program: &str, arguments: &[&str], test: &str) -> bool {
     can
 }
 
-fn said(output: &Output) -> String {
-    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
 fn report(folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_resurge")).arg("report").arg(folder).output().unwrap()
+    resurge().arg("report").arg(folder).output().unwrap()
 }
 
 /// Attempts, by the summary.
@@ -106,12 +74,10 @@ fn files_that_may_not_grow_do_not_end_the_run() {
     std::thread::scope(|scope| {
         for (more, code) in rows {
             scope.spawn(move || {
-                let scene = Scene::new();
+                let scene = scene();
                 let folder = scene.path("run");
-                let mut command = Command::new("prlimit");
-                command.args([MOST_BYTES, env!("CARGO_BIN_EXE_resurge"), "run"]).arg(&scene.file);
-                command.args(["--progress", "none", "--out"]).arg(&folder).args(*more);
-                let output = command.output().unwrap();
+                let words = scene.words("run", &[&["--progress", "none"], *more].concat());
+                let output = resurge_behind(&["prlimit", MOST_BYTES]).args(words).output().unwrap();
                 let told = said(&output);
                 assert_eq!(output.status.code(), Some(*code), "{told}");
                 assert_whole(&told);
@@ -160,9 +126,8 @@ fn on_a_small_disk(scene: &Scene, script: &str) -> (Output, String) {
     fs::create_dir(&mount).unwrap();
     fs::write(&log, "").unwrap();
     let script = format!("mount -t tmpfs -o size=64k none \"$3\" || exit 42\n{script}");
-    let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_resurge")]);
-    let output = command.arg(&scene.file).arg(&mount).arg(&log).output().unwrap();
+    let mut command = resurge_behind(&["unshare", "-rm", "sh", "-c", &script, "sh"]);
+    let output = command.arg(scene.file()).arg(&mount).arg(&log).output().unwrap();
     (output, fs::read_to_string(log).unwrap())
 }
 
@@ -175,7 +140,7 @@ fn a_full_disk_does_not_end_the_run() {
     std::thread::scope(|scope| {
         for (more, shards) in [("", 1), ("--shards 2", 2)] {
             scope.spawn(move || {
-                let scene = Scene::new();
+                let scene = scene();
                 // So many pages are left: one for each journal.
                 let script = format!(
                     "head -c {} /dev/zero > \"$3/fill\"
@@ -207,7 +172,7 @@ fn a_disk_that_has_room_again_has_everything_in_the_end() {
     if !can("unshare", &["-rm", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"], test) {
         return;
     }
-    let scene = Scene::new();
+    let scene = scene();
     let script = "head -c 61440 /dev/zero > \"$3/fill\"
         \"$1\" run \"$2\" --progress none --set duration=5s --out \"$3/run\" 2>\"$4\" & run=$!
         await() { until grep -q \"$1\" \"$2\"; do kill -0 $run || exit 43; sleep 0.05; done; }
@@ -231,7 +196,7 @@ fn a_disk_that_is_full_from_the_beginning_is_told() {
     if !can("unshare", &["-rm", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"], test) {
         return;
     }
-    let scene = Scene::new();
+    let scene = scene();
     let script = "cat /dev/zero > \"$3/fill\" 2>/dev/null; \"$1\" run \"$2\" --progress none --out \"$3/run\" 2>\"$4\"; echo \"code $?\"";
     let (output, log) = on_a_small_disk(&scene, script);
     assert!(said(&output).contains("code 1\n"), "{}{log}", said(&output));

@@ -1,7 +1,6 @@
 //! A run that is killed with SIGKILL at any moment loses at most its last second, and what is left is the truth.
 //!
 //! The truth is told by a target outside the killed process: its counters over time. Default: six kills. `RESURGE_KILLS=200` makes it two hundred, eight at a time.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::fs;
 use std::io::Write as _;
@@ -20,6 +19,11 @@ use resurge::run::{FoundError, read_run_folder};
 use resurge::sample::{Counter, Outcome};
 use resurge::scenario::keys::TargetRules;
 use resurge::service::server::{EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
+
+use crate::support::output::text;
+use crate::support::processes::processes_of;
+use crate::support::program::resurge;
+use crate::support::scene::Scene;
 
 /// A run's journal may lack so much: the second that was open.
 const SECOND_US: u64 = 1_000_000;
@@ -124,19 +128,9 @@ fn journals(folder: &Path) -> Vec<PathBuf> {
     all.filter(|journal| journal.is_file()).collect()
 }
 
-/// The processes that have `file` among their arguments.
-fn processes_of(file: &Path) -> Vec<u32> {
-    let is_ours = |pid: &u32| {
-        let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        arguments.split('\0').any(|argument| Path::new(argument) == file)
-    };
-    let names = fs::read_dir("/proc").unwrap().flatten();
-    names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_ours).collect()
-}
-
 fn kill_all(child: &mut Child, file: &Path) {
     // Shards first: those whose parent is gone would end in good order.
-    let shards = processes_of(file).into_iter().filter(|pid| *pid != child.id());
+    let shards = processes_of(file).into_values().filter(|pid| *pid != child.id());
     let pids: Vec<String> = shards.chain([child.id()]).map(|pid| pid.to_string()).collect();
     // One that is gone meanwhile is as good as killed.
     let _ = Command::new("kill").args(["-s", "KILL"]).args(&pids).stderr(Stdio::null()).status().unwrap();
@@ -147,23 +141,18 @@ fn kill_all(child: &mut Child, file: &Path) {
 }
 
 fn report(folder: &Path, more: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_resurge")).arg("report").arg(folder).args(more).output().unwrap()
+    resurge().arg("report").arg(folder).args(more).output().unwrap()
 }
 
 /// Kills one run, and checks what is left; answers with how much of it is missing, in microseconds, where it had begun.
 fn kill_one(kind: Kind, wait: Duration) -> Option<u64> {
     let target = Target::start();
-    let home = tempfile::tempdir().unwrap();
-    let (file, folder) = (home.path().join("killed.toml"), home.path().join("run"));
     let address = target.server.addr().to_string();
     let text = BUSY.replace("ADDRESS", &address);
-    let text = text.replace("/EVENTS", EVENTS_PATH).replace("/TOKEN", TOKEN_PATH);
-    fs::write(&file, text).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_resurge"));
-    command.arg("run").arg(&file).args(["--progress", "none", "--out"]).arg(&folder);
-    if kind == Kind::Sharded {
-        command.args(["--shards", "2"]);
-    }
+    let scene = Scene::new(&text.replace("/EVENTS", EVENTS_PATH).replace("/TOKEN", TOKEN_PATH));
+    let (file, folder) = (scene.file(), scene.path("run"));
+    let sharded: &[&str] = if kind == Kind::Sharded { &["--shards", "2"] } else { &[] };
+    let mut command = scene.command("run", sharded);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = if kind == Kind::Sharded { 2 } else { 1 };
     while kind != Kind::Young && journals(&folder).len() < begun {
@@ -183,7 +172,7 @@ fn kill_one(kind: Kind, wait: Duration) -> Option<u64> {
 
 fn check_left(target: &Target, folder: &Path, killed_us: u64, kind: Kind) -> Option<u64> {
     let output = report(folder, &[]);
-    let said = String::from_utf8(output.stderr).unwrap();
+    let said = text(&output.stderr);
     assert!(!said.contains("panicked"), "{said}");
     let found = read_run_folder(folder);
     if let Err(
@@ -198,10 +187,11 @@ fn check_left(target: &Target, folder: &Path, killed_us: u64, kind: Kind) -> Opt
         return None;
     }
     let found = found.unwrap().journal;
-    let shown = String::from_utf8(output.stdout).unwrap();
+    let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(shown.starts_with("INCOMPLETE") && shown.contains("the run's end is missing"), "{shown}");
     assert!(said.contains("this run was cut off") && said.contains("Missing are the seconds from"), "{said}");
+    assert!(!folder.join("run.json").exists(), "nobody has reported it yet");
     let started_us = found.manifest.started_unix_us;
     let held_us = journals(folder).iter().map(|path| held_us(path)).min().unwrap();
     let model = RunModel::new(found);
