@@ -1,12 +1,13 @@
 //! Causes that clients claim, against the truth that the target knows: over all invalidations, ways to refuse and client lifecycles.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use resurge::run::{RunRequest, run};
 use resurge::sample::{Cause, Outcome};
 use tempfile::TempDir;
+
+use crate::alone;
+use crate::support::in_process::run_file;
 
 /// A world: how a client comes to be refused.
 const WORLDS: [(&str, &str, &str); 11] = [
@@ -74,17 +75,7 @@ fn run_world(folder: &Path, world: usize, target: usize) -> (Causes, Causes) {
     );
     let path = folder.join(format!("{name}.toml"));
     std::fs::write(&path, &text).unwrap();
-    let request = RunRequest {
-        scenario: path,
-        overrides: Vec::new(),
-        seed: None,
-        out: Some(folder.join(&name)),
-        authorised: Vec::new(),
-        on_progress: None,
-    };
-    let done = run(request);
-    assert!(done.is_ok(), "{name}: {:?}\n{text}", done.err());
-    let model = done.unwrap().model;
+    let model = run_file(&path, &[], folder.join(&name)).model;
     let mut claims = Causes::new();
     for ((_, outcome, cause), n) in &model.all.attempts {
         if let (Outcome::Http401 | Outcome::Http403 | Outcome::StepRefused, Some(cause)) = (outcome, cause) {
@@ -101,6 +92,7 @@ fn run_world(folder: &Path, world: usize, target: usize) -> (Causes, Causes) {
 
 #[test]
 fn a_cause_that_is_claimed_is_the_true_one() {
+    let _alone = alone();
     let folder = TempDir::new().unwrap();
     let results: Vec<_> = std::thread::scope(|scope| {
         let cases = (0..WORLDS.len()).flat_map(|world| (0..TARGETS.len()).map(move |target| (world, target)));

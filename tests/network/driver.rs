@@ -1,10 +1,5 @@
 //! The network driver against small servers of every temper: what each does to a client must come out as the right
 //! sample, within the configured timeouts.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that meets what it does not expect has failed"
-)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -15,8 +15,11 @@ use resurge::report::{JOURNAL_FILE, RunModel};
 use resurge::run::{RunRequest, run};
 use resurge::sample::{Counter, Initiator, Metric, Outcome, Phase};
 
-use crate::means::{Shim, Target, resurge, stop};
-use crate::proxy::{DWELL, Fault, OUTAGE, Proxy, Speaks, Stage, Strike, Way};
+use super::proxy::Proxy;
+use super::shim::Shim;
+use super::strike::{DWELL, Fault, OUTAGE, Speaks, Stage, Strike, Way};
+use super::target::{Target, stop};
+use crate::support::program::resurge;
 
 /// The timeout of every stage where something stands still.
 const TIMEOUT: Duration = Duration::from_millis(500);

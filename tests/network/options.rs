@@ -1,9 +1,4 @@
 //! Ways to the target: source addresses, a proxy, a certificate of the client's own.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that meets what it does not expect has failed"
-)]
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -13,27 +8,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use resurge::report::RunModel;
-use resurge::run::{RunRequest, run};
 use resurge::sample::{Counter, Outcome};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use tempfile::TempDir;
 
+use crate::support::in_process::run_file;
+use crate::support::output::text;
+use crate::support::program::resurge;
+
 fn run_text(folder: &Path, name: &str, text: &str) -> RunModel {
     let path = folder.join(format!("{name}.toml"));
     std::fs::write(&path, text).unwrap();
-    let request = RunRequest {
-        scenario: path,
-        overrides: Vec::new(),
-        seed: None,
-        out: Some(folder.join(name)),
-        authorised: Vec::new(),
-        on_progress: None,
-    };
-    let done = run(request);
-    assert!(done.is_ok(), "{name}: {:?}", done.err());
-    done.unwrap().model
+    run_file(&path, &[], folder.join(name)).model
 }
 
 /// Reads an HTTP header.
@@ -358,13 +346,13 @@ fn clients_show_a_certificate_where_they_have_one() {
 fn a_source_address_that_this_machine_does_not_have_is_told_before_the_run() {
     let home = tempfile::tempdir().unwrap();
     // TEST-NET-1 (RFC 5737): nobody's.
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_resurge"))
+    let output = resurge()
         .args(["run", "scenarios/smoke.toml", "--set", "groups.0.connect.source_addresses=[\"192.0.2.7\"]"])
         .arg("--out")
         .arg(home.path().join("run"))
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(110), "{said}");
     assert!(
         said.contains("cannot connect from 192.0.2.7") && said.contains("connect.source_addresses"),

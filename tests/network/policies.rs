@@ -1,5 +1,4 @@
 //! The shipped client policies, driven through the pure lifecycle: what each client does when it is thrown off and refused.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! A cell says the outcome of the attempts that are struck, the phase that the time is put down to, how sessions end that are struck (who,
 //! close code, how), and by how much each strike makes the target's own numbers differ from the clients'.
 
-use crate::cell::What;
+use super::cell::What;
 
 /// Cells that are none, and why.
 const KERNEL: &str = "– the system opens TCP: no byte of ours is on its way";

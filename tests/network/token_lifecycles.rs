@@ -1,12 +1,12 @@
 //! Token lifecycles, each as a small run against the embedded target whose counters must agree.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::path::Path;
 
 use resurge::report::RunModel;
-use resurge::run::{RunRequest, run};
 use resurge::sample::{Counter, Outcome};
 use tempfile::TempDir;
+
+use crate::support::in_process::run_file;
 
 const HEAD: &str = "duration = \"4s\"\nseed = 1\n";
 
@@ -14,17 +14,7 @@ fn run_text(folder: &Path, name: &str, target: &str, group: &str) -> RunModel {
     let path = folder.join(format!("{name}.toml"));
     let text = format!("{HEAD}[target]\nkind = \"embedded\"\n{target}\n[[groups]]\nname = \"g\"\n{group}");
     std::fs::write(&path, &text).unwrap();
-    let request = RunRequest {
-        scenario: path,
-        overrides: Vec::new(),
-        seed: None,
-        out: Some(folder.join(name)),
-        authorised: Vec::new(),
-        on_progress: None,
-    };
-    let done = run(request);
-    assert!(done.is_ok(), "{name}: {:?}", done.err());
-    let model = done.unwrap().model;
+    let model = run_file(&path, &[], folder.join(name)).model;
     assert!(model.account_faults.is_empty(), "{name}: {:?}", model.account_faults);
     let books = model.reconciliation.as_ref().unwrap();
     assert!(books.is_exact(), "{name}: {books:?}");

@@ -1,248 +1,25 @@
-//! A proxy between clients and the target that does, at a stage of one connection of each client, what networks do.
-//!
-//! In: what to do, at which stage. Out: an address to connect to, and how often it was done. Clients are told apart by their source
-//! addresses. It knows no more of the protocols than where their stages begin.
+//! One connection through a proxy: its bytes are carried, its stage is known, and at one of them it is struck.
 
-use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-/// How long a strike holds the stage up before it does what it does: so the stage can be told by the time that it took.
-pub(crate) const DWELL: Duration = Duration::from_millis(100);
-/// How long an outage lasts: a restart, a stop, a name that does not resolve.
-pub(crate) const OUTAGE: Duration = Duration::from_millis(350);
+use super::proxy::{Order, Shared};
+use super::strike::{DWELL, Effect, Fault, Speaks, Stage, Strike, Way};
+
 /// Messages of the target after which a session is in its middle.
 const MIDDLE: u32 = 3;
 /// Pieces of a TLS stream from the target after which its session is in its middle: handshake, tickets and upgrade are fewer.
 const SECURE_MIDDLE: u32 = 12;
 
-/// What goes over a proxy's connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Speaks {
-    /// Token requests.
-    Http,
-    /// A WebSocket in the clear.
-    WebSocket,
-    /// Anything over TLS.
-    Tls,
-}
-
-/// Where a connection stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// The name is resolved and TCP opened.
-    Connect,
-    /// The token is asked for.
-    Token,
-    /// The TLS handshake.
-    Tls,
-    /// The upgrade: request and answer.
-    Upgrade,
-    /// Upgraded, before the first message.
-    Ready,
-    /// In the middle of a session.
-    Session,
-    /// In the middle of a session over TLS.
-    SecureSession,
-    /// The closing handshake, begun by the client.
-    Close,
-}
-
-/// Which way bytes go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    ToTarget,
-    ToClient,
-}
-
-/// Something that is done beside the connections: told `true` when it begins, `false` when it is to end.
-pub(crate) type Effect = Arc<dyn Fn(bool) + Send + Sync>;
-
-/// What is done to a connection, or to all.
-#[derive(Clone)]
-pub(crate) enum Fault {
-    /// Each piece is late by [`DWELL`].
-    Latency,
-    /// The first piece is late by it or more, the others by less, as a generator with a fixed seed draws it.
-    Jitter,
-    /// Each piece takes [`DWELL`] to go through, bit by bit.
-    Rate,
-    /// Single bytes.
-    Slices,
-    /// Nothing passes any more, in either way; what was on its way to the target is lost.
-    Blackhole,
-    /// Nothing of the target's passes any more.
-    Silence,
-    /// Both connections are reset.
-    Reset,
-    /// Both connections end.
-    End,
-    /// Half of what was on its way passes, then both connections end.
-    CutShort,
-    /// The target's side ends towards the client, the other way goes on.
-    EndToClient,
-    /// The client's side ends towards the target, in the middle of what was on its way; the other way goes on.
-    EndToTarget,
-    /// A byte of the target's is another.
-    CorruptToClient,
-    /// A byte of the client's is another.
-    CorruptToTarget,
-    /// All connections of this proxy are reset, and for [`OUTAGE`] nobody listens.
-    Restart,
-    /// The same at the other proxy.
-    RestartOf(Arc<Door>),
-    /// For [`OUTAGE`] nobody listens; connections that are there stay.
-    Refuse,
-    /// For so long nothing answers who wants to connect.
-    DropSyn(Duration),
-    /// Something else for so long, while the connection goes on; at the sight of bytes that go this way.
-    Beside(Effect, Way, Duration),
-    /// Something else for so long, before who connects next.
-    BesideTheDoor(Effect, Duration),
-}
-
-impl Fault {
-    /// The way of the bytes at whose sight it strikes.
-    fn way(&self) -> Way {
-        match self {
-            Self::Blackhole | Self::EndToTarget | Self::CorruptToTarget => Way::ToTarget,
-            Self::Beside(_, way, _) => *way,
-            _ => Way::ToClient,
-        }
-    }
-}
-
-/// What a proxy does, to the connection of that number of each client, counted from 0.
-#[derive(Clone)]
-pub(crate) struct Strike {
-    pub(crate) stage: Stage,
-    pub(crate) fault: Fault,
-    pub(crate) nth: u32,
-}
-
-enum Order {
-    Refuse,
-    DropSyn(Duration),
-}
-
-/// A proxy's door, which others can shut.
-pub(crate) struct Door {
-    orders: mpsc::Sender<Order>,
-    resets: watch::Sender<u32>,
-}
-
-impl Door {
-    /// Resets every connection, and shuts the door for [`OUTAGE`].
-    fn restart(&self) {
-        self.resets.send_modify(|generation| *generation += 1);
-        // One that is shut already stays shut.
-        let _ = self.orders.try_send(Order::Refuse);
-    }
-}
-
-/// A running proxy; it ends with its runtime.
-pub(crate) struct Proxy {
-    pub(crate) address: SocketAddr,
-    pub(crate) door: Arc<Door>,
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    target: SocketAddr,
-    speaks: Speaks,
-    strike: Option<Strike>,
-    struck: AtomicU64,
-    seen: Mutex<HashMap<IpAddr, u32>>,
-    door: Arc<Door>,
-}
-
-impl Proxy {
-    /// A proxy before `target`. To be called in a runtime.
-    pub(crate) fn start(target: SocketAddr, speaks: Speaks, strike: Option<Strike>) -> Self {
-        // A port that was asked for by its number stays taken while nobody listens at it: no other cell must get it then.
-        let found = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-        let address = found.local_addr().unwrap().as_socket().unwrap();
-        let socket = bind(address).unwrap();
-        drop(found);
-        socket.listen(128).unwrap();
-        let (orders, ordered) = mpsc::channel(4);
-        let (resets, _) = watch::channel(0);
-        let door = Arc::new(Door { orders, resets });
-        let shared = Arc::new(Shared {
-            target,
-            speaks,
-            strike,
-            struck: AtomicU64::new(0),
-            seen: Mutex::default(),
-            door: Arc::clone(&door),
-        });
-        tokio::spawn(accept(Arc::clone(&shared), socket, address, ordered));
-        Self { address, door, shared }
-    }
-
-    /// How often it has struck.
-    pub(crate) fn struck(&self) -> u64 {
-        self.shared.struck.load(Ordering::SeqCst)
-    }
-}
-
-fn bind(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
-async fn accept(shared: Arc<Shared>, socket: Socket, address: SocketAddr, mut orders: mpsc::Receiver<Order>) {
-    let mut listener = TcpListener::from_std(socket.into()).unwrap();
-    loop {
-        let order = tokio::select! {
-            biased;
-            order = orders.recv() => order,
-            accepted = listener.accept() => {
-                if let Ok((client, peer)) = accepted {
-                    // The test's own come from the loopback address itself: they only fill the queue.
-                    if peer.ip() != IpAddr::V4(Ipv4Addr::LOCALHOST) {
-                        tokio::spawn(carry(Arc::clone(&shared), client, peer.ip()));
-                    }
-                }
-                continue;
-            }
-        };
-        match order {
-            None => return,
-            Some(Order::Refuse) => {
-                // It stays bound, and refuses. Tokio takes a socket that was shut down once for closed for ever.
-                let socket = Socket::from(listener.into_std().unwrap());
-                socket.shutdown(Shutdown::Read).unwrap();
-                sleep(OUTAGE).await;
-                socket.listen(128).unwrap();
-                listener = TcpListener::from_std(socket.into()).unwrap();
-            }
-            Some(Order::DropSyn(window)) => {
-                // A queue that is full lets nobody in, and says nothing (tcp(7), `tcp_abort_on_overflow`).
-                SockRef::from(&listener).listen(0).unwrap();
-                let fillers: Vec<_> = (0..4).map(|_| tokio::spawn(TcpStream::connect(address))).collect();
-                sleep(window).await;
-                fillers.iter().for_each(tokio::task::JoinHandle::abort);
-                SockRef::from(&listener).listen(128).unwrap();
-            }
-        }
-    }
-}
-
 /// Carries one connection of a client to the target.
-async fn carry(shared: Arc<Shared>, client: TcpStream, peer: IpAddr) {
+pub(crate) async fn carry(shared: Arc<Shared>, client: TcpStream, peer: IpAddr) {
     let nth = {
         let mut seen = shared.seen.lock().unwrap();
         let count = seen.entry(peer).or_default();
@@ -250,7 +27,7 @@ async fn carry(shared: Arc<Shared>, client: TcpStream, peer: IpAddr) {
         *count - 1
     };
     let strike = shared.strike.clone().filter(|strike| strike.nth == nth);
-    let mut resets = shared.door.resets.subscribe();
+    let mut resets = shared.door.resets();
     match &strike {
         Some(Strike { stage: Stage::Connect, fault: Fault::Beside(effect, _, time), .. }) => {
             shared.struck.fetch_add(1, Ordering::SeqCst);
@@ -464,9 +241,9 @@ impl Link {
             return;
         }
         match fault {
-            Fault::DropSyn(window) => drop(self.shared.door.orders.try_send(Order::DropSyn(*window))),
+            Fault::DropSyn(window) => self.shared.door.tell(Order::DropSyn(*window)),
             Fault::BesideTheDoor(effect, time) => begin(effect, *time),
-            _ => drop(self.shared.door.orders.try_send(Order::Refuse)),
+            _ => self.shared.door.tell(Order::Refuse),
         }
     }
 
