@@ -1,9 +1,8 @@
 //! What the target's tests share: a server on a free port, a plain HTTP client, a WebSocket client.
 
 use std::future::Future;
-use std::io::BufRead;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -17,6 +16,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+
+use crate::support::program::resurge;
+use crate::support::served::Served;
 
 pub(crate) type Socket = WebSocketStream<TcpStream>;
 
@@ -196,60 +198,43 @@ pub(crate) fn crowd() -> usize {
     crowd
 }
 
-/// `resurge serve` in a process of its own, which may open as many descriptors as this one. It ends with this value.
-pub(crate) struct Served {
-    process: Child,
-    pub(crate) addr: SocketAddr,
-}
+/// `resurge serve` in a process of its own, which may open as many descriptors as this one, and is watched.
+pub(crate) struct Watched(Served);
 
-impl Served {
+impl Watched {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::start_by(Command::new(env!("CARGO_BIN_EXE_resurge")), arguments, Stdio::null())
+        Self(Served::start(resurge(), arguments, Stdio::null()))
     }
 
     /// The same by a command that ends in it, with its messages somewhere.
-    pub(crate) fn start_by(mut command: Command, arguments: &[&str], messages: Stdio) -> Self {
-        let mut process = command
-            .arg("serve")
-            .args(if arguments.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(messages)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        std::io::BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let addr = line.trim().rsplit('/').next().unwrap().parse().unwrap();
-        Self { process, addr }
+    pub(crate) fn start_by(command: Command, messages: Stdio) -> Self {
+        Self(Served::start(command, &[], messages))
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.0.addr
     }
 
     pub(crate) async fn counter(&self, name: &str) -> u64 {
-        http(self.addr, "GET", COUNTERS_PATH, &[], "").await.json()[name].as_u64().unwrap()
+        http(self.addr(), "GET", COUNTERS_PATH, &[], "").await.json()[name].as_u64().unwrap()
     }
 
     /// Its resident memory, in KiB.
     pub(crate) fn rss_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.process.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches("kB").trim().parse().unwrap()
     }
 
     /// How many descriptors it has open.
     pub(crate) fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.0.process.id())).unwrap().count()
     }
 
     /// The processor time that it has taken, in ticks of 10 ms (proc(5), fields 14 and 15).
     pub(crate) fn ticks(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.process.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

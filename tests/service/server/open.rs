@@ -9,7 +9,7 @@ use resurge::service::server::{CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, E
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::common::*;
+use super::common::*;
 
 /// What a crowd does with its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +117,7 @@ async fn upgrade_raw(stream: &mut TcpStream, token: &str) {
     assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
 }
 
-async fn until_descriptors(server: &Served, holds: impl Fn(usize) -> bool) {
+async fn until_descriptors(server: &Watched, holds: impl Fn(usize) -> bool) {
     soon(async {
         while !holds(server.descriptors()) {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -132,8 +132,8 @@ async fn meet(crowd: Crowd, count: usize) -> f64 {
     let ca = folder.path().join("ca.pem");
     let is_secure = crowd == Crowd::HalfTls;
     let arguments = ["--tls", "--tls-ca-out", ca.to_str().unwrap()];
-    let server = Served::start(if is_secure { &arguments } else { &[] });
-    let addr = server.addr;
+    let server = Watched::start(if is_secure { &arguments } else { &[] });
+    let addr = server.addr();
     let good = async || {
         if !is_secure {
             serve_one(addr).await;
@@ -169,7 +169,7 @@ async fn meet(crowd: Crowd, count: usize) -> f64 {
 async fn what_a_crowd_holds_is_bounded_and_others_are_served() {
     let mut wrong = Vec::new();
     for (crowd, part, bound_kib) in CROWDS {
-        let count = (crate::common::crowd() / part).max(20);
+        let count = (super::common::crowd() / part).max(20);
         let alone = ONE_CROWD.lock().await;
         let each_kib = Box::pin(meet(crowd, count)).await;
         drop(alone);
@@ -185,8 +185,8 @@ async fn what_a_crowd_holds_is_bounded_and_others_are_served() {
 
 #[tokio::test]
 async fn fragments_without_end_and_bodies_without_end_are_cut_off() {
-    let server = Served::start(&[]);
-    let addr = server.addr;
+    let server = Watched::start(&[]);
+    let addr = server.addr();
     let mut session = soon(TcpStream::connect(addr)).await.unwrap();
     upgrade_raw(&mut session, &fetch(addr, "a").await).await;
     // One KiB more than a message may have; the target ends the connection, which may be while it is still written to.
@@ -219,8 +219,8 @@ async fn without_descriptors_the_target_waits_for_some() {
     let told = folder.path().join("messages");
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 100; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_resurge")]);
-    let server = Served::start_by(command, &[], Stdio::from(std::fs::File::create(&told).unwrap()));
-    let addr = server.addr;
+    let server = Watched::start_by(command, Stdio::from(std::fs::File::create(&told).unwrap()));
+    let addr = server.addr();
     let failures = || std::fs::read_to_string(&told).unwrap().matches("the target cannot accept").count();
     for _ in 0..2 {
         let mut held = Vec::new();
@@ -260,8 +260,8 @@ async fn counters_are_for_this_machine_or_for_a_token() {
         (&["--listen", "0.0.0.0:0", "--control-token", file], right, 200),
     ];
     for (arguments, headers, status) in rows {
-        let server = Served::start(arguments);
-        let addr = SocketAddr::from(([127, 0, 0, 1], server.addr.port()));
+        let server = Watched::start(arguments);
+        let addr = SocketAddr::from(([127, 0, 0, 1], server.addr().port()));
         for (method, path, body) in [
             ("GET", COUNTERS_PATH, ""),
             ("POST", CLOSE_PATH, r#"{"code":1012}"#),

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error as WsError;
 
-use crate::common::*;
+use super::common::*;
 
 fn listed() -> TargetRules {
     let client = |id: &str, scopes: &[&str]| TargetClient {

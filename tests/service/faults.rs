@@ -1,18 +1,16 @@
 //! Every fault of the embedded target over real sockets: what clients make of it, that nothing hangs, that the accounts close, and that
 //! the target serves on when the fault is over.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that meets what it does not expect has failed"
-)]
-
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use resurge::record::check_accounts;
-use resurge::run::{RunDone, RunRequest, run};
+use resurge::run::RunDone;
 use resurge::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome};
+
+use crate::alone;
+use crate::support::in_process::run_file;
 
 /// Clients of each run.
 const CLIENTS: u64 = 5;
@@ -162,16 +160,10 @@ fn run_case(case: &Case) -> RunDone {
     let home = tempfile::tempdir().unwrap();
     let scenario = home.path().join("fault.toml");
     std::fs::write(&scenario, SCENARIO.replace("TARGET", case.target).replace("FAULT", case.fault)).unwrap();
-    let overrides = case.group.iter().map(|(key, value)| (format!("groups.0.{key}"), (*value).to_owned()));
-    let request = RunRequest {
-        scenario,
-        overrides: overrides.collect(),
-        seed: None,
-        out: Some(home.path().join("run")),
-        authorised: Vec::new(),
-        on_progress: None,
-    };
-    run(request).unwrap_or_else(|error| panic!("{}: {error}", case.fault))
+    let keys: Vec<String> = case.group.iter().map(|(key, _)| format!("groups.0.{key}")).collect();
+    let values = case.group.iter().map(|(_, value)| *value);
+    let overrides: Vec<(&str, &str)> = keys.iter().map(String::as_str).zip(values).collect();
+    run_file(&scenario, &overrides, home.path().join("run"))
 }
 
 /// What is wrong with a run, if anything.
@@ -246,6 +238,7 @@ fn judge(case: &Case, done: &RunDone) -> Vec<String> {
 
 #[test]
 fn every_fault_is_what_clients_make_of_it() {
+    let _alone = alone();
     static PANICS: AtomicUsize = AtomicUsize::new(0);
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -290,15 +283,10 @@ fn the_shipped_bad_day_is_survived_and_every_fault_of_it_strikes() {
     for fault in [3, 4] {
         overrides.push(set(&format!("target.faults.{fault}.after"), "50ms"));
     }
-    let request = RunRequest {
-        scenario: concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/bad-day.toml").into(),
-        overrides,
-        seed: None,
-        out: Some(home.path().join("run")),
-        authorised: Vec::new(),
-        on_progress: None,
-    };
-    let done = run(request).unwrap_or_else(|error| panic!("{error}"));
+    let overrides: Vec<(&str, &str)> =
+        overrides.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/bad-day.toml");
+    let done = run_file(&scenario, &overrides, home.path().join("run"));
     let books = done.model.reconciliation.as_ref().unwrap();
     assert!(books.holds(), "{books:?}");
     assert!(done.model.account_faults.is_empty(), "{:?}", done.model.account_faults);

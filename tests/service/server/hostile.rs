@@ -11,7 +11,7 @@ use resurge::service::server::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, Server, S
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::common::*;
+use super::common::*;
 
 /// A peer that does not get its header together is cut off within this time: 10 s by the server's rule, and what a busy machine adds.
 const CUT_OFF: Duration = Duration::from_secs(15);
@@ -106,8 +106,8 @@ async fn drip(addr: SocketAddr) {
 async fn drips_of_bytes_are_cut_off_and_crowds_that_say_nothing_keep_nobody_out() {
     let crowd = crowd();
     let alone = ONE_CROWD.lock().await;
-    let server = Served::start(&[]);
-    let addr = server.addr;
+    let server = Watched::start(&[]);
+    let addr = server.addr();
     let mut silent = Vec::new();
     for _ in 0..crowd {
         silent.push(soon(TcpStream::connect(addr)).await.unwrap());
