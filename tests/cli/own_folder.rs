@@ -1,5 +1,4 @@
 //! A run writes into its own folder and nowhere else; a folder is read for what is in it, and what is missing is told.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,38 +6,27 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const RUN: &str = r#"
-seed = 3
-duration = "800ms"
-health = { max_lag_p99 = "60s", max_stall = "60s", max_delay = "60s", max_saturated_share = "100%" }
-[target]
-idle_timeout = "200ms"
-messages_every = "40ms"
-[[groups]]
-name = "g"
-clients = 6
-token = { client_id = "a", client_secret = "b", on_reconnect = "fetch" }
-reconnect = { backoff = { kind = "none" } }
-# Where a client waits for more than the upgrade, the two sides' clocks are not compared: a busy machine is no fault here.
-session = { ready = "first-message" }
-"#;
+use crate::support::coming_and_going::coming_and_going;
+use crate::support::output::said;
+use crate::support::program::resurge;
+use crate::support::scene::Scene;
 
-struct Scene {
-    home: tempfile::TempDir,
+/// A scenario in the folder in which the program runs, and another folder.
+struct Place {
+    scene: Scene,
     /// Where nothing may be written.
     outside: tempfile::TempDir,
 }
 
-impl Scene {
+impl Place {
     fn new() -> Self {
-        let (home, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        fs::write(home.path().join("run.toml"), RUN).unwrap();
+        let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("precious"), "precious").unwrap();
-        Self { home, outside }
+        Self { scene: Scene::new(&coming_and_going(6, "800ms")), outside }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
+        self.scene.path(name)
     }
 
     fn precious(&self) -> PathBuf {
@@ -46,18 +34,17 @@ impl Scene {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_resurge"));
-        command.current_dir(&self.home).args(arguments).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = resurge();
+        command.current_dir(self.path("")).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    fn resurge(&self, arguments: &[&str]) -> Output {
+    fn output(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     fn run(&self, more: &[&str]) -> Output {
-        self.resurge(&[&["run", "run.toml", "--progress", "none"], more].concat())
+        self.output(&[&["run", "scenario.toml", "--progress", "none"], more].concat())
     }
 
     fn assert_nothing_is_outside(&self) {
@@ -66,10 +53,6 @@ impl Scene {
         assert_eq!(names, ["precious"]);
         assert_eq!(fs::read_to_string(self.precious()).unwrap(), "precious");
     }
-}
-
-fn said(output: &Output) -> String {
-    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// Starts all at once; answers with their exit codes.
@@ -81,82 +64,84 @@ fn at_once(commands: Vec<Command>) -> Vec<(i32, String)> {
 
 #[test]
 fn two_runs_never_share_a_folder() {
-    let scene = Scene::new();
+    let place = Place::new();
     for shards in ["1", "2"] {
         let out = format!("same-{shards}");
-        let one =
-            || scene.command(&["run", "run.toml", "--progress", "none", "--shards", shards, "--out", &out]);
+        let one = || {
+            place.command(&["run", "scenario.toml", "--progress", "none", "--shards", shards, "--out", &out])
+        };
         let mut ended = at_once((0..4).map(|_| one()).collect());
         ended.sort();
         let codes: Vec<i32> = ended.iter().map(|(code, _)| *code).collect();
         assert_eq!(codes, [0, 2, 2, 2], "{ended:?}");
         assert!(ended[1..].iter().all(|(_, told)| told.contains("is there already")), "{ended:?}");
-        let report = scene.resurge(&["report", &out]);
+        let report = place.output(&["report", &out]);
         assert!(said(&report).starts_with("PASS"), "the one that has it is whole: {}", said(&report));
     }
 }
 
 #[test]
 fn generated_names_differ_when_runs_begin_together() {
-    let scene = Scene::new();
-    let ended = at_once((0..5).map(|_| scene.command(&["run", "run.toml", "--progress", "none"])).collect());
+    let place = Place::new();
+    let ended =
+        at_once((0..5).map(|_| place.command(&["run", "scenario.toml", "--progress", "none"])).collect());
     assert!(ended.iter().all(|(code, _)| *code == 0), "{ended:?}");
     let folders: BTreeSet<_> =
-        fs::read_dir(scene.path("reports")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir(place.path("reports")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(folders.len(), 5);
     for folder in folders {
         assert!(
             folder.join("run.json").is_file()
-                && folder.file_name().unwrap().to_str().unwrap().starts_with("run-")
+                && folder.file_name().unwrap().to_str().unwrap().starts_with("scenario-")
         );
     }
 }
 
 #[test]
 fn nothing_is_written_through_a_link() {
-    let scene = Scene::new();
-    symlink(scene.outside.path().join("new"), scene.path("dangling")).unwrap();
-    symlink(scene.outside.path(), scene.path("leads")).unwrap();
+    let place = Place::new();
+    symlink(place.outside.path().join("new"), place.path("dangling")).unwrap();
+    symlink(place.outside.path(), place.path("leads")).unwrap();
     for (link, shards) in [("dangling", "1"), ("leads", "1"), ("dangling", "2"), ("leads", "2")] {
-        let output = scene.run(&["--out", link, "--shards", shards]);
+        let output = place.run(&["--out", link, "--shards", shards]);
         assert_eq!(output.status.code(), Some(2), "{}", said(&output));
         assert!(said(&output).contains("is there already"), "{}", said(&output));
     }
-    scene.assert_nothing_is_outside();
-    assert_eq!(scene.run(&["--out", "run"]).status.code(), Some(0));
+    place.assert_nothing_is_outside();
+    assert_eq!(place.run(&["--out", "run"]).status.code(), Some(0));
     // Every file of a folder is planted as a link, then all are written again, and merged, and saved.
     let names: Vec<PathBuf> =
-        fs::read_dir(scene.path("run")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir(place.path("run")).unwrap().map(|entry| entry.unwrap().path()).collect();
     for path in names.iter().filter(|path| !path.ends_with("journal.bin")) {
         fs::remove_file(path).unwrap();
-        symlink(scene.precious(), path).unwrap();
-        drop(symlink(scene.precious(), path.with_extension("tmp")));
+        symlink(place.precious(), path).unwrap();
+        drop(symlink(place.precious(), path.with_extension("tmp")));
     }
-    let output = scene.resurge(&["report", "run", "--rewrite"]);
+    let output = place.output(&["report", "run", "--rewrite"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(names.iter().all(|path| !path.symlink_metadata().unwrap().is_symlink()), "they are files again");
-    scene.assert_nothing_is_outside();
-    symlink(scene.outside.path().join("merged"), scene.path("merged")).unwrap();
-    let output = scene.resurge(&["merge", "run", "--out", "merged"]);
+    place.assert_nothing_is_outside();
+    symlink(place.outside.path().join("merged"), place.path("merged")).unwrap();
+    let output = place.output(&["merge", "run", "--out", "merged"]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     for (planted, target) in [("v1.baseline", "precious"), ("v2.baseline", "not-there")] {
-        symlink(scene.outside.path().join(target), scene.path(planted)).unwrap();
+        symlink(place.outside.path().join(target), place.path(planted)).unwrap();
         let name = planted.trim_end_matches(".baseline");
         let save = ["baseline", "save", "run", "--name", name, "--folder", "."];
-        let output = scene.resurge(&save);
+        let output = place.output(&save);
         assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-        let output = scene.resurge(&[&save, ["--force"].as_slice()].concat());
+        let output = place.output(&[&save, ["--force"].as_slice()].concat());
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-        assert!(!scene.path(planted).symlink_metadata().unwrap().is_symlink());
+        assert!(!place.path(planted).symlink_metadata().unwrap().is_symlink());
     }
-    scene.assert_nothing_is_outside();
+    place.assert_nothing_is_outside();
 }
 
 #[test]
 fn exports_are_checked_before_the_run() {
-    let scene = Scene::new();
-    fs::create_dir(scene.path("folder")).unwrap();
-    fs::write(scene.path("file"), "").unwrap();
+    let place = Place::new();
+    fs::create_dir(place.path("folder")).unwrap();
+    fs::write(place.path("file"), "").unwrap();
     let rows: [(&[&str], &str); 6] = [
         (&["junit=no/such/folder.xml"], "Make its folder first"),
         (&["junit=file/x.xml"], "nothing can be written there"),
@@ -169,12 +154,12 @@ fn exports_are_checked_before_the_run() {
         let exports: Vec<String> = exports.iter().map(|export| format!("--export={export}")).collect();
         let words: Vec<&str> =
             ["--out", "out"].into_iter().chain(exports.iter().map(String::as_str)).collect();
-        let output = scene.run(&words);
+        let output = place.run(&words);
         assert_eq!(output.status.code(), Some(2), "{exports:?}: {}", said(&output));
         assert!(said(&output).contains(part), "{exports:?}: {}", said(&output));
-        assert!(!scene.path("out").exists(), "{exports:?}: before the run");
+        assert!(!place.path("out").exists(), "{exports:?}: before the run");
     }
-    symlink(scene.precious(), scene.path("link.md")).unwrap();
+    symlink(place.precious(), place.path("link.md")).unwrap();
     let exports = [
         "junit=out/junit.xml",
         "json=all/mine.json",
@@ -185,11 +170,11 @@ fn exports_are_checked_before_the_run() {
     let exports: Vec<String> = exports.iter().map(|export| format!("--export={export}")).collect();
     let words: Vec<&str> = ["--out", "out"].into_iter().chain(exports.iter().map(String::as_str)).collect();
     // Only folders that the run makes may be missing.
-    fs::create_dir(scene.path("all")).unwrap();
-    let output = scene.run(&words);
+    fs::create_dir(place.path("all")).unwrap();
+    let output = place.run(&words);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     for name in ["out/junit.xml", "all/mine.json", "link.md", "plain.csv"] {
-        assert!(fs::symlink_metadata(scene.path(name)).unwrap().is_file(), "{name}");
+        assert!(fs::symlink_metadata(place.path(name)).unwrap().is_file(), "{name}");
     }
     assert!(
         String::from_utf8_lossy(&output.stdout).contains("#[Histogram log format version"),
@@ -197,22 +182,22 @@ fn exports_are_checked_before_the_run() {
         said(&output)
     );
     assert!(Path::new("/dev/stdout").symlink_metadata().unwrap().is_symlink());
-    scene.assert_nothing_is_outside();
+    place.assert_nothing_is_outside();
     // The folder of all runs is made by the first.
-    let output = scene.run(&["--export", "junit=reports/junit.xml"]);
+    let output = place.run(&["--export", "junit=reports/junit.xml"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(scene.path("reports/junit.xml").is_file());
+    assert!(place.path("reports/junit.xml").is_file());
 }
 
 #[test]
 fn a_report_comes_from_the_journal_whatever_became_of_the_rest() {
-    let scene = Scene::new();
-    assert_eq!(scene.run(&["--out", "run"]).status.code(), Some(0));
-    let report = |format: &str| scene.resurge(&["report", "run", "--format", format]);
+    let place = Place::new();
+    assert_eq!(place.run(&["--out", "run"]).status.code(), Some(0));
+    let report = |format: &str| place.output(&["report", "run", "--format", format]);
     let (text, json) = (report("text"), report("json"));
     assert_eq!(json.status.code(), Some(0));
     let others: Vec<PathBuf> =
-        fs::read_dir(scene.path("run")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir(place.path("run")).unwrap().map(|entry| entry.unwrap().path()).collect();
     for path in others.iter().filter(|path| !path.ends_with("journal.bin")) {
         let whole = fs::read(path).unwrap();
         let mut flipped = whole.clone();
@@ -225,7 +210,7 @@ fn a_report_comes_from_the_journal_whatever_became_of_the_rest() {
         assert!(report("json") == json && report("text") == text, "{}", path.display());
     }
     // The journal itself, wherever it is damaged: 65 and the byte, or what is left of it.
-    let journal = scene.path("run/journal.bin");
+    let journal = place.path("run/journal.bin");
     let whole = fs::read(&journal).unwrap();
     for at in (0..whole.len()).step_by(whole.len() / 12) {
         let mut flipped = whole.clone();
@@ -247,11 +232,11 @@ fn a_report_comes_from_the_journal_whatever_became_of_the_rest() {
 
 #[test]
 fn what_is_no_run_is_told() {
-    let scene = Scene::new();
-    fs::create_dir(scene.path("empty")).unwrap();
-    assert_eq!(scene.run(&["--out", "split", "--shards", "2"]).status.code(), Some(0));
+    let place = Place::new();
+    fs::create_dir(place.path("empty")).unwrap();
+    assert_eq!(place.run(&["--out", "split", "--shards", "2"]).status.code(), Some(0));
     // As if the parent had been killed before it merged.
-    let all = scene.path("split/journal.bin");
+    let all = place.path("split/journal.bin");
     let merged = fs::read(&all).unwrap();
     fs::remove_file(&all).unwrap();
     let rows: [(&[&str], i32, &str); 7] = [
@@ -272,14 +257,14 @@ fn what_is_no_run_is_told() {
         ),
     ];
     for (words, code, part) in rows {
-        let output = scene.resurge(words);
+        let output = place.output(words);
         assert_eq!(output.status.code(), Some(code), "{words:?}: {}", said(&output));
         assert!(said(&output).contains(part), "{words:?}: {}", said(&output));
     }
-    let from_shards = scene.resurge(&["report", "split", "--format", "json", "--rewrite"]);
+    let from_shards = place.output(&["report", "split", "--format", "json", "--rewrite"]);
     assert!(!all.exists(), "a parent that still runs has to write it");
     fs::write(&all, merged).unwrap();
-    let own = scene.resurge(&["report", "split", "--format", "json"]);
+    let own = place.output(&["report", "split", "--format", "json"]);
     let parts = |output: &Output| {
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         ["accounting", "reconciliation", "verdict", "shards", "ended"].map(|part| json[part].to_string())
@@ -287,8 +272,8 @@ fn what_is_no_run_is_told() {
     assert_eq!(parts(&from_shards), parts(&own), "the same run");
     // One shard has nothing: the other is reported, and the loss is told.
     fs::remove_file(&all).unwrap();
-    fs::write(scene.path("split/shards/2/journal.bin"), "").unwrap();
-    let output = scene.resurge(&["report", "split"]);
+    fs::write(place.path("split/shards/2/journal.bin"), "").unwrap();
+    let output = place.output(&["report", "split"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(
         said(&output).contains("shard 2 of 2 is lost")

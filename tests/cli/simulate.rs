@@ -1,23 +1,19 @@
 //! `resurge simulate` through the binary: the run folder, the same bytes for the same seed, what it refuses, a calibration by a real run.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
+use crate::support::output::text;
+use crate::support::program::resurge;
+use crate::support::run_folder::json;
+use crate::support::scene::Scene;
+use crate::support::tables::rows;
 
 const STORM: &str = "scenarios/deploy-storm.toml";
-
-fn resurge() -> Command {
-    let mut command = Command::cargo_bin("resurge").unwrap();
-    command.env_remove("GITHUB_ACTIONS").env_remove("GITHUB_STEP_SUMMARY");
-    command
-}
 
 /// Exit code, stdout and stderr.
 fn simulate(arguments: &[&str]) -> (i32, String, String) {
     let output = resurge().arg("simulate").args(arguments).args(["--progress", "none"]).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
 
@@ -140,13 +136,7 @@ fn what_cannot_be_simulated_is_told_with_what_is_missing() {
     }
 }
 
-/// A small real run, a simulation that takes its times from it: the two tell the same story, and the calibration says what it did.
-#[test]
-fn a_simulation_is_calibrated_by_a_real_run() {
-    let root = tempfile::tempdir().unwrap();
-    let path = |name: &str| root.path().join(name).display().to_string();
-    let scenario = path("small.toml");
-    let text = r#"
+const SMALL: &str = r#"
 duration = "3s"
 seed = 7
 [target]
@@ -164,11 +154,16 @@ on_reconnect = "fetch"
 [groups.reconnect]
 backoff = { kind = "none" }
 "#;
-    std::fs::write(&scenario, text).unwrap();
-    let real =
-        resurge().args(["run", &scenario, "--out", &path("real"), "--progress", "none"]).output().unwrap();
+
+/// A small real run, a simulation that takes its times from it: the two tell the same story, and the calibration says what it did.
+#[test]
+fn a_simulation_is_calibrated_by_a_real_run() {
+    let scene = Scene::new(SMALL);
+    let path = |name: &str| scene.path(name).display().to_string();
+    let scenario = path("scenario.toml");
+    let real = scene.command("real", &[]).output().unwrap();
     // Whether this machine was fast enough is not asked here.
-    assert!(matches!(real.status.code(), Some(0 | 110)), "{}", String::from_utf8_lossy(&real.stderr));
+    assert!(matches!(real.status.code(), Some(0 | 110)), "{}", text(&real.stderr));
     let (code, summary, stderr) =
         simulate(&[&scenario, "--calibrate", &path("real"), "--out", &path("simulated")]);
     assert_eq!(code, 0, "{summary}{stderr}");
@@ -177,20 +172,13 @@ backoff = { kind = "none" }
         "{summary}"
     );
     // Exactly the target's own delays and what was measured beside them: 30 ms, and not twice that.
-    let csv = std::fs::read_to_string(root.path().join("simulated/summary.csv")).unwrap();
-    let row = csv.lines().find(|line| line.starts_with("g,reconnect_latency")).unwrap();
-    let p50_us: u64 = row.split(',').nth(6).unwrap().parse().unwrap();
-    assert!(p50_us >= 30_000, "{row}");
-    let own = std::fs::read_to_string(root.path().join("real/summary.csv")).unwrap();
-    let measured: u64 = own
-        .lines()
-        .find(|line| line.starts_with("g,reconnect_latency"))
-        .unwrap()
-        .split(',')
-        .nth(6)
-        .unwrap()
-        .parse()
-        .unwrap();
+    let p50 = |run: &str| -> u64 {
+        let rows = rows(&scene.path(run), "summary.csv");
+        let row = rows.iter().find(|row| row["group"] == "g" && row["metric"] == "reconnect_latency");
+        row.unwrap()["p50_us"].parse().unwrap()
+    };
+    let (p50_us, measured) = (p50("simulated"), p50("real"));
+    assert!(p50_us >= 30_000, "{p50_us}");
     assert!(
         p50_us < measured + 30_000,
         "the configured delays are counted once: {p50_us} against {measured}"
@@ -200,7 +188,7 @@ backoff = { kind = "none" }
     assert_eq!(code, 65, "{stderr}");
     assert!(stderr.contains("that run was simulated"), "{stderr}");
     // Of a run that was cut off, what there is is taken, and told.
-    let journal = root.path().join("real/journal.bin");
+    let journal = scene.path("real/journal.bin");
     let bytes = std::fs::read(&journal).unwrap();
     std::fs::write(&journal, &bytes[..bytes.len() - 10]).unwrap();
     assert!(!summary.contains("that run was cut off"), "{summary}");
@@ -212,17 +200,14 @@ backoff = { kind = "none" }
 
 #[test]
 fn a_threshold_may_end_a_simulation_early_and_is_judged_as_in_a_run() {
-    let root = tempfile::tempdir().unwrap();
-    let file = root.path().join("s.toml");
-    let text = "duration = \"60s\"\n[target]\nidle_timeout = \"1s\"\n[[groups]]\nname = \"g\"\nclients = 5\n[groups.token]\nclient_id = \"a\"\nclient_secret = \"b\"\n[groups.reconnect]\nbackoff = { kind = \"constant\", base = \"100ms\", jitter = \"none\" }\n[thresholds]\nhandshake_403_rate = [{ expr = \"rate < 1%\", abort_on_fail = true, delay = \"5s\" }]\n";
-    std::fs::write(&file, text).unwrap();
-    let (file, out) = (file.display().to_string(), root.path().join("run").display().to_string());
-    let (code, summary, stderr) = simulate(&[&file, "--out", &out]);
+    let scene = Scene::new(
+        "duration = \"60s\"\n[target]\nidle_timeout = \"1s\"\n[[groups]]\nname = \"g\"\nclients = 5\n[groups.token]\nclient_id = \"a\"\nclient_secret = \"b\"\n[groups.reconnect]\nbackoff = { kind = \"constant\", base = \"100ms\", jitter = \"none\" }\n[thresholds]\nhandshake_403_rate = [{ expr = \"rate < 1%\", abort_on_fail = true, delay = \"5s\" }]\n",
+    );
+    let out = scene.path("run");
+    let (code, summary, stderr) = simulate(&[scene.file().to_str().unwrap(), "--out", out.to_str().unwrap()]);
     assert_eq!(code, 99, "{summary}{stderr}");
     assert!(summary.contains("ended early by handshake_403_rate"), "{summary}");
-    let json: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(Path::new(&out).join("run.json")).unwrap()).unwrap();
-    assert_eq!(json["elapsed_s"], 5.0, "at the very second");
+    assert_eq!(json(&out)["elapsed_s"], 5.0, "at the very second");
 }
 
 /// A token endpoint with one server: thirty clients at once, with patience for three services; all who fail try once more.
@@ -264,11 +249,7 @@ fn a_capacity_is_the_same_on_the_network_and_in_virtual_time() {
                 let run =
                     resurge().args(["run", &scenario, "--out", &out, "--progress", "none"]).output().unwrap();
                 // Whether this machine was fast enough is not asked here.
-                assert!(
-                    matches!(run.status.code(), Some(0 | 110)),
-                    "{}",
-                    String::from_utf8_lossy(&run.stderr)
-                );
+                assert!(matches!(run.status.code(), Some(0 | 110)), "{}", text(&run.stderr));
             });
         }
     });
@@ -282,9 +263,7 @@ fn a_capacity_is_the_same_on_the_network_and_in_virtual_time() {
         assert!(found.contains(&format!("many,first,ok,,{ok},")), "{abandoned}: {found}");
         assert_eq!(outcomes("real"), found, "{abandoned}");
         let refused = |kind: &str| {
-            let text = std::fs::read_to_string(folder(kind).join("run.json")).unwrap();
-            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-            json["reconciliation"]["target_counters"]["token_requests_refused"].clone()
+            json(&folder(kind))["reconciliation"]["target_counters"]["token_requests_refused"].clone()
         };
         assert_eq!(refused("real"), refused("simulated"), "{abandoned}");
         assert_eq!(refused("real")[0]["error"], "too_busy");

@@ -1,12 +1,15 @@
 //! `resurge sweep`, `resurge simulate --against`: what they write, and how they end.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use assert_cmd::Command;
 use serde_json::Value;
+
+use crate::support::output::{said, text};
+use crate::support::program::resurge;
+use crate::support::run_folder::json;
+use crate::support::scene::Scene;
 
 const SCENARIO: &str = r#"
 name = "grid"
@@ -34,22 +37,18 @@ by = "target"
 code = 1012
 "#;
 
-fn resurge(folder: &Path, arguments: &[&str]) -> Output {
-    fs::write(folder.join("grid.toml"), SCENARIO).unwrap();
-    Command::cargo_bin("resurge").unwrap().current_dir(folder).args(arguments).output().unwrap()
+/// The program in the folder of a scene.
+fn output(scene: &Scene, arguments: &[&str]) -> Output {
+    resurge().current_dir(scene.path("")).args(arguments).output().unwrap()
 }
 
 fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 const OVER: [&str; 6] = [
     "sweep",
-    "grid.toml",
+    "scenario.toml",
     "--over",
     "groups.0.reconnect.backoff.base=1s,3s",
     "--over",
@@ -58,7 +57,7 @@ const OVER: [&str; 6] = [
 
 #[test]
 fn a_sweep_writes_table_and_plot_with_the_best_on_top_and_the_same_bytes_for_any_number_of_threads() {
-    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::new(SCENARIO);
     let run = |out: &str, threads: &str| {
         let more = [
             "--best",
@@ -70,17 +69,16 @@ fn a_sweep_writes_table_and_plot_with_the_best_on_top_and_the_same_bytes_for_any
             "--threads",
             threads,
         ];
-        resurge(folder.path(), &[OVER.as_slice(), more.as_slice()].concat())
+        output(&scene, &[OVER.as_slice(), more.as_slice()].concat())
     };
     let (one, three) = (run("one", "1"), run("three", "3"));
     assert_eq!((code(&one), code(&three)), (0, 0), "{}", text(&one.stderr));
     assert_eq!(text(&one.stdout), text(&three.stdout));
     for file in ["sweep.csv", "sweep.html", "sweep.json"] {
-        let read = |out: &str| fs::read(folder.path().join(out).join(file)).unwrap();
+        let read = |out: &str| fs::read(scene.path(out).join(file)).unwrap();
         assert_eq!(read("one"), read("three"), "{file}");
     }
-    let json: Value =
-        serde_json::from_slice(&fs::read(folder.path().join("one/sweep.json")).unwrap()).unwrap();
+    let json: Value = serde_json::from_slice(&fs::read(scene.path("one/sweep.json")).unwrap()).unwrap();
     let points = json["points"].as_array().unwrap();
     assert_eq!((points.len(), json["simulated"].as_bool()), (4, Some(true)));
     let best = points[0]["value"].as_f64().unwrap();
@@ -91,18 +89,18 @@ fn a_sweep_writes_table_and_plot_with_the_best_on_top_and_the_same_bytes_for_any
         .filter(|point| point["standing"] == "holds")
         .map(|point| point["value"].as_f64().unwrap());
     assert!(holding.clone().all(|value| value >= best) && holding.count() > 0);
-    let csv = fs::read_to_string(folder.path().join("one/sweep.csv")).unwrap();
+    let csv = fs::read_to_string(scene.path("one/sweep.csv")).unwrap();
     assert_eq!(csv.lines().count(), 5, "{csv}");
 }
 
 #[test]
 fn a_point_is_what_a_simulation_of_its_settings_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let swept = resurge(
-        folder.path(),
+    let scene = Scene::new(SCENARIO);
+    let swept = output(
+        &scene,
         &[
             "sweep",
-            "grid.toml",
+            "scenario.toml",
             "--over",
             "groups.0.reconnect.backoff.base=3s",
             "--best",
@@ -117,12 +115,10 @@ fn a_point_is_what_a_simulation_of_its_settings_is() {
     assert_eq!(code(&swept), 0, "{}", text(&swept.stderr));
     let json: Value = serde_json::from_slice(&swept.stdout).unwrap();
     let set = "groups.0.reconnect.backoff.base=3s";
-    let alone = resurge(
-        folder.path(),
-        &["simulate", "grid.toml", "--set", set, "--out", "alone", "--progress", "none"],
-    );
+    let alone =
+        output(&scene, &["simulate", "scenario.toml", "--set", set, "--out", "alone", "--progress", "none"]);
     assert_eq!(code(&alone), 0, "{}", text(&alone.stderr));
-    let summary = |path: &str| fs::read_to_string(folder.path().join(path).join("summary.csv")).unwrap();
+    let summary = |path: &str| fs::read_to_string(scene.path(path).join("summary.csv")).unwrap();
     assert_eq!(summary("alone"), summary("s/points/0001"));
     let row =
         summary("alone").lines().find(|line| line.starts_with("all,reconnect_latency")).unwrap().to_owned();
@@ -132,7 +128,7 @@ fn a_point_is_what_a_simulation_of_its_settings_is() {
 
 #[test]
 fn a_sweep_in_which_nothing_holds_fails_and_what_cannot_be_run_is_told_by_its_point() {
-    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::new(SCENARIO);
     // (arguments behind the scenario, exit code, part of stderr or stdout)
     let rows: [(&[&str], i32, &str); 7] = [
         (&["--over", "groups.0.clients=10,20", "--subject-to", "token_requests.peak < 1/s"], 99, "breaks"),
@@ -144,21 +140,21 @@ fn a_sweep_in_which_nothing_holds_fails_and_what_cannot_be_run_is_told_by_its_po
         (&["--over", "duration=1s", "--best", "recovery.p99"], 104, "the storm would strike"),
     ];
     for (arguments, expected, part) in rows {
-        let output = resurge(folder.path(), &[&["sweep", "grid.toml", "--quiet"], arguments].concat());
-        let told = text(&output.stderr) + &text(&output.stdout);
-        assert_eq!(code(&output), expected, "{arguments:?}: {told}");
+        let done = output(&scene, &[&["sweep", "scenario.toml", "--quiet"], arguments].concat());
+        let told = said(&done);
+        assert_eq!(code(&done), expected, "{arguments:?}: {told}");
         assert!(told.contains(part), "{arguments:?}: {told}");
     }
 }
 
 #[test]
 fn points_are_run_with_real_sockets_where_that_is_wanted() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = resurge(
-        folder.path(),
+    let scene = Scene::new(SCENARIO);
+    let done = output(
+        &scene,
         &[
             "sweep",
-            "grid.toml",
+            "scenario.toml",
             "--real",
             "--over",
             "groups.0.clients=5,10",
@@ -175,30 +171,29 @@ fn points_are_run_with_real_sockets_where_that_is_wanted() {
             "--quiet",
         ],
     );
-    assert!(matches!(code(&output), 0 | 110), "{}", text(&output.stderr));
+    assert!(matches!(code(&done), 0 | 110), "{}", text(&done.stderr));
     for point in ["0001", "0002"] {
-        let manifest = fs::read(folder.path().join("s/points").join(point).join("run.json")).unwrap();
-        let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+        let manifest = json(&scene.path("s/points").join(point));
         assert_eq!(manifest["target"]["kind"], "embedded", "{manifest}");
     }
 }
 
 #[test]
 fn a_prediction_is_measured_by_a_real_run_and_not_by_a_simulated_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let simulated = resurge(folder.path(), &["simulate", "grid.toml", "--out", "sim", "--progress", "none"]);
+    let scene = Scene::new(SCENARIO);
+    let simulated = output(&scene, &["simulate", "scenario.toml", "--out", "sim", "--progress", "none"]);
     assert_eq!(code(&simulated), 0, "{}", text(&simulated.stderr));
-    let refused = resurge(
-        folder.path(),
-        &["simulate", "grid.toml", "--against", "sim", "--out", "again", "--progress", "none"],
+    let refused = output(
+        &scene,
+        &["simulate", "scenario.toml", "--against", "sim", "--out", "again", "--progress", "none"],
     );
     assert_eq!(code(&refused), 65);
     assert!(text(&refused.stderr).contains("simulated"), "{}", text(&refused.stderr));
-    let real = resurge(
-        folder.path(),
+    let real = output(
+        &scene,
         &[
             "run",
-            "grid.toml",
+            "scenario.toml",
             "--out",
             "real",
             "--progress",
@@ -212,9 +207,9 @@ fn a_prediction_is_measured_by_a_real_run_and_not_by_a_simulated_one() {
         ],
     );
     assert!(matches!(code(&real), 0 | 110), "{}", text(&real.stderr));
-    let other = resurge(
-        folder.path(),
-        &["simulate", "grid.toml", "--against", "real", "--out", "far", "--progress", "none"],
+    let other = output(
+        &scene,
+        &["simulate", "scenario.toml", "--against", "real", "--out", "far", "--progress", "none"],
     );
     assert_eq!(code(&other), 112, "ten times as many clients are no prediction: {}", text(&other.stdout));
     assert!(text(&other.stdout).contains("exceeded"), "{}", text(&other.stdout));
@@ -222,12 +217,12 @@ fn a_prediction_is_measured_by_a_real_run_and_not_by_a_simulated_one() {
 
 #[test]
 fn the_cookbooks_scenarios_run_in_virtual_time() {
-    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::new(SCENARIO);
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/simulate");
     let mut found = 0;
     for entry in fs::read_dir(shipped).unwrap() {
         let file = entry.unwrap().path();
-        let out = folder.path().join(file.file_stem().unwrap());
+        let out = scene.path(file.file_stem().unwrap().to_str().unwrap());
         let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
         // A day has as many seconds however few the clients are: half an hour of it will do.
         let arguments = [
@@ -242,8 +237,8 @@ fn the_cookbooks_scenarios_run_in_virtual_time() {
             "--progress",
             "none",
         ];
-        let output = resurge(folder.path(), &arguments);
-        assert_eq!(code(&output), 0, "{file}: {}{}", text(&output.stdout), text(&output.stderr));
+        let done = output(&scene, &arguments);
+        assert_eq!(code(&done), 0, "{file}: {}{}", text(&done.stdout), text(&done.stderr));
         found += 1;
     }
     assert_eq!(found, 3);
@@ -251,12 +246,12 @@ fn the_cookbooks_scenarios_run_in_virtual_time() {
 
 #[test]
 fn a_file_full_of_faults_is_told_with_the_first_hundred() {
-    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::new(SCENARIO);
     let groups = (0..70_000).map(|n| format!("[[groups]]\nname = \"g{n}\"\nclients = 1\n"));
     let crowd = "duration = \"9s\"\n[target]\n".to_owned() + &groups.collect::<String>();
-    fs::write(folder.path().join("crowd.toml"), crowd).unwrap();
-    let output = resurge(folder.path(), &["simulate", "crowd.toml", "--progress", "none"]);
-    let told = text(&output.stderr);
-    assert_eq!(code(&output), 104, "{told}");
+    fs::write(scene.path("crowd.toml"), crowd).unwrap();
+    let done = output(&scene, &["simulate", "crowd.toml", "--progress", "none"]);
+    let told = text(&done.stderr);
+    assert_eq!(code(&done), 104, "{told}");
     assert!(told.contains("there are 70000 groups") && told.contains("the first 100 are above"), "{told}");
 }
