@@ -10,7 +10,16 @@ use crate::support::in_process::run_file;
 
 const HEAD: &str = "duration = \"4s\"\nseed = 1\n";
 
-fn run_text(folder: &Path, name: &str, target: &str, group: &str) -> RunModel {
+/// Runs scenarios at once, each by its name, the keys of its target and those of its group.
+fn run_all<const N: usize>(folder: &Path, scenarios: [(&str, &str, &str); N]) -> [RunModel; N] {
+    std::thread::scope(|scope| {
+        let runs =
+            scenarios.map(|(name, target, group)| scope.spawn(move || run_one(folder, name, target, group)));
+        runs.map(|run| run.join().unwrap())
+    })
+}
+
+fn run_one(folder: &Path, name: &str, target: &str, group: &str) -> RunModel {
     let path = folder.join(format!("{name}.toml"));
     let text = format!("{HEAD}[target]\nkind = \"embedded\"\n{target}\n[[groups]]\nname = \"g\"\n{group}");
     std::fs::write(&path, &text).unwrap();
@@ -36,19 +45,18 @@ fn refresh_tokens_rotate_and_a_refused_one_is_given_up() {
     let folder = TempDir::new().unwrap();
     let credentials = "[groups.token]\ngrant = \"refresh_token\"\nclient_id = \"c\"\nclient_secret = \"s3cret-of-c\"\non_reconnect = \"fetch\"\n";
     let group = format!("clients = 10\n{credentials}");
-    let target = "profile = \"forum\"\nidle_timeout = \"500ms\"\nrefresh_tokens = { rotate = true }\n";
-    let model = run_text(folder.path(), "rotating", target, &group);
-    assert_eq!(model.all.counter(Counter::RefreshTokensRefused), 0);
-    assert!(model.all.counter(Counter::TokensForReconnects) >= 20, "each reconnect fetches");
-    assert_eq!(model.all.outcome(Outcome::Http403), 0);
-    assert_secret(&folder.path().join("rotating"), "s3cret-of-c");
-
+    let rotating = "profile = \"forum\"\nidle_timeout = \"500ms\"\nrefresh_tokens = { rotate = true }\n";
     // Refresh tokens that die before they are used: the clients go back to their credentials.
-    let target = "profile = \"forum\"\nidle_timeout = \"500ms\"\nrefresh_tokens = { life = \"100ms\" }\n";
-    let model = run_text(folder.path(), "short-lived", target, &group);
-    assert!(model.all.counter(Counter::RefreshTokensRefused) >= 20);
-    assert_eq!(model.all.outcome(Outcome::TokenRefused), 0);
-    assert_eq!(model.all.outcome(Outcome::Http403), 0);
+    let short = "profile = \"forum\"\nidle_timeout = \"500ms\"\nrefresh_tokens = { life = \"100ms\" }\n";
+    let [rotating, short] =
+        run_all(folder.path(), [("rotating", rotating, &group), ("short-lived", short, &group)]);
+    assert_eq!(rotating.all.counter(Counter::RefreshTokensRefused), 0);
+    assert!(rotating.all.counter(Counter::TokensForReconnects) >= 20, "each reconnect fetches");
+    assert_eq!(rotating.all.outcome(Outcome::Http403), 0);
+    assert_secret(&folder.path().join("rotating"), "s3cret-of-c");
+    assert!(short.all.counter(Counter::RefreshTokensRefused) >= 20);
+    assert_eq!(short.all.outcome(Outcome::TokenRefused), 0);
+    assert_eq!(short.all.outcome(Outcome::Http403), 0);
 }
 
 #[test]
@@ -62,11 +70,8 @@ fn a_shared_token_without_single_flight_is_a_stampede() {
             "clients = 50\n[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\non_reconnect = \"fetch\"\nsharing = \"{sharing}\"\n[groups.reconnect]\nbackoff = {{ kind = \"none\" }}\n{storm}"
         )
     };
-    let (alone, crowd) = std::thread::scope(|scope| {
-        let alone = scope.spawn(|| run_text(folder.path(), "alone", target, &group("group")));
-        let crowd = scope.spawn(|| run_text(folder.path(), "crowd", target, &group("group-stampede")));
-        (alone.join().unwrap(), crowd.join().unwrap())
-    });
+    let (alone, crowd) = (group("group"), group("group-stampede"));
+    let [alone, crowd] = run_all(folder.path(), [("alone", target, &alone), ("crowd", target, &crowd)]);
     let (alone, crowd) =
         (alone.all.counter(Counter::TokensFetched), crowd.all.counter(Counter::TokensFetched));
     assert!(alone <= 4, "one at the start, one or two for the storm: {alone}");
@@ -86,12 +91,12 @@ fn credentials_come_from_a_file_one_row_a_client() {
             "clients = {clients}\n[groups.token]\nfeeder = \"clients.csv\"\n[groups.reconnect]\nmax_attempts = 1\n"
         )
     };
-    let model = run_text(folder.path(), "enough", target, &group(20));
-    assert_eq!((model.all.outcome(Outcome::Ok), model.all.outcome(Outcome::Http403)), (20, 0));
-    assert_secret(&folder.path().join("enough"), secret);
     // Rows that run out begin again.
-    let model = run_text(folder.path(), "too-few", target, &group(30));
-    assert_eq!((model.all.outcome(Outcome::Ok), model.all.outcome(Outcome::Http403)), (20, 10));
+    let [enough, too_few] =
+        run_all(folder.path(), [("enough", target, &group(20)), ("too-few", target, &group(30))]);
+    assert_eq!((enough.all.outcome(Outcome::Ok), enough.all.outcome(Outcome::Http403)), (20, 0));
+    assert_secret(&folder.path().join("enough"), secret);
+    assert_eq!((too_few.all.outcome(Outcome::Ok), too_few.all.outcome(Outcome::Http403)), (20, 10));
 }
 
 #[test]
@@ -102,26 +107,20 @@ fn tokens_may_be_jwts_and_clocks_may_be_wrong() {
             "clients = 10\n[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n{more}\n[groups.reconnect]\nbackoff = {{ kind = \"none\" }}\n"
         )
     };
-    let target = "profile = \"bearer\"\ntoken_format = \"jwt\"\nidle_timeout = \"500ms\"\n";
-    let model = run_text(folder.path(), "jwt", target, &group(""));
-    assert!(model.all.counter(Counter::Reconnects) >= 20);
-    assert_eq!(model.all.outcome(Outcome::Http401), 0);
-
+    let jwt = "profile = \"bearer\"\ntoken_format = \"jwt\"\nidle_timeout = \"500ms\"\n";
     // A token of a second; a client that refreshes half a second before it expires never shows a dead one, unless it takes the token
     // for good three seconds longer than it is.
-    let target = "profile = \"bearer\"\ntoken_life = \"1s\"\nidle_timeout = \"300ms\"\n";
-    let right = run_text(
+    let dying = "profile = \"bearer\"\ntoken_life = \"1s\"\nidle_timeout = \"300ms\"\n";
+    let [jwt, right, wrong] = run_all(
         folder.path(),
-        "right",
-        target,
-        &group("refresh_before_expiry = \"500ms\"\nrefresh_jitter = 0.2"),
+        [
+            ("jwt", jwt, &group("")),
+            ("right", dying, &group("refresh_before_expiry = \"500ms\"\nrefresh_jitter = 0.2")),
+            ("wrong", dying, &group("refresh_before_expiry = \"500ms\"\nclock_skew = \"+3s\"")),
+        ],
     );
+    assert!(jwt.all.counter(Counter::Reconnects) >= 20);
+    assert_eq!(jwt.all.outcome(Outcome::Http401), 0);
     assert_eq!(right.all.counter(Counter::DeadTokenHandshakes), 0);
-    let wrong = run_text(
-        folder.path(),
-        "wrong",
-        target,
-        &group("refresh_before_expiry = \"500ms\"\nclock_skew = \"+3s\""),
-    );
     assert!(wrong.all.counter(Counter::DeadTokenHandshakes) >= 5);
 }
