@@ -1,9 +1,7 @@
 //! Thousands of scenarios at random, in virtual time: what must hold whatever clients, service and network do.
 //!
 //! `RESURGE_SEEDS=10000` runs so many seeds; `RESURGE_SEED=77` one alone, and prints its scenario.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
-#[path = "virtual_sweep/scenarios.rs"]
 mod scenarios;
 
 use std::path::Path;

@@ -1,19 +1,20 @@
 //! Answers, messages and files without an end: what is read of each has a limit, and the client or the program says so.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use resurge::report::RunModel;
-use resurge::run::{RunRequest, run};
 use resurge::sample::{Abnormal, Outcome};
 use resurge::scenario::load;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::support::in_process::run_file;
+use crate::support::output::text;
+use crate::support::program::resurge;
 
 /// More than any limit and the sockets' buffers together; who reads so much reads for ever.
 const ENDLESS: u64 = 64 << 20;
@@ -87,15 +88,7 @@ fn run_group(folder: &Path, name: &str, group: &str, port: u16) -> RunModel {
         "duration = \"1s\"\ndrain = \"3s\"\n[target]\nurl = \"ws://127.0.0.1:PORT/none\"\n[[groups]]\nname = \"g\"\nclients = 2\nreconnect = {{ max_attempts = 1 }}\n{group}\n"
     );
     fs::write(&path, text.replace("PORT", &port.to_string())).unwrap();
-    let request = RunRequest {
-        scenario: path,
-        overrides: Vec::new(),
-        seed: None,
-        out: Some(folder.join(name)),
-        authorised: Vec::new(),
-        on_progress: None,
-    };
-    run(request).unwrap().model
+    run_file(&path, &[], folder.join(name)).model
 }
 
 #[test]
@@ -169,23 +162,21 @@ fn files_without_an_end_are_refused() {
         why(Path::new("/dev/zero")).contains("more than 4194304 bytes"),
         "a device has no length of its own"
     );
-    let text = |secret: &str| {
+    let scenario = |secret: &str| {
         format!(
             "duration = \"1s\"\n[target]\n[[groups]]\nname = \"g\"\nclients = 1\ntoken = {{ {secret} }}\n"
         )
     };
     hollow(&path("secret"), 64 * 1024 + 1);
-    fs::write(path("s.toml"), text("client_id = \"a\", client_secret = { file = \"secret\" }")).unwrap();
+    fs::write(path("s.toml"), scenario("client_id = \"a\", client_secret = { file = \"secret\" }")).unwrap();
     assert!(why(&path("s.toml")).contains("more than 65536 bytes"), "{}", why(&path("s.toml")));
     // A device has no length of its own.
-    fs::write(path("s.toml"), text("client_id = \"a\", client_secret = { file = \"/dev/zero\" }")).unwrap();
+    fs::write(path("s.toml"), scenario("client_id = \"a\", client_secret = { file = \"/dev/zero\" }"))
+        .unwrap();
     assert!(why(&path("s.toml")).contains("more than 65536 bytes"), "{}", why(&path("s.toml")));
     hollow(&path("huge.baseline"), 64 * 1024 * 1024 + 1);
-    let output = Command::new(env!("CARGO_BIN_EXE_resurge"))
-        .args(["compare"])
-        .args([path("huge.baseline"), path("huge.baseline")])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let output =
+        resurge().arg("compare").args([path("huge.baseline"), path("huge.baseline")]).output().unwrap();
+    let said = text(&output.stderr);
     assert!(output.status.code() == Some(65) && said.contains("more than 67108864 bytes"), "{said}");
 }

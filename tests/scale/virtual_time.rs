@@ -1,5 +1,4 @@
 //! Virtual time: queues against the formula of Erlang, an hour of disconnects, and the congestion collapse of a token endpoint.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
