@@ -18,8 +18,12 @@ impl Served {
             if arguments.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
         command.arg("serve").args(arguments).args(listen).stdout(Stdio::piped()).stderr(messages);
         let mut process = command.spawn().unwrap();
-        let said = process.stdout.as_mut().unwrap().bytes().map_while(Result::ok);
-        let line: Vec<u8> = said.take_while(|byte| *byte != b'\n').collect();
+        // Byte by byte: what comes behind the line is for others.
+        let stdout = process.stdout.as_mut().unwrap();
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while stdout.read(&mut byte).is_ok_and(|count| count == 1) && byte != *b"\n" {
+            line.push(byte[0]);
+        }
         let line = String::from_utf8(line).unwrap();
         let addr = line.rsplit('/').next().and_then(|addr| addr.parse().ok());
         Self { process, addr: addr.unwrap_or_else(|| panic!("no address in {line:?}")) }
