@@ -12,10 +12,15 @@
     reason = "a bench prints, and what it does not foresee ends it"
 )]
 
+#[path = "reconnect_storm/floor.rs"]
 mod floor;
+#[path = "reconnect_storm/growth.rs"]
 mod growth;
+#[path = "reconnect_storm/scenario.rs"]
 mod scenario;
+#[path = "reconnect_storm/spent.rs"]
 mod spent;
+#[path = "reconnect_storm/target.rs"]
 mod target;
 
 use std::fs;
