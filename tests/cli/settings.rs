@@ -45,7 +45,10 @@ fn the_same_seed_backs_off_alike() {
         let row = rows.iter().find(|row| row["group"] == "all" && row["metric"] == "phase_backoff").unwrap();
         row["mean_us"].parse::<f64>().unwrap()
     };
-    let (one, two) = (run_with("scenarios/smoke.toml", &set), run_with("scenarios/smoke.toml", &set));
+    let [one, two] = std::thread::scope(|scope| {
+        let runs = [(); 2].map(|()| scope.spawn(|| run_with("scenarios/smoke.toml", &set)));
+        runs.map(|run| run.join().unwrap())
+    });
     assert_eq!(one.json()["scenario"]["seed"], 7);
     assert_eq!(one.json()["scenario"]["hash"], two.json()["scenario"]["hash"]);
     let (a, b) = (backoff(&one), backoff(&two));

@@ -96,7 +96,7 @@ fn refreshing_early_saves_the_refusals_of_expired_tokens() {
         "--set",
         "groups.1.clients=20",
         "--set",
-        "duration=8s",
+        "duration=6s",
         "--set",
         "target.token_life=2s",
         "--set",

@@ -24,7 +24,7 @@ fn start_three(scenario: &Scene, more: &[&str]) -> Child {
 #[test]
 fn a_shard_that_is_killed_is_told_and_the_others_go_on() {
     let scenario = Scene::new(&coming_and_going(30, "60s"));
-    let child = start_three(&scenario, &["--set", "duration=8s"]);
+    let child = start_three(&scenario, &["--set", "duration=5s"]);
     send(processes_of(&scenario.file())["2/3"], "KILL");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(111), "{}", said(&output));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 
 use crate::shard_runs::{assert_no_process_is_left, merge};
 use crate::support::coming_and_going::coming_and_going;
@@ -49,10 +50,13 @@ fn stormy() -> Scene {
 #[test]
 fn sums_are_exact_and_the_same_for_one_two_and_three_shards() {
     let scenario = stormy();
+    let runs = [("1", "one"), ("2", "two"), ("3", "three")].map(|(shards, out)| {
+        let more = ["--shards", shards, "--set", "groups.0.token.client_id=x"];
+        (shards, out, start(&scenario, out, &more))
+    });
     let mut tables = Vec::new();
-    for (shards, out) in [("1", "one"), ("2", "two"), ("3", "three")] {
-        let mut command = scenario.command(out, &["--shards", shards, "--set", "groups.0.token.client_id=x"]);
-        let output = command.env("SHARDS_TEST_SECRET", "hidden-secret").output().unwrap();
+    for (shards, out, run) in runs {
+        let output = run.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
         let json = json(&scenario.path(out));
         assert_eq!(json["shards"]["count"].to_string(), shards);
@@ -132,6 +136,13 @@ fn sums_are_exact_and_the_same_for_one_two_and_three_shards() {
     }
 }
 
+/// Starts a run whose secret is in its environment.
+fn start(scenario: &Scene, out: &str, more: &[&str]) -> Child {
+    let mut command = scenario.command(out, more);
+    command.env("SHARDS_TEST_SECRET", "hidden-secret").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
 fn walk(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
@@ -149,10 +160,13 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 fn shards_that_run_alone_are_those_that_run_together() {
     let scenario = stormy();
     let mut folders = Vec::new();
-    for shard in ["1/2", "2/2"] {
+    let runs = ["1/2", "2/2"].map(|shard| {
         let out = shard.replace('/', "-of-");
-        let mut command = scenario.command(&out, &["--shard", shard]);
-        let output = command.env("SHARDS_TEST_SECRET", "x").output().unwrap();
+        let run = start(&scenario, &out, &["--shard", shard]);
+        (shard, out, run)
+    });
+    for (shard, out, run) in runs {
+        let output = run.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
         assert!(
             said(&output).contains(&format!("shard {}", shard.replace('/', " of "))),

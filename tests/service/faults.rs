@@ -9,7 +9,6 @@ use resurge::record::check_accounts;
 use resurge::run::RunDone;
 use resurge::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome};
 
-use crate::alone;
 use crate::support::in_process::run_file;
 
 /// Clients of each run.
@@ -238,7 +237,6 @@ fn judge(case: &Case, done: &RunDone) -> Vec<String> {
 
 #[test]
 fn every_fault_is_what_clients_make_of_it() {
-    let _alone = alone();
     static PANICS: AtomicUsize = AtomicUsize::new(0);
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

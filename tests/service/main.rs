@@ -17,11 +17,3 @@ mod support {
 mod faults;
 mod server;
 mod shipped;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// One crowd of runs at a time: two would keep each other waiting.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::alone;
 use crate::support::free_machine::on_a_free_machine;
 use crate::support::in_process::run_file;
 
@@ -44,7 +43,6 @@ fn run_to(scenario: &Path, out: &Path, overrides: &[(&str, &str)]) -> Came {
 
 #[test]
 fn every_service_behaves_as_its_scenario_says() {
-    let _alone = alone();
     let out = TempDir::new().unwrap();
     let names: Vec<String> = std::fs::read_dir(folder())
         .unwrap()
@@ -70,7 +68,6 @@ fn every_service_behaves_as_its_scenario_says() {
 
 #[test]
 fn a_client_that_does_not_follow_the_service_is_found_out() {
-    let _alone = alone();
     let out = TempDir::new().unwrap();
     // (scenario, what is changed, what the summary then shows)
     type Changes<'a> = &'a [(&'a str, &'a str)];
@@ -188,7 +185,6 @@ fn the_axes_along_which_services_differ_are_settings() {
     ];
     // All at once on one machine: what they measure is not asked for, and no part of what they show.
     const CALM: &str = "max_lag_p99 = '60s', max_stall = '60s', max_delay = '60s', max_delay_share = '100%', max_saturated_share = '100%'";
-    let _alone = alone();
     let out = TempDir::new().unwrap();
     std::thread::scope(|scope| {
         for Axis { name, target, group, shows, is_exact, code: expected } in axes {
