@@ -6,7 +6,7 @@ use std::path::Path;
 use resurge::sample::{Cause, Outcome};
 use tempfile::TempDir;
 
-use crate::alone;
+use crate::support::alone::alone;
 use crate::support::in_process::run_file;
 
 /// A world: how a client comes to be refused.

@@ -8,9 +8,11 @@
 
 #[path = "../support"]
 mod support {
+    pub(crate) mod alone;
     pub(crate) mod in_process;
     pub(crate) mod output;
     pub(crate) mod program;
+    pub(crate) mod requests;
     pub(crate) mod run_folder;
     pub(crate) mod scene;
     pub(crate) mod served;
@@ -26,11 +28,3 @@ mod options;
 mod policies;
 mod target_tls;
 mod token_lifecycles;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// One crowd of runs at a time: two would keep each other waiting.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -17,21 +17,12 @@ use tempfile::TempDir;
 use crate::support::in_process::run_file;
 use crate::support::output::text;
 use crate::support::program::resurge;
+use crate::support::requests::{header, read_head};
 
 fn run_text(folder: &Path, name: &str, text: &str) -> RunModel {
     let path = folder.join(format!("{name}.toml"));
     std::fs::write(&path, text).unwrap();
     run_file(&path, &[], folder.join(name)).model
-}
-
-/// Reads an HTTP header.
-fn read_head(stream: &mut impl Read) -> String {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
-        head.push(byte[0]);
-    }
-    String::from_utf8_lossy(&head).into_owned()
 }
 
 #[test]
@@ -75,7 +66,7 @@ fn proxy(tunnels: Arc<AtomicUsize>, forwarded: Arc<AtomicUsize>) -> u16 {
         while let Ok((mut client, _)) = listener.accept() {
             let (tunnels, forwarded) = (Arc::clone(&tunnels), Arc::clone(&forwarded));
             std::thread::spawn(move || {
-                let head = read_head(&mut client);
+                let head = read_head(&mut client).unwrap_or_default();
                 let first = head.lines().next().unwrap_or_default().to_owned();
                 // me:p@ss
                 if !head.to_ascii_lowercase().contains("proxy-authorization: basic bwu6cebzcw==") {
@@ -175,13 +166,10 @@ impl Service {
 /// Answers each request of a connection; answers with their heads.
 fn answer_all(mut stream: impl Read + Write) -> Vec<String> {
     let mut heads = Vec::new();
-    loop {
-        let head = read_head(&mut stream).to_ascii_lowercase();
-        if !head.ends_with("\r\n\r\n") {
-            return heads;
-        }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    while let Some(head) = read_head(&mut stream) {
+        let head = head.to_ascii_lowercase();
+        let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
         let is_upgrade = head.contains("upgrade: websocket");
         heads.push(head);
         let answer: &[u8] = if is_upgrade {
@@ -191,9 +179,10 @@ fn answer_all(mut stream: impl Read + Write) -> Vec<String> {
         };
         let told = stream.read_exact(&mut body).and_then(|()| stream.write_all(answer));
         if told.and_then(|()| stream.flush()).is_err() {
-            return heads;
+            break;
         }
     }
+    heads
 }
 
 /// A server's side of TLS for 127.0.0.1; its certificate is in the folder, as `server.pem`.
@@ -322,7 +311,7 @@ fn clients_show_a_certificate_where_they_have_one() {
         while let Ok((stream, _)) = listener.accept() {
             let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut tls = rustls::StreamOwned::new(connection, stream);
-            if read_head(&mut tls).contains("Upgrade") {
+            if read_head(&mut tls).is_some_and(|head| head.contains("Upgrade")) {
                 seen.fetch_add(tls.conn.peer_certificates().map_or(0, <[_]>::len), Ordering::Relaxed);
                 let _ = tls
                     .write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");

@@ -11,6 +11,7 @@ mod support {
     pub(crate) mod output;
     pub(crate) mod processes;
     pub(crate) mod program;
+    pub(crate) mod requests;
     pub(crate) mod scene;
     pub(crate) mod served;
     pub(crate) mod signals;

@@ -13,6 +13,7 @@ mod support {
     pub(crate) mod output;
     pub(crate) mod processes;
     pub(crate) mod program;
+    pub(crate) mod requests;
     pub(crate) mod run_folder;
     pub(crate) mod scene;
     pub(crate) mod signals;

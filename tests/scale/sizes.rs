@@ -1,7 +1,7 @@
 //! Answers, messages and files without an end: what is read of each has a limit, and the client or the program says so.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::support::in_process::run_file;
 use crate::support::output::text;
 use crate::support::program::resurge;
+use crate::support::requests::{header, read_head};
 
 /// More than any limit and the sockets' buffers together; who reads so much reads for ever.
 const ENDLESS: u64 = 64 << 20;
@@ -38,16 +39,8 @@ fn endless() -> (u16, Arc<AtomicU64>) {
 
 /// Answers a request by its path, until the other side has had enough; answers with how much that was.
 fn send(mut stream: TcpStream) -> u64 {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        if !stream.read(&mut byte).is_ok_and(|length| length == 1) {
-            return 0;
-        }
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
+    let Some(head) = read_head(&mut stream) else { return 0 };
+    let key = header(&head, "sec-websocket-key").unwrap_or_default();
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     let json = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let session = format!(

@@ -2,12 +2,15 @@
 //! distribution, within 2 % + 1 ms, at 1,000 clients, whenever the generator says that it is healthy; the last thousandth within its longest stall.
 
 use std::path::Path;
+use std::process::Output;
 
+use crate::scenario;
+use crate::support::alone::alone;
+use crate::support::free_machine::on_a_free_machine;
 use crate::support::output::said;
 use crate::support::run_folder::json;
 use crate::support::scene::Scene;
 use crate::support::tables::rows;
-use crate::{alone, scenario};
 
 /// Uniform delays between these, in microseconds: their quantiles are known, also the high ones, from few samples.
 const LOW_US: f64 = 20_000.0;
@@ -17,10 +20,13 @@ const HIGH_US: f64 = 120_000.0;
 fn phase_upgrade_has_the_quantiles_of_the_delay() {
     let _alone = alone();
     let target = "idle_timeout = \"2s\"\nupgrade_delay = { uniform = [\"20ms\", \"120ms\"] }";
-    let scene = Scene::new(&scenario(1_000, "3s", "9s", target));
-    let output = scene.command("run", &[]).output().unwrap();
-    let folder = scene.path("run");
-    let said = said(&output);
+    let run = || {
+        let scene = Scene::new(&scenario(1_000, "3s", "9s", target));
+        let output = scene.command("run", &[]).output().unwrap();
+        (scene, output)
+    };
+    let (scene, output) = on_a_free_machine(run, |(_, output): &(Scene, Output)| said(output));
+    let (folder, said) = (scene.path("run"), said(&output));
     let healthy = said.contains("healthy:") && !said.contains("NOT HEALTHY");
     if !healthy {
         // The machine had other things to do. Then the run must say that it is not valid.

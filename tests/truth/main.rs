@@ -4,7 +4,9 @@
 
 #[path = "../support"]
 mod support {
+    pub(crate) mod alone;
     pub(crate) mod begun;
+    pub(crate) mod free_machine;
     pub(crate) mod output;
     pub(crate) mod program;
     pub(crate) mod run_folder;
@@ -16,14 +18,6 @@ mod support {
 
 mod latency;
 mod under_load;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// One at a time: each is to meet the load that it makes itself.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A scenario of one group, whose clients come back at once with a new token.
 fn scenario(clients: u32, over: &str, duration: &str, target: &str) -> String {

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::scenario;
+use crate::support::alone::alone;
 use crate::support::begun::await_begun;
 use crate::support::program::resurge_behind;
 use crate::support::run_folder::json;
 use crate::support::scene::Scene;
 use crate::support::signals::send;
-use crate::{alone, scenario};
 
 /// The run, behind other words of a command line.
 fn start(scene: &Scene, before: &[&str], shards: &str) -> Child {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::service::{Came, Service, header};
+use super::service::{Came, Service};
 use super::world::{Case, World, near, token_at};
+use crate::support::requests::header;
 
 fn run_here(service: &Service, case: &Case, more: &[&str]) -> Output {
     let home = TempDir::new().unwrap();

@@ -18,7 +18,7 @@ use named::named_by_the_scenario;
 use service::{OTHERS, Service};
 use world::World;
 
-use crate::alone;
+use crate::support::alone::alone;
 use crate::support::output::text;
 
 /// Says to this program that it is inside of the network of its own, and where its files are.

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::support::requests::{header, read_head};
+
 /// Addresses of others, which answer here.
 pub(crate) const OTHERS: [&str; 10] = [
     "8.8.8.8",
@@ -72,7 +74,7 @@ fn serve(mut stream: TcpStream, port: u16, all: &Mutex<Vec<Came>>) {
     let to = stream.local_addr().unwrap().ip().to_canonical();
     // A connection is a hit, whether anything is said on it or not.
     all.lock().unwrap().push(Came { to, head: String::new() });
-    while let Some(head) = read_head(&mut stream) {
+    while let Some(head) = read_request(&mut stream) {
         all.lock().unwrap().push(Came { to, head: head.clone() });
         let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
         // A proxy is told the whole URL.
@@ -101,26 +103,12 @@ fn serve(mut stream: TcpStream, port: u16, all: &Mutex<Vec<Came>>) {
     }
 }
 
-fn read_head(stream: &mut TcpStream) -> Option<String> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        if stream.read(&mut byte).ok()? == 0 {
-            return None;
-        }
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
+/// Reads a request, and answers with its head.
+fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let head = read_head(stream)?;
     let length = header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     stream.read_exact(&mut vec![0; length]).ok()?;
     Some(head)
-}
-
-pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
-    head.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        key.eq_ignore_ascii_case(name).then(|| value.trim())
-    })
 }
 
 fn percent_decoded(text: &str) -> String {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cell::{STAGES, run_cell};
 use table::TABLE;
 
-use crate::alone;
+use crate::support::alone::alone;
 
 /// Cells at once: most of their time is waiting.
 const AT_ONCE: usize = 40;

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::search::Canaries;
+use crate::support::requests::{header, read_head};
 
 /// Ways of the token endpoint.
 pub(crate) const TOKEN_WAYS: [&str; 12] = [
@@ -61,15 +62,7 @@ struct Asked {
 
 impl Asked {
     fn read(stream: &mut TcpStream) -> Option<Self> {
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") {
-            if stream.read(&mut byte).ok()? == 0 || head.len() > 1 << 20 {
-                return None;
-            }
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8_lossy(&head).into_owned();
+        let head = read_head(stream)?;
         let length = header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
         stream.read_exact(&mut body).ok()?;
@@ -94,13 +87,6 @@ impl Asked {
         let found = canaries.0.iter().find(|canary| echo.contains(canary.word()));
         found.map_or("nothing", |canary| canary.word()).to_owned()
     }
-}
-
-fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
-    head.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        key.eq_ignore_ascii_case(name).then(|| value.trim())
-    })
 }
 
 /// Starts it; answers with its port. It serves until the test ends.
