@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use resurge::sample::{Cause, Outcome};
 use tempfile::TempDir;
@@ -9,6 +10,8 @@ use tempfile::TempDir;
 use crate::support::alone::alone;
 use crate::support::in_process::run_file;
 
+/// Runs at once: most of their time is waiting.
+const AT_ONCE: usize = 24;
 /// A world: how a client comes to be refused.
 const WORLDS: [(&str, &str, &str); 11] = [
     ("stale after the disconnect", "invalidation = \"on-disconnect\"", "REUSE"),
@@ -94,16 +97,21 @@ fn run_world(folder: &Path, world: usize, target: usize) -> (Causes, Causes) {
 fn a_cause_that_is_claimed_is_the_true_one() {
     let _alone = alone();
     let folder = TempDir::new().unwrap();
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let cases = (0..WORLDS.len()).flat_map(|world| (0..TARGETS.len()).map(move |target| (world, target)));
-        let threads: Vec<_> = cases
-            .map(|(world, target)| {
-                let folder = folder.path();
-                scope.spawn(move || (world, target, run_world(folder, world, target)))
-            })
-            .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    let cases: Vec<_> =
+        (0..WORLDS.len()).flat_map(|world| (0..TARGETS.len()).map(move |target| (world, target))).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some(&(world, target)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((world, target, run_world(folder.path(), world, target)));
+        }
+        done
+    };
+    let mut results: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
+    results.sort_unstable_by_key(|(world, target, _)| (*world, *target));
     let mut faults = Vec::new();
     let mut unclaimed: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     let mut refused = BTreeMap::<&str, u64>::new();

@@ -9,6 +9,7 @@
 #[path = "../support"]
 mod support {
     pub(crate) mod alone;
+    pub(crate) mod free_machine;
     pub(crate) mod in_process;
     pub(crate) mod output;
     pub(crate) mod program;

@@ -7,6 +7,9 @@ use tempfile::TempDir;
 
 use super::service::{Came, Service};
 use super::world::{Case, World, near, token_at};
+use crate::support::alone::alone;
+use crate::support::free_machine::on_a_free_machine;
+use crate::support::output::said;
 use crate::support::requests::header;
 
 fn run_here(service: &Service, case: &Case, more: &[&str]) -> Output {
@@ -54,6 +57,7 @@ fn every_request_says_who_makes_it() {
 
 #[test]
 fn a_fleet_waits_as_long_as_it_is_asked_to() {
+    let _alone = alone();
     let upgrade = || Case {
         target: "url = \"ws://127.0.0.1:PORT/503?1\"".into(),
         group: "token = { grant = \"none\" }".into(),
@@ -69,21 +73,21 @@ fn a_fleet_waits_as_long_as_it_is_asked_to() {
     std::thread::scope(|scope| {
         for (case, what, obeys, least, most) in rows {
             scope.spawn(move || {
-                let service = Service::start("127.0.0.1:0");
                 let set = format!("groups.0.reconnect.honour_retry_after={obeys}");
-                let output = run_here(
-                    &service,
-                    &case,
-                    &[
-                        "--set",
-                        "duration=2500ms",
-                        "--set",
-                        &set,
-                        "--set",
-                        "groups.0.reconnect.max_attempts=100000",
-                    ],
-                );
-                let asked = service.take().iter().filter(|came| came.head.starts_with(what)).count();
+                let more = [
+                    "--set",
+                    "duration=2500ms",
+                    "--set",
+                    &set,
+                    "--set",
+                    "groups.0.reconnect.max_attempts=100000",
+                ];
+                let run = || {
+                    let service = Service::start("127.0.0.1:0");
+                    let output = run_here(&service, &case, &more);
+                    (service.take().iter().filter(|came| came.head.starts_with(what)).count(), output)
+                };
+                let (asked, output) = on_a_free_machine(run, |(_, output): &(usize, Output)| said(output));
                 assert!(
                     (least..=most).contains(&asked),
                     "{what}, obeyed {obeys}: {asked} requests; {output:?}"
