@@ -17,8 +17,13 @@ mod targets;
 #[path = "../benches/fuzz/wire.rs"]
 mod wire;
 
+use std::sync::{Mutex, PoisonError};
+
 use engine::{Found, Target, fuzz};
 use targets::targets;
+
+/// One at a time: a panic of any thread is taken for the target's.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Executions of a target for each share of it.
 const PER_SHARE: u64 = 100;
@@ -43,11 +48,13 @@ fn assert_nothing_found(targets: Vec<Target>) {
 
 #[test]
 fn what_strangers_write_breaks_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     assert_nothing_found(targets());
 }
 
 #[test]
 fn a_target_that_breaks_is_found() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let breaks = || -> engine::Run {
         Box::new(|bytes| {
             assert!(!bytes.windows(2).any(|two| two == b"\xff!"), "planted");

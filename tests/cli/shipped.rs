@@ -1,0 +1,157 @@
+//! The shipped scenarios at reduced size: each shows what it promises, and leaves a whole run folder.
+
+use std::fs;
+
+use crate::runs::run_with;
+use crate::support::output::text;
+use crate::support::program::resurge;
+
+#[test]
+fn idle_reconnect_tells_stale_tokens_from_fresh_ones() {
+    let small = [
+        "--set",
+        "groups.0.clients=80",
+        "--set",
+        "groups.1.clients=20",
+        "--set",
+        "groups.0.start.over=500ms",
+        "--set",
+        "groups.1.start.over=500ms",
+        "--set",
+        "duration=6s",
+        "--set",
+        "target.idle_timeout=1s",
+        "--set",
+        "target.messages_every=200ms",
+    ];
+    let run = run_with("scenarios/idle-reconnect.toml", &small);
+    assert_eq!(run.code(), 0, "{}{}", run.stdout(), run.stderr());
+    run.assert_sound();
+    let (stale, causes) = run.outcome("stale-token", "reconnect", "http_403");
+    assert_eq!((stale, causes), (80, vec!["stale_token".to_owned()]), "four attempts of each client");
+    assert_eq!(run.outcome("stale-token", "reconnect", "ok").0, 0);
+    assert_eq!(run.outcome("fresh-token", "reconnect", "http_403").0, 0);
+    assert!(run.outcome("fresh-token", "reconnect", "ok").0 >= 160);
+    let said = run.stdout();
+    for part in
+        ["PASS", "stale_token 80", "100.0%", "target 1001", "clients and target agree exactly", "healthy"]
+    {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    let missed = run.json()["accounting"]["groups"][0]["counters"]["outages_measured"].as_u64().unwrap();
+    assert!(missed > 0, "outages were measured by sequence numbers");
+}
+
+#[test]
+fn deploy_storm_is_a_storm_and_jitter_spreads_it() {
+    let small = [
+        "--set",
+        "groups.0.clients=50",
+        "--set",
+        "groups.1.clients=50",
+        "--set",
+        "groups.0.start.over=500ms",
+        "--set",
+        "groups.1.start.over=500ms",
+        "--set",
+        "storms.0.at=1s",
+        "--set",
+        "duration=5s",
+        "--set",
+        "groups.1.reconnect.backoff.base=2s",
+    ];
+    let run = run_with("scenarios/deploy-storm.toml", &small);
+    assert_eq!(run.code(), 0, "{}{}", run.stdout(), run.stderr());
+    run.assert_sound();
+    let closes = run.rows("closes.csv");
+    for group in ["no-jitter", "full-jitter"] {
+        let storm = closes.iter().find(|row| row["group"] == group && row["initiator"] == "storm").unwrap();
+        assert_eq!((storm["code"].as_str(), storm["count"].as_str()), ("1012", "50"), "{group}");
+    }
+    let p50 = |group: &str| {
+        let rows = run.rows("summary.csv");
+        let row =
+            rows.iter().find(|row| row["group"] == group && row["metric"] == "reconnect_latency").unwrap();
+        row["p50_us"].parse::<u64>().unwrap()
+    };
+    assert!(p50("full-jitter") > 5 * p50("no-jitter"), "{} against {}", p50("full-jitter"), p50("no-jitter"));
+}
+
+#[test]
+fn a_missing_scope_is_refused_however_fresh_the_token() {
+    let small = ["--set", "groups.0.clients=10", "--set", "groups.1.clients=10", "--set", "duration=5s"];
+    let run = run_with("scenarios/missing-scope.toml", &small);
+    assert_eq!(run.code(), 0, "{}{}", run.stdout(), run.stderr());
+    run.assert_sound();
+    assert_eq!(run.outcome("without-scope", "first", "http_403"), (60, vec!["missing_scope".to_owned()]));
+    assert_eq!(run.outcome("without-scope", "first", "ok").0, 0);
+    assert!(run.outcome("with-scope", "first", "ok").0 == 10);
+}
+
+#[test]
+fn refreshing_early_saves_the_refusals_of_expired_tokens() {
+    let small = [
+        "--set",
+        "groups.0.clients=20",
+        "--set",
+        "groups.1.clients=20",
+        "--set",
+        "duration=6s",
+        "--set",
+        "target.token_life=2s",
+        "--set",
+        "target.idle_timeout=1500ms",
+        "--set",
+        "groups.0.start.over=500ms",
+        "--set",
+        "groups.1.start.over=500ms",
+    ];
+    let run = run_with("scenarios/token-expiry.toml", &small);
+    assert_eq!(run.code(), 0, "{}{}", run.stdout(), run.stderr());
+    run.assert_sound();
+    assert_eq!(run.outcome("refresh-early", "reconnect", "http_403").0, 0);
+    let (refused, causes) = run.outcome("reuse", "reconnect", "http_403");
+    assert!(refused > 0);
+    assert_eq!(causes, ["expired_token"]);
+}
+
+#[test]
+fn smoke_leaves_a_whole_run_folder_that_can_be_reported_again() {
+    let run = run_with("scenarios/smoke.toml", &[]);
+    assert_eq!(run.code(), 0, "{}{}", run.stdout(), run.stderr());
+    run.assert_sound();
+    let mut names: Vec<String> = fs::read_dir(&run.folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let expected = [
+        "closes.csv",
+        "histograms.hlog",
+        "journal.bin",
+        "outcomes.csv",
+        "report.html",
+        "run.json",
+        "scenario.toml",
+        "summary.csv",
+        "timeseries.csv",
+    ];
+    assert_eq!(names, expected);
+    let copy = fs::read_to_string(run.folder.join("scenario.toml")).unwrap();
+    assert!(!copy.contains("demo-secret") && copy.contains("RESURGE_SMOKE_CLIENT_SECRET"), "{copy}");
+    let header =
+        fs::read_to_string(run.folder.join("summary.csv")).unwrap().lines().next().unwrap().to_owned();
+    assert_eq!(
+        header,
+        "group,metric,count,min_us,mean_us,stddev_us,p50_us,p75_us,p90_us,p95_us,p99_us,p99_9_us,p99_99_us,max_us"
+    );
+    for (format, file) in
+        [("csv", "summary.csv"), ("json", "run.json"), ("hlog", "histograms.hlog"), ("html", "report.html")]
+    {
+        let output = resurge().args(["report", "--format", format]).arg(&run.folder).output().unwrap();
+        assert!(output.status.success(), "{format}");
+        assert_eq!(text(&output.stdout), fs::read_to_string(run.folder.join(file)).unwrap());
+    }
+    let report = resurge().arg("report").arg(&run.folder).output().unwrap();
+    assert_eq!(text(&report.stdout), run.stdout());
+}

@@ -1,0 +1,31 @@
+//! Clients over real sockets: every way to the target, everything that networks and services do to them, and whom they may hit.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets what it does not expect has failed"
+)]
+
+#[path = "../support"]
+mod support {
+    pub(crate) mod alone;
+    pub(crate) mod free_machine;
+    pub(crate) mod in_process;
+    pub(crate) mod output;
+    pub(crate) mod program;
+    pub(crate) mod requests;
+    pub(crate) mod run_folder;
+    pub(crate) mod scene;
+    pub(crate) mod served;
+    pub(crate) mod signals;
+    pub(crate) mod tables;
+}
+
+mod authority;
+mod causes;
+mod driver;
+mod faults;
+mod options;
+mod policies;
+mod target_tls;
+mod token_lifecycles;

@@ -1,0 +1,119 @@
+//! What Prometheus is served, and the dashboard that shows it: every name that the dashboard asks for is there.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use resurge::record::{LiveView, Tally};
+use resurge::report::{LiveRun, openmetrics_text, prometheus_text};
+use resurge::sample::{
+    AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phases, ReadySample, Sample, SessionEnd,
+    StormId,
+};
+use resurge::scenario::load;
+
+const SCENARIO: &str = "duration = \"9s\"\n[target]\n[[groups]]\nname = \"g\"\nclients = 3\ntoken = { grant = \"none\" }\n\
+    [[storms]]\nat = \"2s\"\nby = \"client\"\nhow = \"rst\"\n";
+
+fn tally() -> Tally {
+    let latency = Duration::from_millis(12);
+    let storm = Some(StormId(0));
+    let ready = ReadySample {
+        kind: AttemptKind::Reconnect,
+        storm,
+        latency,
+        service_time: latency,
+        phases: Phases::default(),
+    };
+    let attempt = |outcome, cause| {
+        let kind = AttemptKind::Reconnect;
+        Sample::Attempt(AttemptEnd { kind, outcome, cause, latency, token_age: None })
+    };
+    let end = |code| {
+        let initiator = Initiator::Target;
+        Sample::SessionEnd(SessionEnd { initiator, code, abnormal: None, length: latency })
+    };
+    let samples = [
+        attempt(Outcome::Ok, None),
+        attempt(Outcome::Http403, Some(Cause::StaleToken)),
+        end(1001),
+        end(4401),
+        end(4_402),
+        Sample::StormDisconnect(StormId(0)),
+        Sample::Count(Counter::Disconnects, 1),
+        Sample::Count(Counter::BytesIn, 42),
+        Sample::Ready(Box::new(ready)),
+    ];
+    let mut tally = Tally::default();
+    samples.iter().for_each(|sample| tally.apply(sample));
+    tally
+}
+
+fn live() -> Arc<LiveRun> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("live.toml");
+    std::fs::write(&file, SCENARIO).unwrap();
+    let scenario = load(&file, &Vec::new(), None, &|_| None).unwrap().scenario;
+    let view = LiveView { second: 3, totals: Arc::new(vec![tally()]), last: Arc::default() };
+    Arc::new(LiveRun::new(&scenario, view))
+}
+
+/// The names of a text's series, without what the kinds of metric put behind them.
+fn series(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn names_have_their_units_and_values_are_those_of_the_run() {
+    let text = openmetrics_text(&live()).unwrap();
+    for line in [
+        r#"resurge_run_info{scenario="live",seed="1",version="0.1.0"} 1"#,
+        "resurge_run_elapsed_seconds 4.0",
+        "resurge_run_finished 0.0",
+        r#"resurge_clients{group="g"} 3"#,
+        r#"resurge_attempts_total{group="g",kind="reconnect",outcome="http_403",cause="stale_token"} 1"#,
+        r#"resurge_attempts_total{group="g",kind="first",outcome="tls",cause=""} 0"#,
+        r#"resurge_sessions_ended_total{group="g",initiator="target",code="1001"} 1"#,
+        r#"resurge_sessions_ended_total{group="g",initiator="target",code="4xxx"} 2"#,
+        r#"resurge_received_bytes_total{group="g"} 42"#,
+        r#"resurge_storm_due_seconds{storm="0"} 2.0"#,
+        r#"resurge_storm_disconnects_total{group="g",storm="0"} 1"#,
+        r#"resurge_reconnect_latency_seconds_bucket{le="0.008192",group="g"} 0"#,
+        r#"resurge_reconnect_latency_seconds_bucket{le="0.012288",group="g"} 1"#,
+        r#"resurge_reconnect_latency_seconds_bucket{le="+Inf",group="g"} 1"#,
+        r#"resurge_reconnect_latency_percentile_seconds{group="g",percentile="99"} 0.012007"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    assert_eq!(series(&text), series(&prometheus_text(&live()).unwrap()), "both texts have the same");
+}
+
+#[test]
+fn the_last_numbers_say_that_they_are() {
+    let last = Arc::new(live().as_ref().clone().into_final());
+    assert!(openmetrics_text(&last).unwrap().contains("resurge_run_finished 1.0\n"));
+}
+
+#[test]
+fn the_dashboard_asks_for_nothing_that_is_not_served() {
+    let served = series(&openmetrics_text(&live()).unwrap());
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/grafana-dashboard.json");
+    let dashboard: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let mut asked = BTreeSet::new();
+    let queries = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let texts = queries.filter_map(|query| query["expr"].as_str());
+    for text in texts.chain(variables.iter().filter_map(|variable| variable["query"]["query"].as_str())) {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        asked.extend(words.filter(|word| word.starts_with("resurge_")).map(str::to_owned));
+    }
+    assert!(asked.len() > 15, "{asked:?}");
+    let missing: Vec<_> = asked.difference(&served).collect();
+    assert!(missing.is_empty(), "{missing:?} of {served:?}");
+    let mut ids: Vec<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), panels.len());
+}

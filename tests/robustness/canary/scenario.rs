@@ -1,0 +1,118 @@
+//! A scenario whose groups carry every secret to everything that the hostile service does with one.
+
+use std::fmt::Write as _;
+
+use super::home::Home;
+use super::hostile;
+
+impl Home {
+    /// A scenario in which groups of one client meet everything that the hostile service has.
+    pub(crate) fn scenario(&self) -> String {
+        let port = self.port;
+        let env = |name: &str| format!("{{ env = \"{}\" }}", self.canaries.get(name).variable);
+        let mut text = format!(
+            "name = \"hostile\"\nduration = \"1200ms\"\ndrain = \"500ms\"\n[target]\nurl = \"ws://127.0.0.1:{port}/upgrade/403?api_key={}\"\ntoken_url = \"http://127.0.0.1:{port}/token/ok\"\n[thresholds]\nhandshake_403_rate = [\"rate < 1%\"]\n",
+            self.canaries.get("query-key").word()
+        );
+        let mut group = |name: &str, token: &str, connect: &str, more: &str| {
+            let url = if connect.contains("url =") {
+                String::new()
+            } else {
+                format!("url = \"ws://127.0.0.1:{port}/upgrade/403\"")
+            };
+            write!(
+                text,
+                "\n[[groups]]\nname = \"{name}\"\nclients = 1\n[groups.reconnect]\nmax_attempts = 2\nbackoff = {{ kind = \"constant\", base = \"20ms\" }}\n[groups.token]\ntimeout = \"300ms\"\n{token}\n[groups.connect]\nupgrade_timeout = \"300ms\"\ntls_timeout = \"300ms\"\n{url}\n{connect}\n{more}\n"
+            )
+            .unwrap();
+        };
+        let credentials = format!("client_id = \"me\"\nclient_secret = {}", env("client-secret"));
+        let plain = format!(
+            "client_id = \"me\"\nclient_secret = \"{}\"\nauth = \"basic\"",
+            self.text("plain-secret")
+        );
+        for way in hostile::TOKEN_WAYS {
+            let url = format!("url = \"http://127.0.0.1:{port}/token/{way}\"");
+            group(&format!("token-{way}"), &format!("{credentials}\n{url}"), "", "");
+            group(&format!("basic-{way}"), &format!("{plain}\n{url}\nconnection = \"fresh\""), "", "");
+        }
+        let headers = format!(
+            "headers = {{ X-Api-Key = {}, X-Auth-Plain = \"{}\", Cookie = \"id={}\", X-Login-Auth = \"Basic {}\" }}",
+            env("header-env"),
+            self.text("header-plain"),
+            self.text("cookie"),
+            base64::Engine::encode(
+                &base64::engine::general_purpose::STANDARD,
+                format!("me:{}", self.text("basic-header"))
+            )
+        );
+        for way in hostile::UPGRADE_WAYS {
+            let url = format!("url = \"ws://127.0.0.1:{port}/upgrade/{way}\"\n{headers}");
+            group(&format!("upgrade-{way}"), &credentials, &url, "");
+            group(
+                &format!("query-{way}"),
+                &plain,
+                &format!("{url}\ntoken_in = {{ query = \"access_token\" }}"),
+                "",
+            );
+        }
+        let fixed = format!("grant = \"fixed\"\ntoken = {}", env("fixed-token"));
+        for way in ["403", "word", "ok", "frames"] {
+            let url = format!("url = \"ws://127.0.0.1:{port}/upgrade/{way}\"");
+            group(
+                &format!("sub-{way}"),
+                &fixed,
+                &format!("{url}\ntoken_in = {{ subprotocol = \"bearer.\" }}"),
+                "",
+            );
+            let first = "token_in = { first_message = \"{\\\"token\\\":\\\"{token}\\\"}\" }";
+            group(&format!("message-{way}"), &fixed, &format!("{url}\n{first}"), "");
+            let refresh =
+                format!("grant = \"refresh_token\"\n{credentials}\nrefresh_token = {}", env("first-refresh"));
+            group(&format!("refresh-{way}"), &refresh, &url, "");
+            let file = "client_id = \"me\"\nclient_secret = { file = \"secret.txt\" }\nsharing = \"group\"";
+            group(&format!("file-{way}"), file, &url, "");
+            group(&format!("feeder-{way}"), "feeder = \"feeder.csv\"", &url, "");
+            let command = format!(
+                "grant = \"command\"\ncommand = [\"sh\", \"-c\", \"printf %s \\\"${}\\\"; echo $CNRY_COMMAND_TOKEN >&2\"]",
+                self.canaries.get("command-token").variable
+            );
+            group(&format!("command-{way}"), &command, &url, "");
+            let proxy = format!(
+                "{url}\nproxy = \"http://me:{}@127.0.0.1:{port}\"",
+                self.canaries.get("proxy-password").word()
+            );
+            group(&format!("proxy-{way}"), &credentials, &proxy, "");
+        }
+        group("tls", &format!("{credentials}\nurl = \"https://127.0.0.1:{port}/token/ok\""), "", "");
+        group(
+            "wss",
+            &credentials,
+            &format!(
+                "url = \"wss://127.0.0.1:{port}/upgrade/ok?token={}\"",
+                self.canaries.get("query-key").word()
+            ),
+            "",
+        );
+        let prepare = |way: &str| {
+            format!(
+                "[groups.prepare]\nvariables = {{ my_key = \"{}\" }}\n[[groups.prepare.steps]]\nmethod = \"POST\"\nurl = \"http://127.0.0.1:{port}/step/{way}?key={}\"\nheaders = {{ Authorization = \"Bearer {{token}}\", X-Key = \"{{my_key}}\", X-Other-Key = \"{}\" }}\nbody = '{{\"secret\":\"{}\"}}'\nsave = {{ uri = \"/uri\", ticket = \"/id\" }}\ntimeout = \"300ms\"\n",
+                self.text("variable-key"),
+                self.canaries.get("query-key").word(),
+                self.text("step-header"),
+                self.text("body-secret"),
+            )
+        };
+        for way in hostile::STEP_WAYS.iter().chain(&["ok"]) {
+            group(
+                &format!("step-{way}"),
+                &credentials,
+                "url = \"{uri}\"\ntoken_in = \"nowhere\"",
+                &prepare(way),
+            );
+        }
+        let reacting = "[[groups.session.on_message]]\ncontains = \"HTTP\"\nsave = { x = \"/none\" }\nreply = \"{token}\"";
+        group("reacting", &credentials, &format!("url = \"ws://127.0.0.1:{port}/upgrade/ok\""), reacting);
+        text
+    }
+}
