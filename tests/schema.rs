@@ -141,12 +141,12 @@ impl Judges {
     }
 }
 
-/// How many documents, and which: `RESURGE_DOCUMENTS`, 2,000 unless told; `RESURGE_SEED` is one of them.
+/// How many documents, and which: `RESURGE_DOCUMENTS`, 20,000 unless told; `RESURGE_SEED` is one of them.
 fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     match number("RESURGE_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("RESURGE_DOCUMENTS").unwrap_or(2_000),
+        None => 0..number("RESURGE_DOCUMENTS").unwrap_or(20_000),
     }
 }
 
