@@ -22,6 +22,7 @@ pub(in crate::lifecycle) fn token_rules(on_reconnect: OnReconnect) -> TokenRules
             client_id: "id".into(),
             client_secret: SecretString::from("secret"),
             auth: ClientAuth::Body,
+            headers: Vec::new(),
             scopes: Vec::new(),
             feeder: None,
         }),

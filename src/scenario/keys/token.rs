@@ -8,8 +8,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::declare::{
-    At, Hidden, Keys as _, Kind, Rows, Shape, Table, Word, above_zero, codes_or_any, field, flat, http_url,
-    int, list, number, of, one_of, read_table, secret, string, strings, table, tagged, then, words,
+    At, HEADER_NAME, Hidden, Keys as _, Kind, Rows, Shape, Table, TextRule, Word, above_zero, codes_or_any,
+    field, flat, header, http_url, int, list, map, number, of, one_of, read_table, secret, string, strings,
+    table, tagged, then, words,
 };
 use crate::scenario::file::feeder::read_feeder;
 
@@ -139,6 +140,16 @@ impl Kind for Tokens {
     }
 }
 
+/// The names of headers that a token request may have beside its own.
+const REQUEST_HEADER: TextRule = TextRule {
+    name: "token_request_header_name",
+    except: Some(
+        "^([hH][oO][sS][tT]|[cC][oO][nN][nN][eE][cC][tT][iI][oO][nN]|[cC][oO][nN][tT][eE][nN][tT]-.*|[tT][rR][aA][nN][sS][fF][eE][rR]-.*|[aA][uU][tT][hH][oO][rR][iI][zZ][aA][tT][iI][oO][nN])$",
+    ),
+    allowed: "letters, digits and `-` are allowed; the request itself sets Host, Connection, Content-*, Transfer-* and Authorization (auth = \"basic\")",
+    ..HEADER_NAME
+};
+
 table! {
     /// What a client shows to get a token.
     pub struct ClientCredentials {
@@ -148,6 +159,8 @@ table! {
         client_secret: SecretString = SecretString::default() => secret();
         /// Where they go.
         auth: ClientAuth = ClientAuth::Body;
+        /// Further headers of the token request, as `{ X-Api-Key = { env = "KEY" } }`.
+        headers: Vec<(String, Hidden<String>)> = Vec::new() => map(REQUEST_HEADER, header());
         /// Scopes asked for; empty: no `scope` is sent.
         scopes: Vec<String> = Vec::new() => strings();
         /// CSV file with the columns `client_id` and `client_secret`, a row a client, instead of the one id and secret. Where there are fewer rows than clients,

@@ -10,7 +10,8 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::Method;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    USER_AGENT,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -73,7 +74,7 @@ impl TokenEndpoint {
         let target = http.target(url.clone()).filter(|_| is_reachable)?;
         let common = credentials.feeder.is_none().then(|| {
             let who = Who { id: &credentials.client_id, secret: &credentials.client_secret };
-            let headers = request_headers(target.headers(), credentials.auth, who, is_pooled);
+            let headers = request_headers(target.headers(), credentials, who, is_pooled);
             (headers, form(credentials, who, None))
         });
         Some(Self {
@@ -115,8 +116,7 @@ impl TokenEndpoint {
         let (headers, body) = match &self.common {
             Some(common) if refresh.is_none() => common,
             _ => {
-                let headers =
-                    request_headers(self.target.headers(), self.credentials.auth, who, self.is_pooled);
+                let headers = request_headers(self.target.headers(), &self.credentials, who, self.is_pooled);
                 own = (headers, form(&self.credentials, who, refresh));
                 &own
             }
@@ -139,7 +139,12 @@ struct Who<'a> {
     secret: &'a SecretString,
 }
 
-fn request_headers(to: &HeaderMap, auth: ClientAuth, who: Who<'_>, is_pooled: bool) -> HeaderMap {
+fn request_headers(
+    to: &HeaderMap,
+    credentials: &ClientCredentials,
+    who: Who<'_>,
+    is_pooled: bool,
+) -> HeaderMap {
     let mut headers = to.clone();
     headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
@@ -148,7 +153,14 @@ fn request_headers(to: &HeaderMap, auth: ClientAuth, who: Who<'_>, is_pooled: bo
         // The endpoint then closes first, and its side keeps TIME_WAIT: ports here stay free.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if auth == ClientAuth::Basic {
+    for (name, value) in &credentials.headers {
+        if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value.as_str()))
+        {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+    if credentials.auth == ClientAuth::Basic {
         let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         // RFC 6749 §2.3.1: both are form-encoded before they are joined.
         let (id, secret) = (encode(who.id), encode(who.secret.expose_secret()));
@@ -203,6 +215,7 @@ mod tests {
             client_id: "a b".into(),
             client_secret: SecretString::from("p&ss:word"),
             auth: ClientAuth::Body,
+            headers: vec![("X-Api-Key".into(), "k3y".to_owned().into())],
             scopes: vec!["x:read".into(), "y".into()],
             feeder: None,
         };
@@ -213,15 +226,17 @@ mod tests {
             body,
             "grant_type=client_credentials&client_id=a+b&client_secret=p%26ss%3Aword&scope=x%3Aread+y"
         );
-        assert!(request_headers(&HeaderMap::new(), ClientAuth::Body, who, true).get(AUTHORIZATION).is_none());
+        assert!(request_headers(&HeaderMap::new(), &credentials, who, true).get(AUTHORIZATION).is_none());
         credentials.auth = ClientAuth::Basic;
         credentials.scopes.clear();
         assert_eq!(form(&credentials, who, None), "grant_type=client_credentials");
         let refresh = Arc::new(SecretString::from("r+1"));
         assert_eq!(form(&credentials, who, Some(&refresh)), "grant_type=refresh_token&refresh_token=r%2B1");
-        let headers = request_headers(&HeaderMap::new(), ClientAuth::Basic, who, false);
+        let headers = request_headers(&HeaderMap::new(), &credentials, who, false);
         assert_eq!(headers[AUTHORIZATION], "Basic YStiOnAlMjZzcyUzQXdvcmQ=");
         assert!(headers[AUTHORIZATION].is_sensitive());
         assert_eq!(headers[CONNECTION], "close");
+        assert_eq!(headers["x-api-key"], "k3y");
+        assert!(headers["x-api-key"].is_sensitive());
     }
 }
