@@ -1,6 +1,6 @@
 //! How a key is declared: once, with all that is to be known of it.
 //!
-//! A table of the file is a struct in [`table!`](macro@table): each field has its description, default and kind. From that come reading with every fault at
+//! A table of the file is a struct in `table!`: each field has its description, default and kind. From that come reading with every fault at
 //! once, the schema, the reference page, the copy of a run and what `check` says. Nothing here knows of scenarios.
 //!
 //! ```text

@@ -1,6 +1,6 @@
 //! A group's `policy`: how a known client treats its tokens and comes back.
 //!
-//! In: the text of a shipped policy, in the vocabulary of `[groups.token]` and `[groups.reconnect]`. Out: a [`Policy`], whose keys hold where
+//! In: the text of a shipped policy, in the vocabulary of `[groups.token]` and `[groups.reconnect]`. Out: a `Policy`, whose keys hold where
 //! the group's own are absent.
 
 use crate::declare::{Keys as _, Reading, Table, codes_or_any, table};
