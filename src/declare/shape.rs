@@ -78,10 +78,28 @@ thread_local! {
 pub(crate) fn finds(pattern: &str, text: &str) -> bool {
     COMPILED.with_borrow_mut(|compiled| {
         if !compiled.contains_key(pattern) {
-            compiled.insert(pattern.to_owned(), Regex::new(pattern).ok());
+            compiled.insert(pattern.to_owned(), Regex::new(&without_captures(pattern)).ok());
         }
         compiled.get(pattern).and_then(Option::as_ref).is_some_and(|regex| regex.is_match(text))
     })
+}
+
+/// The pattern with groups that capture nothing: for what they capture, an engine keeps a place at each of its states, megabytes for a duration's.
+fn without_captures(pattern: &str) -> String {
+    let mut text = String::with_capacity(pattern.len() * 2);
+    let (mut is_escaped, mut is_in_class) = (false, false);
+    for c in pattern.chars() {
+        text.push(c);
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            '[' => is_in_class = true,
+            ']' => is_in_class = false,
+            '(' if !is_in_class => text.push_str("?:"),
+            _ => {}
+        }
+    }
+    text
 }
 
 /// What a value may look like.
@@ -262,4 +280,21 @@ pub(crate) const FIRST: &str = "0.1";
 /// A doc comment as a line of text.
 pub(crate) fn line(doc: &str) -> String {
     doc.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_capture_nothing_and_what_is_no_group_stays() {
+        for (pattern, expected) in [
+            ("^(a|(b))$", "^(?:a|(?:b))$"),
+            ("\\(x\\)", "\\(x\\)"),
+            ("[(\\](]+(y)", "[(\\](]+(?:y)"),
+            ("", ""),
+        ] {
+            assert_eq!(without_captures(pattern), expected);
+        }
+    }
 }
