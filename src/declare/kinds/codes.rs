@@ -2,11 +2,11 @@
 //!
 //! In: numbers, and lists and ranges of them. Out: codes, or faults.
 
+use crate::declare::kind::Kind;
 use crate::declare::reading::reader::At;
+use crate::declare::shape::{Shape, TextShape, Word};
 
 use super::numbers::{Int, List, int, list};
-use crate::declare::kind::Kind;
-use crate::declare::shape::{Shape, TextShape, Word};
 
 /// The codes that an endpoint may send (RFC 6455 §7.4, IANA's registry).
 const SENT: [(u16, u16); 3] = [(1000, 1003), (1007, 1013), (3000, 4999)];

@@ -4,12 +4,12 @@
 
 use std::ops::RangeInclusive;
 
+use crate::declare::kind::{Kind, Of, Value, of};
 use crate::declare::reading::reader::At;
+use crate::declare::shape::{Shape, TextShape};
 use crate::units;
 
 use super::rule::TextRule;
-use crate::declare::kind::{Kind, Of, Value, of};
-use crate::declare::shape::{Shape, TextShape};
 
 impl Value for bool {
     fn shape() -> Shape {

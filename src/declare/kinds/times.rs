@@ -6,11 +6,10 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::declare::reading::reader::At;
-use crate::units;
-
 use crate::declare::kind::Kind;
+use crate::declare::reading::reader::At;
 use crate::declare::shape::{Shape, TextShape, Word};
+use crate::units;
 
 const YEAR_NS: u64 = 365 * 86_400_000_000_000;
 /// The units of a duration, and their nanoseconds.

@@ -93,6 +93,8 @@ fn url_pattern(schemes: &str) -> String {
     format!("{schemes}://{host}([/\\\\?#][\\s\\S]*)?")
 }
 
+/// Said of a URL that its parser takes and the pattern does not.
+const FORM: &str = "it is not of the form that is needed";
 const WS: &str = "[wW][sS][sS]?";
 const HTTP: &str = "[hH][tT][tT][pP][sS]?";
 
@@ -124,6 +126,7 @@ pub(crate) const fn ws_url() -> Perhaps<Hidden<url::Url>> {
             examples: &["wss://api.example.com/events", "ws://127.0.0.1:8080/"],
             ..TextShape::plain("ws_url")
         },
+        allowed: FORM,
         parse: |_, text| parse_url(text, &["ws", "wss"]).map(Into::into),
     }
 }
@@ -137,6 +140,7 @@ pub(crate) const fn http_url() -> Perhaps<Hidden<url::Url>> {
             examples: &["https://api.example.com/oauth/token", "http://127.0.0.1:8080/oauth/token"],
             ..TextShape::plain("http_url")
         },
+        allowed: FORM,
         parse: |_, text| parse_url(text, &["http", "https"]).map(Into::into),
     }
 }
@@ -151,6 +155,7 @@ pub(crate) const fn ws_url_template() -> Perhaps<UrlText> {
             is_template: true,
             ..TextShape::plain("ws_url_template")
         },
+        allowed: FORM,
         parse: |at, text| {
             let template = Template::parse(text);
             if template.variables().next().is_none() {
