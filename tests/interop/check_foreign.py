@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from processes import HERE, LONGEST, RESURGE, end_and_read, node, started
+from processes import HERE, LONGEST, RESURGE, end_and_read, free_port, node, started
 
 SCENARIO = """
 name = "foreign"
@@ -147,15 +147,6 @@ http {{
     }}
 }}
 """
-
-
-def free_port():
-    """A port that nobody listens on, a moment ago."""
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def write_certificate(home):

@@ -17,7 +17,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from processes import LONGEST, RESURGE, ROOT, started
+from processes import LONGEST, RESURGE, ROOT, free_port, started
 
 CONFIG = """
 global: {{ scrape_interval: 1s }}
@@ -53,13 +53,6 @@ at = "4s"
 by = "target"
 code = 1012
 """
-
-
-def free_port():
-    """A port that nobody has just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def get(url, **headers):

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import random
+import socket
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -40,6 +42,18 @@ def target(profile, **rules):
         command += ["--set", f"{key}={value}"]
     with started(command, stderr=subprocess.DEVNULL) as process:
         yield process.stdout.readline().strip().removeprefix("listening on http://")
+
+
+def free_port():
+    """A port that nobody listens on, and that no connection of others is given meanwhile: the system's own begin at 32768."""
+    for port in random.sample(range(20_000, 32_768), 100):
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 def counters(address):

@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jsonschema
@@ -19,6 +22,7 @@ import check_statistics
 import check_thread
 
 ROOT = Path(__file__).resolve().parents[2]
+AT_ONCE = 3
 RESURGE = str(Path(os.environ["RESURGE_BIN"]).resolve())
 
 
@@ -46,25 +50,35 @@ def check_schema() -> None:
     print(f"{len(scenarios)} scenarios are valid by the schema")
 
 
+def judged(check: Callable[[], None]) -> tuple[bool, str]:
+    """Whether a check passed, and a line that says so."""
+    began = time.monotonic()
+    try:
+        check()
+        passed, why = True, ""
+    except Exception as error:  # noqa: BLE001 - whatever it is, the check has failed
+        passed, why = False, f": {error!r}"
+    return passed, f"{'ok     ' if passed else 'FAILED '} {check.__name__} ({time.monotonic() - began:.1f} s){why}"
+
+
 def main() -> int:
     checks = [
-        check_histograms,
-        check_schema,
-        *check_thread.CHECKS,
-        *check_foreign.CHECKS,
-        *check_formats.CHECKS,
-        *check_prometheus.CHECKS,
+        # The longest come first.
         *check_report_html.CHECKS,
         *check_statistics.CHECKS,
+        *check_prometheus.CHECKS,
+        *check_formats.CHECKS,
+        *check_foreign.CHECKS,
+        *check_thread.CHECKS,
+        check_histograms,
+        check_schema,
     ]
     failed = 0
-    for check in checks:
-        try:
-            check()
-            print(f"ok      {check.__name__}")
-        except Exception as error:  # noqa: BLE001 - whatever it is, the check has failed
-            failed += 1
-            print(f"FAILED  {check.__name__}: {error!r}")
+    # Most of what a check does is to wait for a run.
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for passed, line in pool.map(judged, checks):
+            failed += not passed
+            print(line, flush=True)
     print(f"{len(checks) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

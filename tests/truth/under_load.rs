@@ -33,8 +33,8 @@ fn reasons(json: &serde_json::Value) -> String {
 #[test]
 fn a_storm_of_fifteen_thousand_is_told_as_the_target_saw_it() {
     let _alone = alone();
-    let storm = "[[storms]]\nat = \"15s\"\nby = \"target\"\ncode = 1012\n";
-    let scene = Scene::new(&(scenario(15_000, "12s", "24s", "idle_timeout = \"never\"") + storm));
+    let storm = "[[storms]]\nat = \"10s\"\nby = \"target\"\ncode = 1012\n";
+    let scene = Scene::new(&(scenario(15_000, "8s", "17s", "idle_timeout = \"never\"") + storm));
     let (code, json) = end(&scene, start(&scene, &[], "2"));
     assert!(matches!(code, 0 | 110), "{code}: {}", reasons(&json));
     let reconnects = &json["reconciliation"]["reconnects"];

@@ -8,20 +8,22 @@ use std::time::Duration;
 
 use crate::declare::kind::Kind;
 use crate::declare::reading::reader::At;
-use crate::declare::shape::{Shape, TextShape, Word};
+use crate::declare::shape::{Shape, TextShape, Word, finds};
 use crate::units;
 
 const YEAR_NS: u64 = 365 * 86_400_000_000_000;
 /// The units of a duration, and their nanoseconds.
-const UNITS: [(&str, u64); 7] = [
-    ("d", 86_400_000_000_000),
-    ("h", 3_600_000_000_000),
-    ("(m|min)", 60_000_000_000),
-    ("s", 1_000_000_000),
-    ("ms", 1_000_000),
-    ("(us|µs)", 1_000),
-    ("ns", 1),
+const UNITS: [(&[&str], u64); 7] = [
+    (&["d"], 86_400_000_000_000),
+    (&["h"], 3_600_000_000_000),
+    (&["m", "min"], 60_000_000_000),
+    (&["s"], 1_000_000_000),
+    (&["ms"], 1_000_000),
+    (&["us", "µs"], 1_000),
+    (&["ns"], 1),
 ];
+/// As many parts, each of at most a year, make up a duration.
+const MOST_PARTS: usize = 10;
 /// A digit that is not zero.
 const NOT_ZERO: &str = "[1-9]";
 /// A part that is a millisecond or more.
@@ -54,9 +56,9 @@ fn up_to(most: u64) -> String {
 
 /// A part of a duration: at most so many nanoseconds.
 fn part(most_ns: u64) -> String {
-    let ways = UNITS.map(|(unit, ns)| {
+    let ways = UNITS.map(|(names, ns)| {
         let most = most_ns / ns;
-        format!("({}(\\.[0-9]*)?|\\.[0-9]+|0*{most}(\\.0*)?){unit}", up_to(most - 1))
+        format!("({}(\\.[0-9]*)?|\\.[0-9]+|0*{most}(\\.0*)?)({})", up_to(most - 1), names.join("|"))
     });
     format!("({})", ways.join("|"))
 }
@@ -64,7 +66,40 @@ fn part(most_ns: u64) -> String {
 /// A duration: one part of at most ten years, or two to ten of at most a year each.
 pub(crate) fn duration_pattern() -> &'static str {
     static PATTERN: OnceLock<String> = OnceLock::new();
-    PATTERN.get_or_init(|| format!("({} *|({} *){{2,10}})", part(10 * YEAR_NS), part(YEAR_NS)))
+    PATTERN.get_or_init(|| format!("({} *|({} *){{2,{MOST_PARTS}}})", part(10 * YEAR_NS), part(YEAR_NS)))
+}
+
+/// Whether [`duration_pattern`] is all of a text. Asked of most values of a scenario: made ready for use, the pattern takes a megabyte and milliseconds.
+fn is_duration(text: &str) -> bool {
+    let mut parts = 0;
+    let (mut in_ten_years, mut in_a_year) = (true, true);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.find(|c: char| c.is_ascii_digit() || c == '.' || c == ' ').unwrap_or(tail.len());
+        let (name, tail) = tail.split_at(letters);
+        let Some((_, ns)) = UNITS.into_iter().find(|(names, _)| names.contains(&name)) else { return false };
+        parts += 1;
+        in_ten_years &= is_at_most(number, 10 * YEAR_NS / ns);
+        in_a_year &= is_at_most(number, YEAR_NS / ns);
+        rest = tail.trim_start_matches(' ');
+    }
+    (parts == 1 && in_ten_years) || ((2..=MOST_PARTS).contains(&parts) && in_a_year)
+}
+
+/// Whether digits, with or without a point, are a number of at most so much.
+fn is_at_most(number: &str, most: u64) -> bool {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if fraction.contains('.') || (whole.is_empty() && fraction.is_empty()) {
+        return false;
+    }
+    let is_none = |digits: &str| digits.bytes().all(|digit| digit == b'0');
+    match whole.trim_start_matches('0').parse::<u64>() {
+        Ok(whole) => whole < most || (whole == most && is_none(fraction)),
+        // Nothing is left of a zero; all else is more than there are nanoseconds in centuries.
+        Err(_) => is_none(whole),
+    }
 }
 
 /// What is asked of a duration.
@@ -95,6 +130,14 @@ pub(crate) const fn interval() -> Time {
 }
 
 impl Time {
+    fn is_long_enough(self, text: &str) -> bool {
+        match self.0 {
+            Least::Zero => true,
+            Least::AboveZero => finds(NOT_ZERO, text),
+            Least::Millisecond => finds(MILLISECOND, text),
+        }
+    }
+
     fn text_shape(self) -> TextShape {
         static WHOLE: OnceLock<String> = OnceLock::new();
         let whole = WHOLE.get_or_init(|| format!("^ *{}$", duration_pattern()));
@@ -131,7 +174,7 @@ impl Kind for Time {
             at.fault(format!("`{}` is zero", at.path), "it must be longer than zero");
         } else if time < Duration::from_millis(1) && self.0 == Least::Millisecond {
             at.fault(format!("`{}` is {time:?}", at.path), "at least \"1ms\" is needed");
-        } else if !self.text_shape().fits(text) {
+        } else if !is_duration(text.trim_start_matches(' ')) || !self.is_long_enough(text) {
             at.wrong(
                 "a duration is one number with a unit, or up to ten of at most a year each, as \"1m30s\"",
             );
@@ -270,7 +313,7 @@ impl Kind for Signed {
             None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
         };
         match units::parse_duration(bare) {
-            Ok(by) if Self::text_shape().fits(text) => Some((is_negative, by)),
+            Ok(by) if is_duration(bare.trim_start_matches(' ')) => Some((is_negative, by)),
             Ok(_) => {
                 at.wrong(allowed);
                 None
@@ -285,8 +328,9 @@ impl Kind for Signed {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::declare::shape::finds;
 
     #[test]
     fn whole_numbers_up_to_a_bound_are_found_and_no_others() {
@@ -327,6 +371,7 @@ mod tests {
         ] {
             let shape = duration().text_shape();
             assert_eq!(shape.fits(text), fits, "{text}");
+            assert_eq!(is_duration(text.trim_start_matches(' ')), fits, "{text}");
             assert!(!fits || units::parse_duration(text).is_ok(), "{text}");
         }
         for (text, fits) in [
@@ -361,6 +406,37 @@ mod tests {
             ("1.5 / h", true),
         ] {
             assert_eq!(rate().text_shape().fits(text), fits, "{text}");
+        }
+    }
+
+    /// Numbers about the bounds of a unit, and any.
+    fn number() -> impl Strategy<Value = String> {
+        let bound = (0..UNITS.len(), 0..2_usize, 0..3_u64).prop_map(|(unit, which, off)| {
+            let years = [YEAR_NS, 10 * YEAR_NS][which];
+            (years / UNITS[unit].1 - 1 + off).to_string()
+        });
+        prop_oneof![bound, "[0-9.]{0,4}", "0{0,2}[1-9][0-9]{0,19}"]
+    }
+
+    /// What is one duration, or nearly so.
+    fn nearly() -> impl Strategy<Value = String> {
+        let unit = prop_oneof!["(d|h|m|min|s|ms|us|µs|ns)", "[a-zµ ]{0,3}"];
+        let fraction = prop_oneof![Just(""), Just("."), Just(".0"), Just(".00000000000000000000001")];
+        let part =
+            (number(), fraction, unit, " {0,2}").prop_map(|(a, b, c, d)| format!("{a}{b}{c}{d}")).boxed();
+        let parts = prop_oneof![
+            proptest::collection::vec(part.clone(), 1),
+            proptest::collection::vec(part, 0..MOST_PARTS + 2)
+        ];
+        parts.prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_096))]
+        #[test]
+        fn the_pattern_and_the_parser_take_the_same(text in nearly()) {
+            let fits = finds(&format!("^{}$", duration_pattern()), &text);
+            prop_assert_eq!(is_duration(&text), fits, "{:?}", text);
         }
     }
 }
