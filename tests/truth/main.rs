@@ -1,10 +1,6 @@
 //! Truth: what a run tells is so, or the run is marked not valid. A binary of its own, whose tests run one after the other: other tests' load would be told
 //! as theirs.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that meets what it does not expect has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
 #[path = "../support"]
 mod support {
