@@ -124,7 +124,7 @@ impl AtService<'_> {
 
     fn admit(&mut self, session: Session, displaced: Option<SessionId>) -> Option<Unheard> {
         let link = self.transit.network.open_link(self.transit.queue.now(), self.request.client());
-        let longest = self.group.rules.session.max_message_bytes as u64;
+        let longest = u32::try_from(self.group.rules.session.max_message_bytes).unwrap_or(u32::MAX);
         self.service.open_session(self.transit, link, session, longest);
         let finds = self.handshakes.admit(self.transit, self.key, link);
         self.service.settle_admission(self.transit, displaced);

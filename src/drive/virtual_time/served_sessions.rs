@@ -29,7 +29,7 @@ struct Served {
     /// Whether the target has fallen silent in it.
     is_silent: bool,
     /// The longest message that its client takes, in bytes.
-    longest: u64,
+    longest: u32,
 }
 
 /// The sessions that are open at the target, by their links.
@@ -65,7 +65,7 @@ impl ServedSessions {
     }
 
     /// The target has opened a session over `link`, whose client takes messages of at most `longest` bytes.
-    pub(super) fn open(&mut self, reach: &mut Reach<'_>, link: Key, session: Session, longest: u64) {
+    pub(super) fn open(&mut self, reach: &mut Reach<'_>, link: Key, session: Session, longest: u32) {
         if self.names.len() >= self.clear_at.max(CLEAR_AT) {
             let served = &self.served;
             self.names.retain(|name| served.get(name.1).is_some());
@@ -161,7 +161,7 @@ impl ServedSessions {
             FaultKind::HalfOpen { .. } => self.fall_silent(link),
             // One that a client would take never ends, and nothing comes of it.
             FaultKind::OversizedFrame { bytes, .. }
-                if self.served.get(link).is_some_and(|served| bytes > served.longest) =>
+                if self.served.get(link).is_some_and(|served| bytes > u64::from(served.longest)) =>
             {
                 reach.send_to_client(link, ToClient::Broken(1009));
             }

@@ -343,7 +343,7 @@ impl ServiceSide {
     }
 
     /// A session has begun over `link`, whose client takes messages of at most `longest` bytes.
-    pub(super) fn open_session(&mut self, transit: &mut Transit, link: Key, session: Session, longest: u64) {
+    pub(super) fn open_session(&mut self, transit: &mut Transit, link: Key, session: Session, longest: u32) {
         let reach = &mut Reach { target: &mut self.target, transit };
         self.sessions.open(reach, link, session, longest);
     }

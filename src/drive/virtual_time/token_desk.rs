@@ -3,11 +3,13 @@
 //! In: what a client needs, what its request came to. Out: a token and what is known of it, or why there is none. At most one request of a
 //! group with one token is under way, where the group has it so; the others wait for its answer.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::lifecycle::{Event, TokenFacts};
+use crate::plan::first_number;
 use crate::scenario::keys::{Scenario, TimeStage};
 use crate::service::capacity::Endpoint;
 use crate::service::handle::{Credential, TokenHandle};
@@ -62,7 +64,6 @@ struct Wallet {
     refresh_token: Option<Box<TokenHandle>>,
     /// The refresh that is under way, or has come and was not taken.
     refresh: Key,
-    group: u16,
 }
 
 /// What the clients of a group share.
@@ -77,6 +78,8 @@ struct GroupTokens {
 pub(super) struct TokenDesk {
     groups: Arc<[Group]>,
     tokens: Vec<GroupTokens>,
+    /// The first client of each group.
+    firsts: Vec<u32>,
     wallets: Vec<Wallet>,
     /// By their requests.
     asks: Beside<Box<Ask>>,
@@ -89,15 +92,14 @@ impl TokenDesk {
             shared: rules.and_then(SharedToken::of),
             pool: rules.and_then(Pool::of),
         });
-        let wallets = (0_u16..).zip(&scenario.groups).flat_map(|(index, group)| {
-            (0..group.clients).map(move |_| Wallet {
-                token: None,
-                refresh_token: None,
-                refresh: Key::NONE,
-                group: index,
-            })
-        });
-        Self { groups, tokens: tokens.collect(), wallets: wallets.collect(), asks: Beside::default() }
+        let none = || Wallet { token: None, refresh_token: None, refresh: Key::NONE };
+        Self {
+            firsts: (0..scenario.groups.len()).map(|index| first_number(scenario, index)).collect(),
+            tokens: tokens.collect(),
+            wallets: iter::repeat_with(none).take(scenario.clients() as usize).collect(),
+            groups,
+            asks: Beside::default(),
+        }
     }
 
     fn wallet(&mut self, number: u32) -> &mut Wallet {
@@ -105,7 +107,7 @@ impl TokenDesk {
     }
 
     fn group_of(&self, number: u32) -> usize {
-        usize::from(self.wallets[number as usize].group)
+        self.firsts.partition_point(|first| *first <= number) - 1
     }
 
     /// The token that a client holds.
