@@ -130,7 +130,7 @@ impl ExitCode {
                 "Also where this machine cannot hold the run; a candidate of `compare --gate`, or a run for `baseline`, that is not valid; of `sweep` where no point tells anything."
             }
             Self::Incomplete => {
-                "`merge` again when the missing shard is there; `report` shows what a run that was cut off had measured."
+                "`merge` again when the missing shard is there. `report` of a run that was cut off shows what it had measured, and ends with 0."
             }
             Self::Regression => {
                 "Of `compare --gate`; of `simulate --against` where the prediction deviates by more than is allowed."

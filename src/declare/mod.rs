@@ -48,7 +48,7 @@ pub(crate) use kinds::urls::{address, http_url, loopback, ws_url, ws_url_templat
 pub(crate) use pages::reference::reference;
 pub(crate) use pages::schema::schema;
 pub(crate) use reading::reader::{At, Reading, Table, nearest, read_capped};
-pub(crate) use reading::secrets::{holds_secret, is_secret_header, is_secret_name, shown};
+pub(crate) use reading::secrets::{holds_secret, is_secret_header, is_secret_name, shown, tells_secret};
 pub(crate) use shape::{FIRST, Hold, Key, Presence, Shape, TableShape, TextShape, Word};
 pub(crate) use table::{Keys, Over, Part, any_of, meaning, one_of, read_table, table};
 pub(crate) use template::{Template, UrlText};

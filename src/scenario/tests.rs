@@ -182,6 +182,11 @@ fn each_bad_scenario_is_told_what_is_wrong() {
         ),
         (with("[groups.connect]\nheaders = { Host = \"x\" }\n"), "the handshake itself sets Host"),
         (with("[thresholds]\n\"reconnect_latency{group:h}\" = \"max < 1s\"\n"), "there is no group \"h\""),
+        (
+            with("[[storms]]\nat = \"2s\"\nby = \"target\"\ngroups = [\"g\"]\n"),
+            "it goes with by = \"client\"",
+        ),
+        (with("[thresholds]\nreconnect_latency = \"p99 < 1s\"\n"), "did you mean `p(99)`?"),
         (SMALL.replace("[target]", "[target]\nurl = \"https://x/\""), "ws:// or wss://"),
         (SMALL.replace("[target]", "[target]\nurl = \"ws://x/\""), "from where is not said"),
     ];
@@ -190,6 +195,21 @@ fn each_bad_scenario_is_told_what_is_wrong() {
         assert!(message.contains(part), "{part}\n{text}\n{message}");
         assert!(!message.contains("hush"), "a secret in {message}");
     }
+}
+
+#[test]
+fn a_group_with_a_fault_is_there() {
+    let storm = "[[storms]]\nat = \"2s\"\nby = \"client\"\nhow = \"rst\"\ngroups = [\"g\"]\n";
+    let threshold = "[thresholds]\n\"reconnect_latency{group:g}\" = \"max < 1s\"\n";
+    let text = format!("{SMALL}{storm}{threshold}");
+    assert_eq!(load_text(&text, &[]).map(|loaded| loaded.scenario.storms.len()).ok(), Some(1));
+    for (key, value) in [("groups.0.clients", "3e9"), ("groups.0.name", "7")] {
+        let message = faults(&text, &[(key, value)]);
+        assert!(message.contains(&format!("`{key}` is {value}")), "{message}");
+        assert!(!message.contains("there is no group"), "{message}");
+    }
+    let message = faults(&text.replace("group:g", "group:h"), &[("groups.0.clients", "3e9")]);
+    assert!(message.contains("there is no group \"h\"") && message.contains("there are g"), "{message}");
 }
 
 #[test]

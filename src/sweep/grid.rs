@@ -3,6 +3,8 @@
 //! In: `KEY=VALUE,VALUE,…`, once for each key. Out: points, each a value for each key, the last key's changing fastest. Keys that change together are
 //! written with a plus between them, and so are their values: `groups.0.clients+groups.1.clients=90+10,50+50`.
 
+use crate::declare::tells_secret;
+
 /// The largest number of points.
 pub const MOST_POINTS: usize = 10_000;
 
@@ -13,6 +15,8 @@ pub struct Axis {
     pub key: String,
     /// The values as written.
     pub values: Vec<String>,
+    /// Whether they would tell a secret. Nothing is shown of such.
+    is_secret: bool,
     /// For each value, the keys with what each is set to, as TOML or plain text.
     settings: Vec<Vec<(String, String)>>,
 }
@@ -23,6 +27,11 @@ pub enum GridError {
     /// A key stands twice.
     #[error("--over names {0} twice: give all its values at once, as {0}=1s,5s")]
     Twice(String),
+    /// A key's values are secret.
+    #[error(
+        "--over {0}: a sweep shows the values that it takes, and here they would tell a secret. Refer to variables: {{ env = \"A\" }},{{ env = \"B\" }}"
+    )]
+    Secret(String),
     /// There are too many points.
     #[error("{0} points are more than a sweep may have ({MOST_POINTS}): sweep fewer keys or values at once")]
     TooMany(u128),
@@ -47,6 +56,14 @@ pub fn parse_axis(text: &str) -> Result<Axis, String> {
     if keys.iter().any(|key| key.is_empty()) || values.iter().any(String::is_empty) {
         return Err(allowed.to_owned());
     }
+    if values.iter().any(|value| keys.iter().any(|key| tells_secret(key, value))) {
+        return Ok(Axis {
+            key: key.trim().to_owned(),
+            values: Vec::new(),
+            is_secret: true,
+            settings: Vec::new(),
+        });
+    }
     let mut settings = Vec::with_capacity(values.len());
     for (index, value) in values.iter().enumerate() {
         if values[..index].contains(value) {
@@ -60,7 +77,7 @@ pub fn parse_axis(text: &str) -> Result<Axis, String> {
         let pairs = keys.iter().zip(parts).map(|(key, part)| ((*key).to_owned(), part.trim().to_owned()));
         settings.push(pairs.collect());
     }
-    Ok(Axis { key: key.trim().to_owned(), values, settings })
+    Ok(Axis { key: key.trim().to_owned(), values, is_secret: false, settings })
 }
 
 /// Splits at the separators that are in no quotes, brackets or braces.
@@ -94,8 +111,11 @@ impl Grid {
     /// The grid over `axes`.
     ///
     /// # Errors
-    /// [`GridError`] when a key stands twice or there are too many points.
+    /// [`GridError`] when values would tell a secret, a key stands twice or there are too many points.
     pub fn new(axes: Vec<Axis>) -> Result<Self, GridError> {
+        if let Some(axis) = axes.iter().find(|axis| axis.is_secret) {
+            return Err(GridError::Secret(axis.key.clone()));
+        }
         let keys: Vec<&String> =
             axes.iter().flat_map(|axis| axis.settings.iter().take(1).flatten().map(|(key, _)| key)).collect();
         for (index, key) in keys.iter().enumerate() {
@@ -153,6 +173,23 @@ mod tests {
 
     fn axis(text: &str) -> Axis {
         parse_axis(text).unwrap()
+    }
+
+    #[test]
+    fn values_that_would_tell_a_secret_make_no_grid() {
+        for text in [
+            "groups.0.token.client_secret=hush,hash",
+            "groups.0.token.client_secret=hush,hush",
+            "groups.0.clients+groups.0.token.client_secret=1+hush",
+            "groups.0.token={grant=\"fixed\",token=\"hush\"}",
+        ] {
+            let axis = axis(text);
+            assert!(!format!("{axis:?}").contains("hush"), "{axis:?}");
+            let refused = Grid::new(vec![axis]).unwrap_err();
+            assert!(matches!(&refused, GridError::Secret(key) if text.starts_with(key)), "{refused}");
+        }
+        let references = axis("groups.0.token.client_secret={ env = \"A\" },{ env = \"B\" }");
+        assert_eq!(Grid::new(vec![references]).unwrap().len(), 2);
     }
 
     #[test]

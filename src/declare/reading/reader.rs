@@ -186,6 +186,8 @@ pub(crate) struct Table<'t> {
     /// Dotted path of the table, empty for the whole file.
     pub(crate) path: String,
     known: RefCell<BTreeSet<String>>,
+    /// Keys that there would be if another had another value, and that value: `by = "client"`.
+    elsewhere: RefCell<BTreeMap<&'static str, String>>,
     /// Which keys there may be is not known, as what decides it is faulty.
     is_unsure: Cell<bool>,
 }
@@ -197,7 +199,15 @@ impl<'t> Table<'t> {
         span: Range<usize>,
         path: String,
     ) -> Self {
-        Self { reading, table, span, path, known: RefCell::default(), is_unsure: Cell::new(false) }
+        Self {
+            reading,
+            table,
+            span,
+            path,
+            known: RefCell::default(),
+            elsewhere: RefCell::default(),
+            is_unsure: Cell::new(false),
+        }
     }
 
     /// A whole document.
@@ -253,6 +263,11 @@ impl<'t> Table<'t> {
         self.fault(self.span.clone(), format!("{place} has no `{key}`"), help);
     }
 
+    /// There would be that key if another had another value: `by = "client"`.
+    pub(crate) fn elsewhere(&self, key: &'static str, with: String) {
+        self.elsewhere.borrow_mut().entry(key).or_insert(with);
+    }
+
     /// Which keys there may be cannot be said.
     pub(crate) fn unsure(&self) {
         self.is_unsure.set(true);
@@ -267,9 +282,11 @@ impl<'t> Table<'t> {
         for key in self.table.keys().filter(|key| !known.contains(key.get_ref().as_ref())) {
             let name = key.get_ref();
             let list = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let help = match nearest(name, known.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`? Known here: {list}"),
-                None => format!("known here: {list}"),
+            let near = nearest(name, known.iter().map(String::as_str));
+            let help = match (self.elsewhere.borrow().get(name.as_ref()), near) {
+                (Some(with), _) => format!("it goes with {with}. Known here: {list}"),
+                (None, Some(near)) => format!("did you mean `{near}`? Known here: {list}"),
+                (None, None) => format!("known here: {list}"),
             };
             self.fault(key.span(), format!("unknown key `{}`", self.path_of(name)), help);
         }

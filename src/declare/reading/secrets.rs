@@ -7,8 +7,14 @@ use std::ops::Range;
 
 use crate::declare::template::{Template, is_name};
 
-/// A name at least this long is known by all but one of its letters.
-const SURE_LENGTH: usize = 5;
+/// How many letters of the end of a name may be wrong, by its length: two that changed places count as one.
+const fn slips_allowed(length: usize) -> usize {
+    match length {
+        0..5 => 0,
+        5 => 1,
+        _ => 2,
+    }
+}
 /// Ends of names whose values are secret.
 const SECRET_ENDS: [&str; 12] = [
     "secret",
@@ -28,11 +34,11 @@ const SECRET_ENDS: [&str; 12] = [
 const SECRET_PARTS: [&str; 10] =
     ["auth", "token", "secret", "cookie", "key", "password", "session", "signature", "credential", "ticket"];
 
-/// Whether the value of a key of a scenario, of a JSON text or of a query is secret, by its name; also where one letter of it is mistyped.
+/// Whether the value of a key of a scenario, of a JSON text or of a query is secret, by its name; also where that is mistyped.
 pub(crate) fn is_secret_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let last = lower.rsplit(['_', '-']).next().unwrap_or_default();
-    let is_near = |end: &&str| end.len() >= SURE_LENGTH && strsim::levenshtein(last, end) <= 1;
+    let is_near = |end: &&str| strsim::osa_distance(last, end) <= slips_allowed(end.len());
     ends_as_secret(&lower)
         || SECRET_ENDS.iter().any(is_near)
         || lower.contains('-') && is_secret_header(&lower)
@@ -67,6 +73,16 @@ pub(crate) fn shown(path: &str, value: &str) -> String {
     // The table `token` has keys that everybody may see.
     let is_secret = is_secret_name(last) || keys.any(|key| key != "token" && ends_as_secret(key));
     if is_header || is_secret { "…".to_owned() } else { masked(value) }
+}
+
+/// Whether the value of the key at a dotted path tells a secret. A reference to one does not.
+pub(crate) fn tells_secret(path: &str, value: &str) -> bool {
+    let value = value.trim();
+    let Some(inside) = value.strip_prefix('{') else { return shown(path, value) != value };
+    let is_reference = ["env", "file"].iter().any(|key| inside.trim_start().starts_with(key));
+    let last = path.rsplit('.').next().unwrap_or_default().trim_matches(['"', '\'']);
+    // The keys of the table `token` speak for themselves.
+    !is_reference && (last != "token" && ends_as_secret(last) || masked(value) != value)
 }
 
 /// Whether a text holds a secret that no variable fills.
@@ -182,6 +198,11 @@ mod tests {
             ("token_life = \"5s\"", "token_life = \"5s\""),
             ("token =", "token ="),
             ("tokn = \"abc\"", "tokn = \"***\""),
+            ("client_secert = \"abc\"", "client_secert = \"***\""),
+            ("client_scerte = 'abc'", "client_scerte = '***'"),
+            ("pasword = \"abc\"", "pasword = \"***\""),
+            ("proyx = \"abc\"", "proyx = \"***\""),
+            ("clients = 5", "clients = 5"),
             ("client_secret = ['abc'] # x", "client_secret = [*****] # x"),
             ("url = \"ws://me:p/w@h\"", "url = \"ws://******@h\""),
             ("token", "token"),
@@ -210,6 +231,32 @@ mod tests {
         assert_eq!(shown("target.url", "x://u:p@h"), "x://***@h");
         assert_eq!(shown("groups.0.token", "{ client_secret = \"abc\" }"), "…");
         assert_eq!(shown("groups.0.x", "{ client_secret = \"abc\" }"), "{ client_secret = \"***\" }");
+    }
+
+    #[test]
+    fn a_value_tells_a_secret_unless_it_refers_to_it() {
+        for (path, value) in [
+            ("groups.0.token.client_secret", "abc"),
+            ("groups.0.token.client_secret", "\"abc\""),
+            ("groups.0.token", "{ grant = \"fixed\", token = \"abc\" }"),
+            ("groups.0.token.headers.X-Api-Key", "abc"),
+            ("groups.0.connect.headers", "{ Authorization = \"abc\" }"),
+            ("groups.0.connect.proxy", "http://u:p@h"),
+            ("target.url", "wss://h/?api_key=abc"),
+        ] {
+            assert!(tells_secret(path, value), "{path} = {value}");
+        }
+        for (path, value) in [
+            ("groups.0.token.client_secret", "{ env = \"A\" }"),
+            ("groups.0.token", "{ grant = \"none\" }"),
+            ("groups.0.token.on_reconnect", "fetch"),
+            ("groups.0.clients", "10"),
+            ("target.token_life", "5s"),
+            ("target.tickets", "{ life = \"5s\" }"),
+            ("groups.0.connect.headers", "{ Origin = \"null\" }"),
+        ] {
+            assert!(!tells_secret(path, value), "{path} = {value}");
+        }
     }
 
     #[test]

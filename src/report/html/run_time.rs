@@ -138,7 +138,7 @@ impl<'a> TimePlots<'a> {
             let times: Vec<f64> = times.map(|time| time.map_or(0.0, Latencies::mean_us)).collect();
             let whole = format!(
                 "mean {}, p99 {}",
-                format_us(latency.mean_us() as u64),
+                format_us(latency.mean_us().round() as u64),
                 format_us(latency.percentile_us(99.0))
             );
             bars.rows.push(BarRow::new(name, whole, &times, |part, share| {
@@ -147,7 +147,7 @@ impl<'a> TimePlots<'a> {
                 format!(
                     "{phase} {:.1}% (mean {}, p99 {})",
                     share * 100.0,
-                    format_us(times[part] as u64),
+                    format_us(times[part].round() as u64),
                     format_us(p99)
                 )
             }));

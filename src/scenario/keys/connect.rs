@@ -46,7 +46,7 @@ table! {
         source_addresses: Vec<IpAddr> = Vec::new() => list(address(), ADDRESSES);
         /// Headers of the upgrade request, in order. A value may be a reference to a secret.
         headers: Vec<(String, Hidden<String>)> = Vec::new() => map(FREE_HEADER, header());
-        /// Where the page comes from that a browser's client belongs to: the header `Origin` of the upgrade request. Without it: none is sent.
+        /// Where the page comes from that a browser's client belongs to: the header `Origin` of the upgrade request. Without it: none is sent. One of `headers` replaces it.
         origin: Option<String> = None => ruled(ORIGIN);
         /// Subprotocols offered, in order.
         subprotocols: Vec<String> = Vec::new() => strings();

@@ -70,9 +70,12 @@ fn stem(root: &Table<'_>) -> String {
     stem
 }
 
-/// Later keys refer to groups by their names.
+/// Later keys refer to groups by their names, also to those with faults.
 fn name_groups(groups: Vec<Group>, at: &At<'_>) -> Option<Vec<Group>> {
-    at.reading.tell(GroupNames(groups.iter().map(|group| group.name.clone()).collect()));
+    let name_of = |group: At<'_>| Some(group.table()?.peek("name")?.text()?.to_owned());
+    if let Some(names) = at.elements().and_then(|groups| groups.map(name_of).collect()) {
+        at.reading.tell(GroupNames(names));
+    }
     Some(groups)
 }
 

@@ -57,7 +57,8 @@ tagged! { StormBy => storm_rows }
 
 /// The indexes of groups by their names.
 fn group_indexes(names: Vec<String>, at: &At<'_>) -> Option<Vec<usize>> {
-    let GroupNames(groups) = at.reading.told().unwrap_or_else(|| GroupNames(Vec::new()));
+    // Where a group has no name, which there are is not known.
+    let GroupNames(groups) = at.reading.told()?;
     let mut indexes = Vec::new();
     for name in names {
         match groups.iter().position(|group| *group == name) {

@@ -220,13 +220,22 @@ fn parse_aggregate(text: &str) -> Result<Aggregate, String> {
         _ => {
             let inner = text.strip_prefix("p(").and_then(|rest| rest.strip_suffix(')'));
             let percentile = inner.and_then(|inner| inner.trim().parse::<f64>().ok());
-            let percentile = percentile.ok_or_else(|| format!("`{text}` is no aggregate: {allowed}"))?;
+            let percentile = percentile.ok_or_else(|| match bare_percentile(text) {
+                Some(number) => format!("`{text}` is no aggregate; did you mean `p({number})`?"),
+                None => format!("`{text}` is no aggregate: {allowed}"),
+            })?;
             if !(percentile > 0.0 && percentile <= 100.0) {
                 return Err(format!("p({percentile}) is none: a percentile is above 0 and at most 100"));
             }
             Aggregate::Percentile(percentile)
         }
     })
+}
+
+/// The percentile of `p99`, and of `p99_9` as the CSV files have it.
+fn bare_percentile(text: &str) -> Option<String> {
+    let number = text.strip_prefix('p')?.trim_start_matches('(').replace('_', ".");
+    number.parse::<f64>().is_ok().then_some(number)
 }
 
 fn check_aggregate(subject: Subject, aggregate: Aggregate) -> Result<(), String> {

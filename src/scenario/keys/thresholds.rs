@@ -158,7 +158,8 @@ impl Kind for Thresholds {
 }
 
 fn check_group(at: &At<'_>, group: Option<&str>) {
-    let GroupNames(groups) = at.reading.told().unwrap_or_else(|| GroupNames(Vec::new()));
+    // Where a group has no name, which there are is not known.
+    let Some(GroupNames(groups)) = at.reading.told() else { return };
     if let Some(group) = group.filter(|group| !groups.iter().any(|known| known == group)) {
         at.between(format!("there is no group \"{group}\""), format!("there are {}", groups.join(", ")));
     }
