@@ -151,8 +151,9 @@ fn rfc_6455_clients_back_off_and_fetch_only_after_401() {
 #[test]
 fn each_policy_waits_and_gives_up_as_its_client_does() {
     let mut bench = Bench::new("phoenix");
-    bench.thrown_off(1001, Answer::Unreachable, 6);
-    assert_eq!(seconds(&bench.waits), [1.0, 2.0, 5.0, 10.0, 10.0, 10.0]);
+    bench.thrown_off(1001, Answer::Unreachable, 12);
+    // `reconnectAfterMs` of phoenix.js 1.8.16.
+    assert_eq!(seconds(&bench.waits), [0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0]);
     assert_eq!(Bench::new("phoenix").thrown_off(1000, Answer::Unreachable, 6), Some(Finish::NotWanted));
 
     let mut bench = Bench::new("genesys-streaming");

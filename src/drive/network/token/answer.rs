@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::clock::Moment;
 use crate::lifecycle::{TokenFacts, TokenFailure};
@@ -112,10 +113,28 @@ impl Refusal {
 pub(in crate::drive::network) struct TokenGrant {
     pub(super) access_token: SecretString,
     /// Seconds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "seconds")]
     pub(in crate::drive::network) expires_in: Option<f64>,
     #[serde(default)]
     pub(super) refresh_token: Option<SecretString>,
+}
+
+/// Seconds, as the number that RFC 6749 §5.1 has, or as a text, as some services send it.
+fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Seconds {
+        Number(f64),
+        Text(String),
+    }
+    match Option::deserialize(from)? {
+        None => Ok(None),
+        Some(Seconds::Number(seconds)) => Ok(Some(seconds)),
+        // What is said of a text that is no number must not hold it.
+        Some(Seconds::Text(text)) => {
+            text.trim().parse().map(Some).map_err(|_| D::Error::custom("expires_in is no number"))
+        }
+    }
 }
 
 impl TokenGrant {
@@ -192,6 +211,21 @@ mod tests {
         for (status, body, failure) in rows {
             let answer = read_answer(*status, body);
             assert_eq!(answer.as_ref().err(), failure.as_ref(), "{status} {}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn a_life_may_be_a_number_or_a_text() {
+        for (expires_in, life_s) in
+            [("60", Some(60)), ("\"3\"", Some(3)), ("\" 3600 \"", Some(3_600)), ("null", None), ("-1", None)]
+        {
+            let body = format!("{{\"access_token\":\"t\",\"expires_in\":{expires_in}}}");
+            let grant = read_answer(200, body.as_bytes()).unwrap();
+            assert_eq!(grant.life(), life_s.map(Duration::from_secs), "{expires_in}");
+        }
+        for expires_in in ["\"soon\"", "[]", "true"] {
+            let body = format!("{{\"access_token\":\"t\",\"expires_in\":{expires_in}}}");
+            assert_eq!(read_answer(200, body.as_bytes()).err(), Some(TokenFailure::Error), "{expires_in}");
         }
     }
 
