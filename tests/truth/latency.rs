@@ -17,7 +17,7 @@ const LOW_US: f64 = 20_000.0;
 const HIGH_US: f64 = 120_000.0;
 
 /// A machine that lets one of the two wait may spoil a run's last thousandth, which is three values. It does not spoil one run after the other: what
-/// measures wrongly does.
+/// measures wrongly does. The other quantiles hold in every run.
 const RUNS: usize = 3;
 
 #[test]
@@ -33,7 +33,7 @@ fn phase_upgrade_has_the_quantiles_of_the_delay() {
     panic!("in none of {RUNS} runs: {}", found.join("\n"));
 }
 
-/// Makes a run, and says what is not as it should be in the quantiles of its upgrades.
+/// Makes a run, whose upgrades have the quantiles that they should; says where the last thousandth alone is otherwise.
 fn run_and_compare() -> Result<(), String> {
     let target = "idle_timeout = \"2s\"\nupgrade_delay = { uniform = [\"20ms\", \"120ms\"] }";
     let run = || {
@@ -65,9 +65,10 @@ fn run_and_compare() -> Result<(), String> {
         let allowed_us = 0.02 * true_us + 1_000.0 + sampling_us + stall_us;
         if (measured - true_us).abs() > allowed_us {
             let p = quantile * 100.0;
-            return Err(format!(
-                "p{p} is {measured} µs, {true_us} ± {allowed_us:.0} µs was to be found\n{said}"
-            ));
+            let why =
+                format!("p{p} is {measured} µs, {true_us} ± {allowed_us:.0} µs was to be found\n{said}");
+            assert!(quantile > 0.99, "{why}");
+            return Err(why);
         }
     }
     Ok(())
