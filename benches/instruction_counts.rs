@@ -19,7 +19,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
@@ -92,9 +91,16 @@ fn count_all() -> BTreeMap<String, u64> {
     // Under a name of one length, in a folder of its own: what stands on the stack's top is the same everywhere.
     let folder = tempfile::tempdir().unwrap();
     fs::copy(std::env::current_exe().unwrap(), folder.path().join("counted")).unwrap();
+    // A part's count does not depend on what runs beside it.
+    let counted: Vec<u64> = thread::scope(|scope| {
+        let begin = |part: parts::Part| {
+            let (folder, name) = (folder.path(), part.name);
+            scope.spawn(move || count(folder, name))
+        };
+        let threads: Vec<_> = parts::parts().into_iter().map(begin).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
     let mut counts = BTreeMap::new();
-    let names: Vec<_> = parts::parts().iter().map(|part| part.name).collect();
-    let counted = count_on_all_cores(folder.path(), &names);
     for (part, count) in parts::parts().into_iter().zip(counted) {
         println!(
             "{:<16} {:>12} instructions, {:>9.1} for each of {} {}",
@@ -106,28 +112,6 @@ fn count_all() -> BTreeMap<String, u64> {
         );
         counts.insert(part.name.to_owned(), count);
     }
-    counts
-}
-
-/// A part's count does not depend on what runs beside it.
-fn count_on_all_cores(folder: &Path, names: &[&str]) -> Vec<u64> {
-    let next = AtomicUsize::new(0);
-    let mut counts = vec![0; names.len()];
-    thread::scope(|scope| {
-        let count_some = || {
-            let mut some = Vec::new();
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(name) = names.get(at) else { return some };
-                some.push((at, count(folder, name)));
-            }
-        };
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(count_some)).collect();
-        for (at, count) in threads.into_iter().flat_map(|thread| thread.join().unwrap()) {
-            counts[at] = count;
-        }
-    });
     counts
 }
 
