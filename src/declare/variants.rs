@@ -156,10 +156,9 @@ impl<T: 'static> Rows<T> {
         match chosen.and_then(|row| self.rows.get(row)) {
             Some((_, read)) => {
                 for (other, _) in &self.rows {
-                    let with = || format!("{} = \"{}\"", self.tag, other.word.name);
                     let tags = other.table.variants.iter().map(|variants| variants.tag);
                     let keys = other.table.keys.iter().map(|key| key.name);
-                    keys.chain(tags).for_each(|key| table.elsewhere(key, with()));
+                    keys.chain(tags).for_each(|key| table.known_beside(key, self.tag, other.word.name));
                 }
                 read(table)
             }

@@ -186,8 +186,8 @@ pub(crate) struct Table<'t> {
     /// Dotted path of the table, empty for the whole file.
     pub(crate) path: String,
     known: RefCell<BTreeSet<String>>,
-    /// Keys that there would be if another had another value, and that value: `by = "client"`.
-    elsewhere: RefCell<BTreeMap<&'static str, String>>,
+    /// Keys that there would be if another had another value, which key, and that value.
+    known_beside: RefCell<BTreeMap<&'static str, (&'static str, &'static str)>>,
     /// Which keys there may be is not known, as what decides it is faulty.
     is_unsure: Cell<bool>,
 }
@@ -205,7 +205,7 @@ impl<'t> Table<'t> {
             span,
             path,
             known: RefCell::default(),
-            elsewhere: RefCell::default(),
+            known_beside: RefCell::default(),
             is_unsure: Cell::new(false),
         }
     }
@@ -263,9 +263,9 @@ impl<'t> Table<'t> {
         self.fault(self.span.clone(), format!("{place} has no `{key}`"), help);
     }
 
-    /// There would be that key if another had another value: `by = "client"`.
-    pub(crate) fn elsewhere(&self, key: &'static str, with: String) {
-        self.elsewhere.borrow_mut().entry(key).or_insert(with);
+    /// There would be `key` if `tag` were `value`.
+    pub(crate) fn known_beside(&self, key: &'static str, tag: &'static str, value: &'static str) {
+        self.known_beside.borrow_mut().entry(key).or_insert((tag, value));
     }
 
     /// Which keys there may be cannot be said.
@@ -283,8 +283,8 @@ impl<'t> Table<'t> {
             let name = key.get_ref();
             let list = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let near = nearest(name, known.iter().map(String::as_str));
-            let help = match (self.elsewhere.borrow().get(name.as_ref()), near) {
-                (Some(with), _) => format!("it goes with {with}. Known here: {list}"),
+            let help = match (self.known_beside.borrow().get(name.as_ref()), near) {
+                (Some((tag, value)), _) => format!("it goes with {tag} = \"{value}\". Known here: {list}"),
                 (None, Some(near)) => format!("did you mean `{near}`? Known here: {list}"),
                 (None, None) => format!("known here: {list}"),
             };

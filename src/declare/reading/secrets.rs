@@ -78,11 +78,12 @@ pub(crate) fn shown(path: &str, value: &str) -> String {
 /// Whether the value of the key at a dotted path tells a secret. A reference to one does not.
 pub(crate) fn tells_secret(path: &str, value: &str) -> bool {
     let value = value.trim();
-    let Some(inside) = value.strip_prefix('{') else { return shown(path, value) != value };
-    let is_reference = ["env", "file"].iter().any(|key| inside.trim_start().starts_with(key));
+    if !value.starts_with('{') {
+        return shown(path, value) != value;
+    }
     let last = path.rsplit('.').next().unwrap_or_default().trim_matches(['"', '\'']);
-    // The keys of the table `token` speak for themselves.
-    !is_reference && (last != "token" && ends_as_secret(last) || masked(value) != value)
+    let line = format!("{} = {value}", if ends_as_secret(last) { last } else { "_" });
+    masked(&line) != line
 }
 
 /// Whether a text holds a secret that no variable fills.
@@ -238,6 +239,7 @@ mod tests {
         for (path, value) in [
             ("groups.0.token.client_secret", "abc"),
             ("groups.0.token.client_secret", "\"abc\""),
+            ("groups.0.token.client_secret", "{ env = \"A\", x = \"abc\" }"),
             ("groups.0.token", "{ grant = \"fixed\", token = \"abc\" }"),
             ("groups.0.token.headers.X-Api-Key", "abc"),
             ("groups.0.connect.headers", "{ Authorization = \"abc\" }"),
