@@ -7,7 +7,8 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{Manifest, RunEnd};
-use super::packed::{PackedTally, PackedTallyV1};
+use super::packed::PackedTally;
+use super::packed_old::{PackedTallyV1, PackedTallyV2};
 
 const KIND_MANIFEST: u8 = 1;
 const KIND_INTERVAL: u8 = 2;
@@ -42,10 +43,11 @@ struct IntervalView<'e> {
     groups: &'e [PackedTally],
 }
 
-#[derive(Serialize, Deserialize)]
-struct IntervalRecordV1 {
+/// An [`IntervalRecord`] of an older schema version.
+#[derive(Deserialize)]
+struct OldRecord<T> {
     second: u64,
-    groups: Vec<PackedTallyV1>,
+    groups: Vec<T>,
 }
 
 pub(super) fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
@@ -85,9 +87,16 @@ pub(super) fn decode(payload: &[u8], version: u32) -> Option<Entry> {
 }
 
 fn decode_interval(body: &[u8], version: u32) -> Option<IntervalRecord> {
-    if version >= 2 {
-        return postcard::from_bytes(body).ok();
-    }
-    let IntervalRecordV1 { second, groups } = postcard::from_bytes(body).ok()?;
+    let (second, groups) = match version {
+        0 | 1 => {
+            let OldRecord::<PackedTallyV1> { second, groups } = postcard::from_bytes(body).ok()?;
+            (second, groups.into_iter().map(PackedTallyV2::from).collect())
+        }
+        2 => {
+            let OldRecord::<PackedTallyV2> { second, groups } = postcard::from_bytes(body).ok()?;
+            (second, groups)
+        }
+        _ => return postcard::from_bytes(body).ok(),
+    };
     Some(IntervalRecord { second, groups: groups.into_iter().map(PackedTally::from).collect() })
 }

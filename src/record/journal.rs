@@ -258,7 +258,7 @@ pub(super) mod tests {
         let counters = names(&Counter::ALL.iter().map(|value| value.name()).collect::<Vec<_>>());
         let all = [kinds, outcomes, causes, initiators, abnormal, metrics, counters].join("\n");
         insta::assert_snapshot!(format!("{SCHEMA_VERSION}\n{all}"), @r"
-        2
+        3
         first reconnect
         ok http_403 http_401 http_429 http_4xx http_5xx token_refused token_error dns tcp_refused tcp_reset timeout tls protocol local_limit aborted step_refused step_error
         stale_token expired_token missing_scope no_token unknown_token rate_limited displaced edge forbidden_other unknown

@@ -20,6 +20,7 @@ mod merge_ends;
 #[cfg(test)]
 mod merge_tests;
 mod packed;
+mod packed_old;
 mod reconnect_clocks;
 mod recorder;
 mod steps;

@@ -124,22 +124,6 @@ impl PackedTally {
     }
 }
 
-/// A tally as journals of schema version 1 held it: which storm forced a disconnect was not recorded.
-#[derive(Serialize, Deserialize)]
-pub(super) struct PackedTallyV1 {
-    attempts: Vec<(AttemptKind, Outcome, Option<Cause>, u64)>,
-    closes: Vec<(Initiator, u16, Option<Abnormal>, u64)>,
-    counters: Vec<(Counter, u64)>,
-    histograms: Vec<(Metric, Vec<u8>)>,
-}
-
-impl From<PackedTallyV1> for PackedTally {
-    fn from(old: PackedTallyV1) -> Self {
-        let PackedTallyV1 { attempts, closes, counters, histograms } = old;
-        Self { attempts, closes, counters, histograms, storms: Vec::new() }
-    }
-}
-
 /// Adds a histogram whose bytes were checked when they were read, or packed by ourselves.
 fn add_packed(histogram: &mut Latencies, bytes: &[u8]) {
     let added = histogram.add_bytes(bytes);

@@ -1,0 +1,116 @@
+//! What is measured, and the phases of a way back.
+//!
+//! In: nothing. Out: [`Metric`], [`Phase`], [`Phases`].
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+named_enum! {
+    /// A part of a reconnect. The phases of a reconnect follow each other without a gap: their sum is its latency.
+    Phase {
+        /// From the disconnect (when it was due, where that is known) until the client knew of it.
+        Detect = "detect",
+        /// Waiting before an attempt.
+        Backoff = "backoff",
+        /// Getting a token.
+        Token = "token",
+        /// Resolving the name.
+        Dns = "dns",
+        /// Opening the TCP connection.
+        Tcp = "tcp",
+        /// The TLS handshake.
+        Tls = "tls",
+        /// The WebSocket upgrade: request to answer.
+        Upgrade = "upgrade",
+        /// From the upgrade until the session was ready.
+        Ready = "ready",
+    }
+}
+
+named_enum! {
+    /// What is measured in time, one histogram for each group and metric.
+    Metric {
+        /// From the disconnect to the next ready session.
+        ReconnectLatency = "reconnect_latency",
+        /// The same from when the client actually began: without the phase `detect` and without the generator's lag.
+        ReconnectServiceTime = "reconnect_service_time",
+        /// From a client's due start to its first ready session.
+        ConnectLatency = "connect_latency",
+        /// From an attempt's due start to its HTTP refusal.
+        RefusedLatency = "refused_latency",
+        /// Phase `detect` of each completed reconnect.
+        PhaseDetect = "phase_detect",
+        /// Phase `backoff` of each completed reconnect, summed over its attempts.
+        PhaseBackoff = "phase_backoff",
+        /// Phase `token` of each completed reconnect, summed over its attempts.
+        PhaseToken = "phase_token",
+        /// Phase `dns` of each completed reconnect, summed over its attempts.
+        PhaseDns = "phase_dns",
+        /// Phase `tcp` of each completed reconnect, summed over its attempts.
+        PhaseTcp = "phase_tcp",
+        /// Phase `tls` of each completed reconnect, summed over its attempts.
+        PhaseTls = "phase_tls",
+        /// Phase `upgrade` of each completed reconnect, summed over its attempts.
+        PhaseUpgrade = "phase_upgrade",
+        /// Phase `ready` of each completed reconnect, summed over its attempts.
+        PhaseReady = "phase_ready",
+        /// From the upgrade to the session's end.
+        SessionLength = "session_length",
+        /// From when the target was due to send a message to when the client had it.
+        MessageLatency = "message_latency",
+        /// How late the generator itself was: due time to actual time of what a client does by the clock.
+        Lag = "lag",
+        /// How old the token was that a handshake carried, from its arrival to the upgrade request.
+        TokenAge = "token_age",
+        /// How many 403s in a row a client got before it had a session again, or was done: a count, not a time.
+        CascadeDepth = "cascade_depth",
+    }
+}
+
+impl Metric {
+    /// Whether its values are microseconds; else they are counts.
+    #[must_use]
+    pub const fn is_time(self) -> bool {
+        !matches!(self, Self::CascadeDepth)
+    }
+
+    /// The metric of a phase.
+    #[must_use]
+    pub const fn of_phase(phase: Phase) -> Self {
+        match phase {
+            Phase::Detect => Self::PhaseDetect,
+            Phase::Backoff => Self::PhaseBackoff,
+            Phase::Token => Self::PhaseToken,
+            Phase::Dns => Self::PhaseDns,
+            Phase::Tcp => Self::PhaseTcp,
+            Phase::Tls => Self::PhaseTls,
+            Phase::Upgrade => Self::PhaseUpgrade,
+            Phase::Ready => Self::PhaseReady,
+        }
+    }
+}
+
+/// The time that a reconnect spent in each phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Phases([Duration; Phase::ALL.len()]);
+
+impl Phases {
+    /// Adds `time` to `phase`.
+    pub fn add(&mut self, phase: Phase, time: Duration) {
+        self.0[phase as usize] += time;
+    }
+
+    /// The time in `phase`.
+    #[must_use]
+    pub const fn get(&self, phase: Phase) -> Duration {
+        self.0[phase as usize]
+    }
+
+    /// The time in all phases.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.0.iter().sum()
+    }
+}

@@ -1,0 +1,165 @@
+//! What happened: the vocabulary that clients, recorder, journal and reports share.
+//!
+//! In: nothing. Out: the enums of outcomes, causes, phases, metrics and counters, and [`Sample`], the message from
+//! a virtual client to the recorder. What the *target* does wrong is one of these values, never an `Err`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
+
+/// Declares an enum whose variants have one name each, the same in code, CSV, JSON and on the terminal.
+macro_rules! named_enum {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $($(#[$doc])* #[serde(rename = $text)] $variant,)+ }
+
+        impl $name {
+            /// Every value, in the order in which reports list them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name that files and reports use.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// The value of that name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.name() == name)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+
+mod attempt;
+mod counter;
+mod metric;
+mod session_end;
+
+pub use attempt::{AttemptEnd, AttemptKind, Cause, Outcome};
+pub use counter::Counter;
+pub use metric::{Metric, Phase, Phases};
+pub use session_end::{Abnormal, Initiator, SessionEnd};
+
+/// Index of a group in the scenario's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GroupId(pub u16);
+
+/// Index of a storm in the scenario's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StormId(pub u16);
+
+impl StormId {
+    /// Of that index.
+    #[must_use]
+    pub fn of(index: usize) -> Self {
+        Self(u16::try_from(index).unwrap_or(u16::MAX))
+    }
+}
+
+/// A sample, when it was taken and in which group: what travels from a client to the recorder.
+#[derive(Debug, Clone)]
+pub struct Stamped {
+    /// When it happened.
+    pub at: Moment,
+    /// The client's group.
+    pub group: GroupId,
+    /// What happened.
+    pub sample: Sample,
+}
+
+/// Something that happened to a virtual client.
+#[derive(Debug, Clone)]
+pub enum Sample {
+    /// An attempt ended. Sent exactly once for every attempt.
+    Attempt(AttemptEnd),
+    /// A session became ready.
+    Ready(Box<ReadySample>),
+    /// A session ended. Sent exactly once for every attempt with outcome `ok`.
+    SessionEnd(SessionEnd),
+    /// The generator did something late by this much.
+    Lag(Duration),
+    /// Counts since the client's last sample of this kind.
+    Count(Counter, u64),
+    /// Traffic on a session since the client's last sample of this kind, at most one in a second while it lives.
+    Traffic(Box<Traffic>),
+    /// So many 403s in a row are over: the client has a session again, or is done.
+    Cascade(u32),
+    /// A disconnect, counted as [`Counter::Disconnects`] as well, was this storm's doing.
+    StormDisconnect(StormId),
+}
+
+/// A session that became ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadySample {
+    /// First way in, or way back.
+    pub kind: AttemptKind,
+    /// The storm that forced the disconnect; `None`: no storm did, or it is the first way in.
+    pub storm: Option<StormId>,
+    /// From the intended start: the disconnect (a storm's: when it was due), or the client's due start.
+    pub latency: Duration,
+    /// From the actual start: without `detect` and without the generator's lag.
+    pub service_time: Duration,
+    /// Where the time went; the sum is `latency`.
+    pub phases: Phases,
+}
+
+/// What went over a session since the last report of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Data messages received.
+    pub messages_in: u64,
+    /// Data messages sent.
+    pub messages_out: u64,
+    /// Bytes received, the upgrade's answer included.
+    pub bytes_in: u64,
+    /// Bytes sent, the upgrade's request included.
+    pub bytes_out: u64,
+    /// Latency of each message that carried its due time, in microseconds.
+    pub message_latencies_us: Vec<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_read_back() {
+        for &outcome in Outcome::ALL {
+            assert_eq!(Outcome::from_name(outcome.name()), Some(outcome));
+        }
+        for &metric in Metric::ALL {
+            assert_eq!(Metric::from_name(metric.name()), Some(metric));
+        }
+        assert_eq!(Outcome::from_name("http_404"), None);
+        for &phase in Phase::ALL {
+            assert_eq!(Metric::of_phase(phase).name(), format!("phase_{phase}"));
+        }
+    }
+
+    #[test]
+    fn phases_add_up() {
+        let mut phases = Phases::default();
+        phases.add(Phase::Tcp, Duration::from_millis(2));
+        phases.add(Phase::Upgrade, Duration::from_millis(3));
+        phases.add(Phase::Tcp, Duration::from_millis(1));
+        assert_eq!(phases.get(Phase::Tcp), Duration::from_millis(3));
+        assert_eq!(phases.total(), Duration::from_millis(6));
+    }
+
+    #[test]
+    fn a_sample_stays_small() {
+        assert!(size_of::<Stamped>() <= 64, "{}", size_of::<Stamped>());
+    }
+}
