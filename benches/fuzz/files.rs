@@ -239,7 +239,14 @@ fn tally(second: u64) -> Tally {
         let cause = (outcome == Outcome::Http403).then_some(Cause::StaleToken);
         let kind = if n % 2 == 0 { AttemptKind::First } else { AttemptKind::Reconnect };
         let latency = ms(1 + n * (second + 1));
-        tally.apply(&Sample::Attempt(AttemptEnd { kind, outcome, cause, latency, token_age: Some(latency) }));
+        tally.apply(&Sample::Attempt(AttemptEnd {
+            kind,
+            outcome,
+            cause,
+            answer: None,
+            latency,
+            token_age: Some(latency),
+        }));
         if outcome == Outcome::Ok {
             let storm = (kind == AttemptKind::Reconnect).then_some(StormId(0));
             tally.apply(&Sample::Ready(Box::new(ReadySample {

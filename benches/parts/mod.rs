@@ -96,10 +96,7 @@ impl Led {
                     let requested = now;
                     now = now + self.wait();
                     let expires = now + Duration::from_secs(3_600);
-                    Event::TokenReady {
-                        facts: TokenFacts { requested, received: now, expires },
-                        fetched: true,
-                    }
+                    Event::TokenReady { facts: TokenFacts::new(requested, now, expires), fetched: true }
                 }
                 Action::Connect => {
                     let (began, tcp) = (now, now + self.wait());
@@ -241,10 +238,7 @@ impl Led {
                     let requested = now;
                     now = now + took;
                     let expires = now + Duration::from_secs(3_600);
-                    Event::TokenReady {
-                        facts: TokenFacts { requested, received: now, expires },
-                        fetched: true,
-                    }
+                    Event::TokenReady { facts: TokenFacts::new(requested, now, expires), fetched: true }
                 }
                 Action::Connect => {
                     let began = now;

@@ -35,7 +35,7 @@ pub(crate) use kind::{Field, Kind, Of, Or, Take, Value, field, of, then};
 pub(crate) use kinds::codes::{
     code_ranges, codes_or_any, refusing_status, refusing_statuses, sent_code, statuses,
 };
-pub(crate) use kinds::numbers::{flag, int, list, map, number, share, share_above_zero};
+pub(crate) use kinds::numbers::{List, flag, int, list, map, number, share, share_above_zero};
 pub(crate) use kinds::rule::{HEADER_NAME, INNER_POINTER, NAME, NOT_EMPTY, POINTER, TextRule, VARIABLE};
 pub(crate) use kinds::texts::{
     Variables, built_in, file, header, header_template, path, ruled, secret, string, strings, target_header,

@@ -190,7 +190,7 @@ impl Refused {
         Self {
             manner: Manner::Status,
             status: evidence.status,
-            cause: attribute(evidence, knowledge),
+            cause: attribute(evidence, knowledge).cause,
             code: evidence.body_code.as_deref().and_then(showable),
             challenge: evidence.bearer_error.as_deref().and_then(showable),
             html: evidence.html,

@@ -1,26 +1,33 @@
-//! Why a handshake was refused, as far as the evidence goes.
+//! Why the service refused, as far as the evidence goes.
 //!
-//! In: what the answer said ([`Evidence`]) and what the client knows of the token that it sent. Out: a [`Cause`];
-//! [`Cause::Unknown`] where the evidence does not suffice, never a guess. Sources: RFC 6750 §3 for
-//! `WWW-Authenticate`, the error codes that services put into JSON bodies.
+//! In: what was answered ([`Evidence`]) and what the client knows of the token that it sent. Out: a [`Cause`] and on what ground it is
+//! claimed; [`Cause::Unknown`] where the evidence does not suffice, never a guess. Who answered is another question than why: a gateway that
+//! asks a service answers with its own page. Sources: RFC 6750 §3 for `WWW-Authenticate`, RFC 9110 §15 for statuses, IANA's registry of close
+//! codes, the error codes that services put into JSON bodies.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::sample::Cause;
+use crate::sample::{Answer, AnsweredBy, Cause, Ground, Spoken};
+use crate::scenario::keys::RefusalName;
+
+/// The most of an answer's own words that is kept.
+const MOST_WORDS: usize = 64;
 
 /// What a refusal said. What it said in its own words may be anything, so it is not printed.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Evidence {
-    /// HTTP status.
+    /// Where it was said.
+    pub spoken: Spoken,
+    /// HTTP status, or close code; 0: neither.
     pub status: u16,
     /// `error` of a `WWW-Authenticate: Bearer` challenge.
     pub bearer_error: Option<String>,
     /// Its `error_description`.
     pub bearer_description: Option<String>,
-    /// `code` of a JSON body, or else its `error`.
+    /// `code` of a JSON body, or else its `error`; the reason of a close frame; what a message says at its pointer.
     pub body_code: Option<String>,
     /// Whether the body is an HTML page.
     pub html: bool,
@@ -43,8 +50,18 @@ pub enum TokenKnowledge {
 
 impl fmt::Debug for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status, bearer_error, bearer_description, body_code, html, edge_page, retry_after } = self;
+        let Self {
+            spoken,
+            status,
+            bearer_error,
+            bearer_description,
+            body_code,
+            html,
+            edge_page,
+            retry_after,
+        } = self;
         f.debug_struct("Evidence")
+            .field("spoken", spoken)
             .field("status", status)
             .field("has_bearer_error", &bearer_error.is_some())
             .field("has_bearer_description", &bearer_description.is_some())
@@ -56,7 +73,83 @@ impl fmt::Debug for Evidence {
     }
 }
 
+impl Default for Evidence {
+    fn default() -> Self {
+        Self::spoken(Spoken::Http, 0, None)
+    }
+}
+
+/// What is made of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attributed {
+    /// Why.
+    pub cause: Cause,
+    /// On what ground.
+    pub ground: Ground,
+}
+
 impl Evidence {
+    /// What was said by a code or in words alone.
+    fn spoken(spoken: Spoken, status: u16, words: Option<String>) -> Self {
+        Self {
+            spoken,
+            status,
+            bearer_error: None,
+            bearer_description: None,
+            body_code: words,
+            html: false,
+            edge_page: false,
+            retry_after: None,
+        }
+    }
+
+    /// What a close frame says; its reason may be empty.
+    #[must_use]
+    pub fn of_close(code: u16, reason: Option<&str>) -> Self {
+        Self::spoken(Spoken::Close, code, reason.filter(|reason| !reason.is_empty()).map(str::to_owned))
+    }
+
+    /// What a message says that refuses the client.
+    #[must_use]
+    pub fn of_message(words: Option<String>) -> Self {
+        Self::spoken(Spoken::Message, 0, words)
+    }
+
+    /// Nothing was said.
+    #[must_use]
+    pub fn silence() -> Self {
+        Self::spoken(Spoken::Silence, 0, None)
+    }
+
+    /// Who answered.
+    #[must_use]
+    pub fn by(&self) -> AnsweredBy {
+        if self.edge_page {
+            return AnsweredBy::Edge;
+        }
+        let names_itself = self.body_code.is_some() || self.bearer_error.is_some();
+        match self.spoken {
+            // Whoever speaks on the session is what the session is with.
+            Spoken::Close | Spoken::Message => AnsweredBy::Service,
+            Spoken::Http if names_itself => AnsweredBy::Service,
+            _ => AnsweredBy::Unknown,
+        }
+    }
+
+    /// Whether it is one of these refusals.
+    #[must_use]
+    pub fn is_named_in(&self, names: &[RefusalName]) -> bool {
+        names.iter().any(|name| name.fits(self.status, self.body_code.as_deref()))
+    }
+
+    /// What is kept of the answer: the code, and its words where they are few and plain.
+    #[must_use]
+    pub fn answer(&self, ground: Ground) -> Box<Answer> {
+        let said = self.body_code.as_deref().or(self.bearer_error.as_deref());
+        let words = said.filter(|words| can_be_kept(words)).map(Box::from);
+        Box::new(Answer { spoken: self.spoken, code: self.status, words, by: self.by(), ground })
+    }
+
     /// Reads what a refusal says. `body` may be cut off.
     #[must_use]
     pub fn read(
@@ -70,6 +163,7 @@ impl Evidence {
         let html = content_type.is_some_and(|kind| kind.starts_with("text/html"))
             || body.trim_ascii_start().starts_with(b"<");
         Self {
+            spoken: Spoken::Http,
             status,
             bearer_error: parameter(challenge, "error"),
             bearer_description: parameter(challenge, "error_description"),
@@ -79,6 +173,19 @@ impl Evidence {
             retry_after,
         }
     }
+}
+
+/// Whether words are a code or a short sentence, and nothing that could be a token, a name or a number of somebody's.
+fn can_be_kept(words: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || " _.:,'-".contains(c);
+    let is_name = |word: &str| {
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        word.len() > 24 || (digits > 0 && word.len() > 6)
+    };
+    !words.is_empty()
+        && words.len() <= MOST_WORDS
+        && words.chars().all(is_plain)
+        && !words.split([' ', '_', '.', ':', ',', '-']).any(is_name)
 }
 
 /// The value of `name="…"` in a challenge (RFC 9110 §11.6.1).
@@ -135,30 +242,80 @@ fn body_code(body: &[u8]) -> Option<String> {
     body.code.and_then(text).or_else(|| body.error.and_then(text))
 }
 
-/// The cause of a 401 or 403.
+/// Why the service refused, of a refusal that is attributed ([`is_attributed`]).
 #[must_use]
-pub fn attribute(evidence: &Evidence, token: TokenKnowledge) -> Cause {
-    if token == TokenKnowledge::NotSent {
-        return Cause::NoToken;
-    }
-    if let Some(cause) = evidence.body_code.as_deref().and_then(of_body_code) {
-        return cause;
+pub fn attribute(evidence: &Evidence, token: TokenKnowledge) -> Attributed {
+    let said = |cause| Attributed { cause, ground: Ground::Said };
+    let known = |cause| Attributed { cause, ground: Ground::Known };
+    let words = evidence.body_code.as_deref();
+    if let Some(cause) = words.and_then(of_body_code) {
+        return said(cause);
     }
     match evidence.bearer_error.as_deref() {
-        Some("insufficient_scope") => return Cause::MissingScope,
-        Some("invalid_token") => return of_invalid_token(evidence, token),
+        Some("insufficient_scope") => return said(Cause::MissingScope),
+        Some("invalid_token") if token != TokenKnowledge::NotSent => {
+            if let Some(cause) = of_description(evidence.bearer_description.as_deref().unwrap_or_default()) {
+                return said(cause);
+            }
+        }
         _ => {}
     }
-    if evidence.edge_page {
-        return Cause::Edge;
+    if let Some(cause) = of_code(evidence) {
+        return said(cause);
     }
-    if token == TokenKnowledge::Expired {
-        return Cause::ExpiredToken;
+    if evidence.spoken != Spoken::Http
+        && let Some(cause) = words.and_then(of_words)
+    {
+        return said(cause);
     }
-    match evidence.body_code.as_deref() {
-        Some(code) if !code.is_empty() && !SAYS_NOTHING.contains(&code) => Cause::ForbiddenOther,
-        _ => Cause::Unknown,
+    match token {
+        TokenKnowledge::NotSent => return known(Cause::NoToken),
+        TokenKnowledge::Expired => return known(Cause::ExpiredToken),
+        TokenKnowledge::Sent => {}
     }
+    match words {
+        Some(code)
+            if evidence.spoken == Spoken::Http && !code.is_empty() && !SAYS_NOTHING.contains(&code) =>
+        {
+            said(Cause::ForbiddenOther)
+        }
+        _ => Attributed { cause: Cause::Unknown, ground: Ground::Unknown },
+    }
+}
+
+/// Whether a refusal is attributed: those by which a service says that this client may not come in, or not now.
+#[must_use]
+pub const fn is_attributed(evidence: &Evidence) -> bool {
+    match evidence.spoken {
+        Spoken::Http => matches!(evidence.status, 401 | 403 | 429 | 503),
+        Spoken::Close | Spoken::Message => true,
+        Spoken::Silence => false,
+    }
+}
+
+/// Statuses and close codes that name a reason.
+const fn of_code(evidence: &Evidence) -> Option<Cause> {
+    match (evidence.spoken, evidence.status) {
+        (Spoken::Http, 429) | (Spoken::Close, 4429) => Some(Cause::RateLimited),
+        // RFC 9110 §15.6.4; "Try Again Later" in IANA's registry.
+        (Spoken::Http, 503) | (Spoken::Close, 1013) => Some(Cause::Overloaded),
+        _ => None,
+    }
+}
+
+/// What a close frame's reason or a message says in words.
+fn of_words(words: &str) -> Option<Cause> {
+    let words = words.to_ascii_lowercase();
+    let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    if says(&["token", "jwt", "credential"]) {
+        if let Some(cause) = of_description(&words) {
+            return Some(cause);
+        }
+    }
+    if says(&["insufficient scope", "missing scope", "missing permission"]) {
+        return Some(Cause::MissingScope);
+    }
+    says(&["too many requests", "rate limit"]).then_some(Cause::RateLimited)
 }
 
 /// Codes that services are known to use.
@@ -177,17 +334,14 @@ fn of_body_code(code: &str) -> Option<Cause> {
     })
 }
 
-/// `invalid_token` covers expired, revoked and malformed tokens alike: the description or the client's own clock
-/// must tell which.
-fn of_invalid_token(evidence: &Evidence, token: TokenKnowledge) -> Cause {
-    let description = evidence.bearer_description.as_deref().unwrap_or_default().to_ascii_lowercase();
+/// What a description says of a token that is no good: expired and revoked ones go by the same code (RFC 6750 §3.1).
+fn of_description(description: &str) -> Option<Cause> {
+    let description = description.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| description.contains(word));
-    if says(&["expired"]) || token == TokenKnowledge::Expired {
-        Cause::ExpiredToken
-    } else if says(&["revoked", "stale", "invalidated"]) {
-        Cause::StaleToken
+    if says(&["expired"]) {
+        Some(Cause::ExpiredToken)
     } else {
-        Cause::Unknown
+        says(&["revoked", "stale", "invalidated"]).then_some(Cause::StaleToken)
     }
 }
 
@@ -260,14 +414,77 @@ mod tests {
                 None,
                 "<html><body><center><h1>403 Forbidden</h1></center><hr><center>nginx/1.22.1</center>".into(),
                 TokenKnowledge::Sent,
-                Cause::Edge,
+                Cause::Unknown,
+            ),
+            (
+                None,
+                None,
+                "<html><body><center><h1>403 Forbidden</h1></center><hr><center>nginx/1.22.1</center>".into(),
+                TokenKnowledge::Expired,
+                Cause::ExpiredToken,
             ),
             (None, None, "{not json".into(), TokenKnowledge::Sent, Cause::Unknown),
         ];
         for (challenge, kind, body, token, cause) in rows {
             let evidence = Evidence::read(403, *challenge, *kind, body.as_bytes(), None);
-            assert_eq!(attribute(&evidence, *token), *cause, "{challenge:?} {body:?} {token:?}");
+            assert_eq!(attribute(&evidence, *token).cause, *cause, "{challenge:?} {body:?} {token:?}");
         }
+    }
+
+    #[test]
+    fn who_answered_is_another_question_than_why() {
+        let nginx = "<html><center><h1>403</h1></center><hr><center>nginx/1.22.1</center>";
+        // (kind, body, by)
+        let rows = [
+            (None, nginx, AnsweredBy::Edge),
+            (Some("text/html"), "<h1>Invalid credentials</h1>", AnsweredBy::Unknown),
+            (None, "{\"code\":\"token.stale\"}", AnsweredBy::Service),
+            (None, "", AnsweredBy::Unknown),
+        ];
+        for (kind, body, by) in rows {
+            assert_eq!(Evidence::read(403, None, kind, body.as_bytes(), None).by(), by, "{body}");
+        }
+        assert_eq!(Evidence::of_close(4401, None).by(), AnsweredBy::Service);
+    }
+
+    #[test]
+    fn refusals_on_a_session_are_attributed_by_code_words_and_what_is_known() {
+        use TokenKnowledge::{Expired, NotSent, Sent};
+        // (code, reason, token, cause, ground)
+        let rows = [
+            (1013, "try later", NotSent, Cause::Overloaded, Ground::Said),
+            (4429, "", Sent, Cause::RateLimited, Ground::Said),
+            (4401, "", Expired, Cause::ExpiredToken, Ground::Known),
+            (4401, "token expired", Sent, Cause::ExpiredToken, Ground::Said),
+            (4401, "JWT revoked", Sent, Cause::StaleToken, Ground::Said),
+            (4403, "Forbidden", Sent, Cause::Unknown, Ground::Unknown),
+            (1008, "your plan has expired", Sent, Cause::Unknown, Ground::Unknown),
+            (1008, "policy", NotSent, Cause::NoToken, Ground::Known),
+        ];
+        for (code, reason, token, cause, ground) in rows {
+            let found = attribute(&Evidence::of_close(code, Some(reason)), token);
+            assert_eq!(found, Attributed { cause, ground }, "{code} {reason} {token:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_kept_where_they_are_few_and_plain() {
+        let kept = ["Invalid token", "token.expired", "not allowed, try 3 times", "access_denied", "E4711"];
+        let dropped = [
+            "",
+            "eyJhbGciOiJIUzI1NiJ9",
+            "user 81724312",
+            "no\nway",
+            "é",
+            "session 3f2a9c1b",
+            &"x ".repeat(40),
+        ];
+        assert!(kept.iter().all(|words| can_be_kept(words)));
+        for words in dropped {
+            assert!(!can_be_kept(words), "{words:?}");
+        }
+        let answer = Evidence::of_close(4401, Some("token expired")).answer(Ground::Said);
+        assert_eq!(answer.said(), "4401 token expired");
     }
 
     #[test]

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sample::{
-    Abnormal, AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Sample, SessionEnd, StormId,
+    Abnormal, AttemptEnd, AttemptKey, AttemptKind, Cause, Counter, Ground, Initiator, Outcome, Phase,
+    Recount, Sample, SessionEnd, StormId,
 };
 
 use crate::scenario::keys::PrepareRules;
 
+use super::cause::{Evidence, TokenKnowledge, attribute, is_attributed};
 use super::event::{Action, Ending, EndingHow, Finish};
-use super::machine::{ABNORMAL_CLOSURE, State, Step};
+use super::history::Carried;
+use super::machine::{ABNORMAL_CLOSURE, State, Step, may_be_the_tokens};
 use super::recovery::{Attempt, Attribution, Recovery, Silence};
 use super::rules::StormRule;
 use super::token::disconnect_wants_token;
@@ -21,7 +24,8 @@ use super::token::disconnect_wants_token;
 const STORM_WINDOW: Duration = Duration::from_secs(2);
 
 /// Who ended a session, with which code, how; since when the client has been without one, and which storm forced it.
-struct Explained {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Explained {
     initiator: Initiator,
     code: u16,
     abnormal: Option<Abnormal>,
@@ -37,9 +41,16 @@ impl Step<'_> {
         upgraded: Moment,
         ending: Ending,
     ) -> Action {
-        let Explained { initiator, code, abnormal, from, storm } = self.explain(upgraded, ending);
-        self.end_session(upgraded, initiator, code, abnormal, ending.at);
+        let Explained { code, from, storm, .. } = self.end_as_explained(upgraded, ending);
         self.come_back(recovery, code, from, storm)
+    }
+
+    /// The session is over: it is counted as what it was.
+    pub(super) fn end_as_explained(&mut self, upgraded: Moment, ending: Ending) -> Explained {
+        let explained = self.explain(upgraded, ending);
+        let Explained { initiator, code, abnormal, .. } = explained;
+        self.end_session(upgraded, initiator, code, abnormal, ending.at);
+        explained
     }
 
     fn explain(&self, upgraded: Moment, ending: Ending) -> Explained {
@@ -56,7 +67,12 @@ impl Step<'_> {
     }
 
     /// The target's storm that a close is put down to, and when it was due.
-    fn storm_behind(&self, upgraded: Moment, closed: Moment, code: u16) -> Option<(Moment, StormId)> {
+    pub(super) fn storm_behind(
+        &self,
+        upgraded: Moment,
+        closed: Moment,
+        code: u16,
+    ) -> Option<(Moment, StormId)> {
         self.rules.storms.iter().rev().find_map(|storm| match *storm {
             StormRule::ByTarget { at, code: storm_code, all, id }
                 if storm_code == code
@@ -78,7 +94,8 @@ impl Step<'_> {
         attribution: Attribution,
         ending: Ending,
     ) -> Action {
-        let Attribution { initiator, code, abnormal, disconnect, storm, is_asked } = attribution;
+        let Attribution { initiator, code, abnormal, disconnect, storm, is_asked, gives_up } = attribution;
+        self.count_uptime(upgraded, ending.at);
         // Where the peer's close frame was on its way before ours, the end was the peer's.
         if let EndingHow::PeerClosed(_) = ending.how {
             return self.disconnected(recovery, upgraded, ending);
@@ -95,6 +112,10 @@ impl Step<'_> {
             None => self.end_session(upgraded, initiator, code, abnormal, ending.at),
         }
         match disconnect {
+            Some(_) if gives_up => {
+                let kind = recovery.map_or(AttemptKind::Reconnect, |recovery| recovery.kind);
+                self.give_up(kind)
+            }
             Some(due) if is_asked => self.come_back_as_asked(recovery, due),
             Some(due) => self.come_back(recovery, code, due, storm),
             None => {
@@ -112,6 +133,7 @@ impl Step<'_> {
             return Action::Sleep { until: silence.notices };
         }
         self.samples.push(Sample::Lag(self.now.since(silence.notices)));
+        self.count_uptime(silence.upgraded, silence.since);
         self.end_session(
             silence.upgraded,
             silence.initiator,
@@ -167,7 +189,7 @@ impl Step<'_> {
         if !self.wants_back(code) {
             return self.not_wanted(recovery.kind);
         }
-        if self.rules.reconnect.max_attempts.is_some_and(|most| recovery.attempts >= most) {
+        if self.rules.reconnect.max_attempts.is_some_and(|most| self.client.tries.count >= most) {
             return self.give_up(recovery.kind);
         }
         self.wait_for_attempt(recovery, None)
@@ -196,8 +218,6 @@ impl Step<'_> {
         recovery.account(phase, self.now);
         if was_ready {
             self.count_disconnect(storm);
-        } else {
-            recovery.end_attempt();
         }
         recovery
     }
@@ -209,29 +229,75 @@ impl Step<'_> {
             && !rules.terminal_codes.iter().any(|(first, last)| (*first..=*last).contains(&code))
     }
 
-    pub(super) fn end_attempt(
+    /// An attempt ends of which there is nothing more to say.
+    pub(super) fn end_plainly(
         &mut self,
         kind: AttemptKind,
         attempt: Attempt,
         outcome: Outcome,
-        cause: Option<Cause>,
         token_age: Option<Duration>,
     ) {
         let latency = self.now.since(attempt.due);
-        self.samples.push(Sample::Attempt(AttemptEnd { kind, outcome, cause, latency, token_age }));
-        match outcome {
-            Outcome::Http403 => self.client.count_forbidden(),
-            Outcome::Ok => self.end_cascade(),
-            _ => {}
+        let end = AttemptEnd { token_age, ..AttemptEnd::plain(kind, outcome, latency) };
+        self.samples.push(Sample::Attempt(end));
+    }
+
+    /// An attempt ends by an answer that is no admission.
+    pub(super) fn end_refused(
+        &mut self,
+        kind: AttemptKind,
+        attempt: Attempt,
+        outcome: Outcome,
+        evidence: &Evidence,
+        carried: Option<Carried>,
+        token_age: Option<Duration>,
+    ) {
+        let mut ground = Ground::Unknown;
+        let is_refusal = outcome.is_refusal() || outcome == Outcome::StepRefused;
+        let cause = (is_refusal && is_attributed(evidence)).then(|| {
+            let knowledge = match carried {
+                _ if self.rules.token.is_none() => TokenKnowledge::NotSent,
+                Some(Carried { expired: true, .. }) => TokenKnowledge::Expired,
+                _ => TokenKnowledge::Sent,
+            };
+            let found = self.client.history.judge(attribute(evidence, knowledge), carried);
+            ground = found.ground;
+            found.cause
+        });
+        let (latency, answer) = (self.now.since(attempt.due), Some(evidence.answer(ground)));
+        let end = AttemptEnd { kind, outcome, cause, answer, latency, token_age };
+        let recounts = if cause.is_some() {
+            self.client.learn(|history| history.refused(end.key(), carried))
+        } else {
+            Vec::new()
+        };
+        self.samples.push(Sample::Attempt(end));
+        if is_refusal && may_be_the_tokens(evidence) {
+            self.client.count_refused();
         }
-        if matches!(cause, Some(Cause::StaleToken | Cause::ExpiredToken)) {
+        if cause.is_some_and(Cause::is_dead_token) {
             self.count(Counter::DeadTokenHandshakes);
+        }
+        self.recount(recounts);
+    }
+
+    /// Attempts are counted otherwise, and what follows from their causes.
+    pub(super) fn recount(&mut self, recounts: Vec<Recount>) {
+        for recount in recounts {
+            let is_dead = |key: &AttemptKey| key.cause.is_some_and(Cause::is_dead_token);
+            let dead = Sample::Count(Counter::DeadTokenHandshakes, u64::from(recount.times));
+            match (is_dead(&recount.from), is_dead(&recount.to)) {
+                (false, true) => self.samples.push(dead),
+                (true, false) => self.samples.push(Sample::TakeBack(Box::new(dead))),
+                _ => {}
+            }
+            self.samples.push(Sample::Recount(Box::new(recount)));
         }
     }
 
-    /// A row of 403s is over: the client got in, or is done.
+    /// A row of refusals is over: the client is in, or is done.
     pub(super) fn end_cascade(&mut self) {
-        let depth = self.client.take_forbidden();
+        let depth = self.client.take_refused();
         if depth > 0 {
             self.samples.push(Sample::Cascade(depth));
         }
@@ -261,25 +327,26 @@ impl Step<'_> {
     }
 
     /// Whatever is under way is cut off, and its accounts closed.
-    pub(super) fn abort(&mut self, state: &State) -> Action {
+    pub(super) fn abort(&mut self, state: State) -> Action {
         let unfinished = match state {
             State::Outside => None,
             State::Waiting { recovery, .. } => Some(recovery.kind),
             State::Token { recovery, attempt, .. } => {
                 self.count(Counter::Unsettled);
-                self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None, None);
+                self.end_plainly(recovery.kind, attempt, Outcome::Aborted, None);
                 Some(recovery.kind)
             }
             State::Preparing { recovery, attempt } | State::Connecting { recovery, attempt } => {
-                self.end_attempt(recovery.kind, *attempt, Outcome::Aborted, None, None);
+                self.end_plainly(recovery.kind, attempt, Outcome::Aborted, None);
                 Some(recovery.kind)
             }
-            State::Session { recovery, timetable } => {
+            State::Session { entering, timetable } => {
+                let recovery = self.settle_or_give_up(entering);
                 self.drop_session(timetable.upgraded);
                 recovery.map(|recovery| recovery.kind)
             }
             State::Leaving { recovery, upgraded, attribution } => {
-                self.drop_session(*upgraded);
+                self.drop_session(upgraded);
                 if attribution.disconnect.is_some() && recovery.is_none() {
                     self.count_disconnect(attribution.storm);
                 }
@@ -288,7 +355,7 @@ impl Step<'_> {
                     .or(attribution.disconnect.map(|_| AttemptKind::Reconnect))
             }
             State::Silent { recovery, silence } => {
-                self.end_silence(recovery.is_none(), *silence);
+                self.end_silence(recovery.is_none(), silence);
                 Some(recovery.map_or(AttemptKind::Reconnect, |recovery| recovery.kind))
             }
         };

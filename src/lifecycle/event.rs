@@ -48,6 +48,13 @@ pub enum Event {
     },
     /// What the session had to show to be ready has been seen.
     BecameReady,
+    /// A message refuses the client.
+    Refused {
+        /// What it says.
+        evidence: Box<Evidence>,
+        /// When anything was last heard before it.
+        heard: Moment,
+    },
     /// A message asks the client to come back over another session.
     Asked {
         /// Whether the requests before the handshake are to be made anew.
@@ -62,6 +69,15 @@ pub enum Event {
     Sent,
     /// The session is over.
     Ended(Ending),
+    /// The session is over by the peer's close frame, of which more is known.
+    Closed {
+        /// How it ended.
+        ending: Ending,
+        /// The reason that the close frame gave.
+        reason: Option<Box<str>>,
+        /// When anything was last heard before it; the upgrade counts.
+        heard: Moment,
+    },
     /// The run is draining: no new attempts.
     Stop,
     /// The run is cut off: nothing more.
@@ -94,6 +110,8 @@ pub enum Action {
         until: Moment,
         /// Whether [`Event::BecameReady`] is being waited for.
         awaiting_ready: bool,
+        /// Whether the client is not in yet: then it goes on while the run drains, until it is cut off.
+        entering: bool,
     },
     /// Send a ping frame; then [`Event::Sent`] or [`Event::Ended`].
     Ping,
@@ -176,8 +194,18 @@ pub struct TokenFacts {
     pub requested: Moment,
     /// When it arrived.
     pub received: Moment,
-    /// When it expires, by its `expires_in`; [`Moment::NEVER`] when the endpoint gave none.
+    /// When it expires, as the client believes, whose clock may be wrong; [`Moment::NEVER`] when the endpoint gave no `expires_in`.
     pub expires: Moment,
+    /// When it expires by its `expires_in`.
+    pub life_ends: Moment,
+}
+
+impl TokenFacts {
+    /// Of a token that was requested and received then and expires then, as the client rightly believes.
+    #[must_use]
+    pub const fn new(requested: Moment, received: Moment, expires: Moment) -> Self {
+        Self { requested, received, expires, life_ends: expires }
+    }
 }
 
 /// Why no token is to be had.
@@ -216,9 +244,9 @@ pub enum ConnectFailure {
     Timeout,
     /// TLS failed.
     Tls,
-    /// The answer was neither an upgrade nor an HTTP refusal.
+    /// The answer was no HTTP, or a 101 that is not in order.
     Protocol,
-    /// The upgrade was refused by HTTP.
+    /// The upgrade was answered by HTTP with another status than 101.
     Http(Box<Evidence>),
     /// This machine ran out of descriptors or ports.
     LocalLimit,
@@ -227,9 +255,9 @@ pub enum ConnectFailure {
 impl ConnectFailure {
     /// The outcome of an attempt whose requests before the handshake failed so.
     #[must_use]
-    pub const fn outcome_of_step(&self) -> Outcome {
+    pub fn outcome_of_step(&self) -> Outcome {
         match self {
-            Self::Http(_) => Outcome::StepRefused,
+            Self::Http(evidence) if evidence.status >= 400 => Outcome::StepRefused,
             Self::LocalLimit => Outcome::LocalLimit,
             _ => Outcome::StepError,
         }

@@ -3,110 +3,115 @@
 //! In: events of the session and of the clock. Out: the next action; nothing here ends an attempt.
 
 use crate::clock::Moment;
-use crate::sample::{Abnormal, Counter, Initiator, Phase, Sample, StormId};
+use crate::sample::{Abnormal, Counter, Initiator, Sample, Spoken, StormId};
 use crate::scenario::keys::{DisconnectHow, Ready};
 
 use super::event::{Action, Event, Leave, TokenFacts};
 use super::machine::{ABNORMAL_CLOSURE, NORMAL_CLOSURE, State, Step};
-use super::recovery::{Attribution, Recovery, Silence};
+use super::recovery::{Attribution, Entering, Recovery, Silence};
 use super::session::{DueThing, Timetable};
 use super::token::refresh_retry;
 
 impl Step<'_> {
     pub(super) fn in_session(
         &mut self,
-        recovery: Option<Recovery>,
+        entering: Option<Box<Entering>>,
         mut timetable: Timetable,
-        event: &Event,
+        event: Event,
     ) -> Action {
-        match (event, recovery) {
-            (Event::BecameReady, Some(recovery)) => self.became_ready(recovery, timetable),
-            (Event::Due(signs), _) => match timetable.take_due(self.rules, self.now, *signs) {
-                None => self.hold(recovery, timetable),
-                Some((thing, due)) => self.do_due(recovery, timetable, thing, due),
+        match event {
+            Event::BecameReady => match entering {
+                Some(entering) if self.rules.session.ready != Ready::Upgraded => {
+                    self.became_ready(entering, timetable)
+                }
+                entering => self.hold(entering, timetable),
             },
-            (Event::Sent | Event::BecameReady, _) => self.hold(recovery, timetable),
-            (Event::TokenReady { facts, fetched }, _) => {
-                self.refreshed(&mut timetable, *facts, *fetched);
+            Event::Due(signs) => match timetable.take_due(self.rules, self.now, signs) {
+                None => self.hold(entering, timetable),
+                Some((thing, due)) => self.do_due(entering, timetable, thing, (due, signs.heard)),
+            },
+            Event::Sent => self.hold(entering, timetable),
+            Event::TokenReady { facts, fetched } => {
+                self.refreshed(&mut timetable, facts, fetched);
                 if self.rules.session.refresh_message.is_some() {
-                    self.client.enter(State::Session { recovery, timetable });
+                    self.client.enter(State::Session { entering, timetable });
                     return Action::SendRefreshed;
                 }
-                self.hold(recovery, timetable)
+                self.hold(entering, timetable)
             }
-            (Event::Asked { renew }, _) => {
-                if *renew {
+            Event::Asked { renew } => {
+                if renew {
                     self.client.use_prepared(0);
                 }
+                let recovery = self.settle_unless_entering(entering, Spoken::Message);
                 self.leave_as_asked(recovery, timetable.upgraded)
             }
-            (Event::Heartbeat { every }, _) => {
-                timetable.begin_heartbeat(self.now, *every, &mut self.client.draws);
-                self.hold(recovery, timetable)
+            Event::Heartbeat { every } => {
+                timetable.begin_heartbeat(self.now, every, &mut self.client.draws);
+                self.hold(entering, timetable)
             }
-            (Event::TokenFailed { .. }, _) => {
+            Event::TokenFailed { .. } => {
                 self.refresh_failed(&mut timetable);
-                self.hold(recovery, timetable)
+                self.hold(entering, timetable)
             }
-            (Event::Ended(ending), _) => self.disconnected(recovery, timetable.upgraded, *ending),
-            (Event::Stop, _) => self.leave_at_end(recovery, timetable.upgraded),
-            _ => self.abort(&State::Session { recovery, timetable }),
+            Event::Refused { evidence, heard } => {
+                self.refused_by_message(entering, timetable, &evidence, heard)
+            }
+            Event::Ended(ending) => {
+                self.session_over(entering, timetable.upgraded, ending, None, timetable.upgraded)
+            }
+            Event::Closed { ending, reason, heard } => {
+                self.session_over(entering, timetable.upgraded, ending, reason.as_deref(), heard)
+            }
+            // Who is on the way in goes on to the end of it.
+            Event::Stop if entering.as_ref().is_some_and(|entering| entering.admitted.is_none()) => {
+                self.hold(entering, timetable)
+            }
+            Event::Stop => {
+                self.settle(entering);
+                self.leave_at_end(None, timetable.upgraded)
+            }
+            _ => self.abort(State::Session { entering, timetable }),
         }
     }
 
-    pub(super) fn became_ready(&mut self, mut recovery: Recovery, mut timetable: Timetable) -> Action {
-        let ready = if self.rules.session.ready == Ready::Upgraded { timetable.upgraded } else { self.now };
-        recovery.account(Phase::Ready, ready);
-        self.samples.push(Sample::Ready(Box::new(recovery.ready_sample())));
-        timetable.became_ready(self.rules, ready);
-        if self.client.stopping {
-            return self.leave_at_end(None, timetable.upgraded);
-        }
-        self.hold(None, timetable)
-    }
-
-    pub(super) fn hold(&mut self, recovery: Option<Recovery>, timetable: Timetable) -> Action {
-        let action = Action::Hold { until: timetable.next_due(), awaiting_ready: recovery.is_some() };
-        self.client.enter(State::Session { recovery, timetable });
-        action
+    pub(super) fn hold(&mut self, entering: Option<Box<Entering>>, timetable: Timetable) -> Action {
+        let until = timetable.next_due();
+        let is_entering = entering.as_ref().is_some_and(|entering| entering.admitted.is_none());
+        let awaiting_ready = is_entering && self.rules.session.ready != Ready::Upgraded;
+        self.client.enter(State::Session { entering, timetable });
+        Action::Hold { until, awaiting_ready, entering: is_entering }
     }
 
     pub(super) fn do_due(
         &mut self,
-        recovery: Option<Recovery>,
+        entering: Option<Box<Entering>>,
         timetable: Timetable,
         thing: DueThing,
-        due: Moment,
+        (due, heard): (Moment, Moment),
     ) -> Action {
         self.samples.push(Sample::Lag(self.now.since(due)));
         let upgraded = timetable.upgraded;
-        match thing {
-            DueThing::Ping => {
-                self.client.enter(State::Session { recovery, timetable });
-                Action::Ping
+        let action = match thing {
+            DueThing::Ping => Action::Ping,
+            DueThing::KeepAliveText => Action::SendKeepAlive,
+            DueThing::Heartbeat => Action::SendHeartbeat,
+            DueThing::Message => Action::SendMessage,
+            DueThing::Refresh => Action::StartRefresh { not_before: self.now, valid_until: Moment::ZERO },
+            DueThing::Verdict => return self.verdict_due(entering, timetable, heard),
+            DueThing::Storm(storm, how) => {
+                let recovery = self.settle_or_give_up(entering);
+                return self.leave_how(recovery, timetable, how, Some(storm), due);
             }
-            DueThing::KeepAliveText => {
-                self.client.enter(State::Session { recovery, timetable });
-                Action::SendKeepAlive
+            DueThing::Leave(how) => {
+                let recovery = self.settle_or_give_up(entering);
+                return self.leave_how(recovery, timetable, how, None, due);
             }
-            DueThing::Heartbeat => {
-                self.client.enter(State::Session { recovery, timetable });
-                Action::SendHeartbeat
-            }
-            DueThing::Message => {
-                self.client.enter(State::Session { recovery, timetable });
-                Action::SendMessage
-            }
-            DueThing::Refresh => {
-                self.client.enter(State::Session { recovery, timetable });
-                Action::StartRefresh { not_before: self.now, valid_until: Moment::ZERO }
-            }
-            DueThing::Storm(storm, how) => self.leave_how(recovery, timetable, how, Some(storm), due),
-            DueThing::Leave(how) => self.leave_how(recovery, timetable, how, None, due),
             DueThing::ReadyTimeout => {
                 self.count(Counter::ReadyTimeouts);
+                let recovery = self.not_ready(entering);
                 let how = DisconnectHow::Close { code: NORMAL_CLOSURE };
-                self.leave_how(recovery, timetable, how, None, due)
+                return self.leave_how(recovery, timetable, how, None, due);
             }
             // The peer may have been gone since it was last heard of: that is when the outage began.
             DueThing::Dead { heard } => {
@@ -117,11 +122,15 @@ impl Step<'_> {
                     disconnect: Some(heard),
                     storm: None,
                     is_asked: false,
+                    gives_up: false,
                 };
                 self.count(Counter::Unsettled);
-                self.leave(recovery, upgraded, Leave::Abandon, attribution)
+                let recovery = self.settle_unless_entering(entering, Spoken::Silence);
+                return self.leave(recovery, upgraded, Leave::Abandon, attribution);
             }
-        }
+        };
+        self.client.enter(State::Session { entering, timetable });
+        action
     }
 
     /// Leaves in the way that the scenario wants, or a storm.
@@ -142,6 +151,7 @@ impl Step<'_> {
             disconnect: Some(due),
             storm,
             is_asked: false,
+            gives_up: false,
         };
         match how {
             DisconnectHow::Close { code } => {
@@ -180,6 +190,7 @@ impl Step<'_> {
             disconnect: Some(self.now),
             storm: None,
             is_asked: true,
+            gives_up: false,
         };
         self.leave(recovery, upgraded, Leave::Close { code: NORMAL_CLOSURE }, attribution)
     }
@@ -193,6 +204,7 @@ impl Step<'_> {
             disconnect: None,
             storm: None,
             is_asked: false,
+            gives_up: false,
         };
         self.leave(recovery, upgraded, Leave::Close { code: NORMAL_CLOSURE }, attribution)
     }

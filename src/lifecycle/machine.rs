@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
-use crate::sample::{AttemptKind, Counter, Outcome, Phase, Sample};
-use crate::scenario::keys::PrepareWhen;
-use crate::scenario::keys::{Grant, Ready};
+use crate::sample::{AttemptKind, Counter, Phase, Recount, Sample, Spoken};
+use crate::scenario::keys::{Grant, PrepareWhen, Ready, ResetOn};
 
 use super::backoff::next_wait;
-use super::cause::{Evidence, TokenKnowledge, attribute};
+use super::cause::Evidence;
 use super::event::{Action, ConnectFailure, Event, Marks, Signs, TokenFacts, TokenFailure};
-use super::recovery::{Attempt, Attribution, Recovery, Silence};
+use super::history::{Carried, History};
+use super::recovery::{Attempt, Attribution, Entering, Recovery, Silence, Tries};
 use super::rules::GroupRules;
 use super::session::Timetable;
 use super::token::{TokenNeed, TokenState, disconnect_wants_token};
@@ -37,8 +37,12 @@ pub struct Client {
     pub(super) draws: Draws,
     pub(super) token: TokenState,
     pub(super) stopping: bool,
-    /// 403s in a row, whatever came between them but a session.
-    pub(super) forbidden_in_row: u32,
+    /// Attempts since the policy last counted from anew.
+    pub(super) tries: Tries,
+    /// Refusals in a row that may be the token's, whatever came between them but an admission.
+    pub(super) refused_in_row: u32,
+    /// What its refusals have shown so far.
+    pub(super) history: History,
     /// For how many handshakes more what the requests before them brought may be used; 0: they are to be made.
     pub(super) prepared_uses: u32,
     pub(super) state: State,
@@ -57,8 +61,8 @@ pub(super) enum State {
     Preparing { recovery: Recovery, attempt: Attempt },
     /// Connecting.
     Connecting { recovery: Recovery, attempt: Attempt },
-    /// Upgraded; ready once there is no recovery left.
-    Session { recovery: Option<Recovery>, timetable: Timetable },
+    /// Upgraded; settled that it is in once nothing is `entering`.
+    Session { entering: Option<Box<Entering>>, timetable: Timetable },
     /// Ending the session.
     Leaving { recovery: Option<Recovery>, upgraded: Moment, attribution: Attribution },
     /// Fallen silent; will notice by itself.
@@ -74,7 +78,9 @@ impl Client {
             draws: Draws::new(seed, Purpose::Lifecycle, number),
             token: TokenState::default(),
             stopping: false,
-            forbidden_in_row: 0,
+            tries: Tries::default(),
+            refused_in_row: 0,
+            history: History::default(),
             prepared_uses: 0,
             state: State::Outside,
         }
@@ -95,14 +101,24 @@ impl Client {
         self.prepared_uses = uses;
     }
 
-    /// Another 403 of a row.
-    pub(super) const fn count_forbidden(&mut self) {
-        self.forbidden_in_row += 1;
+    /// Another refusal of a row.
+    pub(super) const fn count_refused(&mut self) {
+        self.refused_in_row += 1;
     }
 
-    /// How many 403s were in a row; the row is over.
-    pub(super) const fn take_forbidden(&mut self) -> u32 {
-        std::mem::replace(&mut self.forbidden_in_row, 0)
+    /// How many refusals were in a row; the row is over.
+    pub(super) const fn take_refused(&mut self) -> u32 {
+        std::mem::replace(&mut self.refused_in_row, 0)
+    }
+
+    /// Its history takes something in.
+    pub(super) fn learn(&mut self, what: impl FnOnce(&mut History) -> Vec<Recount>) -> Vec<Recount> {
+        what(&mut self.history)
+    }
+
+    /// From now on attempts are counted from these on.
+    pub(super) const fn set_tries(&mut self, tries: Tries) {
+        self.tries = tries;
     }
 
     /// Takes an event that happened at `now`; answers with what to do next and appends to `samples`.
@@ -168,16 +184,17 @@ impl Step<'_> {
             (State::Connecting { recovery, attempt }, Event::ConnectFailed { marks, failure }) => {
                 self.connect_failed(recovery, attempt, &marks, &failure)
             }
-            (State::Session { recovery, timetable }, event) => self.in_session(recovery, timetable, &event),
-            (State::Leaving { recovery, upgraded, attribution }, Event::Ended(ending)) => {
-                self.left(recovery, upgraded, attribution, ending)
-            }
+            (State::Session { entering, timetable }, event) => self.in_session(entering, timetable, event),
+            (
+                State::Leaving { recovery, upgraded, attribution },
+                Event::Ended(ending) | Event::Closed { ending, .. },
+            ) => self.left(recovery, upgraded, attribution, ending),
             (State::Silent { recovery, silence }, Event::Due(_)) => self.noticed_silence(recovery, silence),
             (State::Silent { recovery, silence }, Event::Stop) => {
                 self.end_silence(recovery.is_none(), silence);
                 self.finish_unfinished(recovery.map_or(AttemptKind::Reconnect, |recovery| recovery.kind))
             }
-            (state, _) => self.abort(&state),
+            (state, _) => self.abort(state),
         }
     }
 
@@ -209,6 +226,8 @@ impl Step<'_> {
         if self.client.stopping {
             return self.finish_unfinished(recovery.kind);
         }
+        let Tries { count, wait } = self.client.tries;
+        self.client.set_tries(Tries { count: count.saturating_add(1), wait });
         self.go_on_with_token(recovery, Attempt { due, began: self.now, fetched: false }, 0)
     }
 
@@ -255,13 +274,12 @@ impl Step<'_> {
         let outcome = failure.outcome_of_step();
         let ConnectFailure::Http(evidence) = failure else {
             recovery.refuse(false);
-            self.end_attempt(recovery.kind, attempt, outcome, None, None);
+            self.end_plainly(recovery.kind, attempt, outcome, None);
             return self.after_failure(recovery, None);
         };
-        let attributable = matches!(evidence.status, 401 | 403);
-        let cause = attributable.then(|| attribute(evidence, self.token_knowledge(&marks)));
-        self.end_attempt(recovery.kind, attempt, outcome, cause, None);
-        self.after_refusal(recovery, attempt, evidence, attributable)
+        let carried = self.carried(marks.ended);
+        self.end_refused(recovery.kind, attempt, outcome, evidence, carried, None);
+        self.after_refusal(recovery, attempt, evidence)
     }
 
     pub(super) fn take_token(&mut self, facts: TokenFacts, fetched: bool) {
@@ -281,24 +299,28 @@ impl Step<'_> {
         self.count(Counter::TokenFailures);
         recovery.account(Phase::Token, self.now);
         recovery.refuse(false);
-        self.end_attempt(recovery.kind, attempt, failure.outcome(), None, None);
+        self.end_plainly(recovery.kind, attempt, failure.outcome(), None);
         self.next_attempt(recovery, retry_after)
     }
 
     pub(super) fn connected(&mut self, mut recovery: Recovery, attempt: Attempt, marks: &Marks) -> Action {
         self.count(Counter::TcpConnections);
+        self.count(Counter::Upgrades);
         recovery.account_marks(marks);
-        self.end_attempt(recovery.kind, attempt, Outcome::Ok, None, self.token_age(marks));
+        let reset_on = self.rules.reconnect.reset_on;
+        let is_ready = self.rules.session.ready == Ready::Upgraded;
+        if reset_on == ResetOn::Open || (reset_on == ResetOn::Ready && is_ready) {
+            self.client.set_tries(Tries::default());
+        }
+        let token_age = self.token_age(marks);
         let Client { token: state, draws, .. } = &mut *self.client;
         let refresh = self.rules.token.as_ref().and_then(|token| state.refresh_due(token, draws));
         let timetable = Timetable::new(self.rules, self.client.number, marks.ended, refresh);
+        let entering = Box::new(Entering { recovery, attempt, token_age, admitted: None });
         if self.rules.session.ready == Ready::Upgraded {
-            return self.became_ready(recovery, timetable);
+            return self.upgraded_is_ready(entering, timetable);
         }
-        if self.client.stopping {
-            return self.leave_at_end(Some(recovery), timetable.upgraded);
-        }
-        self.hold(Some(recovery), timetable)
+        self.hold(Some(entering), timetable)
     }
 
     pub(super) fn connect_failed(
@@ -316,38 +338,42 @@ impl Step<'_> {
         let token_age = self.token_age(marks);
         let ConnectFailure::Http(evidence) = failure else {
             recovery.refuse(false);
-            self.end_attempt(recovery.kind, attempt, outcome, None, token_age);
+            self.end_plainly(recovery.kind, attempt, outcome, token_age);
             return self.after_failure(recovery, None);
         };
-        let attributable = matches!(outcome, Outcome::Http401 | Outcome::Http403);
-        let cause = attributable.then(|| attribute(evidence, self.token_knowledge(marks)));
-        self.end_attempt(recovery.kind, attempt, outcome, cause, token_age);
+        let carried = self.carried(marks.tls.unwrap_or(marks.ended));
+        self.end_refused(recovery.kind, attempt, outcome, evidence, carried, token_age);
         if self.rules.prepare.as_ref().is_some_and(|prepare| prepare.renew_on.contains(&evidence.status)) {
             self.client.use_prepared(0);
         }
-        self.after_refusal(recovery, attempt, evidence, attributable)
+        self.after_refusal(recovery, attempt, evidence)
     }
 
-    /// After an HTTP refusal, of the handshake or of a request before it.
-    fn after_refusal(
-        &mut self,
-        mut recovery: Recovery,
-        attempt: Attempt,
-        evidence: &Evidence,
-        attributable: bool,
-    ) -> Action {
-        let was_refused = recovery.refuse(attributable);
-        if attributable && attempt.fetched && was_refused {
-            // A token was fetched because of a refusal, and refused as well.
-            self.count(Counter::RefetchTurns);
-        }
-        if self.rules.reconnect.refetch_on.contains(&evidence.status) {
-            self.client.token.want(self.now);
-        }
-        if self.rules.reconnect.give_up_on.contains(&evidence.status) {
+    /// After an answer that is no admission, of the handshake or of a request before it.
+    fn after_refusal(&mut self, mut recovery: Recovery, attempt: Attempt, evidence: &Evidence) -> Action {
+        self.learn_from_refusal(&mut recovery, attempt, evidence);
+        if evidence.is_named_in(&self.rules.reconnect.give_up_on) {
             return self.give_up(recovery.kind);
         }
         self.after_failure(recovery, evidence.retry_after)
+    }
+
+    /// What a refusal, wherever it was spoken, means to the tokens.
+    pub(super) fn learn_from_refusal(
+        &mut self,
+        recovery: &mut Recovery,
+        attempt: Attempt,
+        evidence: &Evidence,
+    ) {
+        let for_token = may_be_the_tokens(evidence);
+        let was_refused = recovery.refuse(for_token);
+        if for_token && attempt.fetched && was_refused {
+            // A token was fetched because of a refusal, and refused as well.
+            self.count(Counter::RefetchTurns);
+        }
+        if evidence.is_named_in(&self.rules.reconnect.refetch_on) {
+            self.client.token.want(self.now);
+        }
     }
 
     /// After a connection that failed: the next attempt; where the client takes the failure for a close with 1006, if it wants one.
@@ -371,34 +397,26 @@ impl Step<'_> {
         Some(marks.tls?.since(facts.received))
     }
 
-    pub(super) fn token_knowledge(&self, marks: &Marks) -> TokenKnowledge {
-        if self.rules.token.is_none() {
-            return TokenKnowledge::NotSent;
-        }
-        let sent = marks.tls.unwrap_or(marks.ended);
-        match self.client.token.facts {
-            Some(facts) if facts.expires <= sent => TokenKnowledge::Expired,
-            _ => TokenKnowledge::Sent,
-        }
+    /// The token that what was sent then carried; `None`: none that was fetched.
+    pub(super) fn carried(&self, sent: Moment) -> Option<Carried> {
+        self.rules.token.as_ref()?;
+        let facts = self.client.token.facts?;
+        Some(Carried { requested: facts.requested, expired: facts.life_ends <= sent })
     }
 
     /// After a failed attempt: wait for the next, or give up.
-    pub(super) fn next_attempt(&mut self, mut recovery: Recovery, retry_after: Option<Duration>) -> Action {
-        recovery.end_attempt();
-        if self.rules.reconnect.max_attempts.is_some_and(|most| recovery.attempts >= most) {
+    pub(super) fn next_attempt(&mut self, recovery: Recovery, retry_after: Option<Duration>) -> Action {
+        if self.rules.reconnect.max_attempts.is_some_and(|most| self.client.tries.count >= most) {
             return self.give_up(recovery.kind);
         }
         self.wait_for_attempt(recovery, retry_after)
     }
 
-    pub(super) fn wait_for_attempt(
-        &mut self,
-        mut recovery: Recovery,
-        retry_after: Option<Duration>,
-    ) -> Action {
+    pub(super) fn wait_for_attempt(&mut self, recovery: Recovery, retry_after: Option<Duration>) -> Action {
         let backoff = &self.rules.reconnect.backoff;
-        let wait = next_wait(backoff, recovery.attempts, recovery.previous_wait, &mut self.client.draws);
-        recovery.wait(wait);
+        let Tries { count, wait: previous } = self.client.tries;
+        let wait = next_wait(backoff, count, previous, &mut self.client.draws);
+        self.client.set_tries(Tries { count, wait });
         let asked = retry_after.filter(|_| self.rules.reconnect.honour_retry_after).unwrap_or_default();
         let wait = wait.max(asked.min(RETRY_AFTER_CAP));
         let due = self.now + wait;
@@ -414,6 +432,16 @@ impl Step<'_> {
         }
         self.client.enter(State::Waiting { recovery, due, since: self.now });
         Action::Sleep { until: due }
+    }
+}
+
+/// Whether a refusal may be the token's: not one for want of room.
+pub(super) const fn may_be_the_tokens(evidence: &Evidence) -> bool {
+    match evidence.spoken {
+        Spoken::Http => matches!(evidence.status, 401 | 403),
+        Spoken::Close => !matches!(evidence.status, 1013 | 4429),
+        Spoken::Message => true,
+        Spoken::Silence => false,
     }
 }
 

@@ -26,16 +26,24 @@ impl Ledger {
                     self.attempts += u64::from(!self.attempt_open);
                     self.attempt_open = false;
                     self.outcomes += 1;
-                    assert_eq!(
-                        end.cause.is_some(),
-                        matches!(end.outcome, Outcome::Http401 | Outcome::Http403),
-                        "{end:?}"
-                    );
-                    if end.outcome == Outcome::Ok {
-                        assert!(!self.session_open, "a session begins while another lasts");
-                        self.session_open = true;
-                    }
+                    assert_eq!(end.cause.is_some(), end.outcome.is_refusal(), "{end:?}");
+                    assert!(end.cause.is_none() || end.answer.is_some(), "{end:?}");
                 }
+                Sample::Count(Counter::Upgrades, _) => {
+                    assert!(!self.session_open, "a session begins while another lasts");
+                    self.session_open = true;
+                }
+                Sample::TakeBack(told) => match &**told {
+                    Sample::Attempt(_) => {
+                        self.outcomes -= 1;
+                        self.attempt_open = true;
+                    }
+                    Sample::Ready(ready) => {
+                        self.settled -= u64::from(ready.kind == AttemptKind::Reconnect);
+                        self.back_from_storm -= u64::from(ready.storm.is_some());
+                    }
+                    _ => {}
+                },
                 Sample::SessionEnd(_) => {
                     assert!(self.session_open, "a session ends twice");
                     self.session_open = false;
@@ -68,8 +76,7 @@ impl Ledger {
 
 /// An event that fits the action (`choice` decides which), or, one time in eight, any event at all.
 fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
-    let facts =
-        TokenFacts { requested: now, received: now, expires: now + Duration::from_secs(u64::from(choice)) };
+    let facts = TokenFacts::new(now, now, now + Duration::from_secs(u64::from(choice)));
     let ended = |how| Event::Ended(Ending { at: now, how });
     let any = |choice: u8| match choice % 16 {
         0 => Event::Due(Signs { heard: now, pong: now }),
@@ -87,6 +94,12 @@ fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
         12 => Event::PrepareFailed(ConnectFailure::Timeout),
         13 => Event::Asked { renew: choice > 128 },
         14 => Event::Heartbeat { every: Duration::from_millis(20) },
+        15 if choice > 128 => Event::Closed {
+            ending: Ending { at: now, how: EndingHow::PeerClosed(4401) },
+            reason: (choice > 200).then(|| "token expired".into()),
+            heard: Moment::ZERO,
+        },
+        15 => Event::Refused { evidence: Box::new(Evidence::of_message(None)), heard: Moment::ZERO },
         _ => Event::Begin { due: now },
     };
     if spoiled {
@@ -107,6 +120,7 @@ fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
             2 if awaiting_ready => 5,
             3 => 1,
             4 => 13,
+            5 if choice > 90 => 15,
             5 => 14,
             _ => 0,
         }),
@@ -130,8 +144,11 @@ fn any_rules() -> impl Strategy<Value = GroupRules> {
         Just(DisconnectHow::Reset),
         Just(DisconnectHow::HalfOpen),
     ];
-    (policy, how, any::<[bool; 8]>(), 1_u32..5).prop_map(|(policy, how, flags, most)| {
+    let times = (prop::sample::select(&[0, 40, 500][..]), prop::sample::select(&[0, 300][..]));
+    (policy, how, any::<[bool; 8]>(), 1_u32..5, times).prop_map(|(policy, how, flags, most, times)| {
         let mut rules = rules(policy);
+        rules.session.admission = Duration::from_millis(times.0);
+        rules.session.refused_within = Duration::from_millis(times.1);
         let token = rules.token.as_mut().unwrap();
         token.sharing = if flags[0] { Sharing::Group } else { Sharing::Own };
         token.refresh_before_expiry = flags[1].then_some(Duration::from_secs(3));
@@ -203,6 +220,10 @@ proptest! {
             now = now + Duration::from_millis(5);
             action = match action {
                 Action::Finish(_) => break,
+                Action::Hold { until, entering: true, .. } => {
+                    now = now.max(until);
+                    bench.step(now, Event::Due(Signs::default()))
+                }
                 Action::Sleep { .. } | Action::Hold { .. } => bench.step(now, Event::Stop),
                 other => bench.step(now, event_for(other, choice, now, false)),
             };

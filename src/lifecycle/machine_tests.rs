@@ -4,12 +4,12 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::lifecycle::{Ending, EndingHow, Evidence, Finish, Leave, StormRule};
-use crate::sample::{Abnormal, Cause, Initiator, SessionEnd, StormId};
+use crate::sample::{Abnormal, Cause, Initiator, Outcome, SessionEnd, StormId};
 use crate::scenario::keys::PrepareRules;
 use crate::scenario::keys::{
     Backoff, ClientAuth, ClientCredentials, ClientDisconnect, DisconnectHow, Grant, Growth, Jitter,
-    KeepAlive, KeepAliveKind, OnReconnect, ReconnectRules, SessionRules, Sharing, TokenConnection,
-    TokenRules,
+    KeepAlive, KeepAliveKind, OnReconnect, ReconnectRules, RefusalName, ResetOn, SessionRules, Sharing,
+    TokenConnection, TokenRules,
 };
 
 const fn ms(ms: u64) -> Moment {
@@ -43,7 +43,12 @@ fn rules(on_reconnect: OnReconnect) -> GroupRules {
     GroupRules {
         token: Some(token_rules(on_reconnect)),
         prepare: None,
-        session: SessionRules { ready_timeout: Duration::from_secs(5), ..SessionRules::default() },
+        session: SessionRules {
+            ready_timeout: Duration::from_secs(5),
+            admission: Duration::ZERO,
+            refused_within: Duration::ZERO,
+            ..SessionRules::default()
+        },
         disconnects: Vec::new(),
         reconnect: ReconnectRules {
             on_codes: None,
@@ -55,6 +60,7 @@ fn rules(on_reconnect: OnReconnect) -> GroupRules {
             max_attempts: None,
             refetch_on: Vec::new(),
             give_up_on: Vec::new(),
+            reset_on: ResetOn::Admitted,
             ..ReconnectRules::default()
         },
         storms: Vec::new(),
@@ -80,7 +86,7 @@ impl Bench {
     }
 
     fn token_at(&mut self, now: Moment) -> Action {
-        let facts = TokenFacts { requested: now, received: now, expires: Moment::NEVER };
+        let facts = TokenFacts::new(now, now, Moment::NEVER);
         self.step(now, Event::TokenReady { facts, fetched: true })
     }
 
@@ -181,8 +187,8 @@ fn a_reconnect_is_measured_from_its_disconnect_through_all_its_attempts() {
 #[test]
 fn refusals_lead_where_the_rules_say() {
     let mut fetching = rules(OnReconnect::Reuse);
-    fetching.reconnect.refetch_on = vec![401];
-    fetching.reconnect.give_up_on = vec![410];
+    fetching.reconnect.refetch_on = vec![RefusalName::Code(401)];
+    fetching.reconnect.give_up_on = vec![RefusalName::Code(410)];
     fetching.reconnect.max_attempts = Some(3);
     let mut bench = Bench::new(fetching);
     bench.bring_into_session(ms(0));
@@ -222,7 +228,7 @@ fn retry_after_is_obeyed_where_it_is_longer() {
         let failure = ConnectFailure::Http(Box::new(evidence));
         let action = bench.step(ms(120), Event::ConnectFailed { marks: marks(ms(110), ms(120)), failure });
         assert_eq!(action, Action::Sleep { until });
-        assert_eq!(bench.outcomes(), [(Outcome::Http5xx, None)], "only 401 and 403 have a cause");
+        assert_eq!(bench.outcomes(), [(Outcome::Http5xx, Some(Cause::Overloaded))]);
     }
 }
 
@@ -262,7 +268,10 @@ fn a_half_open_client_notices_by_its_keep_alive() {
     let mut bench = Bench::new(rules);
     bench.bring_into_session(ms(0));
     assert_eq!(bench.step(ms(400), Event::Due(Signs::default())), Action::Ping);
-    assert_eq!(bench.step(ms(400), Event::Sent), Action::Hold { until: ms(500), awaiting_ready: false });
+    assert_eq!(
+        bench.step(ms(400), Event::Sent),
+        Action::Hold { until: ms(500), awaiting_ready: false, entering: false }
+    );
     let alive = Signs { heard: ms(401), pong: ms(401) };
     assert_eq!(bench.step(ms(500), Event::Due(alive)), Action::Leave(Leave::FallSilent));
     let due = bench.step(ms(500), Event::Due(alive));
@@ -287,7 +296,7 @@ fn a_silent_peer_is_given_up_and_a_live_one_is_not() {
     bench.bring_into_session(ms(0));
     let heard = |at| Signs { heard: ms(at), pong: Moment::ZERO };
     let action = bench.step(ms(300), Event::Due(heard(250)));
-    assert_eq!(action, Action::Hold { until: ms(550), awaiting_ready: false });
+    assert_eq!(action, Action::Hold { until: ms(550), awaiting_ready: false, entering: false });
     assert_eq!(bench.step(ms(550), Event::Due(heard(250))), Action::Leave(Leave::Abandon));
     bench.step(ms(550), Event::Ended(Ending { at: ms(550), how: EndingHow::Left }));
     let end = bench.samples.iter().find_map(|sample| match sample {
@@ -303,7 +312,7 @@ fn a_token_is_refreshed_before_it_expires() {
     let mut rules = rules(OnReconnect::Reuse);
     rules.token.as_mut().unwrap().refresh_before_expiry = Some(Duration::from_secs(2));
     let mut bench = Bench::new(rules);
-    let facts = |at| TokenFacts { requested: ms(at), received: ms(at), expires: ms(at + 10_000) };
+    let facts = |at| TokenFacts::new(ms(at), ms(at), ms(at + 10_000));
     bench.step(ms(0), Event::Begin { due: ms(0) });
     bench.step(ms(0), Event::TokenReady { facts: facts(0), fetched: true });
     let action = bench.step(ms(0), Event::Connected(marks(ms(0), ms(0))));
@@ -312,7 +321,7 @@ fn a_token_is_refreshed_before_it_expires() {
     assert!(matches!(ready_gone, Action::StartRefresh { .. }), "{ready_gone:?}");
     bench.step(ms(8_000), Event::Sent);
     let action = bench.step(ms(8_050), Event::TokenReady { facts: facts(8_050), fetched: true });
-    assert_eq!(action, Action::Hold { until: ms(16_050), awaiting_ready: false });
+    assert_eq!(action, Action::Hold { until: ms(16_050), awaiting_ready: false, entering: false });
     bench.close_by_target(ms(9_000), 1001);
     assert_eq!(
         bench.step(ms(9_010), Event::Due(Signs::default())),
@@ -362,6 +371,8 @@ fn when_the_run_ends_the_client_says_goodbye_and_that_is_no_disconnect() {
     assert!(!bench.samples.iter().any(|sample| matches!(sample, Sample::Count(Counter::Disconnects, _))));
 }
 
+#[path = "admission_tests.rs"]
+mod admission;
 #[path = "machine_property_tests.rs"]
 mod properties;
 #[path = "storm_tests.rs"]

@@ -5,13 +5,16 @@
 //! no socket, reads no clock and draws no randomness but from the stream that it was given. The network driver and
 //! the virtual-time driver run this same machine.
 
+mod admission;
 mod backoff;
 mod cause;
 mod ending;
 mod event;
+mod history;
 mod in_session;
 mod machine;
 mod recovery;
+mod refused_on;
 mod rules;
 mod session;
 mod shared_tokens;
@@ -19,11 +22,12 @@ mod stop;
 mod token;
 
 pub use backoff::next_wait;
-pub use cause::{Evidence, TokenKnowledge, attribute};
+pub use cause::{Attributed, Evidence, TokenKnowledge, attribute, is_attributed};
 pub use event::{
     Action, ConnectFailure, Ending, EndingHow, Event, Finish, Leave, Marks, Signs, TokenFacts, TokenFailure,
 };
 pub use machine::Client;
+pub use refused_on::refusal_by_message;
 pub use rules::{GroupRules, StormRule};
 pub use shared_tokens::{SharedTokens, TokenVerdict};
 pub use stop::StopPhase;

@@ -30,11 +30,36 @@ pub(super) struct Recovery {
     /// The generator's own lateness on the way.
     pub(super) lag: Duration,
     pub(super) phases: Phases,
-    /// Attempts that have ended.
-    pub(super) attempts: u32,
-    pub(super) previous_wait: Duration,
     /// Whether the last attempt was refused with 401 or 403.
     pub(super) was_refused: bool,
+}
+
+/// Attempts in a row, as the backoff counts them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tries {
+    /// Attempts that began since the policy last counted from anew.
+    pub(super) count: u32,
+    /// The wait before the last of them.
+    pub(super) wait: Duration,
+}
+
+/// A client whose handshake was answered with 101, until it is settled that it is in.
+#[derive(Debug, Clone)]
+pub(super) struct Entering {
+    pub(super) recovery: Recovery,
+    pub(super) attempt: Attempt,
+    /// How old the token was that the handshake carried.
+    pub(super) token_age: Option<Duration>,
+    /// `Some`: it was let in, which a late refusal may still take back; then, this is how it stood before.
+    pub(super) admitted: Option<Admitted>,
+}
+
+/// What an admission has changed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Admitted {
+    pub(super) tries: Tries,
+    /// From when the attempt was due to the 101.
+    pub(super) latency: Duration,
 }
 
 /// One attempt under way.
@@ -65,6 +90,30 @@ pub(super) struct Attribution {
     pub(super) storm: Option<StormId>,
     /// Whether a message asked for it: then the client comes back at once.
     pub(super) is_asked: bool,
+    /// Whether the client does not come back from it.
+    pub(super) gives_up: bool,
+}
+
+impl Attribution {
+    /// The client itself leaves with a close frame, at that moment.
+    pub(super) const fn leaving(code: u16, at: Moment) -> Self {
+        Self {
+            initiator: Initiator::Client,
+            code,
+            abnormal: None,
+            disconnect: Some(at),
+            storm: None,
+            is_asked: false,
+            gives_up: false,
+        }
+    }
+}
+
+impl Entering {
+    /// It was let in.
+    pub(super) fn let_in(&mut self, how: Admitted) {
+        self.admitted = Some(how);
+    }
 }
 
 impl Recovery {
@@ -75,25 +124,13 @@ impl Recovery {
             accounted: from,
             lag: Duration::ZERO,
             phases: Phases::default(),
-            attempts: 0,
-            previous_wait: Duration::ZERO,
             was_refused: false,
         }
-    }
-
-    /// One more attempt has ended.
-    pub(super) const fn end_attempt(&mut self) {
-        self.attempts += 1;
     }
 
     /// The generator itself was late by this.
     pub(super) fn delay(&mut self, lag: Duration) {
         self.lag += lag;
-    }
-
-    /// This wait before the next attempt begins.
-    pub(super) const fn wait(&mut self, wait: Duration) {
-        self.previous_wait = wait;
     }
 
     /// An attempt was refused, for the token's sake or not; whether the one before it was for the token's sake.

@@ -5,6 +5,7 @@
 use crate::clock::Moment;
 use crate::plan::first_number;
 use crate::sample::StormId;
+use crate::scenario::admission_of;
 use crate::scenario::keys::PrepareRules;
 use crate::scenario::keys::{
     ClientDisconnect, DisconnectHow, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
@@ -73,10 +74,15 @@ impl GroupRules {
     #[must_use]
     pub fn of(scenario: &Scenario, index: usize) -> Self {
         let group = &scenario.groups[index];
+        let admission = admission_of(scenario, index);
         Self {
             token: group.token.clone(),
             prepare: group.prepare.clone(),
-            session: group.session.clone(),
+            session: SessionRules {
+                admission: admission.after,
+                refused_within: admission.refused_within,
+                ..group.session.clone()
+            },
             disconnects: group.disconnects.clone(),
             reconnect: group.reconnect.clone(),
             storms: storms_of(scenario, index),

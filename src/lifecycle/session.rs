@@ -21,6 +21,8 @@ pub(super) struct Timetable {
     pub(super) upgraded: Moment,
     /// When it must have become ready; `NEVER` once it has.
     pub(super) ready_deadline: Moment,
+    /// When it is looked at whether the client is in; `NEVER` once that is settled.
+    verdict: Moment,
     keep_alive: Moment,
     /// When the last keep-alive was sent, and until when a sign of life must follow it.
     answer: Option<(Moment, Moment)>,
@@ -41,6 +43,8 @@ pub(super) struct Timetable {
 pub(super) enum DueThing {
     /// It was not ready in time.
     ReadyTimeout,
+    /// It has lived long enough to be looked at.
+    Verdict,
     /// The peer has fallen silent: taken for dead.
     Dead {
         /// When it was last heard of.
@@ -70,6 +74,7 @@ impl Timetable {
         Self {
             upgraded,
             ready_deadline: upgraded + session.ready_timeout,
+            verdict: Moment::NEVER,
             keep_alive: after(session.keep_alive.as_ref().map(|keep| keep.every)),
             answer: None,
             message: after(session.send.as_ref().map(|send| interval(send.rate))),
@@ -94,6 +99,11 @@ impl Timetable {
         }
     }
 
+    /// It is looked at then whether the client is in; `None`: that is settled.
+    pub(super) fn judge_at(&mut self, moment: Option<Moment>) {
+        self.verdict = moment.unwrap_or(Moment::NEVER);
+    }
+
     /// When the token is to be refreshed; `None`: never.
     pub(super) fn refresh_at(&mut self, due: Option<Moment>) {
         self.refresh = due.unwrap_or(Moment::NEVER);
@@ -104,6 +114,7 @@ impl Timetable {
         let answer = self.answer.map_or(Moment::NEVER, |(_, until)| until);
         [
             self.ready_deadline,
+            self.verdict,
             self.keep_alive,
             answer,
             self.message,
@@ -129,6 +140,10 @@ impl Timetable {
         let heard = signs.heard.max(self.upgraded);
         if self.ready_deadline <= now {
             return Some((DueThing::ReadyTimeout, self.ready_deadline));
+        }
+        if self.verdict <= now {
+            let due = std::mem::replace(&mut self.verdict, Moment::NEVER);
+            return Some((DueThing::Verdict, due));
         }
         if let Some((_, until)) = self.answer.filter(|(_, until)| *until <= now) {
             return Some((DueThing::Dead { heard }, until));

@@ -58,7 +58,7 @@ mod tests {
         let mut tokens = SharedTokens::default();
         assert_eq!(tokens.request(at(5), Moment::ZERO), TokenVerdict::Lead);
         assert_eq!(tokens.request(at(6), Moment::ZERO), TokenVerdict::Wait);
-        let facts = TokenFacts { requested: at(7), received: at(8), expires: at(100) };
+        let facts = TokenFacts::new(at(7), at(8), at(100));
         tokens.settle(Some(facts));
         assert_eq!(tokens.request(at(6), Moment::ZERO), TokenVerdict::Use(facts));
         assert_eq!(tokens.request(at(6), at(100)), TokenVerdict::Use(facts));

@@ -152,8 +152,7 @@ mod tests {
         rules.refresh_jitter = 1.0;
         let at = |s: u64| Moment::from_ns(s * 1_000_000_000);
         let due = |received: u64, client: u32| {
-            let facts =
-                TokenFacts { requested: at(received), received: at(received), expires: at(received + 100) };
+            let facts = TokenFacts::new(at(received), at(received), at(received + 100));
             let state = TokenState { facts: Some(facts), wanted_since: None };
             let mut draws = Draws::new(1, Purpose::Lifecycle, client);
             let first = state.refresh_due(&rules, &draws);

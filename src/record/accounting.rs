@@ -73,9 +73,16 @@ pub fn check_accounts(name: &str, tally: &Tally, ended: bool) -> Vec<String> {
     if by_outcome != tally.attempts_total() {
         faults.push(format!("{name}: {} attempts, {by_outcome} outcomes", tally.attempts_total()));
     }
-    let (sessions, closes) = (tally.outcome(Outcome::Ok), tally.closes_total());
+    let (sessions, closes) = (tally.counter(Counter::Upgrades), tally.closes_total());
     if closes > sessions || (ended && closes != sessions) {
         faults.push(format!("{name}: {sessions} sessions began, {closes} ended"));
+    }
+    let admitted = tally.attempts_where(|_, outcome, _| outcome.is_upgraded());
+    if admitted > sessions {
+        faults.push(format!("{name}: {sessions} handshakes were answered with 101, {admitted} came of them"));
+    }
+    if tally.minus.is_some() && ended {
+        faults.push(format!("{name}: something was taken back that was never told"));
     }
     let settled: u64 = [
         Counter::Reconnects,
@@ -125,7 +132,7 @@ pub fn reconcile(tally: &Tally, target: &TargetCounters) -> Reconciliation {
         rows.push(ReconciliationRow { what, clients, target: counted, unsettled, agreement });
     };
     row("accepts".into(), tally.counter(Counter::TcpConnections), target.accepted_events, bounds.accepts);
-    row("upgrades (101)".into(), tally.outcome(Outcome::Ok), target.upgrades, bounds.attempts);
+    row("upgrades (101)".into(), tally.counter(Counter::Upgrades), target.upgrades, bounds.attempts);
     for (what, outcome) in REFUSALS {
         let counted = target.refused.iter().filter(|refused| refusal_of(refused.status) == outcome);
         let counted: u64 = counted.map(|refused| refused.count).sum();
@@ -217,6 +224,7 @@ mod tests {
             cause: None,
             latency: Duration::ZERO,
             token_age: None,
+            answer: None,
         })
     }
 
@@ -227,6 +235,8 @@ mod tests {
     fn tally(samples: &[Sample]) -> Tally {
         let mut tally = Tally::default();
         samples.iter().for_each(|sample| tally.apply(sample));
+        let upgrades = tally.attempts_where(|_, outcome, _| outcome.is_upgraded());
+        tally.apply(&Sample::Count(Counter::Upgrades, upgrades));
         tally
     }
 

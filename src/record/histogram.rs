@@ -69,6 +69,28 @@ impl Latencies {
         *self = rest;
     }
 
+    /// Takes out of both what both have. Whether the other one has anything left.
+    pub(super) fn cancel(&mut self, other: &mut Self) -> bool {
+        let both = Self::common(self, other);
+        if both.count() > 0 {
+            self.subtract(&both);
+            other.subtract(&both);
+        }
+        other.count() > 0
+    }
+
+    /// The values that both have.
+    fn common(a: &Self, b: &Self) -> Self {
+        let mut both = Self::new();
+        let largest = a.0.max();
+        for value in b.0.iter_recorded() {
+            let us = value.value_iterated_to();
+            let here = if us <= largest { a.0.count_at(us) } else { 0 };
+            both.record_many(us, value.count_since_last_iteration().min(here));
+        }
+        both
+    }
+
     /// The values in ascending order: each in microseconds, as [`Self::percentile_us`] gives it, and how many are at or
     /// below it.
     pub fn steps(&self) -> impl Iterator<Item = (u64, u64)> + '_ {

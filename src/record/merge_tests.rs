@@ -18,7 +18,14 @@ fn samples(shard: u32, second: u64) -> Vec<Sample> {
     let (cause, token_age) = (None, None);
     vec![
         Sample::Count(Counter::ClientsStarted, 1 + second),
-        Sample::Attempt(AttemptEnd { kind: AttemptKind::First, outcome, cause, latency, token_age }),
+        Sample::Attempt(AttemptEnd {
+            kind: AttemptKind::First,
+            outcome,
+            cause,
+            answer: None,
+            latency,
+            token_age,
+        }),
         Sample::Lag(latency / 3),
     ]
 }

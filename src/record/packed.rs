@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, StormId};
+use crate::sample::{Abnormal, AttemptKey, Counter, Initiator, Metric, StormId};
 
 use super::encoding::{HistogramError, MAX_COUNT, packed_counts};
 use super::histogram::Latencies;
@@ -14,12 +14,14 @@ use super::tally::{StormTally, Tally, add_count};
 /// A tally as the journal holds it: what [`PackedTally::of`] made, or what was read and checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PackedTally {
-    pub(super) attempts: Vec<(AttemptKind, Outcome, Option<Cause>, u64)>,
+    pub(super) attempts: Vec<(AttemptKey, u64)>,
     pub(super) closes: Vec<(Initiator, u16, Option<Abnormal>, u64)>,
     pub(super) counters: Vec<(Counter, u64)>,
     pub(super) histograms: Vec<(Metric, Vec<u8>)>,
     /// Each storm's disconnects, and the histogram of the ways back from them.
     pub(super) storms: Vec<(StormId, u64, Vec<u8>)>,
+    /// What is taken back of the intervals before.
+    pub(super) minus: Option<Box<PackedTally>>,
 }
 
 impl PackedTally {
@@ -27,11 +29,7 @@ impl PackedTally {
     #[must_use]
     pub fn of(tally: &Tally) -> Self {
         Self {
-            attempts: tally
-                .attempts
-                .iter()
-                .map(|((kind, outcome, cause), n)| (*kind, *outcome, *cause, *n))
-                .collect(),
+            attempts: tally.attempts.iter().map(|(key, n)| (key.clone(), *n)).collect(),
             closes: tally.closes.iter().map(|((who, code, how), n)| (*who, *code, *how, *n)).collect(),
             counters: tally.counters.iter().map(|(counter, n)| (*counter, *n)).collect(),
             histograms: tally
@@ -44,6 +42,7 @@ impl PackedTally {
                 .iter()
                 .map(|(id, storm)| (*id, storm.disconnects, storm.back.to_bytes()))
                 .collect(),
+            minus: tally.minus.as_ref().map(|minus| Box::new(Self::of(minus))),
         }
     }
 
@@ -52,7 +51,7 @@ impl PackedTally {
     /// # Errors
     /// [`HistogramError`] when a number cannot be.
     pub(super) fn check(&self) -> Result<(), HistogramError> {
-        let counts = self.attempts.iter().map(|row| row.3).chain(self.closes.iter().map(|row| row.3));
+        let counts = self.attempts.iter().map(|row| row.1).chain(self.closes.iter().map(|row| row.3));
         let counts = counts.chain(self.counters.iter().map(|row| row.1));
         let mut counts = counts.chain(self.storms.iter().map(|row| row.1));
         if counts.any(|count| count > MAX_COUNT) {
@@ -60,7 +59,13 @@ impl PackedTally {
         }
         let histograms = self.histograms.iter().map(|(_, bytes)| bytes);
         let mut histograms = histograms.chain(self.storms.iter().map(|(.., bytes)| bytes));
-        histograms.try_for_each(|bytes| packed_counts(bytes).map(drop))
+        histograms.try_for_each(|bytes| packed_counts(bytes).map(drop))?;
+        match &self.minus {
+            // What is taken back is not taken back again.
+            Some(minus) if minus.minus.is_some() => Err(HistogramError),
+            Some(minus) => minus.check(),
+            None => Ok(()),
+        }
     }
 
     /// Whether every number can be: what was read from elsewhere must not be believed otherwise.
@@ -79,8 +84,8 @@ impl PackedTally {
 
     /// Adds everything to `tally`, without unpacking it in between.
     pub fn add_to(&self, tally: &mut Tally) {
-        for (kind, outcome, cause, n) in &self.attempts {
-            add_count(tally.attempts.entry((*kind, *outcome, *cause)).or_default(), *n);
+        for (key, n) in &self.attempts {
+            add_count(tally.attempts.entry(key.clone()).or_default(), *n);
         }
         for (who, code, how, n) in &self.closes {
             add_count(tally.closes.entry((*who, *code, *how)).or_default(), *n);
@@ -96,6 +101,10 @@ impl PackedTally {
             add_count(&mut storm.disconnects, *disconnects);
             add_packed(&mut storm.back, bytes);
         }
+        if let Some(minus) = &self.minus {
+            minus.add_to(tally.minus.get_or_insert_default());
+        }
+        tally.settle();
     }
 
     /// What was counted, without what was measured.
@@ -107,6 +116,7 @@ impl PackedTally {
             counters: self.counters.clone(),
             histograms: Vec::new(),
             storms: Vec::new(),
+            minus: self.minus.clone(),
         };
         counts.unpack()
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 #[cfg(test)]
 use serde::Serialize;
 
-use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, StormId};
+use crate::sample::{Abnormal, AttemptKey, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, StormId};
 
 use super::packed::PackedTally;
 
@@ -40,7 +40,14 @@ impl From<PackedTallyV1> for PackedTallyV2 {
 
 impl From<PackedTallyV2> for PackedTally {
     fn from(old: PackedTallyV2) -> Self {
-        let PackedTallyV2 { attempts, closes, counters, histograms, storms } = old;
-        Self { attempts, closes, counters, histograms, storms }
+        let PackedTallyV2 { attempts, closes, mut counters, histograms, storms } = old;
+        let upgrades: u64 =
+            attempts.iter().filter(|row| row.1 == Outcome::Ok).fold(0, |sum, row| sum.saturating_add(row.3));
+        if upgrades > 0 {
+            counters.push((Counter::Upgrades, upgrades));
+        }
+        let key = |kind, outcome, cause| AttemptKey { kind, outcome, cause, answer: None };
+        let attempts = attempts.into_iter().map(|(kind, outcome, cause, n)| (key(kind, outcome, cause), n));
+        Self { attempts: attempts.collect(), closes, counters, histograms, storms, minus: None }
     }
 }

@@ -126,7 +126,8 @@ impl Recorder {
         let second = second.max(self.next_second);
         self.next_second = second + 1;
         let groups = self.current.len();
-        let closed = std::mem::replace(&mut self.current, vec![Tally::default(); groups]);
+        let mut closed = std::mem::replace(&mut self.current, vec![Tally::default(); groups]);
+        closed.iter_mut().for_each(Tally::settle);
         for (total, tally) in self.recorded.totals.iter_mut().zip(&closed) {
             total.merge(tally);
         }

@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 
 use crate::sample::{
-    Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, ReadySample, Sample, StormId,
-    Traffic,
+    Abnormal, AttemptKey, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, ReadySample,
+    Sample, StormId, Traffic,
 };
 
 use super::encoding::MAX_COUNT;
 use super::histogram::Latencies;
 
-/// Attempts by kind, outcome and cause.
-pub type Attempts = BTreeMap<(AttemptKind, Outcome, Option<Cause>), u64>;
+/// Attempts by kind, outcome, cause and what was answered.
+pub type Attempts = BTreeMap<AttemptKey, u64>;
 /// Ends of sessions by initiator, close code and, for 1006, how.
 pub type Closes = BTreeMap<(Initiator, u16, Option<Abnormal>), u64>;
 
@@ -41,6 +41,8 @@ pub struct Tally {
     pub histograms: BTreeMap<Metric, Latencies>,
     /// What each storm did; those that struck nobody are not in it.
     pub storms: BTreeMap<StormId, StormTally>,
+    /// What is taken back and was not told in this interval, but in one before it: a run's totals have none.
+    pub minus: Option<Box<Tally>>,
 }
 
 /// More than was ever counted; sums over every key and group of such counts still fit.
@@ -57,7 +59,7 @@ impl Tally {
     pub fn apply(&mut self, sample: &Sample) {
         match sample {
             Sample::Attempt(end) => {
-                *self.attempts.entry((end.kind, end.outcome, end.cause)).or_default() += 1;
+                *self.attempts.entry(end.key()).or_default() += 1;
                 if let Some(age) = end.token_age {
                     self.histogram(Metric::TokenAge).record(age);
                 }
@@ -75,6 +77,13 @@ impl Tally {
             Sample::Traffic(traffic) => self.apply_traffic(traffic),
             Sample::StormDisconnect(storm) => self.storms.entry(*storm).or_default().disconnects += 1,
             Sample::Cascade(depth) => self.histogram(Metric::CascadeDepth).record_us(u64::from(*depth)),
+            Sample::TakeBack(sample) => self.minus.get_or_insert_default().apply(sample),
+            Sample::Recount(recount) => {
+                let times = u64::from(recount.times);
+                let minus = self.minus.get_or_insert_default();
+                *minus.attempts.entry(recount.from.clone()).or_default() += times;
+                *self.attempts.entry(recount.to.clone()).or_default() += times;
+            }
         }
     }
 
@@ -118,7 +127,7 @@ impl Tally {
     /// Adds another tally.
     pub fn merge(&mut self, other: &Self) {
         for (key, n) in &other.attempts {
-            add_count(self.attempts.entry(*key).or_default(), *n);
+            add_count(self.attempts.entry(key.clone()).or_default(), *n);
         }
         for (key, n) in &other.closes {
             add_count(self.closes.entry(*key).or_default(), *n);
@@ -133,6 +142,18 @@ impl Tally {
             let own = self.storms.entry(*storm).or_default();
             add_count(&mut own.disconnects, other.disconnects);
             own.back.merge(&other.back);
+        }
+        if let Some(minus) = &other.minus {
+            self.minus.get_or_insert_default().merge(minus);
+        }
+        self.settle();
+    }
+
+    /// Takes out what is taken back, as far as it was told here.
+    pub fn settle(&mut self) {
+        if let Some(mut minus) = self.minus.take() {
+            cancel(self, &mut minus);
+            self.minus = Some(minus).filter(|minus| !minus.is_empty());
         }
     }
 
@@ -150,11 +171,7 @@ impl Tally {
 
     /// Attempts that `wanted` picks.
     pub fn attempts_where(&self, wanted: impl Fn(AttemptKind, Outcome, Option<Cause>) -> bool) -> u64 {
-        self.attempts
-            .iter()
-            .filter(|((kind, outcome, cause), _)| wanted(*kind, *outcome, *cause))
-            .map(|(_, n)| n)
-            .sum()
+        self.attempts.iter().filter(|(key, _)| wanted(key.kind, key.outcome, key.cause)).map(|(_, n)| n).sum()
     }
 
     /// Attempts with this outcome.
@@ -172,7 +189,7 @@ impl Tally {
     /// Sessions open, where the tally reaches back to the run's start.
     #[must_use]
     pub fn connected(&self) -> u64 {
-        self.outcome(Outcome::Ok).saturating_sub(self.closes_total())
+        self.counter(Counter::Upgrades).saturating_sub(self.closes_total())
     }
 
     /// Whether nothing was counted or measured.
@@ -183,7 +200,42 @@ impl Tally {
             && self.counters.is_empty()
             && self.histograms.is_empty()
             && self.storms.is_empty()
+            && self.minus.is_none()
     }
+}
+
+/// Takes out of both what both have.
+fn cancel(plus: &mut Tally, minus: &mut Tally) {
+    cancel_counts(&mut plus.attempts, &mut minus.attempts);
+    cancel_counts(&mut plus.closes, &mut minus.closes);
+    cancel_counts(&mut plus.counters, &mut minus.counters);
+    minus.histograms.retain(|metric, taken| {
+        plus.histograms.get_mut(metric).is_none_or(|own| own.cancel(taken)) && taken.count() > 0
+    });
+    plus.histograms.retain(|_, own| own.count() > 0);
+    minus.storms.retain(|id, taken| {
+        if let Some(own) = plus.storms.get_mut(id) {
+            let both = own.disconnects.min(taken.disconnects);
+            own.disconnects -= both;
+            taken.disconnects -= both;
+            own.back.cancel(&mut taken.back);
+        }
+        taken.disconnects > 0 || taken.back.count() > 0
+    });
+}
+
+fn cancel_counts<K: Ord>(plus: &mut BTreeMap<K, u64>, minus: &mut BTreeMap<K, u64>) {
+    minus.retain(|key, taken| {
+        if let Some(own) = plus.get_mut(key) {
+            let both = (*own).min(*taken);
+            *own -= both;
+            *taken -= both;
+            if *own == 0 {
+                plus.remove(key);
+            }
+        }
+        *taken > 0
+    });
 }
 
 /// All of some tallies together.
@@ -211,13 +263,8 @@ mod tests {
         prop_oneof![
             (kind.clone(), outcome, ms.clone()).prop_map(|(kind, outcome, latency)| {
                 let cause = (outcome == Outcome::Http403).then_some(Cause::StaleToken);
-                Sample::Attempt(AttemptEnd {
-                    kind,
-                    outcome,
-                    cause,
-                    latency,
-                    token_age: cause.map(|_| latency),
-                })
+                let token_age = cause.map(|_| latency);
+                Sample::Attempt(AttemptEnd { cause, token_age, ..AttemptEnd::plain(kind, outcome, latency) })
             }),
             (kind, ms.clone(), prop::option::of(0_u16..3)).prop_map(|(kind, latency, storm)| {
                 let mut phases = Phases::default();

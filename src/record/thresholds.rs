@@ -112,12 +112,14 @@ fn measure(threshold: &Threshold, tally: &Tally, elapsed_s: f64) -> Option<f64> 
 #[must_use]
 pub fn share_of(share: ShareOf, tally: &Tally) -> (u64, u64) {
     let about_target = tally.attempts_where(|_, outcome, _| outcome.is_about_target());
-    let answered = tally.attempts_where(|_, outcome, _| outcome == Outcome::Ok || outcome.is_refusal());
+    let answered = tally.attempts_where(|_, outcome, _| outcome.is_answered());
     match share {
         ShareOf::Handshake403 => (tally.outcome(Outcome::Http403), answered),
         ShareOf::Handshake401 => (tally.outcome(Outcome::Http401), answered),
         ShareOf::Handshake429 => (tally.outcome(Outcome::Http429), answered),
         ShareOf::Handshake5xx => (tally.outcome(Outcome::Http5xx), answered),
+        ShareOf::Refusal => (tally.attempts_where(|_, outcome, _| outcome.is_refusal()), answered),
+        ShareOf::Admission => (tally.outcome(Outcome::Ok), answered),
         ShareOf::AttemptFailure => (about_target - tally.outcome(Outcome::Ok), about_target),
         ShareOf::LocalLimit => (tally.outcome(Outcome::LocalLimit), tally.attempts_total()),
         ShareOf::ReconnectSuccess => {
@@ -171,6 +173,7 @@ mod tests {
                 cause,
                 latency,
                 token_age: None,
+                answer: None,
             }));
             tally.apply(&Sample::Lag(Duration::from_millis(n + 1)));
         }

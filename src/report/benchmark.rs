@@ -95,7 +95,7 @@ fn share_rows(tally: &Tally) -> Vec<Row> {
         tally.attempts_where(|kind, outcome, _| kind == AttemptKind::Reconnect && wanted(outcome))
     };
     // Over the handshakes that were answered, as the threshold of this name has it.
-    let answered = tally.attempts_where(|_, outcome, _| outcome == Outcome::Ok || outcome.is_refusal());
+    let answered = tally.attempts_where(|_, outcome, _| outcome.is_answered());
     let back = tally.counter(Counter::Reconnects);
     let (missed, outages) = (tally.counter(Counter::MessagesMissed), tally.counter(Counter::OutagesMeasured));
     let tried = reconnects(&|_| true);

@@ -3,7 +3,7 @@
 //! In: a run. Out: text, with the headers that `docs/src/results/csv.md` states; times in microseconds, shares 0..1.
 
 use crate::record::{Latencies, Tally};
-use crate::sample::{AttemptKind, Counter, Metric, Outcome};
+use crate::sample::{Answer, AttemptKind, Counter, Metric, Outcome};
 
 use super::model::RunModel;
 
@@ -65,26 +65,35 @@ fn summary_row(name: &str, metric: Metric, histogram: &Latencies) -> Vec<String>
     row
 }
 
-/// `outcomes.csv`: attempts by group, kind, outcome and cause; `share` is of the group's attempts of that kind.
+/// `outcomes.csv`: attempts by group, kind, outcome, cause and what was answered; `share` is of the group's attempts of that kind.
 ///
 /// # Errors
 /// Only when memory cannot be written.
 pub fn outcomes_csv(model: &RunModel) -> CsvResult {
     let rows = model.groups().flat_map(|(name, tally)| {
         let of_kind = |wanted: AttemptKind| tally.attempts_where(|kind, _, _| kind == wanted);
-        tally.attempts.iter().map(move |((kind, outcome, cause), count)| {
-            let share = *count as f64 / of_kind(*kind).max(1) as f64;
+        tally.attempts.iter().map(move |(key, count)| {
+            let share = *count as f64 / of_kind(key.kind).max(1) as f64;
+            let answer = key.answer.as_deref();
+            let told =
+                |name: fn(&Answer) -> &'static str| answer.map_or_else(String::new, |a| name(a).to_owned());
             vec![
                 name.to_owned(),
-                kind.name().to_owned(),
-                outcome.name().to_owned(),
-                cause.map_or_else(String::new, |cause| cause.name().to_owned()),
+                key.kind.name().to_owned(),
+                key.outcome.name().to_owned(),
+                key.cause.map_or_else(String::new, |cause| cause.name().to_owned()),
                 count.to_string(),
                 format!("{share:.6}"),
+                told(|answer| answer.spoken.name()),
+                answer.map_or_else(String::new, Answer::said),
+                told(|answer| answer.by.name()),
+                if key.cause.is_some() { told(|answer| answer.ground.name()) } else { String::new() },
             ]
         })
     });
-    write_rows(&["group", "kind", "outcome", "cause", "count", "share"], rows)
+    let header =
+        ["group", "kind", "outcome", "cause", "count", "share", "where", "said", "answered_by", "ground"];
+    write_rows(&header, rows)
 }
 
 /// `closes.csv`: sessions' ends by group, initiator and close code.
@@ -136,7 +145,7 @@ pub fn timeseries_csv(model: &RunModel) -> CsvResult {
     let mut rows = Vec::new();
     for (second, groups) in model.unpacked_seconds() {
         for ((name, tally), open) in names.iter().zip(&groups).zip(&mut connected) {
-            *open += tally.outcome(Outcome::Ok) as i64 - tally.closes_total() as i64;
+            *open += tally.counter(Counter::Upgrades) as i64 - tally.closes_total() as i64;
             rows.push(timeseries_row(second, name, *open, tally));
         }
     }
@@ -144,15 +153,19 @@ pub fn timeseries_csv(model: &RunModel) -> CsvResult {
 }
 
 fn timeseries_row(second: u64, name: &str, connected: i64, tally: &Tally) -> Vec<String> {
+    // An admission that is taken back is one less in the second in which that is known.
+    let net = |wanted: fn(&Tally) -> u64| {
+        wanted(tally) as i64 - tally.minus.as_deref().map_or(0, |minus| wanted(minus) as i64)
+    };
     let counted = [
-        tally.attempts_total(),
-        tally.outcome(Outcome::Ok),
-        tally.outcome(Outcome::Http401),
-        tally.outcome(Outcome::Http403),
-        tally.outcome(Outcome::Http429),
-        tally.outcome(Outcome::Http5xx),
+        net(Tally::attempts_total),
+        net(|tally| tally.outcome(Outcome::Ok)),
+        net(|tally| tally.outcome(Outcome::Http401)),
+        net(|tally| tally.outcome(Outcome::Http403)),
+        net(|tally| tally.outcome(Outcome::Http429)),
+        net(|tally| tally.outcome(Outcome::Http5xx)),
     ];
-    let named: u64 = counted[1..].iter().sum();
+    let named: i64 = counted[1..].iter().sum();
     let counters = [
         Counter::Disconnects,
         Counter::TokensFetched,
@@ -165,7 +178,7 @@ fn timeseries_row(second: u64, name: &str, connected: i64, tally: &Tally) -> Vec
     let percentile = |percentile| reconnect.map_or(0, |histogram| histogram.percentile_us(percentile));
     let lag_max = tally.histograms.get(&Metric::Lag).map_or(0, Latencies::max_us);
     let mut row = vec![second.to_string(), name.to_owned(), connected.to_string()];
-    row.extend(counted.iter().map(u64::to_string));
+    row.extend(counted.iter().map(i64::to_string));
     row.push((counted[0] - named).to_string());
     row.extend(counters.iter().map(|counter| tally.counter(*counter).to_string()));
     row.extend(

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use crate::record::{Latencies, Tally};
-use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase};
+use crate::sample::{
+    Abnormal, Answer, AttemptKey, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase,
+};
 use crate::units::{format_count, format_share, format_us};
 
 use super::model::RunModel;
@@ -138,6 +140,8 @@ pub(super) fn handshakes(groups: &[GroupTotals<'_>]) -> Table {
         "kind",
         "attempts",
         "ok",
+        "refused",
+        "rate",
         "403",
         "403 rate",
         "other",
@@ -148,7 +152,7 @@ pub(super) fn handshakes(groups: &[GroupTotals<'_>]) -> Table {
             rows.extend(handshake_row(group.name, kind, group.tally));
         }
     }
-    let note = "an attempt has one outcome; causes of 401 and 403 as far as the evidence goes";
+    let note = "an attempt has one outcome; refused is by a status, a close code or a message; causes as far as the evidence goes";
     Table { title: "Handshakes", note, rows }
 }
 
@@ -158,19 +162,17 @@ fn handshake_row(name: &str, kind: AttemptKind, tally: &Tally) -> Option<Vec<Str
     if attempts == 0 {
         return None;
     }
-    let (ok, refused) = (with(Outcome::Ok), with(Outcome::Http403));
-    // Over the handshakes that were answered, as the threshold `handshake_403_rate` has it.
-    let answered: u64 =
-        Outcome::ALL.iter().filter(|o| **o == Outcome::Ok || o.is_refusal()).map(|o| with(*o)).sum();
+    let (ok, forbidden) = (with(Outcome::Ok), with(Outcome::Http403));
+    let of = |wanted: fn(Outcome) -> bool| tally.attempts_where(|k, outcome, _| k == kind && wanted(outcome));
+    let refused = of(Outcome::is_refusal);
+    // Over the handshakes that were answered, as the thresholds have it.
+    let answered = of(Outcome::is_answered);
+    let share =
+        |part: u64| if answered > 0 { format_share(part as f64 / answered as f64) } else { "-".to_owned() };
     let mut details: BTreeMap<String, u64> = BTreeMap::new();
-    for ((_, outcome, cause), count) in tally.attempts.iter().filter(|((k, _, _), _)| *k == kind) {
-        let label = match (outcome, cause) {
-            (Outcome::Ok, _) => continue,
-            (Outcome::Http403, cause) => cause.map_or("unknown", Cause::name).to_owned(),
-            (outcome, Some(cause)) => format!("{outcome} {cause}"),
-            (outcome, None) => outcome.name().to_owned(),
-        };
-        *details.entry(label).or_default() += count;
+    let own = tally.attempts.iter().filter(|(key, _)| key.kind == kind && key.outcome != Outcome::Ok);
+    for (key, count) in own {
+        *details.entry(detail(key)).or_default() += count;
     }
     let details: Vec<String> =
         details.iter().map(|(label, count)| format!("{label} {}", format_count(*count))).collect();
@@ -180,10 +182,27 @@ fn handshake_row(name: &str, kind: AttemptKind, tally: &Tally) -> Option<Vec<Str
         format_count(attempts),
         format_count(ok),
         format_count(refused),
-        if answered > 0 { format_share(refused as f64 / answered as f64) } else { "-".to_owned() },
+        share(refused),
+        format_count(forbidden),
+        share(forbidden),
         format_count(attempts - ok - refused),
         if details.is_empty() { "-".to_owned() } else { details.join(", ") },
     ])
+}
+
+/// What an attempt came to, in a few words: `403 stale_token`, `close 4401 expired_token`, `protocol (200)`.
+fn detail(key: &AttemptKey) -> String {
+    let answer = key.answer.as_deref();
+    let cause = key.cause.map_or("", Cause::name);
+    let said = answer.map(Answer::said).unwrap_or_default();
+    let what = match key.outcome {
+        Outcome::Http403 => "403".to_owned(),
+        Outcome::RefusedClose => format!("close {said}"),
+        Outcome::RefusedMessage => format!("message {said}"),
+        outcome if said.is_empty() => outcome.name().to_owned(),
+        outcome => format!("{outcome} ({said})"),
+    };
+    [what.trim(), cause].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" ")
 }
 
 /// What tokens had to do with it: how old they were, how many it took, how many handshakes were wasted. `None` where none were fetched.

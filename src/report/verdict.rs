@@ -191,7 +191,7 @@ fn load_faults(findings: &Findings<'_>) -> Option<String> {
 
 /// A run in which no handshake was ever answered says nothing about reconnects.
 fn never_answered(all: &Tally) -> Option<String> {
-    let answered = all.attempts_where(|_, outcome, _| outcome == Outcome::Ok || outcome.is_refusal());
+    let answered = all.attempts_where(|_, outcome, _| outcome.is_answered());
     if answered > 0 || all.attempts_total() == 0 {
         return None;
     }

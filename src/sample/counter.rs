@@ -48,7 +48,7 @@ named_enum! {
         Unsettled = "unsettled",
         /// Tokens fetched for reconnects: over completed reconnects, the stampede factor.
         TokensForReconnects = "tokens_for_reconnects",
-        /// Handshakes refused because their token was stale or expired.
+        /// Refusals, wherever spoken, whose cause is a token that was stale or expired.
         DeadTokenHandshakes = "dead_token_handshakes",
         /// Turns of the refetch loop: handshakes refused with 401 or 403 though a token had been fetched because of the refusal before.
         RefetchTurns = "refetch_turns",
@@ -56,5 +56,7 @@ named_enum! {
         RefreshTokensRefused = "refresh_tokens_refused",
         /// TLS handshakes that clients broke off because the server's certificate is not trusted, is for another name, or is out of date.
         CertificatesNotTrusted = "certificates_not_trusted",
+        /// Handshakes that were answered with 101: sessions that began, whether the client was then let in or not.
+        Upgrades = "upgrades",
     }
 }

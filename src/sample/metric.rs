@@ -38,7 +38,7 @@ named_enum! {
         ReconnectServiceTime = "reconnect_service_time",
         /// From a client's due start to its first ready session.
         ConnectLatency = "connect_latency",
-        /// From an attempt's due start to its HTTP refusal.
+        /// From an attempt's due start to its refusal, wherever it was spoken.
         RefusedLatency = "refused_latency",
         /// Phase `detect` of each completed reconnect.
         PhaseDetect = "phase_detect",
@@ -64,7 +64,7 @@ named_enum! {
         Lag = "lag",
         /// How old the token was that a handshake carried, from its arrival to the upgrade request.
         TokenAge = "token_age",
-        /// How many 403s in a row a client got before it had a session again, or was done: a count, not a time.
+        /// How many refusals in a row a client got that may be its token's (401, 403, by close, by message) before it was let in, or was done: a count, not a time.
         CascadeDepth = "cascade_depth",
     }
 }

@@ -47,7 +47,7 @@ mod counter;
 mod metric;
 mod session_end;
 
-pub use attempt::{AttemptEnd, AttemptKind, Cause, Outcome};
+pub use attempt::{Answer, AnsweredBy, AttemptEnd, AttemptKey, AttemptKind, Cause, Ground, Outcome, Spoken};
 pub use counter::Counter;
 pub use metric::{Metric, Phase, Phases};
 pub use session_end::{Abnormal, Initiator, SessionEnd};
@@ -86,7 +86,7 @@ pub enum Sample {
     Attempt(AttemptEnd),
     /// A session became ready.
     Ready(Box<ReadySample>),
-    /// A session ended. Sent exactly once for every attempt with outcome `ok`.
+    /// A session ended. Sent exactly once for every handshake that was answered with 101 ([`Counter::Upgrades`]).
     SessionEnd(SessionEnd),
     /// The generator did something late by this much.
     Lag(Duration),
@@ -94,10 +94,25 @@ pub enum Sample {
     Count(Counter, u64),
     /// Traffic on a session since the client's last sample of this kind, at most one in a second while it lives.
     Traffic(Box<Traffic>),
-    /// So many 403s in a row are over: the client has a session again, or is done.
+    /// So many refusals in a row are over: the client was let in, or is done.
     Cascade(u32),
+    /// What was told by an earlier sample of the same client turns out not to be so, and is taken out of the accounts again.
+    TakeBack(Box<Sample>),
+    /// Attempts that were told before are to be counted otherwise.
+    Recount(Box<Recount>),
     /// A disconnect, counted as [`Counter::Disconnects`] as well, was this storm's doing.
     StormDisconnect(StormId),
+}
+
+/// Attempts that are to be counted otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recount {
+    /// As they were counted.
+    pub from: AttemptKey,
+    /// As they are to be.
+    pub to: AttemptKey,
+    /// How many.
+    pub times: u32,
 }
 
 /// A session that became ready.

@@ -36,6 +36,7 @@ fn rules() -> GroupRules {
             max_attempts: Some(1),
             refetch_on: Vec::new(),
             give_up_on: Vec::new(),
+            reset_on: ResetOn::Admitted,
             ..ReconnectRules::default()
         },
         storms: Vec::new(),
@@ -303,7 +304,7 @@ async fn a_message_that_comes_with_the_upgrades_answer_is_not_lost() {
     })
     .await;
     let mut waiting = rules();
-    waiting.session.ready = Ready::MessageContains("hell".into());
+    waiting.session.ready = Ready::Message(Fits::Contains("hell".into()));
     let samples = run_client(&format!("ws://{eager}/"), waiting, None).await;
     assert!(samples.iter().any(|sample| matches!(sample, Sample::Ready(_))), "{samples:?}");
     assert_eq!(ending(&samples), (Initiator::Target, 1001, None));

@@ -65,7 +65,7 @@ impl Bench {
                 Action::FetchToken { .. } => {
                     self.fetched += 1;
                     let now = self.now;
-                    let facts = TokenFacts { requested: now, received: now, expires: Moment::NEVER };
+                    let facts = TokenFacts::new(now, now, Moment::NEVER);
                     action = self.step(Event::TokenReady { facts, fetched: true });
                 }
                 Action::Connect => {

@@ -27,7 +27,7 @@ fn tally() -> Tally {
     };
     let attempt = |outcome, cause| {
         let kind = AttemptKind::Reconnect;
-        Sample::Attempt(AttemptEnd { kind, outcome, cause, latency, token_age: None })
+        Sample::Attempt(AttemptEnd { kind, outcome, cause, answer: None, latency, token_age: None })
     };
     let end = |code| {
         let initiator = Initiator::Target;

@@ -52,7 +52,7 @@ fn comes_back(n: u64, storm: Option<StormId>) -> Vec<Sample> {
     let latency = phases.total();
     let attempt = |outcome, cause| {
         let token_age = Some(Duration::from_secs(n % 50));
-        Sample::Attempt(AttemptEnd { kind, outcome, cause, latency: latency / 3, token_age })
+        Sample::Attempt(AttemptEnd { kind, outcome, cause, answer: None, latency: latency / 3, token_age })
     };
     let length = Duration::from_secs(20 + n % 40);
     let close = SessionEnd { initiator: Initiator::Target, code: 1001, abnormal: None, length };

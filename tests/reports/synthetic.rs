@@ -61,5 +61,5 @@ pub(crate) fn attempt(
     cause: Option<Cause>,
     latency: Duration,
 ) -> Sample {
-    Sample::Attempt(AttemptEnd { kind, outcome, cause, latency, token_age: None })
+    Sample::Attempt(AttemptEnd { kind, outcome, cause, answer: None, latency, token_age: None })
 }

@@ -247,7 +247,7 @@ mod tests {
         let outcome = Outcome::Ok;
         let (cause, token_age, storm, phases) = (None, None, None, Phases::default());
         [
-            Sample::Attempt(AttemptEnd { kind, outcome, cause, latency, token_age }),
+            Sample::Attempt(AttemptEnd { kind, outcome, cause, answer: None, latency, token_age }),
             Sample::Ready(Box::new(ReadySample { kind, storm, latency, service_time: latency, phases })),
         ]
     }
@@ -260,9 +260,11 @@ mod tests {
             cause: None,
             latency: Duration::ZERO,
             token_age: None,
+            answer: None,
         });
         let mut tally = Tally::default();
         let samples = (0..reconnects).flat_map(|n| ready(AttemptKind::Reconnect, 1 + n / 10));
+        tally.apply(&Sample::Count(Counter::Upgrades, reconnects));
         samples
             .chain([refused, Sample::Lag(Duration::from_millis(300))])
             .for_each(|sample| tally.apply(&sample));

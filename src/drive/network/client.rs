@@ -8,16 +8,20 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use secrecy::ExposeSecret;
+use secrecy::zeroize::Zeroizing;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
 use crate::declare::template::Template;
 use crate::drive::{Driver, Timers};
-use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
+use crate::lifecycle::{
+    Action, Client, Ending, EndingHow, Event, Evidence, Leave, Marks, Signs, StopPhase, refusal_by_message,
+};
 use crate::sample::Counter;
 use crate::scenario::keys::{KeepAliveKind, TokenIn};
 
+use super::echo::without_echo;
 use super::prepare::prepare;
 use super::react::{Reaction, react};
 use super::session::{Heard, Session};
@@ -111,7 +115,7 @@ impl Driven {
             }
             Action::Prepare => Box::pin(self.prepare()).await,
             Action::Connect => Box::pin(self.connect()).await,
-            Action::Hold { until, .. } => self.hold(until).await,
+            Action::Hold { until, entering, .. } => self.hold(until, entering).await,
             Action::Ping => self.send_frame(Message::Ping(bytes::Bytes::new())).await,
             Action::SendKeepAlive => self.send_keep_alive().await,
             Action::SendHeartbeat => self.send_heartbeat().await,
@@ -273,11 +277,11 @@ impl Driven {
         connected
     }
 
-    async fn hold(&mut self, until: Moment) -> Event {
-        match self.listen(until).await {
-            Told::Event(Event::Ended(ending)) => {
+    async fn hold(&mut self, until: Moment, is_entering: bool) -> Event {
+        match self.listen(until, is_entering).await {
+            Told::Event(event @ (Event::Ended(_) | Event::Closed { .. })) => {
                 self.drop_session().await;
-                Event::Ended(ending)
+                event
             }
             Told::Event(event) => event,
             Told::Refreshed(acquired) => {
@@ -287,17 +291,27 @@ impl Driven {
         }
     }
 
-    /// Reads the session until there is something to tell.
-    async fn listen(&mut self, until: Moment) -> Told {
+    /// Reads the session until there is something to tell. A client that `is_entering` goes on while the run drains.
+    async fn listen(&mut self, until: Moment, is_entering: bool) -> Told {
         if !self.untold.is_empty() {
             return Told::Event(self.untold.remove(0));
         }
-        let token =
-            if self.context.rules.session.on_message.is_empty() { None } else { self.token_in_hand() };
-        let Self { context, session, tally, refresh, stop, number, variables, untold, .. } = self;
+        let rules = &self.context.rules.session;
+        let reads = !rules.on_message.is_empty() || !rules.refused_on.is_empty();
+        let token = if reads { self.token_in_hand() } else { None };
+        let Self {
+            context, session, tally, refresh, stop, number, variables, untold, token: own_token, ..
+        } = self;
         let Some(session) = session.as_mut() else { return Told::Event(Event::Abort) };
         let mut wake = context.run.sleep_until(until);
-        let stopping = stopped(stop, StopPhase::Draining);
+        let stopping = stopped(
+            stop,
+            if is_entering && *stop.borrow() >= StopPhase::Draining {
+                StopPhase::Aborting
+            } else {
+                StopPhase::Draining
+            },
+        );
         tokio::pin!(stopping);
         loop {
             // The clock comes before the frames: a flood of them must not keep what is due from being done.
@@ -311,14 +325,24 @@ impl Driven {
             // Frames that are there already are taken at once, for waiting for all of the above costs more than a frame.
             let (mut next, mut taken) = (Some(frame), 0);
             while let Some(frame) = next {
+                let mut refused = None;
                 let reaction = match &frame {
-                    Some(Ok(Message::Text(text))) if !context.rules.session.on_message.is_empty() => {
+                    Some(Ok(Message::Text(text))) if reads => {
+                        let refusal = refusal_by_message(&context.rules.session.refused_on, text.as_str());
+                        refused = refusal.map(|evidence| {
+                            Box::new(without_secrets(evidence, token.as_ref(), variables.as_deref()))
+                        });
                         let client = Renderer::new(&context.texts, *number, token.as_ref(), None);
                         react(&context.rules.session.on_message, client, variables, text.as_str())
                     }
                     _ => Reaction::default(),
                 };
+                let before = session.signs.heard;
                 let heard = session.hear(&context.session, tally, frame).await;
+                if let Some(evidence) = refused {
+                    untold.clear();
+                    return Told::Event(Event::Refused { evidence, heard: before });
+                }
                 for reply in reaction.replies {
                     tally.sent();
                     if let Some(ending) = session.send(&context.session, Message::Text(reply.into())).await {
@@ -329,6 +353,16 @@ impl Driven {
                 match heard {
                     Heard::Ready => return Told::Event(Event::BecameReady),
                     Heard::Ended(ending) => return Told::Event(Event::Ended(ending)),
+                    Heard::Closed(ending, reason) => {
+                        let reason = reason.and_then(|reason| {
+                            let said = Evidence::of_message(Some(reason.into_string()));
+                            let token = token_of(context, own_token.as_ref());
+                            without_secrets(said, token, variables.as_deref())
+                                .body_code
+                                .map(String::into_boxed_str)
+                        });
+                        return Told::Event(Event::Closed { ending, reason, heard: before });
+                    }
                     Heard::Nothing if !untold.is_empty() => return Told::Event(untold.remove(0)),
                     Heard::Nothing => {}
                 }
@@ -428,6 +462,25 @@ impl Driven {
             session.report(&self.context.session, &mut self.tally, now).await;
         }
     }
+}
+
+/// The token that a client shows, where it has one.
+fn token_of<'t>(context: &'t GroupContext, own: Option<&'t Token>) -> Option<&'t Token> {
+    own.or_else(|| context.token.as_ref()?.fixed_token())
+}
+
+/// What a service said on a session, without what it was sent.
+fn without_secrets(evidence: Evidence, token: Option<&Token>, variables: Option<&Variables>) -> Evidence {
+    let mut sent = Zeroizing::new(String::new());
+    for secret in token
+        .map(|token| token.expose_secret())
+        .into_iter()
+        .chain(variables.into_iter().flat_map(Variables::values))
+    {
+        sent.push_str(secret);
+        sent.push('\n');
+    }
+    without_echo(evidence, sent.as_bytes())
 }
 
 async fn acquire(context: &GroupContext, wish: &Wish) -> Result<Acquired, Refusal> {

@@ -100,9 +100,6 @@ impl Preparer {
     /// What an answer says that no step expects.
     fn refusal(&self, head: &Parts, body: &[u8], sent: &[u8]) -> ConnectFailure {
         let code = head.status.as_u16();
-        if code < 400 {
-            return ConnectFailure::Protocol;
-        }
         let header = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
         let retry_after =
             header(RETRY_AFTER).and_then(|text| parse_retry_after(text, self.clock.unix_us_now()));

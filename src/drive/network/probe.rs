@@ -86,7 +86,7 @@ impl ProbeToken {
     /// No token.
     #[must_use]
     pub const fn none() -> Self {
-        let facts = TokenFacts { requested: Moment::ZERO, received: Moment::ZERO, expires: Moment::NEVER };
+        let facts = TokenFacts::new(Moment::ZERO, Moment::ZERO, Moment::NEVER);
         Self { token: None, facts }
     }
 

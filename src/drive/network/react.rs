@@ -26,10 +26,10 @@ pub(super) fn react(
     text: &str,
 ) -> Reaction {
     let mut reaction = Reaction::default();
-    let fitting = rules.iter().filter(|rule| text.contains(&rule.contains));
+    let fitting = rules.iter().filter(|rule| rule.message.fits(text));
     for rule in fitting {
         if !rule.save.is_empty() && !variables.get_or_insert_default().save(&rule.save, text.as_bytes()) {
-            log::debug!("a message that contains {:?} lacks what is to be saved", rule.contains);
+            log::debug!("a message, {:?}, lacks what is to be saved", rule.message);
         }
         if let Some(reply) = &rule.reply {
             let renderer = variables.as_deref().map_or(client, |variables| client.with(variables));

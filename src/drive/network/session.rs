@@ -56,6 +56,8 @@ pub(super) enum Heard {
     Ready,
     /// The session is over.
     Ended(Ending),
+    /// The session is over by the peer's close frame, which gave this reason.
+    Closed(Ending, Option<Box<str>>),
 }
 
 impl Session {
@@ -78,9 +80,11 @@ impl Session {
         let now = terms.clock.now();
         match frame {
             Some(Ok(Message::Close(frame))) => {
-                let code = frame.map_or(NO_STATUS, |frame| frame.code.into());
+                let code = frame.as_ref().map_or(NO_STATUS, |frame| frame.code.into());
+                let reason = frame.map(|frame| frame.reason).filter(|reason| !reason.is_empty());
                 self.drain(terms, tally).await;
-                Heard::Ended(Ending { at: now, how: EndingHow::PeerClosed(code) })
+                let ending = Ending { at: now, how: EndingHow::PeerClosed(code) };
+                Heard::Closed(ending, reason.map(|reason| Box::from(reason.as_str())))
             }
             Some(Ok(message)) => {
                 self.signs.heard = now;
@@ -139,7 +143,7 @@ impl Session {
         let is_ready = match &terms.ready {
             Ready::Upgraded => false,
             Ready::FirstMessage => true,
-            Ready::MessageContains(part) => is_text && text.contains(part.as_str()),
+            Ready::Message(fits) => is_text && fits.fits(text),
         };
         if is_ready { Heard::Ready } else { Heard::Nothing }
     }

@@ -62,7 +62,7 @@ pub fn upgrade_answer(bytes: &[u8]) -> u64 {
         format!("{:?}{:?}{:?}", evidence.body_code, evidence.bearer_error, evidence.bearer_description);
     let is_echo = ["secret-token-1234", "secret-ticket"].iter().any(|secret| shown.contains(secret));
     assert!(!is_echo, "what was sent does not come back: {shown}");
-    let cause = attribute(&evidence, TokenKnowledge::Sent) as u64;
+    let cause = attribute(&evidence, TokenKnowledge::Sent).cause as u64;
     let in_order = answer_in_order(bytes.to_vec(), end, status, headers, KEY);
     10 + u64::from(in_order) + 2 * cause + 100 * u64::from(status / 100)
 }
@@ -187,7 +187,7 @@ fn follow(text: &str, tally: &mut TrafficTally) -> u64 {
     let gap = tally.received(text, 1_700_000_000_000_000);
     assert!(gap.is_none_or(|gap| gap.missed <= 1_000_000_000), "no service sends so much meanwhile");
     let rule = OnMessage {
-        contains: String::new(),
+        message: crate::scenario::keys::Fits::Contains(String::new()),
         save: Vec::new(),
         reply: None,
         heartbeat: Some(Heartbeat {

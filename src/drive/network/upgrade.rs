@@ -189,9 +189,6 @@ impl Upgrader {
         sent: &[u8],
         patience: Duration,
     ) -> ConnectFailure {
-        if answer.status < 400 {
-            return ConnectFailure::Protocol;
-        }
         let mut body = answer.bytes[answer.end..].to_vec();
         if timeout(patience, read_body(wire, &answer, &mut body)).await.is_err() {
             log::debug!("the body of a refusal did not come in time");

@@ -29,6 +29,13 @@ impl fmt::Debug for Variables {
     }
 }
 
+impl Variables {
+    /// All that is held.
+    pub(super) fn values(&self) -> impl Iterator<Item = &str> {
+        self.values.values().map(String::as_str)
+    }
+}
+
 /// What the texts of all clients of a group may name.
 #[derive(Debug)]
 pub(super) struct GroupTexts {

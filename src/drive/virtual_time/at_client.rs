@@ -3,7 +3,7 @@
 //! In: frames of the service, the client's own leaving. Out: what its machine is told, frames to the service, counts of messages.
 
 use crate::clock::Moment;
-use crate::lifecycle::{Ending, EndingHow, Event, Leave, Signs};
+use crate::lifecycle::{Ending, EndingHow, Event, Leave, Signs, refusal_by_message};
 use crate::sample::{Abnormal, Counter, Sample};
 
 use super::clients::{Answers, Clients, WaitEnd};
@@ -77,10 +77,10 @@ impl AtClient<'_> {
         match frame {
             ToClient::Message(sequence) => self.read_message(sequence),
             ToClient::Told => {
-                self.clients.hear(self.number, self.now());
+                let heard = self.clients.hear(self.number, self.now());
                 let text = self.transit.network.take_text(self.link);
                 self.log.count_in(self.group.id, None);
-                self.read_text(&text)
+                self.read_text(&text, heard)
             }
             ToClient::Pong => {
                 self.clients.hear_pong(self.number, self.now());
@@ -104,7 +104,7 @@ impl AtClient<'_> {
 
     /// A message of the client's stream.
     fn read_message(&mut self, sequence: u64) -> Option<Event> {
-        self.clients.hear(self.number, self.now());
+        let heard = self.clients.hear(self.number, self.now());
         let due = self.service.message_due(self.number, sequence);
         let latency = u32::try_from(self.now().since(due).as_micros()).unwrap_or(u32::MAX);
         self.log.count_in(self.group.id, Some(latency));
@@ -115,15 +115,22 @@ impl AtClient<'_> {
         if missed.is_outage {
             self.tell(Counter::OutagesMeasured, 1);
         }
-        if !self.clients.awaits_text(self.number) {
+        let may_refuse = !self.group.rules.session.refused_on.is_empty();
+        if !may_refuse && !self.clients.awaits_text(self.number) {
             return None;
         }
         let text = self.service.message_text(sequence, due);
-        self.read_text(&text)
+        self.read_text(&text, heard)
     }
 
-    /// A text may be what makes the session ready.
-    fn read_text(&self, text: &str) -> Option<Event> {
+    /// A text may refuse the client, or make the session ready; anything was last heard before it at `heard`.
+    fn read_text(&self, text: &str, heard: Moment) -> Option<Event> {
+        let rules = &self.group.rules.session.refused_on;
+        if self.clients.is_holding(self.number)
+            && let Some(evidence) = refusal_by_message(rules, text)
+        {
+            return Some(Event::Refused { evidence: Box::new(evidence), heard });
+        }
         let is_ready = self.clients.awaits_text(self.number) && self.group.is_ready_by(text);
         is_ready.then_some(Event::BecameReady)
     }
@@ -147,7 +154,14 @@ impl AtClient<'_> {
     /// The time is up in which the client waits for its session's end: it acts on it.
     pub(super) fn wait_is_over(&mut self) -> Option<Event> {
         match self.clients.wait_is_over(self.number, self.link)? {
-            WaitEnd::Known(ending) => Some(self.ended(ending)),
+            WaitEnd::Known(ending) => {
+                let heard = self.clients.heard(self.number);
+                self.let_go();
+                Some(match ending.how {
+                    EndingHow::PeerClosed(_) => Event::Closed { ending, reason: None, heard },
+                    _ => Event::Ended(ending),
+                })
+            }
             WaitEnd::GivenUp(ending) => {
                 self.send(ToTarget::Fin);
                 Some(self.ended(ending))

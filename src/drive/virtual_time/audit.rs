@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::clock::Moment;
 use crate::lifecycle::{Action, Event};
-use crate::sample::{Outcome, Sample};
+use crate::sample::{Counter, Sample};
 use crate::scenario::keys::{Grant, OnReconnect};
 use crate::service::handle::TokenHandle;
 
@@ -72,7 +72,7 @@ impl Audit {
         let watched = &mut self.clients[number as usize];
         match event {
             Event::Connected(_) => watched.session_token = token,
-            Event::Ended(_) => watched.dead = watched.session_token.take(),
+            Event::Ended(_) | Event::Closed { .. } => watched.dead = watched.session_token.take(),
             _ => {}
         }
     }
@@ -96,19 +96,18 @@ impl Audit {
                             end.outcome
                         ));
                     }
-                    if end.outcome == Outcome::Ok {
-                        if watched.has_session {
-                            self.fault(format!("client {number} has two sessions at once"));
-                        }
-                        watched.has_session = true;
-                    }
-                    let status = match end.outcome {
-                        Outcome::Http401 => 401,
-                        Outcome::Http403 => 403,
-                        _ => 0,
-                    };
-                    if group.rules.reconnect.refetch_on.contains(&status) {
+                    let names = &group.rules.reconnect.refetch_on;
+                    let is_named = end.answer.as_ref().is_some_and(|answer| {
+                        names.iter().any(|name| name.fits(answer.code, answer.words.as_deref()))
+                    });
+                    if is_named {
                         watched.dead = token;
+                    }
+                }
+                Sample::TakeBack(told) if matches!(**told, Sample::Attempt(_)) => watched.attempts = true,
+                Sample::Count(Counter::Upgrades, _) => {
+                    if std::mem::replace(&mut watched.has_session, true) {
+                        self.fault(format!("client {number} has two sessions at once"));
                     }
                 }
                 Sample::SessionEnd(_) if !std::mem::take(&mut watched.has_session) => {

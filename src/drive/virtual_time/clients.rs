@@ -246,8 +246,14 @@ impl Clients {
     }
 
     /// A client has heard of its session's peer.
-    pub(super) fn hear(&mut self, number: u32, now: Moment) {
-        self.slot_mut(number).signs.heard = now;
+    /// Answers with when it had last heard before.
+    pub(super) fn hear(&mut self, number: u32, now: Moment) -> Moment {
+        std::mem::replace(&mut self.slot_mut(number).signs.heard, now)
+    }
+
+    /// When a client has last heard of its session's peer.
+    pub(super) fn heard(&self, number: u32) -> Moment {
+        self.slot(number).signs.heard
     }
 
     /// A client has got a pong.

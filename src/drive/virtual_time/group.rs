@@ -31,8 +31,6 @@ pub(super) struct Group {
     pub(super) is_fresh: bool,
     pub(super) asker: Option<Asker>,
     pub(super) fixed: Option<String>,
-    /// What a message must contain to make a session ready.
-    ready_part: Option<String>,
 }
 
 /// What a group's clients show to the token endpoint.
@@ -67,9 +65,7 @@ impl Group {
         match self.rules.session.ready {
             Ready::Upgraded => false,
             Ready::FirstMessage => true,
-            Ready::MessageContains(_) => {
-                self.ready_part.as_ref().is_some_and(|part| text.contains(part.as_str()))
-            }
+            Ready::Message(ref fits) => fits.fits(text),
         }
     }
 
@@ -81,7 +77,7 @@ impl Group {
             Some(Skew::Longer(by)) => life.saturating_add(by),
             Some(Skew::Shorter(by)) => life.saturating_sub(by),
         };
-        TokenFacts { requested, received, expires: received + believed }
+        TokenFacts { requested, received, expires: received + believed, life_ends: received + life }
     }
 
     pub(super) fn of(scenario: &Scenario, index: usize, target: &TargetRules) -> Self {
@@ -92,10 +88,6 @@ impl Group {
             Target::Remote(remote) => remote.url.scheme() == "wss",
         };
         let connect = &group.connect;
-        let ready_part = match &group.session.ready {
-            Ready::MessageContains(part) => Some(part.clone()),
-            _ => None,
-        };
         Self {
             id: GroupId(u16::try_from(index).unwrap_or(u16::MAX)),
             rules: GroupRules::of(scenario, index),
@@ -109,7 +101,6 @@ impl Group {
                 _ => None,
             }),
             connect: connect.clone(),
-            ready_part,
         }
     }
 }

@@ -160,7 +160,7 @@ impl TokenDesk {
         let group = &self.groups[self.group_of(number)];
         if group.fixed.is_some() {
             let (requested, received) = (transit.now(), transit.now());
-            let facts = TokenFacts { requested, received, expires: Moment::NEVER };
+            let facts = TokenFacts::new(requested, received, Moment::NEVER);
             return Fetch::Told(Event::TokenReady { facts, fetched: false });
         }
         if group.asker.is_none() {

@@ -258,7 +258,9 @@ impl World {
                 self.clients.wait_for(number, request);
                 None
             }
-            Action::Hold { until, awaiting_ready } => self.hold(number, until, awaiting_ready),
+            Action::Hold { until, awaiting_ready, entering } => {
+                self.hold(number, until, awaiting_ready, entering)
+            }
             Action::Ping => {
                 self.in_session(number).send(ToTarget::Ping);
                 Some(Event::Sent)
@@ -291,9 +293,11 @@ impl World {
         }
     }
 
-    fn hold(&mut self, number: u32, until: Moment, awaits_ready: bool) -> Option<Event> {
-        if let Some(stop) = self.clients.stop_event() {
-            return Some(stop);
+    /// A client that is `entering` goes on while the run drains.
+    fn hold(&mut self, number: u32, until: Moment, awaits_ready: bool, entering: bool) -> Option<Event> {
+        let stop = self.clients.stop_event();
+        if stop.is_some() && !(entering && stop == Some(Event::Stop)) {
+            return stop;
         }
         self.clients.hold(number, until, awaits_ready);
         let refreshed = self.desk.take_refresh(&mut self.transit, number);

@@ -44,6 +44,9 @@ fn counter_help(counter: Counter) -> &'static str {
         Counter::OutagesMeasured => "Outages across which messages could be counted",
         Counter::TokenPoolWaits => "Token requests that waited for a connection of the generator's own pool",
         Counter::TcpConnections => "TCP connections opened towards the WebSocket endpoint",
+        Counter::Upgrades => {
+            "Handshakes that were answered with 101, whether the client was then let in or not"
+        }
         Counter::Unsettled => "Attempts whose result at the target the client cannot know",
         Counter::TokensForReconnects => "Tokens fetched for reconnects",
         Counter::DeadTokenHandshakes => "Handshakes refused because their token was stale or expired",

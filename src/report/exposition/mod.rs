@@ -165,10 +165,13 @@ impl LiveRun {
 
     /// What has not come about yet is there with 0, so that its first increase shows.
     fn encode_attempts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Attempts to get a session, by their one outcome; the cause is for 401 and 403";
+        let help = "Attempts to get a session, by their one outcome; the cause is for refusals";
         let mut family = encoder.encode_descriptor("attempts", help, None, MetricType::Counter)?;
         for (group, tally) in self.tallies() {
-            let mut attempts = tally.attempts.clone();
+            let mut attempts: BTreeMap<(AttemptKind, Outcome, Option<Cause>), u64> = BTreeMap::new();
+            for (key, count) in &tally.attempts {
+                *attempts.entry((key.kind, key.outcome, key.cause)).or_default() += count;
+            }
             for (&kind, &outcome) in
                 AttemptKind::ALL.iter().flat_map(|kind| Outcome::ALL.iter().map(move |o| (kind, o)))
             {
@@ -264,7 +267,7 @@ impl LiveRun {
     }
 }
 
-/// The causes that an outcome may have; only what the handshake refused has any.
+/// The causes that an outcome may have, of those that are there from the start.
 fn causes_of(outcome: Outcome) -> Vec<Option<Cause>> {
     match outcome {
         Outcome::Http401 | Outcome::Http403 => Cause::ALL.iter().copied().map(Some).collect(),

@@ -65,11 +65,12 @@ impl Spread {
 impl Bucket {
     fn of(tally: &Tally, connected_before: i64, peak_tokens: u64) -> Self {
         let mut bucket = Self { peak_tokens, counters: tally.counters.clone(), ..Self::default() };
-        bucket.connected = connected_before + tally.outcome(Outcome::Ok) as i64 - tally.closes_total() as i64;
-        for ((_, outcome, cause), count) in &tally.attempts {
-            *bucket.outcomes.entry(*outcome).or_default() += count;
-            if *outcome == Outcome::Http403 {
-                *bucket.causes.entry(*cause).or_default() += count;
+        let opened = tally.counter(Counter::Upgrades) as i64;
+        bucket.connected = connected_before + opened - tally.closes_total() as i64;
+        for (key, count) in &tally.attempts {
+            *bucket.outcomes.entry(key.outcome).or_default() += count;
+            if key.outcome.is_refusal() && key.cause.is_some() {
+                *bucket.causes.entry(key.cause).or_default() += count;
             }
         }
         for ((_, code, _), count) in &tally.closes {

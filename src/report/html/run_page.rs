@@ -124,7 +124,7 @@ fn figures(model: &RunModel) -> Vec<Figure> {
         reconnect.map_or_else(|| "–".to_owned(), |latency| format_us(latency.percentile_us(percentile)))
     };
     let (disconnects, back) = (all.counter(Counter::Disconnects), all.counter(Counter::Reconnects));
-    let answered = all.attempts_where(|_, outcome, _| outcome == Outcome::Ok || outcome.is_refusal());
+    let answered = all.attempts_where(|_, outcome, _| outcome.is_answered());
     let forbidden = all.outcome(Outcome::Http403);
     let share = |part: u64, whole: u64| {
         if whole > 0 { format_share(part as f64 / whole as f64) } else { "–".to_owned() }

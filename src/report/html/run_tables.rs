@@ -3,7 +3,7 @@
 //! In: a run and its points. Out: sections of tables, and the generator's plots.
 
 use crate::record::{Agreement, GeneratorHealth, Latencies, Tally, health_faults};
-use crate::sample::{AttemptKind, Counter, Metric, Outcome};
+use crate::sample::{Answer, AttemptKind, Counter, Metric, Outcome};
 use crate::units::{format_count, format_share, format_us};
 
 use super::super::model::RunModel;
@@ -274,18 +274,38 @@ fn latencies(model: &RunModel) -> Table {
 }
 
 fn attempts(model: &RunModel) -> Table {
-    let mut table =
-        Table::new("Attempts", &["<group", "<kind", "<outcome", "<cause", "count", "share of kind"]);
+    let mut table = Table::new(
+        "Attempts",
+        &[
+            "<group",
+            "<kind",
+            "<outcome",
+            "<where",
+            "<said",
+            "<answered by",
+            "<cause",
+            "<ground",
+            "count",
+            "share of kind",
+        ],
+    );
     for (name, tally) in model.groups() {
         let of_kind = |wanted: AttemptKind| tally.attempts_where(|kind, _, _| kind == wanted).max(1);
-        for ((kind, outcome, cause), count) in &tally.attempts {
+        for (key, count) in &tally.attempts {
+            let answer = key.answer.as_deref();
+            let told =
+                |text: Option<String>| text.filter(|text| !text.is_empty()).unwrap_or_else(|| "–".to_owned());
             table.row(vec![
                 name.to_owned(),
-                kind.name().to_owned(),
-                outcome.name().to_owned(),
-                cause.map_or_else(|| "–".to_owned(), |cause| cause.name().to_owned()),
+                key.kind.name().to_owned(),
+                key.outcome.name().to_owned(),
+                told(answer.map(|answer| answer.spoken.name().to_owned())),
+                told(answer.map(Answer::said)),
+                told(answer.map(|answer| answer.by.name().to_owned())),
+                told(key.cause.map(|cause| cause.name().to_owned())),
+                told(answer.filter(|_| key.cause.is_some()).map(|answer| answer.ground.name().to_owned())),
                 format_count(*count),
-                format_share(*count as f64 / of_kind(*kind) as f64),
+                format_share(*count as f64 / of_kind(key.kind) as f64),
             ]);
         }
     }

@@ -449,7 +449,7 @@ fn token_limit(scenario: &str) -> Option<(u64, Duration)> {
 const fn outcome_colour(outcome: Outcome) -> usize {
     match outcome {
         Outcome::Ok => 2,
-        Outcome::Http403 => 1,
+        Outcome::Http403 | Outcome::RefusedClose | Outcome::RefusedMessage => 1,
         Outcome::Http401 => 5,
         Outcome::Http429 => 3,
         Outcome::Http5xx | Outcome::Http4xx => 0,
@@ -465,7 +465,7 @@ const fn cause_colour(cause: Cause) -> usize {
         Cause::StaleToken => 1,
         Cause::ExpiredToken => 5,
         Cause::MissingScope => 0,
-        Cause::RateLimited => 3,
+        Cause::RateLimited | Cause::Overloaded => 3,
         Cause::Displaced => 4,
         Cause::NoToken | Cause::UnknownToken => 2,
         Cause::Edge | Cause::ForbiddenOther => 6,

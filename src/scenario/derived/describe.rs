@@ -5,11 +5,12 @@
 use crate::declare::bare_url;
 use crate::scenario::file::load::Loaded;
 use crate::scenario::keys::{
-    DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, OnReconnect,
+    DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, OnReconnect, Ready,
     RefusalStatus, Sharing, Simulate, Skew, Start, StormBy, Target, TargetFault, TargetRules, TokenRules,
 };
 use crate::units::{format_count, format_duration, format_share};
 
+use super::admission::admission_of;
 use super::describe_simulate::{describe_capacity, describe_simulate};
 use super::settings::Settings;
 
@@ -37,6 +38,7 @@ pub fn describe(loaded: &Loaded) -> String {
     }
     for (index, group) in scenario.groups.iter().enumerate() {
         lines.push(format!("  {}", describe_group(group)));
+        lines.push(format!("      in {}", describe_admission(loaded, index)));
         lines.extend(told(&settings.element("groups", index)));
     }
     for storm in &scenario.storms {
@@ -159,6 +161,15 @@ fn describe_group(group: &Group) -> String {
         group.name,
         leaves.concat()
     )
+}
+
+/// When a client of a group is in.
+fn describe_admission(loaded: &Loaded, index: usize) -> String {
+    let scenario = &loaded.scenario;
+    if scenario.groups[index].session.ready != Ready::Upgraded {
+        return "once its session is ready".to_owned();
+    }
+    format!("once its session has lived {}", format_duration(admission_of(scenario, index).after))
 }
 
 fn describe_token(token: &TokenRules) -> String {

@@ -39,12 +39,14 @@ pub use limit::{LimitOf, RequestLimit, WindowLimit};
 pub use limits::Limits;
 pub use on_reconnect::OnReconnect;
 pub use prepare::{Method, PrepareRules, PrepareWhen, Step, StepPlace};
-pub use reconnect::{Backoff, Growth, Jitter, ReconnectRules};
+pub use reconnect::{Backoff, Growth, Jitter, ReconnectRules, RefusalName, ResetOn};
 pub use refusal::{RefusalDetail, RefusalManner, RefusalStatus};
 pub use route::{Evicts, Route, RouteDoes, TICKET_IN_PATH, TicketEnd, Tickets, path_fits, ticket_in};
 pub use scenario::Scenario;
 pub use script::{MessageToken, ScriptAt, ScriptRule, TargetStorm, TopicsAt};
-pub use session::{Heartbeat, KeepAlive, KeepAliveKind, OnMessage, Ready, Send, SessionRules, Then};
+pub use session::{
+    Fits, Heartbeat, KeepAlive, KeepAliveKind, OnMessage, Ready, RefusedOn, Send, SessionRules, Then,
+};
 pub use simulate::{NetworkFault, NetworkFaultKind, Simulate, StageDelays, TimeStage};
 pub use storm::{ClientDisconnect, DisconnectHow, Storm, StormBy};
 pub use target::{RemoteTarget, Target};

@@ -64,6 +64,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::scenario::keys::RefusalName;
     use crate::scenario::keys::reconnect::{Growth, Jitter};
     use crate::scenario::policies::POLICIES;
 
@@ -91,9 +92,9 @@ mod tests {
         assert_eq!(thread.reconnect.backoff.growth, Growth::None);
         assert_eq!(of("phoenix").reconnect.terminal_codes, [(1000, 1000)]);
         assert_eq!(of("socket-io").reconnect.backoff.jitter, Jitter::Share(0.5));
-        assert_eq!(of("genesys-streaming").reconnect.give_up_on, [401, 403]);
+        assert_eq!(of("genesys-streaming").reconnect.give_up_on, [401, 403].map(RefusalName::Code));
         assert_eq!(of("genesys-messenger").reconnect.give_up_after, Some(Duration::from_secs(300)));
         assert_eq!(of("graphql-ws").reconnect.max_attempts, Some(5));
-        assert_eq!(of("rfc6455").reconnect.refetch_on, [401]);
+        assert_eq!(of("rfc6455").reconnect.refetch_on, [401].map(RefusalName::Code));
     }
 }

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, Choices, Rows, Shape, Table, Value, above_zero, code_ranges, codes_or_any, duration, field, int,
-    list, meaning, number, of, or_never, refusing_statuses, table, tagged,
+    At, Choices, Kind as _, List, NOT_EMPTY, Of, Rows, Shape, Table, Value, above_zero, code_ranges,
+    codes_or_any, duration, field, int, list, meaning, number, of, or_never, ruled, string, table, tagged,
 };
 
 use super::delay::span_of_time;
@@ -28,10 +28,100 @@ table! {
         max_attempts: Option<u32> = None => int::<u32>(1..=1_000_000);
         /// Time after the disconnect beyond which no further attempt begins.
         give_up_after: Option<Duration> = None => or_never();
-        /// Statuses after which a token is fetched before the next attempt.
-        refetch_on: Vec<u16> = vec![401] => refusing_statuses();
-        /// Statuses after which the client gives up at once.
-        give_up_on: Vec<u16> = Vec::new() => refusing_statuses();
+        /// Refusals, wherever they are spoken, after which a token is fetched before the next attempt: HTTP statuses, close codes, words
+        /// of a message.
+        refetch_on: Vec<RefusalName> = vec![RefusalName::Code(401)] => refusal_names();
+        /// Refusals after which the client gives up at once.
+        give_up_on: Vec<RefusalName> = Vec::new() => refusal_names();
+        /// From when on attempts are counted anew, for the backoff and `max_attempts`.
+        reset_on: ResetOn = ResetOn::Admitted;
+    }
+}
+
+/// A refusal, as a policy names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefusalName {
+    /// An HTTP status, or a close code.
+    Code(u16),
+    /// The words of an answer: a JSON body's code, a close frame's reason, what a message says at its pointer.
+    Words(String),
+}
+
+impl RefusalName {
+    /// Whether it is that refusal.
+    #[must_use]
+    pub fn fits(&self, said: u16, words: Option<&str>) -> bool {
+        match self {
+            Self::Code(code) => *code == said,
+            Self::Words(own) => words == Some(own.as_str()),
+        }
+    }
+}
+
+/// What is said of what is no such list.
+const REFUSALS: &str = "a list of statuses (200-599), close codes (1000-4999) and words is needed, as [401, 4401, \"token expired\"]";
+
+fn refusal_names() -> List<Of<RefusalName>> {
+    list(of::<RefusalName>(), REFUSALS)
+}
+
+impl Value for RefusalName {
+    fn shape() -> Shape {
+        Shape::Either(vec![Shape::Integer(vec![(200, 599), (1000, 4999)]), ruled(NOT_EMPTY).shape()])
+    }
+
+    fn read(at: &At<'_>) -> Option<Self> {
+        if at.text().is_some() {
+            return ruled(NOT_EMPTY).read(at).map(Self::Words);
+        }
+        let code = int::<u16>(200..=4999).read(at)?;
+        if (600..1000).contains(&code) {
+            at.wrong(REFUSALS);
+            return None;
+        }
+        Some(Self::Code(code))
+    }
+
+    fn write(&self) -> Option<String> {
+        match self {
+            Self::Code(code) => Some(code.to_string()),
+            Self::Words(words) => string().write(words),
+        }
+    }
+}
+
+/// From when on a policy counts attempts anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResetOn {
+    /// `"open"`: the upgrade, whatever follows, as in many libraries: a service that refuses after it is asked again at once.
+    Open,
+    /// `"admitted"`: when the client is let in.
+    Admitted,
+    /// `"ready"`: when the session is ready.
+    Ready,
+    /// `{ after = "5s" }`: when a session that lasted so long has ended.
+    After(Duration),
+}
+
+fn resets() -> Choices<ResetOn> {
+    Choices::new("\"open\", \"admitted\", \"ready\" or { after = \"5s\" } is needed")
+        .word("open", "The upgrade, whatever follows it.", ResetOn::Open)
+        .word("admitted", "When the client is let in.", ResetOn::Admitted)
+        .word("ready", "When the session is ready.", ResetOn::Ready)
+        .key("after", "When a session that lasted so long has ended.", duration(), ResetOn::After)
+}
+
+impl Value for ResetOn {
+    fn shape() -> Shape {
+        resets().shape()
+    }
+
+    fn read(at: &At<'_>) -> Option<Self> {
+        resets().read(at)
+    }
+
+    fn write(&self) -> Option<String> {
+        resets().write(self)
     }
 }
 

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, Choices, Hidden, NOT_EMPTY, POINTER, Shape, Table, Template, VARIABLE, Value, above_zero, int,
-    interval, map, meaning, of, one_of, or_never, pace, ruled, string, table, template, text, words,
+    At, Choices, Hidden, NOT_EMPTY, POINTER, Shape, Table, Template, VARIABLE, Value, above_zero,
+    code_ranges, duration, int, interval, map, meaning, of, one_of, or_never, pace, ruled, string, table,
+    template, text, words,
 };
 
 table! {
@@ -16,6 +17,16 @@ table! {
         ready: Ready = Ready::Upgraded;
         /// Longest wait for that.
         ready_timeout: Duration = Duration::from_secs(10) => above_zero();
+        /// Without `ready`: how long a session must live for the client to be let in. Less where the embedded target, or the client itself,
+        /// ends sessions sooner.
+        admission: Duration = Duration::from_millis(500) => duration();
+        /// Close codes by which the service refuses the client; ranges as `"4400-4499"`.
+        refused_on_codes: Vec<(u16, u16)> = vec![(1008, 1008), (1013, 1013), (3000, 3000), (3003, 3003), (4400, 4499)]
+            => code_ranges();
+        /// How long after the upgrade such a code still refuses a session that has heard nothing.
+        refused_within: Duration = Duration::from_secs(10) => duration();
+        /// Messages by which the service refuses the client, or lets it in as nobody.
+        refused_on: Vec<RefusedOn> = Vec::new();
         /// Keep-alive. Without it: none.
         keep_alive: Option<KeepAlive> = None => of::<KeepAlive>();
         /// Messages to the target. Without it: none.
@@ -40,19 +51,48 @@ pub enum Ready {
     Upgraded,
     /// `"first-message"`: the first data message.
     FirstMessage,
-    /// `{ message_contains = "…" }`: the first text message that contains this.
-    MessageContains(String),
+    /// `{ message_contains = "…" }`, `{ message_equals = "…" }`, `{ message_starts_with = "…" }`: the first text message that fits.
+    Message(Fits),
+}
+
+/// Which text messages are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fits {
+    /// Those that contain this.
+    Contains(String),
+    /// Those that are this.
+    Equals(String),
+    /// Those that begin with this.
+    StartsWith(String),
+}
+
+impl Fits {
+    /// Whether a message is meant.
+    #[must_use]
+    pub fn fits(&self, text: &str) -> bool {
+        match self {
+            Self::Contains(part) => text.contains(part.as_str()),
+            Self::Equals(whole) => text == whole,
+            Self::StartsWith(part) => text.starts_with(part.as_str()),
+        }
+    }
 }
 
 fn readies() -> Choices<Ready> {
     Choices::new("\"upgraded\", \"first-message\" or { message_contains = \"…\" } is needed")
         .word("upgraded", "The upgrade.", Ready::Upgraded)
         .word("first-message", "The first data message.", Ready::FirstMessage)
+        .key("message_contains", "The first text message that contains this.", string(), |part| {
+            Ready::Message(Fits::Contains(part))
+        })
+        .key("message_equals", "The first text message that is this.", ruled(NOT_EMPTY), |whole| {
+            Ready::Message(Fits::Equals(whole))
+        })
         .key(
-            "message_contains",
-            "The first text message that contains this.",
-            string(),
-            Ready::MessageContains,
+            "message_starts_with",
+            "The first text message that begins with this.",
+            ruled(NOT_EMPTY),
+            |part| Ready::Message(Fits::StartsWith(part)),
         )
 }
 
@@ -132,11 +172,76 @@ table! {
     }
 }
 
+/// How a rule says which messages are meant.
+const MEANT: &str =
+    "say which messages are meant: one of contains = \"reconnect\", equals = \"2\", starts_with = \"44\"";
+
+/// A rule's message, of what was given of the three.
+fn meant(contains: Option<String>, equals: Option<String>, starts_with: Option<String>) -> Option<Fits> {
+    let contains = contains.map(Fits::Contains);
+    contains.or(equals.map(Fits::Equals)).or(starts_with.map(Fits::StartsWith))
+}
+
+/// A message by which the service refuses the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedOn {
+    /// Which messages are meant.
+    pub message: Fits,
+    /// Where in their JSON the words of the refusal stand (JSON Pointer, RFC 6901); the JSON begins at the first `{` or `[`.
+    pub words: Option<String>,
+}
+
 table! {
-    /// What a message makes a client do.
-    pub struct OnMessage {
+    /// A message by which the service refuses the client: which, and where it says why.
+    pub struct RefusedOnKeys {
         /// The text messages that contain this are meant.
-        contains: String, needed "say which messages are meant, as contains = \"reconnect\"" => ruled(NOT_EMPTY);
+        contains: Option<String> = None => ruled(NOT_EMPTY);
+        /// The text messages that are this are meant.
+        equals: Option<String> = None => ruled(NOT_EMPTY);
+        /// The text messages that begin with this are meant.
+        starts_with: Option<String> = None => ruled(NOT_EMPTY);
+        /// Where in its JSON the words of the refusal stand (JSON Pointer, RFC 6901); the JSON begins at the first `{` or `[`. Without it:
+        /// it has none.
+        words: Option<String> = None => ruled(POINTER);
+    }
+    needs: [one_of(&[&["contains"], &["equals"], &["starts_with"]], MEANT)];
+}
+
+meaning! { RefusedOn: RefusedOnKeys => |keys: RefusedOnKeys, _table: &Table<'_>| {
+    let message = meant(keys.contains, keys.equals, keys.starts_with)?;
+    Some(RefusedOn { message, words: keys.words })
+} }
+
+/// What a message makes a client do.
+#[derive(Debug, Clone)]
+pub struct OnMessage {
+    /// Which messages are meant.
+    pub message: Fits,
+    /// Variables to fill, and where in the JSON text their values stand (JSON Pointer, RFC 6901).
+    pub save: Vec<(String, String)>,
+    /// What is sent back.
+    pub reply: Option<Template>,
+    /// A heartbeat that the message asks for.
+    pub heartbeat: Option<Heartbeat>,
+    /// Whether the session is given up for another one.
+    pub then: Then,
+}
+
+meaning! { OnMessage: OnMessageKeys => |keys: OnMessageKeys, _table: &Table<'_>| {
+    let message = meant(keys.contains, keys.equals, keys.starts_with)?;
+    let OnMessageKeys { save, reply, heartbeat, then, .. } = keys;
+    Some(OnMessage { message, save, reply, heartbeat, then })
+} }
+
+table! {
+    /// What a message makes a client do: which, and what.
+    pub struct OnMessageKeys {
+        /// The text messages that contain this are meant.
+        contains: Option<String> = None => ruled(NOT_EMPTY);
+        /// The text messages that are this are meant.
+        equals: Option<String> = None => ruled(NOT_EMPTY);
+        /// The text messages that begin with this are meant.
+        starts_with: Option<String> = None => ruled(NOT_EMPTY);
         /// Variables to fill, and where in the JSON text their values stand (JSON Pointer, RFC 6901).
         save: Vec<(String, String)> = Vec::new() => map(VARIABLE, ruled(POINTER));
         /// What is sent back; may hold variables. Without it: nothing.
@@ -145,6 +250,15 @@ table! {
         heartbeat: Option<Heartbeat> = None => of::<Heartbeat>();
         /// Whether the session is given up for another one.
         then: Then = Then::GoOn;
+    }
+    needs: [one_of(&[&["contains"], &["equals"], &["starts_with"]], MEANT)];
+}
+
+impl SessionRules {
+    /// Whether a close with this code is a refusal.
+    #[must_use]
+    pub fn refuses_by(&self, code: u16) -> bool {
+        self.refused_on_codes.iter().any(|(first, last)| (*first..=*last).contains(&code))
     }
 }
 

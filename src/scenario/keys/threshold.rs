@@ -53,6 +53,10 @@ pub enum ShareOf {
     Handshake429,
     /// `handshake_5xx_rate`.
     Handshake5xx,
+    /// `refusal_rate`: refusals, wherever they were spoken, over handshakes that were answered.
+    Refusal,
+    /// `admission_rate`: attempts that were let in over handshakes that were answered.
+    Admission,
     /// `attempt_failure_rate`: attempts whose outcome is not `ok`.
     AttemptFailure,
     /// `reconnect_success_rate`: completed reconnects over disconnects after which one was wanted, but for those
@@ -102,6 +106,8 @@ pub(crate) const SHARES: &[(&str, ShareOf)] = &[
     ("handshake_401_rate", ShareOf::Handshake401),
     ("handshake_429_rate", ShareOf::Handshake429),
     ("handshake_5xx_rate", ShareOf::Handshake5xx),
+    ("refusal_rate", ShareOf::Refusal),
+    ("admission_rate", ShareOf::Admission),
     ("attempt_failure_rate", ShareOf::AttemptFailure),
     ("reconnect_success_rate", ShareOf::ReconnectSuccess),
     ("local_limit_rate", ShareOf::LocalLimit),

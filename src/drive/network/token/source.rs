@@ -125,7 +125,7 @@ impl TokenSource {
         match &self.kind {
             Kind::Fixed(token) => {
                 let now = self.clock.now();
-                let facts = TokenFacts { requested: now, received: now, expires: Moment::NEVER };
+                let facts = TokenFacts::new(now, now, Moment::NEVER);
                 Ok(Acquired::from_cache(Arc::clone(token), facts))
             }
             Kind::Fetched(fetcher) => match &fetcher.common.shared {
@@ -168,6 +168,7 @@ impl TokenFetcher {
         let grant = answer.map_err(|_| Refusal::of_connection(TokenFailure::Error, Outcome::Timeout))??;
         let received = self.clock.now();
         let expires = believed_expiry(received, grant.life(), self.skew);
-        Ok(Acquired::granted(grant, TokenFacts { requested, received, expires }))
+        let life_ends = believed_expiry(received, grant.life(), None);
+        Ok(Acquired::granted(grant, TokenFacts { requested, received, expires, life_ends }))
     }
 }
