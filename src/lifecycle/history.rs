@@ -20,6 +20,8 @@ pub(super) struct Carried {
     pub(super) requested: Moment,
     /// Whether its life was over.
     pub(super) expired: bool,
+    /// Whether it may have been over at the service: its life began before it came.
+    pub(super) may_have_expired: bool,
 }
 
 /// What a client has met.
@@ -119,8 +121,12 @@ impl History {
             if !proves || !(refused.was_good || refused.carried.expired) {
                 return None;
             }
-            let cause = if refused.carried.expired { Cause::ExpiredToken } else { Cause::StaleToken };
-            refused.recount(cause, Ground::Proved)
+            match (refused.carried.expired, refused.carried.may_have_expired) {
+                (true, _) => refused.recount(Cause::ExpiredToken, Ground::Proved),
+                (false, false) => refused.recount(Cause::StaleToken, Ground::Proved),
+                // It was the token's fault, but which one nobody can tell.
+                (false, true) => None,
+            }
         });
         judged.collect()
     }
@@ -156,7 +162,7 @@ mod tests {
     use crate::sample::{Answer, AttemptKind, Outcome, Spoken};
 
     const fn carried(requested: u64, expired: bool) -> Option<Carried> {
-        Some(Carried { requested: Moment::from_ns(requested), expired })
+        Some(Carried { requested: Moment::from_ns(requested), expired, may_have_expired: expired })
     }
 
     fn key(cause: Cause, ground: Ground, by: AnsweredBy) -> AttemptKey {
@@ -202,6 +208,14 @@ mod tests {
         let expected = [(Cause::StaleToken, Ground::Proved, 2), (Cause::ExpiredToken, Ground::Proved, 1)];
         assert_eq!(proved(&recounts), expected);
         assert!(history.let_in(carried(3, false)).is_empty(), "once");
+    }
+
+    #[test]
+    fn a_token_at_the_end_of_its_life_may_have_been_stale_or_expired() {
+        let mut history = known();
+        history
+            .refused(bare(), carried(1, false).map(|carried| Carried { may_have_expired: true, ..carried }));
+        assert!(history.let_in(carried(2, false)).is_empty());
     }
 
     #[test]

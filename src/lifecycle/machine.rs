@@ -397,11 +397,16 @@ impl Step<'_> {
         Some(marks.tls?.since(facts.received))
     }
 
-    /// The token that what was sent then carried; `None`: none that was fetched.
+    /// The token that what was sent then, and answered by now, carried; `None`: none that was fetched.
     pub(super) fn carried(&self, sent: Moment) -> Option<Carried> {
         self.rules.token.as_ref()?;
-        let facts = self.client.token.facts?;
-        Some(Carried { requested: facts.requested, expired: facts.life_ends <= sent })
+        let TokenFacts { requested, received, life_ends, .. } = self.client.token.facts?;
+        let issued_before = received.since(requested);
+        Some(Carried {
+            requested,
+            expired: life_ends <= sent,
+            may_have_expired: life_ends <= self.now + issued_before,
+        })
     }
 
     /// After a failed attempt: wait for the next, or give up.

@@ -143,6 +143,14 @@ pub fn reconcile(tally: &Tally, target: &TargetCounters) -> Reconciliation {
             row(what.into(), clients, counted, bounds.attempts + bad);
         }
     }
+    let on_sessions = target.refused_otherwise.iter().filter(|refused| refused.manner == "socket");
+    let on_sessions: u64 = on_sessions.map(|refused| refused.count).sum();
+    if on_sessions > 0 {
+        let clients = tally.outcome(Outcome::RefusedClose) + tally.outcome(Outcome::RefusedMessage);
+        // A client that waits for a message or a code in vain knows of no refusal.
+        let unknown = tally.outcome(Outcome::EndedEarly) + tally.outcome(Outcome::NotReady);
+        row("refused on a session".into(), clients, on_sessions, bounds.attempts + unknown);
+    }
     row("tokens issued".into(), tally.counter(Counter::TokensFetched), target.tokens_issued, bounds.tokens);
     for code in close_codes(tally, target) {
         let clients = tally.closes.iter().filter(|((_, c, _), _)| *c == code).map(|(_, n)| n).sum();

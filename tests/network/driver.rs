@@ -14,7 +14,9 @@ use resurge::drive::network::{
 use resurge::drive::sample_channel;
 use resurge::lifecycle::{GroupRules, StopPhase};
 use resurge::sample::{Abnormal, Cause, Counter, GroupId, Initiator, Outcome, Phase, Sample};
-use resurge::scenario::keys::{Backoff, ConnectRules, Growth, Jitter, Ready, ReconnectRules, SessionRules};
+use resurge::scenario::keys::{
+    Backoff, ConnectRules, Fits, Growth, Jitter, Ready, ReconnectRules, ResetOn, SessionRules,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};

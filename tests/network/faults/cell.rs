@@ -253,12 +253,8 @@ fn outcomes(all: &resurge::record::Tally, is_everybodys: bool, struck: u64) -> S
             continue;
         }
         let is_as_struck = count == struck || is_everybodys;
-        let causes: BTreeSet<_> = all
-            .attempts
-            .keys()
-            .filter(|(_, ended, _)| ended == outcome)
-            .filter_map(|(_, _, cause)| *cause)
-            .collect();
+        let causes: BTreeSet<_> =
+            all.attempts.keys().filter(|key| key.outcome == *outcome).filter_map(|key| key.cause).collect();
         let cause: String = causes.iter().map(|cause| format!(" {cause}")).collect();
         said.push(if is_as_struck {
             format!("{outcome}{cause}")
