@@ -43,7 +43,7 @@ pub use reconnect::{Backoff, Growth, Jitter, ReconnectRules};
 pub use refusal::{RefusalDetail, RefusalManner, RefusalStatus};
 pub use route::{Evicts, Route, RouteDoes, TICKET_IN_PATH, TicketEnd, Tickets, path_fits, ticket_in};
 pub use scenario::Scenario;
-pub use script::{MessageToken, ScriptAt, ScriptRule, TargetStorm, TopicsAt};
+pub use script::{MessageRule, MessageToken, ScriptAt, ScriptRule, TargetStorm, TopicsAt};
 pub use session::{Heartbeat, KeepAlive, KeepAliveKind, OnMessage, Ready, Send, SessionRules, Then};
 pub use simulate::{NetworkFault, NetworkFaultKind, Simulate, StageDelays, TimeStage};
 pub use storm::{ClientDisconnect, DisconnectHow, Storm, StormBy};
