@@ -50,13 +50,13 @@ const LIBRARIES = {
     client.on('connected', () => on.ready());
     client.on('connecting', ({ code, reason }) => (reason === 'no ping' ? on.complaint(reason) : code !== 0 && on.close(code)));
     client.on('disconnected', ({ code }) => on.close(code));
-    client.on('error', ({ error }) => (error.code === 2 ? on.refused(error.message) : on.complaint(JSON.stringify(error))));
+    client.on('error', ({ error }) => ([2, 11].includes(error.code) ? on.refused(error.message) : on.complaint(JSON.stringify(error))));
     client.connect();
   },
 
   'reconnecting-websocket'({ address, token }, on) {
     const ReconnectingWebSocket = require('reconnecting-websocket');
-    const socket = new ReconnectingWebSocket(`ws://${address}/events?access_token=${token}`, [], { WebSocket });
+    const socket = new ReconnectingWebSocket(`ws://${address}/api/v2/analytics/events?access_token=${token}`, [], { WebSocket });
     socket.addEventListener('open', () => on.ready());
     socket.addEventListener('close', (event) => on.close(event.code));
     socket.addEventListener('error', (event) => on.refused(event.message));

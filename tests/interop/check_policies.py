@@ -1,0 +1,216 @@
+"""The shipped client policies are what the real libraries do.
+
+Each library connects to `resurge serve`, is thrown off, and then refused: by a status, or by the end of the session right after the 101. The moments of its
+attempts are compared with the policy of the same name (jitter by its bounds). After final codes it does not come back, after others it does.
+"""
+
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from libraries import SERVICES, Client, Proxy, close_all, fetch_token, policy, running, until
+from processes import target
+
+# When the target begins to refuse; all libraries have connected long before.
+REFUSES_FROM = 6.0
+# A library that was to come back and has not in this time does not; a final code is believed after it.
+PATIENCE = 22.0
+FINAL = 4.0
+# How much later than it means to a timer of a busy machine fires, in seconds.
+LATE = 0.4
+# How much earlier: the proxy hears of an end a little after the library, on a busy machine.
+EARLY = 0.02
+
+NO_SHORTENED_TIMES = {"idle_timeout": '"never"', "storms": "[]"}
+
+
+@dataclass(frozen=True)
+class Library:
+    """How a library is served, and what it is known to do."""
+
+    # The scenario whose target serves it.
+    scenario: str
+    # How its attempts begin.
+    first: str
+    # What resets its backoff: the upgrade, or the service's answer to its first message, or a session of a few seconds.
+    reset_on: str
+    # Whether it comes back from a handshake that failed.
+    retries_failures: bool = True
+    # Codes from which it comes back.
+    returns_from: tuple = ()
+    # Whether its waits count from the beginning of the attempt before, and not from its end.
+    from_beginning: bool = False
+
+
+LIBRARIES = {
+    "phoenix": Library("phoenix", "GET /socket/websocket", "open", returns_from=(1000, 1001, 4401)),
+    "socket-io": Library("socket-io", "GET /socket.io/", "open", returns_from=(1000, 4401)),
+    "centrifuge": Library("centrifugo", "GET /connection/websocket", "ready", returns_from=(1000, 3499, 4000, 4499)),
+    "graphql-ws": Library("graphql-ws", "GET /graphql", "ready", retries_failures=False, returns_from=(1001, 4403)),
+    "reconnecting-websocket": Library("aws-api-gateway", "GET /api/v2/analytics/events", "after", returns_from=(1000, 4401)),
+    "signalr": Library("signalr-negotiate", "POST /hub/negotiate", "ready", returns_from=(1000, 4401)),
+    "pusher": Library("pusher", "GET /app/", "open", returns_from=(1000, 4100), from_beginning=True),
+    "slack": Library("slack-socket-mode", "POST /api/apps.connections.open", "open", returns_from=(1000, 4401)),
+}
+# What the script of a scenario's target ends in a time that it has shortened, or says at such a time.
+SCRIPTS = {
+    "aws-api-gateway": "[]",
+    "slack-socket-mode": """[{ at = "open", send = '{"type":"hello"}' }]""",
+    "signalr-negotiate": '[{ message = \'"protocol":"json"\', send = "{}\\u001e" }, { every = "10s", send = "{\\"type\\":6}\\u001e" }]',
+}
+
+
+def seconds(text):
+    """A duration of a scenario."""
+    for unit, factor in (("ms", 0.001), ("s", 1.0), ("m", 60.0)):
+        if text.endswith(unit):
+            return float(text.removesuffix(unit)) * factor
+    raise AssertionError(text)
+
+
+def bounds(backoff, attempt):
+    """The least and the longest wait of a policy before an attempt (0 for the first)."""
+    jitter = backoff["jitter"]
+    if backoff["kind"] == "steps":
+        step = seconds(backoff["steps"][min(attempt, len(backoff["steps"]) - 1)])
+        assert jitter == "none"
+        return step, step
+    base = seconds(backoff["base"])
+    if backoff["kind"] == "constant":
+        assert jitter == "none"
+        return base, base
+    assert backoff["kind"] == "exponential", backoff
+    longest, factor = seconds(backoff["max"]), backoff["factor"] ** attempt
+    wait = min(base * factor, longest)
+    if jitter == "above-base":
+        return base, min(longest, base + wait)
+    if "share_within" in jitter:
+        share = jitter["share_within"]
+        return min(longest, base * factor * (1 - share)), min(longest, base * factor * (1 + share))
+    if "add" in jitter:
+        return tuple(wait + seconds(more) for more in jitter["add"])
+    return wait, min(seconds(jitter["own_base"]) * factor, longest)
+
+
+@contextlib.contextmanager
+def served(name, faults="[]"):
+    """A target for a library; answers with its address and a proxy before it."""
+    library = LIBRARIES[name]
+    rules = {**NO_SHORTENED_TIMES, "faults": faults}
+    if library.scenario in SCRIPTS:
+        rules["script"] = SCRIPTS[library.scenario]
+    if library.scenario == "centrifugo":
+        rules |= {"token_life": '"1h"'}
+    with target(str(SERVICES / f"{library.scenario}.toml"), **rules) as address:
+        proxy = Proxy(address)
+        try:
+            yield address, proxy
+        finally:
+            proxy.close()
+
+
+STATUS = '[{ kind = "upgrade_status", status = 503, from = "%gs" }]' % REFUSES_FROM
+# Who resets its backoff with the first answer must get none: its sessions are ended by the proxy.
+END = '[{ kind = "close_without_frame", after = "0s", from = "%gs" }]' % REFUSES_FROM
+
+
+def expected_waits(name, manner):
+    """The bounds of the waits to be seen, and whether the library gives up after them."""
+    library, rules = LIBRARIES[name], policy(name)
+    if manner == "status" and not library.retries_failures:
+        return [bounds(rules["backoff"], 0)], True
+    resets = manner == "end" and library.reset_on == "open"
+    most = min(rules.get("max_attempts", 9), 9)
+    waits, total = [], 0.0
+    for attempt in range(most):
+        low, high = bounds(rules["backoff"], 0 if resets else attempt)
+        total += high
+        if total + LATE > PATIENCE - 2:
+            return waits, False
+        waits.append((low, high))
+    return waits, most == rules.get("max_attempts")
+
+
+def judge(name, manner, waits, expected, gives_up):
+    """Compares the waits before the attempts with what the policy says; answers with a line."""
+    shown = " ".join(f"{wait:.3f}" for wait in waits)
+    assert len(waits) >= len(expected), f"{name}, {manner}: {shown}, and no more; expected {expected}"
+    early = LATE if LIBRARIES[name].from_beginning else EARLY
+    for wait, (low, high) in zip(waits, expected, strict=False):
+        assert low - early <= wait <= high + LATE, f"{name}, {manner}: {shown}; expected {expected}"
+    assert not gives_up or len(waits) == len(expected), f"{name}, {manner}: {shown}; expected to give up after {expected}"
+    if "own_base" in str(policy(name)["backoff"]["jitter"]):
+        factor, longest = policy(name)["backoff"]["factor"], seconds(policy(name)["backoff"]["max"])
+        for before, after in zip(waits, waits[1:], strict=False):
+            assert abs(after - min(before * factor, longest)) <= LATE, f"{name}, {manner}: {shown}"
+    return f"        {name}, refused by {manner}: {shown}"
+
+
+def check_policies():
+    """Waits, what resets them, and final codes."""
+    cases = [(name, manner, None) for name in LIBRARIES for manner in ("status", "end")]
+    cases += [(name, "code", code) for name, library in LIBRARIES.items() for code in library.returns_from]
+    for name in LIBRARIES:
+        for codes in policy(name).get("terminal_codes", []):
+            ends = {int(code) for code in str(codes).split("-")}
+            # Those below 3000 are no codes that a service may choose, but for a few.
+            cases += [(name, "final", code) for code in sorted(ends) if code >= 3000]
+    with contextlib.ExitStack() as stack:
+        clients, watched = [], []
+        for name, manner, code in cases:
+            ends = manner == "end" and LIBRARIES[name].reset_on != "ready"
+            faults = STATUS if manner == "status" else END if ends else "[]"
+            address, proxy = stack.enter_context(served(name, faults))
+            client = Client(f"{name}-{manner}-{code}", name, proxy.address, fetch_token(address))
+            clients.append(client)
+            watched.append((name, manner, code, address, proxy, client))
+        # The last target's clock began now, those of the others before.
+        began = time.monotonic()
+        stack.enter_context(running(clients))
+        for client in clients:
+            assert until(lambda: client.said("ready"), 20), (client.id, client.events)
+        assert time.monotonic() - began < REFUSES_FROM, "the machine is too busy"
+        with ThreadPoolExecutor(len(watched)) as pool:
+            verdicts = list(pool.map(lambda case: watch(*case, began), watched))
+    faults = [str(verdict) for verdict in verdicts if isinstance(verdict, Exception)]
+    assert not faults, "\n".join(["", *faults])
+    print("\n".join(verdict for verdict in verdicts if verdict))
+
+
+def watch(name, manner, code, address, proxy, client, began):
+    """Throws a client off, and looks at how it comes back; answers with a line, or the fault."""
+    try:
+        if manner in ("code", "final"):
+            return watch_code(name, manner, code, address, proxy)
+        expected, gives_up = expected_waits(name, manner)
+        time.sleep(max(0.0, began + REFUSES_FROM + 0.2 - time.monotonic()))
+        moment = time.monotonic()
+        proxy.cuts = manner == "end" and LIBRARIES[name].reset_on == "ready"
+        close_all(address, 1012)
+        first = LIBRARIES[name].first
+        until(lambda: len(proxy.waits_since(moment, first)) >= len(expected), PATIENCE)
+        if gives_up:
+            time.sleep(FINAL)
+        assert not client.said("complaint"), (client.id, client.events)
+        return judge(name, manner, proxy.waits_since(moment, first), expected, gives_up)
+    except Exception as error:  # noqa: BLE001 - told with the others
+        return error
+
+
+def watch_code(name, manner, code, address, proxy):
+    """Closes a client's session with a code."""
+    first = LIBRARIES[name].first
+    moment = time.monotonic()
+    close_all(address, code)
+    _, high = bounds(policy(name)["backoff"], 0)
+    came = until(lambda: proxy.waits_since(moment, first), high + (FINAL if manner == "final" else 1.0))
+    assert came == (manner == "code"), f"{name}: after {code} it {'comes' if came else 'does not come'} back"
+    if came:
+        [wait, *_] = proxy.waits_since(moment, first)
+        low, high = bounds(policy(name)["backoff"], 0)
+        assert low - EARLY <= wait <= high + LATE, f"{name}: comes back from {code} after {wait:.3f} s, not {low} to {high}"
+    return None
+
+
+CHECKS = [check_policies]
