@@ -163,6 +163,9 @@ mod tests {
             })
             .collect();
         let (low, high) = (*firsts.iter().min().unwrap(), *firsts.iter().max().unwrap());
-        assert!(low >= BASE && low < BASE * 6 / 5 && high <= BASE * 5 && high > BASE * 24 / 5, "{low:?}..{high:?}");
+        assert!(
+            low >= BASE && low < BASE * 6 / 5 && high <= BASE * 5 && high > BASE * 24 / 5,
+            "{low:?}..{high:?}"
+        );
     }
 }

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from libraries import SERVICES, Client, Proxy, close_all, fetch_token, policy, running, until
 from processes import target
 
-# When the target begins to refuse; all libraries have connected long before.
-REFUSES_FROM = 6.0
 # A library that was to come back and has not in this time does not; a final code is believed after it.
 PATIENCE = 22.0
 FINAL = 4.0
+SETTLED = 5.5
 # How much later than it means to a timer of a busy machine fires, in seconds.
 LATE = 0.4
 # How much earlier: the proxy hears of an end a little after the library, on a busy machine.
@@ -35,8 +34,6 @@ class Library:
     first: str
     # What resets its backoff: the upgrade, or the service's answer to its first message, or a session of a few seconds.
     reset_on: str
-    # Whether it comes back from a handshake that failed.
-    retries_failures: bool = True
     # Codes from which it comes back.
     returns_from: tuple = ()
     # Whether its waits count from the beginning of the attempt before, and not from its end.
@@ -47,10 +44,10 @@ LIBRARIES = {
     "phoenix": Library("phoenix", "GET /socket/websocket", "open", returns_from=(1000, 1001, 4401)),
     "socket-io": Library("socket-io", "GET /socket.io/", "open", returns_from=(1000, 4401)),
     "centrifuge": Library("centrifugo", "GET /connection/websocket", "ready", returns_from=(1000, 3499, 4000, 4499)),
-    "graphql-ws": Library("graphql-ws", "GET /graphql", "ready", retries_failures=False, returns_from=(1001, 4403)),
+    "graphql-ws": Library("graphql-ws", "GET /graphql", "ready", returns_from=(1000, 1001, 4403)),
     "reconnecting-websocket": Library("aws-api-gateway", "GET /api/v2/analytics/events", "after", returns_from=(1000, 4401)),
     "signalr": Library("signalr-negotiate", "POST /hub/negotiate", "ready", returns_from=(1000, 4401)),
-    "pusher": Library("pusher", "GET /app/", "open", returns_from=(1000, 4100), from_beginning=True),
+    "pusher": Library("pusher", "GET /app/", "open", returns_from=(1000, 4100, 4200, 4299), from_beginning=True),
     "slack": Library("slack-socket-mode", "POST /api/apps.connections.open", "open", returns_from=(1000, 4401)),
 }
 # What the script of a scenario's target ends in a time that it has shortened, or says at such a time.
@@ -59,6 +56,15 @@ SCRIPTS = {
     "slack-socket-mode": """[{ at = "open", send = '{"type":"hello"}' }]""",
     "signalr-negotiate": '[{ message = \'"protocol":"json"\', send = "{}\\u001e" }, { every = "10s", send = "{\\"type\\":6}\\u001e" }]',
 }
+
+
+def fits(code, ranges):
+    """Whether a code is in a list of codes and ranges of them."""
+    for one in ranges:
+        first, _, last = str(one).partition("-")
+        if int(first) <= code <= int(last or first):
+            return True
+    return False
 
 
 def seconds(text):
@@ -93,32 +99,65 @@ def bounds(backoff, attempt):
     return wait, min(seconds(jitter["own_base"]) * factor, longest)
 
 
-@contextlib.contextmanager
 def served(name, faults="[]"):
-    """A target for a library; answers with its address and a proxy before it."""
+    """A target for a library."""
     library = LIBRARIES[name]
     rules = {**NO_SHORTENED_TIMES, "faults": faults}
     if library.scenario in SCRIPTS:
         rules["script"] = SCRIPTS[library.scenario]
     if library.scenario == "centrifugo":
         rules |= {"token_life": '"1h"'}
-    with target(str(SERVICES / f"{library.scenario}.toml"), **rules) as address:
-        proxy = Proxy(address)
-        try:
-            yield address, proxy
-        finally:
-            proxy.close()
+    return target(str(SERVICES / f"{library.scenario}.toml"), seed=7, **rules)
 
 
-STATUS = '[{ kind = "upgrade_status", status = 503, from = "%gs" }]' % REFUSES_FROM
-# Who resets its backoff with the first answer must get none: its sessions are ended by the proxy.
-END = '[{ kind = "close_without_frame", after = "0s", from = "%gs" }]' % REFUSES_FROM
+# What the target does wrong that takes the place of the first. It knows the same token.
+REFUSALS = {
+    "status": '[{ kind = "upgrade_status", status = 503 }]',
+    "end": '[{ kind = "close_without_frame", after = "0s" }]',
+}
+
+
+@dataclass
+class Case:
+    """A library, how it is refused or with which code closed, and who serves it."""
+
+    name: str
+    manner: str
+    code: int | None
+    address: str
+    # Who serves it once it is refused; without it the proxy ends each session after the 101: who resets its backoff with the first answer must get none.
+    refusing: str | None
+    proxy: Proxy
+    client: Client
+
+    def waits_since(self, moment):
+        """The waits before its attempts."""
+        return self.proxy.waits_since(moment, LIBRARIES[self.name].first)
+
+    def refuse(self):
+        """From now on it is refused."""
+        if self.refusing:
+            self.proxy.to = self.refusing
+        else:
+            self.proxy.cuts = True
+
+
+def begin(stack, name, manner, code):
+    """Starts what a case needs, but for its client."""
+    address, refusing = stack.enter_context(served(name)), None
+    token = fetch_token(address)
+    if manner == "status" or manner == "end" and LIBRARIES[name].reset_on != "ready":
+        refusing = stack.enter_context(served(name, REFUSALS[manner]))
+        assert fetch_token(refusing) == token, name
+    proxy = Proxy(address)
+    stack.callback(proxy.close)
+    return Case(name, manner, code, address, refusing, proxy, Client(f"{name}-{manner}-{code}", name, proxy.address, token))
 
 
 def expected_waits(name, manner):
     """The bounds of the waits to be seen, and whether the library gives up after them."""
     library, rules = LIBRARIES[name], policy(name)
-    if manner == "status" and not library.retries_failures:
+    if manner == "status" and rules.get("failure_is_final"):
         return [bounds(rules["backoff"], 0)], True
     resets = manner == "end" and library.reset_on == "open"
     most = min(rules.get("max_attempts", 9), 9)
@@ -157,60 +196,53 @@ def check_policies():
             # Those below 3000 are no codes that a service may choose, but for a few.
             cases += [(name, "final", code) for code in sorted(ends) if code >= 3000]
     with contextlib.ExitStack() as stack:
-        clients, watched = [], []
-        for name, manner, code in cases:
-            ends = manner == "end" and LIBRARIES[name].reset_on != "ready"
-            faults = STATUS if manner == "status" else END if ends else "[]"
-            address, proxy = stack.enter_context(served(name, faults))
-            client = Client(f"{name}-{manner}-{code}", name, proxy.address, fetch_token(address))
-            clients.append(client)
-            watched.append((name, manner, code, address, proxy, client))
-        # The last target's clock began now, those of the others before.
-        began = time.monotonic()
-        stack.enter_context(running(clients))
-        for client in clients:
-            assert until(lambda: client.said("ready"), 20), (client.id, client.events)
-        assert time.monotonic() - began < REFUSES_FROM, "the machine is too busy"
-        with ThreadPoolExecutor(len(watched)) as pool:
-            verdicts = list(pool.map(lambda case: watch(*case, began), watched))
+        with ThreadPoolExecutor(4) as pool:
+            begun = list(pool.map(lambda case: begin(stack, *case), cases))
+        stack.enter_context(running([case.client for case in begun]))
+        for case in begun:
+            assert until(lambda: case.client.said("ready"), 30), (case.client.id, case.client.events)
+        with ThreadPoolExecutor(len(begun)) as pool:
+            verdicts = list(pool.map(watch, begun))
     faults = [str(verdict) for verdict in verdicts if isinstance(verdict, Exception)]
     assert not faults, "\n".join(["", *faults])
     print("\n".join(verdict for verdict in verdicts if verdict))
 
 
-def watch(name, manner, code, address, proxy, client, began):
+def watch(case):
     """Throws a client off, and looks at how it comes back; answers with a line, or the fault."""
     try:
-        if manner in ("code", "final"):
-            return watch_code(name, manner, code, address, proxy)
-        expected, gives_up = expected_waits(name, manner)
-        time.sleep(max(0.0, began + REFUSES_FROM + 0.2 - time.monotonic()))
-        moment = time.monotonic()
-        proxy.cuts = manner == "end" and LIBRARIES[name].reset_on == "ready"
-        close_all(address, 1012)
-        first = LIBRARIES[name].first
-        until(lambda: len(proxy.waits_since(moment, first)) >= len(expected), PATIENCE)
-        if gives_up:
-            time.sleep(FINAL)
-        assert not client.said("complaint"), (client.id, client.events)
-        return judge(name, manner, proxy.waits_since(moment, first), expected, gives_up)
+        return watch_refusals(case) if case.manner in ("status", "end") else watch_code(case)
     except Exception as error:  # noqa: BLE001 - told with the others
         return error
 
 
-def watch_code(name, manner, code, address, proxy):
-    """Closes a client's session with a code."""
-    first = LIBRARIES[name].first
+def watch_refusals(case):
+    """Closes a client's session and refuses it from then on."""
+    expected, gives_up = expected_waits(case.name, case.manner)
+    # Longer than any library wants a session to last before it forgets its failures.
+    time.sleep(SETTLED)
     moment = time.monotonic()
-    close_all(address, code)
-    _, high = bounds(policy(name)["backoff"], 0)
-    came = until(lambda: proxy.waits_since(moment, first), high + (FINAL if manner == "final" else 1.0))
-    assert came == (manner == "code"), f"{name}: after {code} it {'comes' if came else 'does not come'} back"
+    case.refuse()
+    close_all(case.address, 1012)
+    until(lambda: len(case.waits_since(moment)) >= len(expected), PATIENCE)
+    if gives_up:
+        time.sleep(FINAL)
+    assert not case.client.said("complaint"), (case.client.id, case.client.events)
+    return judge(case.name, case.manner, case.waits_since(moment), expected, gives_up)
+
+
+def watch_code(case):
+    """Closes a client's session with a code."""
+    rules = policy(case.name)
+    low, high = (0.0, 0.0) if fits(case.code, rules.get("at_once_codes", [])) else bounds(rules["backoff"], 0)
+    moment = time.monotonic()
+    close_all(case.address, case.code)
+    comes = case.manner == "code"
+    came = until(lambda: case.waits_since(moment), high + (1.0 if comes else FINAL))
+    assert came == comes, f"{case.name}: after {case.code} it {'comes' if came else 'does not come'} back"
     if came:
-        [wait, *_] = proxy.waits_since(moment, first)
-        low, high = bounds(policy(name)["backoff"], 0)
-        assert low - EARLY <= wait <= high + LATE, f"{name}: comes back from {code} after {wait:.3f} s, not {low} to {high}"
-    return None
+        [wait, *_] = case.waits_since(moment)
+        assert low - EARLY <= wait <= high + LATE, f"{case.name}: comes back from {case.code} after {wait:.3f} s, not {low} to {high}"
 
 
 CHECKS = [check_policies]

@@ -91,7 +91,8 @@ class Proxy:
     """Passes bytes on, and notes when requests come and when the service has spoken last."""
 
     def __init__(self, to):
-        self.to = to.rsplit(":", 1)
+        # Who serves the next connection.
+        self.to = to
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         # (moment, the request's first line; or None where the service spoke, or ended a session)
@@ -105,7 +106,8 @@ class Proxy:
         while True:
             try:
                 client, _ = self.listener.accept()
-                server = socket.create_connection((self.to[0], int(self.to[1])), 10)
+                host, port = self.to.rsplit(":", 1)
+                server = socket.create_connection((host, int(port)), 10)
             except OSError:
                 return
             server.settimeout(None)

@@ -18,6 +18,10 @@ table! {
         on_codes: Option<Vec<u16>> = None => codes_or_any();
         /// The close codes that are final; ranges as `"4000-4099"`.
         terminal_codes: Vec<(u16, u16)> = Vec::new() => code_ranges();
+        /// The close codes from which they come back at once, without the backoff; ranges as `"4200-4299"`.
+        at_once_codes: Vec<(u16, u16)> = Vec::new() => code_ranges();
+        /// A connection that fails is the end, whatever the reason: they come back from closes only.
+        failure_is_final: bool = false;
         /// A connection that fails counts as a session closed with 1006, as in clients that cannot tell the two apart (`ws`).
         failure_is_close: bool = false;
         /// How long they wait before an attempt.

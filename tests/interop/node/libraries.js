@@ -44,9 +44,9 @@ const LIBRARIES = {
     client.subscribe({ query: 'subscription { greetings }' }, { next() {}, error: (error) => on.refused(JSON.stringify(error)), complete() {} });
   },
 
-  centrifuge({ address, token }, on) {
+  centrifuge({ address }, on) {
     const { Centrifuge } = require('centrifuge');
-    const client = new Centrifuge(`ws://${address}/connection/websocket`, { websocket: WebSocket, token, getToken: () => fetchToken(address) });
+    const client = new Centrifuge(`ws://${address}/connection/websocket`, { websocket: WebSocket, getToken: () => fetchToken(address) });
     client.on('connected', () => on.ready());
     client.on('connecting', ({ code, reason }) => (reason === 'no ping' ? on.complaint(reason) : code !== 0 && on.close(code)));
     client.on('disconnected', ({ code }) => on.close(code));
