@@ -35,7 +35,7 @@ class Client:
 
 @contextlib.contextmanager
 def running(clients):
-    """Connects the clients; their events come in while the block runs."""
+    """Connects the clients; their events come in while the block runs, `late` among them, in milliseconds: how late the clients or we were."""
     by_id = {client.id: client for client in clients}
     wanted = [{key: value for key, value in vars(client).items() if key != "events"} for client in clients]
     with started(node("libraries.js", json.dumps(wanted)), stdin=-1) as process:
@@ -47,12 +47,27 @@ def running(clients):
                 for client in whose:
                     client.events.append((event["event"], event["detail"]))
 
+        over = threading.Event()
+
+        def lateness():
+            latest = 0.0
+            while not over.is_set():
+                before = time.monotonic()
+                time.sleep(0.02)
+                late = time.monotonic() - before - 0.02
+                if late > latest:
+                    latest = late
+                    for client in clients:
+                        client.events.append(("late", 1000 * late))
+
         reader = threading.Thread(target=collect, daemon=True)
         reader.start()
+        threading.Thread(target=lateness, daemon=True).start()
         try:
             yield
             assert process.poll() is None, f"the clients have ended with {process.returncode}"
         finally:
+            over.set()
             process.stdin.close()
             process.wait(10)
             reader.join(10)

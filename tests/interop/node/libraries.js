@@ -1,7 +1,7 @@
 // The real client libraries of services, each connected to an address: `node libraries.js '[{"id":"a","library":"phoenix","address":"127.0.0.1:1",
 // "token":"…"}]'`. Each line on stdout is an event: {"id","event","detail"}, where `event` is `ready` (the library says that it is connected), `close`
 // (it says that it was thrown off), `refused` (an attempt has failed, as it must be told), or `complaint` (what a library must not say of a service that
-// keeps its protocol). Goes on until stdin ends, or two minutes.
+// keeps its protocol), or `late` (this process was). Goes on until stdin ends, or two minutes.
 'use strict';
 const WebSocket = require('ws');
 
@@ -123,6 +123,16 @@ const LIBRARIES = {
 
 process.on('uncaughtException', (error) => tell('*', 'complaint', error.stack));
 process.on('unhandledRejection', (error) => tell('*', 'complaint', error?.stack ?? error));
+// How late this process is, in milliseconds: what it does may be that late.
+let due = Date.now() + 50;
+let latest = 0;
+setInterval(() => {
+  if (Date.now() - due > latest + 10) {
+    latest = Date.now() - due;
+    tell('*', 'late', latest);
+  }
+  due = Date.now() + 50;
+}, 50).unref();
 process.stdin.resume().on('end', () => process.exit(0));
 setTimeout(() => process.exit(3), 120000).unref();
 for (const client of JSON.parse(process.argv[2])) {
