@@ -209,6 +209,10 @@ def check_policies():
         stack.enter_context(running([case.client for case in begun]))
         for case in begun:
             assert until(lambda: case.client.said("ready"), 30), (case.client.id, case.client.events)
+        for case in begun:
+            # To load the libraries took its time, and no more is late for it.
+            assert not case.client.said("complaint"), (case.client.id, case.client.events)
+            case.client.events.clear()
         with ThreadPoolExecutor(len(begun)) as pool:
             verdicts = list(pool.map(watch, begun))
     faults = [str(verdict) for verdict in verdicts if isinstance(verdict, Exception)]
