@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::random::Draws;
 use crate::scenario::keys::{Backoff, Growth, Jitter};
 
+/// Where a client's own first wait is drawn: apart from the places of its tokens, which are moments.
+const OWN_BASE: u64 = u64::MAX;
+
 /// The wait before attempt `attempt` (0 for the first after a disconnect), `previous` being the wait before the
 /// one before it (zero for the first).
 pub fn next_wait(backoff: &Backoff, attempt: u32, previous: Duration, draws: &mut Draws) -> Duration {
@@ -28,11 +31,32 @@ pub fn next_wait(backoff: &Backoff, attempt: u32, previous: Duration, draws: &mu
         Jitter::Equal => full / 2 + draws.next_duration(Duration::ZERO, full / 2),
         Jitter::Share(share) => draws.next_duration(full.mul_f64(1.0 - share), full.mul_f64(1.0 + share)),
         Jitter::Add { low, high } => full + draws.next_duration(low, high),
+        Jitter::ShareWithin(share) => spread_within(backoff, full, attempt, share, draws).min(max),
+        Jitter::AboveBase => (base + draws.next_duration(Duration::ZERO, full)).min(max),
+        Jitter::OwnBase { most } => {
+            let own = base + most.saturating_sub(base).mul_f64(draws.unit_of(OWN_BASE));
+            match &backoff.growth {
+                Growth::Exponential { factor, .. } => grow(own, max, *factor, attempt),
+                _ => own.min(max),
+            }
+        }
         Jitter::Decorrelated => {
             let high = previous.max(base).saturating_mul(3);
             draws.next_duration(base, high.max(base)).min(max.max(base))
         }
     }
+}
+
+/// A share of the wait to either side, of the wait as it is before its cap.
+fn spread_within(backoff: &Backoff, full: Duration, attempt: u32, share: f64, draws: &mut Draws) -> Duration {
+    // Beyond this every draw is above any cap that a file can give.
+    const BEYOND: Duration = Duration::from_secs(u32::MAX as u64);
+    let uncapped = match &backoff.growth {
+        Growth::Exponential { base, factor, .. } => grow(*base, BEYOND, *factor, attempt),
+        Growth::Linear { base, .. } => base.saturating_mul(attempt).min(BEYOND),
+        _ => full,
+    };
+    draws.next_duration(uncapped.mul_f64(1.0 - share), uncapped.mul_f64(1.0 + share))
 }
 
 /// min(max, base · factor^attempt), without overflow.
@@ -90,6 +114,11 @@ mod tests {
             (Jitter::Equal, 2, Duration::ZERO, BASE * 2, BASE * 4),
             (Jitter::Share(0.5), 2, Duration::ZERO, BASE * 2, BASE * 6),
             (Jitter::Add { low: BASE, high: BASE * 2 }, 1, Duration::ZERO, BASE * 3, BASE * 4),
+            (Jitter::ShareWithin(0.5), 2, Duration::ZERO, BASE * 2, BASE * 6),
+            // 3.2 s ± 1.6 s, at most 2 s.
+            (Jitter::ShareWithin(0.5), 5, Duration::ZERO, BASE * 16, MAX),
+            (Jitter::AboveBase, 2, Duration::ZERO, BASE, BASE * 5),
+            (Jitter::AboveBase, 0, Duration::ZERO, BASE, BASE * 2),
             (Jitter::Decorrelated, 2, BASE * 2, BASE, BASE * 6),
             (Jitter::Decorrelated, 0, Duration::ZERO, BASE, BASE * 3),
             (Jitter::Decorrelated, 9, MAX, BASE, MAX),
@@ -106,5 +135,37 @@ mod tests {
                 "{jitter:?} fills {least:?}..{most:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_share_beyond_the_cap_and_the_cap_itself_leave_nothing_to_chance() {
+        let mut draws = draws();
+        for attempt in [6, 60, u32::MAX] {
+            let wait = next_wait(&exponential(Jitter::ShareWithin(0.5)), attempt, MAX, &mut draws);
+            assert_eq!(wait, MAX, "6.4 s ± 3.2 s, and more");
+            let wait = next_wait(&exponential(Jitter::AboveBase), attempt, MAX, &mut draws);
+            assert!(wait >= BASE && wait <= MAX, "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_keeps_the_first_wait_that_is_its_own() {
+        let backoff = exponential(Jitter::OwnBase { most: BASE * 5 });
+        let firsts: Vec<Duration> = (0..2_000)
+            .map(|client| {
+                let mut draws = Draws::new(1, Purpose::Lifecycle, client);
+                let first = next_wait(&backoff, 0, Duration::ZERO, &mut draws);
+                draws.next_unit();
+                let third = next_wait(&backoff, 2, first, &mut draws);
+                assert_eq!(third, MAX.min(Duration::from_secs_f64(first.as_secs_f64() * 4.0)));
+                assert_eq!(next_wait(&backoff, 0, third, &mut draws), first, "the same at each disconnect");
+                first
+            })
+            .collect();
+        let (low, high) = (*firsts.iter().min().unwrap(), *firsts.iter().max().unwrap());
+        assert!(
+            low >= BASE && low < BASE * 6 / 5 && high <= BASE * 5 && high > BASE * 24 / 5,
+            "{low:?}..{high:?}"
+        );
     }
 }

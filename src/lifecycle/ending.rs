@@ -192,6 +192,9 @@ impl Step<'_> {
         if self.rules.reconnect.max_attempts.is_some_and(|most| self.client.tries.count >= most) {
             return self.give_up(recovery.kind);
         }
+        if self.comes_at_once(code) {
+            return self.begin_attempt(recovery, self.now);
+        }
         self.wait_for_attempt(recovery, None)
     }
 
@@ -227,6 +230,11 @@ impl Step<'_> {
         let rules = &self.rules.reconnect;
         rules.on_codes.as_ref().is_none_or(|codes| codes.contains(&code))
             && !rules.terminal_codes.iter().any(|(first, last)| (*first..=*last).contains(&code))
+    }
+
+    /// Whether the scenario wants that reconnect without a wait.
+    fn comes_at_once(&self, code: u16) -> bool {
+        self.rules.reconnect.at_once_codes.iter().any(|(first, last)| (*first..=*last).contains(&code))
     }
 
     /// An attempt ends of which there is nothing more to say.

@@ -376,8 +376,12 @@ impl Step<'_> {
         }
     }
 
-    /// After a connection that failed: the next attempt; where the client takes the failure for a close with 1006, if it wants one.
+    /// After a connection that failed: the next attempt, if the client does not take that for the end; where it takes the failure for a close with
+    /// 1006, if it wants one.
     fn after_failure(&mut self, recovery: Recovery, retry_after: Option<Duration>) -> Action {
+        if self.rules.reconnect.failure_is_final {
+            return self.give_up(recovery.kind);
+        }
         if self.rules.reconnect.failure_is_close {
             if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, ABNORMAL_CLOSURE))
             {

@@ -29,15 +29,15 @@ fn words_at(text: &str, pointer: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::keys::Fits;
+    use crate::scenario::keys::MessageRule;
 
     #[test]
     fn a_rule_says_which_messages_refuse_and_where_their_words_stand() {
         let rule = |message, words: Option<&str>| RefusedOn { message, words: words.map(str::to_owned) };
         let rules = [
-            rule(Fits::StartsWith("44".into()), Some("/message")),
-            rule(Fits::Equals("{\"user\":null}".into()), None),
-            rule(Fits::Contains("phx_error".into()), Some("/4/code")),
+            rule(MessageRule::StartsWith("44".into()), Some("/message")),
+            rule(MessageRule::Equals("{\"user\":null}".into()), None),
+            rule(MessageRule::Contains("phx_error".into()), Some("/4/code")),
         ];
         // (message, whether it refuses, its words)
         let rows = [

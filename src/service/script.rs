@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::clock::Moment;
 use crate::scenario::keys::ScriptAt;
 use crate::scenario::keys::TargetRules;
@@ -83,7 +85,7 @@ impl Script {
 
     /// The rules that a text message calls for, by index.
     pub(super) fn hear(&self, text: &str) -> Vec<usize> {
-        let calls = |at: &ScriptAt| matches!(at, ScriptAt::Message(part) if text.contains(part.as_str()));
+        let calls = |at: &ScriptAt| matches!(at, ScriptAt::Message(message) if message.fits(text));
         self.rules.script.iter().enumerate().filter(|(_, rule)| calls(&rule.at)).map(|(n, _)| n).collect()
     }
 
@@ -104,11 +106,20 @@ impl Script {
     }
 }
 
+/// The JSON value of a message: the whole text, or what begins at its first bracket, as in Socket.IO's `42["event",{}]` and before SignalR's
+/// U+001E.
+pub(super) fn json_in(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok().or_else(|| {
+        let (at, _) = text.char_indices().find(|(_, letter)| matches!(letter, '{' | '['))?;
+        serde_json::Deserializer::from_str(&text[at..]).into_iter().next()?.ok()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::declare::template::Template;
-    use crate::scenario::keys::{MessageToken, ScriptRule};
+    use crate::scenario::keys::{MessageRule, MessageToken, ScriptRule};
     use std::time::Duration;
 
     fn at(s: u64) -> Moment {
@@ -125,7 +136,9 @@ mod tests {
             rule(ScriptAt::Every(Duration::from_secs(30))),
             rule(ScriptAt::Open),
             rule(ScriptAt::After(Duration::from_secs(45))),
-            rule(ScriptAt::Message("ping".into())),
+            rule(ScriptAt::Message(MessageRule::Contains("ping".into()))),
+            rule(ScriptAt::Message(MessageRule::Equals("2".into()))),
+            rule(ScriptAt::Message(MessageRule::StartsWith("42".into()))),
         ];
         let rules = Arc::new(TargetRules { script, ..TargetRules::default() });
         let mut script = Script::begin(&rules, at(100)).unwrap();
@@ -135,6 +148,7 @@ mod tests {
         assert_eq!(script.take(at(130)), Some(ScriptDue::Rule(0)));
         assert_eq!(script.take(at(145)), Some(ScriptDue::Rule(2)));
         assert_eq!((script.hear("a ping"), script.hear("a pong")), (vec![3], vec![]));
+        assert_eq!((script.hear("2"), script.hear("42[\"ping\"]")), (vec![4], vec![3, 5]));
         assert_eq!(script.take(at(146)), None);
         assert_eq!(script.take(at(300)), Some(ScriptDue::Rule(0)));
         assert_eq!(script.next(), at(330), "what was missed is not made up for");
@@ -161,5 +175,23 @@ mod tests {
         assert_eq!(script.take(at(50)), None, "it was said already");
         assert_eq!(script.next(), at(135));
         assert_eq!(script.take(at(135)), Some(ScriptDue::Close(3005, "Token expired")));
+    }
+
+    #[test]
+    fn json_is_found_behind_and_before_what_is_none() {
+        let rows = [
+            (r#"[null,"7","phoenix","heartbeat",{}]"#, "/1", Some("7")),
+            (r#"42["event",{"token":"t"}]"#, "/1/token", Some("t")),
+            (r#"40{"token":"t"}"#, "/token", Some("t")),
+            ("{\"type\":1,\"target\":\"t\"}\u{1e}{\"type\":6}\u{1e}", "/target", Some("t")),
+            ("2probe", "/0", None),
+            ("{broken", "", None),
+            ("ö[1", "/0", None),
+            ("", "", None),
+        ];
+        for (text, pointer, expected) in rows {
+            let json = json_in(text);
+            assert_eq!(json.as_ref().and_then(|json| json.pointer(pointer)?.as_str()), expected, "{text}");
+        }
     }
 }

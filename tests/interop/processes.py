@@ -35,9 +35,10 @@ def started(command, **options):
 
 
 @contextlib.contextmanager
-def target(profile, **rules):
-    """`resurge serve` with these rules; answers with its address."""
-    command = [RESURGE, "serve", profile, "--listen", "127.0.0.1:0"]
+def target(profile, seed=None, **rules):
+    """`resurge serve` with these rules; answers with its address. Two of one seed issue the same tokens."""
+    command = [RESURGE, "serve", profile, "--listen", "127.0.0.1:0", "--threads", "1"]
+    command += ["--seed", str(seed)] if seed else []
     for key, value in rules.items():
         command += ["--set", f"{key}={value}"]
     with started(command, stderr=subprocess.DEVNULL) as process:

@@ -16,8 +16,10 @@ import jsonschema
 import check_foreign
 import check_formats
 import check_hlog
+import check_policies
 import check_prometheus
 import check_report_html
+import check_services
 import check_statistics
 import check_thread
 
@@ -75,6 +77,8 @@ def main() -> int:
     alone = [*check_report_html.CHECKS, *check_statistics.CHECKS]
     # Most of what the others do is to wait for a run.
     together = [
+        *check_policies.CHECKS,
+        *check_services.CHECKS,
         *check_prometheus.CHECKS,
         *check_formats.CHECKS,
         *check_foreign.CHECKS,

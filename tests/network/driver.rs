@@ -15,7 +15,7 @@ use resurge::drive::sample_channel;
 use resurge::lifecycle::{GroupRules, StopPhase};
 use resurge::sample::{Abnormal, Cause, Counter, GroupId, Initiator, Outcome, Phase, Sample};
 use resurge::scenario::keys::{
-    Backoff, ConnectRules, Fits, Growth, Jitter, Ready, ReconnectRules, ResetOn, SessionRules,
+    Backoff, ConnectRules, Growth, Jitter, MessageRule, Ready, ReconnectRules, ResetOn, SessionRules,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -306,7 +306,7 @@ async fn a_message_that_comes_with_the_upgrades_answer_is_not_lost() {
     })
     .await;
     let mut waiting = rules();
-    waiting.session.ready = Ready::Message(Fits::Contains("hell".into()));
+    waiting.session.ready = Ready::Message(MessageRule::Contains("hell".into()));
     let samples = run_client(&format!("ws://{eager}/"), waiting, None).await;
     assert!(samples.iter().any(|sample| matches!(sample, Sample::Ready(_))), "{samples:?}");
     assert_eq!(ending(&samples), (Initiator::Target, 1001, None));

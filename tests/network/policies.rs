@@ -154,7 +154,11 @@ fn each_policy_waits_and_gives_up_as_its_client_does() {
     bench.thrown_off(1001, Answer::Unreachable, 12);
     // `reconnectAfterMs` of phoenix.js 1.8.16.
     assert_eq!(seconds(&bench.waits), [0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0]);
-    assert_eq!(Bench::new("phoenix").thrown_off(1000, Answer::Unreachable, 6), Some(Finish::NotWanted));
+    assert_eq!(
+        Bench::new("phoenix").thrown_off(1000, Answer::Unreachable, 6),
+        None,
+        "it comes back from 1000"
+    );
 
     let mut bench = Bench::new("genesys-streaming");
     bench.thrown_off(1001, Answer::Unreachable, 8);
@@ -171,18 +175,82 @@ fn each_policy_waits_and_gives_up_as_its_client_does() {
 
     let mut bench = Bench::new("slack");
     bench.thrown_off(1001, Answer::Unreachable, 4);
-    assert_eq!(seconds(&bench.waits), [0.0, 5.0, 10.0, 15.0]);
+    assert_eq!(seconds(&bench.waits), [5.0; 4]);
 
     let mut bench = Bench::new("socket-io");
     bench.thrown_off(1001, Answer::Unreachable, 40);
-    assert!(seconds(&bench.waits)[3..].iter().all(|wait| (2.5..=7.5).contains(wait)), "{:?}", bench.waits);
+    // 8 s ± 4 s, then 16 s ± 8 s and more: of these nothing is below the cap.
+    assert!((4.0..=5.0).contains(&seconds(&bench.waits)[3]), "{:?}", bench.waits);
+    assert!(seconds(&bench.waits)[4..].iter().all(|wait| *wait == 5.0), "{:?}", bench.waits);
     assert!((0.5..=1.5).contains(&seconds(&bench.waits)[0]));
 
     let mut bench = Bench::new("graphql-ws");
     assert_eq!(bench.thrown_off(1001, Answer::Unreachable, 9), Some(Finish::GaveUp));
-    assert_eq!(bench.waits.len(), 5);
+    assert_eq!(bench.waits.len(), 1, "it comes back from closes only");
     assert_eq!(Bench::new("graphql-ws").thrown_off(4401, Answer::Unreachable, 9), Some(Finish::NotWanted));
-    assert_eq!(Bench::new("graphql-ws").thrown_off(4403, Answer::Unreachable, 1), None, "4403 is retried");
+    assert_eq!(Bench::new("graphql-ws").thrown_off(4403, Answer::Unreachable, 0), None, "4403 is retried");
+    for code in [1002, 1011, 4400, 4500] {
+        assert_eq!(
+            Bench::new("graphql-ws").thrown_off(code, Answer::Unreachable, 1),
+            Some(Finish::NotWanted),
+            "{code}"
+        );
+    }
+}
+
+#[test]
+fn policies_of_libraries_wait_by_the_formulas_of_those() {
+    let mut bench = Bench::new("signalr");
+    assert_eq!(bench.thrown_off(1001, Answer::Unreachable, 9), Some(Finish::GaveUp));
+    assert_eq!(seconds(&bench.waits), [0.0, 2.0, 10.0, 30.0]);
+
+    let mut bench = Bench::new("pusher");
+    bench.thrown_off(1001, Answer::Unreachable, 5);
+    assert_eq!(seconds(&bench.waits), [1.0, 15.0, 30.0, 60.0, 60.0]);
+
+    let mut bench = Bench::new("centrifuge");
+    bench.thrown_off(1001, Answer::Unreachable, 40);
+    for (attempt, wait) in seconds(&bench.waits).into_iter().enumerate() {
+        let most = (0.5 + 0.5 * 2_f64.powi(attempt as i32)).min(20.0);
+        assert!((0.5..=most).contains(&wait), "{attempt}: {wait}");
+    }
+    assert!(seconds(&bench.waits)[6..].iter().any(|wait| *wait > 10.0), "{:?}", bench.waits);
+
+    let mut bench = Bench::new("reconnecting-websocket");
+    bench.thrown_off(1001, Answer::Unreachable, 12);
+    let waits = seconds(&bench.waits);
+    assert!((1.0..=5.0).contains(&waits[0]));
+    for pair in waits.windows(2) {
+        assert!((pair[1] - (pair[0] * 1.3).min(10.0)).abs() < 1e-6, "{waits:?}");
+    }
+    assert_eq!(waits[11], 10.0);
+
+    for (policy, code) in [("graphql-ws", 1000), ("pusher", 4200), ("pusher", 4299)] {
+        let mut bench = Bench::new(policy);
+        bench.thrown_off(code, Answer::Unreachable, 1);
+        assert_eq!(seconds(&bench.waits), [0.0], "{policy} comes back from {code} at once");
+    }
+    let mut bench = Bench::new("pusher");
+    bench.thrown_off(4300 - 101, Answer::Unreachable, 1);
+    assert_eq!(seconds(&bench.waits), [1.0]);
+
+    // Final codes, and those beside them.
+    let rows = [
+        ("pusher", 4001, true),
+        ("pusher", 4000, false),
+        ("pusher", 4100, false),
+        ("pusher", 4299, false),
+        ("pusher", 4300, true),
+        ("centrifuge", 3499, false),
+        ("centrifuge", 3500, true),
+        ("centrifuge", 3999, true),
+        ("centrifuge", 4499, false),
+        ("centrifuge", 4500, true),
+    ];
+    for (policy, code, is_final) in rows {
+        let finish = Bench::new(policy).thrown_off(code, Answer::Unreachable, 1);
+        assert_eq!(finish, is_final.then_some(Finish::NotWanted), "{policy} {code}");
+    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn every_service_behaves_as_its_scenario_says() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.ends_with(".toml"))
         .collect();
-    assert!(names.len() >= 8, "{names:?}");
+    assert!(names.len() >= 11, "{names:?}");
     let faults: Vec<String> = std::thread::scope(|scope| {
         let threads: Vec<_> = names
             .iter()

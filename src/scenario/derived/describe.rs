@@ -238,6 +238,11 @@ fn describe_backoff(group: &Group) -> String {
         Jitter::Add { low, high } => {
             format!("and {} to {} more", format_duration(low), format_duration(high))
         }
+        Jitter::ShareWithin(share) => format!("± {} before the cap", format_share(share)),
+        Jitter::AboveBase => "the base and full jitter".to_owned(),
+        Jitter::OwnBase { most } => {
+            format!("a first wait of up to {} for each client", format_duration(most))
+        }
     };
     format!("{growth}, {jitter}")
 }

@@ -11,6 +11,7 @@ pub mod group;
 pub mod health;
 pub mod limit;
 pub mod limits;
+pub mod message_rule;
 pub mod on_reconnect;
 pub mod policy;
 pub mod prepare;
@@ -37,6 +38,7 @@ pub use group::{Group, Stage, Start};
 pub use health::Health;
 pub use limit::{LimitOf, RequestLimit, WindowLimit};
 pub use limits::Limits;
+pub use message_rule::MessageRule;
 pub use on_reconnect::OnReconnect;
 pub use prepare::{Method, PrepareRules, PrepareWhen, Step, StepPlace};
 pub use reconnect::{Backoff, Growth, Jitter, ReconnectRules, RefusalName, ResetOn};
@@ -45,7 +47,7 @@ pub use route::{Evicts, Route, RouteDoes, TICKET_IN_PATH, TicketEnd, Tickets, pa
 pub use scenario::Scenario;
 pub use script::{MessageToken, ScriptAt, ScriptRule, TargetStorm, TopicsAt};
 pub use session::{
-    Fits, Heartbeat, KeepAlive, KeepAliveKind, OnMessage, Ready, RefusedOn, Send, SessionRules, Then,
+    Heartbeat, KeepAlive, KeepAliveKind, OnMessage, Ready, RefusedOn, Send, SessionRules, Then,
 };
 pub use simulate::{NetworkFault, NetworkFaultKind, Simulate, StageDelays, TimeStage};
 pub use storm::{ClientDisconnect, DisconnectHow, Storm, StormBy};

@@ -90,8 +90,12 @@ mod tests {
         assert_eq!(thread.fetch_on_codes, Some(vec![1001, 1006]));
         assert!(thread.reconnect.failure_is_close);
         assert_eq!(thread.reconnect.backoff.growth, Growth::None);
-        assert_eq!(of("phoenix").reconnect.terminal_codes, [(1000, 1000)]);
-        assert_eq!(of("socket-io").reconnect.backoff.jitter, Jitter::Share(0.5));
+        assert_eq!(of("phoenix").reconnect.terminal_codes, []);
+        assert_eq!(of("socket-io").reconnect.backoff.jitter, Jitter::ShareWithin(0.5));
+        assert_eq!(of("centrifuge").reconnect.backoff.jitter, Jitter::AboveBase);
+        let own = Jitter::OwnBase { most: Duration::from_secs(5) };
+        assert_eq!(of("reconnecting-websocket").reconnect.backoff.jitter, own);
+        assert_eq!(of("signalr").reconnect.max_attempts, Some(4));
         assert_eq!(of("genesys-streaming").reconnect.give_up_on, [401, 403].map(RefusalName::Code));
         assert_eq!(of("genesys-messenger").reconnect.give_up_after, Some(Duration::from_secs(300)));
         assert_eq!(of("graphql-ws").reconnect.max_attempts, Some(5));

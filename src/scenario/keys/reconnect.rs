@@ -18,6 +18,10 @@ table! {
         on_codes: Option<Vec<u16>> = None => codes_or_any();
         /// The close codes that are final; ranges as `"4000-4099"`.
         terminal_codes: Vec<(u16, u16)> = Vec::new() => code_ranges();
+        /// The close codes from which they come back at once, without the backoff; ranges as `"4200-4299"`.
+        at_once_codes: Vec<(u16, u16)> = Vec::new() => code_ranges();
+        /// A connection that fails is the end, whatever the reason: they come back from closes only.
+        failure_is_final: bool = false;
         /// A connection that fails counts as a session closed with 1006, as in clients that cannot tell the two apart (`ws`).
         failure_is_close: bool = false;
         /// How long they wait before an attempt.
@@ -196,6 +200,15 @@ pub enum Jitter {
         /// The most.
         high: Duration,
     },
+    /// `{ share_within = 0.5 }`: min(max, uniform(w · (1 − s), w · (1 + s))), w being the wait without its cap.
+    ShareWithin(f64),
+    /// `"above-base"`: min(max, base + uniform(0, wait)).
+    AboveBase,
+    /// `{ own_base = "5s" }`: no draw from wait to wait; `base` itself is drawn, once for each client: uniform(base, most).
+    OwnBase {
+        /// The longest first wait.
+        most: Duration,
+    },
 }
 
 table! {
@@ -263,6 +276,12 @@ fn backoff(keys: BackoffKeys, table: &Table<'_>) -> Option<Backoff> {
         let message = "the longest wait is shorter than the first";
         table.between(Some("max"), message, "make `max` at least `base`");
     }
+    if let Some(Jitter::OwnBase { most }) = keys.jitter
+        && most < base
+    {
+        let message = "the longest first wait is shorter than the shortest";
+        table.between(Some("jitter"), message, "make `own_base` at least `base`");
+    }
     let growth = match keys.kind {
         GrowthKind::None => Growth::None,
         GrowthKind::Constant => Growth::Constant { base },
@@ -275,13 +294,16 @@ fn backoff(keys: BackoffKeys, table: &Table<'_>) -> Option<Backoff> {
 }
 
 fn jitters() -> Choices<Jitter> {
-    Choices::new("\"none\", \"full\", \"equal\", \"decorrelated\", a share as 0.5 or { add = [\"300ms\", \"3s\"] } is needed")
+    Choices::new("\"none\", \"full\", \"equal\", \"decorrelated\", \"above-base\", a share as 0.5, { share_within = 0.5 }, { add = [\"300ms\", \"3s\"] } or { own_base = \"5s\" } is needed")
         .word("none", "Not at all.", Jitter::None)
         .word("full", "Any wait from 0 to the whole is as likely.", Jitter::Full)
         .word("equal", "Half of the wait, and any share of the other half.", Jitter::Equal)
         .word("decorrelated", "From `base` to three times the wait before, at most `max`.", Jitter::Decorrelated)
+        .word("above-base", "`base`, and any wait from 0 to the whole more, at most `max`.", Jitter::AboveBase)
         .plain(number(0.0..=1.0), Jitter::Share)
         .key("add", "As much more, from the first duration to the second.", span_of_time(), |(low, high)| Jitter::Add { low, high })
+        .key("share_within", "A share to either side, of the wait as it is without `max`; `max` holds for what is drawn.", number(0.0..=1.0), Jitter::ShareWithin)
+        .key("own_base", "Each client has a first wait of its own, from `base` to this; the others grow from it.", above_zero(), |most| Jitter::OwnBase { most })
 }
 
 impl Value for Jitter {

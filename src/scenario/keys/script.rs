@@ -10,6 +10,8 @@ use crate::declare::{
     target_text, words,
 };
 
+use super::message_rule::MessageRule;
+
 /// Variables of what the target says in a session: a ticket issued for it, `ws` or `wss`, host and port as the client names them, the session's
 /// number, the time in milliseconds since 1970.
 const SAID: [&str; 5] = ["ticket", "ws", "address", "session", "unix_ms"];
@@ -56,8 +58,8 @@ pub enum ScriptAt {
     After(Duration),
     /// `every = "30s"`: again and again.
     Every(Duration),
-    /// `message = "ping"`: when a text message contains this.
-    Message(String),
+    /// When a text message fits.
+    Message(MessageRule),
 }
 
 words! {
@@ -81,13 +83,18 @@ table! {
         every: Option<Duration> = None => interval();
         /// When a text message contains this.
         message: Option<String> = None => ruled(NOT_EMPTY);
+        /// When a text message is this.
+        equals: Option<String> = None => ruled(NOT_EMPTY);
+        /// When a text message begins with this.
+        starts_with: Option<String> = None => ruled(NOT_EMPTY);
         /// What it sends; `{ticket}`, `{ws}`, `{address}`, `{session}`, `{unix_ms}` and saved variables are filled in. Without it: nothing.
         send: Option<Template> = None => target_text(&SAID);
         /// The code with which it closes then. Without it: it does not.
         close: Option<u16> = None => sent_code();
-        /// With `message`: variables to fill from it, and where in it they stand (JSON Pointer, RFC 6901).
+        /// With `message`, `equals` or `starts_with`: variables to fill from the message, and where in it they stand (JSON Pointer, RFC 6901). Its JSON
+        /// may stand behind other text, as in `42["event",{}]`.
         save: Vec<(String, String)> = Vec::new() => map(SAVED, ruled(POINTER));
-        /// With `message`: JSON Pointer to a list of texts, or of `{"id": …}`: topics that it adds to the session's ticket.
+        /// With one of those: JSON Pointer to a list of texts, or of `{"id": …}`: topics that it adds to the session's ticket.
         topics: Option<String> = None => string();
         /// What is sent in place of `send` where the topics are too many. Without it: `send`.
         topics_refused: Option<Template> = None => target_text(&SAID);
@@ -95,8 +102,8 @@ table! {
     begin: begin;
     needs: [
         one_of(
-            &[&["at"], &["after"], &["every"], &["message"]],
-            "one of at = \"open\", at = \"authenticated\", after = \"2h\", every = \"30s\", message = \"ping\" is needed, and send or close"
+            &[&["at"], &["after"], &["every"], &["message"], &["equals"], &["starts_with"]],
+            "one of at = \"open\", at = \"authenticated\", after = \"2h\", every = \"30s\", message = \"ping\", equals = \"2\", starts_with = \"42\" is needed, and send or close"
         ),
         any_of(&[&["send"], &["close"]], "say what is sent, or the code of a close: send = \"…\", close = 4000"),
     ];
@@ -119,11 +126,14 @@ fn script_rule(keys: ScriptKeys, table: &Table<'_>) -> Option<ScriptRule> {
     });
     let after = keys.after.map(ScriptAt::After);
     let every = keys.every.map(ScriptAt::Every);
-    let at = moment.or(after).or(every).or(keys.message.map(ScriptAt::Message))?;
+    let message = keys.message.map(MessageRule::Contains);
+    let message = message.or(keys.equals.map(MessageRule::Equals));
+    let message = message.or(keys.starts_with.map(MessageRule::StartsWith));
+    let at = moment.or(after).or(every).or(message.map(ScriptAt::Message))?;
     let needs_message = !keys.save.is_empty() || keys.topics.is_some();
     if needs_message && !matches!(at, ScriptAt::Message(_)) {
         let message = format!("`{}` reads a message, and none calls for it", table.path);
-        table.between(None, message, "`save` and `topics` go with message = \"…\"");
+        table.between(None, message, "`save` and `topics` go with message, equals or starts_with");
     }
     let refused = keys.topics_refused;
     let topics = keys.topics.map(|pointer| TopicsAt { pointer, refused });

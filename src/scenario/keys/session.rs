@@ -10,6 +10,8 @@ use crate::declare::{
     template, text, words,
 };
 
+use super::message_rule::MessageRule;
+
 table! {
     /// What clients do while connected.
     default pub struct SessionRules {
@@ -52,30 +54,7 @@ pub enum Ready {
     /// `"first-message"`: the first data message.
     FirstMessage,
     /// `{ message_contains = "…" }`, `{ message_equals = "…" }`, `{ message_starts_with = "…" }`: the first text message that fits.
-    Message(Fits),
-}
-
-/// Which text messages are meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fits {
-    /// Those that contain this.
-    Contains(String),
-    /// Those that are this.
-    Equals(String),
-    /// Those that begin with this.
-    StartsWith(String),
-}
-
-impl Fits {
-    /// Whether a message is meant.
-    #[must_use]
-    pub fn fits(&self, text: &str) -> bool {
-        match self {
-            Self::Contains(part) => text.contains(part.as_str()),
-            Self::Equals(whole) => text == whole,
-            Self::StartsWith(part) => text.starts_with(part.as_str()),
-        }
-    }
+    Message(MessageRule),
 }
 
 fn readies() -> Choices<Ready> {
@@ -83,16 +62,16 @@ fn readies() -> Choices<Ready> {
         .word("upgraded", "The upgrade.", Ready::Upgraded)
         .word("first-message", "The first data message.", Ready::FirstMessage)
         .key("message_contains", "The first text message that contains this.", string(), |part| {
-            Ready::Message(Fits::Contains(part))
+            Ready::Message(MessageRule::Contains(part))
         })
         .key("message_equals", "The first text message that is this.", ruled(NOT_EMPTY), |whole| {
-            Ready::Message(Fits::Equals(whole))
+            Ready::Message(MessageRule::Equals(whole))
         })
         .key(
             "message_starts_with",
             "The first text message that begins with this.",
             ruled(NOT_EMPTY),
-            |part| Ready::Message(Fits::StartsWith(part)),
+            |part| Ready::Message(MessageRule::StartsWith(part)),
         )
 }
 
@@ -177,16 +156,20 @@ const MEANT: &str =
     "say which messages are meant: one of contains = \"reconnect\", equals = \"2\", starts_with = \"44\"";
 
 /// A rule's message, of what was given of the three.
-fn meant(contains: Option<String>, equals: Option<String>, starts_with: Option<String>) -> Option<Fits> {
-    let contains = contains.map(Fits::Contains);
-    contains.or(equals.map(Fits::Equals)).or(starts_with.map(Fits::StartsWith))
+fn meant(
+    contains: Option<String>,
+    equals: Option<String>,
+    starts_with: Option<String>,
+) -> Option<MessageRule> {
+    let contains = contains.map(MessageRule::Contains);
+    contains.or(equals.map(MessageRule::Equals)).or(starts_with.map(MessageRule::StartsWith))
 }
 
 /// A message by which the service refuses the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedOn {
     /// Which messages are meant.
-    pub message: Fits,
+    pub message: MessageRule,
     /// Where in their JSON the words of the refusal stand (JSON Pointer, RFC 6901); the JSON begins at the first `{` or `[`.
     pub words: Option<String>,
 }
@@ -216,7 +199,7 @@ meaning! { RefusedOn: RefusedOnKeys => |keys: RefusedOnKeys, _table: &Table<'_>|
 #[derive(Debug, Clone)]
 pub struct OnMessage {
     /// Which messages are meant.
-    pub message: Fits,
+    pub message: MessageRule,
     /// Variables to fill, and where in the JSON text their values stand (JSON Pointer, RFC 6901).
     pub save: Vec<(String, String)>,
     /// What is sent back.

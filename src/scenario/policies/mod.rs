@@ -12,6 +12,10 @@ pub(super) const POLICIES: &[(&str, &str)] = &[
     ("phoenix", include_str!("phoenix.toml")),
     ("graphql-ws", include_str!("graphql-ws.toml")),
     ("slack", include_str!("slack.toml")),
+    ("centrifuge", include_str!("centrifuge.toml")),
+    ("reconnecting-websocket", include_str!("reconnecting-websocket.toml")),
+    ("signalr", include_str!("signalr.toml")),
+    ("pusher", include_str!("pusher.toml")),
 ];
 
 /// The names of all policies.

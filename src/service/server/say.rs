@@ -11,6 +11,7 @@ use crate::declare::template::Template;
 use crate::scenario::keys::RefusalManner;
 use crate::scenario::keys::ScriptRule;
 use crate::service::refusal::HandshakeRefusal;
+use crate::service::script::json_in;
 use crate::service::session::EndHow;
 
 use super::session::Live;
@@ -83,14 +84,15 @@ impl Live {
         if rules.script.is_empty() && rules.message_token.is_none() {
             return None;
         }
-        let called = self.session.heard_text(now, text);
-        let reads_json = rules.message_token.is_some()
-            || called
-                .iter()
-                .any(|rule| rules.script[*rule].topics.is_some() || !rules.script[*rule].save.is_empty());
-        let json: Option<serde_json::Value> = reads_json.then(|| serde_json::from_str(text).ok()).flatten();
+        let mut json = rules.message_token.as_ref().and_then(|_| json_in(text));
         if let Some(over) = json.as_ref().and_then(|json| self.take_token(now, json)) {
             return Some(over);
+        }
+        // A session whose token was refused is closing, and called for nothing.
+        let called = self.session.heard_text(now, text);
+        let reads = |rule: &ScriptRule| rule.topics.is_some() || !rule.save.is_empty();
+        if json.is_none() && called.iter().any(|rule| reads(&rules.script[*rule])) {
+            json = json_in(text);
         }
         called.into_iter().find_map(|rule| self.say_rule(&rules.script[rule], json.as_ref()))
     }

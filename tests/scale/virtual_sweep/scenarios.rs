@@ -381,7 +381,10 @@ fn reconnect(dice: &mut Dice) -> String {
         "\"full\"",
         "\"equal\"",
         "\"decorrelated\"",
+        "\"above-base\"",
         "0.5",
+        "{ share_within = 0.5 }",
+        "{ own_base = \"60s\" }",
         "{ add = [\"1ms\", \"50ms\"] }",
     ]);
     let backoff = match dice.number(0, 4) {
@@ -408,6 +411,12 @@ fn reconnect(dice: &mut Dice) -> String {
     }
     if dice.chance(0.2) {
         text.push_str("failure_is_close = true\n");
+    }
+    if dice.chance(0.1) {
+        text.push_str("failure_is_final = true\n");
+    }
+    if dice.chance(0.1) {
+        text.push_str("at_once_codes = [1012]\n");
     }
     if dice.chance(0.2) {
         text.push_str("honour_retry_after = false\n");
