@@ -269,7 +269,7 @@ fn tally(second: u64) -> Tally {
 }
 
 fn manifest() -> Manifest {
-    let group = |name: &str| GroupManifest { name: name.into(), clients: 20 };
+    let group = |name: &str| GroupManifest { name: name.into(), clients: 20, steps: Vec::new() };
     Manifest {
         simulated: None,
         schema_version: SCHEMA_VERSION,

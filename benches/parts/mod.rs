@@ -337,7 +337,7 @@ struct Written {
 fn begun() -> Written {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("journal.bin");
-    let group = |name: &str| GroupManifest { name: name.into(), clients: CLIENTS as u32 };
+    let group = |name: &str| GroupManifest { name: name.into(), clients: CLIENTS as u32, steps: Vec::new() };
     let manifest = Manifest {
         schema_version: SCHEMA_VERSION,
         tool_version: "0".into(),

@@ -100,8 +100,11 @@ pub fn synthetic_run(behaviour: &Behaviour, seed: u64) -> Repeat {
         groups: per_group.iter().map(|group| group[second].clone()).collect(),
     });
     let elapsed_s = behaviour.seconds as f64;
-    let names =
-        (0..behaviour.groups).map(|group| GroupManifest { name: format!("group-{group}"), clients: 100 });
+    let names = (0..behaviour.groups).map(|group| GroupManifest {
+        name: format!("group-{group}"),
+        clients: 100,
+        steps: Vec::new(),
+    });
     let facts = Facts {
         source: format!("synthetic-{seed}"),
         scenario: "synthetic".into(),

@@ -12,6 +12,7 @@ mod event;
 mod in_session;
 mod machine;
 mod recovery;
+mod requests;
 mod rules;
 mod session;
 mod shared_tokens;
@@ -24,6 +25,7 @@ pub use event::{
     Action, ConnectFailure, Ending, EndingHow, Event, Finish, Leave, Marks, Signs, TokenFacts, TokenFailure,
 };
 pub use machine::Client;
+pub use requests::oauth_code;
 pub use rules::{GroupRules, StormRule};
 pub use shared_tokens::{SharedTokens, TokenVerdict};
 pub use stop::StopPhase;

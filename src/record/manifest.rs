@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::StopReason;
 use crate::plan::Share;
+use crate::scenario::keys::Group;
 use crate::service::counters::TargetCounters;
 
 use super::health::GeneratorHealth;
@@ -116,6 +117,22 @@ pub struct GroupManifest {
     pub name: String,
     /// Its clients.
     pub clients: u32,
+    /// The names of its steps before a handshake, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<String>,
+}
+
+impl GroupManifest {
+    /// A group as its scenario has it.
+    #[must_use]
+    pub fn of(group: &Group) -> Self {
+        let steps = group.prepare.iter().flat_map(|prepare| &prepare.steps);
+        Self {
+            name: group.name.clone(),
+            clients: group.clients,
+            steps: steps.map(|step| step.name.clone()).collect(),
+        }
+    }
 }
 
 /// A storm, as a report needs it.

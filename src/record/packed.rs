@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, StormId};
 
-use super::encoding::{HistogramError, MAX_COUNT, packed_counts};
+use super::encoding::{HistogramError, MAX_COUNT, add_count, packed_counts};
 use super::histogram::Latencies;
-use super::tally::{StormTally, Tally, add_count};
+use super::requests::{self, PackedRequest};
+use super::tally::{StormTally, Tally};
 
 /// A tally as the journal holds it: what [`PackedTally::of`] made, or what was read and checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub struct PackedTally {
     pub(super) histograms: Vec<(Metric, Vec<u8>)>,
     /// Each storm's disconnects, and the histogram of the ways back from them.
     pub(super) storms: Vec<(StormId, u64, Vec<u8>)>,
+    /// What requests for tokens and steps came to.
+    pub(super) requests: Vec<PackedRequest>,
 }
 
 impl PackedTally {
@@ -44,6 +47,7 @@ impl PackedTally {
                 .iter()
                 .map(|(id, storm)| (*id, storm.disconnects, storm.back.to_bytes()))
                 .collect(),
+            requests: requests::pack(&tally.requests),
         }
     }
 
@@ -60,7 +64,8 @@ impl PackedTally {
         }
         let histograms = self.histograms.iter().map(|(_, bytes)| bytes);
         let mut histograms = histograms.chain(self.storms.iter().map(|(.., bytes)| bytes));
-        histograms.try_for_each(|bytes| packed_counts(bytes).map(drop))
+        histograms.try_for_each(|bytes| packed_counts(bytes).map(drop))?;
+        requests::check(&self.requests)
     }
 
     /// Whether every number can be: what was read from elsewhere must not be believed otherwise.
@@ -96,6 +101,7 @@ impl PackedTally {
             add_count(&mut storm.disconnects, *disconnects);
             add_packed(&mut storm.back, bytes);
         }
+        requests::unpack(&self.requests, &mut tally.requests);
     }
 
     /// What was counted, without what was measured.
@@ -107,6 +113,7 @@ impl PackedTally {
             counters: self.counters.clone(),
             histograms: Vec::new(),
             storms: Vec::new(),
+            requests: requests::counts_of(&self.requests),
         };
         counts.unpack()
     }

@@ -41,6 +41,6 @@ impl From<PackedTallyV1> for PackedTallyV2 {
 impl From<PackedTallyV2> for PackedTally {
     fn from(old: PackedTallyV2) -> Self {
         let PackedTallyV2 { attempts, closes, counters, histograms, storms } = old;
-        Self { attempts, closes, counters, histograms, storms }
+        Self { attempts, closes, counters, histograms, storms, requests: Vec::new() }
     }
 }

@@ -10,8 +10,9 @@ use crate::sample::{
     Traffic,
 };
 
-use super::encoding::MAX_COUNT;
+use super::encoding::{MAX_COUNT, add_count};
 use super::histogram::Latencies;
+use super::requests::{self, Requests};
 
 /// Attempts by kind, outcome and cause.
 pub type Attempts = BTreeMap<(AttemptKind, Outcome, Option<Cause>), u64>;
@@ -41,15 +42,8 @@ pub struct Tally {
     pub histograms: BTreeMap<Metric, Latencies>,
     /// What each storm did; those that struck nobody are not in it.
     pub storms: BTreeMap<StormId, StormTally>,
-}
-
-/// More than was ever counted; sums over every key and group of such counts still fit.
-const MOST: u64 = 1 << 53;
-
-/// Adds a count that may come from a file that somebody made.
-pub(super) const fn add_count(sum: &mut u64, n: u64) {
-    let more = sum.saturating_add(n);
-    *sum = if more < MOST { more } else { MOST };
+    /// What requests for tokens and steps before handshakes came to.
+    pub requests: Requests,
 }
 
 impl Tally {
@@ -74,6 +68,7 @@ impl Tally {
             Sample::Count(counter, n) => self.count(*counter, *n),
             Sample::Traffic(traffic) => self.apply_traffic(traffic),
             Sample::StormDisconnect(storm) => self.storms.entry(*storm).or_default().disconnects += 1,
+            Sample::Request(end) => requests::record(&mut self.requests, end),
             Sample::Cascade(depth) => self.histogram(Metric::CascadeDepth).record_us(u64::from(*depth)),
         }
     }
@@ -134,6 +129,7 @@ impl Tally {
             add_count(&mut own.disconnects, other.disconnects);
             own.back.merge(&other.back);
         }
+        requests::merge(&mut self.requests, &other.requests);
     }
 
     /// A counter's value.
@@ -183,6 +179,7 @@ impl Tally {
             && self.counters.is_empty()
             && self.histograms.is_empty()
             && self.storms.is_empty()
+            && self.requests.is_empty()
     }
 }
 
@@ -201,8 +198,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::packed::PackedTally;
+    use super::super::requests::AnswerTally;
     use super::*;
-    use crate::sample::{AttemptEnd, Phases, SessionEnd};
+    use crate::sample::{Answer, AttemptEnd, ErrorWord, Phases, Request, RequestEnd, SessionEnd};
 
     fn any_sample() -> impl Strategy<Value = Sample> {
         let ms = (0_u64..5_000).prop_map(Duration::from_millis);
@@ -229,7 +227,14 @@ mod tests {
             (1000_u16..1015, ms.clone()).prop_map(|(code, length)| {
                 Sample::SessionEnd(SessionEnd { initiator: Initiator::Target, code, abnormal: None, length })
             }),
-            ms.prop_map(Sample::Lag),
+            ms.clone().prop_map(Sample::Lag),
+            (0_u8..3, prop::sample::select(Answer::ALL), prop::option::of(400_u16..403), ms).prop_map(
+                |(step, answer, status, latency)| {
+                    let request = if step == 0 { Request::Refresh } else { Request::Step(step) };
+                    let error = status.and_then(|_| ErrorWord::new("invalid_grant"));
+                    Sample::Request(RequestEnd { request, answer, status, error, latency })
+                }
+            ),
             (1_u32..99).prop_map(Sample::Cascade),
             (prop::sample::select(Counter::ALL), 1_u64..9).prop_map(|(counter, n)| Sample::Count(counter, n)),
             prop::collection::vec(0_u32..9_999, 0..4).prop_map(|message_latencies_us| {
@@ -262,6 +267,9 @@ mod tests {
             let back = samples.iter().filter(|sample| matches!(sample, Sample::Ready(ready) if ready.storm.is_some())).count() as u64;
             prop_assert_eq!(whole.storms.values().map(|storm| storm.back.count()).sum::<u64>(), back);
             prop_assert!(back <= whole.counter(Counter::Reconnects));
+            let asked = samples.iter().filter(|sample| matches!(sample, Sample::Request(_))).count() as u64;
+            prop_assert_eq!(whole.requests.values().map(AnswerTally::count).sum::<u64>(), asked);
+            prop_assert_eq!(whole.requests.values().map(|tally| tally.latencies.count()).sum::<u64>(), asked);
         }
 
         #[test]

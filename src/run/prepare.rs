@@ -310,10 +310,7 @@ fn manifest(
         TargetAddress::EmbeddedTls(address) => ("embedded", format!("wss://{address}")),
         TargetAddress::Remote { url, .. } => ("remote", bare_url(url)),
     };
-    let groups = scenario
-        .groups
-        .iter()
-        .map(|group| GroupManifest { name: group.name.clone(), clients: group.clients });
+    let groups = scenario.groups.iter().map(GroupManifest::of);
     Manifest {
         schema_version: SCHEMA_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -208,10 +208,7 @@ impl Simulation {
     /// How the run was begun. Nothing in it is of this machine or of the time of day.
     fn manifest(&self) -> Manifest {
         let scenario = &self.scenario;
-        let groups = scenario
-            .groups
-            .iter()
-            .map(|group| GroupManifest { name: group.name.clone(), clients: group.clients });
+        let groups = scenario.groups.iter().map(GroupManifest::of);
         let service = match (&scenario.target, &scenario.simulate.service) {
             (_, Some((name, _))) => format!("the rules of the profile {name}"),
             _ => "the embedded target's rules".to_owned(),

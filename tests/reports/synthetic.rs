@@ -26,7 +26,11 @@ pub(crate) fn manifest(groups: &[(&str, u32)]) -> Manifest {
         lost: Vec::new(),
         groups: groups
             .iter()
-            .map(|(name, clients)| GroupManifest { name: (*name).into(), clients: *clients })
+            .map(|(name, clients)| GroupManifest {
+                name: (*name).into(),
+                clients: *clients,
+                steps: Vec::new(),
+            })
             .collect(),
         storms: Vec::new(),
         thresholds: Vec::new(),
