@@ -337,7 +337,7 @@ struct Written {
 fn begun() -> Written {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("journal.bin");
-    let group = |name: &str| GroupManifest { name: name.into(), clients: CLIENTS as u32, steps: Vec::new() };
+    let group = |name: &str| GroupManifest { name: name.into(), clients: CLIENTS as u32 };
     let manifest = Manifest {
         schema_version: SCHEMA_VERSION,
         tool_version: "0".into(),
@@ -357,6 +357,7 @@ fn begun() -> Written {
         storms: Vec::new(),
         thresholds: Vec::new(),
         host: HostManifest { cores: 2, kernel: "k".into(), descriptor_limit: 20_000, local_ports: 28_000 },
+        steps: Vec::new(),
         simulated: None,
     };
     let writer = JournalWriter::create(&file, &manifest).unwrap();

@@ -233,7 +233,7 @@ mod tests {
             duration_s: 10.0,
             elapsed_s: 10.0,
             target_kind: "embedded".into(),
-            groups: vec![GroupManifest { name: "g".into(), clients: 5, steps: Vec::new() }],
+            groups: vec![GroupManifest { name: "g".into(), clients: 5 }],
             host: HostManifest { cores: 2, kernel: "6.1.7".into(), descriptor_limit: 1, local_ports: 1 },
             validity: Validity::Valid,
             reasons: Vec::new(),

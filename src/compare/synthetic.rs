@@ -100,11 +100,8 @@ pub fn synthetic_run(behaviour: &Behaviour, seed: u64) -> Repeat {
         groups: per_group.iter().map(|group| group[second].clone()).collect(),
     });
     let elapsed_s = behaviour.seconds as f64;
-    let names = (0..behaviour.groups).map(|group| GroupManifest {
-        name: format!("group-{group}"),
-        clients: 100,
-        steps: Vec::new(),
-    });
+    let names =
+        (0..behaviour.groups).map(|group| GroupManifest { name: format!("group-{group}"), clients: 100 });
     let facts = Facts {
         source: format!("synthetic-{seed}"),
         scenario: "synthetic".into(),

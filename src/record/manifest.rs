@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::StopReason;
 use crate::plan::Share;
-use crate::scenario::keys::Group;
 use crate::service::counters::TargetCounters;
 
 use super::health::GeneratorHealth;
@@ -53,6 +52,9 @@ pub struct Manifest {
     pub lost: Vec<LostShard>,
     /// The groups.
     pub groups: Vec<GroupManifest>,
+    /// The names of each group's steps before a handshake, in order.
+    #[serde(default)]
+    pub steps: Vec<Vec<String>>,
     /// The storms.
     pub storms: Vec<StormManifest>,
     /// The thresholds, as written: `reconnect_latency{group:a}: p(99) < 1s`.
@@ -89,6 +91,12 @@ impl Manifest {
         if self.held.is_empty() { (1..=self.shards).collect() } else { self.held.clone() }
     }
 
+    /// The names of the steps of group `index`.
+    #[must_use]
+    pub fn steps_of(&self, index: usize) -> &[String] {
+        self.steps.get(index).map_or(&[], Vec::as_slice)
+    }
+
     /// How many clients of group `index` belong to the shards that the journal holds: all of them, unless it is that of one shard, or of some.
     #[must_use]
     pub fn held_clients(&self, index: usize) -> u64 {
@@ -117,22 +125,6 @@ pub struct GroupManifest {
     pub name: String,
     /// Its clients.
     pub clients: u32,
-    /// The names of its steps before a handshake, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<String>,
-}
-
-impl GroupManifest {
-    /// A group as its scenario has it.
-    #[must_use]
-    pub fn of(group: &Group) -> Self {
-        let steps = group.prepare.iter().flat_map(|prepare| &prepare.steps);
-        Self {
-            name: group.name.clone(),
-            clients: group.clients,
-            steps: steps.map(|step| step.name.clone()).collect(),
-        }
-    }
 }
 
 /// A storm, as a report needs it.

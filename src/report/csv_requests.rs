@@ -31,11 +31,11 @@ pub fn steps_csv(model: &RunModel) -> CsvResult {
         "group", "step", "number", "answer", "status", "error", "count", "share", "p50_us", "p95_us",
         "p99_us", "max_us",
     ];
-    let groups = model.groups().zip(&model.manifest.groups);
-    let all = groups.flat_map(|((group, tally), manifest)| {
+    let all = model.groups().enumerate().flat_map(|(place, (group, tally))| {
+        let steps = model.manifest.steps_of(place);
         let numbered = rows(tally).into_iter().filter_map(|row| Some((row.request.step()?, row)));
         numbered.map(move |(index, row)| {
-            let name = step_name(Some(manifest), index);
+            let name = step_name(steps, index);
             with_answer(vec![group.to_owned(), name, (index + 1).to_string()], &row)
         })
     });

@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_lost_shard_is_named_with_its_clients_and_its_second() {
-        let group = |name: &str, clients| GroupManifest { name: name.into(), clients, steps: Vec::new() };
+        let group = |name: &str, clients| GroupManifest { name: name.into(), clients };
         let mut manifest = Manifest {
             shards: 4,
             held: vec![1, 2, 3],

@@ -81,7 +81,7 @@ impl RunModel {
             health_faults: end.as_ref().map(|end| health_faults(&end.health)).unwrap_or_default(),
             no_generator: manifest.simulated.is_some().then_some(NO_GENERATOR),
             clients_started: all.counter(Counter::ClientsStarted),
-            kept_out: &what_keeps_out(&manifest.groups, &totals),
+            kept_out: &what_keeps_out(&manifest, &totals),
             all: &all,
         };
         let validity = check_validity(&findings);

@@ -2,7 +2,6 @@
 //!
 //! In: a run, its groups in some order. Out: a table as cells, and sentences about refresh tokens.
 
-use crate::record::GroupManifest;
 use crate::sample::{Answer, Request};
 use crate::units::{format_count, format_us};
 
@@ -16,18 +15,14 @@ pub(super) fn requests(model: &RunModel, groups: &[GroupTotals<'_>]) -> Option<T
         ["group", "request", "made", "ok", "refused", "failed", "ok p50", "refused p50", "answers not ok"];
     let mut table = vec![header.map(str::to_owned).to_vec()];
     for group in groups {
-        let manifest = model.manifest.groups.get(group.index);
-        table.extend(kinds(group.tally).into_iter().filter_map(|kind| request_row(group, manifest, kind)));
+        let steps = model.manifest.steps_of(group.index);
+        table.extend(kinds(group.tally).into_iter().filter_map(|kind| request_row(group, steps, kind)));
     }
     let note = "where some were not answered as they should be; tokens.csv and steps.csv have all";
     (table.len() > 1).then_some(Table { title: "Requests before handshakes", note, rows: table })
 }
 
-fn request_row(
-    group: &GroupTotals<'_>,
-    manifest: Option<&GroupManifest>,
-    kind: Request,
-) -> Option<Vec<String>> {
+fn request_row(group: &GroupTotals<'_>, steps: &[String], kind: Request) -> Option<Vec<String>> {
     let bad = not_ok(group.tally, |request| request == kind);
     if bad.is_empty() {
         return None;
@@ -41,7 +36,7 @@ fn request_row(
     let (ok, refused) = (count(Answer::Ok), count(Answer::Refused));
     let name = match (kind.token_name(), kind.step()) {
         (Some(name), _) => format!("token: {name}"),
-        (None, step) => format!("step: {}", step_name(manifest, step.unwrap_or_default())),
+        (None, step) => format!("step: {}", step_name(steps, step.unwrap_or_default())),
     };
     Some(vec![
         group.name.to_owned(),

@@ -3,7 +3,7 @@
 //! In: a group's totals, the names of its steps. Out: rows for every report, and sentences: what keeps a group from ever getting a session, what became of
 //! refused refresh tokens. Pure.
 
-use crate::record::{GroupManifest, Latencies, Tally};
+use crate::record::{Latencies, Manifest, Tally};
 use crate::sample::{Answer, ErrorWord, Outcome, Request};
 use crate::units::format_count;
 
@@ -52,10 +52,9 @@ pub(super) fn rows(tally: &Tally) -> Vec<RequestRow<'_>> {
     rows.collect()
 }
 
-/// The name of a step of a group.
-pub(super) fn step_name(group: Option<&GroupManifest>, index: usize) -> String {
-    let name = group.and_then(|group| group.steps.get(index));
-    name.map_or_else(|| format!("step {}", index + 1), Clone::clone)
+/// The name of a step of a group with steps of these names.
+pub(super) fn step_name(steps: &[String], index: usize) -> String {
+    steps.get(index).map_or_else(|| format!("step {}", index + 1), Clone::clone)
 }
 
 /// Requests of this kind that a group made.
@@ -89,17 +88,17 @@ pub(super) fn not_ok(tally: &Tally, is_wanted: impl Fn(Request) -> bool) -> Vec<
 }
 
 /// What keeps each group, of which no handshake was ever answered, from getting that far: a sentence for each where the token endpoint or a step does.
-pub(super) fn what_keeps_out(groups: &[GroupManifest], totals: &[Tally]) -> Vec<String> {
-    let several = groups.len() > 1;
-    let found = groups.iter().zip(totals).filter_map(|(group, tally)| {
-        let why = keeps_out(group, tally)?;
+pub(super) fn what_keeps_out(manifest: &Manifest, totals: &[Tally]) -> Vec<String> {
+    let several = manifest.groups.len() > 1;
+    let found = manifest.groups.iter().zip(totals).enumerate().filter_map(|(index, (group, tally))| {
+        let why = keeps_out(manifest.steps_of(index), tally)?;
         Some(if several { format!("{}: {why}", group.name) } else { why })
     });
     found.collect()
 }
 
-/// What keeps a group out, as `the token endpoint refuses the client: 401 invalid_client (40 of 40)`.
-pub(super) fn keeps_out(group: &GroupManifest, tally: &Tally) -> Option<String> {
+/// What keeps a group with steps of these names out, as `the token endpoint refuses the client: 401 invalid_client (40 of 40)`.
+pub(super) fn keeps_out(steps: &[String], tally: &Tally) -> Option<String> {
     let is_answered = |outcome: Outcome| outcome == Outcome::Ok || outcome.is_refusal();
     if Outcome::ALL.iter().any(|outcome| is_answered(*outcome) && tally.outcome(*outcome) > 0) {
         return None;
@@ -117,7 +116,7 @@ pub(super) fn keeps_out(group: &GroupManifest, tally: &Tally) -> Option<String> 
     let subject = match worst.request {
         Request::Credentials | Request::Refresh => "the token endpoint".to_owned(),
         Request::Command => "the token command".to_owned(),
-        Request::Step(index) => format!("the step \"{}\"", step_name(Some(group), usize::from(index))),
+        Request::Step(index) => format!("the step \"{}\"", step_name(steps, usize::from(index))),
     };
     let list = named(&bad, |row| format!("{} ({} of {made})", row.said(), format_count(row.count)));
     Some(format!("{subject} {}: {list}", predicate(&worst)))
@@ -195,7 +194,7 @@ mod tests {
     fn what_keeps_a_group_out_is_named() {
         use Answer::{NoValue, NotJson, Ok, Refused, Timeout};
         use Request::{Credentials, Refresh, Step};
-        let group = GroupManifest { name: "g".into(), clients: 5, steps: vec!["negotiate".into()] };
+        let steps = ["negotiate".to_owned()];
         for (outcome, ends, words) in [
             (
                 Outcome::TokenRefused,
@@ -226,7 +225,7 @@ mod tests {
             (Outcome::Http403, &[(Credentials, Refused, 401, "invalid_client", 40)], None),
             (Outcome::TcpRefused, &[], None),
         ] {
-            assert_eq!(keeps_out(&group, &tally(outcome, ends)).as_deref(), words, "{ends:?}");
+            assert_eq!(keeps_out(&steps, &tally(outcome, ends)).as_deref(), words, "{ends:?}");
         }
     }
 

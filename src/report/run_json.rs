@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::engine::StopReason;
 use crate::record::{
-    GeneratorHealth, GroupManifest, HostManifest, Latencies, Manifest, ReconciliationRow, ReconnectClocks,
-    SCHEMA_VERSION, Simulated, StormManifest, Tally, ThresholdResult,
+    GeneratorHealth, HostManifest, Latencies, Manifest, ReconciliationRow, ReconnectClocks, SCHEMA_VERSION,
+    Simulated, StormManifest, Tally, ThresholdResult,
 };
 use crate::sample::{Abnormal, Answer, Counter, ErrorWord, Metric, Outcome};
 use crate::service::counters::TargetCounters;
@@ -277,14 +277,14 @@ fn reconciliation(model: &RunModel) -> Option<ReconciliationJson<'_>> {
 }
 
 fn accounting(model: &RunModel) -> AccountingJson<'_> {
-    let groups = model.groups().zip(&model.manifest.groups);
+    let groups = model.groups().zip(&model.manifest.groups).enumerate();
     let clients = model.manifest.groups.iter().map(|group| u64::from(group.clients)).sum();
     AccountingJson {
         closes: model.account_faults.is_empty(),
         faults: &model.account_faults,
         groups: groups
-            .map(|((name, tally), manifest)| GroupJson {
-                requests: requests(manifest, tally),
+            .map(|(place, ((name, tally), manifest))| GroupJson {
+                requests: requests(model.manifest.steps_of(place), tally),
                 ..group(name, u64::from(manifest.clients), tally)
             })
             .collect(),
@@ -321,10 +321,10 @@ fn group<'m>(name: &'m str, clients: u64, tally: &Tally) -> GroupJson<'m> {
     }
 }
 
-fn requests<'m>(group: &GroupManifest, tally: &'m Tally) -> Vec<RequestJson<'m>> {
+fn requests<'m>(steps: &[String], tally: &'m Tally) -> Vec<RequestJson<'m>> {
     let rows = rows(tally).into_iter().map(|row| RequestJson {
         token: row.request.token_name(),
-        step: row.request.step().map(|index| step_name(Some(group), index)),
+        step: row.request.step().map(|index| step_name(steps, index)),
         answer: row.answer,
         status: row.status,
         error: row.error.map(ErrorWord::text),

@@ -310,7 +310,10 @@ fn manifest(
         TargetAddress::EmbeddedTls(address) => ("embedded", format!("wss://{address}")),
         TargetAddress::Remote { url, .. } => ("remote", bare_url(url)),
     };
-    let groups = scenario.groups.iter().map(GroupManifest::of);
+    let groups = scenario
+        .groups
+        .iter()
+        .map(|group| GroupManifest { name: group.name.clone(), clients: group.clients });
     Manifest {
         schema_version: SCHEMA_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -327,6 +330,7 @@ fn manifest(
         held: vec![share.shard()],
         lost: Vec::new(),
         groups: groups.collect(),
+        steps: scenario.groups.iter().map(Group::step_names).collect(),
         storms: scenario.storms.iter().map(storm).collect(),
         thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
         host,

@@ -17,7 +17,7 @@ use crate::record::{
 };
 use crate::report::{JOURNAL_FILE, RunModel, write_all};
 use crate::scenario::Overrides;
-use crate::scenario::keys::{Scenario, Simulate, Target, TargetRules, Threshold};
+use crate::scenario::keys::{Group, Scenario, Simulate, Target, TargetRules, Threshold};
 use crate::scenario::{Loaded, describe_simulate, load};
 use crate::units::format_duration;
 
@@ -208,7 +208,10 @@ impl Simulation {
     /// How the run was begun. Nothing in it is of this machine or of the time of day.
     fn manifest(&self) -> Manifest {
         let scenario = &self.scenario;
-        let groups = scenario.groups.iter().map(GroupManifest::of);
+        let groups = scenario
+            .groups
+            .iter()
+            .map(|group| GroupManifest { name: group.name.clone(), clients: group.clients });
         let service = match (&scenario.target, &scenario.simulate.service) {
             (_, Some((name, _))) => format!("the rules of the profile {name}"),
             _ => "the embedded target's rules".to_owned(),
@@ -229,6 +232,7 @@ impl Simulation {
             held: vec![1],
             lost: Vec::new(),
             groups: groups.collect(),
+            steps: scenario.groups.iter().map(Group::step_names).collect(),
             storms: scenario.storms.iter().map(storm).collect(),
             thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
             host: HostManifest {

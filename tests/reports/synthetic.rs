@@ -26,15 +26,12 @@ pub(crate) fn manifest(groups: &[(&str, u32)]) -> Manifest {
         lost: Vec::new(),
         groups: groups
             .iter()
-            .map(|(name, clients)| GroupManifest {
-                name: (*name).into(),
-                clients: *clients,
-                steps: Vec::new(),
-            })
+            .map(|(name, clients)| GroupManifest { name: (*name).into(), clients: *clients })
             .collect(),
         storms: Vec::new(),
         thresholds: Vec::new(),
         host: HostManifest { cores: 2, kernel: "6.0".into(), descriptor_limit: 20_000, local_ports: 28_000 },
+        steps: Vec::new(),
         simulated: None,
     }
 }

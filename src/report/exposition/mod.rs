@@ -15,9 +15,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncod
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::record::{AnswerTally, GroupManifest, Latencies, LiveView, Tally};
+use crate::record::{AnswerTally, Latencies, LiveView, Tally};
 use crate::sample::{Answer, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, Request};
-use crate::scenario::keys::Scenario;
+use crate::scenario::keys::{Group, Scenario};
 
 use buckets::Bounds;
 use help::{counter_family, histogram_family};
@@ -57,7 +57,7 @@ impl LiveRun {
             seed: scenario.seed,
             duration_s: scenario.duration.as_secs_f64(),
             groups: scenario.groups.iter().map(|group| (group.name.clone(), group.clients)).collect(),
-            steps: scenario.groups.iter().map(|group| GroupManifest::of(group).steps).collect(),
+            steps: scenario.groups.iter().map(Group::step_names).collect(),
             storms_at_s: scenario.storms.iter().map(|storm| storm.at.as_secs_f64()).collect(),
             view,
             is_final: false,

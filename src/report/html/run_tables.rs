@@ -89,9 +89,10 @@ fn push_requests(section: &mut Section, model: &RunModel) {
     let columns =
         ["<group", "<request", "<answer", "<status", "<error", "count", "share", "p50", "p99", "max"];
     let mut table = Table::new("Requests before handshakes", &columns);
-    for ((name, tally), manifest) in model.groups().zip(&model.manifest.groups) {
+    for (place, (name, tally)) in model.groups().enumerate() {
+        let steps = model.manifest.steps_of(place);
         for row in rows(tally) {
-            let step = row.request.step().map(|index| format!("step: {}", step_name(Some(manifest), index)));
+            let step = row.request.step().map(|index| format!("step: {}", step_name(steps, index)));
             let request = row.request.token_name().map(|name| format!("token: {name}")).or(step);
             let tone = if row.answer == Answer::Ok { Tone::Plain } else { Tone::Warning };
             let cells = vec![
