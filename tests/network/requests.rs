@@ -275,7 +275,7 @@ fn the_reuse_of_a_shared_refresh_token_ends_its_family_in_both_drivers() {
         let refused =
             |tally: &Tally| tally.requests.get(&(Request::Refresh, Answer::Refused)).map_or(0, |n| n.count());
         assert_eq!(refused(race), race.counter(Counter::RefreshTokensRefused));
-        assert!(refused(race) >= counters.refresh_tokens_reused && counters.refresh_tokens_reused >= 20);
+        assert!(refused(race) > 0 && counters.refresh_tokens_reused >= counters.refresh_families_ended);
         assert_eq!((refused(alone), alone.counter(Counter::Disconnects)), (0, 0));
         let said = resurge::report::summary_text(&model, resurge::report::Style { colour: false });
         for words in
