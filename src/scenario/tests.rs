@@ -69,6 +69,7 @@ fn the_hashes_of_the_shipped_scenarios_stay() {
         ("missing-scope.toml", "e467878f15c693d2"),
         ("phoenix.toml", "4e6f6dc3fd56f67d"),
         ("refetch-loop.toml", "d80e05be6df67b03"),
+        ("refresh-race.toml", "f044ea58b1fcd52e"),
         ("signalr-negotiate.toml", "c2ce1d9bc743bc67"),
         ("slack-socket-mode.toml", "17e1b323b15ea1d1"),
         ("smoke.toml", "ced108317fe563c6"),
