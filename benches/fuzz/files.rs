@@ -278,6 +278,7 @@ fn tally(second: u64) -> Tally {
 fn manifest() -> Manifest {
     let group = |name: &str| GroupManifest { name: name.into(), clients: 20 };
     Manifest {
+        steps: Vec::new(),
         simulated: None,
         schema_version: SCHEMA_VERSION,
         tool_version: "0".into(),

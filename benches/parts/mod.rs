@@ -351,6 +351,7 @@ fn begun() -> Written {
         storms: Vec::new(),
         thresholds: Vec::new(),
         host: HostManifest { cores: 2, kernel: "k".into(), descriptor_limit: 20_000, local_ports: 28_000 },
+        steps: Vec::new(),
         simulated: None,
     };
     let writer = JournalWriter::create(&file, &manifest).unwrap();

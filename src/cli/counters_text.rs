@@ -17,6 +17,10 @@ pub(super) fn write_counters(counters: &TargetCounters, err: &mut dyn Write) -> 
     for refused in &counters.token_requests_refused {
         writeln!(err, "             {} refused: {}", refused.count, refused.error)?;
     }
+    if counters.refresh_tokens_reused > 0 {
+        let (reused, ended) = (counters.refresh_tokens_reused, counters.refresh_families_ended);
+        writeln!(err, "             {reused} used refresh tokens were shown again, {ended} families ended")?;
+    }
     writeln!(err, "upgrades     {upgrades}")?;
     for refused in &counters.refused {
         writeln!(err, "             {} refused with {}: {}", refused.count, refused.status, refused.cause)?;
@@ -84,6 +88,8 @@ mod tests {
             routes_refused: Vec::new(),
             tickets_issued: 0,
             tickets_evicted: 0,
+            refresh_tokens_reused: 5,
+            refresh_families_ended: 2,
             refused_otherwise: vec![RefusedOtherwise {
                 manner: "reset".to_owned(),
                 cause: Cause::NoToken,
@@ -97,6 +103,7 @@ mod tests {
         connections  12 accepted, 4 of them for tokens and other HTTP, 1 for control
         tokens       4 issued
                      1 refused: invalid_client
+                     5 used refresh tokens were shown again, 2 families ended
         upgrades     5
                      2 refused with 403: stale_token
                      3 refused by reset: no_token

@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum};
 use crate::exit_code::ExitCode;
 use crate::report::{
     JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, benchmark_entries, check_writable, closes_csv,
-    histograms_hlog, is_stream, junit_xml, markdown, outcomes_csv, report_html, run_json, summary_csv,
-    summary_text, timeseries_csv, write_all, write_named,
+    histograms_hlog, is_stream, junit_xml, markdown, outcomes_csv, report_html, run_json, steps_csv,
+    summary_csv, summary_text, timeseries_csv, tokens_csv, write_all, write_named,
 };
 
 use crate::run::{FoundRun, folders_made, read_run_folder};
@@ -56,6 +56,10 @@ enum Table {
     Outcomes,
     /// Sessions' ends by close code.
     Closes,
+    /// Requests for tokens by answer.
+    Tokens,
+    /// Steps before handshakes by answer.
+    Steps,
     /// A row for each second and group.
     Timeseries,
 }
@@ -153,6 +157,8 @@ fn render(model: &RunModel, format: Format, table: Table, style: Style) -> io::R
         (Format::Csv, Table::Summary) => summary_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Outcomes) => outcomes_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Closes) => closes_csv(model).map_err(io::Error::from),
+        (Format::Csv, Table::Tokens) => tokens_csv(model).map_err(io::Error::from),
+        (Format::Csv, Table::Steps) => steps_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Timeseries) => timeseries_csv(model).map_err(io::Error::from),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::drive::network::{Probe, ProbeSession, ProbeShared, ProbeToken, Refusal, TokenLook};
 use crate::lifecycle::{ConnectFailure, EndingHow, TokenKnowledge};
-use crate::sample::Outcome;
+use crate::sample::{ErrorWord, Outcome};
 
 use super::observation::{Experiment, Manner, Observation, Refused, Seen};
 
@@ -311,6 +311,7 @@ pub(super) async fn close(session: Option<ProbeSession>) {
 }
 
 pub(super) fn token_refused(refusal: Refusal) -> Seen {
-    let Refusal { failure, connection, status, code, .. } = refusal;
-    Seen::TokenRefused { outcome: failure.outcome(), connection, status, code }
+    let Refusal { failure, connection, status, code, answer, .. } = refusal;
+    let code = code.filter(|code| *code != ErrorWord::OTHER);
+    Seen::TokenRefused { outcome: failure.outcome(), connection, status, code, answer }
 }

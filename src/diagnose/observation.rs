@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::lifecycle::{Evidence, TokenKnowledge, attribute};
-use crate::sample::{Cause, Outcome};
+use crate::sample::{Cause, Outcome, RequestAnswer};
 use crate::units::{format_duration, format_us};
 
 /// One thing that was changed, or left as it was.
@@ -128,8 +128,10 @@ pub enum Seen {
         connection: Option<Outcome>,
         /// The HTTP status; `None` where there was no answer.
         status: Option<u16>,
-        /// The error code, where it is a standard one (RFC 6749 §5.2).
+        /// The error code, where it is a known one (RFC 6749 §5.2).
         code: Option<&'static str>,
+        /// What the request came to.
+        answer: RequestAnswer,
     },
     /// The session ended.
     Ended {
@@ -265,7 +267,7 @@ impl Seen {
             Self::Opened => "101, opened".to_owned(),
             Self::Refused(refused) => refused.words(),
             Self::Failed { outcome } => format!("failed: {outcome}"),
-            Self::TokenRefused { outcome, connection, status, code } => {
+            Self::TokenRefused { outcome, connection, status, code, answer } => {
                 let mut words = format!("no token: {outcome}");
                 if let Some(connection) = connection {
                     words.push_str(&format!(", {connection}"));
@@ -275,6 +277,9 @@ impl Seen {
                 }
                 if let Some(code) = code {
                     words.push_str(&format!(" {code}"));
+                }
+                if let Some(wrong) = wrong_with(*answer) {
+                    words.push_str(&format!(", {wrong}"));
                 }
                 words
             }
@@ -309,6 +314,17 @@ impl Observation {
         let age = self.token_age_s.map_or_else(String::new, |age| format!("{age:.1} s"));
         let took = self.took_us.map_or_else(String::new, format_us);
         [self.experiment.words().to_owned(), age, self.seen.words(), took]
+    }
+}
+
+/// What is wrong with the body of an answer with a good status.
+pub(super) const fn wrong_with(answer: RequestAnswer) -> Option<&'static str> {
+    match answer {
+        RequestAnswer::NotJson => Some("and no JSON"),
+        RequestAnswer::NoAccessToken => Some("and no access_token"),
+        RequestAnswer::UnreadableField => Some("and a field that cannot be read, as expires_in"),
+        RequestAnswer::TooLarge => Some("and more than is read"),
+        _ => None,
     }
 }
 

@@ -4,10 +4,10 @@
 //! to make; [`Kind::CannotTell`] where the evidence does not suffice, with what would tell.
 
 use crate::drive::network::TokenLook;
-use crate::sample::{Cause, Outcome};
+use crate::sample::{Cause, Outcome, RequestAnswer};
 
 use super::finding::{Case, Finding, Kind, cannot_tell, finding, locked, rate_limited, session_limit};
-use super::observation::{Experiment, Refused, Seen};
+use super::observation::{Experiment, Refused, Seen, wrong_with};
 use super::sessions::judge_sessions;
 
 /// The findings of a case, the most important first; never none.
@@ -20,8 +20,8 @@ pub fn judge(case: &Case<'_>) -> Vec<Finding> {
         Some(Seen::TokenRefused { connection: Some(connection), .. }) => {
             vec![token_endpoint_unreachable(*connection)]
         }
-        Some(Seen::TokenRefused { outcome, status, code, .. }) => {
-            vec![token_endpoint(*outcome, *status, *code)]
+        Some(Seen::TokenRefused { outcome, status, code, answer, .. }) => {
+            vec![token_endpoint(*outcome, *status, *code, *answer)]
         }
         _ => vec![nothing_tried()],
     }
@@ -71,10 +71,16 @@ fn why_unreachable(outcome: Outcome, key: &str) -> (&'static str, String) {
     (what, change)
 }
 
-fn token_endpoint(outcome: Outcome, status: Option<u16>, code: Option<&'static str>) -> Finding {
-    let said = match (status, code) {
-        (Some(status), Some(code)) => format!("{status} {code}"),
-        (Some(status), None) => status.to_string(),
+fn token_endpoint(
+    outcome: Outcome,
+    status: Option<u16>,
+    code: Option<&'static str>,
+    answer: RequestAnswer,
+) -> Finding {
+    let said = match (status, code, wrong_with(answer)) {
+        (Some(status), _, Some(wrong)) => format!("{status}, {wrong}"),
+        (Some(status), Some(code), None) => format!("{status} {code}"),
+        (Some(status), None, None) => status.to_string(),
         _ => "no answer".to_owned(),
     };
     if status == Some(429) {

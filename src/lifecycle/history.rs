@@ -63,7 +63,7 @@ impl History {
             (Ground::Known, Cause::NoToken) => self.was_in,
             (Ground::Known, Cause::ExpiredToken) => self.row.as_ref().is_some_and(|row| {
                 let alive = |refused: &Refused| {
-                    !refused.carried.expired
+                    !refused.carried.may_have_expired
                         && carried.is_some_and(|own| own.requested == refused.carried.requested)
                 };
                 row.fresh_refused || row.refusals.iter().any(alive)
@@ -83,7 +83,7 @@ impl History {
             return Vec::new();
         }
         let mut refuted = Vec::new();
-        if !was_good && !carried.expired && !row.fresh_refused {
+        if !was_good && !carried.may_have_expired && !row.fresh_refused {
             row.fresh_refused = true;
             refuted = row.refusals.iter_mut().filter_map(Refused::refute).collect();
         }

@@ -15,6 +15,7 @@ mod in_session;
 mod machine;
 mod recovery;
 mod refused_on;
+mod requests;
 mod rules;
 mod session;
 mod shared_tokens;
@@ -28,6 +29,7 @@ pub use event::{
 };
 pub use machine::Client;
 pub use refused_on::refusal_by_message;
+pub use requests::oauth_code;
 pub use rules::{GroupRules, StormRule};
 pub use shared_tokens::{SharedTokens, TokenVerdict};
 pub use stop::StopPhase;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{Abnormal, Counter, Outcome};
+use crate::sample::{Abnormal, Counter, Outcome, RequestAnswer};
 use crate::service::counters::TargetCounters;
 
 use super::reconnect_clocks::ReconnectClocks;
@@ -105,6 +105,7 @@ pub fn check_accounts(name: &str, tally: &Tally, ended: bool) -> Vec<String> {
             "{name}: storms forced {by_storms} of {disconnects} disconnects, {back_from_storms} of {reconnects} reconnects followed them"
         ));
     }
+    faults.extend(token_fault(name, tally, ended));
     for (id, storm) in &tally.storms {
         if storm.back.count() > storm.disconnects {
             faults.push(format!(
@@ -116,6 +117,19 @@ pub fn check_accounts(name: &str, tally: &Tally, ended: bool) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Each token that a client took was granted to a request of its own; a grant that no client took was that of one cut off meanwhile. Journals of
+/// before such requests were recorded hold none.
+fn token_fault(name: &str, tally: &Tally, ended: bool) -> Option<String> {
+    let asked = || tally.requests.iter().filter(|((request, _), _)| request.token_name().is_some());
+    let granted: u64 =
+        asked().filter(|((_, answer), _)| *answer == RequestAnswer::Ok).map(|(_, n)| n.count()).sum();
+    let fetched = tally.counter(Counter::TokensFetched);
+    let untaken = tally.counter(Counter::Unsettled) + tally.outcome(Outcome::Aborted);
+    let is_wrong = fetched > granted || (ended && granted - fetched > untaken);
+    (is_wrong && asked().next().is_some())
+        .then(|| format!("{name}: {granted} token requests were granted, {fetched} tokens came"))
 }
 
 /// Sets the clients' counts beside the target's. `tally` is that of all groups.
@@ -222,7 +236,9 @@ mod tests {
 
     use super::*;
     use crate::sample::Cause;
-    use crate::sample::{AttemptEnd, AttemptKind, Initiator, Sample, SessionEnd, StormId};
+    use crate::sample::{
+        AttemptEnd, AttemptKind, Initiator, Request, RequestEnd, Sample, SessionEnd, StormId,
+    };
     use crate::service::counters::{CloseCount, RefusedCount};
 
     fn attempt(outcome: Outcome) -> Sample {
@@ -367,5 +383,28 @@ mod tests {
         );
         let lost = tally(&[Sample::Count(Counter::Disconnects, 2), Sample::Count(Counter::Reconnects, 1)]);
         assert_eq!(check_accounts("g", &lost, true), ["g: 2 disconnects, 1 came to an end"]);
+    }
+
+    #[test]
+    fn every_token_that_came_was_granted() {
+        let granted = Sample::Request(RequestEnd {
+            request: Request::Refresh,
+            answer: RequestAnswer::Ok,
+            status: Some(200),
+            error: None,
+            latency: Duration::ZERO,
+        });
+        let fetched = |n| Sample::Count(Counter::TokensFetched, n);
+        let unsettled = Sample::Count(Counter::Unsettled, 1);
+        let faults = |samples: &[Sample], ended| check_accounts("g", &tally(samples), ended);
+        let one = [granted.clone(), fetched(1)];
+        assert_eq!(faults(&one, true), [""; 0]);
+        assert_eq!(faults(&[fetched(1)], true), [""; 0], "of a journal without requests");
+        let two = ["g: 1 token requests were granted, 2 tokens came"];
+        assert_eq!(faults(&[granted.clone(), fetched(2)], false), two);
+        let none = ["g: 1 token requests were granted, 0 tokens came"];
+        assert_eq!(faults(&one[..1], true), none);
+        assert_eq!(faults(&one[..1], false), [""; 0], "it may yet be taken");
+        assert_eq!(faults(&[granted, unsettled], true), [""; 0]);
     }
 }

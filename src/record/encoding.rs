@@ -9,6 +9,14 @@ pub(super) const MAX_US: u64 = 24 * 60 * 60 * 1_000_000;
 
 /// More than was ever counted in one interval; beyond it, sums over a run could overflow.
 pub(super) const MAX_COUNT: u64 = 1 << 40;
+/// More than was ever counted; sums over every key and group of such counts still fit.
+const MOST: u64 = 1 << 53;
+
+/// Adds a count that may come from a file that somebody made.
+pub(super) const fn add_count(sum: &mut u64, n: u64) {
+    let more = sum.saturating_add(n);
+    *sum = if more < MOST { more } else { MOST };
+}
 /// Bytes before the counts in HdrHistogram's V2 encoding.
 const V2_HEADER: usize = 40;
 const V2_COOKIE: u64 = 0x1c84_9313;

@@ -52,6 +52,9 @@ pub struct Manifest {
     pub lost: Vec<LostShard>,
     /// The groups.
     pub groups: Vec<GroupManifest>,
+    /// The names of each group's steps before a handshake, in order.
+    #[serde(default)]
+    pub steps: Vec<Vec<String>>,
     /// The storms.
     pub storms: Vec<StormManifest>,
     /// The thresholds, as written: `reconnect_latency{group:a}: p(99) < 1s`.
@@ -86,6 +89,12 @@ impl Manifest {
     #[must_use]
     pub fn held_shards(&self) -> Vec<u32> {
         if self.held.is_empty() { (1..=self.shards).collect() } else { self.held.clone() }
+    }
+
+    /// The names of the steps of group `index`.
+    #[must_use]
+    pub fn steps_of(&self, index: usize) -> &[String] {
+        self.steps.get(index).map_or(&[], Vec::as_slice)
     }
 
     /// How many clients of group `index` belong to the shards that the journal holds: all of them, unless it is that of one shard, or of some.

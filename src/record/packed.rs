@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::sample::{Abnormal, AttemptKey, Counter, Initiator, Metric, StormId};
 
-use super::encoding::{HistogramError, MAX_COUNT, packed_counts};
+use super::encoding::{HistogramError, MAX_COUNT, add_count, packed_counts};
 use super::histogram::Latencies;
-use super::tally::{StormTally, Tally, add_count};
+use super::requests::{self, PackedRequest};
+use super::tally::{StormTally, Tally};
 
 /// A tally as the journal holds it: what [`PackedTally::of`] made, or what was read and checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub struct PackedTally {
     pub(super) storms: Vec<(StormId, u64, Vec<u8>)>,
     /// What is taken back of the intervals before.
     pub(super) minus: Option<Box<PackedTally>>,
+    /// What requests for tokens and steps came to.
+    pub(super) requests: Vec<PackedRequest>,
 }
 
 impl PackedTally {
@@ -43,6 +46,7 @@ impl PackedTally {
                 .map(|(id, storm)| (*id, storm.disconnects, storm.back.to_bytes()))
                 .collect(),
             minus: tally.minus.as_ref().map(|minus| Box::new(Self::of(minus))),
+            requests: requests::pack(&tally.requests),
         }
     }
 
@@ -60,6 +64,7 @@ impl PackedTally {
         let histograms = self.histograms.iter().map(|(_, bytes)| bytes);
         let mut histograms = histograms.chain(self.storms.iter().map(|(.., bytes)| bytes));
         histograms.try_for_each(|bytes| packed_counts(bytes).map(drop))?;
+        requests::check(&self.requests)?;
         match &self.minus {
             // What is taken back is not taken back again.
             Some(minus) if minus.minus.is_some() => Err(HistogramError),
@@ -101,6 +106,7 @@ impl PackedTally {
             add_count(&mut storm.disconnects, *disconnects);
             add_packed(&mut storm.back, bytes);
         }
+        requests::unpack(&self.requests, &mut tally.requests);
         if let Some(minus) = &self.minus {
             minus.add_to(tally.minus.get_or_insert_default());
         }
@@ -117,6 +123,7 @@ impl PackedTally {
             histograms: Vec::new(),
             storms: Vec::new(),
             minus: self.minus.clone(),
+            requests: requests::counts_of(&self.requests),
         };
         counts.unpack()
     }

@@ -48,6 +48,14 @@ impl From<PackedTallyV2> for PackedTally {
         }
         let key = |kind, outcome, cause| AttemptKey { kind, outcome, cause, answer: None };
         let attempts = attempts.into_iter().map(|(kind, outcome, cause, n)| (key(kind, outcome, cause), n));
-        Self { attempts: attempts.collect(), closes, counters, histograms, storms, minus: None }
+        Self {
+            attempts: attempts.collect(),
+            closes,
+            counters,
+            histograms,
+            storms,
+            minus: None,
+            requests: Vec::new(),
+        }
     }
 }

@@ -10,8 +10,9 @@ use crate::sample::{
     Sample, StormId, Traffic,
 };
 
-use super::encoding::MAX_COUNT;
+use super::encoding::{MAX_COUNT, add_count};
 use super::histogram::Latencies;
+use super::requests::{self, Requests};
 
 /// Attempts by kind, outcome, cause and what was answered.
 pub type Attempts = BTreeMap<AttemptKey, u64>;
@@ -43,15 +44,8 @@ pub struct Tally {
     pub storms: BTreeMap<StormId, StormTally>,
     /// What is taken back and was not told in this interval, but in one before it: a run's totals have none.
     pub minus: Option<Box<Tally>>,
-}
-
-/// More than was ever counted; sums over every key and group of such counts still fit.
-const MOST: u64 = 1 << 53;
-
-/// Adds a count that may come from a file that somebody made.
-pub(super) const fn add_count(sum: &mut u64, n: u64) {
-    let more = sum.saturating_add(n);
-    *sum = if more < MOST { more } else { MOST };
+    /// What requests for tokens and steps before handshakes came to.
+    pub requests: Requests,
 }
 
 impl Tally {
@@ -76,6 +70,7 @@ impl Tally {
             Sample::Count(counter, n) => self.count(*counter, *n),
             Sample::Traffic(traffic) => self.apply_traffic(traffic),
             Sample::StormDisconnect(storm) => self.storms.entry(*storm).or_default().disconnects += 1,
+            Sample::Request(end) => requests::record(&mut self.requests, end),
             Sample::Cascade(depth) => self.histogram(Metric::CascadeDepth).record_us(u64::from(*depth)),
             Sample::TakeBack(sample) => self.minus.get_or_insert_default().apply(sample),
             Sample::Recount(recount) => {
@@ -143,6 +138,7 @@ impl Tally {
             add_count(&mut own.disconnects, other.disconnects);
             own.back.merge(&other.back);
         }
+        requests::merge(&mut self.requests, &other.requests);
         if let Some(minus) = &other.minus {
             self.minus.get_or_insert_default().merge(minus);
         }
@@ -201,6 +197,7 @@ impl Tally {
             && self.histograms.is_empty()
             && self.storms.is_empty()
             && self.minus.is_none()
+            && self.requests.is_empty()
     }
 }
 
@@ -253,8 +250,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::packed::PackedTally;
+    use super::super::requests::AnswerTally;
     use super::*;
-    use crate::sample::{AttemptEnd, Phases, SessionEnd};
+    use crate::sample::{AttemptEnd, ErrorWord, Phases, Request, RequestAnswer, RequestEnd, SessionEnd};
 
     fn any_sample() -> impl Strategy<Value = Sample> {
         let ms = (0_u64..5_000).prop_map(Duration::from_millis);
@@ -276,7 +274,14 @@ mod tests {
             (1000_u16..1015, ms.clone()).prop_map(|(code, length)| {
                 Sample::SessionEnd(SessionEnd { initiator: Initiator::Target, code, abnormal: None, length })
             }),
-            ms.prop_map(Sample::Lag),
+            ms.clone().prop_map(Sample::Lag),
+            (0_u8..3, prop::sample::select(RequestAnswer::ALL), prop::option::of(400_u16..403), ms).prop_map(
+                |(step, answer, status, latency)| {
+                    let request = if step == 0 { Request::Refresh } else { Request::Step(step) };
+                    let error = status.and_then(|_| ErrorWord::new("invalid_grant"));
+                    Sample::Request(RequestEnd { request, answer, status, error, latency })
+                }
+            ),
             (1_u32..99).prop_map(Sample::Cascade),
             (prop::sample::select(Counter::ALL), 1_u64..9).prop_map(|(counter, n)| Sample::Count(counter, n)),
             prop::collection::vec(0_u32..9_999, 0..4).prop_map(|message_latencies_us| {
@@ -309,6 +314,9 @@ mod tests {
             let back = samples.iter().filter(|sample| matches!(sample, Sample::Ready(ready) if ready.storm.is_some())).count() as u64;
             prop_assert_eq!(whole.storms.values().map(|storm| storm.back.count()).sum::<u64>(), back);
             prop_assert!(back <= whole.counter(Counter::Reconnects));
+            let asked = samples.iter().filter(|sample| matches!(sample, Sample::Request(_))).count() as u64;
+            prop_assert_eq!(whole.requests.values().map(AnswerTally::count).sum::<u64>(), asked);
+            prop_assert_eq!(whole.requests.values().map(|tally| tally.latencies.count()).sum::<u64>(), asked);
         }
 
         #[test]

@@ -11,9 +11,9 @@ use super::model::RunModel;
 const ALL: &str = "all";
 
 /// Why a CSV text cannot be made: the writer's memory failed.
-type CsvResult = Result<String, csv::Error>;
+pub(super) type CsvResult = Result<String, csv::Error>;
 
-fn write_rows(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> CsvResult {
+pub(super) fn write_rows(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> CsvResult {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(header)?;
     for row in rows {

@@ -11,6 +11,7 @@ use crate::units::{format_count, format_share, format_us};
 
 use super::lost::clients_words;
 use super::model::RunModel;
+use super::request_table::{refresh_lines, requests};
 use super::simulated::{SIMULATED, assumptions, target_words};
 use super::tables::{
     GroupTotals, Table, closes, handshakes, loop_words, phases, reconnects, recovery, throughput, tokens,
@@ -38,6 +39,7 @@ pub fn markdown(model: &RunModel) -> String {
         recovery(model, &groups).map(|recovery| table(&recovery)).unwrap_or_default(),
         table(&handshakes(&groups)),
         tokens(&groups).map(|tokens| table(&tokens) + &loops(model, &groups)).unwrap_or_default(),
+        requests(model, &groups).map(|asked| table(&asked)).unwrap_or_default() + &refreshes(model, &groups),
         phases(model, &groups).map(|phases| table(&phases)).unwrap_or_default(),
         table(&throughput(model, &groups)),
         closes_list(&groups),
@@ -190,6 +192,19 @@ fn loops(model: &RunModel, groups: &[GroupTotals<'_>]) -> String {
             let words = loop_words(model, group)?;
             Some(format!("- **refetch loop** {}: {}", escape(group.name), escape(&words)))
         })
+        .collect();
+    let mut text = String::new();
+    if !lines.is_empty() {
+        text.push('\n');
+        push_lines(&mut text, &lines, "groups");
+    }
+    text
+}
+
+fn refreshes(model: &RunModel, groups: &[GroupTotals<'_>]) -> String {
+    let lines: Vec<String> = refresh_lines(model, groups)
+        .iter()
+        .map(|line| format!("- **refresh tokens** {}", escape(line)))
         .collect();
     let mut text = String::new();
     if !lines.is_empty() {

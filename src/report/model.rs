@@ -11,6 +11,7 @@ use crate::scenario::parse_threshold;
 
 use super::lost::lost_words;
 use super::recovery::{RecoveryCurve, recovery_curves};
+use super::requests::what_keeps_out;
 use super::simulated::NO_GENERATOR;
 use super::verdict::{Findings, ValidityCheck, Verdict, check_validity, judge};
 
@@ -80,6 +81,7 @@ impl RunModel {
             health_faults: end.as_ref().map(|end| health_faults(&end.health)).unwrap_or_default(),
             no_generator: manifest.simulated.is_some().then_some(NO_GENERATOR),
             clients_started: all.counter(Counter::ClientsStarted),
+            kept_out: &what_keeps_out(&manifest, &totals),
             all: &all,
         };
         let validity = check_validity(&findings);

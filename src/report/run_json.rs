@@ -14,11 +14,12 @@ use crate::record::{
     GeneratorHealth, HostManifest, Latencies, Manifest, ReconciliationRow, ReconnectClocks, SCHEMA_VERSION,
     Simulated, StormManifest, Tally, ThresholdResult,
 };
-use crate::sample::{Abnormal, Counter, Metric, Outcome};
+use crate::sample::{Abnormal, Counter, ErrorWord, Metric, Outcome, RequestAnswer};
 use crate::service::counters::TargetCounters;
 
 use super::lost::clients_of;
 use super::model::RunModel;
+use super::requests::{rows, step_name};
 use super::verdict::Verdict;
 
 /// What `run.json` holds.
@@ -148,6 +149,23 @@ struct GroupJson<'m> {
     cascade_depth: Option<CascadeJson>,
     /// What was measured in time, as in `summary.csv`; metrics without values are not there.
     latencies: BTreeMap<Metric, LatencyJson>,
+    /// Requests for tokens and steps before handshakes by what they came to, as in `tokens.csv` and `steps.csv`; not for all groups together.
+    requests: Vec<RequestJson<'m>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct RequestJson<'m> {
+    /// `credentials`, `refresh` or `command`; null for a step.
+    token: Option<&'static str>,
+    /// Name of the step; null for a request for a token.
+    step: Option<String>,
+    /// What it came to.
+    answer: RequestAnswer,
+    /// The HTTP status; null without an answer.
+    status: Option<u16>,
+    /// The service's own word for why it refuses; `other` for one that is not kept.
+    error: Option<&'m str>,
+    count: u64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -259,13 +277,16 @@ fn reconciliation(model: &RunModel) -> Option<ReconciliationJson<'_>> {
 }
 
 fn accounting(model: &RunModel) -> AccountingJson<'_> {
-    let groups = model.groups().zip(&model.manifest.groups);
+    let groups = model.groups().zip(&model.manifest.groups).enumerate();
     let clients = model.manifest.groups.iter().map(|group| u64::from(group.clients)).sum();
     AccountingJson {
         closes: model.account_faults.is_empty(),
         faults: &model.account_faults,
         groups: groups
-            .map(|((name, tally), manifest)| group(name, u64::from(manifest.clients), tally))
+            .map(|(place, ((name, tally), manifest))| GroupJson {
+                requests: requests(model.manifest.steps_of(place), tally),
+                ..group(name, u64::from(manifest.clients), tally)
+            })
             .collect(),
         all: group("all", clients, &model.all),
     }
@@ -296,7 +317,20 @@ fn group<'m>(name: &'m str, clients: u64, tally: &Tally) -> GroupJson<'m> {
             max: depths.max_us(),
         }),
         latencies: times.map(|(metric, histogram)| (*metric, latency(histogram))).collect(),
+        requests: Vec::new(),
     }
+}
+
+fn requests<'m>(steps: &[String], tally: &'m Tally) -> Vec<RequestJson<'m>> {
+    let rows = rows(tally).into_iter().map(|row| RequestJson {
+        token: row.request.token_name(),
+        step: row.request.step().map(|index| step_name(steps, index)),
+        answer: row.answer,
+        status: row.status,
+        error: row.error.map(ErrorWord::text),
+        count: row.count,
+    });
+    rows.collect()
 }
 
 fn latency(histogram: &Latencies) -> LatencyJson {

@@ -11,6 +11,7 @@ use crate::units::{format_count, format_share, format_us};
 use super::aligned::aligned;
 use super::lost::clients_words;
 use super::model::RunModel;
+use super::request_table::{refresh_lines, requests};
 use super::simulated::{NO_GENERATOR, SIMULATED, assumptions, target_words};
 use super::tables::{
     GroupTotals, Table, closes, handshakes, in_order, loop_words, phases, reconnects, recovery, throughput,
@@ -58,6 +59,7 @@ pub fn summary_text(model: &RunModel, style: Style) -> String {
         write_table(&mut text, &table, style);
         write_loops(&mut text, model, &groups, style);
     }
+    write_requests(&mut text, model, &groups, style);
     if let Some(table) = phases(model, &groups) {
         write_table(&mut text, &table, style);
     }
@@ -127,6 +129,16 @@ fn write_loops(text: &mut String, model: &RunModel, groups: &[GroupTotals<'_>], 
         if let Some(words) = loop_words(model, group) {
             line(text, &format!("  {} {}: {words}", style.bad("refetch loop"), group.name));
         }
+    }
+}
+
+/// What requests before handshakes came to, where some were not answered as they should be.
+fn write_requests(text: &mut String, model: &RunModel, groups: &[GroupTotals<'_>], style: Style) {
+    if let Some(table) = requests(model, groups) {
+        write_table(text, &table, style);
+    }
+    for words in refresh_lines(model, groups) {
+        line(text, &format!("  {} {words}", style.bad("refresh tokens")));
     }
 }
 

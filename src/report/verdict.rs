@@ -88,6 +88,8 @@ pub(super) struct Findings<'a> {
     /// Why there is no generator to be judged, where there is none.
     pub(super) no_generator: Option<&'static str>,
     pub(super) clients_started: u64,
+    /// What keeps groups from ever getting to a handshake, a sentence each.
+    pub(super) kept_out: &'a [String],
     pub(super) all: &'a Tally,
 }
 
@@ -160,7 +162,7 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
         check("clients and target agree", lost.or(no_counters), mismatches(findings.reconciliation)),
         check("every threshold has samples", None, silent),
         check("the load was achieved", cut_off.or(load_lost), load_faults(findings).into_iter().collect()),
-        check("handshakes were answered", None, never_answered(findings.all).into_iter().collect()),
+        check("handshakes were answered", None, never_answered(findings).into_iter().collect()),
         check("every client came to its end", cut_off, undrained.into_iter().collect()),
     ]
 }
@@ -190,7 +192,8 @@ fn load_faults(findings: &Findings<'_>) -> Option<String> {
 }
 
 /// A run in which no handshake was ever answered says nothing about reconnects.
-fn never_answered(all: &Tally) -> Option<String> {
+fn never_answered(findings: &Findings<'_>) -> Option<String> {
+    let all = findings.all;
     let answered = all.attempts_where(|_, outcome, _| outcome.is_answered());
     if answered > 0 || all.attempts_total() == 0 {
         return None;
@@ -206,6 +209,9 @@ fn never_answered(all: &Tally) -> Option<String> {
         return Some(format!(
             "no handshake was ever answered ({list}): the target's certificate is not trusted. Name the PEM file of the authority that vouches for it in target.ca_file (resurge serve --tls writes resurge-ca.pem); it must be for the host in the URL"
         ));
+    }
+    if !findings.kept_out.is_empty() {
+        return Some(format!("no handshake was ever answered ({list}): {}", findings.kept_out.join("; ")));
     }
     Some(format!(
         "no handshake was ever answered ({list}): check the target's URLs, and whether it is up and speaks WebSocket"
@@ -295,6 +301,7 @@ mod tests {
                 health_faults: if *sick { vec!["late".into()] } else { Vec::new() },
                 no_generator: None,
                 clients_started: *started,
+                kept_out: &[],
                 all: &nothing,
             };
             let judged = |findings: &Findings<'_>| judge(findings, &check_validity(findings));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::csv_files::{closes_csv, outcomes_csv, summary_csv, timeseries_csv};
+use super::csv_requests::{steps_csv, tokens_csv};
 use super::hlog::histograms_hlog;
 use super::html::report_html;
 use super::model::RunModel;
@@ -122,6 +123,8 @@ pub fn write_all(model: &RunModel, folder: &Path) -> Vec<WriteFault> {
         ("summary.csv", csv(summary_csv(model))),
         ("outcomes.csv", csv(outcomes_csv(model))),
         ("closes.csv", csv(closes_csv(model))),
+        ("tokens.csv", csv(tokens_csv(model))),
+        ("steps.csv", csv(steps_csv(model))),
         ("timeseries.csv", csv(timeseries_csv(model))),
         ("histograms.hlog", Ok(histograms_hlog(model))),
         ("report.html", report_html(model).map_err(io::Error::other)),

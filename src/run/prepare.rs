@@ -330,6 +330,7 @@ fn manifest(
         held: vec![share.shard()],
         lost: Vec::new(),
         groups: groups.collect(),
+        steps: scenario.groups.iter().map(Group::step_names).collect(),
         storms: scenario.storms.iter().map(storm).collect(),
         thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
         host,

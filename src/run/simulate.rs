@@ -17,7 +17,7 @@ use crate::record::{
 };
 use crate::report::{JOURNAL_FILE, RunModel, write_all};
 use crate::scenario::Overrides;
-use crate::scenario::keys::{Scenario, Simulate, Target, TargetRules, Threshold};
+use crate::scenario::keys::{Group, Scenario, Simulate, Target, TargetRules, Threshold};
 use crate::scenario::{Loaded, describe_simulate, load};
 use crate::units::format_duration;
 
@@ -232,6 +232,7 @@ impl Simulation {
             held: vec![1],
             lost: Vec::new(),
             groups: groups.collect(),
+            steps: scenario.groups.iter().map(Group::step_names).collect(),
             storms: scenario.storms.iter().map(storm).collect(),
             thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
             host: HostManifest {

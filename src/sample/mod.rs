@@ -45,11 +45,13 @@ macro_rules! named_enum {
 mod attempt;
 mod counter;
 mod metric;
+mod request;
 mod session_end;
 
 pub use attempt::{Answer, AnsweredBy, AttemptEnd, AttemptKey, AttemptKind, Cause, Ground, Outcome, Spoken};
 pub use counter::Counter;
 pub use metric::{Metric, Phase, Phases};
+pub use request::{ErrorWord, NoErrorWord, Request, RequestAnswer, RequestEnd};
 pub use session_end::{Abnormal, Initiator, SessionEnd};
 
 /// Index of a group in the scenario's list.
@@ -102,6 +104,8 @@ pub enum Sample {
     Recount(Box<Recount>),
     /// A disconnect, counted as [`Counter::Disconnects`] as well, was this storm's doing.
     StormDisconnect(StormId),
+    /// A request for a token, or a step before a handshake, ended. Sent exactly once for each whose end was seen.
+    Request(RequestEnd),
 }
 
 /// Attempts that are to be counted otherwise.

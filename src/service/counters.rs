@@ -55,6 +55,12 @@ pub struct TargetCounters {
     /// `reset`, `silence`.
     #[serde(default)]
     pub refused_otherwise: Vec<RefusedOtherwise>,
+    /// Used refresh tokens that were shown again (RFC 9700 §4.14.2).
+    #[serde(default)]
+    pub refresh_tokens_reused: u64,
+    /// Families of tokens that ended because of that.
+    #[serde(default)]
+    pub refresh_families_ended: u64,
     /// Faults that struck, by kind. All else is counted as the clients see it: an upgrade request that got no proper answer is no
     /// upgrade and no refusal, one that got a status is a refusal, a token that was not given is not issued, and a session that is
     /// struck was upgraded and ends once.
@@ -79,6 +85,8 @@ impl TargetCounters {
             (&mut self.routes_answered, other.routes_answered),
             (&mut self.tickets_issued, other.tickets_issued),
             (&mut self.tickets_evicted, other.tickets_evicted),
+            (&mut self.refresh_tokens_reused, other.refresh_tokens_reused),
+            (&mut self.refresh_families_ended, other.refresh_families_ended),
         ] {
             *own += others;
         }

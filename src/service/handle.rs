@@ -67,10 +67,10 @@ impl TargetState {
         refresh: Option<Credential<'_>>,
     ) -> HandleAnswer {
         match self.grant_token(now, request, refresh.map(Credential::shown)) {
-            Ok((id, _)) => HandleAnswer::Issued {
+            Ok((id, _, refresh)) => HandleAnswer::Issued {
                 token: TokenHandle(id),
                 expires_in: self.rules.token_life,
-                refresh: self.issue_refresh_token(now, request).map(TokenHandle),
+                refresh: refresh.map(TokenHandle),
             },
             Err(TokenAnswer::Limited(refusal)) => HandleAnswer::Limited(refusal),
             Err(TokenAnswer::Refused(refusal)) => HandleAnswer::Refused(refusal),

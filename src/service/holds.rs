@@ -88,6 +88,7 @@ impl TargetState {
         }
         if let Some(token) = self.refresh_tokens.find(text) {
             self.refresh_tokens.invalidate(token);
+            self.families.take(self.refresh_tokens.family_of(token));
         }
     }
 

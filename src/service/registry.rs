@@ -82,6 +82,8 @@ struct Record {
     is_dead: bool,
     /// Its life was made longer: it does not expire in the order of its issue.
     is_extended: bool,
+    /// The family that it belongs to, where such are kept; 0: none.
+    family: u32,
 }
 
 /// All tokens that are remembered.
@@ -134,6 +136,7 @@ impl TokenRegistry {
             is_invalidated: false,
             is_dead: false,
             is_extended: false,
+            family: 0,
         };
         self.make_room();
         self.records.insert(id, record);
@@ -159,6 +162,18 @@ impl TokenRegistry {
             self.bury_expired(now);
         }
         self.records.len() - self.dead.len() >= self.most_living_allowed
+    }
+
+    /// A token belongs to this family.
+    pub(super) fn join(&mut self, id: TokenId, family: u32) {
+        if let Some(record) = self.records.get_mut(&id) {
+            record.family = family;
+        }
+    }
+
+    /// The family that a token belongs to; 0: none.
+    pub(super) fn family_of(&self, id: TokenId) -> u32 {
+        self.records.get(&id).map_or(0, |record| record.family)
     }
 
     /// Ends a token's life early.

@@ -19,6 +19,7 @@ use super::capacity::Capacities;
 use super::client_key::ClientKey;
 use super::counters::TargetCounters;
 use super::delay;
+use super::families::Families;
 use super::faults::FaultDraws;
 use super::jwt::{TokenWriter, Told};
 use super::limits::ClientLimits;
@@ -31,7 +32,7 @@ use super::session::{Ended, Session, SessionId};
 use super::shown::Shown;
 use super::tally::Tally;
 use super::tickets::TicketBook;
-use super::token::{self, Grant, Issued, TokenAnswer, TokenError, TokenRefusal, TokenRequest};
+use super::token::{self, Grant, Issued, TokenAnswer, TokenRefusal, TokenRequest};
 use super::windows::{Counted, Windows};
 
 /// The service: its tokens, its open sessions, its counts.
@@ -40,6 +41,7 @@ pub struct TargetState {
     pub(super) rules: Arc<TargetRules>,
     pub(super) tokens: TokenRegistry,
     pub(super) refresh_tokens: TokenRegistry,
+    pub(super) families: Families,
     pub(super) writer: TokenWriter,
     pub(super) tickets: TicketBook,
     pub(super) windows: Windows,
@@ -95,6 +97,7 @@ impl TargetState {
             || rules.routes.iter().any(|route| route.does == RouteDoes::ListTickets);
         Self {
             refresh_tokens: TokenRegistry::of(Purpose::TargetRefresh, seed, MOST_DEAD),
+            families: Families::of(&rules),
             writer: TokenWriter::new(rules.token_format, seed),
             capacities: Capacities::of(&rules, seed),
             rules: Arc::new(rules),
@@ -168,7 +171,8 @@ impl TargetState {
 
     /// Answers a token request.
     pub fn token_request(&mut self, now: Moment, request: TokenRequest<'_>) -> TokenAnswer {
-        let (id, grant) = match self.grant_token(now, request, request.refresh_token.map(Shown::Text)) {
+        let refresh = request.refresh_token.map(Shown::Text);
+        let (id, grant, refresh) = match self.grant_token(now, request, refresh) {
             Ok(granted) => granted,
             Err(refused) => return refused,
         };
@@ -180,17 +184,18 @@ impl TargetState {
             expires: now + expires_in,
         };
         let access_token = self.writer.write(id, told);
-        let refresh_token = self.issue_refresh_token(now, request).map(TokenId::text);
+        let refresh_token = refresh.map(TokenId::text);
         TokenAnswer::Issued(Issued { access_token, expires_in, scope: grant.scope, refresh_token })
     }
 
-    /// Decides on a token request, which may show this refresh token; counts and issues.
+    /// Decides on a token request, which may show this refresh token; counts and issues. The last of what it answers is the refresh token that
+    /// goes with the access token.
     pub(super) fn grant_token(
         &mut self,
         now: Moment,
         request: TokenRequest<'_>,
         refresh: Option<Shown<'_>>,
-    ) -> Result<(TokenId, Grant), TokenAnswer> {
+    ) -> Result<(TokenId, Grant, Option<TokenId>), TokenAnswer> {
         if let Some(limited) = self.count_token_request(now, request) {
             return Err(TokenAnswer::Limited(limited));
         }
@@ -199,8 +204,9 @@ impl TargetState {
             return Err(TokenAnswer::Limited(TOO_MANY_TOKENS));
         }
         let decided = token::decide(&self.rules, request, refresh.is_some_and(|refresh| !refresh.is_empty()));
-        let decided = decided.and_then(|grant| self.use_refresh_token(now, request, refresh).map(|()| grant));
-        let grant = decided.map_err(|refusal| TokenAnswer::Refused(self.refuse_token(refusal)))?;
+        let decided = decided
+            .and_then(|grant| self.use_refresh_token(now, request, refresh).map(|family| (grant, family)));
+        let (grant, family) = decided.map_err(|refusal| TokenAnswer::Refused(self.refuse_token(refusal)))?;
         let expires = now + self.rules.token_life;
         let client = ClientLimits::are_needed(&self.rules)
             .then(|| self.limits.key(request.client_id.unwrap_or_default()));
@@ -212,7 +218,9 @@ impl TargetState {
             }
         }
         self.tally.issue_token();
-        Ok((id, grant))
+        let refresh = self.issue_refresh_token(now, request);
+        self.families.grow(family, id, refresh, (&self.tokens, &mut self.refresh_tokens), now);
+        Ok((id, grant, refresh))
     }
 
     /// Counts a token request; the refusal, where it is one too many.
@@ -224,42 +232,6 @@ impl TargetState {
             self.tally.limit_token_request();
             over_limit(limit, usage, "too many token requests of this client id")
         })
-    }
-
-    /// Takes the refresh token of a request that shows one. Where tokens rotate, it is used up.
-    fn use_refresh_token(
-        &mut self,
-        now: Moment,
-        request: TokenRequest<'_>,
-        refresh: Option<Shown<'_>>,
-    ) -> Result<(), TokenRefusal> {
-        let (Some(shown), Some(rules)) = (refresh, self.rules.refresh_tokens) else { return Ok(()) };
-        if request.grant_type != Some("refresh_token") {
-            return Ok(());
-        }
-        let refuse = |description| TokenRefusal {
-            error: TokenError::InvalidGrant,
-            description,
-            used_basic: request.used_basic,
-        };
-        match shown.standing(now, &self.refresh_tokens) {
-            Standing::Good(id) => {
-                if rules.rotate {
-                    self.refresh_tokens.invalidate(id);
-                }
-                Ok(())
-            }
-            Standing::Stale => Err(refuse("the refresh token was used before")),
-            Standing::Expired => Err(refuse("the refresh token expired")),
-            Standing::Unknown | Standing::Insufficient => Err(refuse("the refresh token is unknown")),
-        }
-    }
-
-    /// A refresh token to go with an access token: always at first, and at a refresh where they rotate.
-    pub(super) fn issue_refresh_token(&mut self, now: Moment, request: TokenRequest<'_>) -> Option<TokenId> {
-        let rules = self.rules.refresh_tokens?;
-        let is_refresh = request.grant_type == Some("refresh_token");
-        (!is_refresh || rules.rotate).then(|| self.refresh_tokens.issue(now, now + rules.life, true, None))
     }
 
     /// Counts a refusal of the token endpoint, and gives it back: for faults found before the request could be read.

@@ -21,6 +21,14 @@ impl Shown<'_> {
         }
     }
 
+    /// The token itself, if it was issued and is not forgotten.
+    pub(super) fn id(self, registry: &TokenRegistry) -> Option<TokenId> {
+        match self {
+            Self::Text(text) => registry.find(text),
+            Self::Token(id) => Some(id),
+        }
+    }
+
     pub(super) const fn is_empty(self) -> bool {
         matches!(self, Self::Text(text) if text.is_empty())
     }

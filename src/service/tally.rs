@@ -28,6 +28,8 @@ pub(super) struct Tally {
     routes_answered: u64,
     tickets_issued: u64,
     tickets_evicted: u64,
+    refresh_tokens_reused: u64,
+    refresh_families_ended: u64,
     routes_refused: BTreeMap<(u16, Cause), u64>,
     refused: BTreeMap<(u16, Cause), u64>,
     refused_otherwise: BTreeMap<(&'static str, Cause), u64>,
@@ -83,6 +85,14 @@ impl Tally {
 
     pub(super) const fn evict_ticket(&mut self) {
         self.tickets_evicted += 1;
+    }
+
+    pub(super) const fn reuse_refresh_token(&mut self) {
+        self.refresh_tokens_reused += 1;
+    }
+
+    pub(super) const fn end_family(&mut self) {
+        self.refresh_families_ended += 1;
     }
 
     pub(super) fn refuse(&mut self, status: u16, cause: Cause) {
@@ -149,6 +159,8 @@ impl Tally {
                 .collect(),
             tickets_issued: self.tickets_issued,
             tickets_evicted: self.tickets_evicted,
+            refresh_tokens_reused: self.refresh_tokens_reused,
+            refresh_families_ended: self.refresh_families_ended,
             refused_otherwise: self
                 .refused_otherwise
                 .iter()

@@ -274,7 +274,15 @@ fn a_capacity_is_the_same_on_the_network_and_in_virtual_time() {
 #[test]
 fn shipped_scenarios_hold_their_thresholds_in_virtual_time() {
     let root = tempfile::tempdir().unwrap();
-    for scenario in ["smoke", "idle-reconnect", "missing-scope", "token-expiry", "refetch-loop", "bad-day"] {
+    for scenario in [
+        "smoke",
+        "idle-reconnect",
+        "missing-scope",
+        "token-expiry",
+        "refetch-loop",
+        "refresh-race",
+        "bad-day",
+    ] {
         let out = root.path().join(scenario).display().to_string();
         let (code, summary, stderr) = simulate(&[&format!("scenarios/{scenario}.toml"), "--out", &out]);
         assert_eq!(code, 0, "{scenario}: {summary}{stderr}");

@@ -27,5 +27,6 @@ mod driver;
 mod faults;
 mod options;
 mod policies;
+mod requests;
 mod target_tls;
 mod token_lifecycles;

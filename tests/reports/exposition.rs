@@ -7,13 +7,13 @@ use std::time::Duration;
 use resurge::record::{LiveView, Tally};
 use resurge::report::{LiveRun, openmetrics_text, prometheus_text};
 use resurge::sample::{
-    AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phases, ReadySample, Sample, SessionEnd,
-    StormId,
+    AttemptEnd, AttemptKind, Cause, Counter, ErrorWord, Initiator, Outcome, Phases, ReadySample, Request,
+    RequestAnswer, RequestEnd, Sample, SessionEnd, StormId,
 };
 use resurge::scenario::load;
 
 const SCENARIO: &str = "duration = \"9s\"\n[target]\n[[groups]]\nname = \"g\"\nclients = 3\ntoken = { grant = \"none\" }\n\
-    [[storms]]\nat = \"2s\"\nby = \"client\"\nhow = \"rst\"\n";
+    [[groups.prepare.steps]]\nname = \"negotiate\"\npath = \"/x\"\n[[storms]]\nat = \"2s\"\nby = \"client\"\nhow = \"rst\"\n";
 
 fn tally() -> Tally {
     let latency = Duration::from_millis(12);
@@ -33,6 +33,10 @@ fn tally() -> Tally {
         let initiator = Initiator::Target;
         Sample::SessionEnd(SessionEnd { initiator, code, abnormal: None, length: latency })
     };
+    let request = |request, answer, word| {
+        let error = ErrorWord::new(word);
+        Sample::Request(RequestEnd { request, answer, status: Some(401), error, latency })
+    };
     let samples = [
         attempt(Outcome::Ok, None),
         attempt(Outcome::Http403, Some(Cause::StaleToken)),
@@ -42,6 +46,8 @@ fn tally() -> Tally {
         Sample::StormDisconnect(StormId(0)),
         Sample::Count(Counter::Disconnects, 1),
         Sample::Count(Counter::BytesIn, 42),
+        request(Request::Credentials, RequestAnswer::Refused, "invalid_client"),
+        request(Request::Step(0), RequestAnswer::Refused, "token_expired"),
         Sample::Ready(Box::new(ready)),
     ];
     let mut tally = Tally::default();
@@ -76,6 +82,9 @@ fn names_have_their_units_and_values_are_those_of_the_run() {
         r#"resurge_attempts_total{group="g",kind="first",outcome="tls",cause=""} 0"#,
         r#"resurge_sessions_ended_total{group="g",initiator="target",code="1001"} 1"#,
         r#"resurge_sessions_ended_total{group="g",initiator="target",code="4xxx"} 2"#,
+        r#"resurge_token_requests_total{group="g",request="credentials",answer="refused"} 1"#,
+        r#"resurge_token_requests_total{group="g",request="credentials",answer="ok"} 0"#,
+        r#"resurge_step_requests_total{group="g",step="negotiate",number="1",answer="refused"} 1"#,
         r#"resurge_received_bytes_total{group="g"} 42"#,
         r#"resurge_storm_due_seconds{storm="0"} 2.0"#,
         r#"resurge_storm_disconnects_total{group="g",storm="0"} 1"#,

@@ -239,8 +239,10 @@ fn every_file_is_there_and_the_interval_log_reads_back() {
             "report.html",
             "run.json",
             "scenario.toml",
+            "steps.csv",
             "summary.csv",
-            "timeseries.csv"
+            "timeseries.csv",
+            "tokens.csv"
         ],
         "and nothing half written"
     );

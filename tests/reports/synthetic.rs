@@ -31,6 +31,7 @@ pub(crate) fn manifest(groups: &[(&str, u32)]) -> Manifest {
         storms: Vec::new(),
         thresholds: Vec::new(),
         host: HostManifest { cores: 2, kernel: "6.0".into(), descriptor_limit: 20_000, local_ports: 28_000 },
+        steps: Vec::new(),
         simulated: None,
     }
 }

@@ -29,6 +29,7 @@ mod traffic;
 mod upgrade;
 mod variables;
 mod wire;
+mod word_book;
 
 pub use address::{AddressPolicy, Forbidden, parse_host};
 pub use client::drive_client;

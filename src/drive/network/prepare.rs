@@ -15,22 +15,25 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::clock::Clock;
 use crate::lifecycle::{ConnectFailure, Evidence};
+use crate::sample::{Request, RequestAnswer, RequestEnd, Sample};
 use crate::scenario::keys::{PrepareRules, Step, StepPlace};
 
 use super::echo::without_echo;
 use super::endpoint::{PRODUCT, basic_credentials};
+use super::group_sink::GroupSink;
 use super::http::{HttpClient, HttpFailure, HttpRequest};
 use super::retry_after::parse_retry_after;
 use super::variables::{Renderer, Variables};
+use super::word_book::WordBook;
 
 /// The most that is read of an answer.
 const ANSWER_CAP: usize = 256 * 1024;
 
 /// Makes the requests of a group's clients on one worker.
 pub(super) struct Preparer {
-    clock: Clock,
+    sink: GroupSink,
+    words: WordBook,
     http: Arc<HttpClient>,
     /// Scheme, host and port of requests that name only a path.
     base: String,
@@ -57,56 +60,131 @@ pub(super) async fn prepare(
         let value = client.with(&variables).render(template);
         variables.set(name, value);
     }
-    for step in &rules.steps {
+    for (index, step) in (0_u8..).zip(&rules.steps) {
         let preparer = preparer.ok_or(ConnectFailure::Protocol)?;
-        let asked = timeout(step.timeout, preparer.ask(step, client.with(&variables))).await;
-        let body = asked.map_err(|_| ConnectFailure::Timeout)??;
-        if !variables.save(&step.save, &body) {
-            log::debug!("{}: the answer lacks what is to be saved", step.name);
-            return Err(ConnectFailure::Protocol);
-        }
+        preparer.make(index, step, client, &mut variables).await?;
     }
     Ok(variables)
 }
 
-impl Preparer {
-    /// Asks over `http`; a step that names only a path, below `base`.
-    pub(super) const fn new(clock: Clock, http: Arc<HttpClient>, base: String) -> Self {
-        Self { clock, http, base }
+/// What a step's answer says, or why there is none to go on with.
+type Answered = Result<(u16, Bytes), StepFault>;
+
+/// A step that came to nothing.
+struct StepFault {
+    failure: ConnectFailure,
+    answer: RequestAnswer,
+    status: Option<u16>,
+}
+
+impl StepFault {
+    const fn new(failure: ConnectFailure, answer: RequestAnswer) -> Self {
+        Self { failure, answer, status: None }
     }
 
-    async fn ask(&self, step: &Step, client: Renderer<'_>) -> Result<Bytes, ConnectFailure> {
+    /// No request can be made of what the variables hold.
+    const fn not_sent() -> Self {
+        Self::new(ConnectFailure::Protocol, RequestAnswer::NotSent)
+    }
+
+    fn with_status(self, status: u16) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    /// The service's own word for why it refuses.
+    fn word(&self) -> Option<&str> {
+        match &self.failure {
+            ConnectFailure::Http(evidence) if self.answer == RequestAnswer::Refused => {
+                evidence.body_code.as_deref().or(evidence.bearer_error.as_deref())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<HttpFailure> for StepFault {
+    fn from(failed: HttpFailure) -> Self {
+        let answer = failed.answer();
+        Self::new(failure_of_step(failed), answer)
+    }
+}
+
+impl Preparer {
+    /// Asks over `http`; a step that names only a path, below `base`. How each request ends is told to `sink`.
+    pub(super) fn new(sink: GroupSink, http: Arc<HttpClient>, base: String) -> Self {
+        Self { sink, words: WordBook::default(), http, base }
+    }
+
+    /// Makes the request of a step, and fills `variables` from its answer.
+    async fn make(
+        &self,
+        index: u8,
+        step: &Step,
+        client: Renderer<'_>,
+        variables: &mut Variables,
+    ) -> Result<(), ConnectFailure> {
+        let began = self.sink.clock().now();
+        let asked = timeout(step.timeout, self.ask(step, client.with(variables))).await;
+        let answered = match asked {
+            Ok(answered) => answered.and_then(|(status, body)| save(step, variables, status, &body)),
+            Err(_) => Err(StepFault::new(ConnectFailure::Timeout, RequestAnswer::Timeout)),
+        };
+        let now = self.sink.clock().now();
+        let (answer, status, error) = match &answered {
+            Ok(status) => (RequestAnswer::Ok, Some(*status), None),
+            Err(fault) => (fault.answer, fault.status, fault.word().map(|word| self.words.keep(index, word))),
+        };
+        let request = Request::Step(index);
+        let end = RequestEnd { request, answer, status, error, latency: now.since(began) };
+        self.sink.send(now, Sample::Request(end)).await;
+        answered.map(drop).map_err(|fault| fault.failure)
+    }
+
+    async fn ask(&self, step: &Step, client: Renderer<'_>) -> Answered {
         let Asked { url, mut headers, body, sent } =
-            asked(step, &self.base, client).ok_or(ConnectFailure::Protocol)?;
-        let target = self.http.target(url).ok_or(ConnectFailure::Protocol)?;
+            asked(step, &self.base, client).ok_or_else(StepFault::not_sent)?;
+        let target = self.http.target(url).ok_or_else(StepFault::not_sent)?;
         for (name, value) in target.headers() {
             headers.entry(name).or_insert_with(|| value.clone());
         }
-        let method = step.method.name().parse().map_err(|_| ConnectFailure::Protocol)?;
+        let method = step.method.name().parse().map_err(|_| StepFault::not_sent())?;
         let request = HttpRequest::new(method, &headers, &body, ANSWER_CAP);
-        let (head, body) =
-            self.http.send(&target, client.number(), request).await.map_err(failure_of_step)?;
+        let (head, body) = self.http.send(&target, client.number(), request).await?;
         let status = head.status;
         let code = status.as_u16();
         let is_expected =
             if step.expect.is_empty() { status.is_success() } else { step.expect.contains(&code) };
         if is_expected {
-            return Ok(body);
+            return Ok((code, body));
         }
         log::debug!("{}: answered with {code}", step.name);
-        Err(self.refusal(&head, &body, &sent))
+        Err(self.refusal(&head, &body, &sent).with_status(code))
     }
 
     /// What an answer says that no step expects.
-    fn refusal(&self, head: &Parts, body: &[u8], sent: &[u8]) -> ConnectFailure {
+    fn refusal(&self, head: &Parts, body: &[u8], sent: &[u8]) -> StepFault {
         let code = head.status.as_u16();
+        // One below 400 is an error, and no refusal.
+        let what = if code < 400 { RequestAnswer::UnexpectedStatus } else { RequestAnswer::Refused };
         let header = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
         let retry_after =
-            header(RETRY_AFTER).and_then(|text| parse_retry_after(text, self.clock.unix_us_now()));
+            header(RETRY_AFTER).and_then(|text| parse_retry_after(text, self.sink.clock().unix_us_now()));
         let evidence =
             Evidence::read(code, header(WWW_AUTHENTICATE), header(CONTENT_TYPE), body, retry_after);
-        ConnectFailure::Http(Box::new(without_echo(evidence, sent)))
+        let failure = ConnectFailure::Http(Box::new(without_echo(evidence, sent)));
+        StepFault::new(failure, what)
     }
+}
+
+/// Fills `variables` from the answer of a step; answers with its status.
+fn save(step: &Step, variables: &mut Variables, status: u16, body: &[u8]) -> Result<u16, StepFault> {
+    if variables.save(&step.save, body) {
+        return Ok(status);
+    }
+    log::debug!("{}: the answer lacks what is to be saved", step.name);
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+    let answer = if is_json { RequestAnswer::NoValue } else { RequestAnswer::NotJson };
+    Err(StepFault::new(ConnectFailure::Protocol, answer).with_status(status))
 }
 
 /// The request of a step; `None` where it cannot be sent.

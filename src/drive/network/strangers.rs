@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::declare::template::Template;
-use crate::lifecycle::{Evidence, TokenKnowledge, attribute};
+use crate::lifecycle::{Evidence, TokenKnowledge, attribute, oauth_code};
 use crate::scenario::keys::{Heartbeat, OnMessage};
 
 use super::echo::without_echo;
@@ -72,11 +72,11 @@ pub fn upgrade_answer(bytes: &[u8]) -> u64 {
 pub fn token_answer(bytes: &[u8]) -> u64 {
     let Some((status, body)) = bytes.split_at_checked(2) else { return 1 };
     let status = 100 + u16::from_le_bytes([status[0], status[1]]) % 500;
-    let code = token::standard_code(body).map_or(0, |code| code.len() as u64);
+    let code = oauth_code(body).map_or(0, |code| code.len() as u64);
     let granted = token::read_answer(status, body);
     let life = granted.as_ref().ok().and_then(|grant| grant.expires_in);
     let life = life.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let output = token::read_output(body).is_some();
+    let output = token::read_output(body).is_ok();
     10 + u64::from(granted.is_ok()) + 2 * u64::from(output) + 4 * u64::from(life.is_some()) + 8 * code
 }
 

@@ -71,7 +71,8 @@ impl AtService<'_> {
                 None
             }
             Reception::Refused(refusal) if endpoint == Endpoint::Token => {
-                self.say(TokenSays::refused_over_http(refusal))
+                let says = self.service.refuses_token(refusal);
+                self.say(says)
             }
             Reception::Refused(refusal) => self.refuse(refusal, IsEdge(false)),
         }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::lifecycle::Evidence;
+use crate::lifecycle::{Evidence, oauth_code};
 use crate::sample::Cause;
 use crate::scenario::keys::TargetRules;
 use crate::service::refusal_text::{RefusalSays, refusal_says};
@@ -20,6 +20,8 @@ type RefusalKind = (u16, Cause, &'static str, bool);
 #[derive(Debug, Default)]
 pub(super) struct EvidenceBook {
     known: Vec<(RefusalKind, Evidence)>,
+    /// The OAuth errors in such refusals of the token endpoint.
+    codes: Vec<(RefusalKind, Option<&'static str>)>,
 }
 
 impl EvidenceBook {
@@ -35,6 +37,22 @@ impl EvidenceBook {
         let evidence = Evidence::read(status, challenge.as_deref(), content_type, body.as_bytes(), None);
         self.known.push((kind, evidence.clone()));
         Evidence { retry_after, ..evidence }
+    }
+
+    /// The OAuth error of a refusal at the token endpoint.
+    pub(super) fn token_code(
+        &mut self,
+        rules: &TargetRules,
+        refusal: HandshakeRefusal,
+    ) -> Option<&'static str> {
+        let HandshakeRefusal { status, cause, words, .. } = refusal;
+        let kind = (status, cause, words.0, false);
+        if let Some((_, code)) = self.codes.iter().find(|(known, _)| *known == kind) {
+            return *code;
+        }
+        let code = oauth_code(refusal_says(rules, refusal, false).body.as_bytes());
+        self.codes.push((kind, code));
+        code
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::lifecycle::{ConnectFailure, Evidence};
+use crate::lifecycle::{ConnectFailure, Evidence, oauth_code};
 use crate::sample::Cause;
 use crate::scenario::keys::{FaultKind, FaultStage, RefusalManner, TargetRules};
 use crate::service::capacity::{Arrival, Endpoint, Place};
@@ -18,7 +18,7 @@ use crate::service::handle::{Credential, HandleAnswer};
 use crate::service::message::{MessageText, Schedule};
 use crate::service::rules::{FirstRequest, Handshake, HandshakeRefusal, TargetState};
 use crate::service::session::{Session, SessionId};
-use crate::service::token::{TokenError, TokenRefusal, TokenRequest};
+use crate::service::token::{TokenRefusal, TokenRequest};
 
 use super::frame::ToTarget;
 use super::queue::{EventQueue, Kind};
@@ -257,10 +257,10 @@ impl ServiceSide {
         match fault {
             Some(FaultKind::TokenHang) => return TokenReply::Hangs,
             Some(FaultKind::TokenStatus(status)) => {
-                return TokenReply::Says(TokenSays::error(status.retry_after));
+                return TokenReply::Says(TokenSays::refused(status.status, None, status.retry_after));
             }
             Some(FaultKind::TokenHtml | FaultKind::TokenTruncated) => {
-                return TokenReply::Says(TokenSays::NOTHING);
+                return TokenReply::Says(TokenSays::not_json());
             }
             _ => {}
         }
@@ -276,28 +276,30 @@ impl ServiceSide {
                 TokenSays::Token { token, life, refresh }
             }
             HandleAnswer::Refused(refusal) => self.write_refusal(refusal),
-            HandleAnswer::Limited(refusal) => TokenSays::refused_over_http(refusal),
+            HandleAnswer::Limited(refusal) => self.refuses_token(refusal),
         })
     }
 
     /// What a client reads of an OAuth error, which may be written in the service's own way.
     fn write_refusal(&self, refusal: TokenRefusal) -> TokenSays {
-        let said = match &self.rules.token_error_body {
-            None => Some(refusal.error.name().to_owned()),
+        let code = match &self.rules.token_error_body {
+            None => Some(refusal.error.name()),
             Some(template) => {
                 let text = template.render(|name| match name {
                     "error" => Some(refusal.error.name().to_owned()),
                     "message" => Some(refusal.description.to_owned()),
                     _ => Some(String::new()),
                 });
-                let json: Option<serde_json::Value> = serde_json::from_str(&text).ok();
-                json.and_then(|json| json.get("error")?.as_str().map(str::to_owned))
+                oauth_code(text.as_bytes())
             }
         };
-        match said.filter(|said| !said.is_empty()) {
-            Some(said) => TokenSays::Refused { is_invalid_grant: said == TokenError::InvalidGrant.name() },
-            None => TokenSays::NOTHING,
-        }
+        TokenSays::refused(refusal.status(), code, None)
+    }
+
+    /// What a client reads where the token endpoint refuses as a handshake is refused.
+    pub(super) fn refuses_token(&mut self, refusal: HandshakeRefusal) -> TokenSays {
+        let code = self.evidence.token_code(&self.rules, refusal);
+        TokenSays::refused(refusal.status, code, refusal.retry_after)
     }
 
     /// Answers the handshake of client `number`.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::lifecycle::{Event, TokenFacts, TokenFailure};
+use crate::sample::{ErrorWord, Request, RequestAnswer, RequestEnd};
 use crate::service::handle::TokenHandle;
-use crate::service::rules::HandshakeRefusal;
+use crate::service::token::TokenError;
 
 use super::refusal::in_whole_seconds;
 use super::slab::Key;
@@ -23,23 +24,56 @@ pub(super) enum TokenSays {
     },
     /// Another client's request brought the group's token.
     Shared { facts: TokenFacts, token: Option<TokenHandle> },
-    /// An OAuth error; whether it is `invalid_grant`.
-    Refused { is_invalid_grant: bool },
-    /// No answer, or none that can be understood.
-    Error { retry_after: Option<Duration> },
+    /// A refusal, no answer, or none that can be understood.
+    Failed { failure: TokenFailure, retry_after: Option<Duration>, said: Said },
+}
+
+/// What an answer said, or that there was none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) answer: RequestAnswer,
+    pub(super) status: Option<u16>,
+    /// The OAuth error.
+    pub(super) code: Option<&'static str>,
 }
 
 impl TokenSays {
-    pub(super) const NOTHING: Self = Self::Error { retry_after: None };
+    pub(super) const NOTHING: Self = Self::no_answer(RequestAnswer::Timeout);
 
-    /// A refusal that is no OAuth error.
-    pub(super) fn refused_over_http(refusal: HandshakeRefusal) -> Self {
-        Self::error(refusal.retry_after)
+    /// No answer, for this reason.
+    pub(super) const fn no_answer(answer: RequestAnswer) -> Self {
+        let said = Said { answer, status: None, code: None };
+        Self::Failed { failure: TokenFailure::Error, retry_after: None, said }
     }
 
-    /// No OAuth answer, but perhaps a time to wait, which is told in whole seconds.
-    pub(super) fn error(retry_after: Option<Duration>) -> Self {
-        Self::Error { retry_after: retry_after.map(in_whole_seconds) }
+    /// A refusal with a status and perhaps an OAuth error; a time to wait is told in whole seconds.
+    pub(super) fn refused(status: u16, code: Option<&'static str>, retry_after: Option<Duration>) -> Self {
+        let is_oauth = code.is_some() && status < 500 && status != 429;
+        Self::Failed {
+            failure: if is_oauth { TokenFailure::Refused } else { TokenFailure::Error },
+            retry_after: retry_after.map(in_whole_seconds),
+            said: Said { answer: RequestAnswer::Refused, status: Some(status), code },
+        }
+    }
+
+    /// A body with status 200 that is no JSON.
+    pub(super) const fn not_json() -> Self {
+        let said = Said { answer: RequestAnswer::NotJson, status: Some(200), code: None };
+        Self::Failed { failure: TokenFailure::Error, retry_after: None, said }
+    }
+
+    /// Whether it refuses the refresh token.
+    pub(super) fn is_invalid_grant(&self) -> bool {
+        matches!(self, Self::Failed { said, .. } if said.code == Some(TokenError::InvalidGrant.name()))
+    }
+
+    /// The end of a request with this answer.
+    pub(super) fn end_of(&self, request: Request, latency: Duration) -> RequestEnd {
+        let Said { answer, status, code } = match self {
+            Self::Failed { said, .. } => *said,
+            _ => Said { answer: RequestAnswer::Ok, status: Some(200), code: None },
+        };
+        RequestEnd { request, answer, status, error: code.map(ErrorWord::or_other), latency }
     }
 
     /// Whether it brings a token of the endpoint.
@@ -50,8 +84,7 @@ impl TokenSays {
     /// How a client is told that it gets no token.
     pub(super) const fn failed(self) -> Event {
         match self {
-            Self::Refused { .. } => Event::TokenFailed { failure: TokenFailure::Refused, retry_after: None },
-            Self::Error { retry_after } => Event::TokenFailed { failure: TokenFailure::Error, retry_after },
+            Self::Failed { failure, retry_after, .. } => Event::TokenFailed { failure, retry_after },
             _ => Event::TokenFailed { failure: TokenFailure::Error, retry_after: None },
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::lifecycle::{Event, TokenFacts};
 use crate::plan::first_number;
+use crate::sample::{Request, RequestAnswer, RequestEnd};
 use crate::scenario::keys::{Scenario, TimeStage};
 use crate::service::capacity::Endpoint;
 use crate::service::handle::{Credential, TokenHandle};
@@ -29,6 +30,8 @@ struct Ask {
     need: Need,
     /// When it was sent.
     requested: Moment,
+    /// When it went out last: with the refresh token, and once more where that was refused.
+    sent: Moment,
     has_connection: bool,
     /// Whether it fetches the group's token.
     leads: bool,
@@ -229,14 +232,18 @@ impl TokenDesk {
     }
 
     /// A token request goes out, over a connection of its own where it has one.
-    fn travel(&self, transit: &mut Transit, key: Key, number: u32) {
+    fn travel(&mut self, transit: &mut Transit, key: Key, number: u32) {
         let group = &self.groups[self.group_of(number)];
         let mut at = transit.now();
+        if let Some(ask) = self.asks.get_mut(key) {
+            // Unless something is said, it is given up in the end.
+            (ask.sent, ask.says) = (at, TokenSays::NOTHING);
+        }
         if group.is_fresh {
             let Opening { at: opened, failure, .. } =
                 transit.network.open_connection(at, &group.connect, group.is_secure);
-            if failure.is_some() {
-                return transit.requests.fail_at(&mut transit.queue, key, opened);
+            if let Some(failure) = failure {
+                return self.fail_at(transit, key, opened, failure.answer());
             }
             at = opened;
         }
@@ -244,9 +251,24 @@ impl TokenDesk {
         transit.requests.set_back(key, back);
         match fate {
             Fate::Swallowed => transit.requests.hang(&mut transit.queue, key),
-            Fate::Reset(at) => transit.requests.fail_at(&mut transit.queue, key, at),
+            Fate::Reset(at) => self.fail_at(transit, key, at, RequestAnswer::ConnectionBroken),
             Fate::Arrives(at) => transit.requests.go_on_at(&mut transit.queue, key, Stage::Arriving, at),
         }
+    }
+
+    /// A request comes to nothing at `at`, for this reason, unless it is given up before.
+    fn fail_at(&mut self, transit: &mut Transit, key: Key, at: Moment, why: RequestAnswer) {
+        if transit.requests.get(key).is_some_and(|request| at <= request.deadline()) {
+            self.say(key, TokenSays::no_answer(why));
+        }
+        transit.requests.fail_at(&mut transit.queue, key, at);
+    }
+
+    /// How a request ends now, with what it was answered.
+    pub(super) fn end_of(&self, transit: &Transit, key: Key) -> Option<RequestEnd> {
+        let ask = self.asks.get(key)?;
+        let request = if ask.shows == Shows::None { Request::Credentials } else { Request::Refresh };
+        Some(ask.says.end_of(request, transit.now().since(ask.sent)))
     }
 
     /// What the token endpoint reads in a request of client `number`, and the refresh token that it shows.
@@ -278,17 +300,12 @@ impl TokenDesk {
     /// client's own credentials.
     pub(super) fn asks_without_refresh(&mut self, transit: &mut Transit, key: Key, number: u32) -> bool {
         let Some(ask) = self.asks.get_mut(key) else { return false };
-        if ask.says != (TokenSays::Refused { is_invalid_grant: true }) || ask.shows == Shows::None {
+        if !ask.says.is_invalid_grant() || ask.shows == Shows::None {
             return false;
         }
         ask.shows = Shows::None;
         self.travel(transit, key, number);
         true
-    }
-
-    /// No answer came to a token request.
-    pub(super) fn no_answer(&mut self, key: Key) {
-        self.say(key, TokenSays::NOTHING);
     }
 
     /// A token request of client `number` has ended: its connection is free, and its group knows.
@@ -380,7 +397,7 @@ impl TokenDesk {
     fn take_or_ask_anew(&mut self, transit: &mut Transit, key: Key, number: u32) -> Fetch {
         let Some(ask) = self.asks.get(key) else { return Fetch::Told(TokenSays::NOTHING.failed()) };
         let (need, purpose) = (ask.need, ask.purpose);
-        let failed = matches!(ask.says, TokenSays::Refused { .. } | TokenSays::Error { .. });
+        let failed = matches!(ask.says, TokenSays::Failed { .. });
         if failed && purpose == Purpose::RefreshThenAttempt {
             self.forget(transit, key, number);
             return self.begin(transit, number, need, Purpose::Attempt);
@@ -464,6 +481,6 @@ impl TokenDesk {
 impl Ask {
     const fn new(need: Need, now: Moment, purpose: Purpose) -> Self {
         let (shows, says) = (Shows::None, TokenSays::NOTHING);
-        Self { need, requested: now, has_connection: false, leads: false, purpose, shows, says }
+        Self { need, requested: now, sent: now, has_connection: false, leads: false, purpose, shows, says }
     }
 }

@@ -312,6 +312,14 @@ impl World {
         self.log.tell(self.transit.now(), group, Sample::Count(counter, count));
     }
 
+    /// A token request of client `number` has ended.
+    fn tell_request_end(&mut self, key: Key, number: u32) {
+        if let Some(end) = self.desk.end_of(&self.transit, key) {
+            let group = self.groups[self.clients.group_of(number)].id;
+            self.log.tell(self.transit.now(), group, Sample::Request(end));
+        }
+    }
+
     fn wake(&mut self, number: u32, at: Moment) {
         if let Some(signs) = self.clients.wake(&mut self.transit.queue, number, at) {
             self.deliver(number, Event::Due(signs));
@@ -407,6 +415,7 @@ impl World {
         if request.endpoint() == Endpoint::Upgrade {
             return self.finish_handshake(key);
         }
+        self.tell_request_end(key, request.client());
         if self.desk.asks_without_refresh(&mut self.transit, key, request.client()) {
             return self.tell(request.client(), Counter::RefreshTokensRefused, 1);
         }
@@ -415,7 +424,7 @@ impl World {
 
     fn came_to_nothing(&mut self, key: Key, request: Request) {
         if request.endpoint() == Endpoint::Token {
-            self.desk.no_answer(key);
+            self.tell_request_end(key, request.client());
             return self.settle(key, request.client());
         }
         let is_seen = self.service.has_seen(key);

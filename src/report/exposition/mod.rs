@@ -15,9 +15,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncod
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::record::{Latencies, LiveView, Tally};
-use crate::sample::{AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase};
-use crate::scenario::keys::Scenario;
+use crate::record::{AnswerTally, Latencies, LiveView, Tally};
+use crate::sample::{AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, Request, RequestAnswer};
+use crate::scenario::keys::{Group, Scenario};
 
 use buckets::Bounds;
 use help::{counter_family, histogram_family};
@@ -39,6 +39,8 @@ pub struct LiveRun {
     seed: u64,
     duration_s: f64,
     groups: Vec<(String, u32)>,
+    /// The names of each group's steps.
+    steps: Vec<Vec<String>>,
     storms_at_s: Vec<f64>,
     /// How it stands.
     view: LiveView,
@@ -55,6 +57,7 @@ impl LiveRun {
             seed: scenario.seed,
             duration_s: scenario.duration.as_secs_f64(),
             groups: scenario.groups.iter().map(|group| (group.name.clone(), group.clients)).collect(),
+            steps: scenario.groups.iter().map(Group::step_names).collect(),
             storms_at_s: scenario.storms.iter().map(|storm| storm.at.as_secs_f64()).collect(),
             view,
             is_final: false,
@@ -108,6 +111,7 @@ impl Collector for LiveRun {
         self.encode_attempts(encoder)?;
         self.encode_ends(encoder)?;
         self.encode_storms(encoder)?;
+        self.encode_requests(encoder)?;
         for &counter in Counter::ALL {
             let (name, unit, help) = counter_family(counter);
             let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
@@ -230,6 +234,32 @@ impl LiveRun {
         Ok(())
     }
 
+    /// What was asked for is there with every answer, so that its first increase shows; statuses and words are in `tokens.csv` and `steps.csv`.
+    fn encode_requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let counter = MetricType::Counter;
+        let help = "Requests for tokens, by what they came to";
+        let mut family = encoder.encode_descriptor("token_requests", help, None, counter)?;
+        for (group, tally) in self.tallies() {
+            for (request, answer, count) in answered(tally) {
+                let Some(name) = request.token_name() else { continue };
+                let labels = [("group", group), ("request", name), ("answer", answer.name())];
+                write_counter(&mut family, &labels, count)?;
+            }
+        }
+        let help = "Requests before handshakes, by their step and what they came to";
+        let mut family = encoder.encode_descriptor("step_requests", help, None, MetricType::Counter)?;
+        for ((group, tally), names) in self.tallies().zip(&self.steps) {
+            for (request, answer, count) in answered(tally) {
+                let Some(index) = request.step() else { continue };
+                let (name, number) = (names.get(index).map_or("", String::as_str), (index + 1).to_string());
+                let labels =
+                    [("group", group), ("step", name), ("number", &number), ("answer", answer.name())];
+                write_counter(&mut family, &labels, count)?;
+            }
+        }
+        Ok(())
+    }
+
     fn encode_histograms(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         for &metric in Metric::ALL {
             let Some((name, bounds, help)) = histogram_family(metric) else { continue };
@@ -273,6 +303,16 @@ fn causes_of(outcome: Outcome) -> Vec<Option<Cause>> {
         Outcome::Http401 | Outcome::Http403 => Cause::ALL.iter().copied().map(Some).collect(),
         _ => vec![None],
     }
+}
+
+/// How many requests got each answer, for every kind of request that was made.
+fn answered(tally: &Tally) -> impl Iterator<Item = (Request, RequestAnswer, u64)> + '_ {
+    let mut kinds: Vec<Request> = tally.requests.keys().map(|(request, _)| *request).collect();
+    kinds.dedup();
+    kinds.into_iter().flat_map(move |request| {
+        let count = move |answer| tally.requests.get(&(request, answer)).map_or(0, AnswerTally::count);
+        RequestAnswer::ALL.iter().map(move |answer| (request, *answer, count(*answer)))
+    })
 }
 
 /// A close code as a label: those of RFC 6455 as they are; the peer chooses among thousands of others, which are told by class.

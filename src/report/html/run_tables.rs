@@ -3,10 +3,12 @@
 //! In: a run and its points. Out: sections of tables, and the generator's plots.
 
 use crate::record::{Agreement, GeneratorHealth, Latencies, Tally, health_faults};
-use crate::sample::{Answer, AttemptKind, Counter, Metric, Outcome};
+use crate::sample::{Answer, AttemptKind, Counter, Metric, Outcome, RequestAnswer};
 use crate::units::{format_count, format_share, format_us};
 
 use super::super::model::RunModel;
+use super::super::request_table::refresh_lines;
+use super::super::requests::{rows, step_name};
 use super::super::simulated::NO_GENERATOR;
 use super::super::tables::{in_order, loop_words};
 use super::buckets::Buckets;
@@ -26,6 +28,7 @@ fn tokens(model: &RunModel) -> Section {
     let mut section = Section::new("tokens", "Tokens", lead);
     if model.all.counter(Counter::TokensFetched) == 0 {
         section.absent("No token was fetched.");
+        push_requests(&mut section, model);
         return section;
     }
     let mut table = Table::new(
@@ -77,7 +80,42 @@ fn tokens(model: &RunModel) -> Section {
             section.push(Block::Note { tone: Tone::Bad, text });
         }
     }
+    push_requests(&mut section, model);
     section
+}
+
+/// What the requests for tokens and the steps before handshakes came to.
+fn push_requests(section: &mut Section, model: &RunModel) {
+    let columns =
+        ["<group", "<request", "<answer", "<status", "<error", "count", "share", "p50", "p99", "max"];
+    let mut table = Table::new("Requests before handshakes", &columns);
+    for (place, (name, tally)) in model.groups().enumerate() {
+        let steps = model.manifest.steps_of(place);
+        for row in rows(tally) {
+            let step = row.request.step().map(|index| format!("step: {}", step_name(steps, index)));
+            let request = row.request.token_name().map(|name| format!("token: {name}")).or(step);
+            let tone = if row.answer == RequestAnswer::Ok { Tone::Plain } else { Tone::Warning };
+            let cells = vec![
+                name.to_owned(),
+                request.unwrap_or_default(),
+                row.answer.name().to_owned(),
+                row.status.map(|status| status.to_string()).unwrap_or_default(),
+                row.error.map(|word| word.text().to_owned()).unwrap_or_default(),
+                format_count(row.count),
+                format_share(row.share),
+                percentile_text(Some(row.latencies), 50.0),
+                percentile_text(Some(row.latencies), 99.0),
+                format_us(row.latencies.max_us()),
+            ];
+            table.row_in(tone, cells);
+        }
+    }
+    if !table.rows.is_empty() {
+        section.push(Block::Table(table));
+    }
+    for text in refresh_lines(model, &in_order(model)) {
+        section.push(Block::Note { tone: Tone::Warning, text: format!("Refresh tokens: {text}") });
+    }
 }
 
 fn faults(model: &RunModel) -> Section {

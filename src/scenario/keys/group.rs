@@ -57,6 +57,15 @@ table! {
     check: check_start;
 }
 
+impl Group {
+    /// The names of its steps before a handshake, in order.
+    #[must_use]
+    pub fn step_names(&self) -> Vec<String> {
+        let steps = self.prepare.iter().flat_map(|prepare| &prepare.steps);
+        steps.map(|step| step.name.clone()).collect()
+    }
+}
+
 /// What the group's policy and variables are.
 fn begin(group: &Table<'_>) {
     let named = group.peek("policy").and_then(|at| at.text());

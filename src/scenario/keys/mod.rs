@@ -53,8 +53,8 @@ pub use simulate::{NetworkFault, NetworkFaultKind, Simulate, StageDelays, TimeSt
 pub use storm::{ClientDisconnect, DisconnectHow, Storm, StormBy};
 pub use target::{RemoteTarget, Target};
 pub use target_rules::{
-    AtSessionLimit, IdleAction, IdleCounts, Invalidation, RefreshTokens, TargetClient, TargetRules, TokenEnd,
-    TokenFormat, TokenPlace,
+    AtSessionLimit, IdleAction, IdleCounts, Invalidation, OnReuse, RefreshTokens, TargetClient, TargetRules,
+    TokenEnd, TokenFormat, TokenPlace,
 };
 pub use threshold::{Aggregate, Comparison, ShareOf, Subject, Threshold};
 pub use token::{ClientAuth, ClientCredentials, Feeder, Grant, Sharing, TokenConnection, TokenRules};

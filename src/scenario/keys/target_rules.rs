@@ -8,8 +8,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::declare::{
-    HEADER_NAME, Template, TextRule, above_zero, duration, int, list, loopback, map, of, or_never, ruled,
-    secret, sent_code, string, strings, table, target_header, target_text, words,
+    HEADER_NAME, Table, Template, TextRule, above_zero, duration, int, list, loopback, map, of, or_never,
+    ruled, secret, sent_code, string, strings, table, target_header, target_text, words,
 };
 use crate::sample::Cause;
 
@@ -201,6 +201,29 @@ table! {
         life: Duration = Duration::from_secs(30 * 24 * 60 * 60) => above_zero();
         /// Whether each use brings a new one and ends the old one's life.
         rotate: bool = true;
+        /// With `rotate = true`: what happens when one is shown that was used before (RFC 9700 §4.14.2).
+        on_reuse: OnReuse = OnReuse::Refuse;
+    }
+    check: check_reuse;
+}
+
+fn check_reuse(tokens: RefreshTokens, table: &Table<'_>) -> Option<RefreshTokens> {
+    if !tokens.rotate && tokens.on_reuse != OnReuse::Refuse {
+        let message = format!("`{}` is for refresh tokens that rotate", table.path_of("on_reuse"));
+        table.between(Some("on_reuse"), message, "write rotate = true, or take on_reuse away");
+    }
+    Some(tokens)
+}
+
+words! {
+    /// What happens when a refresh token is shown that was used before.
+    pub enum OnReuse {
+        /// It is refused with `invalid_grant`, and that is all.
+        Refuse = "refuse",
+        /// The refresh tokens that descend from the same grant end as well.
+        EndFamily = "end-family",
+        /// The refresh tokens and the access tokens that descend from the same grant end.
+        EndFamilyAndTokens = "end-family-and-tokens",
     }
 }
 

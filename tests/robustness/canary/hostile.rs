@@ -48,7 +48,7 @@ pub(crate) const UPGRADE_WAYS: [&str; 15] = [
     "close-at-once",
 ];
 /// Ways of the requests before a handshake.
-pub(crate) const STEP_WAYS: [&str; 6] = ["403", "401", "redirect", "junk", "hang", "nowhere"];
+pub(crate) const STEP_WAYS: [&str; 7] = ["403", "401", "redirect", "junk", "hang", "nowhere", "word"];
 
 /// Longer than any timeout of the scenarios, shorter than the test.
 const HANG: Duration = Duration::from_secs(4);

@@ -128,7 +128,13 @@ fn target(dice: &mut Dice, duration_s: u64, sends_messages: bool) -> String {
             )
         }),
         ("refresh_tokens", 0.3, |dice| {
-            format!("{{ life = \"{}\", rotate = {} }}", dice.ms(500, 60_000), dice.chance(0.5))
+            let rules = [
+                "rotate = false",
+                "rotate = true",
+                "on_reuse = \"end-family\"",
+                "on_reuse = \"end-family-and-tokens\"",
+            ];
+            format!("{{ life = \"{}\", {} }}", dice.ms(500, 60_000), dice.pick(&rules))
         }),
         ("token_limit", 0.1, |dice| {
             format!("{{ count = {}, per = \"{}\" }}", dice.number(1, 50), dice.ms(100, 5_000))

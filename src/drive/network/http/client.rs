@@ -21,6 +21,7 @@ use crate::drive::network::local::is_caused_by_local_limit;
 use crate::drive::network::tls::{TlsClient, server_name};
 use crate::drive::network::wire::Wire;
 use crate::lifecycle::ConnectFailure;
+use crate::sample::RequestAnswer;
 
 use super::link::{Fault, Link};
 use super::pool::{Origin, Pool};
@@ -95,6 +96,18 @@ pub(in crate::drive::network) enum HttpFailure {
     TooLarge,
     /// This machine ran out of something.
     LocalLimit,
+}
+
+impl HttpFailure {
+    /// What a request came to that failed so.
+    pub(in crate::drive::network) const fn answer(&self) -> RequestAnswer {
+        match self {
+            Self::Connect(failure) => failure.answer(),
+            Self::Broken => RequestAnswer::ConnectionBroken,
+            Self::TooLarge => RequestAnswer::TooLarge,
+            Self::LocalLimit => RequestAnswer::LocalLimit,
+        }
+    }
 }
 
 impl From<Fault> for HttpFailure {

@@ -196,7 +196,7 @@ impl Ways {
     /// Who makes the requests before a handshake. Those that name only a path go to `endpoint`'s server.
     fn preparer(&self, endpoint: &Endpoint) -> Preparer {
         let scheme = if endpoint.is_secure() { "https" } else { "http" };
-        Preparer::new(self.sink.clock(), Arc::clone(&self.http), format!("{scheme}://{}", endpoint.authority))
+        Preparer::new(self.sink.clone(), Arc::clone(&self.http), format!("{scheme}://{}", endpoint.authority))
     }
 }
 

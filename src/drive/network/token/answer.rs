@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::de::Error as _;
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use crate::clock::Moment;
-use crate::lifecycle::{TokenFacts, TokenFailure};
-use crate::sample::Outcome;
+use crate::lifecycle::{TokenFacts, TokenFailure, oauth_code};
+use crate::sample::{ErrorWord, Outcome, Request, RequestAnswer, RequestEnd};
 
 /// A token in a client's hand: shared where the group shares it.
 pub(in crate::drive::network) type Token = Arc<SecretString>;
@@ -76,35 +76,74 @@ pub struct Refusal {
     pub connection: Option<Outcome>,
     /// The HTTP status; `None` where there was no answer.
     pub status: Option<u16>,
-    /// The error code, where it is one of the standard's (RFC 6749 §5.2).
+    /// The error code, where it is one of RFC 6749 §5.2 or one that token endpoints are known to use; [`ErrorWord::OTHER`] for any other.
     pub code: Option<&'static str>,
+    /// What the request came to.
+    pub answer: RequestAnswer,
 }
 
 impl From<TokenFailure> for Refusal {
     fn from(failure: TokenFailure) -> Self {
-        Self::of(failure)
+        let answer = if failure == TokenFailure::LocalLimit {
+            RequestAnswer::LocalLimit
+        } else {
+            RequestAnswer::ConnectionBroken
+        };
+        Self::of(failure, answer)
     }
 }
 
 impl Refusal {
     /// A failure of which nothing more is known.
-    pub(super) const fn of(failure: TokenFailure) -> Self {
-        Self { failure, retry_after: None, connection: None, status: None, code: None }
+    pub(super) const fn of(failure: TokenFailure, answer: RequestAnswer) -> Self {
+        Self { failure, retry_after: None, connection: None, status: None, code: None, answer }
     }
 
     /// What an endpoint said that grants nothing.
     pub(super) const fn said(
-        failure: TokenFailure,
+        Unreadable { failure, answer }: Unreadable,
         status: u16,
         code: Option<&'static str>,
         retry_after: Option<Duration>,
     ) -> Self {
-        Self { failure, retry_after, connection: None, status: Some(status), code }
+        Self { failure, retry_after, connection: None, status: Some(status), code, answer }
     }
 
     /// A request to which there was no answer, because the connection failed so.
-    pub(super) const fn of_connection(failure: TokenFailure, connection: Outcome) -> Self {
-        Self { failure, retry_after: None, connection: Some(connection), status: None, code: None }
+    pub(super) const fn of_connection(connection: Outcome, answer: RequestAnswer) -> Self {
+        let failure = TokenFailure::Error;
+        Self { failure, retry_after: None, connection: Some(connection), status: None, code: None, answer }
+    }
+}
+
+/// The end of a request for a token that took so long.
+pub(super) fn end_of(
+    request: Request,
+    answered: &Result<TokenGrant, Refusal>,
+    latency: Duration,
+) -> RequestEnd {
+    match answered {
+        Ok(grant) => {
+            let status = (request != Request::Command).then_some(grant.status);
+            RequestEnd { request, answer: RequestAnswer::Ok, status, error: None, latency }
+        }
+        Err(refusal) => {
+            let error = refusal.code.map(ErrorWord::or_other);
+            RequestEnd { request, answer: refusal.answer, status: refusal.status, error, latency }
+        }
+    }
+}
+
+/// What an answer is that brings no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::drive::network) struct Unreadable {
+    pub(in crate::drive::network) failure: TokenFailure,
+    pub(super) answer: RequestAnswer,
+}
+
+impl Unreadable {
+    const fn error(answer: RequestAnswer) -> Self {
+        Self { failure: TokenFailure::Error, answer }
     }
 }
 
@@ -117,6 +156,9 @@ pub(in crate::drive::network) struct TokenGrant {
     pub(in crate::drive::network) expires_in: Option<f64>,
     #[serde(default)]
     pub(super) refresh_token: Option<SecretString>,
+    /// Of the answer that brought it; 0: it came otherwise.
+    #[serde(skip)]
+    status: u16,
 }
 
 /// Seconds, as the number that RFC 6749 §5.1 has, or as a text, as some services send it.
@@ -140,7 +182,7 @@ fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> 
 impl TokenGrant {
     /// The bare token.
     pub(super) fn bare(token: &str) -> Self {
-        Self { access_token: SecretString::from(token), expires_in: None, refresh_token: None }
+        Self { access_token: SecretString::from(token), expires_in: None, refresh_token: None, status: 0 }
     }
 
     /// How long the token lives, where the endpoint said so.
@@ -149,41 +191,36 @@ impl TokenGrant {
     }
 }
 
-/// A token endpoint's refusal (RFC 6749 §5.2).
-#[derive(Deserialize)]
-struct OAuthError {
-    error: String,
-}
-
-/// The codes of RFC 6749 §5.2.
-const STANDARD_CODES: [&str; 6] = [
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-];
-
-/// The code of a refusal, where it is a standard one: any other text may hold what must not be shown.
-pub(in crate::drive::network) fn standard_code(body: &[u8]) -> Option<&'static str> {
-    let said: OAuthError = serde_json::from_slice(body).ok()?;
-    STANDARD_CODES.into_iter().find(|code| *code == said.error)
-}
-
 /// Reads an answer: a grant, an OAuth error (RFC 6749 §5.2), or neither.
-pub(in crate::drive::network) fn read_answer(status: u16, body: &[u8]) -> Result<TokenGrant, TokenFailure> {
+pub(in crate::drive::network) fn read_answer(status: u16, body: &[u8]) -> Result<TokenGrant, Unreadable> {
     if (200..300).contains(&status) {
-        let grant: TokenGrant = serde_json::from_slice(body).map_err(|_| TokenFailure::Error)?;
+        let mut grant: TokenGrant = serde_json::from_slice(body).map_err(|_| what_is_wrong(body))?;
+        grant.status = status;
         let is_empty = grant.access_token.expose_secret().is_empty();
-        return if is_empty { Err(TokenFailure::Error) } else { Ok(grant) };
+        return if is_empty { Err(Unreadable::error(RequestAnswer::NoAccessToken)) } else { Ok(grant) };
     }
-    match serde_json::from_slice::<OAuthError>(body) {
-        Ok(error) if (400..500).contains(&status) && status != 429 && !error.error.is_empty() => {
-            Err(TokenFailure::Refused)
-        }
-        _ => Err(TokenFailure::Error),
+    if status < 400 {
+        return Err(Unreadable::error(RequestAnswer::UnexpectedStatus));
     }
+    let is_oauth = oauth_code(body).is_some() && status < 500 && status != 429;
+    let failure = if is_oauth { TokenFailure::Refused } else { TokenFailure::Error };
+    Err(Unreadable { failure, answer: RequestAnswer::Refused })
+}
+
+/// What is wrong with a body that is no grant.
+fn what_is_wrong(body: &[u8]) -> Unreadable {
+    #[derive(Deserialize)]
+    struct OnlyToken {
+        access_token: SecretString,
+    }
+    let has_token = |token: OnlyToken| !token.access_token.expose_secret().is_empty();
+    Unreadable::error(if serde_json::from_slice::<IgnoredAny>(body).is_err() {
+        RequestAnswer::NotJson
+    } else if serde_json::from_slice(body).is_ok_and(has_token) {
+        RequestAnswer::UnreadableField
+    } else {
+        RequestAnswer::NoAccessToken
+    })
 }
 
 #[cfg(test)]
@@ -193,24 +230,43 @@ mod tests {
     #[test]
     fn answers_are_read_as_rfc_6749_has_them() {
         let html = b"<html>502 Bad Gateway</html>".as_slice();
-        // (status, body, failure; None: a grant)
-        let rows: &[(u16, &[u8], Option<TokenFailure>)] = &[
-            (200, br#"{"access_token":"t","token_type":"bearer","expires_in":60}"#, None),
-            (200, br#"{"access_token":"t"}"#, None),
-            (200, br#"{"access_token":""}"#, Some(TokenFailure::Error)),
-            (200, br#"{"token":"t"}"#, Some(TokenFailure::Error)),
-            (200, br#"{"access_token":"t","expires_in":"#, Some(TokenFailure::Error)),
-            (200, html, Some(TokenFailure::Error)),
-            (400, br#"{"error":"invalid_scope"}"#, Some(TokenFailure::Refused)),
-            (401, br#"{"error":"invalid_client"}"#, Some(TokenFailure::Refused)),
-            (403, html, Some(TokenFailure::Error)),
-            (429, br#"{"error":"slow_down"}"#, Some(TokenFailure::Error)),
-            (502, html, Some(TokenFailure::Error)),
-            (500, br#"{"error":"server_error"}"#, Some(TokenFailure::Error)),
+        // (status, body, failure and what is wrong; None: a grant)
+        use RequestAnswer::{NoAccessToken, NotJson, Refused, UnexpectedStatus, UnreadableField};
+        use TokenFailure::Error;
+        type Row<'a> = (u16, &'a [u8], Option<(TokenFailure, RequestAnswer)>, Option<&'static str>);
+        let rows: &[Row<'_>] = &[
+            (200, br#"{"access_token":"t","token_type":"bearer","expires_in":60}"#, None, None),
+            (200, br#"{"access_token":"t"}"#, None, None),
+            (200, br#"{"access_token":""}"#, Some((Error, NoAccessToken)), None),
+            (200, br#"{"access_token":7}"#, Some((Error, NoAccessToken)), None),
+            (200, br#"{"token":"t"}"#, Some((Error, NoAccessToken)), None),
+            (200, b"[]", Some((Error, NoAccessToken)), None),
+            (200, br#"{"access_token":"t","expires_in":[]}"#, Some((Error, UnreadableField)), None),
+            (200, br#"{"access_token":"t","expires_in":"#, Some((Error, NotJson)), None),
+            (200, html, Some((Error, NotJson)), None),
+            (302, html, Some((Error, UnexpectedStatus)), None),
+            (
+                400,
+                br#"{"error":"invalid_scope"}"#,
+                Some((TokenFailure::Refused, Refused)),
+                Some("invalid_scope"),
+            ),
+            (
+                401,
+                br#"{"error":"invalid_client"}"#,
+                Some((TokenFailure::Refused, Refused)),
+                Some("invalid_client"),
+            ),
+            (400, br#"{"error":"of our own making"}"#, Some((TokenFailure::Refused, Refused)), Some("other")),
+            (403, html, Some((Error, Refused)), None),
+            (429, br#"{"error":"slow_down"}"#, Some((Error, Refused)), Some("slow_down")),
+            (502, html, Some((Error, Refused)), None),
+            (500, br#"{"error":"server_error"}"#, Some((Error, Refused)), Some("server_error")),
         ];
-        for (status, body, failure) in rows {
-            let answer = read_answer(*status, body);
-            assert_eq!(answer.as_ref().err(), failure.as_ref(), "{status} {}", String::from_utf8_lossy(body));
+        for (status, body, wrong, code) in rows {
+            let answer = read_answer(*status, body).err().map(|wrong| (wrong.failure, wrong.answer));
+            assert_eq!(answer, *wrong, "{status} {}", String::from_utf8_lossy(body));
+            assert_eq!(oauth_code(body), *code, "{status} {}", String::from_utf8_lossy(body));
         }
     }
 
@@ -225,7 +281,8 @@ mod tests {
         }
         for expires_in in ["\"soon\"", "[]", "true"] {
             let body = format!("{{\"access_token\":\"t\",\"expires_in\":{expires_in}}}");
-            assert_eq!(read_answer(200, body.as_bytes()).err(), Some(TokenFailure::Error), "{expires_in}");
+            let wrong = read_answer(200, body.as_bytes()).err().map(|wrong| wrong.answer);
+            assert_eq!(wrong, Some(RequestAnswer::UnreadableField), "{expires_in}");
         }
     }
 

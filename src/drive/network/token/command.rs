@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 use crate::drive::network::local::is_local_limit;
 use crate::lifecycle::TokenFailure;
+use crate::sample::RequestAnswer;
 
 use super::answer::{Refusal, TokenGrant, read_answer};
 
@@ -18,7 +19,8 @@ const OUTPUT_CAP: u64 = 64 * 1024;
 
 /// Runs `command` to its end. It is killed when this future is dropped.
 pub(super) async fn run_command(command: &[String]) -> Result<TokenGrant, Refusal> {
-    let (program, arguments) = command.split_first().ok_or(TokenFailure::Error)?;
+    let failed = Refusal::of(TokenFailure::Error, RequestAnswer::CommandFailed);
+    let (program, arguments) = command.split_first().ok_or(failed)?;
     let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -28,29 +30,32 @@ pub(super) async fn run_command(command: &[String]) -> Result<TokenGrant, Refusa
         .spawn();
     let mut child = child.map_err(|error| {
         log::warn!("the token command cannot be started: {}", error.kind());
-        if is_local_limit(&error) { TokenFailure::LocalLimit } else { TokenFailure::Error }
+        if is_local_limit(&error) { TokenFailure::LocalLimit.into() } else { failed }
     })?;
     let mut output = Vec::new();
     if let Some(stdout) = child.stdout.take() {
-        stdout.take(OUTPUT_CAP + 1).read_to_end(&mut output).await.map_err(|_| TokenFailure::Error)?;
+        stdout.take(OUTPUT_CAP + 1).read_to_end(&mut output).await.map_err(|_| failed)?;
     }
-    let status = child.wait().await.map_err(|_| TokenFailure::Error)?;
+    let status = child.wait().await.map_err(|_| failed)?;
     if !status.success() || output.len() as u64 > OUTPUT_CAP {
         log::warn!("the token command ended with {status}, {} bytes of output", output.len());
-        return Err(TokenFailure::Error.into());
+        return Err(failed);
     }
-    read_output(&output).ok_or_else(|| TokenFailure::Error.into())
+    read_output(&output).map_err(|answer| Refusal::of(TokenFailure::Error, answer))
 }
 
 /// A grant as JSON, or the bare token.
-pub(in crate::drive::network) fn read_output(output: &[u8]) -> Option<TokenGrant> {
+///
+/// # Errors
+/// What is wrong with it.
+pub(in crate::drive::network) fn read_output(output: &[u8]) -> Result<TokenGrant, RequestAnswer> {
     let text = output.trim_ascii();
     if text.starts_with(b"{") {
-        return read_answer(200, text).ok();
+        return read_answer(200, text).map_err(|wrong| wrong.answer);
     }
-    let token = std::str::from_utf8(text).ok()?;
-    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    is_token.then(|| TokenGrant::bare(token))
+    let is_token = !text.is_empty() && text.iter().all(u8::is_ascii_graphic);
+    let token = std::str::from_utf8(text).ok().filter(|_| is_token).ok_or(RequestAnswer::NoAccessToken)?;
+    Ok(TokenGrant::bare(token))
 }
 
 #[cfg(test)]

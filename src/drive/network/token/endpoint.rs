@@ -16,16 +16,17 @@ use http::header::{
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::drive::network::endpoint::PRODUCT;
 use crate::drive::network::group_sink::GroupSink;
 use crate::drive::network::http::{HttpClient, HttpFailure, HttpRequest, HttpTarget};
 use crate::drive::network::retry_after::parse_retry_after;
-use crate::lifecycle::{ConnectFailure, TokenFailure};
-use crate::sample::Counter;
+use crate::lifecycle::{ConnectFailure, TokenFailure, oauth_code};
+use crate::sample::{Counter, Request};
 use crate::scenario::keys::{ClientAuth, ClientCredentials, Grant, TokenConnection, TokenRules};
 
-use super::answer::{Refusal, Token, TokenGrant, read_answer, standard_code};
+use super::answer::{Refusal, Token, TokenGrant, read_answer};
+use super::watched::watched;
 
 /// The most that is read of a token endpoint's answer.
 const ANSWER_CAP: usize = 64 * 1024;
@@ -91,19 +92,25 @@ impl TokenEndpoint {
         })
     }
 
-    /// Asks for a token for the group's client `index`, which holds this refresh token. A refresh token that is refused is given up for
-    /// the credentials.
-    pub(super) async fn ask(&self, index: u32, held: Option<&Token>) -> Result<TokenGrant, Refusal> {
+    /// Asks for a token for the group's client `index`, which holds this refresh token, and gives up at `deadline`. A refresh token that is
+    /// refused is given up for the credentials.
+    pub(super) async fn ask(
+        &self,
+        index: u32,
+        held: Option<&Token>,
+        deadline: Moment,
+    ) -> Result<TokenGrant, Refusal> {
         let refresh = held.or(self.initial.as_ref()).filter(|_| self.refreshes);
         if let Some(refresh) = refresh {
-            match self.post(index, Some(refresh)).await {
+            let asking = Box::pin(self.post(index, Some(refresh)));
+            match watched(&self.sink, Request::Refresh, deadline, asking).await {
                 Err(Refusal { code: Some("invalid_grant"), .. }) => {
                     self.sink.count(Counter::RefreshTokensRefused).await;
                 }
                 answered => return answered,
             }
         }
-        self.post(index, None).await
+        watched(&self.sink, Request::Credentials, deadline, Box::pin(self.post(index, None))).await
     }
 
     async fn post(&self, index: u32, refresh: Option<&Token>) -> Result<TokenGrant, Refusal> {
@@ -128,7 +135,7 @@ impl TokenEndpoint {
         let retry_after = retry_after.and_then(|text| parse_retry_after(text, self.clock.unix_us_now()));
         let status = head.status.as_u16();
         read_answer(status, &body)
-            .map_err(|failure| Refusal::said(failure, status, standard_code(&body), retry_after))
+            .map_err(|wrong| Refusal::said(wrong, status, oauth_code(&body), retry_after))
     }
 }
 
@@ -200,8 +207,8 @@ fn failed(failure: &HttpFailure) -> Refusal {
         HttpFailure::LocalLimit | HttpFailure::Connect(ConnectFailure::LocalLimit) => {
             TokenFailure::LocalLimit.into()
         }
-        HttpFailure::Connect(failure) => Refusal::of_connection(TokenFailure::Error, failure.outcome()),
-        HttpFailure::Broken | HttpFailure::TooLarge => TokenFailure::Error.into(),
+        HttpFailure::Connect(failed) => Refusal::of_connection(failed.outcome(), failure.answer()),
+        HttpFailure::Broken | HttpFailure::TooLarge => Refusal::of(TokenFailure::Error, failure.answer()),
     }
 }
 

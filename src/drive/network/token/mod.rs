@@ -8,9 +8,10 @@ mod endpoint;
 mod pool;
 mod shared;
 mod source;
+mod watched;
 
 pub use answer::Refusal;
-pub(super) use answer::{Acquired, Token, Wish, read_answer, standard_code};
+pub(super) use answer::{Acquired, Token, Wish, read_answer};
 pub(super) use command::read_output;
 pub(super) use endpoint::TokenEndpoint;
 pub(super) use pool::PoolWaits;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::lifecycle::{SharedTokens, TokenFacts, TokenFailure, TokenVerdict};
+use crate::sample::RequestAnswer;
 
 use super::answer::{Acquired, Refusal, Token, Wish};
 
@@ -76,7 +77,10 @@ impl SharedToken {
     }
 
     const fn flight(&self) -> Flight<'_> {
-        Flight { shared: self, result: Err(Refusal::of(TokenFailure::Error)) }
+        Flight {
+            shared: self,
+            result: Err(Refusal::of(TokenFailure::Error, RequestAnswer::ConnectionBroken)),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, SharedState> {

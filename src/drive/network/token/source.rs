@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::clock::{Clock, Moment};
 use crate::drive::network::group_sink::GroupSink;
 use crate::lifecycle::{TokenFacts, TokenFailure, believed_expiry};
-use crate::sample::Outcome;
+use crate::sample::Request;
 use crate::scenario::keys::{Grant, Sharing, Skew, TokenConnection, TokenRules};
 
 use super::answer::{Acquired, Refusal, Token, Wish};
@@ -20,6 +20,7 @@ use super::command::run_command;
 use super::endpoint::TokenEndpoint;
 use super::pool::{PoolWaits, wait_for_slot};
 use super::shared::{Share, SharedToken};
+use super::watched::watched;
 
 /// Programs that a group runs at once.
 const MOST_COMMANDS: usize = 4;
@@ -157,15 +158,15 @@ impl TokenFetcher {
             None => None,
         };
         let requested = self.clock.now();
-        let asking = async {
-            match &self.from {
-                TokenMeans::Http(http) => http.ask(index, refresh).await,
-                TokenMeans::Command(command) => run_command(command).await,
+        let deadline = requested + self.timeout;
+        let answer = match &self.from {
+            TokenMeans::Http(http) => http.ask(index, refresh, deadline).await,
+            TokenMeans::Command(command) => {
+                watched(&self.sink, Request::Command, deadline, Box::pin(run_command(command))).await
             }
         };
-        let answer = tokio::time::timeout(self.timeout, asking).await;
         drop(slot);
-        let grant = answer.map_err(|_| Refusal::of_connection(TokenFailure::Error, Outcome::Timeout))??;
+        let grant = answer?;
         let received = self.clock.now();
         let expires = believed_expiry(received, grant.life(), self.skew);
         let life_ends = believed_expiry(received, grant.life(), None);
