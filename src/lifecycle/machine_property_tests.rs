@@ -70,7 +70,7 @@ impl Ledger {
 fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
     let facts =
         TokenFacts { requested: now, received: now, expires: now + Duration::from_secs(u64::from(choice)) };
-    let ended = |how| Event::Ended(Ending { at: now, how });
+    let ended = |how| Event::Ended(Ending::new(now, how));
     let any = |choice: u8| match choice % 16 {
         0 => Event::Due(Signs { heard: now, pong: now }),
         1 => Event::TokenReady { facts, fetched: choice.is_multiple_of(2) },

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, StormId};
+use crate::sample::{AttemptKind, Cause, CloseKey, Counter, Metric, Outcome, StormId};
 
 use super::encoding::{HistogramError, MAX_COUNT, packed_counts};
 use super::histogram::Latencies;
@@ -15,7 +15,7 @@ use super::tally::{StormTally, Tally, add_count};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PackedTally {
     pub(super) attempts: Vec<(AttemptKind, Outcome, Option<Cause>, u64)>,
-    pub(super) closes: Vec<(Initiator, u16, Option<Abnormal>, u64)>,
+    pub(super) closes: Vec<(CloseKey, u64)>,
     pub(super) counters: Vec<(Counter, u64)>,
     pub(super) histograms: Vec<(Metric, Vec<u8>)>,
     /// Each storm's disconnects, and the histogram of the ways back from them.
@@ -32,7 +32,7 @@ impl PackedTally {
                 .iter()
                 .map(|((kind, outcome, cause), n)| (*kind, *outcome, *cause, *n))
                 .collect(),
-            closes: tally.closes.iter().map(|((who, code, how), n)| (*who, *code, *how, *n)).collect(),
+            closes: tally.closes.iter().map(|(key, n)| (*key, *n)).collect(),
             counters: tally.counters.iter().map(|(counter, n)| (*counter, *n)).collect(),
             histograms: tally
                 .histograms
@@ -52,7 +52,7 @@ impl PackedTally {
     /// # Errors
     /// [`HistogramError`] when a number cannot be.
     pub(super) fn check(&self) -> Result<(), HistogramError> {
-        let counts = self.attempts.iter().map(|row| row.3).chain(self.closes.iter().map(|row| row.3));
+        let counts = self.attempts.iter().map(|row| row.3).chain(self.closes.iter().map(|row| row.1));
         let counts = counts.chain(self.counters.iter().map(|row| row.1));
         let mut counts = counts.chain(self.storms.iter().map(|row| row.1));
         if counts.any(|count| count > MAX_COUNT) {
@@ -82,8 +82,8 @@ impl PackedTally {
         for (kind, outcome, cause, n) in &self.attempts {
             add_count(tally.attempts.entry((*kind, *outcome, *cause)).or_default(), *n);
         }
-        for (who, code, how, n) in &self.closes {
-            add_count(tally.closes.entry((*who, *code, *how)).or_default(), *n);
+        for (key, n) in &self.closes {
+            add_count(tally.closes.entry(*key).or_default(), *n);
         }
         for (counter, n) in &self.counters {
             add_count(tally.counters.entry(*counter).or_default(), *n);

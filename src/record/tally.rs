@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::sample::{
-    Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, ReadySample, Sample, StormId,
-    Traffic,
+    AttemptKind, Cause, CloseKey, Counter, Metric, Outcome, Phase, ReadySample, Sample, StormId, Traffic,
 };
 
 use super::encoding::MAX_COUNT;
@@ -15,8 +14,8 @@ use super::histogram::Latencies;
 
 /// Attempts by kind, outcome and cause.
 pub type Attempts = BTreeMap<(AttemptKind, Outcome, Option<Cause>), u64>;
-/// Ends of sessions by initiator, close code and, for 1006, how.
-pub type Closes = BTreeMap<(Initiator, u16, Option<Abnormal>), u64>;
+/// Ends of sessions by initiator, close code, how, and what each side said.
+pub type Closes = BTreeMap<CloseKey, u64>;
 
 /// What a storm did to a group.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -67,7 +66,7 @@ impl Tally {
             }
             Sample::Ready(ready) => self.apply_ready(ready),
             Sample::SessionEnd(end) => {
-                *self.closes.entry((end.initiator, end.code, end.abnormal)).or_default() += 1;
+                *self.closes.entry(end.key).or_default() += 1;
                 self.histogram(Metric::SessionLength).record(end.length);
             }
             Sample::Lag(lag) => self.histogram(Metric::Lag).record(*lag),
@@ -163,6 +162,11 @@ impl Tally {
         self.attempts_where(|_, outcome, _| outcome == wanted)
     }
 
+    /// Ends of sessions that `wanted` picks.
+    pub fn closes_where(&self, wanted: impl Fn(&CloseKey) -> bool) -> u64 {
+        self.closes.iter().filter(|(key, _)| wanted(key)).map(|(_, n)| n).sum()
+    }
+
     /// Sessions that ended.
     #[must_use]
     pub fn closes_total(&self) -> u64 {
@@ -202,7 +206,7 @@ mod tests {
 
     use super::super::packed::PackedTally;
     use super::*;
-    use crate::sample::{AttemptEnd, Phases, SessionEnd};
+    use crate::sample::{Abnormal, AttemptEnd, Initiator, Phases, Said, SessionEnd, Word};
 
     fn any_sample() -> impl Strategy<Value = Sample> {
         let ms = (0_u64..5_000).prop_map(Duration::from_millis);
@@ -226,9 +230,13 @@ mod tests {
                 Sample::Ready(Box::new(ReadySample { kind, storm, latency, service_time: latency, phases }))
             }),
             (0_u16..3).prop_map(|storm| Sample::StormDisconnect(StormId(storm))),
-            (1000_u16..1015, ms.clone()).prop_map(|(code, length)| {
-                Sample::SessionEnd(SessionEnd { initiator: Initiator::Target, code, abnormal: None, length })
-            }),
+            (1000_u16..1015, ms.clone(), prop::option::of(prop::sample::select(Abnormal::ALL))).prop_map(
+                |(code, length, abnormal)| {
+                    let said = Said { target: Word::of(code), client: Word::default() };
+                    let key = CloseKey { initiator: Initiator::Target, code, abnormal, said };
+                    Sample::SessionEnd(SessionEnd { key, length })
+                }
+            ),
             ms.prop_map(Sample::Lag),
             (1_u32..99).prop_map(Sample::Cascade),
             (prop::sample::select(Counter::ALL), 1_u64..9).prop_map(|(counter, n)| Sample::Count(counter, n)),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::record::{Latencies, Tally};
-use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase};
+use crate::sample::{AttemptKind, Cause, Counter, Metric, Outcome, Phase};
 use crate::units::{format_count, format_share, format_us};
 
 use super::model::RunModel;
@@ -311,12 +311,6 @@ pub(super) fn throughput(model: &RunModel, groups: &[GroupTotals<'_>]) -> Table 
 
 /// How a group's sessions ended: `target 1001 × 50`, …; empty where none did.
 pub(super) fn closes(tally: &Tally) -> Vec<String> {
-    let named = tally.closes.iter().map(|((initiator, code, how), count)| {
-        format!("{} × {}", close_name(*initiator, *code, *how), format_count(*count))
-    });
+    let named = tally.closes.iter().map(|(key, count)| format!("{key} × {}", format_count(*count)));
     named.collect()
-}
-
-fn close_name(initiator: Initiator, code: u16, how: Option<Abnormal>) -> String {
-    how.map_or_else(|| format!("{initiator} {code}"), |how| format!("{initiator} {code} ({how})"))
 }

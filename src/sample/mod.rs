@@ -50,7 +50,7 @@ mod session_end;
 pub use attempt::{AttemptEnd, AttemptKind, Cause, Outcome};
 pub use counter::Counter;
 pub use metric::{Metric, Phase, Phases};
-pub use session_end::{Abnormal, Initiator, SessionEnd};
+pub use session_end::{ABNORMAL_CLOSURE, Abnormal, CloseKey, Initiator, NO_STATUS, Said, SessionEnd, Word};
 
 /// Index of a group in the scenario's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use resurge::record::{LiveView, Tally};
 use resurge::report::{LiveRun, openmetrics_text, prometheus_text};
 use resurge::sample::{
-    AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phases, ReadySample, Sample, SessionEnd,
-    StormId,
+    AttemptEnd, AttemptKind, Cause, CloseKey, Counter, Initiator, Outcome, Phases, ReadySample, Sample,
+    SessionEnd, StormId,
 };
 use resurge::scenario::load;
 
@@ -31,7 +31,7 @@ fn tally() -> Tally {
     };
     let end = |code| {
         let initiator = Initiator::Target;
-        Sample::SessionEnd(SessionEnd { initiator, code, abnormal: None, length: latency })
+        Sample::SessionEnd(SessionEnd { key: CloseKey::unsaid(initiator, code, None), length: latency })
     };
     let samples = [
         attempt(Outcome::Ok, None),
