@@ -13,8 +13,8 @@ use super::lost::clients_words;
 use super::model::RunModel;
 use super::simulated::{SIMULATED, assumptions, target_words};
 use super::tables::{
-    GroupTotals, Table, closes, handshakes, loop_words, phases, reconnects, recovery, throughput, tokens,
-    worst_first,
+    GroupTotals, Table, closes, handshakes, loop_words, messages, phases, reconnects, recovery, throughput,
+    tokens, worst_first,
 };
 use super::verdict::Status;
 
@@ -40,6 +40,7 @@ pub fn markdown(model: &RunModel) -> String {
         tokens(&groups).map(|tokens| table(&tokens) + &loops(model, &groups)).unwrap_or_default(),
         phases(model, &groups).map(|phases| table(&phases)).unwrap_or_default(),
         table(&throughput(model, &groups)),
+        messages(&groups).map(|messages| table(&messages)).unwrap_or_default(),
         closes_list(&groups),
         books(model),
     ];

@@ -309,6 +309,26 @@ pub(super) fn throughput(model: &RunModel, groups: &[GroupTotals<'_>]) -> Table 
     Table { title: "Throughput and what outages cost", note: "rates are means over the run", rows }
 }
 
+/// How long messages were under way; `None` where none was measured.
+pub(super) fn messages(groups: &[GroupTotals<'_>]) -> Option<Table> {
+    let measured = |group: &GroupTotals<'_>| group.tally.histograms.contains_key(&Metric::MessageLatency);
+    if !groups.iter().any(measured) {
+        return None;
+    }
+    let mut rows = vec![header(["group", "received", "measured", "p50", "p95", "p99", "p99.9", "max"])];
+    for group in groups {
+        let latencies = group.tally.histograms.get(&Metric::MessageLatency);
+        let mut row = vec![
+            group.name.to_owned(),
+            format_count(group.tally.counter(Counter::MessagesIn)),
+            format_count(latencies.map_or(0, Latencies::count)),
+        ];
+        row.extend(latency_cells(latencies));
+        rows.push(row);
+    }
+    Some(Table { title: "Message latency", note: "from when a message was due to its arrival", rows })
+}
+
 /// How a group's sessions ended: `target 1001 × 50`, …; empty where none did.
 pub(super) fn closes(tally: &Tally) -> Vec<String> {
     let named = tally.closes.iter().map(|(key, count)| format!("{key} × {}", format_count(*count)));

@@ -33,11 +33,19 @@ pub(super) struct SessionTerms {
     sink: GroupSink,
     ready: Ready,
     close_timeout: Duration,
+    /// Whether messages carry our own target's numbers.
+    is_numbered: bool,
 }
 
 impl SessionTerms {
     pub(super) const fn new(clock: Clock, sink: GroupSink, ready: Ready, close_timeout: Duration) -> Self {
-        Self { clock, sink, ready, close_timeout }
+        Self { clock, sink, ready, close_timeout, is_numbered: false }
+    }
+
+    /// The same, but that messages are our own target's, whose numbers are read. A stranger's are never looked at.
+    pub(super) const fn numbered(mut self, is_numbered: bool) -> Self {
+        self.is_numbered = is_numbered;
+        self
     }
 }
 
@@ -127,7 +135,7 @@ impl Session {
         let text = match message {
             Message::Text(text) => text.as_str(),
             Message::Binary(_) => {
-                tally.received_binary();
+                tally.received_unread();
                 ""
             }
             Message::Pong(_) => {
@@ -137,7 +145,9 @@ impl Session {
             _ => return Heard::Nothing,
         };
         let is_text = matches!(message, Message::Text(_));
-        if is_text && let Some(gap) = tally.received(text, terms.clock.unix_us(now)) {
+        if is_text && !terms.is_numbered {
+            tally.received_unread();
+        } else if is_text && let Some(gap) = tally.received(text, Some(terms.clock.unix_us(now))) {
             if gap.missed > 0 {
                 terms.sink.send(now, Sample::Count(Counter::MessagesMissed, gap.missed)).await;
             }
@@ -250,10 +260,10 @@ impl Session {
 /// Counts a message that came while the session was ending.
 fn count_only(terms: &SessionTerms, tally: &mut TrafficTally, message: &Message) {
     match message {
-        Message::Text(text) => {
-            tally.received(text, terms.clock.unix_us_now());
+        Message::Text(text) if terms.is_numbered => {
+            tally.received(text, None);
         }
-        Message::Binary(_) => tally.received_binary(),
+        Message::Text(_) | Message::Binary(_) => tally.received_unread(),
         _ => {}
     }
 }

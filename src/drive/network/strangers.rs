@@ -184,7 +184,7 @@ pub fn frames(bytes: &[u8]) -> u64 {
 
 /// What a message makes a client do.
 fn follow(text: &str, tally: &mut TrafficTally) -> u64 {
-    let gap = tally.received(text, 1_700_000_000_000_000);
+    let gap = tally.received(text, Some(1_700_000_000_000_000));
     assert!(gap.is_none_or(|gap| gap.missed <= 1_000_000_000), "no service sends so much meanwhile");
     let rule = OnMessage {
         contains: String::new(),

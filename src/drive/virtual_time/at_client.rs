@@ -102,7 +102,9 @@ impl AtClient<'_> {
         self.clients.hear(self.number, self.now());
         let due = self.service.message_due(self.number, sequence);
         let latency = u32::try_from(self.now().since(due).as_micros()).unwrap_or(u32::MAX);
-        self.log.count_in(self.group.id, Some(latency));
+        // One that comes while its session is ending is not measured: see `TrafficTally` of the network.
+        let latency = (!self.clients.is_leaving(self.number)).then_some(latency);
+        self.log.count_in(self.group.id, latency);
         let missed = self.clients.count_message(self.number, sequence);
         if missed.messages > 0 {
             self.tell(Counter::MessagesMissed, missed.messages);

@@ -300,6 +300,11 @@ impl Clients {
         Some(answers)
     }
 
+    /// Whether a client has begun to leave its session.
+    pub(super) fn is_leaving(&self, number: u32) -> bool {
+        matches!(self.slot(number).doing, Doing::Leaving(..) | Doing::Ending(_))
+    }
+
     /// A client reads the answer to its close frame: how its session has ended.
     pub(super) fn read_echo(&self, number: u32) -> Option<Ending> {
         match self.slot(number).doing {

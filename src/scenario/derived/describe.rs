@@ -2,6 +2,8 @@
 //!
 //! In: a scenario, and its copy. Out: text.
 
+use std::time::Duration;
+
 use crate::declare::bare_url;
 use crate::scenario::file::load::Loaded;
 use crate::scenario::keys::{
@@ -204,17 +206,28 @@ fn describe_token(token: &TokenRules) -> String {
 
 fn describe_backoff(group: &Group) -> String {
     let backoff = &group.reconnect.backoff;
+    // Full jitter draws from nothing up to the wait, equal jitter from half of it.
+    let wait = |wait: Duration| {
+        let whole = format_duration(wait);
+        match backoff.jitter {
+            Jitter::Full => format!("0 to {whole}"),
+            Jitter::Equal => format!("{} to {whole}", format_duration(wait / 2)),
+            _ => whole,
+        }
+    };
+    let is_drawn = matches!(backoff.jitter, Jitter::Full | Jitter::Equal);
     let growth = match &backoff.growth {
         Growth::None => return "at once".to_owned(),
-        Growth::Constant { base } => format!("after {}", format_duration(*base)),
-        Growth::Exponential { base, max, .. } => {
-            format!("after {} to {}", format_duration(*base), format_duration(*max))
+        Growth::Constant { base } => format!("after {}", wait(*base)),
+        Growth::Exponential { base, max, .. } if is_drawn => {
+            format!("after {} at first, up to {}", wait(*base), wait(*max))
         }
+        Growth::Exponential { base, max, .. } => format!("after {} to {}", wait(*base), wait(*max)),
         Growth::Linear { base, max } => {
-            format!("{} later after each failure, up to {}", format_duration(*base), format_duration(*max))
+            format!("{} later after each failure, up to {}", wait(*base), wait(*max))
         }
         Growth::Steps(steps) => {
-            let steps: Vec<String> = steps.iter().map(|step| format_duration(*step)).collect();
+            let steps: Vec<String> = steps.iter().map(|step| wait(*step)).collect();
             format!("after {}", steps.join(", "))
         }
     };
