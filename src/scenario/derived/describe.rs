@@ -251,3 +251,39 @@ fn describe_how(how: DisconnectHow) -> String {
         DisconnectHow::HalfOpen => "go half-open".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::file::load::load;
+
+    #[test]
+    fn a_wait_is_told_as_what_is_drawn() {
+        let rows = [
+            (
+                "kind = \"exponential\", base = \"5s\", max = \"30s\", jitter = \"full\"",
+                "after 0 to 5s at first, up to 0 to 30s, full jitter",
+            ),
+            (
+                "kind = \"exponential\", base = \"5s\", max = \"30s\", jitter = \"equal\"",
+                "after 2.5s to 5s at first, up to 15s to 30s, equal jitter",
+            ),
+            (
+                "kind = \"exponential\", base = \"5s\", max = \"30s\", jitter = \"none\"",
+                "after 5s to 30s, no jitter",
+            ),
+            ("kind = \"constant\", base = \"1s\", jitter = \"full\"", "after 0 to 1s, full jitter"),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("s.toml");
+        for (backoff, expected) in rows {
+            let text = format!(
+                "duration = \"1s\"\n[target]\nkind = \"embedded\"\n[[groups]]\nname = \"g\"\nclients = 1\ntoken = {{ client_id = \"a\", client_secret = \"b\" }}\nreconnect = {{ backoff = {{ {backoff} }} }}\n"
+            );
+            std::fs::write(&file, text).unwrap();
+            let loaded = load(&file, &Vec::new(), None, &|_| None).unwrap_or_else(|error| panic!("{error}"));
+            let told = describe(&loaded);
+            assert!(told.contains(&format!("comes back {expected}")), "{expected}\n{told}");
+        }
+    }
+}
