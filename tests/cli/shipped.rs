@@ -164,6 +164,6 @@ fn the_copy_in_a_run_folder_runs_again_as_it_is() {
     let copy = run.folder.join("scenario.toml");
     let again = run_with(copy.to_str().unwrap(), &[]);
     assert_eq!(again.code(), 0, "{}{}", again.stdout(), again.stderr());
-    let hash = |run: &crate::runs::Run| run.json()["manifest"]["scenario_hash"].clone();
+    let hash = |run: &crate::runs::Run| run.json()["scenario"]["hash"].clone();
     assert_eq!((hash(&again), hash(&again).is_string()), (hash(&run), true), "the same scenario");
 }
