@@ -266,7 +266,7 @@ mod tests {
             ),
             (
                 "kind = \"exponential\", base = \"5s\", max = \"30s\", jitter = \"equal\"",
-                "after 2.5s to 5s at first, up to 15s to 30s, equal jitter",
+                "after 2s500ms to 5s at first, up to 15s to 30s, equal jitter",
             ),
             (
                 "kind = \"exponential\", base = \"5s\", max = \"30s\", jitter = \"none\"",
