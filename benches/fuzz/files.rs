@@ -19,8 +19,8 @@ use resurge::report::{
     RunModel, Style, histograms_hlog, junit_xml, markdown, report_html, run_json, summary_csv, summary_text,
 };
 use resurge::sample::{
-    AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phases, ReadySample, Sample, SessionEnd,
-    StormId, Traffic,
+    AttemptEnd, AttemptKind, Cause, CloseKey, Counter, Initiator, Outcome, Phases, ReadySample, Sample,
+    SessionEnd, StormId, Traffic,
 };
 use resurge::scenario::{Faults, Loaded, ScenarioError, describe, load, load_for_traffic, load_target_rules};
 
@@ -257,9 +257,7 @@ fn tally(second: u64) -> Tally {
                 phases: Phases::default(),
             })));
             tally.apply(&Sample::SessionEnd(SessionEnd {
-                initiator: Initiator::Target,
-                code: 1001,
-                abnormal: None,
+                key: CloseKey::unsaid(Initiator::Target, 1001, None),
                 length: ms(900),
             }));
         }

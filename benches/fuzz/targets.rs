@@ -40,8 +40,8 @@ const JSON_WORDS: &[&[u8]] = &[
     b"{token}",
     b"\0",
     b"18446744073709551616",
-    b"\"seq\":",
-    b"\"due_us\":",
+    b"{\"topicName\":\"v2.analytics.events\",\"seq\":",
+    b",\"due_us\":",
     b"\"d\":{\"heartbeat_interval\":",
     b"ws://",
     b"[::1]",
@@ -78,7 +78,7 @@ const SMALL_WORDS: &[&[u8]] = &[
 /// Every target.
 pub(crate) fn targets() -> Vec<Target> {
     let token = b"\x64\0{\"access_token\":\"t\",\"expires_in\":60,\"refresh_token\":\"r\"}";
-    let frames: &[u8] = b"\x81\x02{}\x81\x23{\"seq\":7,\"due_us\":9,\"d\":{\"url\":\"x\"}}\x89\x00\x01\x01a\x80\x01b\x88\x02\x03\xe9";
+    let frames: &[u8] = b"\x81\x02{}\x81\x46{\"topicName\":\"v2.analytics.events\",\"seq\":7,\"due_us\":9,\"d\":{\"url\":\"x\"}}\x89\x00\x01\x01a\x80\x01b\x88\x02\x03\xe9";
     let steps: &[&[u8]] = &[
         b"/d/url\0{a}?x={token}\0{\"d\":{\"url\":\"ws://a/\"}}",
         b"/a~1b/0\0ws://h/{a}{b\0{\"a/b\":[1.5e3]}",

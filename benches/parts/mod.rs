@@ -148,7 +148,7 @@ impl Fleet {
 /// When the target's close frame reaches a client.
 fn closed(led: &mut Led) -> (Moment, Event) {
     let at = Moment::ZERO + STORM + led.wait();
-    (at, Event::Ended(Ending { at, how: EndingHow::PeerClosed(1012) }))
+    (at, Event::Ended(Ending::new(at, EndingHow::PeerClosed(1012))))
 }
 
 /// A whole run: its samples in order of time.

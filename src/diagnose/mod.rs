@@ -200,7 +200,7 @@ fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -
     let also = findings.collect();
     let token_cost = token_cost(results.fetch_times, clients, verdict.fresh_token_needed);
     let target = match &prepared.address {
-        TargetAddress::Embedded(_) | TargetAddress::EmbeddedTls(_) => "the embedded target".to_owned(),
+        TargetAddress::Embedded { .. } => "the embedded target".to_owned(),
         TargetAddress::Remote { .. } => prepared.manifest.target_url.clone(),
     };
     Diagnosis {

@@ -163,9 +163,10 @@ impl Step<'_> {
         let is_silent = heard <= upgraded;
         let may_be_late = is_silent && lived <= session.refused_within;
         let has_lived = session.ready == Ready::Upgraded && lived >= session.admission;
-        let code = match ending.how {
-            EndingHow::PeerClosed(code) => code,
-            EndingHow::Abnormal(_) | EndingHow::Left => ABNORMAL_CLOSURE,
+        let (code, reason) = match ending.how {
+            EndingHow::PeerClosed(code) => (code, reason),
+            EndingHow::Abnormal(how) => (ABNORMAL_CLOSURE, Some(how.name())),
+            EndingHow::Left => (ABNORMAL_CLOSURE, None),
         };
         // What a storm of the scenario explains is no refusal.
         let refuses = matches!(ending.how, EndingHow::PeerClosed(_))

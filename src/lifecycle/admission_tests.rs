@@ -33,7 +33,7 @@ impl Bench {
     }
 
     fn closed(&mut self, now: Moment, code: u16, heard: Moment) -> Action {
-        let ending = Ending { at: now, how: EndingHow::PeerClosed(code) };
+        let ending = Ending::new(now, EndingHow::PeerClosed(code));
         self.step(now, Event::Closed { ending, reason: None, heard })
     }
 
@@ -240,7 +240,7 @@ fn what_a_refusal_means_to_tokens_holds_wherever_it_is_spoken() {
         let leave = bench.step(ms(5), Event::Refused { evidence, heard: ms(0) });
         assert_eq!(leave, Action::Leave(Leave::Close { code: 1000 }));
         assert_eq!(bench.ends(), [plain(Outcome::RefusedMessage, words)]);
-        let action = bench.step(ms(6), Event::Ended(Ending { at: ms(6), how: EndingHow::Left }));
+        let action = bench.step(ms(6), Event::Ended(Ending::new(ms(6), EndingHow::Left)));
         if ends {
             assert_eq!(action, Action::Finish(Finish::GaveUp));
         } else {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sample::{
-    Abnormal, AttemptEnd, AttemptKey, AttemptKind, Cause, Counter, Ground, Initiator, Outcome, Phase,
-    Recount, Sample, SessionEnd, StormId,
+    Abnormal, AttemptEnd, AttemptKey, AttemptKind, Cause, CloseKey, Counter, Ground, Initiator, Outcome,
+    Phase, Recount, Said, Sample, SessionEnd, StormId, Word,
 };
 
 use crate::scenario::keys::PrepareRules;
@@ -26,9 +26,7 @@ const STORM_WINDOW: Duration = Duration::from_secs(2);
 /// Who ended a session, with which code, how; since when the client has been without one, and which storm forced it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Explained {
-    initiator: Initiator,
-    code: u16,
-    abnormal: Option<Abnormal>,
+    key: CloseKey,
     from: Moment,
     storm: Option<StormId>,
 }
@@ -41,26 +39,30 @@ impl Step<'_> {
         upgraded: Moment,
         ending: Ending,
     ) -> Action {
-        let Explained { code, from, storm, .. } = self.end_as_explained(upgraded, ending);
-        self.come_back(recovery, code, from, storm)
+        let Explained { key, from, storm } = self.end_as_explained(upgraded, ending);
+        self.come_back(recovery, key.code, from, storm)
     }
 
     /// The session is over: it is counted as what it was.
     pub(super) fn end_as_explained(&mut self, upgraded: Moment, ending: Ending) -> Explained {
         let explained = self.explain(upgraded, ending);
-        let Explained { initiator, code, abnormal, .. } = explained;
-        self.end_session(upgraded, initiator, code, abnormal, ending.at);
+        self.end_session(upgraded, explained.key, ending.at);
         explained
     }
 
     fn explain(&self, upgraded: Moment, ending: Ending) -> Explained {
-        let by =
-            |initiator, code, abnormal| Explained { initiator, code, abnormal, from: ending.at, storm: None };
+        let by = |initiator, code, abnormal| {
+            let key = CloseKey { initiator, code, abnormal, said: ending.said };
+            Explained { key, from: ending.at, storm: None }
+        };
         match ending.how {
             EndingHow::PeerClosed(code) => match self.storm_behind(upgraded, ending.at, code) {
                 Some((from, id)) => Explained { from, storm: Some(id), ..by(Initiator::Storm, code, None) },
                 None => by(Initiator::Target, code, None),
             },
+            EndingHow::Abnormal(how) if how.is_violation() => {
+                by(Initiator::Target, ABNORMAL_CLOSURE, Some(how))
+            }
             EndingHow::Abnormal(how) => by(Initiator::Network, ABNORMAL_CLOSURE, Some(how)),
             EndingHow::Left => by(Initiator::Client, ABNORMAL_CLOSURE, Some(Abnormal::Dropped)),
         }
@@ -104,12 +106,11 @@ impl Step<'_> {
             EndingHow::Abnormal(how) if abnormal.is_none() => Some(how),
             _ => None,
         };
-        match lost {
-            Some(how) => {
-                self.end_session(upgraded, Initiator::Network, ABNORMAL_CLOSURE, Some(how), ending.at);
-                self.count(Counter::Unsettled);
-            }
-            None => self.end_session(upgraded, initiator, code, abnormal, ending.at),
+        // A close frame that was not answered is still the client's: its code, and what became of the connection.
+        let key = CloseKey { initiator, code, abnormal: lost.or(abnormal), said: ending.said };
+        self.end_session(upgraded, key, ending.at);
+        if lost.is_some() {
+            self.count(Counter::Unsettled);
         }
         match disconnect {
             Some(_) if gives_up => {
@@ -134,35 +135,23 @@ impl Step<'_> {
         }
         self.samples.push(Sample::Lag(self.now.since(silence.notices)));
         self.count_uptime(silence.upgraded, silence.since);
-        self.end_session(
-            silence.upgraded,
-            silence.initiator,
-            ABNORMAL_CLOSURE,
-            Some(Abnormal::Dropped),
-            silence.since,
-        );
+        let key = CloseKey::unsaid(silence.initiator, ABNORMAL_CLOSURE, Some(Abnormal::Dropped));
+        self.end_session(silence.upgraded, key, silence.since);
         self.come_back(recovery, ABNORMAL_CLOSURE, silence.since, silence.storm)
     }
 
     /// The run ends before a silent client has noticed.
     pub(super) fn end_silence(&mut self, was_ready: bool, silence: Silence) {
         let Silence { upgraded, since, initiator, storm, .. } = silence;
-        self.end_session(upgraded, initiator, ABNORMAL_CLOSURE, Some(Abnormal::Dropped), since);
+        let key = CloseKey::unsaid(initiator, ABNORMAL_CLOSURE, Some(Abnormal::Dropped));
+        self.end_session(upgraded, key, since);
         if was_ready {
             self.count_disconnect(storm);
         }
     }
 
-    pub(super) fn end_session(
-        &mut self,
-        upgraded: Moment,
-        initiator: Initiator,
-        code: u16,
-        abnormal: Option<Abnormal>,
-        at: Moment,
-    ) {
-        let length = at.since(upgraded);
-        self.samples.push(Sample::SessionEnd(SessionEnd { initiator, code, abnormal, length }));
+    pub(super) fn end_session(&mut self, upgraded: Moment, key: CloseKey, at: Moment) {
+        self.samples.push(Sample::SessionEnd(SessionEnd { key, length: at.since(upgraded) }));
     }
 
     /// After a session's end: a reconnect begins at `from`, or the one under way goes on.
@@ -354,7 +343,7 @@ impl Step<'_> {
                 recovery.map(|recovery| recovery.kind)
             }
             State::Leaving { recovery, upgraded, attribution } => {
-                self.drop_session(upgraded);
+                self.cut_off_leaving(upgraded, &attribution);
                 if attribution.disconnect.is_some() && recovery.is_none() {
                     self.count_disconnect(attribution.storm);
                 }
@@ -375,8 +364,20 @@ impl Step<'_> {
 
     pub(super) fn drop_session(&mut self, upgraded: Moment) {
         self.count(Counter::Unsettled);
-        let how = Some(Abnormal::Dropped);
-        self.end_session(upgraded, Initiator::Client, ABNORMAL_CLOSURE, how, self.now);
+        let key = CloseKey::unsaid(Initiator::Client, ABNORMAL_CLOSURE, Some(Abnormal::Dropped));
+        self.end_session(upgraded, key, self.now);
+    }
+
+    /// Cut off while it waited for the answer to its close frame: it ends as one whose peer did not answer in time.
+    fn cut_off_leaving(&mut self, upgraded: Moment, attribution: &Attribution) {
+        let Attribution { initiator, code, abnormal, .. } = *attribution;
+        if abnormal.is_some() {
+            return self.drop_session(upgraded);
+        }
+        self.count(Counter::Unsettled);
+        let said = Said::by_client(Word::of(code));
+        let key = CloseKey { initiator, code, abnormal: Some(Abnormal::Timeout), said };
+        self.end_session(upgraded, key, self.now);
     }
 
     fn count_disconnect(&mut self, storm: Option<StormId>) {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::sample::{Abnormal, Outcome};
+use crate::sample::{Abnormal, Outcome, Said, Word};
 
 use super::cause::Evidence;
 
@@ -293,6 +293,26 @@ pub struct Ending {
     pub at: Moment,
     /// What the evidence was.
     pub how: EndingHow,
+    /// What each side put into its close frame.
+    pub said: Said,
+}
+
+impl Ending {
+    /// An ending at `at` of which `how` tells what was said: a peer's close frame, and nothing else.
+    #[must_use]
+    pub const fn new(at: Moment, how: EndingHow) -> Self {
+        let said = match how {
+            EndingHow::PeerClosed(code) => Word::of(code),
+            EndingHow::Left | EndingHow::Abnormal(_) => Word::Nothing,
+        };
+        Self { at, how, said: Said::by_target(said) }
+    }
+
+    /// The same, where this was said.
+    #[must_use]
+    pub const fn saying(self, said: Said) -> Self {
+        Self { said, ..self }
+    }
 }
 
 /// The evidence of a session's end.
@@ -302,6 +322,6 @@ pub enum EndingHow {
     PeerClosed(u16),
     /// Our own [`Action::Leave`] was carried out.
     Left,
-    /// The connection ended without the peer's close frame.
+    /// The connection ended without a close frame of the peer's that may be sent; after [`Action::Leave`]: without an answer to ours.
     Abnormal(Abnormal),
 }

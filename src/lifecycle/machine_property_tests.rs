@@ -77,7 +77,7 @@ impl Ledger {
 /// An event that fits the action (`choice` decides which), or, one time in eight, any event at all.
 fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
     let facts = TokenFacts::new(now, now, now + Duration::from_secs(u64::from(choice)));
-    let ended = |how| Event::Ended(Ending { at: now, how });
+    let ended = |how| Event::Ended(Ending::new(now, how));
     let any = |choice: u8| match choice % 16 {
         0 => Event::Due(Signs { heard: now, pong: now }),
         1 => Event::TokenReady { facts, fetched: choice.is_multiple_of(2) },
@@ -95,7 +95,7 @@ fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
         13 => Event::Asked { renew: choice > 128 },
         14 => Event::Heartbeat { every: Duration::from_millis(20) },
         15 if choice > 128 => Event::Closed {
-            ending: Ending { at: now, how: EndingHow::PeerClosed(4401) },
+            ending: Ending::new(now, EndingHow::PeerClosed(4401)),
             reason: (choice > 200).then(|| "token expired".into()),
             heard: Moment::ZERO,
         },

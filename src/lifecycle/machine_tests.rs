@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::lifecycle::{Ending, EndingHow, Evidence, Finish, Leave, StormRule};
-use crate::sample::{Abnormal, Cause, Initiator, Outcome, SessionEnd, StormId};
+use crate::sample::{Abnormal, Cause, CloseKey, Initiator, Outcome, SessionEnd, StormId};
 use crate::scenario::keys::PrepareRules;
 use crate::scenario::keys::{
     Backoff, ClientAuth, ClientCredentials, ClientDisconnect, DisconnectHow, Grant, Growth, Jitter,
@@ -100,7 +100,7 @@ impl Bench {
     }
 
     fn close_by_target(&mut self, now: Moment, code: u16) -> Action {
-        self.step(now, Event::Ended(Ending { at: now, how: EndingHow::PeerClosed(code) }))
+        self.step(now, Event::Ended(Ending::new(now, EndingHow::PeerClosed(code))))
     }
 
     fn outcomes(&self) -> Vec<(Outcome, Option<Cause>)> {
@@ -148,7 +148,7 @@ fn fetch_takes_a_new_token_before_the_handshake_and_reuse_does_not() {
 fn a_reconnect_is_measured_from_its_disconnect_through_all_its_attempts() {
     let mut bench = Bench::new(rules(OnReconnect::Reuse));
     bench.bring_into_session(ms(0));
-    let ending = Ending { at: ms(1_000), how: EndingHow::PeerClosed(1001) };
+    let ending = Ending::new(ms(1_000), EndingHow::PeerClosed(1001));
     assert_eq!(bench.step(ms(1_002), Event::Ended(ending)), Action::Sleep { until: ms(1_012) });
     assert_eq!(bench.step(ms(1_015), Event::Due(Signs::default())), Action::Connect);
     assert_eq!(bench.step(ms(1_020), refused(403, ms(1_015), ms(1_020))), Action::Sleep { until: ms(1_030) });
@@ -242,13 +242,15 @@ fn a_session_is_put_down_to_whoever_ended_it() {
         (EndingHow::PeerClosed(1012), Initiator::Storm, 1012, None),
         (EndingHow::Abnormal(Abnormal::Fin), Initiator::Network, 1006, Some(Abnormal::Fin)),
         (EndingHow::Abnormal(Abnormal::Rst), Initiator::Network, 1006, Some(Abnormal::Rst)),
+        (EndingHow::Abnormal(Abnormal::BadUtf8), Initiator::Target, 1006, Some(Abnormal::BadUtf8)),
     ];
     for (how, initiator, code, abnormal) in rows {
         let mut bench = Bench::new(stormy.clone());
         bench.bring_into_session(ms(0));
-        bench.step(ms(600), Event::Ended(Ending { at: ms(600), how }));
+        bench.step(ms(600), Event::Ended(Ending::new(ms(600), how)));
         let length = Duration::from_millis(600);
-        let expected = SessionEnd { initiator, code, abnormal, length };
+        let said = Ending::new(ms(600), how).said;
+        let expected = SessionEnd { key: CloseKey { initiator, code, abnormal, said }, length };
         assert!(
             bench.samples.iter().any(|sample| matches!(sample, Sample::SessionEnd(end) if *end == expected))
         );
@@ -298,13 +300,13 @@ fn a_silent_peer_is_given_up_and_a_live_one_is_not() {
     let action = bench.step(ms(300), Event::Due(heard(250)));
     assert_eq!(action, Action::Hold { until: ms(550), awaiting_ready: false, entering: false });
     assert_eq!(bench.step(ms(550), Event::Due(heard(250))), Action::Leave(Leave::Abandon));
-    bench.step(ms(550), Event::Ended(Ending { at: ms(550), how: EndingHow::Left }));
+    bench.step(ms(550), Event::Ended(Ending::new(ms(550), EndingHow::Left)));
     let end = bench.samples.iter().find_map(|sample| match sample {
         Sample::SessionEnd(end) => Some(*end),
         _ => None,
     });
     let end = end.unwrap();
-    assert_eq!((end.initiator, end.code, end.abnormal), (Initiator::Network, 1006, Some(Abnormal::Timeout)));
+    assert_eq!(end.key, CloseKey::unsaid(Initiator::Network, 1006, Some(Abnormal::Timeout)));
 }
 
 #[test]
@@ -366,7 +368,7 @@ fn when_the_run_ends_the_client_says_goodbye_and_that_is_no_disconnect() {
     let mut bench = Bench::new(rules(OnReconnect::Reuse));
     bench.bring_into_session(ms(0));
     assert_eq!(bench.step(ms(700), Event::Stop), Action::Leave(Leave::Close { code: 1000 }));
-    let ending = Ending { at: ms(700), how: EndingHow::Left };
+    let ending = Ending::new(ms(700), EndingHow::Left);
     assert_eq!(bench.step(ms(701), Event::Ended(ending)), Action::Finish(Finish::RunEnded));
     assert!(!bench.samples.iter().any(|sample| matches!(sample, Sample::Count(Counter::Disconnects, _))));
 }

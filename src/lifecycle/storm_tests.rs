@@ -29,7 +29,7 @@ fn a_way_back_remembers_its_storm_through_failures_and_counts_from_when_it_was_d
             assert!(matches!(leave, Action::Leave(_)), "{storm:?} {leave:?}");
         }
         let (back_at, end) = match how {
-            Some(how) => (ms(560), Event::Ended(Ending { at: ms(550), how })),
+            Some(how) => (ms(560), Event::Ended(Ending::new(ms(550), how))),
             None => {
                 bench.step(ms(500), Event::Due(Signs::default()));
                 (ms(9_510), Event::Due(Signs::default()))

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{Abnormal, Counter, Outcome, RequestAnswer};
+use crate::sample::{Abnormal, CloseKey, Counter, Outcome, RequestAnswer};
 use crate::service::counters::TargetCounters;
 
 use super::reconnect_clocks::ReconnectClocks;
@@ -167,7 +167,7 @@ pub fn reconcile(tally: &Tally, target: &TargetCounters) -> Reconciliation {
     }
     row("tokens issued".into(), tally.counter(Counter::TokensFetched), target.tokens_issued, bounds.tokens);
     for code in close_codes(tally, target) {
-        let clients = tally.closes.iter().filter(|((_, c, _), _)| *c == code).map(|(_, n)| n).sum();
+        let clients = tally.closes_where(|key| key.code_at_target() == code);
         let counted = target.closes.iter().filter(|close| close.code == code).map(|close| close.count).sum();
         row(format!("closes {code}"), clients, counted, bounds.closes);
     }
@@ -192,9 +192,7 @@ impl Bounds {
         let unanswered = outcomes(&[Outcome::Aborted, Outcome::TokenError]);
         let tokens = unanswered.max(tally.counter(Counter::TokenFailures)) + unsettled;
         // A peer that fell silent may have closed the session in its own way, and a reset, whosever it is, swallows a close frame on its way.
-        let is_silent = |code: u16, how: Option<Abnormal>| code == 1006 && how != Some(Abnormal::Fin);
-        let silent: u64 =
-            tally.closes.iter().filter(|((_, code, how), _)| is_silent(*code, *how)).map(|(_, n)| n).sum();
+        let silent = tally.closes_where(|key| key.code == 1006 && key.abnormal != Some(Abnormal::Fin));
         // A connection whose TLS failed has brought no request, by which the target counts it.
         let accepts = attempts + tally.outcome(Outcome::Tls);
         Self { accepts, attempts, tokens, closes: attempts + unsettled + silent }
@@ -223,10 +221,10 @@ const fn refusal_of(status: u16) -> Outcome {
 
 /// Codes with which either side saw a session end.
 ///
-/// Sessions are compared by code and not by who ended them: a storm that the scenario has its clients make is `storm` to the
+/// Sessions are compared by code and not by who ended them (a violation of the target's by the code with which it was told of it): a storm that the scenario has its clients make is `storm` to the
 /// clients and `client` to the target, and a connection that a client resets is the client's doing here and the network's there.
 fn close_codes(tally: &Tally, target: &TargetCounters) -> BTreeSet<u16> {
-    let own = tally.closes.keys().map(|(_, code, _)| *code);
+    let own = tally.closes.keys().map(CloseKey::code_at_target);
     own.chain(target.closes.iter().map(|close| close.code)).collect()
 }
 
@@ -253,7 +251,8 @@ mod tests {
     }
 
     fn end(initiator: Initiator, code: u16) -> Sample {
-        Sample::SessionEnd(SessionEnd { initiator, code, abnormal: None, length: Duration::ZERO })
+        let key = CloseKey::unsaid(initiator, code, None);
+        Sample::SessionEnd(SessionEnd { key, length: Duration::ZERO })
     }
 
     fn tally(samples: &[Sample]) -> Tally {
@@ -317,9 +316,7 @@ mod tests {
             Sample::Count(Counter::TcpConnections, 1),
             Sample::Count(Counter::Unsettled, 1),
             Sample::SessionEnd(SessionEnd {
-                initiator: Initiator::Network,
-                code: 1006,
-                abnormal: Some(Abnormal::Timeout),
+                key: CloseKey::unsaid(Initiator::Network, 1006, Some(Abnormal::Timeout)),
                 length: Duration::ZERO,
             }),
         ];

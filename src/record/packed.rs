@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{Abnormal, AttemptKey, Counter, Initiator, Metric, StormId};
+use crate::sample::{AttemptKey, CloseKey, Counter, Metric, StormId};
 
 use super::encoding::{HistogramError, MAX_COUNT, add_count, packed_counts};
 use super::histogram::Latencies;
@@ -16,7 +16,7 @@ use super::tally::{StormTally, Tally};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PackedTally {
     pub(super) attempts: Vec<(AttemptKey, u64)>,
-    pub(super) closes: Vec<(Initiator, u16, Option<Abnormal>, u64)>,
+    pub(super) closes: Vec<(CloseKey, u64)>,
     pub(super) counters: Vec<(Counter, u64)>,
     pub(super) histograms: Vec<(Metric, Vec<u8>)>,
     /// Each storm's disconnects, and the histogram of the ways back from them.
@@ -33,7 +33,7 @@ impl PackedTally {
     pub fn of(tally: &Tally) -> Self {
         Self {
             attempts: tally.attempts.iter().map(|(key, n)| (key.clone(), *n)).collect(),
-            closes: tally.closes.iter().map(|((who, code, how), n)| (*who, *code, *how, *n)).collect(),
+            closes: tally.closes.iter().map(|(key, n)| (*key, *n)).collect(),
             counters: tally.counters.iter().map(|(counter, n)| (*counter, *n)).collect(),
             histograms: tally
                 .histograms
@@ -55,7 +55,7 @@ impl PackedTally {
     /// # Errors
     /// [`HistogramError`] when a number cannot be.
     pub(super) fn check(&self) -> Result<(), HistogramError> {
-        let counts = self.attempts.iter().map(|row| row.1).chain(self.closes.iter().map(|row| row.3));
+        let counts = self.attempts.iter().map(|row| row.1).chain(self.closes.iter().map(|row| row.1));
         let counts = counts.chain(self.counters.iter().map(|row| row.1));
         let mut counts = counts.chain(self.storms.iter().map(|row| row.1));
         if counts.any(|count| count > MAX_COUNT) {
@@ -92,8 +92,8 @@ impl PackedTally {
         for (key, n) in &self.attempts {
             add_count(tally.attempts.entry(key.clone()).or_default(), *n);
         }
-        for (who, code, how, n) in &self.closes {
-            add_count(tally.closes.entry((*who, *code, *how)).or_default(), *n);
+        for (key, n) in &self.closes {
+            add_count(tally.closes.entry(*key).or_default(), *n);
         }
         for (counter, n) in &self.counters {
             add_count(tally.counters.entry(*counter).or_default(), *n);

@@ -6,7 +6,9 @@ use serde::Deserialize;
 #[cfg(test)]
 use serde::Serialize;
 
-use crate::sample::{Abnormal, AttemptKey, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, StormId};
+use crate::sample::{
+    Abnormal, AttemptKey, AttemptKind, Cause, CloseKey, Counter, Initiator, Metric, Outcome, StormId,
+};
 
 use super::packed::PackedTally;
 
@@ -20,7 +22,7 @@ pub(super) struct PackedTallyV1 {
     histograms: Vec<(Metric, Vec<u8>)>,
 }
 
-/// Of version 2: where a refusal was spoken, and by whom, was not recorded.
+/// Of version 2: where a refusal was spoken, and by whom, and what each side said at an end, was not recorded.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(Serialize))]
 pub(super) struct PackedTallyV2 {
@@ -48,14 +50,39 @@ impl From<PackedTallyV2> for PackedTally {
         }
         let key = |kind, outcome, cause| AttemptKey { kind, outcome, cause, answer: None };
         let attempts = attempts.into_iter().map(|(kind, outcome, cause, n)| (key(kind, outcome, cause), n));
+        let unsaid = |(who, code, how, n)| (CloseKey::unsaid(who, code, how), n);
         Self {
             attempts: attempts.collect(),
-            closes,
+            closes: closes.into_iter().map(unsaid).collect(),
             counters,
             histograms,
             storms,
             minus: None,
             requests: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_of_version_2_say_nothing_of_what_was_said() {
+        let old = PackedTallyV2 {
+            attempts: Vec::new(),
+            closes: vec![
+                (Initiator::Target, 1001, None, 3),
+                (Initiator::Network, 1006, Some(Abnormal::Protocol), 2),
+            ],
+            counters: Vec::new(),
+            histograms: Vec::new(),
+            storms: Vec::new(),
+        };
+        let read: PackedTallyV2 = postcard::from_bytes(&postcard::to_stdvec(&old).unwrap()).unwrap();
+        let closes = PackedTally::from(read).unpack().closes;
+        let told: Vec<String> =
+            closes.iter().map(|(key, n)| format!("{key} × {n}; {:?}", key.said.to_string())).collect();
+        assert_eq!(told, ["target 1001 × 3; \"\"", "network 1006 (protocol) × 2; \"\""]);
     }
 }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::sample::{
-    Abnormal, AttemptKey, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, ReadySample,
-    Sample, StormId, Traffic,
+    AttemptKey, AttemptKind, Cause, CloseKey, Counter, Metric, Outcome, Phase, ReadySample, Sample, StormId,
+    Traffic,
 };
 
 use super::encoding::{MAX_COUNT, add_count};
@@ -16,8 +16,8 @@ use super::requests::{self, Requests};
 
 /// Attempts by kind, outcome, cause and what was answered.
 pub type Attempts = BTreeMap<AttemptKey, u64>;
-/// Ends of sessions by initiator, close code and, for 1006, how.
-pub type Closes = BTreeMap<(Initiator, u16, Option<Abnormal>), u64>;
+/// Ends of sessions by initiator, close code, how, and what each side said.
+pub type Closes = BTreeMap<CloseKey, u64>;
 
 /// What a storm did to a group.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,7 +63,7 @@ impl Tally {
             }
             Sample::Ready(ready) => self.apply_ready(ready),
             Sample::SessionEnd(end) => {
-                *self.closes.entry((end.initiator, end.code, end.abnormal)).or_default() += 1;
+                *self.closes.entry(end.key).or_default() += 1;
                 self.histogram(Metric::SessionLength).record(end.length);
             }
             Sample::Lag(lag) => self.histogram(Metric::Lag).record(*lag),
@@ -176,6 +176,11 @@ impl Tally {
         self.attempts_where(|_, outcome, _| outcome == wanted)
     }
 
+    /// Ends of sessions that `wanted` picks.
+    pub fn closes_where(&self, wanted: impl Fn(&CloseKey) -> bool) -> u64 {
+        self.closes.iter().filter(|(key, _)| wanted(key)).map(|(_, n)| n).sum()
+    }
+
     /// Sessions that ended.
     #[must_use]
     pub fn closes_total(&self) -> u64 {
@@ -252,7 +257,10 @@ mod tests {
     use super::super::packed::PackedTally;
     use super::super::requests::AnswerTally;
     use super::*;
-    use crate::sample::{AttemptEnd, ErrorWord, Phases, Request, RequestAnswer, RequestEnd, SessionEnd};
+    use crate::sample::{
+        Abnormal, AttemptEnd, ErrorWord, Initiator, Phases, Request, RequestAnswer, RequestEnd, Said,
+        SessionEnd, Word,
+    };
 
     fn any_sample() -> impl Strategy<Value = Sample> {
         let ms = (0_u64..5_000).prop_map(Duration::from_millis);
@@ -271,9 +279,13 @@ mod tests {
                 Sample::Ready(Box::new(ReadySample { kind, storm, latency, service_time: latency, phases }))
             }),
             (0_u16..3).prop_map(|storm| Sample::StormDisconnect(StormId(storm))),
-            (1000_u16..1015, ms.clone()).prop_map(|(code, length)| {
-                Sample::SessionEnd(SessionEnd { initiator: Initiator::Target, code, abnormal: None, length })
-            }),
+            (1000_u16..1015, ms.clone(), prop::option::of(prop::sample::select(Abnormal::ALL))).prop_map(
+                |(code, length, abnormal)| {
+                    let said = Said { target: Word::of(code), client: Word::default() };
+                    let key = CloseKey { initiator: Initiator::Target, code, abnormal, said };
+                    Sample::SessionEnd(SessionEnd { key, length })
+                }
+            ),
             ms.clone().prop_map(Sample::Lag),
             (0_u8..3, prop::sample::select(RequestAnswer::ALL), prop::option::of(400_u16..403), ms).prop_map(
                 |(step, answer, status, latency)| {

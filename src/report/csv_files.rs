@@ -96,21 +96,24 @@ pub fn outcomes_csv(model: &RunModel) -> CsvResult {
     write_rows(&header, rows)
 }
 
-/// `closes.csv`: sessions' ends by group, initiator and close code.
+/// `closes.csv`: sessions' ends by group, initiator and close code, how, and what each side said.
 ///
 /// # Errors
 /// Only when memory cannot be written.
 pub fn closes_csv(model: &RunModel) -> CsvResult {
     let rows = model.groups().flat_map(|(name, tally)| {
-        let mut by_code = std::collections::BTreeMap::<_, u64>::new();
-        for ((initiator, code, _), count) in &tally.closes {
-            *by_code.entry((*initiator, *code)).or_default() += count;
-        }
-        by_code.into_iter().map(move |((initiator, code), count)| {
-            vec![name.to_owned(), initiator.name().to_owned(), code.to_string(), count.to_string()]
+        tally.closes.iter().map(move |(key, count)| {
+            vec![
+                name.to_owned(),
+                key.initiator.name().to_owned(),
+                key.code.to_string(),
+                count.to_string(),
+                key.abnormal.map_or_else(String::new, |how| how.name().to_owned()),
+                key.said.to_string(),
+            ]
         })
     });
-    write_rows(&["group", "initiator", "code", "count"], rows)
+    write_rows(&["group", "initiator", "code", "count", "how", "said"], rows)
 }
 
 /// `timeseries.csv`: a row for each second and group.

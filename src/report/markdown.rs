@@ -14,8 +14,8 @@ use super::model::RunModel;
 use super::request_table::{refresh_lines, requests};
 use super::simulated::{SIMULATED, assumptions, target_words};
 use super::tables::{
-    GroupTotals, Table, closes, handshakes, loop_words, phases, reconnects, recovery, throughput, tokens,
-    worst_first,
+    GroupTotals, Table, closes, handshakes, loop_words, messages, phases, reconnects, recovery, throughput,
+    tokens, worst_first,
 };
 use super::verdict::Status;
 
@@ -42,6 +42,7 @@ pub fn markdown(model: &RunModel) -> String {
         requests(model, &groups).map(|asked| table(&asked)).unwrap_or_default() + &refreshes(model, &groups),
         phases(model, &groups).map(|phases| table(&phases)).unwrap_or_default(),
         table(&throughput(model, &groups)),
+        messages(&groups).map(|messages| table(&messages)).unwrap_or_default(),
         closes_list(&groups),
         books(model),
     ];

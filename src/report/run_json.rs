@@ -14,7 +14,9 @@ use crate::record::{
     GeneratorHealth, HostManifest, Latencies, Manifest, ReconciliationRow, ReconnectClocks, SCHEMA_VERSION,
     Simulated, StormManifest, Tally, ThresholdResult,
 };
-use crate::sample::{Abnormal, Counter, ErrorWord, Metric, Outcome, RequestAnswer};
+use crate::sample::{
+    ABNORMAL_CLOSURE, Abnormal, CloseKey, Counter, ErrorWord, Initiator, Metric, Outcome, RequestAnswer,
+};
 use crate::service::counters::TargetCounters;
 
 use super::lost::clients_of;
@@ -143,6 +145,8 @@ struct GroupJson<'m> {
     closes: u64,
     /// Sessions that ended without a close frame (1006), by how.
     closes_1006: BTreeMap<Abnormal, u64>,
+    /// Ends of sessions: who ended them, with which code, how, and what each side said.
+    ends: Vec<EndJson>,
     /// Everything else that is counted.
     counters: BTreeMap<Counter, u64>,
     /// 403s in a row before a client had a session again, or was done; null without any.
@@ -165,6 +169,22 @@ struct RequestJson<'m> {
     status: Option<u16>,
     /// The service's own word for why it refuses; `other` for one that is not kept.
     error: Option<&'m str>,
+    count: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct EndJson {
+    /// Who ended them.
+    initiator: Initiator,
+    /// The close code: 1006 where no close frame came that may be sent.
+    code: u16,
+    /// How, where there was no closing handshake.
+    how: Option<Abnormal>,
+    /// The code of the target's close frame, whether it may be sent or not; null where it sent none with a code.
+    target_said: Option<u16>,
+    /// The code of the client's close frame; null where it sent none with a code, or only repeated the target's.
+    client_said: Option<u16>,
+    /// How many.
     count: u64,
 }
 
@@ -295,9 +315,9 @@ fn accounting(model: &RunModel) -> AccountingJson<'_> {
 fn group<'m>(name: &'m str, clients: u64, tally: &Tally) -> GroupJson<'m> {
     let outcomes = Outcome::ALL.iter().map(|outcome| (*outcome, tally.outcome(*outcome)));
     let mut closes_1006: BTreeMap<Abnormal, u64> = BTreeMap::new();
-    for ((_, _, how), count) in &tally.closes {
-        if let Some(how) = how {
-            *closes_1006.entry(*how).or_default() += count;
+    for (key, count) in &tally.closes {
+        if let Some(how) = key.abnormal.filter(|_| key.code == ABNORMAL_CLOSURE) {
+            *closes_1006.entry(how).or_default() += count;
         }
     }
     let times = tally.histograms.iter().filter(|(metric, _)| metric.is_time());
@@ -309,6 +329,7 @@ fn group<'m>(name: &'m str, clients: u64, tally: &Tally) -> GroupJson<'m> {
         sessions: tally.outcome(Outcome::Ok),
         closes: tally.closes_total(),
         closes_1006,
+        ends: ends(tally),
         counters: Counter::ALL.iter().map(|counter| (*counter, tally.counter(*counter))).collect(),
         cascade_depth: tally.histograms.get(&Metric::CascadeDepth).map(|depths| CascadeJson {
             count: depths.count(),
@@ -331,6 +352,18 @@ fn requests<'m>(steps: &[String], tally: &'m Tally) -> Vec<RequestJson<'m>> {
         count: row.count,
     });
     rows.collect()
+}
+
+fn ends(tally: &Tally) -> Vec<EndJson> {
+    let end = |(key, count): (&CloseKey, &u64)| EndJson {
+        initiator: key.initiator,
+        code: key.code,
+        how: key.abnormal,
+        target_said: key.said.target.code(),
+        client_said: key.said.client.code(),
+        count: *count,
+    };
+    tally.closes.iter().map(end).collect()
 }
 
 fn latency(histogram: &Latencies) -> LatencyJson {

@@ -5,9 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::record::{Latencies, Tally};
-use crate::sample::{
-    Abnormal, Answer, AttemptKey, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase,
-};
+use crate::sample::{Answer, AttemptKey, AttemptKind, Cause, Counter, Metric, Outcome, Phase};
 use crate::units::{format_count, format_share, format_us};
 
 use super::model::RunModel;
@@ -328,14 +326,28 @@ pub(super) fn throughput(model: &RunModel, groups: &[GroupTotals<'_>]) -> Table 
     Table { title: "Throughput and what outages cost", note: "rates are means over the run", rows }
 }
 
-/// How a group's sessions ended: `target 1001 × 50`, …; empty where none did.
-pub(super) fn closes(tally: &Tally) -> Vec<String> {
-    let named = tally.closes.iter().map(|((initiator, code, how), count)| {
-        format!("{} × {}", close_name(*initiator, *code, *how), format_count(*count))
-    });
-    named.collect()
+/// How long messages were under way; `None` where none was measured.
+pub(super) fn messages(groups: &[GroupTotals<'_>]) -> Option<Table> {
+    let measured = |group: &GroupTotals<'_>| group.tally.histograms.contains_key(&Metric::MessageLatency);
+    if !groups.iter().any(measured) {
+        return None;
+    }
+    let mut rows = vec![header(["group", "received", "measured", "p50", "p95", "p99", "p99.9", "max"])];
+    for group in groups {
+        let latencies = group.tally.histograms.get(&Metric::MessageLatency);
+        let mut row = vec![
+            group.name.to_owned(),
+            format_count(group.tally.counter(Counter::MessagesIn)),
+            format_count(latencies.map_or(0, Latencies::count)),
+        ];
+        row.extend(latency_cells(latencies));
+        rows.push(row);
+    }
+    Some(Table { title: "Message latency", note: "from when a message was due to its arrival", rows })
 }
 
-fn close_name(initiator: Initiator, code: u16, how: Option<Abnormal>) -> String {
-    how.map_or_else(|| format!("{initiator} {code}"), |how| format!("{initiator} {code} ({how})"))
+/// How a group's sessions ended: `target 1001 × 50`, …; empty where none did.
+pub(super) fn closes(tally: &Tally) -> Vec<String> {
+    let named = tally.closes.iter().map(|(key, count)| format!("{key} × {}", format_count(*count)));
+    named.collect()
 }

@@ -14,8 +14,8 @@ use super::model::RunModel;
 use super::request_table::{refresh_lines, requests};
 use super::simulated::{NO_GENERATOR, SIMULATED, assumptions, target_words};
 use super::tables::{
-    GroupTotals, Table, closes, handshakes, in_order, loop_words, phases, reconnects, recovery, throughput,
-    tokens,
+    GroupTotals, Table, closes, handshakes, in_order, loop_words, messages, phases, reconnects, recovery,
+    throughput, tokens,
 };
 use super::verdict::Status;
 
@@ -64,6 +64,9 @@ pub fn summary_text(model: &RunModel, style: Style) -> String {
         write_table(&mut text, &table, style);
     }
     write_table(&mut text, &throughput(model, &groups), style);
+    if let Some(table) = messages(&groups) {
+        write_table(&mut text, &table, style);
+    }
     write_closes(&mut text, &groups, style);
     write_thresholds(&mut text, model, style);
     write_generator(&mut text, model, style);

@@ -85,7 +85,7 @@ pub(super) async fn conduct(
     let display =
         display.map_err(|source| RunError::Start { what: "the thread that shows the progress", source })?;
     let showing = display.map(|display| tokio::spawn(show_progress(live, display)));
-    let watch = Watch::begin(&crew, &control, clock);
+    let watch = Watch::begin(&crew, &control, clock, prepared.scenario.groups.len());
 
     if let Some(on_ready) = on_ready {
         on_ready(clock.now());

@@ -51,9 +51,11 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Begins it. It lasts until the run's time is over.
-    pub(super) fn begin(crew: &[Hand], control: &RunControl, clock: Clock) -> Self {
-        let watch =
-            |hand: &Hand| hand.worker.spawn(watch_loop(Arc::clone(&hand.shared), clock, control.subscribe()));
+    pub(super) fn begin(crew: &[Hand], control: &RunControl, clock: Clock, groups: usize) -> Self {
+        let groups = u16::try_from(groups).unwrap_or(u16::MAX);
+        let watch = |hand: &Hand| {
+            hand.worker.spawn(watch_loop(Arc::clone(&hand.shared), clock, control.subscribe(), groups))
+        };
         Self { watchers: crew.iter().map(watch).collect() }
     }
 

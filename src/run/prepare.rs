@@ -280,9 +280,10 @@ fn start_target(
             };
             let server = Server::start_behind(doors, setup)
                 .map_err(|source| RunError::Start { what: "the embedded target", source })?;
-            let address = match server.is_secure() {
-                true => TargetAddress::EmbeddedTls(server.addr()),
-                false => TargetAddress::Embedded(server.addr()),
+            let address = TargetAddress::Embedded {
+                address: server.addr(),
+                tls: server.is_secure(),
+                path: rules.path.clone(),
             };
             Ok((Some(server), address))
         }
@@ -306,8 +307,9 @@ fn manifest(
     share: Share,
 ) -> Manifest {
     let (target_kind, target_url) = match address {
-        TargetAddress::Embedded(address) => ("embedded", format!("ws://{address}")),
-        TargetAddress::EmbeddedTls(address) => ("embedded", format!("wss://{address}")),
+        TargetAddress::Embedded { address, tls, .. } => {
+            ("embedded", format!("{}://{address}", if *tls { "wss" } else { "ws" }))
+        }
         TargetAddress::Remote { url, .. } => ("remote", bare_url(url)),
     };
     let groups = scenario

@@ -3,7 +3,8 @@
 //! In: the clock, how many attempts have ended. Out: two histograms of how late a timer of the clients' own event loop was, asked every
 //! 20 ms (100 ms where few end): of all times that it was asked, and of the attempts that ended meanwhile. The second tells what the clients' own measurements
 //! may owe to it: a storm of a second counts in a run of an hour as much as it has attempts. And how many attempts ended in seconds in
-//! which the loop had no rest: there, what was measured is this machine's speed.
+//! which the loop had no rest: there, what was measured is this machine's speed. Each time is a sample of every group's lag as well: so it
+//! is known throughout a run, also while no client has anything due.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::clock::{Clock, Moment};
 use crate::drive::network::RunShared;
 use crate::lifecycle::StopPhase;
 use crate::record::Latencies;
+use crate::sample::{GroupId, Sample};
 
 use super::host;
 
@@ -48,11 +50,21 @@ struct Second {
     /// Time that the thread ran or waited for a processor, when the second began; `None` where the system does not tell.
     busy: Option<Duration>,
     attempts: u64,
+    /// How late the loop was, each time that it was asked.
+    late: Vec<Duration>,
 }
 
 impl Second {
     fn begin(now: Moment) -> Self {
-        Self { began: now, busy: host::thread_busy(), attempts: 0 }
+        Self { began: now, busy: host::thread_busy(), attempts: 0, late: Vec::new() }
+    }
+
+    /// Tells the groups how late their loop was.
+    async fn tell(&self, worker: &RunShared, now: Moment, groups: u16) {
+        for group in (0..groups).map(GroupId) {
+            let mut samples = self.late.iter().copied().map(Sample::Lag).collect();
+            worker.tell(now, group, &mut samples).await;
+        }
     }
 
     /// Whether the thread ran, or would have run if it had been let, all the time.
@@ -84,20 +96,24 @@ pub(super) async fn watch_loop(
     worker: Arc<RunShared>,
     clock: Clock,
     mut phase: watch::Receiver<StopPhase>,
+    groups: u16,
 ) -> Watched {
     let mut watched = Watched::default();
     let mut second = Second::begin(clock.now());
     let mut every = EVERY;
     let mut due = clock.now() + every;
     loop {
-        tokio::select! {
+        let is_over = tokio::select! {
             // The end comes first: what it makes late is no measurement's fault.
             biased;
-            _ = phase.wait_for(|phase| *phase > StopPhase::Running) => {
-                watched.take(&second, clock.now());
-                return watched;
-            }
-            () = worker.sleep_until(due) => {}
+            _ = phase.wait_for(|phase| *phase > StopPhase::Running) => true,
+            () = worker.sleep_until(due) => false,
+        };
+        if is_over {
+            let now = clock.now();
+            watched.take(&second, now);
+            second.tell(&worker, now, groups).await;
+            return watched;
         }
         let now = clock.now();
         let late = now.since(due);
@@ -106,8 +122,10 @@ pub(super) async fn watch_loop(
         let ended = worker.take_attempts_ended();
         watched.delays.record_many(late_us, ended);
         second.attempts += ended;
+        second.late.push(late);
         if now.since(second.began) >= SECOND {
             watched.take(&second, now);
+            second.tell(&worker, now, groups).await;
             second = Second::begin(now);
         }
         let many = MANY * (every + late).as_secs_f64();

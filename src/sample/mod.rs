@@ -52,7 +52,7 @@ pub use attempt::{Answer, AnsweredBy, AttemptEnd, AttemptKey, AttemptKind, Cause
 pub use counter::Counter;
 pub use metric::{Metric, Phase, Phases};
 pub use request::{ErrorWord, NoErrorWord, Request, RequestAnswer, RequestEnd};
-pub use session_end::{Abnormal, Initiator, SessionEnd};
+pub use session_end::{ABNORMAL_CLOSURE, Abnormal, CloseKey, Initiator, NO_STATUS, Said, SessionEnd, Word};
 
 /// Index of a group in the scenario's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

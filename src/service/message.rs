@@ -77,10 +77,52 @@ impl MessageText {
     }
 }
 
+/// Sequence number and due time of a text that [`MessageText`] wrote; `None` of any other. Nothing is looked for: they stand where they
+/// were written, and a text of somebody else's that has such names in it is left alone.
+#[must_use]
+pub fn numbers_of(text: &str) -> Option<(u64, u64)> {
+    let rest = text.strip_prefix("{\"topicName\":\"")?.strip_prefix(TOPIC)?;
+    let (sequence, rest) = number(rest.strip_prefix("\",\"seq\":")?)?;
+    let (due_us, _) = number(rest.strip_prefix(",\"due_us\":")?)?;
+    Some((sequence, due_us))
+}
+
+/// The number that a text begins with, and what is behind it.
+fn number(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = text.split_at(digits);
+    Some((number.parse().ok()?, rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn numbers_are_read_of_our_own_messages_and_of_no_others() {
+        for (sequence, due_us) in [(0, 0), (7, 1_700_000_000_000_001), (u64::MAX, u64::MAX)] {
+            let text = MessageText::new(3).write(sequence, due_us);
+            assert_eq!(numbers_of(&text), Some((sequence, due_us)), "{text}");
+            for cut in 0..=text.len() {
+                if let Some(read) = numbers_of(&text[..cut]) {
+                    assert!(cut > text.find("due_us").unwrap() && read.0 == sequence, "{cut}");
+                }
+            }
+        }
+        for text in [
+            "",
+            "{}",
+            r#"{"topic":"a","seq":7,"due_us":9}"#,
+            r#"{"topicName":"v2.users","seq":7,"due_us":9}"#,
+            r#"{"topicName":"v2.analytics.events","seq":-7,"due_us":9}"#,
+            r#"{"topicName":"v2.analytics.events","seq":99999999999999999999,"due_us":9}"#,
+            r#"{"topicName":"v2.analytics.events","seq":7,"eventBody":{}}"#,
+            "{\"topicName\":\"v2.analytics.events\",\"seq\":\u{663}",
+        ] {
+            assert_eq!(numbers_of(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn the_format_is_stable_json() {

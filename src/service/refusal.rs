@@ -22,6 +22,16 @@ pub struct HandshakeRefusal {
     pub retry_after: Option<Duration>,
 }
 
+/// An upgrade on a path where there is nothing.
+pub(super) const NOTHING_HERE: HandshakeRefusal = HandshakeRefusal {
+    status: 404,
+    cause: Cause::ForbiddenOther,
+    words: (NOT_FOUND, "there is nothing here"),
+    retry_after: None,
+};
+/// The code of an answer that says so.
+pub(super) const NOT_FOUND: &str = "not.found";
+
 /// The refusal of a token where the registry is full.
 pub(super) const TOO_MANY_TOKENS: HandshakeRefusal = HandshakeRefusal {
     status: 503,

@@ -25,7 +25,7 @@ use super::jwt::{TokenWriter, Told};
 use super::limits::ClientLimits;
 use super::open::{Holds, Open};
 pub use super::refusal::HandshakeRefusal;
-use super::refusal::{TOO_MANY_TOKENS, over_limit, status_of, words_of};
+use super::refusal::{NOTHING_HERE, TOO_MANY_TOKENS, over_limit, status_of, words_of};
 use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry, cause_of};
 use super::returns::Returns;
 use super::session::{Ended, Session, SessionId};
@@ -414,6 +414,12 @@ impl TargetState {
     /// A data message was received.
     pub fn count_message_received(&mut self) {
         self.tally.receive_message();
+    }
+
+    /// Refuses an upgrade on a path where there is nothing. It counts as a refusal, for the client gets one.
+    pub fn refuse_path(&mut self) -> HandshakeRefusal {
+        self.tally.refuse(NOTHING_HERE.status, NOTHING_HERE.cause);
+        NOTHING_HERE
     }
 
     /// A request was not for this service, or no HTTP.

@@ -155,3 +155,15 @@ fn smoke_leaves_a_whole_run_folder_that_can_be_reported_again() {
     let report = resurge().arg("report").arg(&run.folder).output().unwrap();
     assert_eq!(text(&report.stdout), run.stdout());
 }
+
+#[test]
+fn the_copy_in_a_run_folder_runs_again_as_it_is() {
+    let small = ["--set", "groups.0.clients=5", "--set", "groups.0.start.over=100ms", "--set", "duration=2s"];
+    let run = run_with("scenarios/smoke.toml", &small);
+    assert_eq!(run.code(), 0, "{}{}", run.stdout(), run.stderr());
+    let copy = run.folder.join("scenario.toml");
+    let again = run_with(copy.to_str().unwrap(), &[]);
+    assert_eq!(again.code(), 0, "{}{}", again.stdout(), again.stderr());
+    let hash = |run: &crate::runs::Run| run.json()["scenario"]["hash"].clone();
+    assert_eq!((hash(&again), hash(&again).is_string()), (hash(&run), true), "the same scenario");
+}

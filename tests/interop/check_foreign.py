@@ -202,4 +202,43 @@ def run_edge(home, url, tokens, trust):
     return run_against(home, url, tokens, trust)
 
 
-CHECKS = [check_node_service, check_python_service, check_nginx]
+# Of each way to break the protocol: how the session ends, what each side said, and with which code the client closes.
+VIOLATIONS = {
+    "close-1005": ("1006", "bad_close_code", "target 1005; client 1002", "1002"),
+    "masked": ("1006", "masked_frame", "client 1002", "1002"),
+    "reserved": ("1006", "reserved_bits", "client 1002", "1002"),
+    "opcode": ("1006", "bad_opcode", "client 1002", "1002"),
+    "utf8": ("1006", "bad_utf8", "client 1007", "1007"),
+    "large": ("1006", "too_large", "client 1009", "1009"),
+    "says-1002": ("1002", "", "target 1002", "1002"),
+}
+GROUP = """
+[[groups]]
+name = "{name}"
+clients = 5
+start = "at-once"
+token = {{ grant = "none" }}
+session = {{ max_message_bytes = 1048576 }}
+connect = {{ url = "ws://127.0.0.1:{port}/{name}" }}
+reconnect = {{ backoff = {{ kind = "constant", base = "20s" }} }}
+"""
+
+
+def check_violations():
+    """Node's `ws`, which is made to break the protocol: each violation is the service's, by name."""
+    with tempfile.TemporaryDirectory() as home, started(node("violations.js")) as service:
+        port = service.stdout.readline().strip()
+        scenario, folder = Path(home) / "violations.toml", Path(home) / "run"
+        target = f'[target]\nkind = "remote"\nurl = "ws://127.0.0.1:{port}/"\n'
+        groups = "".join(GROUP.format(name=name, port=port) for name in VIOLATIONS)
+        scenario.write_text(f'duration = "4s"\n{target}{groups}')
+        command = [RESURGE, "run", str(scenario), "--out", str(folder), "--progress", "none"]
+        subprocess.run(command, capture_output=True, timeout=LONGEST)
+        ends = {(row["group"], row["initiator"], row["code"], row["how"], row["said"]): row["count"] for row in rows(folder, "closes.csv")}
+        told = end_and_read(service)
+    expected = {(name, "target", code, how, said): "5" for name, (code, how, said, _) in VIOLATIONS.items()}
+    assert ends == expected, ends
+    assert told == {f"/{name}": {code: 5} for name, (*_, code) in VIOLATIONS.items()}, told
+
+
+CHECKS = [check_node_service, check_python_service, check_nginx, check_violations]

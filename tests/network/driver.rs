@@ -125,9 +125,10 @@ fn outcome(samples: &[Sample]) -> (Outcome, Option<Cause>) {
     first
 }
 
-fn ending(samples: &[Sample]) -> (Initiator, u16, Option<Abnormal>) {
+/// `initiator code`, and how, and what was said where that does not tell it.
+fn ending(samples: &[Sample]) -> String {
     let mut ends = samples.iter().filter_map(|sample| match sample {
-        Sample::SessionEnd(end) => Some((end.initiator, end.code, end.abnormal)),
+        Sample::SessionEnd(end) => Some(end.key.to_string()),
         _ => None,
     });
     let first = ends.next().expect("a session ends");
@@ -235,7 +236,7 @@ async fn every_end_of_a_session_has_its_close_code() {
     })
     .await;
     let samples = run_client(&format!("ws://{with_frame}/"), rules(), None).await;
-    assert_eq!(ending(&samples), (Initiator::Target, 1012, None));
+    assert_eq!(ending(&samples), "target 1012");
 
     let without_code = serve(|stream| async move {
         let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
@@ -244,14 +245,14 @@ async fn every_end_of_a_session_has_its_close_code() {
     })
     .await;
     let samples = run_client(&format!("ws://{without_code}/"), rules(), None).await;
-    assert_eq!(ending(&samples), (Initiator::Target, 1005, None));
+    assert_eq!(ending(&samples), "target 1005");
 
     let fin = serve(|stream| async move {
         drop(tokio_tungstenite::accept_async(stream).await.unwrap());
     })
     .await;
     let samples = run_client(&format!("ws://{fin}/"), rules(), None).await;
-    assert_eq!(ending(&samples), (Initiator::Network, 1006, Some(Abnormal::Fin)));
+    assert_eq!(ending(&samples), "network 1006 (fin)");
 
     let rst = serve(|stream| async move {
         let socket = tokio_tungstenite::accept_async(stream).await.unwrap();
@@ -259,17 +260,7 @@ async fn every_end_of_a_session_has_its_close_code() {
     })
     .await;
     let samples = run_client(&format!("ws://{rst}/"), rules(), None).await;
-    assert_eq!(ending(&samples), (Initiator::Network, 1006, Some(Abnormal::Rst)));
-
-    let garbage = serve(|stream| async move {
-        let mut stream = tokio_tungstenite::accept_async(stream).await.unwrap().into_inner();
-        stream.write_all(&[0xff, 0x01, 0x00]).await.unwrap();
-        let mut sink = [0; 64];
-        while matches!(stream.read(&mut sink).await, Ok(1..)) {}
-    })
-    .await;
-    let samples = run_client(&format!("ws://{garbage}/"), rules(), None).await;
-    assert_eq!(ending(&samples), (Initiator::Network, 1006, Some(Abnormal::Protocol)));
+    assert_eq!(ending(&samples), "network 1006 (rst)");
 
     let silent = serve(|stream| async move {
         let socket = tokio_tungstenite::accept_async(stream).await.unwrap();
@@ -280,7 +271,44 @@ async fn every_end_of_a_session_has_its_close_code() {
     let mut wary = rules();
     wary.session.silence_timeout = Some(SHORT);
     let samples = run_client(&format!("ws://{silent}/"), wary, None).await;
-    assert_eq!(ending(&samples), (Initiator::Network, 1006, Some(Abnormal::Timeout)));
+    assert_eq!(ending(&samples), "network 1006 (timeout)");
+}
+
+#[tokio::test]
+async fn a_service_that_breaks_the_protocol_is_told_so_and_named() {
+    // (what it sends after the upgrade, how the session ends)
+    let rows: [(&'static [u8], &str); 9] = [
+        (&[0xff, 0x01, 0x00], "target 1006 (bad_opcode; client 1002)"),
+        (&[0xc1, 0x01, b'a'], "target 1006 (reserved_bits; client 1002)"),
+        (&[0x81, 0x81, 0, 0, 0, 0, b'a'], "target 1006 (masked_frame; client 1002)"),
+        (&[0x81, 0x02, 0xc3, 0x28], "target 1006 (bad_utf8; client 1007)"),
+        (&[0x88, 0x02, 0x03, 0xed], "target 1006 (bad_close_code; target 1005; client 1002)"),
+        (
+            &[0x81, 0x02, b'h', b'i', 0x88, 0x02, 0x03, 0xee],
+            "target 1006 (bad_close_code; target 1006; client 1002)",
+        ),
+        // What the library puts in place of such a frame, and what it cannot know: a code that was registered since.
+        (b"\x88\x14\x03\xeaProtocol violation", "target 1002"),
+        (&[0x88, 0x02, 0x03, 0xea], "target 1002"),
+        (&[0x88, 0x02, 0x03, 0xf6], "target 1014 (target 1014; client 1002)"),
+    ];
+    for (bytes, expected) in rows {
+        let (tell, told) = std::sync::mpsc::channel();
+        let stranger = serve(move |stream| async move {
+            let mut stream = tokio_tungstenite::accept_async(stream).await.unwrap().into_inner();
+            stream.write_all(bytes).await.unwrap();
+            let mut head = [0; 8];
+            stream.read_exact(&mut head).await.unwrap();
+            let code = u16::from_be_bytes([head[6] ^ head[2], head[7] ^ head[3]]);
+            tell.send((head[0], code)).unwrap();
+        })
+        .await;
+        let samples = run_client(&format!("ws://{stranger}/"), rules(), None).await;
+        assert_eq!(ending(&samples), expected, "{bytes:?}");
+        let (opcode, code) = told.recv().unwrap();
+        let said = if expected.contains("1007") { 1007 } else { 1002 };
+        assert_eq!((opcode, code), (0x88, said), "the service was told: {bytes:?}");
+    }
 }
 
 #[tokio::test]
@@ -309,7 +337,7 @@ async fn a_message_that_comes_with_the_upgrades_answer_is_not_lost() {
     waiting.session.ready = Ready::Message(MessageRule::Contains("hell".into()));
     let samples = run_client(&format!("ws://{eager}/"), waiting, None).await;
     assert!(samples.iter().any(|sample| matches!(sample, Sample::Ready(_))), "{samples:?}");
-    assert_eq!(ending(&samples), (Initiator::Target, 1001, None));
+    assert_eq!(ending(&samples), "target 1001");
     let messages: u64 = samples
         .iter()
         .map(|sample| if let Sample::Traffic(traffic) = sample { traffic.messages_in } else { 0 })
@@ -322,8 +350,9 @@ async fn a_flood_is_counted_to_the_last_message() {
     const SENT: u64 = 3_000;
     let flooding = serve(|stream| async move {
         let mut socket = Box::pin(tokio_tungstenite::accept_async(stream)).await.unwrap();
-        for sequence in 0..SENT {
-            let text = format!("{{\"seq\":{sequence},\"due_us\":1,\"rest\":\"{}\"}}", "x".repeat(60));
+        for message in 0..SENT {
+            let text =
+                format!("{{\"seq\":{},\"due_us\":1,\"rest\":\"{}\"}}", message * message, "x".repeat(60));
             socket.feed(Message::Text(text.into())).await.unwrap();
         }
         let frame = CloseFrame { code: 1001.into(), reason: "".into() };
@@ -332,15 +361,15 @@ async fn a_flood_is_counted_to_the_last_message() {
     })
     .await;
     let samples = run_client(&format!("ws://{flooding}/"), rules(), None).await;
-    assert_eq!(ending(&samples), (Initiator::Target, 1001, None));
+    assert_eq!(ending(&samples), "target 1001");
     let traffic = samples.iter().filter_map(|sample| match sample {
         Sample::Traffic(traffic) => Some((traffic.messages_in, traffic.message_latencies_us.len() as u64)),
         _ => None,
     });
     let (messages, latencies) = traffic.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
-    assert_eq!((messages, latencies), (SENT, SENT));
+    assert_eq!((messages, latencies), (SENT, 0), "a stranger's numbers are not ours to read");
     let missed = |sample: &Sample| matches!(sample, Sample::Count(Counter::MessagesMissed, _));
-    assert!(!samples.iter().any(missed), "in the order in which they were sent");
+    assert!(!samples.iter().any(missed));
 }
 
 /// A server's TLS configuration, and a client's that trusts its authority (written to a file, as a user would have it).

@@ -24,6 +24,7 @@ mod support {
 mod authority;
 mod causes;
 mod driver;
+mod ends;
 mod faults;
 mod options;
 mod policies;

@@ -86,7 +86,7 @@ impl Bench {
         (self.fetched, self.waits) = (0, Vec::new());
         self.now = self.now + Duration::from_secs(60);
         let how = EndingHow::PeerClosed(code);
-        let mut action = self.step(Event::Ended(Ending { at: self.now, how }));
+        let mut action = self.step(Event::Ended(Ending::new(self.now, how)));
         for _ in 0..times {
             if let Some(finish) = self.until_connect(action) {
                 return Some(finish);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use resurge::record::{Entry, GeneratorHealth, HostManifest, JournalWriter, Manifest, PackedTally, Tally};
 use resurge::report::JOURNAL_FILE;
 use resurge::sample::{
-    AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Phases, ReadySample, Sample, SessionEnd,
+    AttemptKind, Cause, CloseKey, Counter, Initiator, Outcome, Phase, Phases, ReadySample, Sample, SessionEnd,
 };
 
 use crate::support::output::{said, text};
@@ -81,7 +81,7 @@ fn second_of(run: &Run, second: u64, client: u64) -> Vec<Sample> {
     let is_last = second + 1 == SECONDS || !run.reconnects;
     let (initiator, code) = if is_last { (Initiator::Client, 1000) } else { (Initiator::Target, 1001) };
     let length = Duration::from_millis(900);
-    samples.push(Sample::SessionEnd(SessionEnd { initiator, code, abnormal: None, length }));
+    samples.push(Sample::SessionEnd(SessionEnd { key: CloseKey::unsaid(initiator, code, None), length }));
     if !is_last {
         samples.push(Sample::Count(Counter::Disconnects, 1));
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use resurge::record::{LiveView, Tally};
 use resurge::report::{LiveRun, openmetrics_text, prometheus_text};
 use resurge::sample::{
-    AttemptEnd, AttemptKind, Cause, Counter, ErrorWord, Initiator, Outcome, Phases, ReadySample, Request,
-    RequestAnswer, RequestEnd, Sample, SessionEnd, StormId,
+    AttemptEnd, AttemptKind, Cause, CloseKey, Counter, ErrorWord, Initiator, Outcome, Phases, ReadySample,
+    Request, RequestAnswer, RequestEnd, Sample, SessionEnd, StormId,
 };
 use resurge::scenario::load;
 
@@ -31,7 +31,7 @@ fn tally() -> Tally {
     };
     let end = |code| {
         let initiator = Initiator::Target;
-        Sample::SessionEnd(SessionEnd { initiator, code, abnormal: None, length: latency })
+        Sample::SessionEnd(SessionEnd { key: CloseKey::unsaid(initiator, code, None), length: latency })
     };
     let request = |request, answer, word| {
         let error = ErrorWord::new(word);
@@ -80,8 +80,8 @@ fn names_have_their_units_and_values_are_those_of_the_run() {
         r#"resurge_clients{group="g"} 3"#,
         r#"resurge_attempts_total{group="g",kind="reconnect",outcome="http_403",cause="stale_token"} 1"#,
         r#"resurge_attempts_total{group="g",kind="first",outcome="tls",cause=""} 0"#,
-        r#"resurge_sessions_ended_total{group="g",initiator="target",code="1001"} 1"#,
-        r#"resurge_sessions_ended_total{group="g",initiator="target",code="4xxx"} 2"#,
+        r#"resurge_sessions_ended_total{group="g",initiator="target",code="1001",how=""} 1"#,
+        r#"resurge_sessions_ended_total{group="g",initiator="target",code="4xxx",how=""} 2"#,
         r#"resurge_token_requests_total{group="g",request="credentials",answer="refused"} 1"#,
         r#"resurge_token_requests_total{group="g",request="credentials",answer="ok"} 0"#,
         r#"resurge_step_requests_total{group="g",step="negotiate",number="1",answer="refused"} 1"#,

@@ -12,7 +12,7 @@ use resurge::record::{
 };
 use resurge::report::{JOURNAL_FILE, RunModel, Style, summary_text, write_all};
 use resurge::sample::{
-    Abnormal, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Phases, ReadySample, Sample,
+    Abnormal, AttemptKind, Cause, CloseKey, Counter, Initiator, Outcome, Phase, Phases, ReadySample, Sample,
     SessionEnd, Traffic,
 };
 use resurge::service::counters::{CloseCount, RefusedCount, TargetCounters};
@@ -38,7 +38,7 @@ fn ready(kind: AttemptKind, token_ms: u64) -> Sample {
 }
 
 fn end(initiator: Initiator, code: u16, abnormal: Option<Abnormal>) -> Sample {
-    Sample::SessionEnd(SessionEnd { initiator, code, abnormal, length: ms(5_000) })
+    Sample::SessionEnd(SessionEnd { key: CloseKey::unsaid(initiator, code, abnormal), length: ms(5_000) })
 }
 
 /// A client comes in.
@@ -164,7 +164,7 @@ fn the_tables_hold_what_happened_under_the_documented_headers() {
         "group,metric,count,min_us,mean_us,stddev_us,p50_us,p75_us,p90_us,p95_us,p99_us,p99_9_us,p99_99_us,max_us"
     );
     assert_eq!(header(folder, "outcomes.csv"), "group,kind,outcome,cause,count,share");
-    assert_eq!(header(folder, "closes.csv"), "group,initiator,code,count");
+    assert_eq!(header(folder, "closes.csv"), "group,initiator,code,count,how,said");
     assert_eq!(
         header(folder, "timeseries.csv"),
         "second,group,connected,attempts,ok,http_401,http_403,http_429,http_5xx,other_failures,disconnects,\

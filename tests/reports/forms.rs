@@ -11,7 +11,7 @@ use resurge::report::{
     summary_text,
 };
 use resurge::sample::{
-    AttemptKind, Cause, Counter, Initiator, Outcome, Phases, ReadySample, Sample, SessionEnd,
+    AttemptKind, Cause, CloseKey, Counter, Initiator, Outcome, Phases, ReadySample, Sample, SessionEnd,
 };
 
 use crate::synthetic::{attempt, manifest, run_end};
@@ -25,7 +25,9 @@ const TOOK: Duration = Duration::from_millis(2);
 fn samples(comes_back: bool) -> Vec<Sample> {
     let length = Duration::from_secs(1);
     let latency = Duration::from_millis(12);
-    let end = |initiator, code| Sample::SessionEnd(SessionEnd { initiator, code, abnormal: None, length });
+    let end = |initiator, code| {
+        Sample::SessionEnd(SessionEnd { key: CloseKey::unsaid(initiator, code, None), length })
+    };
     let mut samples = vec![
         Sample::Count(Counter::ClientsStarted, 1),
         attempt(AttemptKind::First, Outcome::Ok, None, TOOK),

@@ -8,8 +8,8 @@ use resurge::record::{
 };
 use resurge::report::{RunModel, histograms_hlog, report_html, summary_csv};
 use resurge::sample::{
-    AttemptEnd, AttemptKind, Cause, Counter, Initiator, Outcome, Phase, Phases, ReadySample, Sample,
-    SessionEnd, StormId,
+    AttemptEnd, AttemptKind, Cause, CloseKey, Counter, Initiator, Outcome, Phase, Phases, ReadySample,
+    Sample, SessionEnd, StormId,
 };
 
 use crate::synthetic;
@@ -55,7 +55,7 @@ fn comes_back(n: u64, storm: Option<StormId>) -> Vec<Sample> {
         Sample::Attempt(AttemptEnd { kind, outcome, cause, answer: None, latency: latency / 3, token_age })
     };
     let length = Duration::from_secs(20 + n % 40);
-    let close = SessionEnd { initiator: Initiator::Target, code: 1001, abnormal: None, length };
+    let close = SessionEnd { key: CloseKey::unsaid(Initiator::Target, 1001, None), length };
     let mut samples = vec![
         Sample::SessionEnd(close),
         Sample::Count(Counter::Disconnects, 1),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use resurge::report::RunModel;
-use resurge::sample::{Abnormal, Outcome};
+use resurge::sample::{Abnormal, CloseKey, Initiator, Outcome};
 use resurge::scenario::load;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -133,8 +133,9 @@ fn messages_without_an_end_end_the_session() {
             "token = {{ grant = \"none\" }}\nconnect = {{ url = \"ws://127.0.0.1:PORT/{way}\" }}\nsession = {{ max_message_bytes = 65536 }}"
         );
         let model = run_group(folder.path(), way, &group, port);
-        let too_large = model.all.closes.iter().filter(|((.., how), _)| *how == Some(Abnormal::Protocol));
-        assert!(too_large.map(|(_, n)| n).sum::<u64>() >= 2, "{way}: {:?}", model.all.closes);
+        let too_large =
+            |key: &CloseKey| key.initiator == Initiator::Target && key.abnormal == Some(Abnormal::TooLarge);
+        assert!(model.all.closes_where(too_large) >= 2, "{way}: {:?}", model.all.closes);
         assert!(most.load(Ordering::Relaxed) < ENDLESS, "{way}");
     }
 }

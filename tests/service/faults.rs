@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use resurge::record::check_accounts;
 use resurge::run::RunDone;
-use resurge::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome};
+use resurge::sample::{
+    Abnormal, AttemptKind, Cause, CloseKey, Counter, Initiator, Metric, Outcome, Said, Word,
+};
 
 use crate::support::in_process::run_file;
 
@@ -27,8 +29,9 @@ enum Expected {
     Attempts(Outcome, Option<Cause>),
     /// Sessions end with 1006 in this way while the fault lasts.
     Closes(Abnormal),
-    /// Clients fail the connection (RFC 6455 §7.1.7): 1006 to themselves, for they got no close frame, and this code to the target.
-    Fails(u16),
+    /// The target breaks the protocol so, and clients fail the connection (RFC 6455 §7.1.7): 1006 to themselves, for they got no close
+    /// frame, and this code to the target.
+    Fails(Abnormal, u16),
     /// Every attempt succeeds, but not before so many microseconds.
     Slow(u64),
 }
@@ -60,8 +63,8 @@ const fn refused(fault: &'static str, outcome: Outcome, cause: Option<Cause>) ->
     case(fault, Expected::Attempts(outcome, cause))
 }
 
-const fn fails(fault: &'static str, code: u16) -> Case {
-    Case { books: Books::Explained, ..case(fault, Expected::Fails(code)) }
+const fn fails(fault: &'static str, how: Abnormal, code: u16) -> Case {
+    case(fault, Expected::Fails(how, code))
 }
 
 const fn with_tls(case: Case) -> Case {
@@ -104,11 +107,11 @@ fn cases() -> Vec<Case> {
         case("kind = \"close_without_frame\"\nafter = \"100ms\"", Expected::Closes(Abnormal::Fin)),
         case("kind = \"half_open\"", Expected::Closes(Abnormal::Timeout)),
         refused("kind = \"wrong_accept\"", Protocol, None),
-        fails("kind = \"oversized_frame\"", 1009),
-        fails("kind = \"malformed_frame\"", 1002),
-        fails("kind = \"malformed_frame\"\nflaw = \"opcode\"", 1002),
-        fails("kind = \"invalid_utf8\"\nafter = \"50ms\"", 1007),
-        fails("kind = \"masked_frame\"", 1002),
+        fails("kind = \"oversized_frame\"", Abnormal::TooLarge, 1009),
+        fails("kind = \"malformed_frame\"", Abnormal::ReservedBits, 1002),
+        fails("kind = \"malformed_frame\"\nflaw = \"opcode\"", Abnormal::BadOpcode, 1002),
+        fails("kind = \"invalid_utf8\"\nafter = \"50ms\"", Abnormal::BadUtf8, 1007),
+        fails("kind = \"masked_frame\"", Abnormal::MaskedFrame, 1002),
         refused("kind = \"unsolicited_subprotocol\"", Protocol, None),
         with_tls(refused("kind = \"reset_before_upgrade\"", TcpReset, None)),
         with_tls(refused("kind = \"reset_during_upgrade\"", TcpReset, None)),
@@ -116,7 +119,7 @@ fn cases() -> Vec<Case> {
         with_tls(case("kind = \"reset_after_upgrade\"", Expected::Closes(Abnormal::Rst))),
         with_tls(case("kind = \"close_without_frame\"", Expected::Closes(Abnormal::Fin))),
         with_tls(case("kind = \"half_open\"", Expected::Closes(Abnormal::Timeout))),
-        with_tls(fails("kind = \"invalid_utf8\"", 1007)),
+        with_tls(fails("kind = \"invalid_utf8\"", Abnormal::BadUtf8, 1007)),
         refused("kind = \"upgrade_status\"\nretry_after = \"1s\"", Http5xx, None),
         refused("kind = \"upgrade_status\"\nstatus = 429", Http429, None),
         refused("kind = \"upgrade_status\"\nstatus = 404", Http4xx, None),
@@ -208,16 +211,21 @@ fn judge(case: &Case, done: &RunDone) -> Vec<String> {
             check(!is_one_each || injected == count, format!("{injected} faults, {count} outcomes: {seen}"));
         }
         Expected::Closes(how) => {
-            let count = all.closes.get(&(Initiator::Network, 1006, Some(how))).copied().unwrap_or(0);
+            let key = CloseKey::unsaid(Initiator::Network, 1006, Some(how));
+            let count = all.closes.get(&key).copied().unwrap_or(0);
             check(count >= CLIENTS && count == injected, format!("1006 {how} {count} times: {seen}"));
             check(outcomes == BTreeSet::from(["ok"]), format!("other outcomes: {seen}"));
             let others: u64 = all.closes_total() - count;
-            let at_end = all.closes.get(&(Initiator::Client, 1000, None)).copied().unwrap_or(0);
+            let goodbye = CloseKey::unsaid(Initiator::Client, 1000, None);
+            let goodbye = goodbye.saying(Said::by_client(Word::Code(1000)));
+            let at_end = all.closes.get(&goodbye).copied().unwrap_or(0);
             check(others == at_end, format!("other closes: {seen}"));
         }
-        Expected::Fails(code) => {
-            let count = all.closes.get(&(Initiator::Network, 1006, Some(Abnormal::Protocol))).copied();
-            check(count == Some(injected) && injected >= CLIENTS, format!("1006 protocol: {seen}"));
+        Expected::Fails(how, code) => {
+            let key = CloseKey::unsaid(Initiator::Target, 1006, Some(how));
+            let key = key.saying(Said::by_client(Word::Code(code)));
+            let count = all.closes.get(&key).copied();
+            check(count == Some(injected) && injected >= CLIENTS, format!("{key}: {seen}"));
             check(outcomes == BTreeSet::from(["ok"]), format!("other outcomes: {seen}"));
             let told = counters.closes.iter().filter(|close| close.code == code);
             let told: u64 = told.map(|close| close.count).sum();

@@ -431,10 +431,10 @@ impl Driven {
     async fn leave(&mut self, how: Leave) -> Event {
         let Some(session) = self.session.as_mut() else { return Event::Abort };
         let at = self.context.run.clock().now();
-        let left = Ending { at, how: EndingHow::Left };
+        let left = Ending::new(at, EndingHow::Left);
         let ending = match how {
             Leave::Close { code } => tokio::select! {
-                ending = session.close(&self.context.session, &mut self.tally, code) => ending,
+                ending = Box::pin(session.close(&self.context.session, &mut self.tally, code)) => ending,
                 event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
             },
             Leave::Reset => {

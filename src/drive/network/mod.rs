@@ -5,6 +5,7 @@
 
 mod address;
 mod client;
+mod close_watch;
 mod connect;
 mod dial;
 mod echo;
@@ -28,6 +29,7 @@ mod token;
 mod traffic;
 mod upgrade;
 mod variables;
+mod violation;
 mod wire;
 mod word_book;
 

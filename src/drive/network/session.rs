@@ -9,24 +9,23 @@ use futures::{SinkExt, StreamExt};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message, error::ProtocolError};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::clock::{Clock, Moment};
 use crate::lifecycle::{Ending, EndingHow, Signs};
-use crate::sample::{Abnormal, Counter, Sample};
+use crate::sample::{Abnormal, Counter, NO_STATUS, Said, Sample, Word};
 use crate::scenario::keys::Ready;
 
 use super::group_sink::GroupSink;
 use super::traffic::TrafficTally;
 use super::upgrade::Socket;
+use super::violation::{classify, code_of_failure, may_be_sent};
 use super::wire::Wire;
 
 /// How long a frame may take to be written before the peer is taken for dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long telling a peer what it did wrong may take.
 const FAIL_TIMEOUT: Duration = Duration::from_millis(200);
-/// The code of a close frame that carries none (RFC 6455 §7.1.5).
-const NO_STATUS: u16 = 1005;
 
 /// What all sessions of a group go by.
 pub(super) struct SessionTerms {
@@ -34,11 +33,19 @@ pub(super) struct SessionTerms {
     sink: GroupSink,
     ready: Ready,
     close_timeout: Duration,
+    /// Whether messages carry our own target's numbers.
+    is_numbered: bool,
 }
 
 impl SessionTerms {
     pub(super) const fn new(clock: Clock, sink: GroupSink, ready: Ready, close_timeout: Duration) -> Self {
-        Self { clock, sink, ready, close_timeout }
+        Self { clock, sink, ready, close_timeout, is_numbered: false }
+    }
+
+    /// The same, but that messages are our own target's, whose numbers are read. A stranger's are never looked at.
+    pub(super) const fn numbered(mut self, is_numbered: bool) -> Self {
+        self.is_numbered = is_numbered;
+        self
     }
 }
 
@@ -80,32 +87,44 @@ impl Session {
         let now = terms.clock.now();
         match frame {
             Some(Ok(Message::Close(frame))) => {
-                let code = frame.as_ref().map_or(NO_STATUS, |frame| frame.code.into());
+                let (how, said) = self.peer_closed(frame.as_ref());
                 let reason = frame.map(|frame| frame.reason).filter(|reason| !reason.is_empty());
-                self.drain(terms, tally).await;
-                let ending = Ending { at: now, how: EndingHow::PeerClosed(code) };
-                Heard::Closed(ending, reason.map(|reason| Box::from(reason.as_str())))
+                Box::pin(self.drain(terms, tally)).await;
+                Heard::Closed(Ending { at: now, how, said }, reason.map(|reason| Box::from(reason.as_str())))
             }
             Some(Ok(message)) => {
                 self.signs.heard = now;
                 self.take_message(terms, tally, &message, now).await
             }
             Some(Err(error)) => {
-                self.fail(&error).await;
-                Heard::Ended(Ending { at: now, how: EndingHow::Abnormal(classify(&error)) })
+                let said = Box::pin(self.fail(&error)).await;
+                Heard::Ended(Ending { at: now, how: EndingHow::Abnormal(classify(&error)), said })
             }
-            None => Heard::Ended(Ending { at: now, how: EndingHow::Abnormal(Abnormal::Fin) }),
+            None => Heard::Ended(Ending::new(now, EndingHow::Abnormal(Abnormal::Fin))),
         }
     }
 
+    /// How a session ends that the peer closes with this frame, which is the one that is answered, and what was said. What the peer said
+    /// is what was on the wire.
+    fn peer_closed(&self, answered: Option<&CloseFrame>) -> (EndingHow, Said) {
+        let answer = answered.map_or(Word::NoCode, |frame| Word::Code(frame.code.into()));
+        let target = self.socket.get_ref().close_frame().unwrap_or(answer);
+        let client = if answer == target { Word::Nothing } else { answer };
+        (peer_closed_how(target), Said { target, client })
+    }
+
     /// Fails the connection where the peer broke the protocol (RFC 6455 §7.1.7): says so with the code that belongs to it, and does
-    /// not wait for what the peer makes of it. The session still ends with 1006 here, for no close frame was received (§7.1.5).
-    async fn fail(&mut self, error: &WsError) {
-        let Some(code) = code_of_failure(error) else { return };
+    /// not wait for what the peer makes of it. The session still ends with 1006 here, for no close frame was received (§7.1.5). Answers
+    /// with what was said.
+    async fn fail(&mut self, error: &WsError) -> Said {
+        let Some(code) = code_of_failure(error) else { return Said::default() };
         let frame = CloseFrame { code, reason: "".into() };
         let sent = timeout(FAIL_TIMEOUT, self.socket.send(Message::Close(Some(frame)))).await;
-        if !matches!(sent, Ok(Ok(()))) {
+        if matches!(sent, Ok(Ok(()))) {
+            Said::by_client(Word::Code(code.into()))
+        } else {
             log::debug!("the peer was not told what was wrong");
+            Said::default()
         }
     }
 
@@ -119,7 +138,7 @@ impl Session {
         let text = match message {
             Message::Text(text) => text.as_str(),
             Message::Binary(_) => {
-                tally.received_binary();
+                tally.received_unread();
                 ""
             }
             Message::Pong(_) => {
@@ -129,7 +148,9 @@ impl Session {
             _ => return Heard::Nothing,
         };
         let is_text = matches!(message, Message::Text(_));
-        if is_text && let Some(gap) = tally.received(text, terms.clock.unix_us(now)) {
+        if is_text && !terms.is_numbered {
+            tally.received_unread();
+        } else if is_text && let Some(gap) = tally.received(text, Some(terms.clock.unix_us(now))) {
             if gap.missed > 0 {
                 terms.sink.send(now, Sample::Count(Counter::MessagesMissed, gap.missed)).await;
             }
@@ -164,7 +185,7 @@ impl Session {
             Ok(Err(error)) => classify(&error),
             Err(_) => Abnormal::Timeout,
         };
-        Some(Ending { at: terms.clock.now(), how: EndingHow::Abnormal(how) })
+        Some(Ending::new(terms.clock.now(), EndingHow::Abnormal(how)))
     }
 
     /// Ends the session with a close frame: the closing handshake, in which the server closes TCP first (RFC 6455 §7.1.1).
@@ -175,9 +196,10 @@ impl Session {
         code: u16,
     ) -> Ending {
         let at = terms.clock.now();
-        let handshake = timeout(terms.close_timeout, self.close_handshake(terms, tally, code)).await;
-        let how = handshake.unwrap_or(EndingHow::Abnormal(Abnormal::Timeout));
-        Ending { at, how }
+        let mut said = Said::default();
+        let handshake = self.close_handshake(terms, tally, code, &mut said);
+        let how = timeout(terms.close_timeout, handshake).await;
+        Ending { at, how: how.unwrap_or(EndingHow::Abnormal(Abnormal::Timeout)), said }
     }
 
     async fn close_handshake(
@@ -185,18 +207,24 @@ impl Session {
         terms: &SessionTerms,
         tally: &mut TrafficTally,
         code: u16,
+        said: &mut Said,
     ) -> EndingHow {
         let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
         if let Err(error) = self.socket.send(Message::Close(Some(frame))).await {
             return EndingHow::Abnormal(classify(&error));
         }
+        said.client = Word::Code(code);
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Close(frame))) => {
-                    let answer = frame.map_or(NO_STATUS, |frame| frame.code.into());
+                    let (how, heard) = self.peer_closed(frame.as_ref());
                     self.read_to_end(terms, tally).await;
-                    // An answer repeats our code; another code was on its way before ours arrived.
-                    return if answer == code { EndingHow::Left } else { EndingHow::PeerClosed(answer) };
+                    // An answer repeats our code, or has none; another code was on its way before ours arrived.
+                    if heard.target == said.client {
+                        return EndingHow::Left;
+                    }
+                    said.target = heard.target;
+                    return if heard.target == Word::NoCode { EndingHow::Left } else { how };
                 }
                 Some(Ok(message)) => count_only(terms, tally, &message),
                 Some(Err(error)) => return EndingHow::Abnormal(classify(&error)),
@@ -235,38 +263,19 @@ impl Session {
 /// Counts a message that came while the session was ending.
 fn count_only(terms: &SessionTerms, tally: &mut TrafficTally, message: &Message) {
     match message {
-        Message::Text(text) => {
-            tally.received(text, terms.clock.unix_us_now());
+        Message::Text(text) if terms.is_numbered => {
+            tally.received(text, None);
         }
-        Message::Binary(_) => tally.received_binary(),
+        Message::Text(_) | Message::Binary(_) => tally.received_unread(),
         _ => {}
     }
 }
 
-/// What a peer is told that broke the protocol (RFC 6455 §7.4.1); `None` where the connection itself is gone.
-fn code_of_failure(error: &WsError) -> Option<CloseCode> {
-    match error {
-        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
-        WsError::Protocol(_) => Some(CloseCode::Protocol),
-        WsError::Utf8(_) => Some(CloseCode::Invalid),
-        WsError::Capacity(_) => Some(CloseCode::Size),
-        _ => None,
-    }
-}
-
-/// What ended a session without a close frame.
-fn classify(error: &WsError) -> Abnormal {
-    match error {
-        WsError::ConnectionClosed
-        | WsError::AlreadyClosed
-        | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Abnormal::Fin,
-        WsError::Io(error) => match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => Abnormal::Fin,
-            std::io::ErrorKind::TimedOut => Abnormal::Timeout,
-            // A TLS record that is none, or an alert that says so of one of ours.
-            std::io::ErrorKind::InvalidData => Abnormal::Protocol,
-            _ => Abnormal::Rst,
-        },
-        _ => Abnormal::Protocol,
+/// How a session ends that the peer closes with this.
+const fn peer_closed_how(said: Word) -> EndingHow {
+    match said {
+        Word::Code(code) if !may_be_sent(code) => EndingHow::Abnormal(Abnormal::BadCloseCode),
+        Word::Code(code) => EndingHow::PeerClosed(code),
+        Word::NoCode | Word::Nothing => EndingHow::PeerClosed(NO_STATUS),
     }
 }

@@ -16,8 +16,10 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::declare::template::Template;
 use crate::lifecycle::{Evidence, TokenKnowledge, attribute, oauth_code};
+use crate::sample::Word;
 use crate::scenario::keys::{Heartbeat, OnMessage};
 
+use super::close_watch::CloseWatch;
 use super::echo::without_echo;
 use super::http::read;
 use super::react::heartbeat;
@@ -163,6 +165,13 @@ pub fn frames(bytes: &[u8]) -> u64 {
                 told |= follow(text.as_str(), &mut tally);
                 messages += 1;
             }
+            Ok(Message::Close(frame)) => {
+                let handed_on = frame.map_or(Word::NoCode, |frame| Word::Code(frame.code.into()));
+                let said = watched(bytes);
+                // The library puts 1002 in the place of what may not be sent.
+                assert!(said == Some(handed_on) || handed_on == Word::Code(1002), "{said:?}, {handed_on:?}");
+                told |= 1 << 8;
+            }
             Ok(message) => {
                 assert!(message.len() <= CAP, "a message is capped");
                 told |= 1 << 8;
@@ -182,9 +191,19 @@ pub fn frames(bytes: &[u8]) -> u64 {
     9
 }
 
+/// What the close frame in `bytes` holds, which come in two pieces.
+fn watched(bytes: &[u8]) -> Option<Word> {
+    let mut watch = CloseWatch::new();
+    watch.begin();
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    watch.read(first);
+    watch.read(second);
+    watch.said()
+}
+
 /// What a message makes a client do.
 fn follow(text: &str, tally: &mut TrafficTally) -> u64 {
-    let gap = tally.received(text, 1_700_000_000_000_000);
+    let gap = tally.received(text, Some(1_700_000_000_000_000));
     assert!(gap.is_none_or(|gap| gap.missed <= 1_000_000_000), "no service sends so much meanwhile");
     let rule = OnMessage {
         message: crate::scenario::keys::MessageRule::Contains(String::new()),

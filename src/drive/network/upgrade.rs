@@ -178,6 +178,7 @@ impl Upgrader {
         }
         let config = websocket_config(self.max_message_bytes);
         let early = answer.bytes[answer.end..].to_vec();
+        wire.watch_frames(&early);
         Ok(WebSocketStream::from_partially_read(wire, early, Role::Client, Some(config)).await)
     }
 

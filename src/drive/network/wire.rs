@@ -12,6 +12,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::sample::Word;
+
+use super::close_watch::CloseWatch;
+
 /// How much is read ahead at most.
 const AHEAD: usize = 16 * 1024;
 
@@ -25,6 +29,8 @@ pub(super) struct Wire {
     is_flowing: bool,
     /// What was read ahead; empty, and without memory, while nothing flows.
     ahead: BytesMut,
+    /// Looks for the peer's close frame once frames come.
+    watch: CloseWatch,
 }
 
 #[derive(Debug)]
@@ -43,12 +49,24 @@ impl Wire {
     }
 
     fn new(io: Io) -> Self {
-        Self { io, bytes_in: 0, bytes_out: 0, is_flowing: false, ahead: BytesMut::new() }
+        let watch = CloseWatch::new();
+        Self { io, bytes_in: 0, bytes_out: 0, is_flowing: false, ahead: BytesMut::new(), watch }
     }
 
     /// Bytes received and sent since the last call.
     pub(super) fn take_counts(&mut self) -> (u64, u64) {
         (std::mem::take(&mut self.bytes_in), std::mem::take(&mut self.bytes_out))
+    }
+
+    /// From now on frames come, of which these have been read already.
+    pub(super) fn watch_frames(&mut self, early: &[u8]) {
+        self.watch.begin();
+        self.watch.read(early);
+    }
+
+    /// What the peer's close frame held on the wire, where one has come.
+    pub(super) fn close_frame(&self) -> Option<Word> {
+        self.watch.said()
     }
 
     /// Makes the close of this connection a reset (`SO_LINGER` 0).
@@ -110,6 +128,7 @@ impl AsyncRead for Wire {
                 this.bytes_in += (buf.filled().len() - before) as u64;
             }
         }
+        this.watch.read(&buf.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::clock::Moment;
 use crate::lifecycle::{Ending, EndingHow, Event, Leave, Signs, refusal_by_message};
-use crate::sample::{Abnormal, Counter, Sample};
+use crate::sample::{Abnormal, Counter, Said, Sample, Word};
 
 use super::clients::{Answers, Clients, WaitEnd};
 use super::frame::{ToClient, ToTarget};
@@ -69,7 +69,7 @@ impl AtClient<'_> {
 
     fn drop_connection(&mut self, frame: ToTarget) -> Event {
         self.send(frame);
-        self.ended(Ending { at: self.now(), how: EndingHow::Left })
+        self.ended(Ending::new(self.now(), EndingHow::Left))
     }
 
     /// A frame, or the connection's end, has come.
@@ -93,12 +93,7 @@ impl AtClient<'_> {
             ToClient::Echo => self.clients.read_echo(self.number).map(|ending| self.ended(ending)),
             ToClient::Fin => self.read_end(Abnormal::Fin),
             ToClient::Rst => self.read_end(Abnormal::Rst),
-            ToClient::Broken(code) => {
-                // It says so, and does not wait for what the target makes of it.
-                self.send(ToTarget::Close(code));
-                self.send(ToTarget::Fin);
-                self.read_end(Abnormal::Protocol)
-            }
+            ToClient::Broken(how) => self.read_violation(how),
         }
     }
 
@@ -107,7 +102,9 @@ impl AtClient<'_> {
         let heard = self.clients.hear(self.number, self.now());
         let due = self.service.message_due(self.number, sequence);
         let latency = u32::try_from(self.now().since(due).as_micros()).unwrap_or(u32::MAX);
-        self.log.count_in(self.group.id, Some(latency));
+        // One that comes while its session is ending is not measured: see `TrafficTally` of the network.
+        let latency = (!self.clients.is_leaving(self.number)).then_some(latency);
+        self.log.count_in(self.group.id, latency);
         let missed = self.clients.count_message(self.number, sequence);
         if missed.messages > 0 {
             self.tell(Counter::MessagesMissed, missed.messages);
@@ -148,6 +145,20 @@ impl AtClient<'_> {
     /// The connection has ended without a close frame.
     fn read_end(&mut self, how: Abnormal) -> Option<Event> {
         let ending = self.clients.read_end(self.number, self.now(), how)?;
+        Some(self.ended(ending))
+    }
+
+    /// The target has broken the protocol. A client that is not leaving says so, and does not wait for what the target makes of it.
+    fn read_violation(&mut self, how: Abnormal) -> Option<Event> {
+        let ending = self.clients.read_end(self.number, self.now(), how)?;
+        let failed = Word::Code(how.failure_code());
+        let ending = if ending.said.client == Word::Nothing {
+            self.send(ToTarget::Close(how.failure_code()));
+            ending.saying(Said::by_client(failed))
+        } else {
+            ending
+        };
+        self.send(ToTarget::Fin);
         Some(self.ended(ending))
     }
 

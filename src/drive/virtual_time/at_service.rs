@@ -12,7 +12,6 @@ use crate::service::session::{Session, SessionId};
 use super::group::Group;
 use super::handshakes::Handshakes;
 use super::queue::Kind;
-use super::refusal::NOT_FOUND;
 use super::request::{Request, Stage, Unheard};
 use super::service_side::{IsEdge, Reception, ServiceSide, TokenReply, UpgradeReply, endpoint_index};
 use super::slab::Key;
@@ -137,8 +136,7 @@ impl AtService<'_> {
         let evidence = self.service.evidence(refusal, edge);
         let failure = ConnectFailure::Http(Box::new(evidence));
         let finds = self.handshakes.fail(self.transit, self.key, failure);
-        // What says that there is nothing here is no refusal to the target either.
-        (!finds && refusal.words.0 != NOT_FOUND).then_some(Unheard::Refusal)
+        (!finds).then_some(Unheard::Refusal)
     }
 
     /// The answer to a token request leaves.

@@ -7,7 +7,7 @@ use crate::clock::Moment;
 use crate::lifecycle::StopPhase;
 use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Signs};
 use crate::plan::first_number;
-use crate::sample::{Abnormal, Sample};
+use crate::sample::{Abnormal, Said, Sample, Word};
 use crate::scenario::keys::Scenario;
 
 use super::group::Group;
@@ -295,18 +295,26 @@ impl Clients {
         let (ending, answers) = match slot.doing {
             Doing::Ending(_) => return None,
             // An answer repeats our code; another code was on its way before ours arrived.
-            Doing::Leaving(at, ours) if ours == code => (Ending { at, how: EndingHow::Left }, Answers::No),
-            Doing::Leaving(at, _) => (Ending { at, how: EndingHow::PeerClosed(code) }, Answers::No),
-            _ => (Ending { at: now, how: EndingHow::PeerClosed(code) }, Answers::Yes),
+            Doing::Leaving(at, ours) if ours == code => (left(at, ours), Answers::No),
+            Doing::Leaving(at, ours) => {
+                let said = Said { target: Word::of(code), client: Word::of(ours) };
+                (Ending { at, how: EndingHow::PeerClosed(code), said }, Answers::No)
+            }
+            _ => (Ending::new(now, EndingHow::PeerClosed(code)), Answers::Yes),
         };
         slot.doing = Doing::Ending(ending);
         Some(answers)
     }
 
+    /// Whether a client has begun to leave its session.
+    pub(super) fn is_leaving(&self, number: u32) -> bool {
+        matches!(self.slot(number).doing, Doing::Leaving(..) | Doing::Ending(_))
+    }
+
     /// A client reads the answer to its close frame: how its session has ended.
     pub(super) fn read_echo(&self, number: u32) -> Option<Ending> {
         match self.slot(number).doing {
-            Doing::Leaving(at, _) => Some(Ending { at, how: EndingHow::Left }),
+            Doing::Leaving(at, ours) => Some(left(at, ours)),
             _ => None,
         }
     }
@@ -315,8 +323,8 @@ impl Clients {
     pub(super) fn read_end(&self, number: u32, now: Moment, how: Abnormal) -> Option<Ending> {
         let how = EndingHow::Abnormal(how);
         match self.slot(number).doing {
-            Doing::Holding => Some(Ending { at: now, how }),
-            Doing::Leaving(at, _) => Some(Ending { at, how }),
+            Doing::Holding => Some(Ending::new(now, how)),
+            Doing::Leaving(at, ours) => Some(unanswered(at, ours, how)),
             _ => None,
         }
     }
@@ -328,8 +336,9 @@ impl Clients {
             _ if slot.link != link => None,
             Doing::Ending(ending) => Some(WaitEnd::Known(ending)),
             // It has waited long enough for the answer to its close frame.
-            Doing::Leaving(at, _) => {
-                Some(WaitEnd::GivenUp(Ending { at, how: EndingHow::Abnormal(Abnormal::Timeout) }))
+            Doing::Leaving(at, ours) => {
+                let how = EndingHow::Abnormal(Abnormal::Timeout);
+                Some(WaitEnd::GivenUp(unanswered(at, ours, how)))
             }
             _ => None,
         }
@@ -372,6 +381,16 @@ pub(super) enum WaitEnd {
     Known(Ending),
     /// No answer came.
     GivenUp(Ending),
+}
+
+/// The end of a session that its client left with this code.
+const fn left(at: Moment, code: u16) -> Ending {
+    Ending { at, how: EndingHow::Left, said: Said::by_client(Word::of(code)) }
+}
+
+/// The end of a session whose client's close frame was not answered.
+const fn unanswered(at: Moment, code: u16, how: EndingHow) -> Ending {
+    Ending { at, how, said: Said::by_client(Word::of(code)) }
 }
 
 /// Has a client woken at its moment. An earlier awakening finds that it is not yet time, and arms anew.

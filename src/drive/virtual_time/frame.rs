@@ -2,6 +2,8 @@
 //!
 //! In: frames and ends of connections. Out: the same as a number, as an event of the queue carries it.
 
+use crate::sample::Abnormal;
+
 /// What goes to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ToTarget {
@@ -25,8 +27,8 @@ pub(super) enum ToClient {
     Echo,
     Fin,
     Rst,
-    /// A frame that breaks the protocol, and the code with which a client says so.
-    Broken(u16),
+    /// A frame that breaks the protocol so.
+    Broken(Abnormal),
 }
 
 /// Bits of a frame's code that hold what goes with it.
@@ -69,13 +71,13 @@ impl ToClient {
             Self::Echo => (4, 0),
             Self::Fin => (5, 0),
             Self::Rst => (6, 0),
-            Self::Broken(code) => (7, code as u64),
+            Self::Broken(how) => (7, how as u64),
         };
         kind << PAYLOAD_BITS | payload
     }
 
     /// The frame that an event carried.
-    pub(super) const fn of(code: u64) -> Self {
+    pub(super) fn of(code: u64) -> Self {
         let payload = code & ((1 << PAYLOAD_BITS) - 1);
         match code >> PAYLOAD_BITS {
             0 => Self::Message(payload),
@@ -85,7 +87,7 @@ impl ToClient {
             4 => Self::Echo,
             5 => Self::Fin,
             6 => Self::Rst,
-            _ => Self::Broken(payload as u16),
+            _ => Self::Broken(Abnormal::ALL.get(payload as usize).copied().unwrap_or(Abnormal::Protocol)),
         }
     }
 }
@@ -100,8 +102,9 @@ mod tests {
         for frame in [ToTarget::Data, ToTarget::Ping, ToTarget::Close(4_999), ToTarget::Fin, ToTarget::Rst] {
             assert_eq!(ToTarget::of(frame.code()), frame);
         }
-        let others = [Told, Pong, Echo, Broken(1_009), ToClient::Close(1_001), ToClient::Fin, ToClient::Rst];
-        for frame in others.into_iter().chain([Message(0), Message((1 << PAYLOAD_BITS) - 1)]) {
+        let others = [Told, Pong, Echo, ToClient::Close(1_001), ToClient::Fin, ToClient::Rst];
+        let broken = Abnormal::ALL.iter().map(|how| Broken(*how));
+        for frame in others.into_iter().chain(broken).chain([Message(0), Message((1 << PAYLOAD_BITS) - 1)]) {
             assert_eq!(ToClient::of(frame.code()), frame);
         }
     }

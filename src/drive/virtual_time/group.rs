@@ -105,13 +105,12 @@ impl Group {
     }
 }
 
-/// Whether a group's path is the one of the target's WebSocket endpoint. That of a remote service is its own affair.
+/// Whether a group's path is the one of the target's WebSocket endpoint, where it has one of its own. That of a remote service is its own affair.
 fn finds_endpoint(scenario: &Scenario, connect: &ConnectRules, target: &TargetRules) -> bool {
     if matches!(scenario.target, Target::Remote(_)) {
         return true;
     }
-    let usual = TargetRules::default().path;
-    let path = connect.path.as_deref().unwrap_or(&usual);
+    let Some(path) = connect.path.as_deref() else { return true };
     path_fits(&target.path, path.split('?').next().unwrap_or_default())
 }
 

@@ -4,13 +4,12 @@
 //! none.
 
 use crate::clock::Moment;
-use crate::lifecycle::{ConnectFailure, Evidence, Marks};
+use crate::lifecycle::{ConnectFailure, Marks};
 use crate::scenario::keys::TimeStage;
 use crate::service::capacity::Endpoint;
 
 use super::group::Group;
 use super::network::{Fate, Opening, RoundTrip};
-use super::refusal::NOT_FOUND;
 use super::request::{Stage, Unheard};
 use super::slab::{Beside, Key};
 use super::transit::Transit;
@@ -136,10 +135,6 @@ impl Handshakes {
             transit.network.client_never_came(&mut transit.queue, link, at);
             return Some(Unheard::Admission);
         }
-        let is_refusal = |evidence: &Evidence| evidence.body_code.as_deref() != Some(NOT_FOUND);
-        match failure {
-            ConnectFailure::Http(evidence) if is_refusal(&evidence) => Some(Unheard::Refusal),
-            _ => None,
-        }
+        matches!(failure, ConnectFailure::Http(_)).then_some(Unheard::Refusal)
     }
 }

@@ -10,9 +10,6 @@ use crate::scenario::keys::TargetRules;
 use crate::service::refusal_text::{RefusalSays, refusal_says};
 use crate::service::rules::HandshakeRefusal;
 
-/// The word of a handshake on another path than the endpoint's.
-pub(super) const NOT_FOUND: &str = "not.found";
-
 /// Status, cause, code, and whether it is of something in front of the service.
 type RefusalKind = (u16, Cause, &'static str, bool);
 

@@ -163,11 +163,18 @@ impl ServedSessions {
             FaultKind::OversizedFrame { bytes, .. }
                 if self.served.get(link).is_some_and(|served| bytes > u64::from(served.longest)) =>
             {
-                reach.send_to_client(link, ToClient::Broken(1009));
+                reach.send_to_client(link, ToClient::Broken(Abnormal::TooLarge));
             }
-            FaultKind::MalformedFrame { flaw: FrameFlaw::ReservedBits | FrameFlaw::Opcode, .. }
-            | FaultKind::MaskedFrame { .. } => reach.send_to_client(link, ToClient::Broken(1002)),
-            FaultKind::InvalidUtf8 { .. } => reach.send_to_client(link, ToClient::Broken(1007)),
+            FaultKind::MalformedFrame { flaw: FrameFlaw::ReservedBits, .. } => {
+                reach.send_to_client(link, ToClient::Broken(Abnormal::ReservedBits));
+            }
+            FaultKind::MalformedFrame { flaw: FrameFlaw::Opcode, .. } => {
+                reach.send_to_client(link, ToClient::Broken(Abnormal::BadOpcode));
+            }
+            FaultKind::MaskedFrame { .. } => {
+                reach.send_to_client(link, ToClient::Broken(Abnormal::MaskedFrame));
+            }
+            FaultKind::InvalidUtf8 { .. } => reach.send_to_client(link, ToClient::Broken(Abnormal::BadUtf8)),
             _ => {}
         }
     }

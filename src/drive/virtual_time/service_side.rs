@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::lifecycle::{ConnectFailure, Evidence, oauth_code};
-use crate::sample::Cause;
 use crate::scenario::keys::{FaultKind, FaultStage, RefusalManner, TargetRules};
 use crate::service::capacity::{Arrival, Endpoint, Place};
 use crate::service::counters::TargetCounters;
@@ -22,7 +21,7 @@ use crate::service::token::{TokenRefusal, TokenRequest};
 
 use super::frame::ToTarget;
 use super::queue::{EventQueue, Kind};
-use super::refusal::{EvidenceBook, NOT_FOUND};
+use super::refusal::EvidenceBook;
 use super::served_sessions::{Reach, ServedSessions};
 use super::slab::{Beside, Key};
 use super::token_answer::TokenSays;
@@ -178,9 +177,7 @@ impl ServiceSide {
     /// A request for another path than an endpoint's has come.
     pub(super) fn refuse_path(&mut self, key: Key) -> HandshakeRefusal {
         self.visits.insert(key, Visit::default());
-        self.target.count_bad_request();
-        let words = (NOT_FOUND, "there is nothing here");
-        HandshakeRefusal { status: 404, cause: Cause::ForbiddenOther, words, retry_after: None }
+        self.target.refuse_path()
     }
 
     /// An endpoint has read a request.

@@ -16,7 +16,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::record::{AnswerTally, Latencies, LiveView, Tally};
-use crate::sample::{AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, Request, RequestAnswer};
+use crate::sample::{
+    Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, Request, RequestAnswer,
+};
 use crate::scenario::keys::{Group, Scenario};
 
 use buckets::Bounds;
@@ -194,15 +196,17 @@ impl LiveRun {
     }
 
     fn encode_ends(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Sessions that ended, by who ended them and with which close code";
+        let help = "Sessions that ended, by who ended them, with which close code, and how where there was no closing handshake";
         let mut family = encoder.encode_descriptor("sessions_ended", help, None, MetricType::Counter)?;
         for (group, tally) in self.tallies() {
-            let mut ends: BTreeMap<(Initiator, String), u64> = BTreeMap::new();
-            for ((initiator, code, _), count) in &tally.closes {
-                *ends.entry((*initiator, code_label(*code))).or_default() += count;
+            let mut ends: BTreeMap<(Initiator, String, Option<Abnormal>), u64> = BTreeMap::new();
+            for (key, count) in &tally.closes {
+                *ends.entry((key.initiator, code_label(key.code), key.abnormal)).or_default() += count;
             }
-            for ((initiator, code), count) in &ends {
-                let labels = [("group", group), ("initiator", initiator.name()), ("code", code)];
+            for ((initiator, code, how), count) in &ends {
+                let how = how.map_or("", Abnormal::name);
+                let labels =
+                    [("group", group), ("initiator", initiator.name()), ("code", code), ("how", how)];
                 write_counter(&mut family, &labels, *count)?;
             }
         }

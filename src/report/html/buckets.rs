@@ -73,8 +73,8 @@ impl Bucket {
                 *bucket.causes.entry(key.cause).or_default() += count;
             }
         }
-        for ((_, code, _), count) in &tally.closes {
-            *bucket.codes.entry(*code).or_default() += count;
+        for (key, count) in &tally.closes {
+            *bucket.codes.entry(key.code).or_default() += count;
         }
         let histogram = |metric| tally.histograms.get(&metric);
         bucket.reconnect = Spread::of(histogram(Metric::ReconnectLatency));

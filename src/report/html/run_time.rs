@@ -11,6 +11,7 @@ use crate::units::{format_count, format_duration, format_us, parse_duration};
 
 use super::super::model::RunModel;
 use super::buckets::{Bucket, Buckets, Spread};
+use super::messages::message_times;
 use super::page::{BarRow, Bars, Block, Section};
 use super::plot::{Line, Mark, Plot, PlotKind, Series, Unit};
 use super::plotted::{MOST_GROUPS, left_out, plotted_groups};
@@ -294,7 +295,7 @@ impl<'a> TimePlots<'a> {
     }
 
     fn closes(&self) -> Section {
-        let lead = "How sessions ended: who ended them, with which close code (RFC 6455 §7.4; 1006 where no close frame came).";
+        let lead = "How sessions ended: who ended them, with which close code (RFC 6455 §7.4; 1006 where no close frame came, or none that may be sent). What each side said is what it put into its close frame; an answer that only repeats the other's code is left out.";
         let mut section = Section::new("closes", "Close codes", lead);
         if self.model.all.closes.is_empty() {
             section.absent("No session ended.");
@@ -314,15 +315,18 @@ impl<'a> TimePlots<'a> {
             plot.series.push(Series::new(&code.to_string(), index, self.rates(&self.buckets.all, count)));
         }
         section.plots_or(vec![plot], "");
-        let mut table = Table::new("", &["<group", "<ended by", "code", "<how", "count", "share of group"]);
+        let header =
+            ["<group", "<ended by", "code", "<how", "<what each side said", "count", "share of group"];
+        let mut table = Table::new("", &header);
         for (name, tally) in self.model.groups() {
             let total = tally.closes_total().max(1);
-            for ((initiator, code, how), count) in &tally.closes {
+            for (key, count) in &tally.closes {
                 table.row(vec![
                     name.to_owned(),
-                    initiator.name().to_owned(),
-                    code.to_string(),
-                    how.map_or_else(|| "close frame".to_owned(), |how| how.name().to_owned()),
+                    key.initiator.name().to_owned(),
+                    key.code.to_string(),
+                    key.abnormal.map_or_else(|| "close frame".to_owned(), |how| how.name().to_owned()),
+                    key.said.to_string(),
                     format_count(*count),
                     crate::units::format_share(*count as f64 / total as f64),
                 ]);
@@ -365,9 +369,11 @@ impl<'a> TimePlots<'a> {
                 table.row(vec![name.to_owned(), format_count(missed), format_count(outages), per]);
             }
             section.push(Block::Table(table));
+            section.blocks.extend(message_times(self.model));
             return section;
         }
         section.blocks.extend(self.message_latency().map(|plot| Block::Plots { plots: vec![plot] }));
+        section.blocks.extend(message_times(self.model));
         section
     }
 

@@ -2,6 +2,8 @@
 //!
 //! In: a scenario, and its copy. Out: text.
 
+use std::time::Duration;
+
 use crate::declare::bare_url;
 use crate::scenario::file::load::Loaded;
 use crate::scenario::keys::{
@@ -215,17 +217,28 @@ fn describe_token(token: &TokenRules) -> String {
 
 fn describe_backoff(group: &Group) -> String {
     let backoff = &group.reconnect.backoff;
+    // Full jitter draws from nothing up to the wait, equal jitter from half of it.
+    let wait = |wait: Duration| {
+        let whole = format_duration(wait);
+        match backoff.jitter {
+            Jitter::Full => format!("0 to {whole}"),
+            Jitter::Equal => format!("{} to {whole}", format_duration(wait / 2)),
+            _ => whole,
+        }
+    };
+    let is_drawn = matches!(backoff.jitter, Jitter::Full | Jitter::Equal);
     let growth = match &backoff.growth {
         Growth::None => return "at once".to_owned(),
-        Growth::Constant { base } => format!("after {}", format_duration(*base)),
-        Growth::Exponential { base, max, .. } => {
-            format!("after {} to {}", format_duration(*base), format_duration(*max))
+        Growth::Constant { base } => format!("after {}", wait(*base)),
+        Growth::Exponential { base, max, .. } if is_drawn => {
+            format!("after {} at first, up to {}", wait(*base), wait(*max))
         }
+        Growth::Exponential { base, max, .. } => format!("after {} to {}", wait(*base), wait(*max)),
         Growth::Linear { base, max } => {
-            format!("{} later after each failure, up to {}", format_duration(*base), format_duration(*max))
+            format!("{} later after each failure, up to {}", wait(*base), wait(*max))
         }
         Growth::Steps(steps) => {
-            let steps: Vec<String> = steps.iter().map(|step| format_duration(*step)).collect();
+            let steps: Vec<String> = steps.iter().map(|step| wait(*step)).collect();
             format!("after {}", steps.join(", "))
         }
     };
@@ -252,5 +265,41 @@ fn describe_how(how: DisconnectHow) -> String {
         DisconnectHow::Close { code } => format!("close with {code}"),
         DisconnectHow::Reset => "reset the connection".to_owned(),
         DisconnectHow::HalfOpen => "go half-open".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::file::load::load;
+
+    #[test]
+    fn a_wait_is_told_as_what_is_drawn() {
+        let rows = [
+            (
+                "kind = \"exponential\", base = \"5s\", max = \"30s\", jitter = \"full\"",
+                "after 0 to 5s at first, up to 0 to 30s, full jitter",
+            ),
+            (
+                "kind = \"exponential\", base = \"5s\", max = \"30s\", jitter = \"equal\"",
+                "after 2s500ms to 5s at first, up to 15s to 30s, equal jitter",
+            ),
+            (
+                "kind = \"exponential\", base = \"5s\", max = \"30s\", jitter = \"none\"",
+                "after 5s to 30s, no jitter",
+            ),
+            ("kind = \"constant\", base = \"1s\", jitter = \"full\"", "after 0 to 1s, full jitter"),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("s.toml");
+        for (backoff, expected) in rows {
+            let text = format!(
+                "duration = \"1s\"\n[target]\nkind = \"embedded\"\n[[groups]]\nname = \"g\"\nclients = 1\ntoken = {{ client_id = \"a\", client_secret = \"b\" }}\nreconnect = {{ backoff = {{ {backoff} }} }}\n"
+            );
+            std::fs::write(&file, text).unwrap();
+            let loaded = load(&file, &Vec::new(), None, &|_| None).unwrap_or_else(|error| panic!("{error}"));
+            let told = describe(&loaded);
+            assert!(told.contains(&format!("comes back {expected}")), "{expected}\n{told}");
+        }
     }
 }

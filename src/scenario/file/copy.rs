@@ -10,8 +10,20 @@ use toml_edit::{DocumentMut, InlineTable, Item, TableLike, Value};
 use crate::declare::{Hold, Shape, Template, holds_secret, is_secret_header, is_secret_name};
 use crate::scenario::keys::scenario::root;
 
+/// What the shipped scenarios have where a secret or a token would stand. They are public, and a copy that keeps them runs again as it is.
+const DEMO_SECRETS: [&str; 2] = ["demo-secret", "of-another-world"];
+
+/// What becomes of the [`DEMO_SECRETS`] in a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Demo {
+    /// They stay.
+    Stays,
+    /// They become references, as any secret.
+    Hidden,
+}
+
 /// The scenario as run: name and seed written out, secrets that stood in it replaced by references.
-pub(crate) fn copy_as_run(document: &mut DocumentMut, name: &str, seed: u64) -> String {
+pub(crate) fn copy_as_run(document: &mut DocumentMut, name: &str, seed: u64, demo: Demo) -> String {
     let table = document.as_table_mut();
     let seed = i64::try_from(seed).unwrap_or(i64::MAX);
     for (key, value) in [("seed", Value::from(seed)), ("name", Value::from(name))] {
@@ -24,7 +36,7 @@ pub(crate) fn copy_as_run(document: &mut DocumentMut, name: &str, seed: u64) -> 
         }
     }
     for (key, item) in table.iter_mut() {
-        hide_item(item, &root().below(key.get()), &Place::of(key.get()));
+        hide_item(item, &root().below(key.get()), &Place::of(key.get()), demo);
     }
     document.to_string()
 }
@@ -87,23 +99,24 @@ fn upper(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
-fn hide_item(item: &mut Item, shapes: &[&Shape], place: &Place) {
+fn hide_item(item: &mut Item, shapes: &[&Shape], place: &Place, demo: Demo) {
     match item {
-        Item::Value(value) => hide_value(value, shapes, place),
-        Item::Table(table) => hide_table(table, shapes, place),
+        Item::Value(value) => hide_value(value, shapes, place, demo),
+        Item::Table(table) => hide_table(table, shapes, place, demo),
         Item::ArrayOfTables(tables) => {
             let shapes = below(shapes, "0");
             for (index, table) in tables.iter_mut().enumerate() {
                 let place = place.element(index, table.get("name").and_then(Item::as_str));
-                hide_table(table, &shapes, &place);
+                hide_table(table, &shapes, &place, demo);
             }
         }
         Item::None => {}
     }
 }
 
-fn hide_value(value: &mut Value, shapes: &[&Shape], place: &Place) {
+fn hide_value(value: &mut Value, shapes: &[&Shape], place: &Place, demo: Demo) {
     match value {
+        Value::String(text) if demo == Demo::Stays && DEMO_SECRETS.contains(&text.value().as_str()) => {}
         Value::String(text) => {
             let key = place.names.last().map_or("", String::as_str);
             let hold = strictest(shapes);
@@ -113,23 +126,23 @@ fn hide_value(value: &mut Value, shapes: &[&Shape], place: &Place) {
                 *value = Value::InlineTable(reference);
             }
         }
-        Value::InlineTable(table) => hide_table(table, shapes, place),
+        Value::InlineTable(table) => hide_table(table, shapes, place, demo),
         Value::Array(array) => {
             let shapes = below(shapes, "0");
             for (index, value) in array.iter_mut().enumerate() {
                 let name =
                     value.as_inline_table().and_then(|table| table.get("name")).and_then(Value::as_str);
                 let place = place.element(index, name);
-                hide_value(value, &shapes, &place);
+                hide_value(value, &shapes, &place, demo);
             }
         }
         _ => {}
     }
 }
 
-fn hide_table(table: &mut dyn TableLike, shapes: &[&Shape], place: &Place) {
+fn hide_table(table: &mut dyn TableLike, shapes: &[&Shape], place: &Place, demo: Demo) {
     for (key, item) in table.iter_mut() {
-        hide_item(item, &below(shapes, key.get()), &place.key(key.get()));
+        hide_item(item, &below(shapes, key.get()), &place.key(key.get()), demo);
     }
 }
 
@@ -207,13 +220,24 @@ backoff = { kind = "constant", base = "1s" }
     #[test]
     fn the_copy_holds_references_and_no_secret() {
         let mut document: DocumentMut = TEXT.parse().unwrap();
-        let copy = copy_as_run(&mut document, "x", 9);
+        let copy = copy_as_run(&mut document, "x", 9, Demo::Stays);
         assert!(!copy.contains("hush") && !copy.contains("Basic abc"), "{copy}");
         assert!(copy.contains("client_secret = { env = \"RESURGE_A_B_CLIENT_SECRET\" }"), "{copy}");
         assert!(copy.contains("Authorization = { env = \"RESURGE_A_B_AUTHORIZATION\" }"), "{copy}");
         assert!(
             copy.contains("X-Other = \"fine\"") && copy.contains("seed = 9") && copy.contains("# how many")
         );
+    }
+
+    #[test]
+    fn what_the_shipped_scenarios_have_for_a_secret_stays_where_it_is_all_there_is() {
+        let text = TEXT.replace("hush", DEMO_SECRETS[0]);
+        let copy = |demo| copy_as_run(&mut text.parse().unwrap(), "x", 9, demo);
+        assert!(copy(Demo::Stays).contains("client_secret = \"demo-secret\""));
+        assert!(!copy(Demo::Hidden).contains(DEMO_SECRETS[0]));
+        let more = TEXT.replace("hush", "demo-secret-of-mine");
+        let copy = copy_as_run(&mut more.parse().unwrap(), "x", 9, Demo::Stays);
+        assert!(!copy.contains(DEMO_SECRETS[0]), "{copy}");
     }
 
     #[test]
@@ -247,7 +271,7 @@ headers = { X-Auth = "hush", Accept = "fine" }
 body = '{"password":"hush"}'
 "#;
         let mut document: DocumentMut = text.parse().unwrap();
-        let copy = copy_as_run(&mut document, "x", 9);
+        let copy = copy_as_run(&mut document, "x", 9, Demo::Stays);
         assert!(!copy.contains("hush"), "{copy}");
         for name in [
             "TARGET_URL",

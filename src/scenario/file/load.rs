@@ -19,7 +19,7 @@ use crate::scenario::profiles::profile_text;
 
 use super::ceilings::above_ceilings;
 use super::check::{Conflict, check_scenario};
-use super::copy::{copy_as_run, is_secret_path, secret_spans};
+use super::copy::{Demo, copy_as_run, is_secret_path, secret_spans};
 use super::edit::{Overrides, apply_override, split_path};
 use super::error::ScenarioError;
 
@@ -96,8 +96,10 @@ fn load_checked(
     match scenario {
         Some(scenario) if faults.is_empty() => {
             let mut document = edit.document;
-            let copy = copy_as_run(&mut document, &scenario.name, scenario.seed);
-            let hash = hash(&copy);
+            let mut copied = |demo| copy_as_run(&mut document, &scenario.name, scenario.seed, demo);
+            let copy = copied(Demo::Stays);
+            // Hashes of before were made without it.
+            let hash = hash(&copied(Demo::Hidden));
             Ok(Loaded { scenario, copy, hash })
         }
         _ => Err(edit.faults(faults)),

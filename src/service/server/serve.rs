@@ -18,10 +18,11 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::sample::Abnormal;
 use crate::scenario::keys::path_fits;
-use crate::service::rules::FirstRequest;
+use crate::service::refusal::NOT_FOUND;
+use crate::service::rules::{FirstRequest, HandshakeRefusal};
 use crate::service::session::EndHow;
 
-use super::answer::Answer;
+use super::answer::{self, Answer};
 use super::busy::InFlight;
 use super::connection::{Connection, Pending, Stage};
 use super::cut::CutOff;
@@ -91,12 +92,13 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Res
     let in_flight = connection.shared.busy.begin();
     let is_first = matches!(connection.set(Stage::Used), Stage::Fresh { .. });
     let route = route::find(&connection.shared, request.method().as_str(), request.uri().path());
+    let is_upgrade = request.headers().contains_key(UPGRADE);
     let first = match request.uri().path() {
         TOKEN_PATH | REVOKE_PATH => FirstRequest::Token,
         _ if route.is_some() => FirstRequest::Token,
         COUNTERS_PATH | CLOSE_PATH | CONTROL_REVOKE_PATH => FirstRequest::Control,
         // Plain HTTP that nobody answers: a step whose path is wrong, and no way to the WebSocket endpoint.
-        _ if !request.headers().contains_key(UPGRADE) => FirstRequest::Token,
+        _ if !is_upgrade => FirstRequest::Token,
         _ => FirstRequest::Events,
     };
     if is_first {
@@ -117,13 +119,18 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Res
             None if path_fits(&connection.shared.rules.path, path) => {
                 return upgrade::answer(&connection, request, in_flight).await;
             }
-            None => nothing_here(&connection),
+            None if is_upgrade => {
+                let refusal = connection.shared.state().refuse_path();
+                nothing_here(&connection, Some(refusal))
+            }
+            None => nothing_here(&connection, None),
         },
-        _ => nothing_here(&connection),
+        _ => nothing_here(&connection, None),
     })
 }
 
-fn nothing_here(connection: &Connection) -> Answer {
+/// The answer where there is nothing: to a refused upgrade, or to a request that counts as a bad one.
+fn nothing_here(connection: &Connection, refused: Option<HandshakeRefusal>) -> Answer {
     let message = match connection.caller.door {
         Door::Main { .. } => {
             "there is nothing here: POST /oauth/token for a token, connect to the WebSocket endpoint with it"
@@ -132,5 +139,8 @@ fn nothing_here(connection: &Connection) -> Answer {
             "there is nothing here: GET /_resurge/counters, POST /_resurge/close, POST /_resurge/revoke"
         }
     };
-    connection.shared.bad_request(StatusCode::NOT_FOUND, "not.found", message)
+    match refused {
+        Some(refusal) => answer::fault(StatusCode::NOT_FOUND, refusal.words.0, message),
+        None => connection.shared.bad_request(StatusCode::NOT_FOUND, NOT_FOUND, message),
+    }
 }

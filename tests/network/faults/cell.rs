@@ -13,7 +13,7 @@ use std::time::Duration;
 use resurge::record::{Reconciliation, check_accounts, read_journal, reconcile};
 use resurge::report::{JOURNAL_FILE, RunModel};
 use resurge::run::{RunRequest, run};
-use resurge::sample::{Counter, Initiator, Metric, Outcome, Phase};
+use resurge::sample::{Abnormal, Counter, Initiator, Metric, Outcome, Phase};
 
 use super::proxy::Proxy;
 use super::shim::Shim;
@@ -278,13 +278,14 @@ fn phase_words(all: &resurge::record::Tally, expected: &str) -> String {
 
 /// Ends of sessions but those that the clients made.
 fn ends(all: &resurge::record::Tally) -> String {
-    let ends =
-        all.closes.keys().filter(|(who, code, how)| (*who, *code, *how) != (Initiator::Client, 1000, None));
-    ends.map(|(who, code, how)| {
+    let goodbye = (Initiator::Client, 1000, None);
+    let ends = all.closes.keys().map(|key| (key.initiator, key.code, key.abnormal));
+    let ends: BTreeSet<_> = ends.filter(|end| *end != goodbye).collect();
+    let word = |(who, code, how): &(Initiator, u16, Option<Abnormal>)| {
         let how = how.map(|how| format!(" {how}")).unwrap_or_default();
         format!("; {who} {code}{how}")
-    })
-    .collect()
+    };
+    ends.iter().map(word).collect()
 }
 
 /// By how much the target's numbers are others than the clients', for each strike.

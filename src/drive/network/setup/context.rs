@@ -118,7 +118,8 @@ impl GroupContext {
                 sink.clone(),
                 rules.session.ready.clone(),
                 connect.close_timeout,
-            ),
+            )
+            .numbered(is_embedded),
             connector: Connector::new(clock, endpoint, &connect, dialer, tls, upgrader),
             token_in: connect.token_in,
             run,

@@ -13,8 +13,6 @@ use crate::scenario::keys::{ConnectRules, TokenRules};
 
 use super::error::ContextError;
 
-/// Path of the guarded endpoint on the embedded target.
-const EMBEDDED_PATH: &str = "/api/v2/analytics/events";
 /// Path of the embedded target's token endpoint.
 const EMBEDDED_TOKEN_PATH: &str = "/oauth/token";
 
@@ -22,9 +20,14 @@ const EMBEDDED_TOKEN_PATH: &str = "/oauth/token";
 #[derive(Clone)]
 pub enum TargetAddress {
     /// The target in this process.
-    Embedded(SocketAddr),
-    /// The target in this process, with TLS.
-    EmbeddedTls(SocketAddr),
+    Embedded {
+        /// Where it listens.
+        address: SocketAddr,
+        /// Whether with TLS.
+        tls: bool,
+        /// Path of its WebSocket endpoint.
+        path: String,
+    },
     /// A service.
     Remote {
         /// WebSocket URL.
@@ -37,8 +40,12 @@ pub enum TargetAddress {
 impl fmt::Debug for TargetAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Embedded(address) => f.debug_tuple("Embedded").field(address).finish(),
-            Self::EmbeddedTls(address) => f.debug_tuple("EmbeddedTls").field(address).finish(),
+            Self::Embedded { address, tls, path } => f
+                .debug_struct("Embedded")
+                .field("address", address)
+                .field("tls", tls)
+                .field("path", path)
+                .finish(),
             Self::Remote { url, token_url } => f
                 .debug_struct("Remote")
                 .field("url", &bare_url(url))
@@ -56,8 +63,8 @@ impl TargetAddress {
         }
         match self {
             Self::Remote { url, .. } => Ok(url.clone()),
-            Self::Embedded(address) | Self::EmbeddedTls(address) => {
-                let path = connect.path.as_deref().map_or(EMBEDDED_PATH, String::as_str);
+            Self::Embedded { address, path, .. } => {
+                let path = connect.path.as_deref().map_or_else(|| usual_path(path), String::as_str);
                 let scheme = if self.is_secure() { "wss" } else { "ws" };
                 let text = format!("{scheme}://{address}{path}");
                 // The path may hold a key.
@@ -69,11 +76,11 @@ impl TargetAddress {
 
     /// Whether it is the target in this process.
     pub(super) const fn is_embedded(&self) -> bool {
-        matches!(self, Self::Embedded(_) | Self::EmbeddedTls(_))
+        matches!(self, Self::Embedded { .. })
     }
 
     const fn is_secure(&self) -> bool {
-        matches!(self, Self::EmbeddedTls(_))
+        matches!(self, Self::Embedded { tls: true, .. })
     }
 
     /// Where a group's tokens come from; `None` where nothing says so.
@@ -83,11 +90,36 @@ impl TargetAddress {
         }
         match self {
             Self::Remote { token_url, .. } => Ok(token_url.clone()),
-            Self::Embedded(address) | Self::EmbeddedTls(address) => {
+            Self::Embedded { address, .. } => {
                 let scheme = if self.is_secure() { "https" } else { "http" };
                 let text = format!("{scheme}://{address}{EMBEDDED_TOKEN_PATH}");
                 Url::parse(&text).map(Some).map_err(|source| ContextError::Url { text, source })
             }
         }
+    }
+}
+
+/// Where clients go on a target with this `path`: there, or to the first of the paths that begin so.
+fn usual_path(path: &str) -> &str {
+    path.strip_suffix('*').unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::declare::Hidden;
+
+    #[test]
+    fn clients_go_where_their_embedded_target_is() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        let at = |tls, path: &str, own: Option<&str>| {
+            let target = TargetAddress::Embedded { address, tls, path: path.to_owned() };
+            let own = own.map(|path| Hidden::from(path.to_owned()));
+            let connect = ConnectRules { path: own, ..ConnectRules::default() };
+            target.websocket_url(&connect).unwrap().to_string()
+        };
+        assert_eq!(at(false, "/socket/websocket", None), "ws://127.0.0.1:9/socket/websocket");
+        assert_eq!(at(true, "/tickets/*", None), "wss://127.0.0.1:9/tickets/");
+        assert_eq!(at(false, "/socket", Some("/elsewhere?a=b")), "ws://127.0.0.1:9/elsewhere?a=b");
     }
 }

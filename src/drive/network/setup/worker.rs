@@ -21,7 +21,7 @@ use crate::drive::network::token::PoolWaits;
 use crate::drive::network::wire::Wire;
 use crate::drive::{SampleSink, Sleep, Timers};
 use crate::lifecycle::StopPhase;
-use crate::sample::GroupId;
+use crate::sample::{GroupId, Sample};
 
 /// What all clients of a worker share.
 #[derive(Debug)]
@@ -116,6 +116,11 @@ impl RunShared {
     /// Keeps a connection open on which nobody says anything any more.
     pub(in crate::drive::network) fn keep_silent(&self, wire: Wire) {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner).push(wire);
+    }
+
+    /// Sends what happened to a group on this worker at `at`, and to none of its clients.
+    pub async fn tell(&self, at: Moment, group: GroupId, samples: &mut Vec<Sample>) {
+        self.sink.send_all(at, group, samples).await;
     }
 
     /// A group's end of the channel to the recorder.
