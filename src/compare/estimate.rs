@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::record::percentile_of_ascending;
 use crate::sample::Metric;
 
 use super::buckets::{Buckets, FULL_PRECISION, Stack};
 use super::measure::{Measure, Quantity, RunNumber, ShareKind};
-use super::repeat::{Counts, Repeat};
+use super::repeat::{Counts, GroupBlock, Repeat};
 use super::resample::Resamples;
 
 /// From so many repeats on, a side's spread from run to run is measured on itself.
@@ -33,9 +34,11 @@ pub struct Side<'r> {
 /// A quantity on one side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SideEstimate {
-    /// Its value over all repeats.
+    /// Its value over all repeats; where it lies beyond what was seen, what it is longer than.
     pub value: f64,
-    /// Its value in each repeat; `None` where a repeat has no sample of it.
+    /// Whether it lies beyond what was seen: too many clients were still away, or gave up.
+    pub is_beyond: bool,
+    /// Its value in each repeat, or what it is longer than there; `None` where a repeat has no sample of it.
     pub repeats: Vec<Option<f64>>,
     /// On how many samples it rests.
     pub samples: u64,
@@ -45,6 +48,14 @@ pub struct SideEstimate {
     pub variance_blocks: Option<f64>,
     /// What it varies at least, for the histogram's resolution or for the number of attempts.
     pub variance_floor: f64,
+}
+
+impl SideEstimate {
+    /// The value, where it was seen.
+    #[must_use]
+    pub fn seen(&self) -> Option<f64> {
+        (!self.is_beyond).then_some(self.value)
+    }
 }
 
 /// On what an uncertainty rests.
@@ -92,24 +103,77 @@ enum Units {
 }
 
 impl Units {
-    fn value(&self, stack: Option<&Stack>, weights: &[u32]) -> Option<f64> {
+    /// What is measured, and whether it is only what the value is longer than.
+    fn value(&self, histograms: Option<&Histograms>, weights: &[u32]) -> Option<(f64, bool)> {
         match self {
-            Self::Percentile(percentile) => stack?.percentile(weights, *percentile),
+            Self::Percentile(percentile) => histograms?.percentile(weights, *percentile),
             Self::Ratio { numerators, denominators } => {
                 let sum = |parts: &[f64]| -> f64 {
                     parts.iter().zip(weights).map(|(part, weight)| part * f64::from(*weight)).sum()
                 };
                 let whole = sum(denominators);
-                (whole > 0.0).then(|| sum(numerators) / whole)
+                (whole > 0.0).then(|| (sum(numerators) / whole, false))
             }
         }
     }
 }
 
+/// The histograms of a metric, one for each unit.
+struct Histograms {
+    values: Stack,
+    not_back: Option<NotBack>,
+}
+
+/// Of the reconnect latency: who was still away when a run ended and who gave up, for each unit.
+struct NotBack {
+    away: Stack,
+    given_up: Vec<u64>,
+}
+
+impl Histograms {
+    fn new<'b>(metric: Metric, units: &[Option<&'b GroupBlock>], precision: u8) -> Self {
+        let of = |metric: Metric| -> Vec<Buckets> {
+            let histogram =
+                |unit: &Option<&'b GroupBlock>| unit.and_then(|unit| unit.histograms.get(&metric));
+            let fit = |buckets: &Buckets| {
+                if precision < FULL_PRECISION { buckets.coarsened(precision) } else { buckets.clone() }
+            };
+            units.iter().map(|unit| histogram(unit).map(fit).unwrap_or_default()).collect()
+        };
+        let given_up: Vec<u64> =
+            units.iter().map(|unit| unit.map_or(0, |unit| unit.counts.given_up)).collect();
+        let away = of(Metric::ReconnectAway);
+        let is_any = away.iter().any(|away| !away.is_empty()) || given_up.iter().any(|count| *count > 0);
+        let not_back = (metric == Metric::ReconnectLatency && is_any)
+            .then(|| NotBack { away: Stack::new(&away, precision), given_up });
+        Self { values: Stack::new(&of(metric), precision), not_back }
+    }
+
+    fn percentile(&self, weights: &[u32], percentile: f64) -> Option<(f64, bool)> {
+        let Some(not_back) = &self.not_back else {
+            return self.values.percentile(weights, percentile).map(|value| (value, false));
+        };
+        let given_up =
+            not_back.given_up.iter().zip(weights).map(|(count, weight)| count * u64::from(*weight));
+        let (back, away) = (self.values.weighted(weights), not_back.away.weighted(weights));
+        let quantile = percentile_of_ascending(&back, &away, given_up.sum(), percentile)?;
+        Some((self.values.value_of(quantile.least_us()), quantile.seen_us().is_none()))
+    }
+
+    /// How many values, and how many that are not there.
+    fn samples(&self, units: usize) -> u64 {
+        let weights = vec![1; units];
+        let sum = |stack: &Stack| stack.weighted(&weights).iter().map(|(_, count)| count).sum::<u64>();
+        let not_back = self.not_back.as_ref();
+        sum(&self.values)
+            + not_back.map_or(0, |not_back| sum(&not_back.away) + not_back.given_up.iter().sum::<u64>())
+    }
+}
+
 /// The histograms of a metric, a run each and a block each.
 struct Stacks {
-    runs: Stack,
-    blocks: Option<Stack>,
+    runs: Histograms,
+    blocks: Option<Histograms>,
     samples: u64,
     precision: u8,
 }
@@ -118,23 +182,15 @@ impl Stacks {
     fn new(side: Side<'_>, metric: Metric) -> Self {
         let precision =
             side.repeats.iter().map(|repeat| repeat.facts.precision).min().unwrap_or(FULL_PRECISION);
-        let fit = |buckets: &Buckets| {
-            if precision < FULL_PRECISION { buckets.coarsened(precision) } else { buckets.clone() }
-        };
-        let runs: Vec<Buckets> =
-            side.repeats.iter().map(|repeat| fit(&repeat.histogram(side.group, metric))).collect();
+        let whole: Vec<GroupBlock> = side.repeats.iter().map(|repeat| repeat.whole(side.group)).collect();
+        let runs: Vec<Option<&GroupBlock>> = whole.iter().map(Some).collect();
         let blocks = (side.repeats.len() < ENOUGH_REPEATS).then(|| {
             let all = side.repeats.iter().flat_map(|repeat| &repeat.blocks);
-            let histograms: Vec<Buckets> = all
-                .map(|block| {
-                    let group = block.groups.get(side.group);
-                    group.and_then(|group| group.histograms.get(&metric)).map(fit).unwrap_or_default()
-                })
-                .collect();
-            Stack::new(&histograms, precision)
+            let units: Vec<Option<&GroupBlock>> = all.map(|block| block.groups.get(side.group)).collect();
+            Histograms::new(metric, &units, precision)
         });
-        let samples = runs.iter().map(Buckets::count).sum();
-        Self { runs: Stack::new(&runs, precision), blocks, samples, precision }
+        let runs = Histograms::new(metric, &runs, precision);
+        Self { samples: runs.samples(whole.len()), runs, blocks, precision }
     }
 }
 
@@ -176,13 +232,13 @@ fn estimate(
     let units = over_runs(side, measure);
     let runs = side.repeats.len();
     let stack = stacks.map(|stacks| &stacks.runs);
-    let value = units.value(stack, &vec![1; runs])?;
+    let (value, is_beyond) = units.value(stack, &vec![1; runs])?;
     let one = |index: usize| {
         let mut weights = vec![0; runs];
         weights[index] = 1;
-        units.value(stack, &weights)
+        units.value(stack, &weights).map(|(value, _)| value)
     };
-    let scaled = |value: Option<f64>| value.and_then(|value| on_scale(measure, value));
+    let scaled = |value: Option<(f64, bool)>| value.and_then(|(value, _)| on_scale(measure, value));
     let variance_repeats = drawn.runs.as_ref();
     let variance_repeats =
         variance_repeats.map(|drawn| drawn.variance(&|weights| scaled(units.value(stack, weights))));
@@ -193,6 +249,7 @@ fn estimate(
     let samples = stacks.map_or_else(|| samples_of(&units), |stacks| stacks.samples);
     Some(SideEstimate {
         value,
+        is_beyond,
         repeats: (0..runs).map(one).collect(),
         samples,
         variance_repeats,
@@ -278,7 +335,8 @@ fn floor(measure: &Measure, value: f64, samples: u64, precision: Option<u8>) -> 
     }
 }
 
-/// The difference of a measure between two sides; `None` where a side has no logarithm of it. `spread` is the standard deviation from run to run,
+/// The difference of a measure between two sides; `None` where a side has no logarithm of it, and where one lies beyond what was seen and may be either side of
+/// the other: a value that is longer than all that was seen can be told from a shorter one, and from no other. `spread` is the standard deviation from run to run,
 /// relative to the value, that is assumed where no side has enough repeats to tell.
 #[must_use]
 pub fn difference(
@@ -287,6 +345,12 @@ pub fn difference(
     candidate: &SideEstimate,
     spread: f64,
 ) -> Option<Difference> {
+    match (baseline.is_beyond, candidate.is_beyond) {
+        (true, true) => return None,
+        (true, false) if candidate.value >= baseline.value => return None,
+        (false, true) if baseline.value >= candidate.value => return None,
+        _ => {}
+    }
     let estimate = on_scale(measure, candidate.value)? - on_scale(measure, baseline.value)?;
     let (variances, df, basis) = uncertainty(measure, baseline, candidate, spread);
     let per_run = (variances.0 * baseline.repeats.len() as f64, variances.1 * candidate.repeats.len() as f64);
@@ -343,6 +407,7 @@ mod tests {
     fn side(n: usize, value: f64, variance: Option<f64>, blocks: Option<f64>) -> SideEstimate {
         SideEstimate {
             value,
+            is_beyond: false,
             repeats: vec![Some(value); n],
             samples: 100,
             variance_repeats: variance,

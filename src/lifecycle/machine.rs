@@ -142,7 +142,7 @@ impl Step<'_> {
         match (state, event) {
             (State::Outside, Event::Begin { due }) => self.begin(due),
             (State::Waiting { recovery, due, since }, Event::Due(_)) => self.wake(recovery, due, since),
-            (State::Waiting { recovery, .. }, Event::Stop) => self.finish_unfinished(recovery.kind),
+            (State::Waiting { recovery, .. }, Event::Stop) => self.finish_unfinished(&recovery),
             (State::Token { recovery, mut attempt, asked }, Event::TokenReady { facts, fetched }) => {
                 self.take_token(facts, fetched);
                 attempt.get_token(fetched);
@@ -175,7 +175,7 @@ impl Step<'_> {
             (State::Silent { recovery, silence }, Event::Due(_)) => self.noticed_silence(recovery, silence),
             (State::Silent { recovery, silence }, Event::Stop) => {
                 self.end_silence(recovery.is_none(), silence);
-                self.finish_unfinished(recovery.map_or(AttemptKind::Reconnect, |recovery| recovery.kind))
+                self.finish_unfinished(&recovery.unwrap_or_else(|| silence.recovery()))
             }
             (state, _) => self.abort(&state),
         }
@@ -207,7 +207,7 @@ impl Step<'_> {
 
     pub(super) fn begin_attempt(&mut self, recovery: Recovery, due: Moment) -> Action {
         if self.client.stopping {
-            return self.finish_unfinished(recovery.kind);
+            return self.finish_unfinished(&recovery);
         }
         self.go_on_with_token(recovery, Attempt { due, began: self.now, fetched: false }, 0)
     }
@@ -410,7 +410,7 @@ impl Step<'_> {
             return self.begin_attempt(recovery, due);
         }
         if self.client.stopping {
-            return self.finish_unfinished(recovery.kind);
+            return self.finish_unfinished(&recovery);
         }
         self.client.enter(State::Waiting { recovery, due, since: self.now });
         Action::Sleep { until: due }

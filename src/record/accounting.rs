@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{Abnormal, Counter, Outcome};
+use crate::sample::{Abnormal, Counter, Metric, Outcome};
 use crate::service::counters::TargetCounters;
 
+use super::histogram::Latencies;
 use super::reconnect_clocks::ReconnectClocks;
 use super::tally::Tally;
 
@@ -90,6 +91,7 @@ pub fn check_accounts(name: &str, tally: &Tally, ended: bool) -> Vec<String> {
     if settled > disconnects || (ended && settled != disconnects) {
         faults.push(format!("{name}: {disconnects} disconnects, {settled} came to an end"));
     }
+    faults.extend(check_away(name, tally));
     let by_storms: u64 = tally.storms.values().map(|storm| storm.disconnects).sum();
     let back_from_storms: u64 = tally.storms.values().map(|storm| storm.back.count()).sum();
     let reconnects = tally.counter(Counter::Reconnects);
@@ -99,16 +101,23 @@ pub fn check_accounts(name: &str, tally: &Tally, ended: bool) -> Vec<String> {
         ));
     }
     for (id, storm) in &tally.storms {
-        if storm.back.count() > storm.disconnects {
+        let (back, away) = (storm.back.count(), storm.away.count());
+        if back + away > storm.disconnects {
             faults.push(format!(
-                "{name}: storm {} forced {} disconnects, {} came back",
-                id.0,
-                storm.disconnects,
-                storm.back.count()
+                "{name}: storm {} forced {} disconnects, {back} came back, {away} are away",
+                id.0, storm.disconnects,
             ));
         }
     }
     faults
+}
+
+/// Each reconnect that was under way when the run ended tells how long its client had been away; before schema version 3 none did.
+fn check_away(name: &str, tally: &Tally) -> Option<String> {
+    let told = tally.histograms.get(&Metric::ReconnectAway).map_or(0, Latencies::count);
+    let unfinished = tally.counter(Counter::ReconnectsUnfinished);
+    (told > 0 && told != unfinished)
+        .then(|| format!("{name}: {unfinished} reconnects were under way at the end, {told} tell how long"))
 }
 
 /// Sets the clients' counts beside the target's. `tally` is that of all groups.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::sample::{Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, StormId};
 
+use super::histogram::Latencies;
 use super::packed::PackedTally;
 
 /// Of version 1: which storm forced a disconnect was not recorded.
@@ -41,6 +42,10 @@ impl From<PackedTallyV1> for PackedTallyV2 {
 impl From<PackedTallyV2> for PackedTally {
     fn from(old: PackedTallyV2) -> Self {
         let PackedTallyV2 { attempts, closes, counters, histograms, storms } = old;
+        // How long those who were still away had been so was not recorded.
+        let away = Latencies::new().to_bytes();
+        let with_away = |(id, disconnects, back)| (id, disconnects, back, away.clone());
+        let storms = storms.into_iter().map(with_away).collect();
         Self { attempts, closes, counters, histograms, storms }
     }
 }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::sample::{
-    Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, ReadySample, Sample, StormId,
-    Traffic,
+    Abnormal, AttemptKind, AwaySample, Cause, Counter, Initiator, Metric, Outcome, Phase, ReadySample,
+    Sample, StormId, Traffic,
 };
 
 use super::encoding::MAX_COUNT;
@@ -26,6 +26,8 @@ pub struct StormTally {
     /// Reconnects after them that ended in a ready session: from when the storm was due, through however many attempts.
     /// They are among [`Metric::ReconnectLatency`] too.
     pub back: Latencies,
+    /// How long those had been away that were still away when the run ended. They are among [`Metric::ReconnectAway`] too.
+    pub away: Latencies,
 }
 
 /// What was counted and measured in a group.
@@ -74,6 +76,7 @@ impl Tally {
             Sample::Count(counter, n) => self.count(*counter, *n),
             Sample::Traffic(traffic) => self.apply_traffic(traffic),
             Sample::StormDisconnect(storm) => self.storms.entry(*storm).or_default().disconnects += 1,
+            Sample::Away(away) => self.apply_away(away),
             Sample::Cascade(depth) => self.histogram(Metric::CascadeDepth).record_us(u64::from(*depth)),
         }
     }
@@ -90,6 +93,13 @@ impl Tally {
         self.histogram(Metric::ReconnectServiceTime).record(ready.service_time);
         for &phase in Phase::ALL {
             self.histogram(Metric::of_phase(phase)).record(ready.phases.get(phase));
+        }
+    }
+
+    fn apply_away(&mut self, away: &AwaySample) {
+        self.histogram(Metric::ReconnectAway).record(away.away);
+        if let Some(storm) = away.storm {
+            self.storms.entry(storm).or_default().away.record(away.away);
         }
     }
 
@@ -133,6 +143,7 @@ impl Tally {
             let own = self.storms.entry(*storm).or_default();
             add_count(&mut own.disconnects, other.disconnects);
             own.back.merge(&other.back);
+            own.away.merge(&other.away);
         }
     }
 
@@ -173,6 +184,13 @@ impl Tally {
     #[must_use]
     pub fn connected(&self) -> u64 {
         self.outcome(Outcome::Ok).saturating_sub(self.closes_total())
+    }
+
+    /// Clients that began and never had a ready session.
+    #[must_use]
+    pub fn never_in(&self) -> u64 {
+        let were_in = self.histograms.get(&Metric::ConnectLatency).map_or(0, Latencies::count);
+        self.counter(Counter::ClientsStarted).saturating_sub(were_in)
     }
 
     /// Whether nothing was counted or measured.

@@ -5,6 +5,7 @@
 mod aligned;
 mod benchmark;
 mod csv_files;
+mod empty;
 mod exposition;
 mod github;
 mod hlog;

@@ -13,6 +13,8 @@ use crate::record::{
 use crate::sample::{Counter, Outcome};
 use crate::units::format_count;
 
+use super::empty::{empty_groups, outcomes_met};
+
 /// How a run came out. Where several hold, the first of this order (but an interrupted run is just that).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -88,6 +90,8 @@ pub(super) struct Findings<'a> {
     /// Why there is no generator to be judged, where there is none.
     pub(super) no_generator: Option<&'static str>,
     pub(super) clients_started: u64,
+    /// Name and numbers of each group.
+    pub(super) groups: &'a [(&'a str, &'a Tally)],
     pub(super) all: &'a Tally,
 }
 
@@ -159,7 +163,7 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
         check("the accounts close", None, accounts),
         check("clients and target agree", lost.or(no_counters), mismatches(findings.reconciliation)),
         check("every threshold has samples", None, silent),
-        check("the load was achieved", cut_off.or(load_lost), load_faults(findings).into_iter().collect()),
+        check("the load was achieved", cut_off.or(load_lost), load_faults(findings)),
         check("handshakes were answered", None, never_answered(findings.all).into_iter().collect()),
         check("every client came to its end", cut_off, undrained.into_iter().collect()),
     ]
@@ -176,17 +180,21 @@ fn mismatches(reconciliation: Option<&Reconciliation>) -> Vec<String> {
     told.chain(clocks.map(ReconnectClocks::faults).unwrap_or_default()).collect()
 }
 
-/// A run that was ended early could not start everyone, and neither could a lost shard.
-fn load_faults(findings: &Findings<'_>) -> Option<String> {
-    if !findings.lost.is_empty() {
-        return None;
-    }
-    let end = findings.end.filter(|end| end.reason == StopReason::Completed)?;
+/// A run that was ended early could not start everyone, and neither could a lost shard. A load is sessions, not starts: but where no handshake was answered
+/// at all, that is told already.
+fn load_faults(findings: &Findings<'_>) -> Vec<String> {
+    let Some(end) = findings.end.filter(|_| findings.lost.is_empty()) else { return Vec::new() };
+    let mut faults = Vec::new();
     let (started, planned) = (findings.clients_started, end.clients_planned);
-    (started < planned).then(|| {
+    if end.reason == StopReason::Completed && started < planned {
         let (started, planned) = (format_count(started), format_count(planned));
-        format!("the load was not achieved: {started} of {planned} clients started")
-    })
+        faults.push(format!("the load was not achieved: {started} of {planned} clients started"));
+    }
+    let is_whole = matches!(end.reason, StopReason::Completed | StopReason::ClientsDone);
+    if is_whole && never_answered(findings.all).is_none() {
+        faults.extend(empty_groups(findings.groups, findings.thresholds));
+    }
+    faults
 }
 
 /// A run in which no handshake was ever answered says nothing about reconnects.
@@ -195,13 +203,7 @@ fn never_answered(all: &Tally) -> Option<String> {
     if answered > 0 || all.attempts_total() == 0 {
         return None;
     }
-    let outcomes: Vec<String> = Outcome::ALL
-        .iter()
-        .map(|outcome| (outcome, all.outcome(*outcome)))
-        .filter(|(_, count)| *count > 0)
-        .map(|(outcome, count)| format!("{outcome} {}", format_count(count)))
-        .collect();
-    let list = outcomes.join(", ");
+    let list = outcomes_met(all);
     if all.counter(Counter::CertificatesNotTrusted) > 0 {
         return Some(format!(
             "no handshake was ever answered ({list}): the target's certificate is not trusted. Name the PEM file of the authority that vouches for it in target.ca_file (resurge serve --tls writes resurge-ca.pem); it must be for the host in the URL"
@@ -242,6 +244,7 @@ mod tests {
             threshold: "t".into(),
             status,
             measured: None,
+            beyond: None,
             measured_text: "m".into(),
             limit: 0.0,
         }
@@ -295,6 +298,7 @@ mod tests {
                 health_faults: if *sick { vec!["late".into()] } else { Vec::new() },
                 no_generator: None,
                 clients_started: *started,
+                groups: &[],
                 all: &nothing,
             };
             let judged = |findings: &Findings<'_>| judge(findings, &check_validity(findings));

@@ -66,6 +66,8 @@ named_enum! {
         TokenAge = "token_age",
         /// How many 403s in a row a client got before it had a session again, or was done: a count, not a time.
         CascadeDepth = "cascade_depth",
+        /// How long the clients had been away, of each reconnect that was under way when the run ended.
+        ReconnectAway = "reconnect_away",
     }
 }
 

@@ -98,6 +98,8 @@ pub enum Sample {
     Cascade(u32),
     /// A disconnect, counted as [`Counter::Disconnects`] as well, was this storm's doing.
     StormDisconnect(StormId),
+    /// A reconnect under way when the run ended, counted as [`Counter::ReconnectsUnfinished`] as well.
+    Away(AwaySample),
 }
 
 /// A session that became ready.
@@ -113,6 +115,15 @@ pub struct ReadySample {
     pub service_time: Duration,
     /// Where the time went; the sum is `latency`.
     pub phases: Phases,
+}
+
+/// A client that is away when the run ends: cut off, and not yet back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AwaySample {
+    /// The storm that forced the disconnect; `None`: no storm did.
+    pub storm: Option<StormId>,
+    /// From the disconnect (a storm's: when it was due) until the client stopped trying.
+    pub away: Duration,
 }
 
 /// What went over a session since the last report of it.
