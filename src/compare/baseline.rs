@@ -157,14 +157,18 @@ pub fn pack_baseline(repeats: &[Repeat]) -> Result<Vec<u8>, BaselineError> {
 }
 
 fn pack_in(repeats: &[Repeat], blocks: usize, precision: u8) -> Result<Vec<u8>, BaselineError> {
-    let fault = |error: &dyn std::fmt::Display| BaselineError::Pack(error.to_string());
     let packed: Vec<FileRepeat<Counts>> =
         repeats.iter().map(|repeat| file_repeat(&repeat.reduced(blocks, precision))).collect();
-    let plain = postcard::to_stdvec(&packed).map_err(|error| fault(&error))?;
+    framed(&packed, VERSION)
+}
+
+fn framed<C: Serialize>(packed: &[FileRepeat<C>], version: u32) -> Result<Vec<u8>, BaselineError> {
+    let fault = |error: &dyn std::fmt::Display| BaselineError::Pack(error.to_string());
+    let plain = postcard::to_stdvec(packed).map_err(|error| fault(&error))?;
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     let rest = encoder.write_all(&plain).and_then(|()| encoder.finish()).map_err(|error| fault(&error))?;
     let mut bytes = MAGIC.to_vec();
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&version.to_le_bytes());
     bytes.extend_from_slice(&crc32c::crc32c(&rest).to_le_bytes());
     bytes.extend_from_slice(&rest);
     Ok(bytes)
@@ -385,6 +389,41 @@ mod tests {
             let error = read_baseline(bytes, "v1").unwrap_err().to_string();
             assert!(error.starts_with("v1 ") && error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn baselines_of_version_1_are_read_and_who_was_away_then_is_not_in_them() {
+        let mut repeats = repeats(2);
+        for block in repeats.iter_mut().flat_map(|repeat| &mut repeat.blocks) {
+            for group in &mut block.groups {
+                group.counts.given_up = 3;
+                group.counts.reconnects_ended = group.counts.back + 3;
+            }
+        }
+        let of_version_1 = |counts: Counts| CountsV1 {
+            answered: counts.answered,
+            refused_403: counts.refused_403,
+            attempts: counts.attempts,
+            failed: counts.failed,
+            back: counts.back,
+            reconnects_ended: counts.reconnects_ended,
+            tokens_for_reconnects: counts.tokens_for_reconnects,
+        };
+        let files: Vec<FileRepeat<CountsV1>> = repeats
+            .iter()
+            .map(file_repeat)
+            .map(|repeat| {
+                let blocks = repeat.blocks.into_iter().map(|block| {
+                    let groups = block.groups.into_iter().map(|group| FileGroup {
+                        counts: of_version_1(group.counts),
+                        histograms: group.histograms,
+                    });
+                    FileBlock { seconds: block.seconds, groups: groups.collect() }
+                });
+                FileRepeat { facts: repeat.facts, blocks: blocks.collect() }
+            })
+            .collect();
+        assert_eq!(read_baseline(&framed(&files, 1).unwrap(), "old").unwrap(), repeats);
     }
 
     #[test]

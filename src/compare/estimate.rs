@@ -457,4 +457,49 @@ mod tests {
         assert!(floor(&share, 0.0, 20, None).sqrt() > 0.04);
         assert!(floor(&share, 0.0, 20_000, None).sqrt() < 0.000_1);
     }
+
+    #[test]
+    fn what_lies_beyond_what_was_seen_is_told_only_from_what_is_shorter() {
+        let seen = |value| side(5, value, Some(0.0004), None);
+        let beyond = |value| SideEstimate { is_beyond: true, ..seen(value) };
+        let is_told = |a: &SideEstimate, b: &SideEstimate| difference(&time(), a, b, 0.1).is_some();
+        assert!(is_told(&seen(100.0), &beyond(500.0)) && is_told(&beyond(500.0), &seen(100.0)));
+        assert!(!is_told(&seen(600.0), &beyond(500.0)) && !is_told(&beyond(500.0), &seen(600.0)));
+        assert!(!is_told(&beyond(500.0), &beyond(900.0)), "nobody knows which");
+    }
+
+    /// A run in which clients came back after a millisecond, some were away for five seconds when it ended, some had given up.
+    fn run(back: u64, away: u64, given_up: u64) -> Repeat {
+        let behaviour = super::super::synthetic::Behaviour::default();
+        let mut repeat = super::super::synthetic::synthetic_run(&behaviour, 1);
+        let counts = Counts { back, given_up, reconnects_ended: back + given_up + away, ..Counts::default() };
+        let times = [(Metric::ReconnectLatency, 1_000, back), (Metric::ReconnectAway, 4_997_120, away)];
+        let histograms = times.map(|(metric, us, count)| (metric, Buckets::new([(us, count)])));
+        let group = GroupBlock { counts, histograms: histograms.into() };
+        repeat.blocks = vec![super::super::repeat::Block { seconds: 5, groups: vec![group] }];
+        repeat
+    }
+
+    #[test]
+    fn a_percentile_knows_of_those_who_are_away_and_of_those_who_gave_up() {
+        // (runs: back, away, given up; the p99, whether it lies beyond, on how many it rests)
+        type Row<'a> = (&'a [(u64, u64, u64)], Option<(f64, bool, u64)>);
+        let rows: &[Row<'_>] = &[
+            (&[(1_000, 0, 0)], Some((1_000.0, false, 1_000))),
+            (&[(1_000, 10, 0)], Some((1_000.0, false, 1_010))),
+            (&[(1_000, 11, 0)], Some((5_001_215.0, true, 1_011))),
+            (&[(1_000, 0, 11)], Some((1_000.0, true, 1_011))),
+            (&[(1_000, 0, 0), (1_000, 22, 0)], Some((5_001_215.0, true, 2_022))),
+            (&[(0, 9, 0)], Some((5_001_215.0, true, 9))),
+            (&[(0, 0, 9)], None),
+        ];
+        for (runs, expected) in rows {
+            let repeats: Vec<Repeat> =
+                runs.iter().map(|(back, away, given_up)| run(*back, *away, *given_up)).collect();
+            let side = Side { repeats: &repeats, group: 0, seed: 1 };
+            let found = estimate_side(side, &[&time()]).remove(0);
+            let found = found.map(|side| (side.value, side.is_beyond, side.samples));
+            assert_eq!(found, *expected, "{runs:?}");
+        }
+    }
 }

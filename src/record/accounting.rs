@@ -216,7 +216,7 @@ mod tests {
 
     use super::*;
     use crate::sample::Cause;
-    use crate::sample::{AttemptEnd, AttemptKind, Initiator, Sample, SessionEnd, StormId};
+    use crate::sample::{AttemptEnd, AttemptKind, AwaySample, Initiator, Sample, SessionEnd, StormId};
     use crate::service::counters::{CloseCount, RefusedCount};
 
     fn attempt(outcome: Outcome) -> Sample {
@@ -358,5 +358,20 @@ mod tests {
         );
         let lost = tally(&[Sample::Count(Counter::Disconnects, 2), Sample::Count(Counter::Reconnects, 1)]);
         assert_eq!(check_accounts("g", &lost, true), ["g: 2 disconnects, 1 came to an end"]);
+    }
+
+    #[test]
+    fn each_client_that_is_away_tells_how_long_or_none_does() {
+        let unfinished = Sample::Count(Counter::ReconnectsUnfinished, 1);
+        let away = |storm| Sample::Away(AwaySample { storm, away: Duration::from_secs(1) });
+        let (disconnect, id) = (Sample::Count(Counter::Disconnects, 1), StormId(0));
+        let faults = |samples: &[Sample]| check_accounts("g", &tally(samples), true);
+        let told = [disconnect.clone(), unfinished.clone(), away(None)];
+        assert_eq!(faults(&told), [""; 0]);
+        assert_eq!(faults(&told[..2]), [""; 0], "as journals before schema version 3 have it");
+        let twice = faults(&[told.as_slice(), &[away(None)]].concat());
+        assert_eq!(twice, ["g: 1 reconnects were under way at the end, 2 tell how long"]);
+        let by_storm = faults(&[disconnect, unfinished, away(Some(id))]);
+        assert_eq!(by_storm, ["g: storm 0 forced 0 disconnects, 0 came back, 1 are away"]);
     }
 }

@@ -128,3 +128,94 @@ impl<'t> Times<'t> {
         self.reconnects.as_ref().map(|reconnects| (reconnects.away, reconnects.longest_away_us))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sample::{AttemptKind, AwaySample, Phases, ReadySample, Sample};
+
+    /// A group of which some came back after these milliseconds, some had been away for these, and some gave up.
+    fn tally(back_ms: &[u64], away_ms: &[u64], given_up: u64) -> Tally {
+        let mut tally = Tally::default();
+        for ms in back_ms {
+            let (latency, phases) = (Duration::from_millis(*ms), Phases::default());
+            let kind = AttemptKind::Reconnect;
+            let ready = ReadySample { kind, storm: None, latency, service_time: latency, phases };
+            tally.apply(&Sample::Ready(Box::new(ready)));
+        }
+        for ms in away_ms {
+            tally.apply(&Sample::Count(Counter::ReconnectsUnfinished, 1));
+            tally.apply(&Sample::Away(AwaySample { storm: None, away: Duration::from_millis(*ms) }));
+        }
+        tally.apply(&Sample::Count(Counter::ReconnectsGivenUp, given_up));
+        tally
+    }
+
+    #[test]
+    fn who_was_cut_off_too_late_to_be_back_is_left_out_of_the_success_rate_and_nobody_else() {
+        let hundred: Vec<u64> = (1..=100).map(|n| n * 10).collect();
+        // (back, away, given up, parts of the rate)
+        let rows: [(&[u64], &[u64], u64, (u64, u64)); 9] = [
+            (&[], &[], 0, (0, 0)),
+            (&hundred, &[], 0, (100, 100)),
+            (&hundred, &[5, 100, 900], 0, (100, 100)),
+            // The p99 of those who came back: a second, as of those who were away at 900 ms some would have come.
+            (&hundred, &[900, 1_000, 5_000], 0, (100, 102)),
+            (&hundred, &[5], 25, (100, 125)),
+            (&[1_000, 1_000], &[5_000; 18], 0, (2, 20)),
+            (&[1_000], &[999], 0, (1, 1)),
+            (&[], &[1, 7], 0, (0, 2)),
+            (&[], &[], 3, (0, 3)),
+        ];
+        for (back, away, given_up, expected) in rows {
+            let reconnects = Reconnects::of(&tally(back, away, given_up));
+            assert_eq!(reconnects.success(), expected, "{back:?} {away:?} {given_up}");
+            assert_eq!(reconnects.wanted(), (back.len() + away.len()) as u64 + given_up);
+            assert_eq!(reconnects.away, away.len() as u64);
+        }
+    }
+
+    #[test]
+    fn groups_are_judged_each_by_its_own_reconnects() {
+        // Half a second is long where others take a tenth, and nothing where they take two.
+        let (quick, slow) = (tally(&[100; 50], &[500], 0), tally(&[2_000; 50], &[500], 0));
+        assert_eq!(success_of([&quick, &slow]), (100, 101));
+        let mut together = quick;
+        together.merge(&slow);
+        assert_eq!(Reconnects::of(&together).success(), (100, 100), "which one cannot tell");
+    }
+
+    #[test]
+    fn where_nobody_came_back_that_is_told() {
+        let told = |back: &[u64], away: &[u64], given_up| {
+            Reconnects::of(&tally(back, away, given_up)).nobody_came_back().unwrap_or_default()
+        };
+        assert_eq!(told(&[], &[5; 18], 0), "nobody came back: 18 of 18 away");
+        assert_eq!(told(&[], &[5; 2], 1), "nobody came back: 2 of 3 away, 1 of 3 given up");
+        assert_eq!((told(&[1], &[5], 0), told(&[], &[], 0)), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn journals_that_do_not_tell_how_long_leave_them_out() {
+        let mut old = tally(&[10, 20], &[], 0);
+        old.apply(&Sample::Count(Counter::ReconnectsUnfinished, 5));
+        let reconnects = Reconnects::of(&old);
+        assert_eq!((reconnects.away, reconnects.longest_away_us), (5, None));
+        assert_eq!((reconnects.success(), reconnects.survival.population()), ((2, 2), 2));
+    }
+
+    #[test]
+    fn only_the_reconnect_latency_knows_of_those_who_are_away() {
+        let tally = tally(&[10], &[500], 0);
+        let latency = Times::of(&tally, Metric::ReconnectLatency).unwrap();
+        assert_eq!(latency.percentile(99.0), Some(Quantile::Beyond(500_223)));
+        assert_eq!(latency.away(), Some((1, Some(500_223))));
+        let service = Times::of(&tally, Metric::ReconnectServiceTime).unwrap();
+        assert_eq!(service.percentile(99.0), Some(Quantile::At(10_007)));
+        assert!(service.away().is_none() && Times::of(&tally, Metric::ConnectLatency).is_none());
+        let away = self::tally(&[], &[500], 0);
+        assert!(Times::of(&away, Metric::ReconnectLatency).unwrap().recorded.is_none());
+    }
+}

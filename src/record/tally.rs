@@ -244,6 +244,8 @@ mod tests {
                 Sample::Ready(Box::new(ReadySample { kind, storm, latency, service_time: latency, phases }))
             }),
             (0_u16..3).prop_map(|storm| Sample::StormDisconnect(StormId(storm))),
+            (prop::option::of(0_u16..3), ms.clone())
+                .prop_map(|(storm, away)| Sample::Away(AwaySample { storm: storm.map(StormId), away })),
             (1000_u16..1015, ms.clone()).prop_map(|(code, length)| {
                 Sample::SessionEnd(SessionEnd { initiator: Initiator::Target, code, abnormal: None, length })
             }),
@@ -280,6 +282,8 @@ mod tests {
             let back = samples.iter().filter(|sample| matches!(sample, Sample::Ready(ready) if ready.storm.is_some())).count() as u64;
             prop_assert_eq!(whole.storms.values().map(|storm| storm.back.count()).sum::<u64>(), back);
             prop_assert!(back <= whole.counter(Counter::Reconnects));
+            let away = samples.iter().filter(|sample| matches!(sample, Sample::Away(away) if away.storm.is_some())).count() as u64;
+            prop_assert_eq!(whole.storms.values().map(|storm| storm.away.count()).sum::<u64>(), away);
         }
 
         #[test]

@@ -267,7 +267,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sample::{AttemptEnd, AttemptKind, Cause, Metric, Sample};
+    use crate::sample::{AttemptEnd, AttemptKind, AwaySample, Cause, Phases, ReadySample, Sample};
+    use crate::scenario::parse_threshold;
 
     fn threshold(subject: Subject, aggregate: Aggregate, comparison: Comparison, limit: f64) -> Threshold {
         Threshold {
@@ -335,6 +336,75 @@ mod tests {
             let result =
                 evaluate(&threshold(subject, aggregate, Comparison::Below, 1e9), &[&Tally::default()], 2.0);
             assert_eq!(result.status, ThresholdStatus::NoSamples, "{subject:?}");
+        }
+    }
+
+    /// Clients that were cut off: how many came back after 100 ms, how many had been away for 5 s, how many gave up.
+    fn cut_off(back: u64, away: u64, given_up: u64) -> Tally {
+        let mut tally = Tally::default();
+        let (kind, phases) = (AttemptKind::Reconnect, Phases::default());
+        let latency = Duration::from_millis(100);
+        let ready = ReadySample { kind, storm: None, latency, service_time: latency, phases };
+        tally.apply(&Sample::Count(Counter::ClientsStarted, back + away + given_up));
+        (0..back).for_each(|_| tally.apply(&Sample::Ready(Box::new(ready))));
+        for _ in 0..away {
+            tally.apply(&Sample::Count(Counter::ReconnectsUnfinished, 1));
+            tally.apply(&Sample::Away(AwaySample { storm: None, away: Duration::from_secs(5) }));
+        }
+        tally.apply(&Sample::Count(Counter::ReconnectsGivenUp, given_up));
+        tally
+    }
+
+    #[test]
+    fn who_is_still_away_is_not_left_out() {
+        use ThresholdStatus::{Failed, NoSamples, Passed};
+        let (some, all_away, mixed, gone, whole, none) = (
+            cut_off(2, 18, 0),
+            cut_off(0, 18, 0),
+            cut_off(99, 1, 0),
+            cut_off(0, 0, 3),
+            cut_off(10, 0, 0),
+            cut_off(0, 0, 0),
+        );
+        let nobody = "nobody came back: 18 of 18 away";
+        for (tally, source, status, text) in [
+            (&some, "reconnect_latency: p(99) < 2s", Failed, "> 5.00 s"),
+            (&some, "reconnect_latency: p(99) <= 1m", Failed, "> 5.00 s"),
+            (&some, "reconnect_latency: p(99) == 5s", Failed, "> 5.00 s"),
+            (&some, "reconnect_latency: p(99) > 2s", Passed, "> 5.00 s"),
+            (&some, "reconnect_latency: p(99) >= 2s", Passed, "> 5.00 s"),
+            (&some, "reconnect_latency: p(99) != 2s", Passed, "> 5.00 s"),
+            (&some, "reconnect_latency: p(99) > 6s", Failed, "> 5.00 s"),
+            (&some, "reconnect_latency: p(10) < 2s", Passed, "100 ms"),
+            (&some, "reconnect_latency: max < 2s", Failed, "> 5.00 s"),
+            (&some, "reconnect_latency: mean < 2s", Failed, "> 4.51 s"),
+            (&some, "reconnect_latency: min < 2s", Passed, "100.0 ms"),
+            (&some, "reconnect_latency: count == 2", Passed, "2"),
+            (&some, "reconnect_service_time: p(99) < 2s", Passed, "100 ms"),
+            (&some, "reconnect_success_rate: rate == 100%", Failed, "10.0%"),
+            (&some, "reconnect_away: max < 2s", Failed, "5.00 s"),
+            (&mixed, "reconnect_latency: p(99) < 2s", Passed, "100 ms"),
+            (&mixed, "reconnect_latency: p(99.9) < 2s", Failed, "> 5.00 s"),
+            (&all_away, "reconnect_latency: p(50) < 2s", Failed, nobody),
+            (&all_away, "reconnect_latency: p(50) > 2s", Passed, nobody),
+            (&all_away, "reconnect_latency: min > 2s", Failed, nobody),
+            (&all_away, "phase_backoff: p(50) < 2s", Failed, nobody),
+            (&all_away, "phase_backoff: p(50) > 2s", Failed, nobody),
+            (&all_away, "reconnect_latency: count == 0", Passed, "0"),
+            (&all_away, "reconnect_success_rate: rate > 0%", Failed, "0.0%"),
+            (&gone, "reconnect_latency: p(50) > 2s", Failed, "nobody came back: 3 of 3 given up"),
+            (&whole, "reconnect_away: max < 2s", Passed, "0 µs"),
+            (&whole, "reconnect_latency: mean < 2s", Passed, "100 ms"),
+            (&none, "reconnect_latency: p(50) < 2s", NoSamples, "no samples"),
+            (&none, "reconnect_away: max < 2s", NoSamples, "no samples"),
+            (&none, "reconnect_success_rate: rate > 0%", NoSamples, "no samples"),
+            (&whole, "connect_latency: count == 0", Passed, "0"),
+            (&whole, "connect_latency: p(50) < 1s", NoSamples, "no samples"),
+        ] {
+            let result = evaluate(&parse_threshold(source).unwrap(), &[tally], 10.0);
+            assert_eq!((result.status, result.measured_text.as_str()), (status, text), "{source}");
+            let is_beyond = result.measured.is_none() && status != NoSamples && text.starts_with('>');
+            assert_eq!(result.beyond.is_some() && text.starts_with('>'), is_beyond, "{source}: {result:?}");
         }
     }
 }

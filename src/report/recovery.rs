@@ -130,7 +130,8 @@ mod tests {
     #[test]
     fn the_curve_rises_step_by_step_and_those_who_never_came_back_are_in_the_denominator() {
         let storm = Some(0);
-        let clients = [(storm, Back(1)), (storm, Back(2)), (storm, Back(2)), (storm, GaveUp), (None, Back(7))];
+        let clients =
+            [(storm, Back(1)), (storm, Back(2)), (storm, Back(2)), (storm, GaveUp), (None, Back(7))];
         let curves = recovery_curves(None, &tally(&clients), 1);
         assert_eq!(steps(&curves[0]), [(1_000, 0.25), (2_000, 0.75)]);
         assert_eq!((curves[0].disconnects, curves[0].share_back()), (4, Some(0.75)));

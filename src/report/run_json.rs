@@ -12,7 +12,8 @@ use serde::Serialize;
 use crate::engine::StopReason;
 use crate::record::{
     GeneratorHealth, HostManifest, Latencies, Manifest, Quantile, ReconciliationRow, ReconnectClocks,
-    Reconnects, SCHEMA_VERSION, Simulated, StormManifest, Tally, ThresholdResult, Times,
+    Reconnects, SCHEMA_VERSION, Simulated, StormManifest, Survival, SurvivalStep, Tally, ThresholdResult,
+    Times,
 };
 use crate::sample::{Abnormal, Counter, Metric, Outcome};
 use crate::service::counters::TargetCounters;
@@ -20,6 +21,9 @@ use crate::service::counters::TargetCounters;
 use super::lost::clients_of;
 use super::model::RunModel;
 use super::verdict::Verdict;
+
+/// About so many places of the curve of those who are still away.
+const CURVE_PLACES: usize = 20;
 
 /// What `run.json` holds.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -209,6 +213,15 @@ struct ReconnectsJson {
     p95: Option<EstimateJson>,
     /// Its 99th percentile.
     p99: Option<EstimateJson>,
+    /// The share that is still away by the time since the disconnect: some twenty places of the curve, its end among them.
+    curve: Vec<StillAwayJson>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct StillAwayJson {
+    time_us: u64,
+    /// Which share (0..1) is still away after it.
+    still_away: f64,
 }
 
 /// An estimate (Kaplan and Meier 1958) with the bounds between which the true value lies in 95 of 100 cases (Brookmeyer and Crowley 1982).
@@ -388,7 +401,16 @@ fn reconnects(tally: &Tally) -> Option<ReconnectsJson> {
         p50: estimate(50.0),
         p95: estimate(95.0),
         p99: estimate(99.0),
+        curve: curve(&reconnects.survival),
     })
+}
+
+fn curve(survival: &Survival) -> Vec<StillAwayJson> {
+    let steps = survival.steps();
+    let every = steps.len().div_ceil(CURVE_PLACES).max(1);
+    let told = |step: &SurvivalStep| StillAwayJson { time_us: step.time_us, still_away: step.away };
+    let last = steps.last().filter(|_| !(steps.len().saturating_sub(1)).is_multiple_of(every));
+    steps.iter().step_by(every).chain(last).map(told).collect()
 }
 
 /// Calendar time in UTC, RFC 3339.
