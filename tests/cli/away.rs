@@ -116,7 +116,7 @@ fn every_form_tells_the_same_of_those_who_are_away() {
     assert!(json["latencies"]["reconnect_latency"]["p50_us"].is_null(), "{json}");
     assert_eq!(json["latencies"]["reconnect_away"]["count"], 20);
 
-    let (code, summary, json, row) = simulate(&AWAY.replace("SHARE", "0.0"));
+    let (code, summary, json, row) = simulate(&AWAY.replace("SHARE", "1.0").replace("900ms", "2900ms"));
     assert_eq!(code, 0, "{summary}");
     assert_eq!((json["reconnects"]["away"].as_u64(), row.unwrap().2.as_str()), (Some(0), "0"));
 }

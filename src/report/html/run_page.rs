@@ -261,7 +261,7 @@ fn recovery(model: &RunModel) -> Section {
     let mut plots = Vec::new();
     let mut table = Table::new(
         "Time until back",
-        &["<after", "<group", "cut off", "back", "share", "50 %", "95 %", "100 %"],
+        &["<after", "<group", "cut off", "back", "share", "away", "longest", "50 %", "95 %", "100 %"],
     );
     let storms = (0..model.manifest.storms.len()).map(Some).chain([None]);
     for (number, storm) in storms.enumerate() {
@@ -309,6 +309,8 @@ fn recovery_row(after: &str, group: &str, curve: &RecoveryCurve) -> Vec<String> 
         format_count(curve.disconnects),
         format_count(curve.back.count()),
         curve.share_back().map_or_else(|| "–".to_owned(), format_share),
+        format_count(curve.away.count()),
+        if curve.away.count() > 0 { format_us(curve.away.max_us()) } else { "–".to_owned() },
     ];
     let times = [0.5, 0.95, 1.0].map(|share| curve.time_to_us(share));
     row.extend(times.map(|time| time.map_or_else(|| "not reached".to_owned(), Quantile::words)));
