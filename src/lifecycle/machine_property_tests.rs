@@ -61,7 +61,7 @@ impl Ledger {
                 }
                 Sample::StormDisconnect(_) => self.by_storm += 1,
                 Sample::Count(Counter::ReconnectsGivenUp | Counter::ReconnectsNotWanted, n) => {
-                    self.settled += n
+                    self.settled += n;
                 }
                 _ => {}
             }

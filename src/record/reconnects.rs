@@ -157,7 +157,8 @@ mod tests {
     fn who_was_cut_off_too_late_to_be_back_is_left_out_of_the_success_rate_and_nobody_else() {
         let hundred: Vec<u64> = (1..=100).map(|n| n * 10).collect();
         // (back, away, given up, parts of the rate)
-        let rows: [(&[u64], &[u64], u64, (u64, u64)); 9] = [
+        type Row<'a> = (&'a [u64], &'a [u64], u64, (u64, u64));
+        let rows: [Row<'_>; 9] = [
             (&[], &[], 0, (0, 0)),
             (&hundred, &[], 0, (100, 100)),
             (&hundred, &[5, 100, 900], 0, (100, 100)),

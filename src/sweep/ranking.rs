@@ -93,9 +93,11 @@ impl Point {
             }
         }
         match value {
-            None => reasons.push(format!("{} cannot be told: there is no sample", goal.measure.name)),
+            None => {
+                reasons.push(format!("{} cannot be told: there is no sample", goal.measure.name));
+            }
             Some(Measured::Beyond(_)) => {
-                reasons.push(format!("{} lies beyond what was seen: too few came back", goal.measure.name))
+                reasons.push(format!("{} lies beyond what was seen: too few came back", goal.measure.name));
             }
             Some(Measured::Value(_)) => {}
         }

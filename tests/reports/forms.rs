@@ -26,23 +26,20 @@ fn samples(comes_back: bool) -> Vec<Sample> {
     let length = Duration::from_secs(1);
     let latency = Duration::from_millis(12);
     let end = |initiator, code| Sample::SessionEnd(SessionEnd { initiator, code, abnormal: None, length });
+    let ready = |kind| {
+        let phases = Phases::default();
+        Sample::Ready(Box::new(ReadySample { kind, storm: None, latency, service_time: latency, phases }))
+    };
     let mut samples = vec![
         Sample::Count(Counter::ClientsStarted, 1),
         attempt(AttemptKind::First, Outcome::Ok, None, TOOK),
+        ready(AttemptKind::First),
         end(Initiator::Target, 1001),
         Sample::Count(Counter::Disconnects, 1),
     ];
     if comes_back {
-        let phases = Phases::default();
-        let kind = AttemptKind::Reconnect;
-        samples.push(attempt(kind, Outcome::Ok, None, TOOK));
-        samples.push(Sample::Ready(Box::new(ReadySample {
-            kind,
-            storm: None,
-            latency,
-            service_time: latency,
-            phases,
-        })));
+        samples.push(attempt(AttemptKind::Reconnect, Outcome::Ok, None, TOOK));
+        samples.push(ready(AttemptKind::Reconnect));
         samples.push(end(Initiator::Client, 1000));
     } else {
         samples.push(attempt(AttemptKind::Reconnect, Outcome::Http403, Some(Cause::StaleToken), TOOK));
@@ -216,10 +213,14 @@ fn a_run_that_was_cut_off_or_is_not_valid_is_an_error_in_junit() {
     let xml = junit_xml(&small(None)).unwrap();
     assert!(xml.contains(r#"<error message="the run&apos;s end is missing"#), "{xml}");
     assert!(xml.contains(r#"<skipped message="the run was cut off"/>"#), "{xml}");
-    let silent =
-        run("s", &["a".into()], vec!["reconnect_latency: p(99) < 1s".into()], Some(StopReason::Completed));
-    let xml = junit_xml(&silent).unwrap();
+    let with = |threshold: &str| run("s", &["a".into()], vec![threshold.into()], Some(StopReason::Completed));
+    let xml = junit_xml(&with("message_latency: p(99) < 1s")).unwrap();
     assert!(xml.contains(r#"type="no_samples""#) && xml.contains(r#"errors="1""#), "{xml}");
+    let xml = junit_xml(&with("reconnect_latency: p(99) < 1s")).unwrap();
+    assert!(
+        xml.contains("measured nobody came back: 1 of 1 given up") && xml.contains(r#"failures="1""#),
+        "{xml}"
+    );
     let without = run("s", &["a".into()], Vec::new(), Some(StopReason::Completed));
     let xml = junit_xml(&without).unwrap();
     assert!(!xml.contains("s thresholds") && xml.contains(r#"tests="7""#), "{xml}");
