@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::sample::Metric;
 
 use super::buckets::{Buckets, FULL_PRECISION};
-use super::estimate::ENOUGH_REPEATS;
 use super::measure::compared_metrics;
 use super::repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat};
+use super::side::ENOUGH_REPEATS;
 
 /// Where baselines are looked for and saved.
 pub const BASELINES: &str = "reports/baselines";

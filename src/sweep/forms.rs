@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::report::html::Unit;
 use crate::report::{Style, aligned, escape_markdown};
 
-use super::measure::{Measure, Measured};
+use super::measure::Measure;
+use super::measured::Measured;
 use super::ranking::{Standing, Sweep};
 
 /// Version of the forms that programs read.

@@ -11,13 +11,15 @@
 //!
 //! `{group:NAME}` before the point limits it to a group.
 
-use crate::record::{PackedTally, Quantile, Reconnects, Tally, share_of, success_of};
+use crate::record::{PackedTally, Reconnects, Tally, share_of, success_of};
 use crate::report::RunModel;
 use crate::report::html::Unit;
 use crate::sample::{Counter, Metric};
 use crate::scenario::keys::ShareOf;
 use crate::scenario::{share_named, share_names};
 use crate::units::{format_count, format_share, format_us, parse_duration, parse_rate, parse_share};
+
+use super::measured::Measured;
 
 /// How the recovery is called.
 const RECOVERY: &str = "recovery";
@@ -59,44 +61,6 @@ enum Rate {
     Count,
     PerSecond,
     Peak,
-}
-
-/// What was measured.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Measured {
-    /// A value.
-    Value(f64),
-    /// A time that is longer than this, the longest that was seen.
-    Beyond(f64),
-}
-
-impl Measured {
-    /// The value, where it was seen.
-    #[must_use]
-    pub const fn seen(self) -> Option<f64> {
-        match self {
-            Self::Value(value) => Some(value),
-            Self::Beyond(_) => None,
-        }
-    }
-
-    /// What it is longer than, where it was not.
-    #[must_use]
-    pub const fn beyond(self) -> Option<f64> {
-        match self {
-            Self::Value(_) => None,
-            Self::Beyond(least) => Some(least),
-        }
-    }
-}
-
-impl From<Quantile> for Measured {
-    fn from(quantile: Quantile) -> Self {
-        match quantile {
-            Quantile::At(us) => Self::Value(us as f64),
-            Quantile::Beyond(us) => Self::Beyond(us as f64),
-        }
-    }
 }
 
 /// One number of a run.

@@ -9,7 +9,8 @@ use crate::exit_code::ExitCode;
 use crate::report::{RunModel, Status};
 
 use super::grid::Grid;
-use super::measure::{Condition, Goal, Measured};
+use super::measure::{Condition, Goal};
+use super::measured::Measured;
 
 /// How a point stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
