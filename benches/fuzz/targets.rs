@@ -218,7 +218,7 @@ fn threshold() -> Run {
                     Ok(&threshold),
                     "it is read as it is written"
                 );
-                let _ = evaluate(&threshold, &tally, 1.0);
+                let _ = evaluate(&threshold, &[&tally], 1.0);
                 1_000 + text.split(['{', ':']).next().unwrap_or_default().len() as u64
             }
             Err(why) => why.to_string().len() as u64,

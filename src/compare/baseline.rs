@@ -10,14 +10,15 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::Metric;
 
 use super::buckets::{Buckets, FULL_PRECISION};
-use super::estimate::ENOUGH_REPEATS;
 use super::measure::compared_metrics;
 use super::repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat};
+use super::side::ENOUGH_REPEATS;
 
 /// Where baselines are looked for and saved.
 pub const BASELINES: &str = "reports/baselines";
@@ -26,7 +27,7 @@ pub const BASELINE_ENDING: &str = "baseline";
 /// The first bytes of every baseline.
 const MAGIC: &[u8; 8] = b"RSRGBASE";
 /// Version of its contents.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes before the deflated rest.
 const HEAD: usize = 16;
 /// A baseline of up to four groups stays below 200 kB; each further group may take a quarter of it more.
@@ -82,20 +83,57 @@ pub enum BaselineError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct FileRepeat {
+struct FileRepeat<C> {
     facts: Facts,
-    blocks: Vec<FileBlock>,
+    blocks: Vec<FileBlock<C>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct FileBlock {
+struct FileBlock<C> {
     seconds: u64,
-    groups: Vec<FileGroup>,
+    groups: Vec<FileGroup<C>>,
+}
+
+/// What version 1 counted: who was still away when a run ended was left out.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct CountsV1 {
+    answered: u64,
+    refused_403: u64,
+    attempts: u64,
+    failed: u64,
+    back: u64,
+    reconnects_ended: u64,
+    tokens_for_reconnects: u64,
+}
+
+impl From<CountsV1> for Counts {
+    fn from(old: CountsV1) -> Self {
+        let CountsV1 {
+            answered,
+            refused_403,
+            attempts,
+            failed,
+            back,
+            reconnects_ended,
+            tokens_for_reconnects,
+        } = old;
+        let given_up = reconnects_ended.saturating_sub(back);
+        Self {
+            answered,
+            refused_403,
+            attempts,
+            failed,
+            back,
+            reconnects_ended,
+            tokens_for_reconnects,
+            given_up,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
-struct FileGroup {
-    counts: Counts,
+struct FileGroup<C> {
+    counts: C,
     /// Of each metric: by how much the bucket's index grew, the count, and so on.
     histograms: Vec<(Metric, Vec<u64>)>,
 }
@@ -119,21 +157,25 @@ pub fn pack_baseline(repeats: &[Repeat]) -> Result<Vec<u8>, BaselineError> {
 }
 
 fn pack_in(repeats: &[Repeat], blocks: usize, precision: u8) -> Result<Vec<u8>, BaselineError> {
-    let fault = |error: &dyn std::fmt::Display| BaselineError::Pack(error.to_string());
-    let packed: Vec<FileRepeat> =
+    let packed: Vec<FileRepeat<Counts>> =
         repeats.iter().map(|repeat| file_repeat(&repeat.reduced(blocks, precision))).collect();
-    let plain = postcard::to_stdvec(&packed).map_err(|error| fault(&error))?;
+    framed(&packed, VERSION)
+}
+
+fn framed<C: Serialize>(packed: &[FileRepeat<C>], version: u32) -> Result<Vec<u8>, BaselineError> {
+    let fault = |error: &dyn std::fmt::Display| BaselineError::Pack(error.to_string());
+    let plain = postcard::to_stdvec(packed).map_err(|error| fault(&error))?;
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     let rest = encoder.write_all(&plain).and_then(|()| encoder.finish()).map_err(|error| fault(&error))?;
     let mut bytes = MAGIC.to_vec();
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&version.to_le_bytes());
     bytes.extend_from_slice(&crc32c::crc32c(&rest).to_le_bytes());
     bytes.extend_from_slice(&rest);
     Ok(bytes)
 }
 
-fn file_repeat(repeat: &Repeat) -> FileRepeat {
-    let kept: Vec<Metric> = compared_metrics().collect();
+fn file_repeat(repeat: &Repeat) -> FileRepeat<Counts> {
+    let kept: Vec<Metric> = compared_metrics().chain([Metric::ReconnectAway]).collect();
     let precision = repeat.facts.precision;
     let pack_group = |group: &GroupBlock| FileGroup {
         counts: group.counts,
@@ -208,8 +250,11 @@ pub fn read_baseline(bytes: &[u8], name: &str) -> Result<Vec<Repeat>, BaselineEr
         .take(MOST_UNPACKED)
         .read_to_end(&mut plain)
         .map_err(|_| damaged("it does not unpack"))?;
-    let repeats: Vec<FileRepeat> = postcard::from_bytes(&plain).map_err(|_| damaged("it cannot be read"))?;
-    let repeats: Option<Vec<Repeat>> = repeats.into_iter().map(repeat_of).collect();
+    let repeats: Option<Vec<Repeat>> = match version {
+        1 => unpack::<CountsV1>(&plain),
+        _ => unpack::<Counts>(&plain),
+    }
+    .map_err(|_| damaged("it cannot be read"))?;
     let can_be = |repeats: &Vec<Repeat>| !repeats.is_empty() && total(repeats) <= MOST_COUNTED;
     repeats.filter(can_be).ok_or_else(|| damaged("a number in it cannot be"))
 }
@@ -226,18 +271,24 @@ fn total(repeats: &[Repeat]) -> u64 {
     })
 }
 
-fn repeat_of(file: FileRepeat) -> Option<Repeat> {
+/// The repeats of a file whose groups count so; `None` where a number in it cannot be.
+fn unpack<C: DeserializeOwned + Into<Counts>>(plain: &[u8]) -> Result<Option<Vec<Repeat>>, postcard::Error> {
+    let repeats: Vec<FileRepeat<C>> = postcard::from_bytes(plain)?;
+    Ok(repeats.into_iter().map(repeat_of).collect())
+}
+
+fn repeat_of<C: Into<Counts>>(file: FileRepeat<C>) -> Option<Repeat> {
     let precision = file.facts.precision;
     if !(1..=FULL_PRECISION).contains(&precision) {
         return None;
     }
-    let group_of = |group: FileGroup| {
+    let group_of = |group: FileGroup<C>| {
         let histograms: Option<BTreeMap<Metric, Buckets>> = group
             .histograms
             .into_iter()
             .map(|(metric, packed)| Some((metric, unpack_buckets(&packed, precision)?)))
             .collect();
-        Some(GroupBlock { counts: group.counts, histograms: histograms? })
+        Some(GroupBlock { counts: group.counts.into(), histograms: histograms? })
     };
     let blocks: Option<Vec<Block>> = file
         .blocks
@@ -338,6 +389,41 @@ mod tests {
             let error = read_baseline(bytes, "v1").unwrap_err().to_string();
             assert!(error.starts_with("v1 ") && error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn baselines_of_version_1_are_read_and_who_was_away_then_is_not_in_them() {
+        let mut repeats = repeats(2);
+        for block in repeats.iter_mut().flat_map(|repeat| &mut repeat.blocks) {
+            for group in &mut block.groups {
+                group.counts.given_up = 3;
+                group.counts.reconnects_ended = group.counts.back + 3;
+            }
+        }
+        let of_version_1 = |counts: Counts| CountsV1 {
+            answered: counts.answered,
+            refused_403: counts.refused_403,
+            attempts: counts.attempts,
+            failed: counts.failed,
+            back: counts.back,
+            reconnects_ended: counts.reconnects_ended,
+            tokens_for_reconnects: counts.tokens_for_reconnects,
+        };
+        let files: Vec<FileRepeat<CountsV1>> = repeats
+            .iter()
+            .map(file_repeat)
+            .map(|repeat| {
+                let blocks = repeat.blocks.into_iter().map(|block| {
+                    let groups = block.groups.into_iter().map(|group| FileGroup {
+                        counts: of_version_1(group.counts),
+                        histograms: group.histograms,
+                    });
+                    FileBlock { seconds: block.seconds, groups: groups.collect() }
+                });
+                FileRepeat { facts: repeat.facts, blocks: blocks.collect() }
+            })
+            .collect();
+        assert_eq!(read_baseline(&framed(&files, 1).unwrap(), "old").unwrap(), repeats);
     }
 
     #[test]

@@ -128,6 +128,28 @@ impl Stack {
         Self { lowest, cumulative, precision }
     }
 
+    /// The buckets of the sum in which histogram *i* counts `weights[i]` times: lowest value and count, ascending.
+    #[must_use]
+    pub fn weighted(&self, weights: &[u32]) -> Vec<(u64, u64)> {
+        let mut below = 0;
+        let cells = self.lowest.iter().enumerate().map(|(bucket, lowest)| {
+            let up_to: u64 = self
+                .cumulative
+                .iter()
+                .zip(weights)
+                .map(|(row, weight)| row[bucket] * u64::from(*weight))
+                .sum();
+            (*lowest, up_to - std::mem::replace(&mut below, up_to))
+        });
+        cells.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// The value that stands for the bucket of this lowest value.
+    #[must_use]
+    pub fn value_of(&self, lowest: u64) -> f64 {
+        value_of(lowest, self.precision)
+    }
+
     /// A percentile (0..100) of the sum in which histogram *i* counts `weights[i]` times, in microseconds; `None` where that sum is empty.
     #[must_use]
     pub fn percentile(&self, weights: &[u32], percentile: f64) -> Option<f64> {

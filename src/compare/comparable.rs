@@ -68,7 +68,7 @@ fn unusable(facts: &Facts) -> Option<String> {
     }
 }
 
-/// A run in which nothing happened, and a group that comes back on one side only.
+/// A run in which nothing happened, and a group of which somebody is wanted back on one side only. That nobody came back is a number to compare.
 fn empty_groups(baseline: &[Repeat], candidate: &[Repeat]) -> Vec<String> {
     let mut reasons = Vec::new();
     for run in baseline.iter().chain(candidate) {
@@ -80,15 +80,15 @@ fn empty_groups(baseline: &[Repeat], candidate: &[Repeat]) -> Vec<String> {
     if !reasons.is_empty() {
         return reasons;
     }
-    let back = |runs: &[Repeat], name: &str| -> u64 {
+    let ended = |runs: &[Repeat], name: &str| -> u64 {
         let of_run = runs.iter().map(|run| {
             let group = run.facts.groups.iter().position(|group| group.name == name);
-            group.map_or(0, |group| run.counts(group).back)
+            group.map_or(0, |group| run.counts(group).reconnects_ended)
         });
         of_run.sum()
     };
     for group in &candidate[0].facts.groups {
-        match (back(baseline, &group.name), back(candidate, &group.name)) {
+        match (ended(baseline, &group.name), ended(candidate, &group.name)) {
             (0, n) if n > 0 => reasons.push(without_reconnects(baseline, "baseline", &group.name, n)),
             (n, 0) if n > 0 => reasons.push(without_reconnects(candidate, "candidate", &group.name, n)),
             _ => {}
@@ -100,7 +100,7 @@ fn empty_groups(baseline: &[Repeat], candidate: &[Repeat]) -> Vec<String> {
 fn without_reconnects(runs: &[Repeat], side: &str, group: &str, other: u64) -> String {
     let sources: Vec<&str> = runs.iter().map(|run| run.facts.source.as_str()).collect();
     format!(
-        "the {side} ({}) has no completed reconnect in group {group}, the other side {}: there is no latency to compare",
+        "the {side} ({}) has no reconnect in group {group}, the other side {}: there is no latency to compare",
         sources.join(", "),
         format_count(other)
     )
@@ -221,7 +221,7 @@ mod tests {
     use crate::record::{GroupManifest, HostManifest};
 
     fn run(source: &str, scenario: &str) -> Repeat {
-        let counts = Counts { attempts: 9, back: 5, ..Counts::default() };
+        let counts = Counts { attempts: 9, back: 5, reconnects_ended: 5, ..Counts::default() };
         let facts = Facts {
             source: source.into(),
             scenario: "s".into(),
@@ -295,11 +295,8 @@ mod tests {
             incomparable(&[self::run("a", TEXT)], &[run], &[]).join("\n")
         };
         assert!(change(&|r| r.blocks[0].groups[0].counts = Counts::default()).contains("b is empty"));
-        let silent = change(&|r| r.blocks[0].groups[0].counts.back = 0);
-        assert!(
-            silent.contains("candidate (b) has no completed reconnect in group g, the other side 5"),
-            "{silent}"
-        );
+        let silent = change(&|r| r.blocks[0].groups[0].counts.reconnects_ended = 0);
+        assert!(silent.contains("candidate (b) has no reconnect in group g, the other side 5"), "{silent}");
         let invalid = change(&|r| {
             r.facts.validity = Validity::NotValid;
             r.facts.reasons = vec!["the generator was late".into()];

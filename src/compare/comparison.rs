@@ -3,10 +3,11 @@
 //! In: the repeats of both sides, settings. Out: a row for each group and measure, and one verdict.
 
 use super::buckets::FULL_PRECISION;
-use super::estimate::{Basis, Difference, Side, SideEstimate, difference, estimate_side};
+use super::estimate::{Basis, Difference, SideEstimate, difference, estimate_side};
 use super::judge::{Finding, Judged, judge, overall};
 use super::measure::{Measure, Quantity, measures};
 use super::repeat::{Facts, Repeat, RunSet};
+use super::side::Side;
 
 /// The group that numbers of the run as a whole belong to.
 pub const WHOLE_RUN: &str = "(run)";

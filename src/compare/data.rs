@@ -105,6 +105,7 @@ fn natural(row: &Row, difference: f64) -> f64 {
 fn side(side: &SideEstimate) -> Value {
     json!({
         "value": side.value,
+        "is_beyond": side.is_beyond,
         "repeats": side.repeats,
         "samples": side.samples,
         "variance_repeats": side.variance_repeats,
@@ -113,7 +114,7 @@ fn side(side: &SideEstimate) -> Value {
     })
 }
 
-const HEADER: [&str; 24] = [
+const HEADER: [&str; 26] = [
     "baseline",
     "candidate",
     "group",
@@ -138,6 +139,8 @@ const HEADER: [&str; 24] = [
     "basis",
     "verdict",
     "repeats_needed",
+    "baseline_is_beyond",
+    "candidate_is_beyond",
 ];
 
 /// Comparisons as CSV, a row for each measure. Changes are relative to the baseline; of shares they are differences.
@@ -156,7 +159,7 @@ pub fn comparison_csv(comparisons: &[Comparison]) -> Result<String, csv::Error> 
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn record(comparison: &Comparison, row: &Row) -> [String; 24] {
+fn record(comparison: &Comparison, row: &Row) -> [String; 26] {
     let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     let tested = row.tested.as_ref();
     let found = |of: fn(&(super::estimate::Difference, super::judge::Judged)) -> f64| number(tested.map(of));
@@ -188,5 +191,7 @@ fn record(comparison: &Comparison, row: &Row) -> [String; 24] {
         tested.map_or_else(String::new, |(difference, _)| difference.basis.name().to_owned()),
         row.finding.name().to_owned(),
         tested.and_then(|(_, judged)| judged.repeats_needed).map_or_else(String::new, |n| n.to_string()),
+        row.baseline.as_ref().map_or_else(String::new, |side| side.is_beyond.to_string()),
+        row.candidate.as_ref().map_or_else(String::new, |side| side.is_beyond.to_string()),
     ]
 }

@@ -7,35 +7,24 @@ use std::collections::BTreeMap;
 
 use crate::sample::Metric;
 
-use super::buckets::{Buckets, FULL_PRECISION, Stack};
 use super::measure::{Measure, Quantity, RunNumber, ShareKind};
-use super::repeat::{Counts, Repeat};
+use super::repeat::Counts;
 use super::resample::Resamples;
+use super::side::{ENOUGH_REPEATS, Histograms, Side, Stacks};
 
-/// From so many repeats on, a side's spread from run to run is measured on itself.
-pub(super) const ENOUGH_REPEATS: usize = 3;
 /// Degrees of freedom that an assumed spread counts for.
 const ASSUMED_DF: f64 = 8.0;
 /// Below it, a variance is no variance: what rounding leaves.
 const LEAST_VARIANCE: f64 = 1e-18;
 
-/// The repeats of one side, and which of their groups is looked at.
-#[derive(Debug, Clone, Copy)]
-pub struct Side<'r> {
-    /// The runs.
-    pub repeats: &'r [Repeat],
-    /// The group's index in each of them.
-    pub group: usize,
-    /// What the resamples are drawn by.
-    pub seed: u64,
-}
-
 /// A quantity on one side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SideEstimate {
-    /// Its value over all repeats.
+    /// Its value over all repeats; where it lies beyond what was seen, what it is longer than.
     pub value: f64,
-    /// Its value in each repeat; `None` where a repeat has no sample of it.
+    /// Whether it lies beyond what was seen: too many clients were still away, or gave up.
+    pub is_beyond: bool,
+    /// Its value in each repeat, or what it is longer than there; `None` where a repeat has no sample of it.
     pub repeats: Vec<Option<f64>>,
     /// On how many samples it rests.
     pub samples: u64,
@@ -45,6 +34,14 @@ pub struct SideEstimate {
     pub variance_blocks: Option<f64>,
     /// What it varies at least, for the histogram's resolution or for the number of attempts.
     pub variance_floor: f64,
+}
+
+impl SideEstimate {
+    /// The value, where it was seen.
+    #[must_use]
+    pub fn seen(&self) -> Option<f64> {
+        (!self.is_beyond).then_some(self.value)
+    }
 }
 
 /// On what an uncertainty rests.
@@ -92,49 +89,18 @@ enum Units {
 }
 
 impl Units {
-    fn value(&self, stack: Option<&Stack>, weights: &[u32]) -> Option<f64> {
+    /// What is measured, and whether it is only what the value is longer than.
+    fn value(&self, histograms: Option<&Histograms>, weights: &[u32]) -> Option<(f64, bool)> {
         match self {
-            Self::Percentile(percentile) => stack?.percentile(weights, *percentile),
+            Self::Percentile(percentile) => histograms?.percentile(weights, *percentile),
             Self::Ratio { numerators, denominators } => {
                 let sum = |parts: &[f64]| -> f64 {
                     parts.iter().zip(weights).map(|(part, weight)| part * f64::from(*weight)).sum()
                 };
                 let whole = sum(denominators);
-                (whole > 0.0).then(|| sum(numerators) / whole)
+                (whole > 0.0).then(|| (sum(numerators) / whole, false))
             }
         }
-    }
-}
-
-/// The histograms of a metric, a run each and a block each.
-struct Stacks {
-    runs: Stack,
-    blocks: Option<Stack>,
-    samples: u64,
-    precision: u8,
-}
-
-impl Stacks {
-    fn new(side: Side<'_>, metric: Metric) -> Self {
-        let precision =
-            side.repeats.iter().map(|repeat| repeat.facts.precision).min().unwrap_or(FULL_PRECISION);
-        let fit = |buckets: &Buckets| {
-            if precision < FULL_PRECISION { buckets.coarsened(precision) } else { buckets.clone() }
-        };
-        let runs: Vec<Buckets> =
-            side.repeats.iter().map(|repeat| fit(&repeat.histogram(side.group, metric))).collect();
-        let blocks = (side.repeats.len() < ENOUGH_REPEATS).then(|| {
-            let all = side.repeats.iter().flat_map(|repeat| &repeat.blocks);
-            let histograms: Vec<Buckets> = all
-                .map(|block| {
-                    let group = block.groups.get(side.group);
-                    group.and_then(|group| group.histograms.get(&metric)).map(fit).unwrap_or_default()
-                })
-                .collect();
-            Stack::new(&histograms, precision)
-        });
-        let samples = runs.iter().map(Buckets::count).sum();
-        Self { runs: Stack::new(&runs, precision), blocks, samples, precision }
     }
 }
 
@@ -176,13 +142,13 @@ fn estimate(
     let units = over_runs(side, measure);
     let runs = side.repeats.len();
     let stack = stacks.map(|stacks| &stacks.runs);
-    let value = units.value(stack, &vec![1; runs])?;
+    let (value, is_beyond) = units.value(stack, &vec![1; runs])?;
     let one = |index: usize| {
         let mut weights = vec![0; runs];
         weights[index] = 1;
-        units.value(stack, &weights)
+        units.value(stack, &weights).map(|(value, _)| value)
     };
-    let scaled = |value: Option<f64>| value.and_then(|value| on_scale(measure, value));
+    let scaled = |value: Option<(f64, bool)>| value.and_then(|(value, _)| on_scale(measure, value));
     let variance_repeats = drawn.runs.as_ref();
     let variance_repeats =
         variance_repeats.map(|drawn| drawn.variance(&|weights| scaled(units.value(stack, weights))));
@@ -193,6 +159,7 @@ fn estimate(
     let samples = stacks.map_or_else(|| samples_of(&units), |stacks| stacks.samples);
     Some(SideEstimate {
         value,
+        is_beyond,
         repeats: (0..runs).map(one).collect(),
         samples,
         variance_repeats,
@@ -278,7 +245,8 @@ fn floor(measure: &Measure, value: f64, samples: u64, precision: Option<u8>) -> 
     }
 }
 
-/// The difference of a measure between two sides; `None` where a side has no logarithm of it. `spread` is the standard deviation from run to run,
+/// The difference of a measure between two sides; `None` where a side has no logarithm of it, and where one lies beyond what was seen and may be either side of
+/// the other: a value that is longer than all that was seen can be told from a shorter one, and from no other. `spread` is the standard deviation from run to run,
 /// relative to the value, that is assumed where no side has enough repeats to tell.
 #[must_use]
 pub fn difference(
@@ -287,6 +255,12 @@ pub fn difference(
     candidate: &SideEstimate,
     spread: f64,
 ) -> Option<Difference> {
+    match (baseline.is_beyond, candidate.is_beyond) {
+        (true, true) => return None,
+        (true, false) if candidate.value >= baseline.value => return None,
+        (false, true) if baseline.value >= candidate.value => return None,
+        _ => {}
+    }
     let estimate = on_scale(measure, candidate.value)? - on_scale(measure, baseline.value)?;
     let (variances, df, basis) = uncertainty(measure, baseline, candidate, spread);
     let per_run = (variances.0 * baseline.repeats.len() as f64, variances.1 * candidate.repeats.len() as f64);
@@ -338,11 +312,14 @@ fn welch_df(a: f64, df_a: f64, b: f64, df_b: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::buckets::Buckets;
+    use super::super::repeat::{GroupBlock, Repeat};
     use super::*;
 
     fn side(n: usize, value: f64, variance: Option<f64>, blocks: Option<f64>) -> SideEstimate {
         SideEstimate {
             value,
+            is_beyond: false,
             repeats: vec![Some(value); n],
             samples: 100,
             variance_repeats: variance,
@@ -391,5 +368,50 @@ mod tests {
             super::super::measure::measures().into_iter().find(|m| m.name == "handshake_403_rate").unwrap();
         assert!(floor(&share, 0.0, 20, None).sqrt() > 0.04);
         assert!(floor(&share, 0.0, 20_000, None).sqrt() < 0.000_1);
+    }
+
+    #[test]
+    fn what_lies_beyond_what_was_seen_is_told_only_from_what_is_shorter() {
+        let seen = |value| side(5, value, Some(0.0004), None);
+        let beyond = |value| SideEstimate { is_beyond: true, ..seen(value) };
+        let is_told = |a: &SideEstimate, b: &SideEstimate| difference(&time(), a, b, 0.1).is_some();
+        assert!(is_told(&seen(100.0), &beyond(500.0)) && is_told(&beyond(500.0), &seen(100.0)));
+        assert!(!is_told(&seen(600.0), &beyond(500.0)) && !is_told(&beyond(500.0), &seen(600.0)));
+        assert!(!is_told(&beyond(500.0), &beyond(900.0)), "nobody knows which");
+    }
+
+    /// A run in which clients came back after a millisecond, some were away for five seconds when it ended, some had given up.
+    fn run(back: u64, away: u64, given_up: u64) -> Repeat {
+        let behaviour = super::super::synthetic::Behaviour::default();
+        let mut repeat = super::super::synthetic::synthetic_run(&behaviour, 1);
+        let counts = Counts { back, given_up, reconnects_ended: back + given_up + away, ..Counts::default() };
+        let times = [(Metric::ReconnectLatency, 1_000, back), (Metric::ReconnectAway, 4_997_120, away)];
+        let histograms = times.map(|(metric, us, count)| (metric, Buckets::new([(us, count)])));
+        let group = GroupBlock { counts, histograms: histograms.into() };
+        repeat.blocks = vec![super::super::repeat::Block { seconds: 5, groups: vec![group] }];
+        repeat
+    }
+
+    #[test]
+    fn a_percentile_knows_of_those_who_are_away_and_of_those_who_gave_up() {
+        // (runs: back, away, given up; the p99, whether it lies beyond, on how many it rests)
+        type Row<'a> = (&'a [(u64, u64, u64)], Option<(f64, bool, u64)>);
+        let rows: &[Row<'_>] = &[
+            (&[(1_000, 0, 0)], Some((1_000.0, false, 1_000))),
+            (&[(1_000, 10, 0)], Some((1_000.0, false, 1_010))),
+            (&[(1_000, 11, 0)], Some((5_001_215.0, true, 1_011))),
+            (&[(1_000, 0, 11)], Some((1_000.0, true, 1_011))),
+            (&[(1_000, 0, 0), (1_000, 22, 0)], Some((5_001_215.0, true, 2_022))),
+            (&[(0, 9, 0)], Some((5_001_215.0, true, 9))),
+            (&[(0, 0, 9)], None),
+        ];
+        for (runs, expected) in rows {
+            let repeats: Vec<Repeat> =
+                runs.iter().map(|(back, away, given_up)| run(*back, *away, *given_up)).collect();
+            let side = Side { repeats: &repeats, group: 0, seed: 1 };
+            let found = estimate_side(side, &[&time()]).remove(0);
+            let found = found.map(|side| (side.value, side.is_beyond, side.samples));
+            assert_eq!(found, *expected, "{runs:?}");
+        }
     }
 }

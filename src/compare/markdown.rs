@@ -70,8 +70,8 @@ fn write_table(text: &mut String, rows: &[&Row]) {
             "| {} | {} | {} | {} | {change} | {interval} | {} | {verdict} |",
             escape_markdown(&row.group),
             escape_markdown(&row.measure.name),
-            words::value(row, row.baseline.as_ref().map(|side| side.value)),
-            words::value(row, row.candidate.as_ref().map(|side| side.value)),
+            words::value(row, row.baseline.as_ref()),
+            words::value(row, row.candidate.as_ref()),
             escape_markdown(&p),
         );
     }

@@ -37,6 +37,7 @@ mod page;
 mod prediction;
 mod repeat;
 mod resample;
+mod side;
 mod student;
 #[doc(hidden)]
 pub mod synthetic;
@@ -50,7 +51,7 @@ pub use buckets::{Buckets, FULL_PRECISION, Stack};
 pub use comparable::{incomparable, invalid_runs};
 pub use comparison::{Comparison, Row, Settings, WHOLE_RUN, compare};
 pub use data::{COMPARISON_SCHEMA_VERSION, comparison_csv, comparison_json};
-pub use estimate::{Basis, Difference, Side, SideEstimate, difference, estimate_side};
+pub use estimate::{Basis, Difference, SideEstimate, difference, estimate_side};
 pub use judge::{Finding, Judged, holm, judge, overall};
 pub use markdown::comparison_markdown;
 pub use measure::{
@@ -60,6 +61,7 @@ pub use measure::{
 pub use page::{Compared, comparison_html, trend_html};
 pub use prediction::{PredictionRow, check_prediction, prediction_markdown, prediction_text};
 pub use repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat, RunSet, Validity};
+pub use side::Side;
 pub use student::{two_sided_p, two_sided_t};
 pub use text::{Rows, comparison_text};
 pub use trend::{Trend, TrendRow, order_releases, trend};

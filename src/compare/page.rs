@@ -162,13 +162,15 @@ fn lines(group: usize, name: &str, one: Compared<'_>) -> Vec<DrawnLine> {
 
 /// How a group came back, over these runs together.
 fn curve(runs: &[&super::repeat::Repeat], group: usize) -> RecoveryCurve {
-    let mut back = Latencies::new();
-    let mut disconnects = 0;
+    let (mut back, mut away) = (Latencies::new(), Latencies::new());
+    let mut given_up = 0;
     for run in runs {
         run.histogram(group, Metric::ReconnectLatency).add_to(&mut back, run.facts.precision);
-        disconnects += run.counts(group).reconnects_ended;
+        run.histogram(group, Metric::ReconnectAway).add_to(&mut away, run.facts.precision);
+        given_up += run.counts(group).given_up;
     }
-    RecoveryCurve { group: None, storm: None, disconnects, back }
+    let disconnects = back.count() + away.count() + given_up;
+    RecoveryCurve { group: None, storm: None, disconnects, back, away }
 }
 
 fn measures_table(caption: &str, rows: &[&Row]) -> Table {
@@ -178,8 +180,8 @@ fn measures_table(caption: &str, rows: &[&Row]) -> Table {
         let [change, interval, p] = words::tested(row);
         let cells = vec![
             row.measure.name.clone(),
-            words::value(row, row.baseline.as_ref().map(|side| side.value)),
-            words::value(row, row.candidate.as_ref().map(|side| side.value)),
+            words::value(row, row.baseline.as_ref()),
+            words::value(row, row.candidate.as_ref()),
             change,
             interval,
             p,

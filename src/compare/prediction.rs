@@ -4,8 +4,9 @@
 
 use std::fmt::Write as _;
 
+use crate::record::{Quantile, Reconnects};
 use crate::report::{RunModel, aligned};
-use crate::sample::{Counter, Metric, Outcome};
+use crate::sample::{Counter, Outcome};
 use crate::units::{format_count, format_us};
 
 /// By how much counts may deviate.
@@ -22,7 +23,7 @@ pub struct PredictionRow {
     pub what: String,
     /// Whether it is a time, in microseconds; else it is a count.
     pub is_time: bool,
-    /// As simulated; `None` without a sample.
+    /// As simulated; `None` without a sample, and where it lies beyond what was seen.
     pub predicted: Option<f64>,
     /// As it came.
     pub real: Option<f64>,
@@ -91,13 +92,16 @@ pub fn check_prediction(simulated: &RunModel, real: &RunModel) -> Vec<Prediction
     rows.push(row("tokens fetched", false, &|run| Some(run.all.counter(Counter::TokensFetched) as f64)));
     for percentile in [50.0, 99.0] {
         rows.push(row(&format!("reconnect latency p{percentile}"), true, &|run| {
-            let histogram =
-                run.all.histograms.get(&Metric::ReconnectLatency).filter(|all| all.count() > 0)?;
-            Some(histogram.percentile_us(percentile) as f64)
+            seen(Reconnects::of(&run.all).percentile(percentile))
         }));
     }
-    rows.push(row("until 95 % were back", true, &|run| run.recovered_us(None, 0.95).map(|us| us as f64)));
+    rows.push(row("until 95 % were back", true, &|run| seen(run.recovered_us(None, 0.95))));
     rows
+}
+
+/// A time that lies beyond what was seen is no number to compare.
+fn seen(time: Option<Quantile>) -> Option<f64> {
+    Some(time?.seen_us()? as f64)
 }
 
 const HEADINGS: [&str; 5] = ["what", "simulated", "real", "deviation", "allowed"];

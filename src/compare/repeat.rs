@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{GroupManifest, HostManifest, PackedTally, Tally, share_of};
+use crate::record::{
+    GroupManifest, HostManifest, Latencies, PackedTally, Reconnects, Survival, Tally, count_not_back,
+    share_of,
+};
 use crate::report::{RunModel, Status};
 use crate::sample::{Counter, Metric};
 use crate::scenario::keys::ShareOf;
@@ -81,27 +84,47 @@ pub struct Counts {
     pub failed: u64,
     /// Reconnects that ended in a ready session.
     pub back: u64,
-    /// Reconnects that ended, ready or given up.
+    /// Reconnects that ended, ready or given up; and those under way when the run ended that count as not back.
     pub reconnects_ended: u64,
     /// Tokens fetched for reconnects.
     pub tokens_for_reconnects: u64,
+    /// Reconnects that were given up.
+    pub given_up: u64,
 }
 
 impl Counts {
-    fn of(tally: &Tally) -> Self {
+    /// `not_back`: how many reconnects under way when the run ended count as not back.
+    fn of(tally: &Tally, not_back: u64) -> Self {
         let (refused_403, answered) = share_of(ShareOf::Handshake403, tally);
         let (failed, attempts) = share_of(ShareOf::AttemptFailure, tally);
-        let (back, reconnects_ended) = share_of(ShareOf::ReconnectSuccess, tally);
-        let tokens_for_reconnects = tally.counter(Counter::TokensForReconnects);
-        Self { answered, refused_403, attempts, failed, back, reconnects_ended, tokens_for_reconnects }
+        let (back, given_up) =
+            (tally.counter(Counter::Reconnects), tally.counter(Counter::ReconnectsGivenUp));
+        Self {
+            answered,
+            refused_403,
+            attempts,
+            failed,
+            back,
+            reconnects_ended: back + given_up + not_back,
+            tokens_for_reconnects: tally.counter(Counter::TokensForReconnects),
+            given_up,
+        }
     }
 
     /// Each of them.
     #[must_use]
-    pub const fn all(&self) -> [u64; 7] {
-        let Self { answered, refused_403, attempts, failed, back, reconnects_ended, tokens_for_reconnects } =
-            *self;
-        [answered, refused_403, attempts, failed, back, reconnects_ended, tokens_for_reconnects]
+    pub const fn all(&self) -> [u64; 8] {
+        let Self {
+            answered,
+            refused_403,
+            attempts,
+            failed,
+            back,
+            reconnects_ended,
+            tokens_for_reconnects,
+            given_up,
+        } = *self;
+        [answered, refused_403, attempts, failed, back, reconnects_ended, tokens_for_reconnects, given_up]
     }
 
     /// Adds another block's.
@@ -113,6 +136,7 @@ impl Counts {
         self.back += other.back;
         self.reconnects_ended += other.reconnects_ended;
         self.tokens_for_reconnects += other.tokens_for_reconnects;
+        self.given_up += other.given_up;
     }
 }
 
@@ -158,7 +182,9 @@ impl Repeat {
     /// Condenses a run. `source` is what the user called it.
     #[must_use]
     pub fn of(model: &RunModel, source: &str) -> Self {
-        Self { facts: facts(model, source), blocks: blocks(&model.seconds, model.manifest.groups.len()) }
+        let survivals: Vec<Survival> =
+            model.totals.iter().map(|tally| Reconnects::of(tally).survival).collect();
+        Self { facts: facts(model, source), blocks: blocks(&model.seconds, &survivals) }
     }
 
     /// What was counted of a group in the whole run.
@@ -179,6 +205,12 @@ impl Repeat {
         Buckets::merged(groups.filter_map(|block| block.histograms.get(&metric)))
     }
 
+    /// A group over the whole run.
+    #[must_use]
+    pub fn whole(&self, group: usize) -> GroupBlock {
+        merge_group(&self.blocks, group, FULL_PRECISION)
+    }
+
     /// The same run in at most `blocks` blocks, with `precision` binary digits.
     #[must_use]
     pub fn reduced(&self, blocks: usize, precision: u8) -> Self {
@@ -191,19 +223,21 @@ impl Repeat {
 
 fn merge_blocks(chunk: &[Block], precision: u8) -> Block {
     let groups = chunk.iter().map(|block| block.groups.len()).max().unwrap_or(0);
-    let merged = (0..groups).map(|group| {
-        let parts = || chunk.iter().filter_map(move |block| block.groups.get(group));
-        let mut counts = Counts::default();
-        parts().for_each(|part| counts.add(&part.counts));
-        let metrics: std::collections::BTreeSet<Metric> =
-            parts().flat_map(|part| part.histograms.keys().copied()).collect();
-        let histograms = metrics.into_iter().map(|metric| {
-            let all = Buckets::merged(parts().filter_map(|part| part.histograms.get(&metric)));
-            (metric, if precision < FULL_PRECISION { all.coarsened(precision) } else { all })
-        });
-        GroupBlock { counts, histograms: histograms.collect() }
-    });
+    let merged = (0..groups).map(|group| merge_group(chunk, group, precision));
     Block { seconds: chunk.iter().map(|block| block.seconds).sum(), groups: merged.collect() }
+}
+
+fn merge_group(blocks: &[Block], group: usize, precision: u8) -> GroupBlock {
+    let parts = || blocks.iter().filter_map(move |block| block.groups.get(group));
+    let mut counts = Counts::default();
+    parts().for_each(|part| counts.add(&part.counts));
+    let metrics: std::collections::BTreeSet<Metric> =
+        parts().flat_map(|part| part.histograms.keys().copied()).collect();
+    let histograms = metrics.into_iter().map(|metric| {
+        let all = Buckets::merged(parts().filter_map(|part| part.histograms.get(&metric)));
+        (metric, if precision < FULL_PRECISION { all.coarsened(precision) } else { all })
+    });
+    GroupBlock { counts, histograms: histograms.collect() }
 }
 
 fn facts(model: &RunModel, source: &str) -> Facts {
@@ -243,8 +277,9 @@ fn facts(model: &RunModel, source: &str) -> Facts {
     }
 }
 
-/// Cuts the seconds, the empty ones between them counted, into blocks of equal length. One block is unpacked at a time.
-fn blocks(seconds: &[(u64, Vec<PackedTally>)], groups: usize) -> Vec<Block> {
+/// Cuts the seconds, the empty ones between them counted, into blocks of equal length. One block is unpacked at a time. Who of those that are still away
+/// counts as not back is told by how the group came back in the whole run.
+fn blocks(seconds: &[(u64, Vec<PackedTally>)], survivals: &[Survival]) -> Vec<Block> {
     let total = seconds.last().map_or(0, |(second, _)| second + 1);
     let length = total.div_ceil(MOST_BLOCKS as u64).max(1);
     let count = total.div_ceil(length);
@@ -253,14 +288,15 @@ fn blocks(seconds: &[(u64, Vec<PackedTally>)], groups: usize) -> Vec<Block> {
         let end = ((index + 1) * length).min(total);
         let (own, behind) = rest.split_at(rest.partition_point(|(second, _)| *second < end));
         rest = behind;
-        let groups =
-            (0..groups).map(|group| group_block(own.iter().filter_map(|(_, tallies)| tallies.get(group))));
+        let groups = survivals.iter().enumerate().map(|(group, survival)| {
+            group_block(own.iter().filter_map(|(_, tallies)| tallies.get(group)), survival)
+        });
         Block { seconds: end - index * length, groups: groups.collect() }
     });
     cut.collect()
 }
 
-fn group_block<'t>(tallies: impl Iterator<Item = &'t PackedTally>) -> GroupBlock {
+fn group_block<'t>(tallies: impl Iterator<Item = &'t PackedTally>, survival: &Survival) -> GroupBlock {
     let mut counted = Tally::default();
     let mut cells: BTreeMap<Metric, BTreeMap<u64, u64>> = BTreeMap::new();
     for tally in tallies {
@@ -272,8 +308,13 @@ fn group_block<'t>(tallies: impl Iterator<Item = &'t PackedTally>) -> GroupBlock
             }
         }
     }
-    let histograms = cells.into_iter().map(|(metric, sums)| (metric, Buckets::new(sums)));
-    GroupBlock { counts: Counts::of(&counted), histograms: histograms.collect() }
+    let histograms: BTreeMap<Metric, Buckets> =
+        cells.into_iter().map(|(metric, sums)| (metric, Buckets::new(sums))).collect();
+    let mut away = Latencies::new();
+    if let Some(buckets) = histograms.get(&Metric::ReconnectAway) {
+        buckets.add_to(&mut away, FULL_PRECISION);
+    }
+    GroupBlock { counts: Counts::of(&counted, count_not_back(survival, &away)), histograms }
 }
 
 #[cfg(test)]
@@ -281,7 +322,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::record::Latencies;
     use crate::sample::{AttemptKind, Phases, ReadySample, Sample};
 
     fn second(ms: u64) -> Vec<PackedTally> {
@@ -300,10 +340,11 @@ mod tests {
 
     #[test]
     fn every_second_is_in_one_block_and_nothing_is_lost() {
+        let nobody = [0, 1].map(|_| Survival::new([], [], 0));
         for total in [1_u64, 5, 12, 13, 100, 3_600] {
             let seconds: Vec<_> =
                 (0..total).filter(|n| n % 3 != 1 || *n + 1 == total).map(|n| (n, second(n + 1))).collect();
-            let blocks = blocks(&seconds, 2);
+            let blocks = blocks(&seconds, &nobody);
             assert!(blocks.len() <= MOST_BLOCKS, "{total}: {}", blocks.len());
             assert_eq!(blocks.iter().map(|block| block.seconds).sum::<u64>(), total);
             let mut whole = Latencies::new();
@@ -318,6 +359,6 @@ mod tests {
             assert_eq!(back, seconds.len() as u64);
             assert!(blocks.iter().all(|block| block.groups[1] == GroupBlock::default()));
         }
-        assert_eq!(blocks(&[], 2), []);
+        assert_eq!(blocks(&[], &nobody), []);
     }
 }

@@ -158,6 +158,7 @@ fn synthetic_group(behaviour: &Behaviour, noise: &mut Noise) -> Vec<GroupBlock> 
             back,
             reconnects_ended: back,
             tokens_for_reconnects: back,
+            given_up: 0,
         };
         GroupBlock { counts, histograms }
     });

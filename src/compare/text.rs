@@ -94,8 +94,8 @@ fn table(rows: &[&Row]) -> Vec<Vec<String>> {
             if row.measure.decides { row.measure.name.clone() } else { format!("· {}", row.measure.name) };
         cells.push(vec![
             name,
-            words::value(row, row.baseline.as_ref().map(|side| side.value)),
-            words::value(row, row.candidate.as_ref().map(|side| side.value)),
+            words::value(row, row.baseline.as_ref()),
+            words::value(row, row.candidate.as_ref()),
             change,
             interval,
             p,

@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 
 use super::comparison::{Comparison, Settings, compare};
+use super::estimate::SideEstimate;
 use super::judge::Finding;
 use super::measure::Measure;
 use super::repeat::RunSet;
@@ -16,7 +17,7 @@ pub struct TrendRow {
     pub group: String,
     /// What was compared.
     pub measure: Measure,
-    /// Its value in each release; `None` where there is no sample.
+    /// Its value in each release; `None` where there is no sample, and where it lies beyond what was seen.
     pub values: Vec<Option<f64>>,
     /// What each step was, from the second release on, against the one before; `None` where one of them has no sample.
     pub steps: Vec<Option<Finding>>,
@@ -85,8 +86,8 @@ pub fn trend(sets: &[RunSet], settings: &Settings) -> Trend {
             });
             let known = &mut rows[position];
             known.measure.decides |= row.measure.decides;
-            known.values[index] = row.baseline.as_ref().map(|side| side.value);
-            known.values[index + 1] = row.candidate.as_ref().map(|side| side.value);
+            known.values[index] = row.baseline.as_ref().and_then(SideEstimate::seen);
+            known.values[index + 1] = row.candidate.as_ref().and_then(SideEstimate::seen);
             let is_whole = row.baseline.is_some() && row.candidate.is_some();
             known.steps[index] = is_whole.then_some(row.finding);
         }

@@ -5,12 +5,14 @@
 use crate::units::{format_count, format_share, format_us};
 
 use super::comparison::{Comparison, Row};
+use super::estimate::SideEstimate;
 use super::judge::Finding;
 use super::measure::{Measure, Unit};
 
-/// A value in its unit.
-pub(super) fn value(row: &Row, value: Option<f64>) -> String {
-    value_of(&row.measure, value)
+/// A side's value in its unit.
+pub(super) fn value(row: &Row, side: Option<&SideEstimate>) -> String {
+    let told = value_of(&row.measure, side.map(|side| side.value));
+    if side.is_some_and(|side| side.is_beyond) { format!("> {told}") } else { told }
 }
 
 /// A value of a measure in its unit.
@@ -70,10 +72,17 @@ pub(super) fn finding(row: &Row) -> String {
         (Finding::Inconclusive, Some(repeats)) => {
             format!("inconclusive ({} repeats each would decide)", format_count(u64::from(repeats)))
         }
+        (Finding::Inconclusive, None) if row.tested.is_none() && is_beyond(row) => {
+            "inconclusive (beyond what was seen)".to_owned()
+        }
         (Finding::Inconclusive, None) if row.tested.is_none() => "inconclusive (too few values)".to_owned(),
         (Finding::Inconclusive, None) => "inconclusive (too near the least effect)".to_owned(),
         (finding, _) => finding.name().to_owned(),
     }
+}
+
+fn is_beyond(row: &Row) -> bool {
+    row.baseline.iter().chain(&row.candidate).any(|side| side.is_beyond)
 }
 
 /// How many of the measures that decide came out how.

@@ -121,7 +121,7 @@ impl Step<'_> {
             Some(due) => self.come_back(recovery, code, due, storm),
             None => {
                 if let Some(recovery) = recovery {
-                    return self.finish_unfinished(recovery.kind);
+                    return self.finish_unfinished(&recovery);
                 }
                 Action::Finish(Finish::RunEnded)
             }
@@ -173,7 +173,7 @@ impl Step<'_> {
             self.client.token.want(self.now);
         }
         if self.client.stopping {
-            return self.finish_unfinished(recovery.kind);
+            return self.finish_unfinished(&recovery);
         }
         if !self.wants_back(code) {
             return self.not_wanted(recovery.kind);
@@ -191,7 +191,7 @@ impl Step<'_> {
     fn come_back_as_asked(&mut self, recovery: Option<Recovery>, from: Moment) -> Action {
         let recovery = self.begin_recovery(recovery, from, None);
         if self.client.stopping {
-            return self.finish_unfinished(recovery.kind);
+            return self.finish_unfinished(&recovery);
         }
         self.begin_attempt(recovery, self.now)
     }
@@ -204,8 +204,7 @@ impl Step<'_> {
         storm: Option<StormId>,
     ) -> Recovery {
         let was_ready = recovery.is_none();
-        let begun = || Recovery { storm, ..Recovery::new(AttemptKind::Reconnect, from) };
-        let mut recovery = recovery.unwrap_or_else(begun);
+        let mut recovery = recovery.unwrap_or_else(|| Recovery::back(from, storm));
         let phase = if was_ready { Phase::Detect } else { Phase::Ready };
         recovery.account(phase, self.now);
         if was_ready {
@@ -316,9 +315,10 @@ impl Step<'_> {
         Action::Finish(Finish::NotWanted)
     }
 
-    pub(super) fn finish_unfinished(&mut self, kind: AttemptKind) -> Action {
-        if kind == AttemptKind::Reconnect {
+    pub(super) fn finish_unfinished(&mut self, recovery: &Recovery) -> Action {
+        if recovery.kind == AttemptKind::Reconnect {
             self.count(Counter::ReconnectsUnfinished);
+            self.samples.push(Sample::Away(recovery.away_sample(self.now)));
         }
         Action::Finish(Finish::RunEnded)
     }
@@ -327,37 +327,35 @@ impl Step<'_> {
     pub(super) fn abort(&mut self, state: State) -> Action {
         let unfinished = match state {
             State::Outside => None,
-            State::Waiting { recovery, .. } => Some(recovery.kind),
+            State::Waiting { recovery, .. } => Some(recovery),
             State::Token { recovery, attempt, .. } => {
                 self.count(Counter::Unsettled);
                 self.end_plainly(recovery.kind, attempt, Outcome::Aborted, None);
-                Some(recovery.kind)
+                Some(recovery)
             }
             State::Preparing { recovery, attempt } | State::Connecting { recovery, attempt } => {
                 self.end_plainly(recovery.kind, attempt, Outcome::Aborted, None);
-                Some(recovery.kind)
+                Some(recovery)
             }
             State::Session { entering, timetable } => {
                 let recovery = self.settle_or_give_up(entering);
                 self.drop_session(timetable.upgraded);
-                recovery.map(|recovery| recovery.kind)
+                recovery
             }
             State::Leaving { recovery, upgraded, attribution } => {
                 self.cut_off_leaving(upgraded, &attribution);
                 if attribution.disconnect.is_some() && recovery.is_none() {
                     self.count_disconnect(attribution.storm);
                 }
-                recovery
-                    .map(|recovery| recovery.kind)
-                    .or(attribution.disconnect.map(|_| AttemptKind::Reconnect))
+                recovery.or(attribution.disconnect.map(|due| Recovery::back(due, attribution.storm)))
             }
             State::Silent { recovery, silence } => {
                 self.end_silence(recovery.is_none(), silence);
-                Some(recovery.map_or(AttemptKind::Reconnect, |recovery| recovery.kind))
+                Some(recovery.unwrap_or_else(|| silence.recovery()))
             }
         };
         match unfinished {
-            Some(kind) => self.finish_unfinished(kind),
+            Some(recovery) => self.finish_unfinished(&recovery),
             None => Action::Finish(Finish::RunEnded),
         }
     }

@@ -158,7 +158,7 @@ impl Step<'_> {
         match (state, event) {
             (State::Outside, Event::Begin { due }) => self.begin(due),
             (State::Waiting { recovery, due, since }, Event::Due(_)) => self.wake(recovery, due, since),
-            (State::Waiting { recovery, .. }, Event::Stop) => self.finish_unfinished(recovery.kind),
+            (State::Waiting { recovery, .. }, Event::Stop) => self.finish_unfinished(&recovery),
             (State::Token { recovery, mut attempt, asked }, Event::TokenReady { facts, fetched }) => {
                 self.take_token(facts, fetched);
                 attempt.get_token(fetched);
@@ -192,7 +192,7 @@ impl Step<'_> {
             (State::Silent { recovery, silence }, Event::Due(_)) => self.noticed_silence(recovery, silence),
             (State::Silent { recovery, silence }, Event::Stop) => {
                 self.end_silence(recovery.is_none(), silence);
-                self.finish_unfinished(recovery.map_or(AttemptKind::Reconnect, |recovery| recovery.kind))
+                self.finish_unfinished(&recovery.unwrap_or_else(|| silence.recovery()))
             }
             (state, _) => self.abort(state),
         }
@@ -224,7 +224,7 @@ impl Step<'_> {
 
     pub(super) fn begin_attempt(&mut self, recovery: Recovery, due: Moment) -> Action {
         if self.client.stopping {
-            return self.finish_unfinished(recovery.kind);
+            return self.finish_unfinished(&recovery);
         }
         let Tries { count, wait } = self.client.tries;
         self.client.set_tries(Tries { count: count.saturating_add(1), wait });
@@ -437,7 +437,7 @@ impl Step<'_> {
             return self.begin_attempt(recovery, due);
         }
         if self.client.stopping {
-            return self.finish_unfinished(recovery.kind);
+            return self.finish_unfinished(&recovery);
         }
         self.client.enter(State::Waiting { recovery, due, since: self.now });
         Action::Sleep { until: due }

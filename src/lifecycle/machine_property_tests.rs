@@ -15,6 +15,9 @@ struct Ledger {
     settled: u64,
     by_storm: u64,
     back_from_storm: u64,
+    unfinished: u64,
+    away: u64,
+    away_from_storm: u64,
 }
 
 impl Ledger {
@@ -56,11 +59,18 @@ impl Ledger {
                     self.back_from_storm += u64::from(ready.storm.is_some());
                 }
                 Sample::Count(Counter::Disconnects, n) => self.disconnects += n,
+                Sample::Count(Counter::ReconnectsUnfinished, n) => {
+                    self.settled += n;
+                    self.unfinished += n;
+                }
+                Sample::Away(away) => {
+                    self.away += 1;
+                    self.away_from_storm += u64::from(away.storm.is_some());
+                }
                 Sample::StormDisconnect(_) => self.by_storm += 1,
-                Sample::Count(
-                    Counter::ReconnectsGivenUp | Counter::ReconnectsNotWanted | Counter::ReconnectsUnfinished,
-                    n,
-                ) => self.settled += n,
+                Sample::Count(Counter::ReconnectsGivenUp | Counter::ReconnectsNotWanted, n) => {
+                    self.settled += n;
+                }
                 _ => {}
             }
         }
@@ -207,7 +217,9 @@ proptest! {
         prop_assert!(!ledger.session_open, "a session without an end");
         prop_assert_eq!(ledger.attempts, ledger.outcomes);
         prop_assert_eq!(ledger.disconnects, ledger.settled, "each disconnect comes to one end");
-        prop_assert!(ledger.back_from_storm <= ledger.by_storm && ledger.by_storm <= ledger.disconnects);
+        prop_assert!(ledger.back_from_storm + ledger.away_from_storm <= ledger.by_storm);
+        prop_assert!(ledger.by_storm <= ledger.disconnects);
+        prop_assert_eq!(ledger.away, ledger.unfinished, "who is away tells how long");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::sample::{Abnormal, AttemptKind, Initiator, Phase, Phases, ReadySample, StormId};
+use crate::sample::{Abnormal, AttemptKind, AwaySample, Initiator, Phase, Phases, ReadySample, StormId};
 
 use super::event::Marks;
 
@@ -17,6 +17,13 @@ pub(super) struct Silence {
     pub(super) initiator: Initiator,
     pub(super) storm: Option<StormId>,
     pub(super) notices: Moment,
+}
+
+impl Silence {
+    /// The way back that begins with it.
+    pub(super) fn recovery(&self) -> Recovery {
+        Recovery::back(self.since, self.storm)
+    }
 }
 
 /// The way from a disconnect (or the due start) to the next ready session.
@@ -128,6 +135,11 @@ impl Recovery {
         }
     }
 
+    /// The way back from a disconnect that was due at `from`.
+    pub(super) fn back(from: Moment, storm: Option<StormId>) -> Self {
+        Self { storm, ..Self::new(AttemptKind::Reconnect, from) }
+    }
+
     /// The generator itself was late by this.
     pub(super) fn delay(&mut self, lag: Duration) {
         self.lag += lag;
@@ -154,6 +166,11 @@ impl Recovery {
             }
         }
         self.account(Phase::Upgrade, marks.ended);
+    }
+
+    /// The way back is broken off at `now`, by the run's end.
+    pub(super) fn away_sample(&self, now: Moment) -> AwaySample {
+        AwaySample { storm: self.storm, away: self.phases.total() + now.since(self.accounted) }
     }
 
     pub(super) fn ready_sample(&self) -> ReadySample {

@@ -1,6 +1,7 @@
-//! Tests of who is put down to which storm.
+//! Tests of who is put down to which storm, back or still away.
 
 use super::*;
+use crate::sample::AwaySample;
 
 #[test]
 fn a_way_back_remembers_its_storm_through_failures_and_counts_from_when_it_was_due() {
@@ -55,5 +56,50 @@ fn a_way_back_remembers_its_storm_through_failures_and_counts_from_when_it_was_d
         let back = back.unwrap();
         let from = if expected.is_some() { ms(500) } else { ms(550) };
         assert_eq!((back.storm, back.latency), (expected, ready_at.since(from)), "{storm:?} {how:?}");
+    }
+}
+
+#[test]
+fn who_is_away_when_the_run_ends_tells_since_when_and_by_which_storm() {
+    let due = || Event::Due(Signs { heard: ms(500), pong: ms(500) });
+    let closed = Event::Ended(Ending::new(ms(550), EndingHow::PeerClosed(1001)));
+    let left = Event::Ended(Ending::new(ms(510), EndingHow::Left));
+    let by_client = |how| StormRule::ByClient { at: ms(500), how, id: StormId(4), fraction: 1.0 };
+    let (reset, silent) = (by_client(DisconnectHow::Reset), by_client(DisconnectHow::HalfOpen));
+    // The client waits for 100 ms before each attempt. (what, storm, events, when the run ends, how, away for so many milliseconds, by a storm)
+    type Row = (&'static str, Option<StormRule>, Vec<(u64, Event)>, u64, Event, Option<u64>);
+    let waiting = vec![(550, closed.clone())];
+    let second = vec![(550, closed.clone()), (650, due()), (660, refused(503, ms(650), ms(660)))];
+    let rows: Vec<Row> = vec![
+        ("waiting", None, waiting.clone(), 600, Event::Stop, Some(50)),
+        ("waiting, cut off", None, waiting, 600, Event::Abort, Some(50)),
+        ("waiting again", None, second, 700, Event::Stop, Some(150)),
+        ("connecting", None, vec![(550, closed), (650, due())], 655, Event::Abort, Some(105)),
+        ("in session", None, vec![], 700, Event::Abort, None),
+        ("waiting after a storm", Some(reset), vec![(505, due()), (510, left)], 600, Event::Stop, Some(100)),
+        ("leaving", Some(reset), vec![(505, due())], 507, Event::Abort, Some(7)),
+        ("silent", Some(silent), vec![(505, due())], 900, Event::Stop, Some(400)),
+        ("silent, cut off", Some(silent), vec![(505, due())], 900, Event::Abort, Some(400)),
+    ];
+    for (what, storm, events, end, how, expected) in rows {
+        let mut rules = rules(OnReconnect::Reuse);
+        rules.storms = storm.into_iter().collect();
+        rules.session.silence_timeout = Some(Duration::from_secs(9));
+        let growth = Growth::Constant { base: Duration::from_millis(100) };
+        rules.reconnect.backoff = Backoff { growth, jitter: Jitter::None };
+        let mut bench = Bench::new(rules);
+        bench.bring_into_session(ms(0));
+        for (at, event) in events {
+            bench.step(ms(at), event);
+        }
+        let action = bench.step(ms(end), how);
+        assert!(matches!(action, Action::Finish(_)), "{what}: {action:?}");
+        let away = bench
+            .samples
+            .iter()
+            .filter_map(|sample| if let Sample::Away(away) = sample { Some(*away) } else { None });
+        let storm = storm.map(|_| StormId(4));
+        let expected = expected.map(|ms| AwaySample { storm, away: Duration::from_millis(ms) });
+        assert_eq!(away.collect::<Vec<_>>(), Vec::from_iter(expected), "{what}");
     }
 }

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{Abnormal, CloseKey, Counter, Outcome, RequestAnswer};
+use crate::sample::{Abnormal, CloseKey, Counter, Metric, Outcome, RequestAnswer};
 use crate::service::counters::TargetCounters;
 
+use super::histogram::Latencies;
 use super::reconnect_clocks::ReconnectClocks;
 use super::tally::Tally;
 
@@ -97,6 +98,7 @@ pub fn check_accounts(name: &str, tally: &Tally, ended: bool) -> Vec<String> {
     if settled > disconnects || (ended && settled != disconnects) {
         faults.push(format!("{name}: {disconnects} disconnects, {settled} came to an end"));
     }
+    faults.extend(check_away(name, tally));
     let by_storms: u64 = tally.storms.values().map(|storm| storm.disconnects).sum();
     let back_from_storms: u64 = tally.storms.values().map(|storm| storm.back.count()).sum();
     let reconnects = tally.counter(Counter::Reconnects);
@@ -107,12 +109,11 @@ pub fn check_accounts(name: &str, tally: &Tally, ended: bool) -> Vec<String> {
     }
     faults.extend(token_fault(name, tally, ended));
     for (id, storm) in &tally.storms {
-        if storm.back.count() > storm.disconnects {
+        let (back, away) = (storm.back.count(), storm.away.count());
+        if back + away > storm.disconnects {
             faults.push(format!(
-                "{name}: storm {} forced {} disconnects, {} came back",
-                id.0,
-                storm.disconnects,
-                storm.back.count()
+                "{name}: storm {} forced {} disconnects, {back} came back, {away} are away",
+                id.0, storm.disconnects,
             ));
         }
     }
@@ -130,6 +131,14 @@ fn token_fault(name: &str, tally: &Tally, ended: bool) -> Option<String> {
     let is_wrong = fetched > granted || (ended && granted - fetched > untaken);
     (is_wrong && asked().next().is_some())
         .then(|| format!("{name}: {granted} token requests were granted, {fetched} tokens came"))
+}
+
+/// Each reconnect that was under way when the run ended tells how long its client had been away; before schema version 3 none did.
+fn check_away(name: &str, tally: &Tally) -> Option<String> {
+    let told = tally.histograms.get(&Metric::ReconnectAway).map_or(0, Latencies::count);
+    let unfinished = tally.counter(Counter::ReconnectsUnfinished);
+    (told > 0 && told != unfinished)
+        .then(|| format!("{name}: {unfinished} reconnects were under way at the end, {told} tell how long"))
 }
 
 /// Sets the clients' counts beside the target's. `tally` is that of all groups.
@@ -235,7 +244,7 @@ mod tests {
     use super::*;
     use crate::sample::Cause;
     use crate::sample::{
-        AttemptEnd, AttemptKind, Initiator, Request, RequestEnd, Sample, SessionEnd, StormId,
+        AttemptEnd, AttemptKind, AwaySample, Initiator, Request, RequestEnd, Sample, SessionEnd, StormId,
     };
     use crate::service::counters::{CloseCount, RefusedCount};
 
@@ -403,5 +412,20 @@ mod tests {
         assert_eq!(faults(&one[..1], true), none);
         assert_eq!(faults(&one[..1], false), [""; 0], "it may yet be taken");
         assert_eq!(faults(&[granted, unsettled], true), [""; 0]);
+    }
+
+    #[test]
+    fn each_client_that_is_away_tells_how_long_or_none_does() {
+        let unfinished = Sample::Count(Counter::ReconnectsUnfinished, 1);
+        let away = |storm| Sample::Away(AwaySample { storm, away: Duration::from_secs(1) });
+        let (disconnect, id) = (Sample::Count(Counter::Disconnects, 1), StormId(0));
+        let faults = |samples: &[Sample]| check_accounts("g", &tally(samples), true);
+        let told = [disconnect.clone(), unfinished.clone(), away(None)];
+        assert_eq!(faults(&told), [""; 0]);
+        assert_eq!(faults(&told[..2]), [""; 0], "as journals before schema version 3 have it");
+        let twice = faults(&[told.as_slice(), &[away(None)]].concat());
+        assert_eq!(twice, ["g: 1 reconnects were under way at the end, 2 tell how long"]);
+        let by_storm = faults(&[disconnect, unfinished, away(Some(id))]);
+        assert_eq!(by_storm, ["g: storm 0 forced 0 disconnects, 0 came back, 1 are away"]);
     }
 }

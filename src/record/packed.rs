@@ -19,8 +19,8 @@ pub struct PackedTally {
     pub(super) closes: Vec<(CloseKey, u64)>,
     pub(super) counters: Vec<(Counter, u64)>,
     pub(super) histograms: Vec<(Metric, Vec<u8>)>,
-    /// Each storm's disconnects, and the histogram of the ways back from them.
-    pub(super) storms: Vec<(StormId, u64, Vec<u8>)>,
+    /// Each storm's disconnects, and the histograms of the ways back from them and of those who are still away.
+    pub(super) storms: Vec<(StormId, u64, Vec<u8>, Vec<u8>)>,
     /// What is taken back of the intervals before.
     pub(super) minus: Option<Box<PackedTally>>,
     /// What requests for tokens and steps came to.
@@ -43,7 +43,7 @@ impl PackedTally {
             storms: tally
                 .storms
                 .iter()
-                .map(|(id, storm)| (*id, storm.disconnects, storm.back.to_bytes()))
+                .map(|(id, storm)| (*id, storm.disconnects, storm.back.to_bytes(), storm.away.to_bytes()))
                 .collect(),
             minus: tally.minus.as_ref().map(|minus| Box::new(Self::of(minus))),
             requests: requests::pack(&tally.requests),
@@ -62,7 +62,7 @@ impl PackedTally {
             return Err(HistogramError);
         }
         let histograms = self.histograms.iter().map(|(_, bytes)| bytes);
-        let mut histograms = histograms.chain(self.storms.iter().map(|(.., bytes)| bytes));
+        let mut histograms = histograms.chain(self.storms.iter().flat_map(|(.., back, away)| [back, away]));
         histograms.try_for_each(|bytes| packed_counts(bytes).map(drop))?;
         requests::check(&self.requests)?;
         match &self.minus {
@@ -101,10 +101,11 @@ impl PackedTally {
         for (metric, bytes) in &self.histograms {
             add_packed(tally.histograms.entry(*metric).or_default(), bytes);
         }
-        for (id, disconnects, bytes) in &self.storms {
+        for (id, disconnects, back, away) in &self.storms {
             let storm: &mut StormTally = tally.storms.entry(*id).or_default();
             add_count(&mut storm.disconnects, *disconnects);
-            add_packed(&mut storm.back, bytes);
+            add_packed(&mut storm.back, back);
+            add_packed(&mut storm.away, away);
         }
         requests::unpack(&self.requests, &mut tally.requests);
         if let Some(minus) = &self.minus {

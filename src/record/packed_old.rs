@@ -10,6 +10,7 @@ use crate::sample::{
     Abnormal, AttemptKey, AttemptKind, Cause, CloseKey, Counter, Initiator, Metric, Outcome, StormId,
 };
 
+use super::histogram::Latencies;
 use super::packed::PackedTally;
 
 /// Of version 1: which storm forced a disconnect was not recorded.
@@ -51,6 +52,10 @@ impl From<PackedTallyV2> for PackedTally {
         let key = |kind, outcome, cause| AttemptKey { kind, outcome, cause, answer: None };
         let attempts = attempts.into_iter().map(|(kind, outcome, cause, n)| (key(kind, outcome, cause), n));
         let unsaid = |(who, code, how, n)| (CloseKey::unsaid(who, code, how), n);
+        // How long those who were still away had been so was not recorded.
+        let away = Latencies::new().to_bytes();
+        let with_away = |(id, disconnects, back)| (id, disconnects, back, away.clone());
+        let storms = storms.into_iter().map(with_away).collect();
         Self {
             attempts: attempts.collect(),
             closes: closes.into_iter().map(unsaid).collect(),

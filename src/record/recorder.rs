@@ -18,7 +18,7 @@ use crate::scenario::keys::{Scenario, Threshold};
 use super::entry::Entry;
 use super::journal::JournalWriter;
 use super::packed::PackedTally;
-use super::tally::{Tally, merge_all};
+use super::tally::Tally;
 use super::thresholds::{ThresholdStatus, evaluate};
 
 /// Seconds that may wait in memory for a journal that cannot be written; then the newest are added up.
@@ -228,20 +228,20 @@ fn abort_on_thresholds(scenario: &Scenario, totals: &[Tally], now: Moment, contr
 pub fn failing_threshold<'s>(scenario: &'s Scenario, totals: &[Tally], now: Moment) -> Option<&'s Threshold> {
     let failing = |threshold: &&Threshold| {
         let due = threshold.abort_after.is_some_and(|delay| now >= Moment::ZERO + delay);
-        due && evaluate(threshold, &tally_of(threshold, scenario, totals), now.as_us() as f64 / 1e6).status
+        due && evaluate(threshold, &tallies_of(threshold, scenario, totals), now.as_us() as f64 / 1e6).status
             == ThresholdStatus::Failed
     };
     scenario.thresholds.iter().find(failing)
 }
 
-/// The tally that a threshold looks at.
-fn tally_of(threshold: &Threshold, scenario: &Scenario, totals: &[Tally]) -> Tally {
+/// The tallies of the groups that a threshold looks at.
+fn tallies_of<'t>(threshold: &Threshold, scenario: &Scenario, totals: &'t [Tally]) -> Vec<&'t Tally> {
     let chosen = scenario
         .groups
         .iter()
         .zip(totals)
         .filter(|(group, _)| threshold.group.as_ref().is_none_or(|name| *name == group.name));
-    merge_all(chosen.map(|(_, tally)| tally))
+    chosen.map(|(_, tally)| tally).collect()
 }
 
 #[cfg(test)]
@@ -250,6 +250,7 @@ mod tests {
 
     use super::*;
     use crate::record::journal::{read_journal, tests::manifest};
+    use crate::record::merge_all;
     use crate::sample::{Counter, GroupId, Metric, Sample};
     use crate::scenario::{load, parse_threshold};
 

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::histogram::Latencies;
+use super::survival::counts;
 
 /// Microseconds and how many, in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -14,9 +15,7 @@ impl Steps {
     /// The steps of a histogram.
     #[must_use]
     pub fn of(latencies: &Latencies) -> Self {
-        let mut below = 0;
-        let own = latencies.steps().map(|(us, up_to)| (us, up_to - std::mem::replace(&mut below, up_to)));
-        Self(own.collect())
+        Self(counts(latencies).collect())
     }
 
     /// The histogram.

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::sample::{
-    AttemptKey, AttemptKind, Cause, CloseKey, Counter, Metric, Outcome, Phase, ReadySample, Sample, StormId,
-    Traffic,
+    AttemptKey, AttemptKind, AwaySample, Cause, CloseKey, Counter, Metric, Outcome, Phase, ReadySample,
+    Sample, StormId, Traffic,
 };
 
 use super::encoding::{MAX_COUNT, add_count};
@@ -27,6 +27,8 @@ pub struct StormTally {
     /// Reconnects after them that ended in a ready session: from when the storm was due, through however many attempts.
     /// They are among [`Metric::ReconnectLatency`] too.
     pub back: Latencies,
+    /// How long those had been away that were still away when the run ended. They are among [`Metric::ReconnectAway`] too.
+    pub away: Latencies,
 }
 
 /// What was counted and measured in a group.
@@ -71,6 +73,7 @@ impl Tally {
             Sample::Traffic(traffic) => self.apply_traffic(traffic),
             Sample::StormDisconnect(storm) => self.storms.entry(*storm).or_default().disconnects += 1,
             Sample::Request(end) => requests::record(&mut self.requests, end),
+            Sample::Away(away) => self.apply_away(away),
             Sample::Cascade(depth) => self.histogram(Metric::CascadeDepth).record_us(u64::from(*depth)),
             Sample::TakeBack(sample) => self.minus.get_or_insert_default().apply(sample),
             Sample::Recount(recount) => {
@@ -94,6 +97,13 @@ impl Tally {
         self.histogram(Metric::ReconnectServiceTime).record(ready.service_time);
         for &phase in Phase::ALL {
             self.histogram(Metric::of_phase(phase)).record(ready.phases.get(phase));
+        }
+    }
+
+    fn apply_away(&mut self, away: &AwaySample) {
+        self.histogram(Metric::ReconnectAway).record(away.away);
+        if let Some(storm) = away.storm {
+            self.storms.entry(storm).or_default().away.record(away.away);
         }
     }
 
@@ -137,6 +147,7 @@ impl Tally {
             let own = self.storms.entry(*storm).or_default();
             add_count(&mut own.disconnects, other.disconnects);
             own.back.merge(&other.back);
+            own.away.merge(&other.away);
         }
         requests::merge(&mut self.requests, &other.requests);
         if let Some(minus) = &other.minus {
@@ -191,6 +202,13 @@ impl Tally {
     #[must_use]
     pub fn connected(&self) -> u64 {
         self.counter(Counter::Upgrades).saturating_sub(self.closes_total())
+    }
+
+    /// Clients that began and never had a ready session.
+    #[must_use]
+    pub fn never_in(&self) -> u64 {
+        let were_in = self.histograms.get(&Metric::ConnectLatency).map_or(0, Latencies::count);
+        self.counter(Counter::ClientsStarted).saturating_sub(were_in)
     }
 
     /// Whether nothing was counted or measured.
@@ -279,6 +297,8 @@ mod tests {
                 Sample::Ready(Box::new(ReadySample { kind, storm, latency, service_time: latency, phases }))
             }),
             (0_u16..3).prop_map(|storm| Sample::StormDisconnect(StormId(storm))),
+            (prop::option::of(0_u16..3), ms.clone())
+                .prop_map(|(storm, away)| Sample::Away(AwaySample { storm: storm.map(StormId), away })),
             (1000_u16..1015, ms.clone(), prop::option::of(prop::sample::select(Abnormal::ALL))).prop_map(
                 |(code, length, abnormal)| {
                     let said = Said { target: Word::of(code), client: Word::default() };
@@ -329,6 +349,8 @@ mod tests {
             let asked = samples.iter().filter(|sample| matches!(sample, Sample::Request(_))).count() as u64;
             prop_assert_eq!(whole.requests.values().map(AnswerTally::count).sum::<u64>(), asked);
             prop_assert_eq!(whole.requests.values().map(|tally| tally.latencies.count()).sum::<u64>(), asked);
+            let away = samples.iter().filter(|sample| matches!(sample, Sample::Away(away) if away.storm.is_some())).count() as u64;
+            prop_assert_eq!(whole.storms.values().map(|storm| storm.away.count()).sum::<u64>(), away);
         }
 
         #[test]

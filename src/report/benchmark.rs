@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::record::{Latencies, Tally};
+use crate::record::{Latencies, Quantile, Tally, Times};
 use crate::sample::{AttemptKind, Counter, Metric, Outcome};
 
 use super::model::RunModel;
@@ -71,13 +71,20 @@ fn ms(us: u64) -> f64 {
 fn latency_rows(tally: &Tally) -> Vec<Row> {
     let mut rows = Vec::new();
     for metric in [Metric::ReconnectLatency, Metric::ConnectLatency] {
-        let Some(histogram) = tally.histograms.get(&metric) else { continue };
-        let of = format!("{} values", histogram.count());
+        let Some(times) = Times::of(tally, metric) else { continue };
+        let of = format!("{} values", times.recorded.map_or(0, Latencies::count));
         for (label, percentile) in [("p50", 50.0), ("p95", 95.0), ("p99", 99.0), ("max", 100.0)] {
-            let value = ms(histogram.percentile_us(percentile));
-            rows.push(Row::new(&format!("{metric} {label}"), "ms", value, &of));
+            let Some(time) = times.percentile(percentile) else { continue };
+            let of = match time {
+                Quantile::At(_) => of.clone(),
+                // The longest that was seen: what is not there would look like nothing to worry about.
+                Quantile::Beyond(_) => {
+                    format!("{of}, and longer than this: clients are still away, or gave up")
+                }
+            };
+            rows.push(Row::new(&format!("{metric} {label}"), "ms", ms(time.least_us()), &of));
         }
-        rows.push(mean_row(metric, histogram, &of));
+        rows.extend(times.recorded.map(|recorded| mean_row(metric, recorded, &of)));
     }
     rows
 }

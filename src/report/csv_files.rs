@@ -2,7 +2,7 @@
 //!
 //! In: a run. Out: text, with the headers that `docs/src/results/csv.md` states; times in microseconds, shares 0..1.
 
-use crate::record::{Latencies, Tally};
+use crate::record::{Latencies, Quantile, Tally, Times};
 use crate::sample::{Answer, AttemptKind, Counter, Metric, Outcome};
 
 use super::model::RunModel;
@@ -23,7 +23,8 @@ pub(super) fn write_rows(header: &[&str], rows: impl IntoIterator<Item = Vec<Str
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// `summary.csv`: a row for each group and metric with values; then the same for `all` groups together.
+/// `summary.csv`: a row for each group and metric with values; then the same for `all` groups together. A percentile of the reconnect latency that lies beyond
+/// what was seen is empty; who is still away has columns of that row.
 ///
 /// # Errors
 /// Only when memory cannot be written.
@@ -43,6 +44,8 @@ pub fn summary_csv(model: &RunModel) -> CsvResult {
         "p99_9_us",
         "p99_99_us",
         "max_us",
+        "away",
+        "longest_away_us",
     ];
     let rows = model.groups().chain([(ALL, &model.all)]).flat_map(|(name, tally)| summary_rows(name, tally));
     write_rows(&header, rows)
@@ -50,18 +53,25 @@ pub fn summary_csv(model: &RunModel) -> CsvResult {
 
 fn summary_rows(name: &str, tally: &Tally) -> Vec<Vec<String>> {
     let times = Metric::ALL.iter().filter(|metric| metric.is_time());
-    let measured = times.filter_map(|metric| Some((*metric, tally.histograms.get(metric)?)));
-    measured.map(|(metric, histogram)| summary_row(name, metric, histogram)).collect()
+    let measured = times.filter_map(|metric| Some((*metric, Times::of(tally, *metric)?)));
+    measured.map(|(metric, times)| summary_row(name, metric, &times)).collect()
 }
 
-fn summary_row(name: &str, metric: Metric, histogram: &Latencies) -> Vec<String> {
-    let mut row = vec![name.to_owned(), metric.name().to_owned(), histogram.count().to_string()];
-    row.push(histogram.min_us().to_string());
-    row.push(format!("{:.1}", histogram.mean_us()));
-    row.push(format!("{:.1}", histogram.stddev_us()));
-    let percentiles = [50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99];
-    row.extend(percentiles.iter().map(|percentile| histogram.percentile_us(*percentile).to_string()));
-    row.push(histogram.max_us().to_string());
+fn summary_row(name: &str, metric: Metric, times: &Times<'_>) -> Vec<String> {
+    let number = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
+    let recorded = times.recorded;
+    let decimal =
+        |of: fn(&Latencies) -> f64| recorded.map_or_else(String::new, |values| format!("{:.1}", of(values)));
+    let mut row = vec![name.to_owned(), metric.name().to_owned()];
+    row.push(recorded.map_or(0, Latencies::count).to_string());
+    row.push(number(recorded.map(Latencies::min_us)));
+    row.extend([decimal(Latencies::mean_us), decimal(Latencies::stddev_us)]);
+    let percentiles = [50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100.0];
+    row.extend(
+        percentiles.map(|percentile| number(times.percentile(percentile).and_then(Quantile::seen_us))),
+    );
+    row.push(number(times.away().map(|(away, _)| away)));
+    row.push(number(times.away().and_then(|(_, longest_us)| longest_us)));
     row
 }
 

@@ -93,6 +93,10 @@ fn threshold_case(scenario: &str, result: &ThresholdResult) -> TestCase {
         case.add_property(Property::new("measured", value.to_string()));
         case.add_property(Property::new("limit", result.limit.to_string()));
     }
+    if let Some(least) = result.beyond {
+        case.add_property(Property::new("measured_beyond", least.to_string()));
+        case.add_property(Property::new("limit", result.limit.to_string()));
+    }
     case.set_system_out(format!("measured {measured}"));
     case
 }

@@ -14,8 +14,8 @@ use super::model::RunModel;
 use super::request_table::{refresh_lines, requests};
 use super::simulated::{SIMULATED, assumptions, target_words};
 use super::tables::{
-    GroupTotals, Table, closes, handshakes, loop_words, messages, phases, reconnects, recovery, throughput,
-    tokens, worst_first,
+    GroupTotals, Table, closes, handshakes, loop_words, messages, never_in, phases, reconnects, recovery,
+    throughput, tokens, worst_first,
 };
 use super::verdict::Status;
 
@@ -35,7 +35,7 @@ pub fn markdown(model: &RunModel) -> String {
     let mut text = head(model);
     let sections = [
         thresholds(model),
-        table(&reconnects(&groups)),
+        table(&reconnects(&groups)) + &outsiders(&groups),
         recovery(model, &groups).map(|recovery| table(&recovery)).unwrap_or_default(),
         table(&handshakes(&groups)),
         tokens(&groups).map(|tokens| table(&tokens) + &loops(model, &groups)).unwrap_or_default(),
@@ -183,6 +183,17 @@ fn table(table: &Table) -> String {
     let lines: Vec<String> = rows.iter().map(|row| line(row)).collect();
     push_lines(&mut text, &lines, "rows");
     let _ = writeln!(text, "\n<sub>{}</sub>", escape(table.note));
+    text
+}
+
+fn outsiders(groups: &[GroupTotals<'_>]) -> String {
+    let told = never_in(groups);
+    let lines: Vec<String> = told.iter().map(|words| format!("- **never in** {}", escape(words))).collect();
+    let mut text = String::new();
+    if !lines.is_empty() {
+        text.push('\n');
+        push_lines(&mut text, &lines, "groups");
+    }
     text
 }
 

@@ -6,6 +6,7 @@ mod aligned;
 mod benchmark;
 mod csv_files;
 mod csv_requests;
+mod empty;
 mod exposition;
 mod github;
 mod hlog;

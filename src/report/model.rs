@@ -3,7 +3,7 @@
 //! In: a journal. Out: totals, seconds, results, all derived from it.
 
 use crate::record::{
-    Journal, Latencies, Manifest, PackedTally, Reconciliation, ReconnectClocks, RunEnd, Tally,
+    Journal, Latencies, Manifest, PackedTally, Quantile, Reconciliation, ReconnectClocks, RunEnd, Tally,
     ThresholdResult, check_accounts, evaluate, health_faults, merge_all, reconcile,
 };
 use crate::sample::Counter;
@@ -58,7 +58,7 @@ impl RunModel {
         let all = merge_all(&totals);
         let recorded_s = intervals.last().map_or(0.0, |(second, _)| (*second + 1) as f64);
         let elapsed_s = end.as_ref().map_or(recorded_s, |end| end.elapsed_s);
-        let thresholds = evaluate_all(&manifest, &totals, &all, elapsed_s);
+        let thresholds = evaluate_all(&manifest, &totals, elapsed_s);
         // Where a shard's numbers break off, sessions may be open, and what its target counted is unknown.
         let breaks_off = manifest.breaks_off();
         let account_faults = check_all_accounts(&manifest, &totals, &all, end.is_some() && !breaks_off);
@@ -69,6 +69,8 @@ impl RunModel {
             reconnects: times.and_then(|times| ReconnectClocks::of(&all, times)),
             ..reconcile(&all, counters)
         });
+        let names = manifest.groups.iter().map(|group| group.name.as_str());
+        let groups: Vec<(&str, &Tally)> = names.zip(&totals).collect();
         let findings = Findings {
             lost: &lost,
             breaks_off,
@@ -82,6 +84,7 @@ impl RunModel {
             no_generator: manifest.simulated.is_some().then_some(NO_GENERATOR),
             clients_started: all.counter(Counter::ClientsStarted),
             kept_out: &what_keeps_out(&manifest, &totals),
+            groups: &groups,
             all: &all,
         };
         let validity = check_validity(&findings);
@@ -130,15 +133,17 @@ impl RunModel {
     }
 
     /// Microseconds until `share` (0..1) of all clients of a group (`None`: of all groups) that were cut off were back: by storms where there are any,
-    /// else by anything. `None` when they never were, or none was cut off.
+    /// else by anything. `None` when none was cut off, or nobody was seen since.
     #[must_use]
-    pub fn recovered_us(&self, group: Option<usize>, share: f64) -> Option<u64> {
+    pub fn recovered_us(&self, group: Option<usize>, share: f64) -> Option<Quantile> {
         let curves = self.recovery_curves();
         let own = || curves.iter().filter(|curve| curve.group == group && curve.disconnects > 0);
         let has_storm = own().any(|curve| curve.storm.is_some());
-        let mut all = RecoveryCurve { group, storm: None, disconnects: 0, back: Latencies::new() };
+        let (back, away) = (Latencies::new(), Latencies::new());
+        let mut all = RecoveryCurve { group, storm: None, disconnects: 0, back, away };
         for curve in own().filter(|curve| curve.storm.is_some() == has_storm) {
             all.back.merge(&curve.back);
+            all.away.merge(&curve.away);
             all.disconnects += curve.disconnects;
         }
         if all.disconnects == 0 { None } else { all.time_to_us(share) }
@@ -151,24 +156,20 @@ impl RunModel {
 }
 
 /// A threshold that this program cannot read, or whose group is not there, is kept as one without a sample: it must not vanish.
-fn evaluate_all(manifest: &Manifest, totals: &[Tally], all: &Tally, elapsed_s: f64) -> Vec<ThresholdResult> {
+fn evaluate_all(manifest: &Manifest, totals: &[Tally], elapsed_s: f64) -> Vec<ThresholdResult> {
     let evaluated = manifest.thresholds.iter().map(|source| {
         let without = |why| ThresholdResult::without_samples(source.clone(), why);
         let threshold = match parse_threshold(source) {
             Ok(threshold) => threshold,
             Err(why) => return without(why),
         };
-        let tally = match &threshold.group {
-            None => Some(all),
-            Some(name) => {
-                let index = manifest.groups.iter().position(|group| group.name == *name);
-                index.and_then(|index| totals.get(index))
-            }
-        };
-        match tally {
-            Some(tally) => evaluate(&threshold, tally, elapsed_s),
-            None => without("no such group".to_owned()),
+        let named = manifest.groups.iter().zip(totals);
+        let own = named.filter(|(group, _)| threshold.group.as_ref().is_none_or(|name| *name == group.name));
+        let own: Vec<&Tally> = own.map(|(_, tally)| tally).collect();
+        if own.is_empty() && threshold.group.is_some() {
+            return without("no such group".to_owned());
         }
+        evaluate(&threshold, &own, elapsed_s)
     });
     evaluated.collect()
 }

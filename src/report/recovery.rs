@@ -1,9 +1,9 @@
 //! The recovery curve: which share of the clients that were cut off is back, by the time since.
 //!
-//! In: what the storms did to a group. Out: the exact curve, step by step, and when half, 95 % and all were back. A client that never came back
-//! stays in the denominator.
+//! In: what the storms did to a group. Out: the curve, step by step, and when half, 95 % and all were back. A client that never came back stays in the
+//! denominator; one that was still away when the run ended counts for as long as it was seen (Kaplan and Meier, see [`Survival`]).
 
-use crate::record::{Latencies, Tally};
+use crate::record::{Latencies, Quantile, StormTally, Survival, Tally};
 use crate::sample::{Counter, Metric, StormId};
 
 /// How the clients of a group came back from a storm, or from every disconnect that no storm forced.
@@ -17,28 +17,38 @@ pub struct RecoveryCurve {
     pub disconnects: u64,
     /// From the disconnect (a storm's: when it was due) to the ready session, of those that came back.
     pub back: Latencies,
+    /// How long those had been away that were still away when the run ended.
+    pub away: Latencies,
 }
 
 /// A step of a recovery curve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RecoveryStep {
     /// Microseconds since the storm.
     pub time_us: u64,
-    /// How many were back by then.
-    pub back: u64,
+    /// Which share (0..1) was back by then.
+    pub share: f64,
 }
 
 impl RecoveryCurve {
     /// The steps, in ascending order, as exact as the histogram is (three significant digits). Before the first, nobody is back.
-    pub fn steps(&self) -> impl Iterator<Item = RecoveryStep> + '_ {
-        self.back.steps().map(|(time_us, back)| RecoveryStep { time_us, back })
+    #[must_use]
+    pub fn steps(&self) -> Vec<RecoveryStep> {
+        let survival = self.survival();
+        let steps = survival.steps().iter();
+        steps.map(|step| RecoveryStep { time_us: step.time_us, share: 1.0 - step.away }).collect()
     }
 
-    /// Microseconds until `share` (0..1) of all that were cut off were back; `None` when they never were, or none was cut off.
+    /// Microseconds until `share` (0..1) of all that were cut off were back; `None` when none was cut off, or nobody was seen since.
     #[must_use]
-    pub fn time_to_us(&self, share: f64) -> Option<u64> {
-        let wanted = (share * self.disconnects as f64).ceil().max(1.0) as u64;
-        self.steps().find(|step| step.back >= wanted).map(|step| step.time_us)
+    pub fn time_to_us(&self, share: f64) -> Option<Quantile> {
+        self.survival().percentile(100.0 * share)
+    }
+
+    /// The estimate; who is neither back nor away never comes back.
+    fn survival(&self) -> Survival {
+        let never = self.disconnects.saturating_sub(self.back.count() + self.away.count());
+        Survival::of(&self.back, &self.away, never)
     }
 
     /// Which share (0..1) of all that were cut off came back; `None` when none was cut off.
@@ -53,16 +63,19 @@ pub(super) fn recovery_curves(group: Option<usize>, tally: &Tally, storms: usize
     let mut curves: Vec<RecoveryCurve> = (0..storms)
         .map(|storm| {
             let struck = tally.storms.get(&StormId::of(storm)).cloned().unwrap_or_default();
-            RecoveryCurve { group, storm: Some(storm), disconnects: struck.disconnects, back: struck.back }
+            let StormTally { disconnects, back, away } = struck;
+            RecoveryCurve { group, storm: Some(storm), disconnects, back, away }
         })
         .collect();
     let mut back = tally.histograms.get(&Metric::ReconnectLatency).cloned().unwrap_or_default();
+    let mut away = tally.histograms.get(&Metric::ReconnectAway).cloned().unwrap_or_default();
     let mut disconnects = tally.counter(Counter::Disconnects);
     for curve in &curves {
         back.subtract(&curve.back);
+        away.subtract(&curve.away);
         disconnects = disconnects.saturating_sub(curve.disconnects);
     }
-    curves.push(RecoveryCurve { group, storm: None, disconnects, back });
+    curves.push(RecoveryCurve { group, storm: None, disconnects, back, away });
     curves
 }
 
@@ -73,45 +86,76 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::sample::{AttemptKind, Phases, ReadySample, Sample};
+    use crate::sample::{AttemptKind, AwaySample, Phases, ReadySample, Sample};
 
-    /// A tally of clients, each struck by a storm or none, and back after so many milliseconds or never.
-    fn tally(clients: &[(Option<u16>, Option<u64>)]) -> Tally {
+    /// What became of a client that was cut off, after so many milliseconds.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Fate {
+        Back(u64),
+        Away(u64),
+        GaveUp,
+    }
+
+    use Fate::{Away, Back, GaveUp};
+
+    /// A tally of clients, each struck by a storm or none.
+    fn tally(clients: &[(Option<u16>, Fate)]) -> Tally {
         let mut tally = Tally::default();
-        for (storm, back_ms) in clients {
+        for (storm, fate) in clients {
             let storm = storm.map(StormId);
             tally.apply(&Sample::Count(Counter::Disconnects, 1));
             storm.map(Sample::StormDisconnect).iter().for_each(|sample| tally.apply(sample));
-            if let Some(latency) = back_ms.map(Duration::from_millis) {
-                let (kind, phases) = (AttemptKind::Reconnect, Phases::default());
-                tally.apply(&Sample::Ready(Box::new(ReadySample {
-                    kind,
-                    storm,
-                    latency,
-                    service_time: latency,
-                    phases,
-                })));
+            match fate {
+                Back(ms) => {
+                    let latency = Duration::from_millis(*ms);
+                    let (kind, phases) = (AttemptKind::Reconnect, Phases::default());
+                    let ready = ReadySample { kind, storm, latency, service_time: latency, phases };
+                    tally.apply(&Sample::Ready(Box::new(ready)));
+                }
+                Away(ms) => {
+                    let away = Duration::from_millis(*ms);
+                    tally.apply(&Sample::Count(Counter::ReconnectsUnfinished, 1));
+                    tally.apply(&Sample::Away(AwaySample { storm, away }));
+                }
+                GaveUp => tally.apply(&Sample::Count(Counter::ReconnectsGivenUp, 1)),
             }
         }
         tally
     }
 
+    fn steps(curve: &RecoveryCurve) -> Vec<(u64, f64)> {
+        curve.steps().iter().map(|step| (step.time_us, step.share)).collect()
+    }
+
     #[test]
     fn the_curve_rises_step_by_step_and_those_who_never_came_back_are_in_the_denominator() {
+        let storm = Some(0);
         let clients =
-            [(Some(0), Some(1)), (Some(0), Some(2)), (Some(0), Some(2)), (Some(0), None), (None, Some(7))];
+            [(storm, Back(1)), (storm, Back(2)), (storm, Back(2)), (storm, GaveUp), (None, Back(7))];
         let curves = recovery_curves(None, &tally(&clients), 1);
-        let steps: Vec<(u64, u64)> = curves[0].steps().map(|step| (step.time_us, step.back)).collect();
-        assert_eq!(steps, [(1_000, 1), (2_000, 3)]);
+        assert_eq!(steps(&curves[0]), [(1_000, 0.25), (2_000, 0.75)]);
         assert_eq!((curves[0].disconnects, curves[0].share_back()), (4, Some(0.75)));
-        let times = [0.25, 0.5, 0.75, 0.95, 1.0].map(|share| curves[0].time_to_us(share));
-        assert_eq!(times, [Some(1_000), Some(2_000), Some(2_000), None, None]);
+        let times = [0.25, 0.5, 0.75, 0.95, 1.0].map(|share| curves[0].time_to_us(share).unwrap().words());
+        assert_eq!(times, ["1.00 ms", "2.00 ms", "2.00 ms", "> 2.00 ms", "> 2.00 ms"]);
         assert_eq!((curves[1].storm, curves[1].disconnects), (None, 1));
         assert_eq!(
             curves[1].time_to_us(1.0),
-            Some(7_003),
+            Some(Quantile::At(7_003)),
             "three significant digits: the highest of its bucket"
         );
+    }
+
+    #[test]
+    fn who_is_still_away_counts_for_as_long_as_it_was_seen() {
+        // Of four, one is back after 1 ms, one was last seen after 2 ms: of the two that are left one is back after 4 ms.
+        let clients = [Back(1), Away(2), Back(4), Away(8)].map(|fate| (Some(0), fate));
+        let curves = recovery_curves(None, &tally(&clients), 1);
+        assert_eq!(steps(&curves[0]), [(1_000, 0.25), (4_001, 0.625)]);
+        assert_eq!(curves[0].time_to_us(0.5), Some(Quantile::At(4_001)));
+        assert_eq!(curves[0].time_to_us(0.95), Some(Quantile::Beyond(8_003)));
+        let all_away = recovery_curves(None, &tally(&[(Some(0), Away(8))]), 1);
+        assert_eq!(all_away[0].time_to_us(0.5), Some(Quantile::Beyond(8_003)));
+        assert_eq!(all_away[0].share_back(), Some(0.0));
     }
 
     #[test]
@@ -119,29 +163,45 @@ mod tests {
         let curves = recovery_curves(Some(0), &Tally::default(), 1);
         assert_eq!(curves.len(), 2);
         for curve in curves {
-            assert_eq!((curve.steps().count(), curve.time_to_us(0.5), curve.share_back()), (0, None, None));
+            assert_eq!((steps(&curve), curve.time_to_us(0.5), curve.share_back()), (vec![], None, None));
         }
+    }
+
+    fn fate() -> impl Strategy<Value = Fate> {
+        prop_oneof![(0_u64..60_000).prop_map(Back), (0_u64..60_000).prop_map(Away), Just(GaveUp)]
     }
 
     proptest! {
         #[test]
         fn no_disconnect_is_lost_between_the_curves(
-            clients in prop::collection::vec((prop::option::of(0_u16..3), prop::option::of(0_u64..60_000)), 0..60),
+            clients in prop::collection::vec((prop::option::of(0_u16..3), fate()), 0..60),
         ) {
             let tally = tally(&clients);
             let curves = recovery_curves(None, &tally, 3);
             prop_assert_eq!(curves.iter().map(|curve| curve.disconnects).sum::<u64>(), clients.len() as u64);
-            let mut merged = Latencies::new();
+            let (mut back, mut away) = (Latencies::new(), Latencies::new());
             for curve in &curves {
-                let here = clients.iter().filter(|(storm, _)| storm.map(usize::from) == curve.storm);
-                let (struck, back): (Vec<_>, Vec<_>) = here.map(|(_, back)| ((), back)).unzip();
-                prop_assert_eq!(curve.disconnects, struck.len() as u64);
-                prop_assert_eq!(curve.back.count(), back.iter().flatten().count() as u64);
-                prop_assert_eq!(curve.time_to_us(1.0).is_some(), !back.is_empty() && back.iter().all(Option::is_some) || curve.disconnects == 0 && !back.is_empty());
-                merged.merge(&curve.back);
+                let here: Vec<Fate> = clients
+                    .iter()
+                    .filter(|(storm, _)| storm.map(usize::from) == curve.storm)
+                    .map(|(_, fate)| *fate)
+                    .collect();
+                let count = |wanted: fn(&Fate) -> bool| here.iter().filter(|fate| wanted(fate)).count() as u64;
+                prop_assert_eq!(curve.disconnects, here.len() as u64);
+                prop_assert_eq!(curve.back.count(), count(|fate| matches!(fate, Back(_))));
+                prop_assert_eq!(curve.away.count(), count(|fate| matches!(fate, Away(_))));
+                let all_back = !here.is_empty() && here.iter().all(|fate| matches!(fate, Back(_)));
+                let is_reached = matches!(curve.time_to_us(1.0), Some(Quantile::At(_)));
+                // Who was last seen away before the last one came back may have been back by then, too.
+                prop_assert!(!all_back || is_reached);
+                prop_assert!(!(is_reached && here.contains(&GaveUp)));
+                back.merge(&curve.back);
+                away.merge(&curve.away);
             }
-            let all = tally.histograms.get(&Metric::ReconnectLatency).cloned().unwrap_or_default();
-            prop_assert_eq!(merged.steps().collect::<Vec<_>>(), all.steps().collect::<Vec<_>>());
+            for (merged, metric) in [(back, Metric::ReconnectLatency), (away, Metric::ReconnectAway)] {
+                let all = tally.histograms.get(&metric).cloned().unwrap_or_default();
+                prop_assert_eq!(merged.steps().collect::<Vec<_>>(), all.steps().collect::<Vec<_>>());
+            }
         }
     }
 }

@@ -89,20 +89,15 @@ pub(super) fn not_ok(tally: &Tally, is_wanted: impl Fn(Request) -> bool) -> Vec<
     bad
 }
 
-/// What keeps each group, of which no handshake was ever answered, from getting that far: a sentence for each where the token endpoint or a step does.
-pub(super) fn what_keeps_out(manifest: &Manifest, totals: &[Tally]) -> Vec<String> {
-    let several = manifest.groups.len() > 1;
-    let found = manifest.groups.iter().zip(totals).enumerate().filter_map(|(index, (group, tally))| {
-        let why = keeps_out(manifest.steps_of(index), tally)?;
-        Some(if several { format!("{}: {why}", group.name) } else { why })
-    });
+/// What keeps each group, of which no handshake was ever answered, from getting that far: in words, where the token endpoint or a step does.
+pub(super) fn what_keeps_out(manifest: &Manifest, totals: &[Tally]) -> Vec<Option<String>> {
+    let found = totals.iter().enumerate().map(|(index, tally)| keeps_out(manifest.steps_of(index), tally));
     found.collect()
 }
 
 /// What keeps a group with steps of these names out, as `the token endpoint refuses the client: 401 invalid_client (40 of 40)`.
 pub(super) fn keeps_out(steps: &[String], tally: &Tally) -> Option<String> {
-    let is_answered = |outcome: Outcome| outcome == Outcome::Ok || outcome.is_refusal();
-    if Outcome::ALL.iter().any(|outcome| is_answered(*outcome) && tally.outcome(*outcome) > 0) {
+    if tally.attempts_where(|_, outcome, _| outcome.is_answered()) > 0 {
         return None;
     }
     let by_token = tally.outcome(Outcome::TokenRefused) + tally.outcome(Outcome::TokenError);

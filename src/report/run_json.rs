@@ -11,8 +11,9 @@ use serde::Serialize;
 
 use crate::engine::StopReason;
 use crate::record::{
-    GeneratorHealth, HostManifest, Latencies, Manifest, ReconciliationRow, ReconnectClocks, SCHEMA_VERSION,
-    Simulated, StormManifest, Tally, ThresholdResult,
+    GeneratorHealth, HostManifest, Latencies, Manifest, Quantile, ReconciliationRow, ReconnectClocks,
+    Reconnects, SCHEMA_VERSION, Simulated, StormManifest, Survival, SurvivalStep, Tally, ThresholdResult,
+    Times,
 };
 use crate::sample::{
     ABNORMAL_CLOSURE, Abnormal, CloseKey, Counter, ErrorWord, Initiator, Metric, Outcome, RequestAnswer,
@@ -23,6 +24,9 @@ use super::lost::clients_of;
 use super::model::RunModel;
 use super::requests::{rows, step_name};
 use super::verdict::Verdict;
+
+/// About so many places of the curve of those who are still away.
+const CURVE_PLACES: usize = 20;
 
 /// What `run.json` holds.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -151,6 +155,10 @@ struct GroupJson<'m> {
     counters: BTreeMap<Counter, u64>,
     /// 403s in a row before a client had a session again, or was done; null without any.
     cascade_depth: Option<CascadeJson>,
+    /// Clients that began and never had a session.
+    never_in: u64,
+    /// How they came back, with those still away when the run ended; null where nobody was wanted back.
+    reconnects: Option<ReconnectsJson>,
     /// What was measured in time, as in `summary.csv`; metrics without values are not there.
     latencies: BTreeMap<Metric, LatencyJson>,
     /// Requests for tokens and steps before handshakes by what they came to, as in `tokens.csv` and `steps.csv`; not for all groups together.
@@ -197,20 +205,72 @@ struct CascadeJson {
     max: u64,
 }
 
+/// Of `reconnect_latency`, percentiles and `max_us` know of those who are still away and of those who gave up; the other numbers are of those who came back.
 #[derive(Debug, Serialize, JsonSchema)]
 struct LatencyJson {
     count: u64,
-    min_us: u64,
-    mean_us: f64,
-    stddev_us: f64,
-    p50_us: u64,
-    p75_us: u64,
-    p90_us: u64,
-    p95_us: u64,
-    p99_us: u64,
-    p99_9_us: u64,
-    p99_99_us: u64,
-    max_us: u64,
+    /// Null without a value.
+    min_us: Option<u64>,
+    /// Null without a value.
+    mean_us: Option<f64>,
+    /// Null without a value.
+    stddev_us: Option<f64>,
+    /// Null where it lies beyond what was seen, as each percentile: it is longer than `beyond_us` then.
+    p50_us: Option<u64>,
+    p75_us: Option<u64>,
+    p90_us: Option<u64>,
+    p95_us: Option<u64>,
+    p99_us: Option<u64>,
+    p99_9_us: Option<u64>,
+    p99_99_us: Option<u64>,
+    max_us: Option<u64>,
+    /// The longest time that was seen, where a percentile lies beyond it; null where none does.
+    beyond_us: Option<u64>,
+}
+
+/// How the clients of a group came back, or did not.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ReconnectsJson {
+    /// Reconnects that were wanted: the sum of `back`, `given_up` and `away`.
+    wanted: u64,
+    /// Those that ended in a ready session.
+    back: u64,
+    /// Those that were given up.
+    given_up: u64,
+    /// Those under way when the run ended.
+    away: u64,
+    /// Of those, how many were cut off so late that the success rate leaves them out.
+    too_late_to_tell: u64,
+    /// The longest time that one had been away when the run ended; null where none was.
+    longest_away_us: Option<u64>,
+    /// Numerator of the success rate over its denominator, 0..1; null where none was wanted.
+    success_rate: Option<f64>,
+    /// The median of the reconnect latency, with its interval of 95 %; null where nobody was cut off.
+    p50: Option<EstimateJson>,
+    /// Its 95th percentile.
+    p95: Option<EstimateJson>,
+    /// Its 99th percentile.
+    p99: Option<EstimateJson>,
+    /// The share that is still away by the time since the disconnect: some twenty places of the curve, its end among them.
+    curve: Vec<StillAwayJson>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct StillAwayJson {
+    time_us: u64,
+    /// Which share (0..1) is still away after it.
+    still_away: f64,
+}
+
+/// An estimate (Kaplan and Meier 1958) with the bounds between which the true value lies in 95 of 100 cases (Brookmeyer and Crowley 1982).
+#[derive(Debug, Serialize, JsonSchema)]
+struct EstimateJson {
+    /// Null where it lies beyond what was seen.
+    value_us: Option<u64>,
+    /// Null where it lies beyond what was seen.
+    low_us: Option<u64>,
+    /// Null where it lies beyond what was seen.
+    high_us: Option<u64>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -320,7 +380,8 @@ fn group<'m>(name: &'m str, clients: u64, tally: &Tally) -> GroupJson<'m> {
             *closes_1006.entry(how).or_default() += count;
         }
     }
-    let times = tally.histograms.iter().filter(|(metric, _)| metric.is_time());
+    let times = Metric::ALL.iter().filter(|metric| metric.is_time());
+    let times = times.filter_map(|metric| Some((*metric, latency(&Times::of(tally, *metric)?))));
     GroupJson {
         group: name,
         clients,
@@ -337,7 +398,9 @@ fn group<'m>(name: &'m str, clients: u64, tally: &Tally) -> GroupJson<'m> {
             p99: depths.percentile_us(99.0),
             max: depths.max_us(),
         }),
-        latencies: times.map(|(metric, histogram)| (*metric, latency(histogram))).collect(),
+        never_in: tally.never_in(),
+        reconnects: reconnects(tally),
+        latencies: times.collect(),
         requests: Vec::new(),
     }
 }
@@ -366,21 +429,55 @@ fn ends(tally: &Tally) -> Vec<EndJson> {
     tally.closes.iter().map(end).collect()
 }
 
-fn latency(histogram: &Latencies) -> LatencyJson {
+fn latency(times: &Times<'_>) -> LatencyJson {
+    let recorded = times.recorded;
+    let percentile = |percentile| times.percentile(percentile).and_then(Quantile::seen_us);
     LatencyJson {
-        count: histogram.count(),
-        min_us: histogram.min_us(),
-        mean_us: histogram.mean_us(),
-        stddev_us: histogram.stddev_us(),
-        p50_us: histogram.percentile_us(50.0),
-        p75_us: histogram.percentile_us(75.0),
-        p90_us: histogram.percentile_us(90.0),
-        p95_us: histogram.percentile_us(95.0),
-        p99_us: histogram.percentile_us(99.0),
-        p99_9_us: histogram.percentile_us(99.9),
-        p99_99_us: histogram.percentile_us(99.99),
-        max_us: histogram.max_us(),
+        count: recorded.map_or(0, Latencies::count),
+        min_us: recorded.map(Latencies::min_us),
+        mean_us: recorded.map(Latencies::mean_us),
+        stddev_us: recorded.map(Latencies::stddev_us),
+        p50_us: percentile(50.0),
+        p75_us: percentile(75.0),
+        p90_us: percentile(90.0),
+        p95_us: percentile(95.0),
+        p99_us: percentile(99.0),
+        p99_9_us: percentile(99.9),
+        p99_99_us: percentile(99.99),
+        max_us: percentile(100.0),
+        beyond_us: times.percentile(100.0).and_then(Quantile::beyond_us),
     }
+}
+
+fn reconnects(tally: &Tally) -> Option<ReconnectsJson> {
+    let reconnects = Reconnects::of(tally);
+    let estimate = |percentile| {
+        let (low, high) = reconnects.survival.interval(percentile)?;
+        let value_us = reconnects.percentile(percentile)?.seen_us();
+        Some(EstimateJson { value_us, low_us: low.seen_us(), high_us: high.seen_us() })
+    };
+    let (back, of) = reconnects.success();
+    (reconnects.wanted() > 0).then(|| ReconnectsJson {
+        wanted: reconnects.wanted(),
+        back: reconnects.back,
+        given_up: reconnects.given_up,
+        away: reconnects.away,
+        too_late_to_tell: reconnects.too_late_to_tell,
+        longest_away_us: reconnects.longest_away_us,
+        success_rate: (of > 0).then(|| back as f64 / of as f64),
+        p50: estimate(50.0),
+        p95: estimate(95.0),
+        p99: estimate(99.0),
+        curve: curve(&reconnects.survival),
+    })
+}
+
+fn curve(survival: &Survival) -> Vec<StillAwayJson> {
+    let steps = survival.steps();
+    let every = steps.len().div_ceil(CURVE_PLACES).max(1);
+    let told = |step: &SurvivalStep| StillAwayJson { time_us: step.time_us, still_away: step.away };
+    let last = steps.last().filter(|_| !(steps.len().saturating_sub(1)).is_multiple_of(every));
+    steps.iter().step_by(every).chain(last).map(told).collect()
 }
 
 /// Calendar time in UTC, RFC 3339.

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::record::{Latencies, Tally};
+use crate::record::{Latencies, Quantile, Reconnects, Tally};
 use crate::sample::{Answer, AttemptKey, AttemptKind, Cause, Counter, Metric, Outcome, Phase};
 use crate::units::{format_count, format_share, format_us};
 
+use super::empty::never_in_words;
 use super::model::RunModel;
 use super::recovery::RecoveryCurve;
 use super::sparkline::recovery_sparkline;
@@ -66,6 +67,8 @@ pub(super) fn reconnects(groups: &[GroupTotals<'_>]) -> Table {
         "disconnects",
         "back",
         "given up",
+        "away",
+        "longest",
         "p50",
         "p95",
         "p99",
@@ -73,28 +76,29 @@ pub(super) fn reconnects(groups: &[GroupTotals<'_>]) -> Table {
         "max",
     ])];
     for group in groups {
-        let tally = group.tally;
+        let reconnects = Reconnects::of(group.tally);
         let mut row = vec![
             group.name.to_owned(),
             format_count(u64::from(group.clients)),
-            format_count(tally.counter(Counter::Disconnects)),
-            format_count(tally.counter(Counter::Reconnects)),
-            format_count(tally.counter(Counter::ReconnectsGivenUp)),
+            format_count(group.tally.counter(Counter::Disconnects)),
+            format_count(reconnects.back),
+            format_count(reconnects.given_up),
+            format_count(reconnects.away),
+            reconnects.longest_away_us.map_or_else(|| "-".to_owned(), format_us),
         ];
-        row.extend(latency_cells(tally.histograms.get(&Metric::ReconnectLatency)));
+        let percentiles = [50.0, 95.0, 99.0, 99.9, 100.0].map(|percentile| reconnects.percentile(percentile));
+        row.extend(percentiles.map(|time| time.map_or_else(|| "-".to_owned(), Quantile::words)));
         rows.push(row);
     }
-    Table { title: "Reconnect latency", note: "disconnect to next ready session", rows }
+    let note =
+        "disconnect to next ready session, with those still away when the run ended; >: beyond what was seen";
+    Table { title: "Reconnect latency", note, rows }
 }
 
-fn latency_cells(histogram: Option<&Latencies>) -> Vec<String> {
-    match histogram {
-        None => vec!["-".to_owned(); 5],
-        Some(histogram) => {
-            let percentiles = [50.0, 95.0, 99.0, 99.9].map(|percentile| histogram.percentile_us(percentile));
-            percentiles.into_iter().chain([histogram.max_us()]).map(format_us).collect()
-        }
-    }
+/// Who never had a session, a sentence for each group where there is such a client.
+pub(super) fn never_in(groups: &[GroupTotals<'_>]) -> Vec<String> {
+    let told = groups.iter().filter_map(|group| Some((group.name, never_in_words(group.tally)?)));
+    told.map(|(name, words)| format!("{name}: {words}")).collect()
 }
 
 /// How the groups recovered, storm by storm, and from the disconnects that no storm forced. `None` where nobody was cut off.
@@ -111,14 +115,14 @@ pub(super) fn recovery(model: &RunModel, groups: &[GroupTotals<'_>]) -> Option<T
         return None;
     }
     rows.insert(0, header(["group", "from", "cut off", "back", "50%", "95%", "100%", "curve"]));
-    let note = "until so many of those cut off were back, - by the run's end not; the curve: share back, over log time";
+    let note = "until so many of those cut off were back, >: by the run's end not; the curve: share back, over log time";
     Some(Table { title: "Recovery", note, rows })
 }
 
 fn recovery_row(model: &RunModel, name: &str, curve: &RecoveryCurve) -> Vec<String> {
     let storm = curve.storm.and_then(|storm| model.manifest.storms.get(storm));
     let from = storm.map_or_else(|| "no storm".to_owned(), |storm| format!("storm at {} s", storm.at_s));
-    let until = |share| curve.time_to_us(share).map_or_else(|| "-".to_owned(), format_us);
+    let until = |share| curve.time_to_us(share).map_or_else(|| "-".to_owned(), Quantile::words);
     vec![
         name.to_owned(),
         from,
@@ -277,7 +281,11 @@ pub(super) fn phases(model: &RunModel, groups: &[GroupTotals<'_>]) -> Option<Tab
     header.extend(shown.iter().map(|phase| phase.name().to_owned()));
     let mut rows = vec![header];
     rows.extend(groups.iter().filter_map(|group| phase_row(group, &shown)));
-    Some(Table { title: "Where the time went", note: "share of all reconnect time / p99 of the phase", rows })
+    Some(Table {
+        title: "Where the time went",
+        note: "of those who came back: share of their time / p99 of the phase",
+        rows,
+    })
 }
 
 fn phase_row(group: &GroupTotals<'_>, shown: &[Phase]) -> Option<Vec<String>> {
@@ -340,7 +348,14 @@ pub(super) fn messages(groups: &[GroupTotals<'_>]) -> Option<Table> {
             format_count(group.tally.counter(Counter::MessagesIn)),
             format_count(latencies.map_or(0, Latencies::count)),
         ];
-        row.extend(latency_cells(latencies));
+        row.extend(match latencies {
+            None => vec!["-".to_owned(); 5],
+            Some(latencies) => {
+                let percentiles =
+                    [50.0, 95.0, 99.0, 99.9].map(|percentile| latencies.percentile_us(percentile));
+                percentiles.into_iter().chain([latencies.max_us()]).map(format_us).collect()
+            }
+        });
         rows.push(row);
     }
     Some(Table { title: "Message latency", note: "from when a message was due to its arrival", rows })

@@ -14,8 +14,8 @@ use super::model::RunModel;
 use super::request_table::{refresh_lines, requests};
 use super::simulated::{NO_GENERATOR, SIMULATED, assumptions, target_words};
 use super::tables::{
-    GroupTotals, Table, closes, handshakes, in_order, loop_words, messages, phases, reconnects, recovery,
-    throughput, tokens,
+    GroupTotals, Table, closes, handshakes, in_order, loop_words, messages, never_in, phases, reconnects,
+    recovery, throughput, tokens,
 };
 use super::verdict::Status;
 
@@ -51,6 +51,9 @@ pub fn summary_text(model: &RunModel, style: Style) -> String {
     let mut text = String::new();
     write_head(&mut text, model, style);
     write_table(&mut text, &reconnects(&groups), style);
+    for words in never_in(&groups) {
+        line(&mut text, &format!("  {} {words}", style.bad("never in")));
+    }
     if let Some(table) = recovery(model, &groups) {
         write_table(&mut text, &table, style);
     }

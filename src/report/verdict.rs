@@ -10,8 +10,10 @@ use crate::exit_code::ExitCode;
 use crate::record::{
     Agreement, Reconciliation, ReconnectClocks, RunEnd, Tally, ThresholdResult, ThresholdStatus,
 };
-use crate::sample::{Counter, Outcome};
+use crate::sample::Counter;
 use crate::units::format_count;
+
+use super::empty::{empty_groups, outcomes_met};
 
 /// How a run came out. Where several hold, the first of this order (but an interrupted run is just that).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -88,8 +90,10 @@ pub(super) struct Findings<'a> {
     /// Why there is no generator to be judged, where there is none.
     pub(super) no_generator: Option<&'static str>,
     pub(super) clients_started: u64,
-    /// What keeps groups from ever getting to a handshake, a sentence each.
-    pub(super) kept_out: &'a [String],
+    /// What keeps each group from ever getting to a handshake.
+    pub(super) kept_out: &'a [Option<String>],
+    /// Name and numbers of each group.
+    pub(super) groups: &'a [(&'a str, &'a Tally)],
     pub(super) all: &'a Tally,
 }
 
@@ -161,7 +165,7 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
         check("the accounts close", None, accounts),
         check("clients and target agree", lost.or(no_counters), mismatches(findings.reconciliation)),
         check("every threshold has samples", None, silent),
-        check("the load was achieved", cut_off.or(load_lost), load_faults(findings).into_iter().collect()),
+        check("the load was achieved", cut_off.or(load_lost), load_faults(findings)),
         check("handshakes were answered", None, never_answered(findings).into_iter().collect()),
         check("every client came to its end", cut_off, undrained.into_iter().collect()),
     ]
@@ -178,17 +182,21 @@ fn mismatches(reconciliation: Option<&Reconciliation>) -> Vec<String> {
     told.chain(clocks.map(ReconnectClocks::faults).unwrap_or_default()).collect()
 }
 
-/// A run that was ended early could not start everyone, and neither could a lost shard.
-fn load_faults(findings: &Findings<'_>) -> Option<String> {
-    if !findings.lost.is_empty() {
-        return None;
-    }
-    let end = findings.end.filter(|end| end.reason == StopReason::Completed)?;
+/// A run that was ended early could not start everyone, and neither could a lost shard. A load is sessions, not starts: but where no handshake was answered
+/// at all, that is told already.
+fn load_faults(findings: &Findings<'_>) -> Vec<String> {
+    let Some(end) = findings.end.filter(|_| findings.lost.is_empty()) else { return Vec::new() };
+    let mut faults = Vec::new();
     let (started, planned) = (findings.clients_started, end.clients_planned);
-    (started < planned).then(|| {
+    if end.reason == StopReason::Completed && started < planned {
         let (started, planned) = (format_count(started), format_count(planned));
-        format!("the load was not achieved: {started} of {planned} clients started")
-    })
+        faults.push(format!("the load was not achieved: {started} of {planned} clients started"));
+    }
+    let is_whole = matches!(end.reason, StopReason::Completed | StopReason::ClientsDone);
+    if is_whole && never_answered(findings).is_none() {
+        faults.extend(empty_groups(findings.groups, findings.kept_out, findings.thresholds));
+    }
+    faults
 }
 
 /// A run in which no handshake was ever answered says nothing about reconnects.
@@ -198,20 +206,20 @@ fn never_answered(findings: &Findings<'_>) -> Option<String> {
     if answered > 0 || all.attempts_total() == 0 {
         return None;
     }
-    let outcomes: Vec<String> = Outcome::ALL
-        .iter()
-        .map(|outcome| (outcome, all.outcome(*outcome)))
-        .filter(|(_, count)| *count > 0)
-        .map(|(outcome, count)| format!("{outcome} {}", format_count(count)))
-        .collect();
-    let list = outcomes.join(", ");
+    let list = outcomes_met(all);
     if all.counter(Counter::CertificatesNotTrusted) > 0 {
         return Some(format!(
             "no handshake was ever answered ({list}): the target's certificate is not trusted. Name the PEM file of the authority that vouches for it in target.ca_file (resurge serve --tls writes resurge-ca.pem); it must be for the host in the URL"
         ));
     }
-    if !findings.kept_out.is_empty() {
-        return Some(format!("no handshake was ever answered ({list}): {}", findings.kept_out.join("; ")));
+    let several = findings.groups.len() > 1;
+    let named = findings.groups.iter().zip(findings.kept_out).filter_map(|((name, _), why)| {
+        let why = why.as_ref()?;
+        Some(if several { format!("{name}: {why}") } else { why.clone() })
+    });
+    let kept_out: Vec<String> = named.collect();
+    if !kept_out.is_empty() {
+        return Some(format!("no handshake was ever answered ({list}): {}", kept_out.join("; ")));
     }
     Some(format!(
         "no handshake was ever answered ({list}): check the target's URLs, and whether it is up and speaks WebSocket"
@@ -248,6 +256,7 @@ mod tests {
             threshold: "t".into(),
             status,
             measured: None,
+            beyond: None,
             measured_text: "m".into(),
             limit: 0.0,
         }
@@ -302,6 +311,7 @@ mod tests {
                 no_generator: None,
                 clients_started: *started,
                 kept_out: &[],
+                groups: &[],
                 all: &nothing,
             };
             let judged = |findings: &Findings<'_>| judge(findings, &check_validity(findings));

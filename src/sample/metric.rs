@@ -66,6 +66,8 @@ named_enum! {
         TokenAge = "token_age",
         /// How many refusals in a row a client got that may be its token's (401, 403, by close, by message) before it was let in, or was done: a count, not a time.
         CascadeDepth = "cascade_depth",
+        /// How long the clients had been away, of each reconnect that was under way when the run ended.
+        ReconnectAway = "reconnect_away",
     }
 }
 

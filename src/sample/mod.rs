@@ -106,6 +106,8 @@ pub enum Sample {
     StormDisconnect(StormId),
     /// A request for a token, or a step before a handshake, ended. Sent exactly once for each whose end was seen.
     Request(RequestEnd),
+    /// A reconnect under way when the run ended, counted as [`Counter::ReconnectsUnfinished`] as well.
+    Away(AwaySample),
 }
 
 /// Attempts that are to be counted otherwise.
@@ -132,6 +134,15 @@ pub struct ReadySample {
     pub service_time: Duration,
     /// Where the time went; the sum is `latency`.
     pub phases: Phases,
+}
+
+/// A client that is away when the run ends: cut off, and not yet back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AwaySample {
+    /// The storm that forced the disconnect; `None`: no storm did.
+    pub storm: Option<StormId>,
+    /// From the disconnect (a storm's: when it was due) until the client stopped trying.
+    pub away: Duration,
 }
 
 /// What went over a session since the last report of it.

@@ -10,6 +10,7 @@ use crate::report::html::Unit;
 use crate::report::{Style, aligned, escape_markdown};
 
 use super::measure::Measure;
+use super::measured::Measured;
 use super::ranking::{Standing, Sweep};
 
 /// Version of the forms that programs read.
@@ -92,8 +93,8 @@ pub fn sweep_markdown(sweep: &Sweep) -> String {
     text
 }
 
-/// A sweep as CSV: `rank`, a column for each key, the goal, each condition's measure, `standing`, `status`, `reasons`, `simulated`. The unit follows a measure's name, as
-/// `recovery.p99 [us]`.
+/// A sweep as CSV: `rank`, a column for each key, the goal, each condition's measure, `standing`, `status`, `reasons`, `simulated`, `goal_beyond`. The unit follows a
+/// measure's name, as `recovery.p99 [us]`. A time beyond what was seen is empty; `goal_beyond` is what the goal is longer than.
 ///
 /// # Errors
 /// What the CSV writer says; memory does not fail.
@@ -104,18 +105,20 @@ pub fn sweep_csv(sweep: &Sweep) -> Result<String, csv::Error> {
     heading.extend(sweep.grid.axes.iter().map(|axis| axis.key.clone()));
     heading.push(named(&sweep.goal.measure));
     heading.extend(sweep.conditions.iter().map(|condition| named(&condition.measure)));
-    heading.extend(["standing", "status", "reasons", "simulated"].map(str::to_owned));
+    heading.extend(["standing", "status", "reasons", "simulated", "goal_beyond"].map(str::to_owned));
     writer.write_record(&heading)?;
-    let number = |value: &Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    let seen = |measured: &Option<Measured>| number(measured.and_then(Measured::seen));
     for (index, point) in sweep.points.iter().enumerate() {
         let mut row = vec![(index + 1).to_string()];
         row.extend(sweep.grid.written(&point.at).map(|(_, value)| value.to_owned()));
-        row.push(number(&point.value));
-        row.extend(point.measured.iter().map(number));
+        row.push(seen(&point.value));
+        row.extend(point.measured.iter().map(seen));
         row.push(point.standing.name().to_owned());
         row.push(point.status.title().to_lowercase());
         row.push(point.reasons.join("; "));
         row.push(sweep.is_simulated.to_string());
+        row.push(number(point.value.and_then(Measured::beyond)));
         writer.write_record(&row)?;
     }
     let bytes = writer.into_inner().map_err(|error| error.into_error())?;
@@ -135,8 +138,10 @@ pub fn sweep_json(sweep: &Sweep) -> Value {
         json!({
             "rank": index + 1,
             "settings": settings,
-            "value": point.value,
-            "conditions": point.measured,
+            "value": point.value.and_then(Measured::seen),
+            "beyond": point.value.and_then(Measured::beyond),
+            "conditions": point.measured.iter().map(|value| value.and_then(Measured::seen)).collect::<Vec<_>>(),
+            "conditions_beyond": point.measured.iter().map(|value| value.and_then(Measured::beyond)).collect::<Vec<_>>(),
             "standing": point.standing.name(),
             "status": point.status,
             "reasons": point.reasons,
@@ -190,13 +195,13 @@ mod tests {
         let sweep = sweep("recovery.p99", &POINTS);
         let csv = sweep_csv(&sweep).unwrap();
         insta::assert_snapshot!(csv, @r"
-        rank,groups.0.a,groups.0.b,recovery.p99 [us],token_requests.peak [per_s],standing,status,reasons,simulated
-        1,5s,none,2000000,1500,holds,pass,,true
-        2,30s,none,2000000,1400,holds,pass,,true
-        3,1s,none,3000000,900,holds,pass,,true
-        4,30s,full,9000000,100,holds,pass,,true
-        5,1s,full,1000000,5000,breaks,pass,why | not,true
-        6,5s,full,,0,unknown,not valid,why | not,true
+        rank,groups.0.a,groups.0.b,recovery.p99 [us],token_requests.peak [per_s],standing,status,reasons,simulated,goal_beyond
+        1,5s,none,2000000,1500,holds,pass,,true,
+        2,30s,none,2000000,1400,holds,pass,,true,
+        3,1s,none,3000000,900,holds,pass,,true,
+        4,30s,full,9000000,100,holds,pass,,true,
+        5,1s,full,1000000,5000,breaks,pass,why | not,true,
+        6,5s,full,,0,unknown,not valid,why | not,true,
         ");
         let json = sweep_json(&sweep);
         assert_eq!((json["points"].as_array().unwrap().len(), json["holding"].as_u64()), (6, Some(4)));

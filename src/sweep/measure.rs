@@ -1,6 +1,6 @@
 //! What a sweep looks at: one number of a run.
 //!
-//! In: a name as `reconnect_latency.p99`, and a run. Out: its value, `None` where the run has no sample of it.
+//! In: a name as `reconnect_latency.p99`, and a run. Out: its value, which may lie beyond what was seen; `None` where the run has no sample of it.
 //!
 //! | name | is |
 //! |---|---|
@@ -11,13 +11,15 @@
 //!
 //! `{group:NAME}` before the point limits it to a group.
 
-use crate::record::{PackedTally, Tally, share_of};
+use crate::record::{PackedTally, Reconnects, Tally, share_of, success_of};
 use crate::report::RunModel;
 use crate::report::html::Unit;
 use crate::sample::{Counter, Metric};
 use crate::scenario::keys::ShareOf;
 use crate::scenario::{share_named, share_names};
 use crate::units::{format_count, format_share, format_us, parse_duration, parse_rate, parse_share};
+
+use super::measured::Measured;
 
 /// How the recovery is called.
 const RECOVERY: &str = "recovery";
@@ -223,7 +225,14 @@ impl Measure {
 
     /// Its value for people.
     #[must_use]
-    pub fn words(&self, value: f64) -> String {
+    pub fn words(&self, measured: Measured) -> String {
+        match measured {
+            Measured::Value(value) => self.value_words(value),
+            Measured::Beyond(least) => format!("> {}", self.value_words(least)),
+        }
+    }
+
+    fn value_words(&self, value: f64) -> String {
         match self.unit() {
             Unit::Us => format_us(value as u64),
             Unit::Share => format_share(value),
@@ -251,16 +260,26 @@ impl Measure {
         }
     }
 
-    /// Its value in a run; `None` where there is no sample, nobody was cut off, or too few came back.
+    /// Its value in a run; `None` where there is no sample, or nobody was cut off.
     #[must_use]
-    pub fn value(&self, run: &RunModel) -> Option<f64> {
+    pub fn value(&self, run: &RunModel) -> Option<Measured> {
         let group = match &self.group {
             None => None,
             Some(name) => Some(run.manifest.groups.iter().position(|group| group.name == *name)?),
         };
         let tally = group.map_or(Some(&run.all), |group| run.totals.get(group))?;
         match self.subject {
-            Subject::Recovery(share) => run.recovered_us(group, share).map(|us| us as f64),
+            Subject::Recovery(share) => run.recovered_us(group, share).map(Measured::from),
+            Subject::Metric(Metric::ReconnectLatency, Number::Percentile(percentile)) => {
+                Reconnects::of(tally).percentile(percentile).map(Measured::from)
+            }
+            _ => self.seen_value(run, group, tally).map(Measured::Value),
+        }
+    }
+
+    fn seen_value(&self, run: &RunModel, group: Option<usize>, tally: &Tally) -> Option<f64> {
+        match self.subject {
+            Subject::Recovery(_) => None,
             Subject::Metric(metric, number) => {
                 let histogram = tally.histograms.get(&metric).filter(|histogram| histogram.count() > 0)?;
                 Some(match number {
@@ -271,7 +290,10 @@ impl Measure {
                 })
             }
             Subject::Share(share) => {
-                let (part, whole) = share_of(share, tally);
+                let (part, whole) = match (share, group) {
+                    (ShareOf::ReconnectSuccess, None) => success_of(&run.totals),
+                    _ => share_of(share, tally),
+                };
                 (whole > 0).then(|| part as f64 / whole as f64)
             }
             Subject::Count(counted, Rate::Count) => Some(count(counted, tally) as f64),
@@ -317,9 +339,13 @@ impl Goal {
 }
 
 impl Condition {
-    /// Whether `value` holds it.
+    /// Whether what was measured holds it. A time beyond what was seen is below nothing.
     #[must_use]
-    pub fn holds(&self, value: f64) -> bool {
+    pub fn holds(&self, measured: Measured) -> bool {
+        let value = match measured {
+            Measured::Value(value) => value,
+            Measured::Beyond(least) => return !self.is_below && least >= self.limit,
+        };
         let strictly = if self.is_below { value < self.limit } else { value > self.limit };
         strictly || self.with_limit && value == self.limit
     }
@@ -363,7 +389,11 @@ mod tests {
         for (text, limit, good, bad) in conditions {
             let condition = parse_condition(text).unwrap();
             assert!((condition.limit - limit).abs() < 1e-9, "{text}: {}", condition.limit);
-            assert!(condition.holds(good) && !condition.holds(bad), "{text}");
+            let holds = |value| condition.holds(Measured::Value(value));
+            assert!(holds(good) && !holds(bad), "{text}");
+            // Of a time beyond what was seen only this is known: that it is longer.
+            assert_eq!(condition.holds(Measured::Beyond(limit)), text.contains('>'), "{text}");
+            assert!(!condition.holds(Measured::Beyond(limit - 0.001)), "{text}");
         }
     }
 
@@ -415,7 +445,7 @@ mod tests {
         let storms = vec![StormManifest { at_s: 1.0, what: "1012".into(), fraction: 1.0 }];
         let manifest = Manifest { storms, ..manifest };
         let run = RunModel::new(Journal { manifest, intervals, end: None, torn_bytes: 0 });
-        let value = |text: &str| parse_goal(text).unwrap().measure.value(&run);
+        let value = |text: &str| parse_goal(text).unwrap().measure.value(&run)?.seen();
         assert_eq!(value("token_requests.peak"), Some(9.0));
         assert_eq!(value("tokens_fetched.count"), Some(15.0));
         assert_eq!(value("tokens_fetched.rate"), Some(5.0));

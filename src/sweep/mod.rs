@@ -9,11 +9,13 @@
 mod forms;
 mod grid;
 mod measure;
+mod measured;
 mod page;
 mod ranking;
 
 pub use forms::{SWEEP_SCHEMA_VERSION, sweep_csv, sweep_json, sweep_markdown, sweep_text};
 pub use grid::{Axis, Grid, GridError, MOST_POINTS, parse_axis};
 pub use measure::{Condition, Goal, Measure, parse_condition, parse_goal};
+pub use measured::Measured;
 pub use page::sweep_html;
 pub use ranking::{Point, Standing, Sweep};

@@ -45,13 +45,13 @@ fn verdict(sweep: &Sweep) -> Section {
 }
 
 fn plots(sweep: &Sweep) -> Section {
-    let lead = "Each place is a value of the first key, each line a choice of the others. Points whose runs are not valid are left out";
+    let lead = "Each place is a value of the first key, each line a choice of the others. Points whose runs are not valid are left out, and times beyond what was seen";
     let mut section = Section::new("choices", "From choice to choice", lead);
-    let goal = plot(sweep, "goal", &sweep.goal.measure, None, |point| point.value);
+    let goal = plot(sweep, "goal", &sweep.goal.measure, None, |point| point.value?.seen());
     let conditions = sweep.conditions.iter().enumerate().map(|(index, condition)| {
         let limit = Mark::horizontal(condition.limit, &condition.source);
         plot(sweep, &format!("condition-{index}"), &condition.measure, Some(limit), move |point| {
-            point.measured[index]
+            point.measured[index]?.seen()
         })
     });
     let plots = std::iter::once(goal).chain(conditions).collect();

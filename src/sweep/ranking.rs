@@ -10,13 +10,14 @@ use crate::report::{RunModel, Status};
 
 use super::grid::Grid;
 use super::measure::{Condition, Goal};
+use super::measured::Measured;
 
 /// How a point stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// Its run is valid, and conditions and thresholds hold.
     Holds,
-    /// Its run is valid; a condition or a threshold does not hold.
+    /// Its run is valid; a condition or a threshold does not hold, or the goal lies beyond what was seen.
     Breaks,
     /// Its run is not valid, or has no sample of the goal.
     Unknown,
@@ -40,9 +41,9 @@ pub struct Point {
     /// The index of a value for each key.
     pub at: Vec<usize>,
     /// The goal's value; `None` without samples.
-    pub value: Option<f64>,
+    pub value: Option<Measured>,
     /// The value of each condition's measure.
-    pub measured: Vec<Option<f64>>,
+    pub measured: Vec<Option<Measured>>,
     /// How its run came out.
     pub status: Status,
     /// How it stands.
@@ -77,7 +78,7 @@ impl Point {
     #[must_use]
     pub fn of_run(at: Vec<usize>, run: &RunModel, goal: &Goal, conditions: &[Condition]) -> Self {
         let value = goal.measure.value(run);
-        let measured: Vec<Option<f64>> =
+        let measured: Vec<Option<Measured>> =
             conditions.iter().map(|condition| condition.measure.value(run)).collect();
         let status = run.verdict.status;
         let mut reasons = Vec::new();
@@ -92,8 +93,14 @@ impl Point {
                 None => reasons.push(format!("{} cannot be told: there is no sample", condition.source)),
             }
         }
-        if value.is_none() {
-            reasons.push(format!("{} cannot be told: there is no sample", goal.measure.name));
+        match value {
+            None => {
+                reasons.push(format!("{} cannot be told: there is no sample", goal.measure.name));
+            }
+            Some(Measured::Beyond(_)) => {
+                reasons.push(format!("{} lies beyond what was seen: too few came back", goal.measure.name));
+            }
+            Some(Measured::Value(_)) => {}
         }
         reasons.extend(run.verdict.reasons.iter().cloned());
         let tells = matches!(status, Status::Pass | Status::ThresholdFailed)
@@ -149,7 +156,7 @@ impl Sweep {
 
     /// The cells of a point for people, as the headings have them.
     pub(super) fn cells(&self, rank: usize, point: &Point) -> Vec<String> {
-        let words = |measure: &super::measure::Measure, value: Option<f64>| {
+        let words = |measure: &super::measure::Measure, value: Option<Measured>| {
             value.map_or_else(|| "-".to_owned(), |value| measure.words(value))
         };
         let values = self.grid.axes.iter().zip(&point.at).map(|(axis, index)| axis.values[*index].clone());
@@ -170,11 +177,13 @@ impl Sweep {
     }
 }
 
-fn better(a: Option<f64>, b: Option<f64>, is_highest: bool) -> Ordering {
-    match (a, b) {
-        (Some(a), Some(b)) if is_highest => b.total_cmp(&a),
-        (Some(a), Some(b)) => a.total_cmp(&b),
-        (a, b) => b.is_some().cmp(&a.is_some()),
+/// A time beyond what was seen is worse than any that was: which of two such is worse, nobody knows.
+fn better(a: Option<Measured>, b: Option<Measured>, is_highest: bool) -> Ordering {
+    let known = |measured: Option<Measured>| (measured.is_some(), measured.and_then(Measured::seen));
+    match (known(a), known(b)) {
+        ((_, Some(a)), (_, Some(b))) if is_highest => b.total_cmp(&a),
+        ((_, Some(a)), (_, Some(b))) => a.total_cmp(&b),
+        ((is_a, a), (is_b, b)) => (is_b, b.is_some()).cmp(&(is_a, a.is_some())),
     }
 }
 
@@ -189,8 +198,8 @@ pub(super) mod tests {
         let grid = Grid::new(axes.to_vec()).unwrap();
         let points = grid.points().zip(points).map(|(at, (value, measured, standing))| Point {
             at,
-            value: *value,
-            measured: vec![Some(*measured)],
+            value: value.map(Measured::Value),
+            measured: vec![Some(Measured::Value(*measured))],
             status: if *standing == Standing::Unknown { Status::NotValid } else { Status::Pass },
             standing: *standing,
             reasons: if *standing == Standing::Holds { vec![] } else { vec!["why | not".into()] },
@@ -218,7 +227,7 @@ pub(super) mod tests {
     ];
 
     fn values(sweep: &Sweep) -> Vec<Option<f64>> {
-        sweep.points.iter().map(|point| point.value).collect()
+        sweep.points.iter().map(|point| point.value?.seen()).collect()
     }
 
     #[test]
@@ -229,6 +238,18 @@ pub(super) mod tests {
         let highest = sweep("highest recovery.p99", &POINTS);
         assert_eq!(values(&highest)[..2], [Some(9e6), Some(3e6)]);
         assert_eq!((lowest.exit_code().number(), lowest.best().is_some()), (0, true));
+    }
+
+    #[test]
+    fn a_time_beyond_what_was_seen_is_worse_than_any_that_was_and_better_than_none() {
+        let mut values =
+            [None, Some(Measured::Beyond(5e6)), Some(Measured::Value(9e6)), Some(Measured::Beyond(1e6))];
+        for is_highest in [false, true] {
+            values.sort_by(|a, b| better(*a, *b, is_highest));
+            let told: Vec<bool> =
+                values.iter().map(|value| value.is_some_and(|value| value.seen().is_some())).collect();
+            assert_eq!((told, values[3]), (vec![true, false, false, false], None));
+        }
     }
 
     #[test]

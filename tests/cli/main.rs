@@ -21,6 +21,7 @@ mod support {
     pub(crate) mod waiting;
 }
 
+mod away;
 mod bad_input;
 mod diagnose;
 mod endings;

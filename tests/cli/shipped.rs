@@ -143,7 +143,7 @@ fn smoke_leaves_a_whole_run_folder_that_can_be_reported_again() {
         fs::read_to_string(run.folder.join("summary.csv")).unwrap().lines().next().unwrap().to_owned();
     assert_eq!(
         header,
-        "group,metric,count,min_us,mean_us,stddev_us,p50_us,p75_us,p90_us,p95_us,p99_us,p99_9_us,p99_99_us,max_us"
+        "group,metric,count,min_us,mean_us,stddev_us,p50_us,p75_us,p90_us,p95_us,p99_us,p99_9_us,p99_99_us,max_us,away,longest_away_us"
     );
     for (format, file) in
         [("csv", "summary.csv"), ("json", "run.json"), ("hlog", "histograms.hlog"), ("html", "report.html")]

@@ -21,6 +21,7 @@ import check_prometheus
 import check_report_html
 import check_services
 import check_statistics
+import check_survival
 import check_thread
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +84,7 @@ def main() -> int:
         *check_formats.CHECKS,
         *check_foreign.CHECKS,
         *check_thread.CHECKS,
+        *check_survival.CHECKS,
         check_histograms,
         check_schema,
     ]

@@ -13,7 +13,7 @@ use resurge::drive::network::{
 };
 use resurge::drive::sample_channel;
 use resurge::lifecycle::{GroupRules, StopPhase};
-use resurge::sample::{Abnormal, Cause, Counter, GroupId, Initiator, Outcome, Phase, Sample};
+use resurge::sample::{Cause, Counter, GroupId, Outcome, Phase, Sample};
 use resurge::scenario::keys::{
     Backoff, ConnectRules, Growth, Jitter, MessageRule, Ready, ReconnectRules, ResetOn, SessionRules,
 };

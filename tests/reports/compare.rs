@@ -261,7 +261,7 @@ fn what_cannot_be_compared_is_told_in_a_sentence() {
         ("damaged", 65, 65, "is damaged at byte"),
         ("newer", 65, 65, "has schema version 99"),
         ("empty", 65, 65, "not comparable: empty is empty: no client made an attempt"),
-        ("silent", 65, 65, "the candidate (silent) has no completed reconnect in group group|<b>"),
+        ("silent", 65, 65, "the candidate (silent) has no reconnect in group group|<b>"),
         ("cut", 65, 65, "not comparable: cut is not whole: the run's end is missing"),
         (
             "other",

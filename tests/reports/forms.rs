@@ -28,23 +28,20 @@ fn samples(comes_back: bool) -> Vec<Sample> {
     let end = |initiator, code| {
         Sample::SessionEnd(SessionEnd { key: CloseKey::unsaid(initiator, code, None), length })
     };
+    let ready = |kind| {
+        let phases = Phases::default();
+        Sample::Ready(Box::new(ReadySample { kind, storm: None, latency, service_time: latency, phases }))
+    };
     let mut samples = vec![
         Sample::Count(Counter::ClientsStarted, 1),
         attempt(AttemptKind::First, Outcome::Ok, None, TOOK),
+        ready(AttemptKind::First),
         end(Initiator::Target, 1001),
         Sample::Count(Counter::Disconnects, 1),
     ];
     if comes_back {
-        let phases = Phases::default();
-        let kind = AttemptKind::Reconnect;
-        samples.push(attempt(kind, Outcome::Ok, None, TOOK));
-        samples.push(Sample::Ready(Box::new(ReadySample {
-            kind,
-            storm: None,
-            latency,
-            service_time: latency,
-            phases,
-        })));
+        samples.push(attempt(AttemptKind::Reconnect, Outcome::Ok, None, TOOK));
+        samples.push(ready(AttemptKind::Reconnect));
         samples.push(end(Initiator::Client, 1000));
     } else {
         samples.push(attempt(AttemptKind::Reconnect, Outcome::Http403, Some(Cause::StaleToken), TOOK));
@@ -76,7 +73,8 @@ fn run(scenario: &str, groups: &[String], thresholds: Vec<String>, reason: Optio
 }
 
 fn small(reason: Option<StopReason>) -> RunModel {
-    let thresholds = ["reconnect_latency: p(99) < 1s", "handshake_403_rate{group:stale}: rate == 0%"];
+    let thresholds =
+        ["reconnect_latency{group:fresh}: p(99) < 1s", "handshake_403_rate{group:stale}: rate == 0%"];
     run("small", &["fresh".into(), "stale".into()], thresholds.map(str::to_owned).to_vec(), reason)
 }
 
@@ -100,16 +98,16 @@ fn markdown_answers_worst_first() {
     | | threshold | measured |
     | --- | --- | ---: |
     | ❌ failed | handshake\_403\_rate{group:stale}: rate == 0% | 50.0% |
-    | ✅ passed | reconnect\_latency: p(99) &lt; 1s | 12.0 ms |
+    | ✅ passed | reconnect\_latency{group:fresh}: p(99) &lt; 1s | 12.0 ms |
 
     ### Reconnect latency
 
-    | group | clients | disconnects | back | given up | p50 | p95 | p99 | p99.9 | max |
-    | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-    | stale | 1 | 1 | 0 | 1 | \- | \- | \- | \- | \- |
-    | fresh | 1 | 1 | 1 | 0 | 12.0 ms | 12.0 ms | 12.0 ms | 12.0 ms | 12.0 ms |
+    | group | clients | disconnects | back | given up | away | longest | p50 | p95 | p99 | p99.9 | max |
+    | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | stale | 1 | 1 | 0 | 1 | 0 | \- | \- | \- | \- | \- | \- |
+    | fresh | 1 | 1 | 1 | 0 | 0 | \- | 12.0 ms | 12.0 ms | 12.0 ms | 12.0 ms | 12.0 ms |
 
-    <sub>disconnect to next ready session</sub>
+    <sub>disconnect to next ready session, with those still away when the run ended; &gt;: beyond what was seen</sub>
 
     ### Recovery
 
@@ -118,7 +116,7 @@ fn markdown_answers_worst_first() {
     | stale | no storm | 1 | 0 | \- | \- | \- |  |
     | fresh | no storm | 1 | 1 | 12.0 ms | 12.0 ms | 12.0 ms | ████████████████████ |
 
-    <sub>until so many of those cut off were back, - by the run's end not; the curve: share back, over log time</sub>
+    <sub>until so many of those cut off were back, &gt;: by the run's end not; the curve: share back, over log time</sub>
 
     ### Handshakes
 
@@ -174,7 +172,7 @@ fn junit_has_a_case_for_each_threshold_and_for_what_makes_a_run_valid() {
                 <property name="target" value="remote wss://api.example.com/events"/>
                 <property name="resurge_version" value="0.1.0"/>
             </properties>
-            <testcase name="reconnect_latency: p(99) &lt; 1s" classname="small.thresholds" time="0.000">
+            <testcase name="reconnect_latency{group:fresh}: p(99) &lt; 1s" classname="small.thresholds" time="0.000">
                 <properties>
                     <property name="measured" value="12007"/>
                     <property name="limit" value="1000000"/>
@@ -218,10 +216,14 @@ fn a_run_that_was_cut_off_or_is_not_valid_is_an_error_in_junit() {
     let xml = junit_xml(&small(None)).unwrap();
     assert!(xml.contains(r#"<error message="the run&apos;s end is missing"#), "{xml}");
     assert!(xml.contains(r#"<skipped message="the run was cut off"/>"#), "{xml}");
-    let silent =
-        run("s", &["a".into()], vec!["reconnect_latency: p(99) < 1s".into()], Some(StopReason::Completed));
-    let xml = junit_xml(&silent).unwrap();
+    let with = |threshold: &str| run("s", &["a".into()], vec![threshold.into()], Some(StopReason::Completed));
+    let xml = junit_xml(&with("message_latency: p(99) < 1s")).unwrap();
     assert!(xml.contains(r#"type="no_samples""#) && xml.contains(r#"errors="1""#), "{xml}");
+    let xml = junit_xml(&with("reconnect_latency: p(99) < 1s")).unwrap();
+    assert!(
+        xml.contains("measured nobody came back: 1 of 1 given up") && xml.contains(r#"failures="1""#),
+        "{xml}"
+    );
     let without = run("s", &["a".into()], Vec::new(), Some(StopReason::Completed));
     let xml = junit_xml(&without).unwrap();
     assert!(!xml.contains("s thresholds") && xml.contains(r#"tests="7""#), "{xml}");

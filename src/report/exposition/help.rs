@@ -74,6 +74,10 @@ pub(super) fn histogram_family(metric: Metric) -> Option<(&'static str, Bounds, 
         Metric::CascadeDepth => {
             (Bounds::Count, "403s in a row before a client had a session again, or was done")
         }
+        Metric::ReconnectAway => (
+            Bounds::Length,
+            "How long the clients had been away whose reconnect was under way at the run's end",
+        ),
         Metric::PhaseDetect
         | Metric::PhaseBackoff
         | Metric::PhaseToken

@@ -15,7 +15,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncod
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::record::{AnswerTally, Latencies, LiveView, Tally};
+use crate::record::{AnswerTally, Latencies, LiveView, Quantile, Reconnects, Tally};
 use crate::sample::{
     Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, Request, RequestAnswer,
 };
@@ -291,9 +291,13 @@ impl LiveRun {
         let seconds = Some(Unit::Seconds);
         let mut family = encoder.encode_descriptor(name, help, seconds.as_ref(), MetricType::Gauge)?;
         for (group, tally) in self.tallies() {
-            let Some(histogram) = tally.histograms.get(&Metric::ReconnectLatency) else { continue };
+            let reconnects = Reconnects::of(tally);
             for (label, percentile) in PERCENTILES {
-                let value_s = histogram.percentile_us(percentile) as f64 / 1e6;
+                let value_s = match reconnects.percentile(percentile) {
+                    Some(Quantile::At(us)) => us as f64 / 1e6,
+                    Some(Quantile::Beyond(_)) => f64::INFINITY,
+                    None => continue,
+                };
                 family.encode_family(&[("group", group), ("percentile", label)])?.encode_gauge(&value_s)?;
             }
         }

@@ -269,23 +269,23 @@ impl Plot {
 
 /// The times of at most `most` steps of a curve, and of those that matter.
 fn places(curve: &RecoveryCurve, most: usize) -> Vec<u64> {
-    let steps: Vec<u64> = curve.steps().map(|step| step.time_us).collect();
+    let steps: Vec<u64> = curve.steps().iter().map(|step| step.time_us).collect();
     let every = steps.len().div_ceil(most).max(1);
     let mut kept: Vec<u64> = steps.iter().copied().step_by(every).collect();
-    kept.extend([0.5, 0.95, 1.0].iter().filter_map(|share| curve.time_to_us(*share)));
+    kept.extend([0.5, 0.95, 1.0].iter().filter_map(|share| curve.time_to_us(*share)?.seen_us()));
     kept.extend(steps.last());
     kept
 }
 
 /// The share that was back at each of `xs`, which ascend.
 fn shares_at(curve: &RecoveryCurve, xs: &[u64]) -> Vec<Option<f64>> {
-    let mut steps = curve.steps().peekable();
-    let mut back = 0;
+    let mut steps = curve.steps().into_iter().peekable();
+    let mut share = 0.0;
     let share = |us: &u64| {
         while let Some(step) = steps.next_if(|step| step.time_us <= *us) {
-            back = step.back;
+            share = step.share;
         }
-        Some(back as f64 / curve.disconnects.max(1) as f64)
+        Some(share)
     };
     xs.iter().map(share).collect()
 }
@@ -334,7 +334,7 @@ mod tests {
     }
 
     fn curve(disconnects: u64, back: Latencies) -> RecoveryCurve {
-        RecoveryCurve { group: None, storm: Some(0), disconnects, back }
+        RecoveryCurve { group: None, storm: Some(0), disconnects, back, away: Latencies::new() }
     }
 
     fn places_of(plot: &Plot) -> Vec<f64> {
@@ -388,7 +388,7 @@ mod tests {
         assert!(xs.len() < 1_300, "{}", xs.len());
         assert_eq!(plot.series.len(), 2);
         for share in [0.5, 0.95, 1.0] {
-            let at = slow.time_to_us(share).unwrap() as f64;
+            let at = slow.time_to_us(share).unwrap().least_us() as f64;
             let place = xs.iter().position(|x| *x == at).unwrap();
             assert!(plot.series[0].values[place].unwrap() >= share);
             assert!(plot.series[0].values[place - 1].unwrap() < share, "not a step earlier");

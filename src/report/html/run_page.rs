@@ -3,8 +3,8 @@
 //! In: a run. Out: a page, from the verdict to the tables, as a performance engineer reads. It says no less than the summary.
 
 use crate::engine::StopReason;
-use crate::record::ThresholdStatus;
-use crate::sample::{Counter, Metric, Outcome};
+use crate::record::{Quantile, Reconnects, ThresholdStatus};
+use crate::sample::{Counter, Outcome};
 use crate::units::{format_count, format_share, format_us};
 
 use super::super::lost::clients_words;
@@ -12,6 +12,7 @@ use super::super::model::RunModel;
 use super::super::recovery::RecoveryCurve;
 use super::super::run_json::calendar;
 use super::super::simulated::{SIMULATED, assumptions};
+use super::super::tables::{in_order, never_in};
 use super::super::verdict::Status;
 use super::buckets::Buckets;
 use super::page::{Block, Figure, Page, Section};
@@ -93,6 +94,9 @@ fn verdict(model: &RunModel) -> Section {
     for fault in model.end.iter().flat_map(|end| &end.write_faults) {
         section.push(Block::Note { tone: Tone::Bad, text: fault.clone() });
     }
+    for text in never_in(&in_order(model)) {
+        section.push(Block::Note { tone: Tone::Warning, text });
+    }
     section.push(Block::Figures { figures: figures(model) });
     if model.thresholds.is_empty() {
         section.absent("The scenario has no thresholds: nothing was to be held.");
@@ -119,26 +123,20 @@ fn figures(model: &RunModel) -> Vec<Figure> {
         detail,
         tone,
     };
-    let reconnect = all.histograms.get(&Metric::ReconnectLatency);
-    let latency = |percentile| {
-        reconnect.map_or_else(|| "–".to_owned(), |latency| format_us(latency.percentile_us(percentile)))
-    };
+    let reconnects = Reconnects::of(all);
+    let latency =
+        |percentile| reconnects.percentile(percentile).map_or_else(|| "–".to_owned(), Quantile::words);
     let (disconnects, back) = (all.counter(Counter::Disconnects), all.counter(Counter::Reconnects));
     let answered = all.attempts_where(|_, outcome, _| outcome.is_answered());
     let forbidden = all.outcome(Outcome::Http403);
     let share = |part: u64, whole: u64| {
         if whole > 0 { format_share(part as f64 / whole as f64) } else { "–".to_owned() }
     };
-    let given_up = all.counter(Counter::ReconnectsGivenUp);
     vec![
         figure(
             "Reconnect latency p99",
             latency(99.0),
-            format!(
-                "p50 {}, max {}",
-                latency(50.0),
-                reconnect.map_or_else(|| "–".to_owned(), |latency| format_us(latency.max_us()))
-            ),
+            format!("p50 {}, max {}", latency(50.0), latency(100.0)),
             Tone::Plain,
         ),
         figure(
@@ -149,9 +147,18 @@ fn figures(model: &RunModel) -> Vec<Figure> {
         ),
         figure(
             "Gave up",
-            format_count(given_up),
+            format_count(reconnects.given_up),
             "attempts used up, or told to".to_owned(),
-            if given_up > 0 { Tone::Warning } else { Tone::Plain },
+            if reconnects.given_up > 0 { Tone::Warning } else { Tone::Plain },
+        ),
+        figure(
+            "Still away",
+            format_count(reconnects.away),
+            reconnects.longest_away_us.map_or_else(
+                || "when the run ended".to_owned(),
+                |us| format!("longest for {}", format_us(us)),
+            ),
+            if reconnects.away > reconnects.too_late_to_tell { Tone::Warning } else { Tone::Plain },
         ),
         figure(
             "Handshakes with 403",
@@ -246,14 +253,15 @@ fn recovery(model: &RunModel) -> Section {
         "recovery",
         "Recovery",
         "Which share of the clients that were cut off was back, by the time since. For a storm, the time counts from when it was due; \
-         clients that never came back stay in the denominator, so a curve that does not reach 100 % shows them. Who was on the way back when the run ended was not back.",
+         clients that never came back stay in the denominator, so a curve that does not reach 100 % shows them. Who was still away when the run ended counts for as long as \
+         it was seen to be (Kaplan-Meier): a time that is longer than all that was seen has a > before it.",
     );
     let curves = model.recovery_curves();
     let plotted = plotted_groups(model);
     let mut plots = Vec::new();
     let mut table = Table::new(
         "Time until back",
-        &["<after", "<group", "cut off", "back", "share", "50 %", "95 %", "100 %"],
+        &["<after", "<group", "cut off", "back", "share", "away", "longest", "50 %", "95 %", "100 %"],
     );
     let storms = (0..model.manifest.storms.len()).map(Some).chain([None]);
     for (number, storm) in storms.enumerate() {
@@ -301,8 +309,10 @@ fn recovery_row(after: &str, group: &str, curve: &RecoveryCurve) -> Vec<String> 
         format_count(curve.disconnects),
         format_count(curve.back.count()),
         curve.share_back().map_or_else(|| "–".to_owned(), format_share),
+        format_count(curve.away.count()),
+        if curve.away.count() > 0 { format_us(curve.away.max_us()) } else { "–".to_owned() },
     ];
     let times = [0.5, 0.95, 1.0].map(|share| curve.time_to_us(share));
-    row.extend(times.map(|time| time.map_or_else(|| "not reached".to_owned(), format_us)));
+    row.extend(times.map(|time| time.map_or_else(|| "not reached".to_owned(), Quantile::words)));
     row
 }

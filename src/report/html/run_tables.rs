@@ -2,7 +2,7 @@
 //!
 //! In: a run and its points. Out: sections of tables, and the generator's plots.
 
-use crate::record::{Agreement, GeneratorHealth, Latencies, Tally, health_faults};
+use crate::record::{Agreement, GeneratorHealth, Latencies, Quantile, Tally, Times, health_faults};
 use crate::sample::{Answer, AttemptKind, Counter, Metric, Outcome, RequestAnswer};
 use crate::units::{format_count, format_share, format_us};
 
@@ -295,16 +295,20 @@ fn latencies(model: &RunModel) -> Table {
     let mut table = Table::new("Times", &columns);
     for metric in Metric::ALL.iter().filter(|metric| metric.is_time()) {
         for (name, tally) in with_all(model) {
-            let Some(histogram) = tally.histograms.get(metric).filter(|histogram| histogram.count() > 0)
-            else {
-                continue;
-            };
-            let mut row = vec![metric.name().to_owned(), name.to_owned(), format_count(histogram.count())];
-            row.push(format_us(histogram.min_us()));
-            row.extend([histogram.mean_us(), histogram.stddev_us()].map(|us| format_us(us.round() as u64)));
-            let percentiles = [50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99];
-            row.extend(percentiles.map(|percentile| format_us(histogram.percentile_us(percentile))));
-            row.push(format_us(histogram.max_us()));
+            let Some(times) = Times::of(tally, *metric) else { continue };
+            let count = times.recorded.map_or(0, Latencies::count);
+            let mut row = vec![metric.name().to_owned(), name.to_owned(), format_count(count)];
+            let of_recorded: [fn(&Latencies) -> u64; 3] = [
+                Latencies::min_us,
+                |recorded| recorded.mean_us().round() as u64,
+                |recorded| recorded.stddev_us().round() as u64,
+            ];
+            let dash = || "–".to_owned();
+            row.extend(
+                of_recorded.map(|of| times.recorded.map_or_else(dash, |values| format_us(of(values)))),
+            );
+            let percentiles = [50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100.0];
+            row.extend(percentiles.map(|p| times.percentile(p).map_or_else(dash, Quantile::words)));
             table.row(row);
         }
     }

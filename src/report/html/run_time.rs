@@ -420,7 +420,7 @@ fn percentiles(model: &RunModel) -> Section {
             .collect()
     };
     let plots = [
-        ("percentiles-reconnect", "Reconnect latency", Metric::ReconnectLatency),
+        ("percentiles-reconnect", "Reconnect latency of those who came back", Metric::ReconnectLatency),
         ("percentiles-connect", "First connects", Metric::ConnectLatency),
         ("percentiles-refused", "Refused handshakes", Metric::RefusedLatency),
     ]
