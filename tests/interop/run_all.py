@@ -19,6 +19,7 @@ import check_hlog
 import check_prometheus
 import check_report_html
 import check_statistics
+import check_strangers
 import check_thread
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +79,7 @@ def main() -> int:
         *check_prometheus.CHECKS,
         *check_formats.CHECKS,
         *check_foreign.CHECKS,
+        *check_strangers.CHECKS,
         *check_thread.CHECKS,
         check_histograms,
         check_schema,
