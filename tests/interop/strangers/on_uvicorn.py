@@ -14,6 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from book import Book, bearer, end_some_time, survive_sigterm
 
+WORDS = {"expired_token": "Token expired", "unknown_token": "Who is this?"}
 book = Book()
 
 
@@ -34,13 +35,13 @@ async def before(websocket):
 
 
 async def after(websocket):
-    """Refuses after the accept, by a close code."""
+    """Refuses after the accept, by a close code and in words."""
     token = bearer(websocket.headers.get("authorization", ""))
     await websocket.accept()
     if why := book.why_not(token):
         book.refused(token, why)
         book.closed(4401)
-        await websocket.close(4401, "Unauthorized")
+        await websocket.close(4401, WORDS[why])
         return
     await hold(websocket, token)
 
