@@ -6,6 +6,7 @@ import os
 import random
 import socket
 import subprocess
+import threading
 import urllib.request
 from pathlib import Path
 
@@ -79,7 +80,10 @@ def refused_of(counted):
 def node(script, *arguments):
     """The command of a Node script of ours, next to the packages that it needs."""
     home = NODE_HOME / script
-    home.write_text((HERE / "node" / script).read_text())
+    # At once, for several checks may run the same script.
+    copy = home.with_name(f"{script}.{threading.get_ident()}")
+    copy.write_text((HERE / "node" / script).read_text())
+    copy.replace(home)
     return ["node", str(home), *map(str, arguments)]
 
 

@@ -21,6 +21,7 @@ import check_prometheus
 import check_report_html
 import check_services
 import check_statistics
+import check_strangers
 import check_survival
 import check_thread
 
@@ -83,6 +84,7 @@ def main() -> int:
         *check_prometheus.CHECKS,
         *check_formats.CHECKS,
         *check_foreign.CHECKS,
+        *check_strangers.CHECKS,
         *check_thread.CHECKS,
         *check_survival.CHECKS,
         check_histograms,
