@@ -393,13 +393,13 @@ mod tests {
 
     #[test]
     fn every_token_that_came_was_granted() {
-        let granted = Sample::Request(RequestEnd {
+        let granted = Sample::Request(Box::new(RequestEnd {
             request: Request::Refresh,
             answer: RequestAnswer::Ok,
             status: Some(200),
             error: None,
             latency: Duration::ZERO,
-        });
+        }));
         let fetched = |n| Sample::Count(Counter::TokensFetched, n);
         let unsettled = Sample::Count(Counter::Unsettled, 1);
         let faults = |samples: &[Sample], ended| check_accounts("g", &tally(samples), ended);

@@ -311,7 +311,7 @@ mod tests {
                 |(step, answer, status, latency)| {
                     let request = if step == 0 { Request::Refresh } else { Request::Step(step) };
                     let error = status.and_then(|_| ErrorWord::new("invalid_grant"));
-                    Sample::Request(RequestEnd { request, answer, status, error, latency })
+                    Sample::Request(Box::new(RequestEnd { request, answer, status, error, latency }))
                 }
             ),
             (1_u32..99).prop_map(Sample::Cascade),

@@ -182,7 +182,7 @@ mod tests {
                 error: ErrorWord::new(word),
                 latency,
             };
-            (0..*count).for_each(|_| tally.apply(&Sample::Request(end.clone())));
+            (0..*count).for_each(|_| tally.apply(&Sample::Request(Box::new(end.clone()))));
         }
         tally
     }

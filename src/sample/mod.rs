@@ -105,7 +105,7 @@ pub enum Sample {
     /// A disconnect, counted as [`Counter::Disconnects`] as well, was this storm's doing.
     StormDisconnect(StormId),
     /// A request for a token, or a step before a handshake, ended. Sent exactly once for each whose end was seen.
-    Request(RequestEnd),
+    Request(Box<RequestEnd>),
     /// A reconnect under way when the run ended, counted as [`Counter::ReconnectsUnfinished`] as well.
     Away(AwaySample),
 }

@@ -35,7 +35,7 @@ fn tally() -> Tally {
     };
     let request = |request, answer, word| {
         let error = ErrorWord::new(word);
-        Sample::Request(RequestEnd { request, answer, status: Some(401), error, latency })
+        Sample::Request(Box::new(RequestEnd { request, answer, status: Some(401), error, latency }))
     };
     let samples = [
         attempt(Outcome::Ok, None),

@@ -136,7 +136,7 @@ impl Preparer {
         };
         let request = Request::Step(index);
         let end = RequestEnd { request, answer, status, error, latency: now.since(began) };
-        self.sink.send(now, Sample::Request(end)).await;
+        self.sink.send(now, Sample::Request(Box::new(end))).await;
         answered.map(drop).map_err(|fault| fault.failure)
     }
 

@@ -316,7 +316,7 @@ impl World {
     fn tell_request_end(&mut self, key: Key, number: u32) {
         if let Some(end) = self.desk.end_of(&self.transit, key) {
             let group = self.groups[self.clients.group_of(number)].id;
-            self.log.tell(self.transit.now(), group, Sample::Request(end));
+            self.log.tell(self.transit.now(), group, Sample::Request(Box::new(end)));
         }
     }
 

@@ -22,6 +22,7 @@ pub(super) async fn watched(
     let answered = tokio::time::timeout(deadline.since(began), asking).await;
     let answered = answered.unwrap_or(Err(Refusal::of_connection(Outcome::Timeout, RequestAnswer::Timeout)));
     let now = sink.clock().now();
-    sink.send(now, Sample::Request(end_of(request, &answered, now.since(began)))).await;
+    let end = end_of(request, &answered, now.since(began));
+    sink.send(now, Sample::Request(Box::new(end))).await;
     answered
 }
