@@ -74,7 +74,11 @@ fn second_of(run: &Run, second: u64, client: u64) -> Vec<Sample> {
     if run.refused_every > 0 && (client + second).is_multiple_of(run.refused_every) {
         samples.push(attempt(kind, Outcome::Http403, Some(Cause::StaleToken), latency / 4));
     }
-    samples.extend([attempt(kind, Outcome::Ok, None, latency), ready(kind, latency)]);
+    samples.extend([
+        Sample::Count(Counter::Upgrades, 1),
+        attempt(kind, Outcome::Ok, None, latency),
+        ready(kind, latency),
+    ]);
     if second > 0 {
         samples.push(Sample::Count(Counter::TokensForReconnects, 1));
     }

@@ -38,6 +38,7 @@ fn tally() -> Tally {
         Sample::Request(Box::new(RequestEnd { request, answer, status: Some(401), error, latency }))
     };
     let samples = [
+        Sample::Count(Counter::Upgrades, 1),
         attempt(Outcome::Ok, None),
         attempt(Outcome::Http403, Some(Cause::StaleToken)),
         end(1001),

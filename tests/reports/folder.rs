@@ -47,6 +47,7 @@ fn first() -> Vec<Sample> {
         Sample::Count(Counter::ClientsStarted, 1),
         Sample::Count(Counter::TokensFetched, 1),
         Sample::Count(Counter::TcpConnections, 1),
+        Sample::Count(Counter::Upgrades, 1),
         attempt(AttemptKind::First, Outcome::Ok, None, ms(2)),
         ready(AttemptKind::First, 3),
     ]
@@ -59,6 +60,7 @@ fn comes_back(n: u64) -> Vec<Sample> {
         Sample::Count(Counter::Disconnects, 1),
         Sample::Count(Counter::TokensFetched, 1),
         Sample::Count(Counter::TcpConnections, 1),
+        Sample::Count(Counter::Upgrades, 1),
         attempt(AttemptKind::Reconnect, Outcome::Ok, None, ms(2)),
         ready(AttemptKind::Reconnect, n),
         Sample::Count(Counter::MessagesMissed, 2),
@@ -163,7 +165,10 @@ fn the_tables_hold_what_happened_under_the_documented_headers() {
         header(folder, "summary.csv"),
         "group,metric,count,min_us,mean_us,stddev_us,p50_us,p75_us,p90_us,p95_us,p99_us,p99_9_us,p99_99_us,max_us,away,longest_away_us"
     );
-    assert_eq!(header(folder, "outcomes.csv"), "group,kind,outcome,cause,count,share");
+    assert_eq!(
+        header(folder, "outcomes.csv"),
+        "group,kind,outcome,cause,count,share,where,said,answered_by,ground"
+    );
     assert_eq!(header(folder, "closes.csv"), "group,initiator,code,count,how,said");
     assert_eq!(
         header(folder, "timeseries.csv"),
@@ -312,12 +317,12 @@ fn the_summary_answers_at_a_glance() {
       fresh-token  no storm       40    40  24.0 ms  42.0 ms  44.0 ms  ▁▁▁▁▁▁▁▂▂▂▂▃▃▄▄▅▅▆▇█
       stale-token  no storm       10     0        -        -        -
 
-    HANDSHAKES (an attempt has one outcome; causes of 401 and 403 as far as the evidence goes)
-      group             kind  attempts  ok  403  403 rate  other  causes and other outcomes
-      fresh-token      first        40  40    0      0.0%      0                          -
-      fresh-token  reconnect        40  40    0      0.0%      0                          -
-      stale-token      first        10  10    0      0.0%      0                          -
-      stale-token  reconnect        10   0   10    100.0%      0             stale_token 10
+    HANDSHAKES (an attempt has one outcome; refused is by a status, a close code or a message; causes as far as the evidence goes)
+      group             kind  attempts  ok  refused    rate  403  403 rate  other  causes and other outcomes
+      fresh-token      first        40  40        0    0.0%    0      0.0%      0                          -
+      fresh-token  reconnect        40  40        0    0.0%    0      0.0%      0                          -
+      stale-token      first        10  10        0    0.0%    0      0.0%      0                          -
+      stale-token  reconnect        10   0       10  100.0%   10    100.0%      0         403 stale_token 10
 
     TOKENS (age at the handshake; fetched per reconnect; handshakes wasted on a dead one; 403s in a row)
       group        fetched  per reconnect  age p50  age p99  dead-token handshakes  403s in a row p50  max

@@ -34,12 +34,14 @@ fn samples(comes_back: bool) -> Vec<Sample> {
     };
     let mut samples = vec![
         Sample::Count(Counter::ClientsStarted, 1),
+        Sample::Count(Counter::Upgrades, 1),
         attempt(AttemptKind::First, Outcome::Ok, None, TOOK),
         ready(AttemptKind::First),
         end(Initiator::Target, 1001),
         Sample::Count(Counter::Disconnects, 1),
     ];
     if comes_back {
+        samples.push(Sample::Count(Counter::Upgrades, 1));
         samples.push(attempt(AttemptKind::Reconnect, Outcome::Ok, None, TOOK));
         samples.push(ready(AttemptKind::Reconnect));
         samples.push(end(Initiator::Client, 1000));
@@ -120,14 +122,14 @@ fn markdown_answers_worst_first() {
 
     ### Handshakes
 
-    | group | kind | attempts | ok | 403 | 403 rate | other | causes and other outcomes |
-    | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-    | stale | first | 1 | 1 | 0 | 0.0% | 0 | \- |
-    | stale | reconnect | 1 | 0 | 1 | 100.0% | 0 | stale\_token 1 |
-    | fresh | first | 1 | 1 | 0 | 0.0% | 0 | \- |
-    | fresh | reconnect | 1 | 1 | 0 | 0.0% | 0 | \- |
+    | group | kind | attempts | ok | refused | rate | 403 | 403 rate | other | causes and other outcomes |
+    | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | stale | first | 1 | 1 | 0 | 0.0% | 0 | 0.0% | 0 | \- |
+    | stale | reconnect | 1 | 0 | 1 | 100.0% | 1 | 100.0% | 0 | 403 stale\_token 1 |
+    | fresh | first | 1 | 1 | 0 | 0.0% | 0 | 0.0% | 0 | \- |
+    | fresh | reconnect | 1 | 1 | 0 | 0.0% | 0 | 0.0% | 0 | \- |
 
-    <sub>an attempt has one outcome; causes of 401 and 403 as far as the evidence goes</sub>
+    <sub>an attempt has one outcome; refused is by a status, a close code or a message; causes as far as the evidence goes</sub>
 
     ### Throughput and what outages cost
 

@@ -61,6 +61,7 @@ fn comes_back(n: u64, storm: Option<StormId>) -> Vec<Sample> {
         Sample::Count(Counter::Disconnects, 1),
         attempt(Outcome::Http403, Some(Cause::StaleToken)),
         Sample::Count(Counter::TokensFetched, 1),
+        Sample::Count(Counter::Upgrades, 1),
         attempt(Outcome::Ok, None),
         Sample::Ready(Box::new(ReadySample { kind, storm, latency, service_time: latency / 2, phases })),
         Sample::Cascade(1),

@@ -14,4 +14,5 @@ mod exposition;
 mod folder;
 mod forms;
 mod html;
+mod old;
 mod synthetic;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use secrecy::ExposeSecret;
-use secrecy::zeroize::Zeroizing;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -21,7 +20,7 @@ use crate::lifecycle::{
 use crate::sample::Counter;
 use crate::scenario::keys::{KeepAliveKind, TokenIn};
 
-use super::echo::without_echo;
+use super::echo::without_secrets;
 use super::prepare::prepare;
 use super::react::{Reaction, react};
 use super::session::{Heard, Session};
@@ -467,20 +466,6 @@ impl Driven {
 /// The token that a client shows, where it has one.
 fn token_of<'t>(context: &'t GroupContext, own: Option<&'t Token>) -> Option<&'t Token> {
     own.or_else(|| context.token.as_ref()?.fixed_token())
-}
-
-/// What a service said on a session, without what it was sent.
-fn without_secrets(evidence: Evidence, token: Option<&Token>, variables: Option<&Variables>) -> Evidence {
-    let mut sent = Zeroizing::new(String::new());
-    for secret in token
-        .map(|token| token.expose_secret())
-        .into_iter()
-        .chain(variables.into_iter().flat_map(Variables::values))
-    {
-        sent.push_str(secret);
-        sent.push('\n');
-    }
-    without_echo(evidence, sent.as_bytes())
 }
 
 async fn acquire(context: &GroupContext, wish: &Wish) -> Result<Acquired, Refusal> {
