@@ -118,6 +118,16 @@ fn head(model: &RunModel) -> String {
         escape(&target_words(manifest)),
         escape(&manifest.tool_version),
     );
+    if let Some(description) = &model.answer.description {
+        let _ = writeln!(text, "\n{}", escape(description));
+    }
+    text.push('\n');
+    for line in model.answer.lines() {
+        let _ = writeln!(text, "- {}", escape(&line));
+    }
+    for next in &model.answer.next {
+        let _ = writeln!(text, "- **Next:** {}", escape(next));
+    }
     if manifest.simulated.is_some() {
         let assumed: Vec<String> = assumptions(manifest).iter().map(|line| escape(line)).collect();
         let _ = writeln!(text, "\n**{SIMULATED}.** Assumed: {}.", assumed.join("; "));

@@ -20,6 +20,7 @@ use crate::sample::{
 };
 use crate::service::counters::TargetCounters;
 
+use super::answer::InWords;
 use super::lost::clients_of;
 use super::model::RunModel;
 use super::requests::{rows, step_name};
@@ -60,6 +61,8 @@ pub struct RunJson<'m> {
     torn_bytes: u64,
     /// How it came out.
     verdict: &'m Verdict,
+    /// What happened, in words.
+    answer: &'m InWords,
     /// The thresholds and their results, in the scenario's order.
     thresholds: &'m [ThresholdResult],
     /// The storms, in the scenario's order.
@@ -318,6 +321,7 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
         shards: shards(manifest),
         torn_bytes: model.torn_bytes,
         verdict: &model.verdict,
+        answer: &model.answer,
         thresholds: &model.thresholds,
         storms: &manifest.storms,
         accounting: accounting(model),

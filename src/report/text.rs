@@ -108,6 +108,15 @@ fn write_head(text: &mut String, model: &RunModel, style: Style) {
             target_words(manifest),
         ),
     );
+    if let Some(description) = &model.answer.description {
+        line(text, &format!("  {description}"));
+    }
+    for said in model.answer.lines() {
+        line(text, &format!("  {said}"));
+    }
+    for next in &model.answer.next {
+        line(text, &format!("  {} {next}", style.bold("next:")));
+    }
     write_assumptions(text, model);
     for reason in &model.verdict.reasons {
         line(text, &format!("  {} {reason}", style.bad("!")));
