@@ -277,7 +277,7 @@ fn books(model: &RunModel) -> String {
     lines.push(format!(
         "- {} attempts, {} sessions, {} ends",
         format_count(model.all.attempts_total()),
-        format_count(model.all.outcome(Outcome::Ok)),
+        format_count(model.all.counter(Counter::Upgrades)),
         format_count(model.all.closes_total()),
     ));
     let mut text = "### Can the numbers be believed?\n\n".to_owned();

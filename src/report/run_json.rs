@@ -146,7 +146,7 @@ struct GroupJson<'m> {
     attempts: u64,
     /// Attempts by outcome; those that never came about are not there.
     outcomes: BTreeMap<Outcome, u64>,
-    /// Sessions that began: the attempts with outcome `ok`.
+    /// Sessions that began: the handshakes that were answered with 101, whether the client was then let in or not.
     sessions: u64,
     /// Sessions that ended.
     closes: u64,
@@ -156,7 +156,7 @@ struct GroupJson<'m> {
     ends: Vec<EndJson>,
     /// Everything else that is counted.
     counters: BTreeMap<Counter, u64>,
-    /// 403s in a row before a client had a session again, or was done; null without any.
+    /// Refusals in a row that may be the token's, before a client was let in or was done; null without any.
     cascade_depth: Option<CascadeJson>,
     /// Clients that began and never had a session.
     never_in: u64,
@@ -391,7 +391,7 @@ fn group<'m>(name: &'m str, clients: u64, tally: &Tally) -> GroupJson<'m> {
         clients,
         attempts: tally.attempts_total(),
         outcomes: outcomes.filter(|(_, count)| *count > 0).collect(),
-        sessions: tally.outcome(Outcome::Ok),
+        sessions: tally.counter(Counter::Upgrades),
         closes: tally.closes_total(),
         closes_1006,
         ends: ends(tally),

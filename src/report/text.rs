@@ -244,7 +244,7 @@ fn write_accounts(text: &mut String, model: &RunModel, style: Style) {
             "  {word}: {} attempts = {} outcomes; {} sessions = {} ends + {} open",
             format_count(attempts),
             format_count(outcomes),
-            format_count(model.all.outcome(Outcome::Ok)),
+            format_count(model.all.counter(Counter::Upgrades)),
             format_count(model.all.closes_total()),
             format_count(model.all.connected()),
         ),
