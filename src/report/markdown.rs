@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::record::{ThresholdResult, ThresholdStatus};
-use crate::sample::Outcome;
+use crate::sample::Counter;
 use crate::units::{format_count, format_share, format_us};
 
 use super::lost::clients_words;

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::record::{GeneratorHealth, ThresholdStatus, health_faults};
-use crate::sample::Outcome;
+use crate::sample::{Counter, Outcome};
 use crate::units::{format_count, format_share, format_us};
 
 use super::aligned::aligned;
