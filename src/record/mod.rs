@@ -29,6 +29,7 @@ mod steps;
 mod survival;
 mod tally;
 mod thresholds;
+mod words;
 
 pub use accounting::{Agreement, Reconciliation, ReconciliationRow, check_accounts, reconcile};
 pub use encoding::HistogramError;

@@ -20,6 +20,7 @@ use super::journal::JournalWriter;
 use super::packed::PackedTally;
 use super::tally::Tally;
 use super::thresholds::{ThresholdStatus, evaluate};
+use super::words::WordBook;
 
 /// Seconds that may wait in memory for a journal that cannot be written; then the newest are added up.
 const MOST_UNWRITTEN: usize = 10_000;
@@ -89,6 +90,7 @@ pub type IntervalFeed = SyncSender<(u64, Vec<PackedTally>)>;
 pub struct Recorder {
     feed: Option<IntervalFeed>,
     current: Vec<Tally>,
+    words: Vec<WordBook>,
     recorded: Recorded,
     next_second: u64,
 }
@@ -103,7 +105,8 @@ impl Recorder {
             unwritten: Vec::new(),
             last_sample: Moment::ZERO,
         };
-        Self { feed: None, current: vec![Tally::default(); groups], recorded, next_second: 0 }
+        let words = vec![WordBook::default(); groups];
+        Self { feed: None, current: vec![Tally::default(); groups], words, recorded, next_second: 0 }
     }
 
     /// The same, which gives each second's numbers to `feed`.
@@ -114,8 +117,9 @@ impl Recorder {
 
     /// Takes in a sample. It belongs to the interval that is open when it arrives.
     pub fn record(&mut self, stamped: &Stamped) {
-        if let Some(tally) = self.current.get_mut(usize::from(stamped.group.0)) {
-            tally.apply(&stamped.sample);
+        let group = usize::from(stamped.group.0);
+        if let (Some(tally), Some(words)) = (self.current.get_mut(group), self.words.get_mut(group)) {
+            tally.apply(&words.bound(&stamped.sample));
         }
         self.recorded.last_sample = self.recorded.last_sample.max(stamped.at);
     }

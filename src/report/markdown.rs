@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::record::{ThresholdResult, ThresholdStatus};
-use crate::sample::Outcome;
+use crate::sample::Counter;
 use crate::units::{format_count, format_share, format_us};
 
 use super::lost::clients_words;
@@ -118,6 +118,16 @@ fn head(model: &RunModel) -> String {
         escape(&target_words(manifest)),
         escape(&manifest.tool_version),
     );
+    if let Some(description) = &model.answer.description {
+        let _ = writeln!(text, "\n{}", escape(description));
+    }
+    text.push('\n');
+    for line in model.answer.lines() {
+        let _ = writeln!(text, "- {}", escape(&line));
+    }
+    for next in &model.answer.next {
+        let _ = writeln!(text, "- **Next:** {}", escape(next));
+    }
     if manifest.simulated.is_some() {
         let assumed: Vec<String> = assumptions(manifest).iter().map(|line| escape(line)).collect();
         let _ = writeln!(text, "\n**{SIMULATED}.** Assumed: {}.", assumed.join("; "));
@@ -267,7 +277,7 @@ fn books(model: &RunModel) -> String {
     lines.push(format!(
         "- {} attempts, {} sessions, {} ends",
         format_count(model.all.attempts_total()),
-        format_count(model.all.outcome(Outcome::Ok)),
+        format_count(model.all.counter(Counter::Upgrades)),
         format_count(model.all.closes_total()),
     ));
     let mut text = "### Can the numbers be believed?\n\n".to_owned();

@@ -3,6 +3,7 @@
 //! In: a journal. Out: text, Markdown, CSV, JSON, JUnit XML, an HDR interval log; the files of the run folder. Nothing here measures anything.
 
 mod aligned;
+mod answer;
 mod benchmark;
 mod csv_files;
 mod csv_requests;

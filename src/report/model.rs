@@ -9,6 +9,7 @@ use crate::record::{
 use crate::sample::Counter;
 use crate::scenario::parse_threshold;
 
+use super::answer::InWords;
 use super::lost::lost_words;
 use super::recovery::{RecoveryCurve, recovery_curves};
 use super::requests::what_keeps_out;
@@ -42,6 +43,8 @@ pub struct RunModel {
     pub validity: Vec<ValidityCheck>,
     /// The verdict.
     pub verdict: Verdict,
+    /// What happened, in words.
+    pub answer: InWords,
 }
 
 impl RunModel {
@@ -89,6 +92,7 @@ impl RunModel {
         };
         let validity = check_validity(&findings);
         let verdict = judge(&findings, &validity);
+        let answer = InWords::of(&manifest, &totals, verdict.status);
         Self {
             manifest,
             end,
@@ -102,6 +106,7 @@ impl RunModel {
             torn_bytes,
             validity,
             verdict,
+            answer,
         }
     }
 

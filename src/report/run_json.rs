@@ -20,6 +20,7 @@ use crate::sample::{
 };
 use crate::service::counters::TargetCounters;
 
+use super::answer::InWords;
 use super::lost::clients_of;
 use super::model::RunModel;
 use super::requests::{rows, step_name};
@@ -60,6 +61,8 @@ pub struct RunJson<'m> {
     torn_bytes: u64,
     /// How it came out.
     verdict: &'m Verdict,
+    /// What happened, in words.
+    answer: &'m InWords,
     /// The thresholds and their results, in the scenario's order.
     thresholds: &'m [ThresholdResult],
     /// The storms, in the scenario's order.
@@ -143,7 +146,7 @@ struct GroupJson<'m> {
     attempts: u64,
     /// Attempts by outcome; those that never came about are not there.
     outcomes: BTreeMap<Outcome, u64>,
-    /// Sessions that began: the attempts with outcome `ok`.
+    /// Sessions that began: the handshakes that were answered with 101, whether the client was then let in or not.
     sessions: u64,
     /// Sessions that ended.
     closes: u64,
@@ -153,7 +156,7 @@ struct GroupJson<'m> {
     ends: Vec<EndJson>,
     /// Everything else that is counted.
     counters: BTreeMap<Counter, u64>,
-    /// 403s in a row before a client had a session again, or was done; null without any.
+    /// Refusals in a row that may be the token's, before a client was let in or was done; null without any.
     cascade_depth: Option<CascadeJson>,
     /// Clients that began and never had a session.
     never_in: u64,
@@ -318,6 +321,7 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
         shards: shards(manifest),
         torn_bytes: model.torn_bytes,
         verdict: &model.verdict,
+        answer: &model.answer,
         thresholds: &model.thresholds,
         storms: &manifest.storms,
         accounting: accounting(model),
@@ -387,7 +391,7 @@ fn group<'m>(name: &'m str, clients: u64, tally: &Tally) -> GroupJson<'m> {
         clients,
         attempts: tally.attempts_total(),
         outcomes: outcomes.filter(|(_, count)| *count > 0).collect(),
-        sessions: tally.outcome(Outcome::Ok),
+        sessions: tally.counter(Counter::Upgrades),
         closes: tally.closes_total(),
         closes_1006,
         ends: ends(tally),

@@ -219,11 +219,12 @@ pub(super) fn tokens(groups: &[GroupTotals<'_>]) -> Option<Table> {
         "age p50",
         "age p99",
         "dead-token handshakes",
-        "403s in a row p50",
+        "refusals in a row p50",
         "max",
     ])];
     rows.extend(groups.iter().map(|group| token_row(group.name, group.tally)));
-    let note = "age at the handshake; fetched per reconnect; handshakes wasted on a dead one; 403s in a row";
+    let note =
+        "age at the handshake; fetched per reconnect; handshakes wasted on a dead one; refusals in a row";
     Some(Table { title: "Tokens", note, rows })
 }
 

@@ -71,9 +71,10 @@ pub(super) fn histogram_family(metric: Metric) -> Option<(&'static str, Bounds, 
         Metric::MessageLatency => (Bounds::Latency, "From when a message was due to when the client had it"),
         Metric::Lag => (Bounds::Latency, "How late the generator itself was"),
         Metric::TokenAge => (Bounds::Length, "Age of the token that a handshake carried"),
-        Metric::CascadeDepth => {
-            (Bounds::Count, "403s in a row before a client had a session again, or was done")
-        }
+        Metric::CascadeDepth => (
+            Bounds::Count,
+            "Refusals in a row that may be the token's, before a client was let in or was done",
+        ),
         Metric::ReconnectAway => (
             Bounds::Length,
             "How long the clients had been away whose reconnect was under way at the run's end",

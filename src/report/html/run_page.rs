@@ -3,7 +3,7 @@
 //! In: a run. Out: a page, from the verdict to the tables, as a performance engineer reads. It says no less than the summary.
 
 use crate::engine::StopReason;
-use crate::record::{Quantile, Reconnects, ThresholdStatus};
+use crate::record::{Quantile, Reconnects, Tally, ThresholdStatus};
 use crate::sample::{Counter, Outcome};
 use crate::units::{format_count, format_share, format_us};
 
@@ -78,7 +78,7 @@ fn verdict(model: &RunModel) -> Section {
     section.push(Block::Verdict {
         tone,
         title: model.verdict.status.title().to_owned(),
-        reasons: model.verdict.reasons.clone(),
+        reasons: in_words(model),
     });
     if model.manifest.simulated.is_some() {
         let text = format!("{SIMULATED}. Assumed: {}.", assumptions(&model.manifest).join("; "));
@@ -115,6 +115,32 @@ fn verdict(model: &RunModel) -> Section {
     section
 }
 
+/// The answer: what happened to each group, what to do next, and what the verdict has to say.
+fn in_words(model: &RunModel) -> Vec<String> {
+    let next = model.answer.next.iter().map(|next| format!("Next: {next}"));
+    let described = model.answer.description.iter().cloned();
+    described.chain(model.answer.lines()).chain(next).chain(model.verdict.reasons.iter().cloned()).collect()
+}
+
+/// A number of each group, for they are meant to be compared: the value alone where there is one group, else from the least to the most, and whose they are.
+fn of_each(model: &RunModel, number: impl Fn(&Tally) -> Option<(f64, String)>) -> (String, Option<String>) {
+    let mut found: Vec<(f64, String, &str)> = Vec::new();
+    for (name, tally) in model.groups() {
+        found.extend(number(tally).map(|(key, text)| (key, text, name)));
+    }
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    match found.as_slice() {
+        [] => ("–".to_owned(), None),
+        [(_, text, _)] => (text.clone(), None),
+        [(_, least, _), .., (_, most, _)] if least == most => {
+            (least.clone(), Some("in every group".to_owned()))
+        }
+        [(_, least, from), .., (_, most, to)] => {
+            (format!("{least} … {most}"), Some(format!("{from} … {to}")))
+        }
+    }
+}
+
 fn figures(model: &RunModel) -> Vec<Figure> {
     let all = &model.all;
     let figure = |name: &str, value: String, detail: String, tone| Figure {
@@ -124,25 +150,33 @@ fn figures(model: &RunModel) -> Vec<Figure> {
         tone,
     };
     let reconnects = Reconnects::of(all);
-    let latency =
-        |percentile| reconnects.percentile(percentile).map_or_else(|| "–".to_owned(), Quantile::words);
-    let (disconnects, back) = (all.counter(Counter::Disconnects), all.counter(Counter::Reconnects));
-    let answered = all.attempts_where(|_, outcome, _| outcome.is_answered());
-    let forbidden = all.outcome(Outcome::Http403);
+    let percentile = |tally: &Tally, percentile| {
+        let quantile = Reconnects::of(tally).percentile(percentile)?;
+        let order = quantile.seen_us().map_or(f64::INFINITY, |us| us as f64);
+        Some((order, quantile.words()))
+    };
     let share = |part: u64, whole: u64| {
-        if whole > 0 { format_share(part as f64 / whole as f64) } else { "–".to_owned() }
+        (whole > 0).then(|| part as f64 / whole as f64).map(|share| (share, format_share(share)))
+    };
+    let (p99, p99_of) = of_each(model, |tally| percentile(tally, 99.0));
+    let (p50, _) = of_each(model, |tally| percentile(tally, 50.0));
+    let (back_share, back_of) = of_each(model, |tally| {
+        share(tally.counter(Counter::Reconnects), tally.counter(Counter::Disconnects))
+    });
+    let answered_of = |tally: &Tally| tally.attempts_where(|_, outcome, _| outcome.is_answered());
+    let refused_of = |tally: &Tally| tally.attempts_where(|_, outcome, _| outcome.is_refusal());
+    let (refused_share, refused_in) = of_each(model, |tally| share(refused_of(tally), answered_of(tally)));
+    let (disconnects, back) = (all.counter(Counter::Disconnects), all.counter(Counter::Reconnects));
+    let (answered, refused) = (answered_of(all), refused_of(all));
+    let whose = |groups: Option<String>, detail: String| {
+        groups.map_or_else(|| detail.clone(), |groups| format!("{groups}; {detail}"))
     };
     vec![
-        figure(
-            "Reconnect latency p99",
-            latency(99.0),
-            format!("p50 {}, max {}", latency(50.0), latency(100.0)),
-            Tone::Plain,
-        ),
+        figure("Reconnect latency p99", p99, whose(p99_of, format!("p50 {p50}")), Tone::Plain),
         figure(
             "Clients back",
-            share(back, disconnects),
-            format!("{} of {} disconnects", format_count(back), format_count(disconnects)),
+            back_share,
+            whose(back_of, format!("{} of {} disconnects", format_count(back), format_count(disconnects))),
             Tone::Plain,
         ),
         figure(
@@ -161,10 +195,10 @@ fn figures(model: &RunModel) -> Vec<Figure> {
             if reconnects.away > reconnects.too_late_to_tell { Tone::Warning } else { Tone::Plain },
         ),
         figure(
-            "Handshakes with 403",
-            share(forbidden, answered),
-            format!("{} of {} answered", format_count(forbidden), format_count(answered)),
-            if forbidden > 0 { Tone::Warning } else { Tone::Plain },
+            "Handshakes refused",
+            refused_share,
+            whose(refused_in, format!("{} of {} answered", format_count(refused), format_count(answered))),
+            if refused > 0 { Tone::Warning } else { Tone::Plain },
         ),
         figure(
             "Attempts",

@@ -43,7 +43,7 @@ fn tokens(model: &RunModel) -> Section {
             "dead-token handshakes",
             "refetch turns",
             "refresh tokens refused",
-            "403s in a row p50",
+            "refusals in a row p50",
             "max",
         ],
     );
@@ -227,7 +227,7 @@ fn accounts(model: &RunModel) -> Section {
         if closed { "close" } else { "do not close" },
         format_count(all.attempts_total()),
         format_count(outcomes),
-        format_count(all.outcome(Outcome::Ok)),
+        format_count(all.counter(Counter::Upgrades)),
         format_count(all.closes_total()),
         format_count(all.connected()),
     );
