@@ -315,6 +315,7 @@ fn diagnose_text(folder: &Path, name: &str, text: &str) -> Diagnosis {
             pause: Duration::from_millis(1_000),
         },
         authorised: Vec::new(),
+        origins: Vec::new(),
     };
     let diagnosis = diagnose(&request, &mut |_| {});
     assert!(diagnosis.is_ok(), "{name}: {:?}\n{text}", diagnosis.err());

@@ -52,12 +52,23 @@ pub(super) async fn prepare(
     rules: &PrepareRules,
     client: Renderer<'_>,
 ) -> Result<Variables, ConnectFailure> {
+    prepare_noting(preparer, rules, client, &mut None).await
+}
+
+/// The same; `reached` names the step that is made, and so the one at which it ends.
+pub(super) async fn prepare_noting<'r>(
+    preparer: Option<&Preparer>,
+    rules: &'r PrepareRules,
+    client: Renderer<'_>,
+    reached: &mut Option<&'r str>,
+) -> Result<Variables, ConnectFailure> {
     let mut variables = Variables::default();
     for (name, template) in &rules.variables {
         let value = client.with(&variables).render(template);
         variables.set(name, value);
     }
     for step in &rules.steps {
+        *reached = Some(&step.name);
         let preparer = preparer.ok_or(ConnectFailure::Protocol)?;
         let asked = timeout(step.timeout, preparer.ask(step, client.with(&variables))).await;
         let body = asked.map_err(|_| ConnectFailure::Timeout)??;
