@@ -222,12 +222,8 @@ fn by_cause(case: &Case<'_>, first: &Refused) -> Finding {
         }
         Cause::StaleToken if !case.fetches => {
             let sentence = format!("The fixed token was invalidated ({told}).");
-            finding(
-                Kind::StaleAfterDisconnect,
-                sentence,
-                "Let tokens be fetched, one for each session.",
-            )
-            .needing_fresh_tokens()
+            finding(Kind::StaleAfterDisconnect, sentence, "Let tokens be fetched, one for each session.")
+                .needing_fresh_tokens()
         }
         Cause::UnknownToken | Cause::ExpiredToken | Cause::StaleToken => {
             let change = if case.fetches {
@@ -248,7 +244,11 @@ fn by_cause(case: &Case<'_>, first: &Refused) -> Finding {
         Cause::ForbiddenOther => cannot_tell(
             &format!(
                 "the service names a reason of its own ({told}), and {}",
-                if case.fetches { "a fresh token does not change it" } else { "there is no other token to try" }
+                if case.fetches {
+                    "a fresh token does not change it"
+                } else {
+                    "there is no other token to try"
+                }
             ),
             "what its documentation says of that code",
         ),
@@ -282,10 +282,8 @@ fn not_ready(first: &Refused, nonsense: Option<&Refused>) -> Finding {
         Some(nonsense) => format!(" A token that nobody knows gets {}.", nonsense.told_and_said()),
         None => String::new(),
     };
-    let sentence = format!(
-        "Nothing comes of what the scenario waits for (session.ready): {}.{beside}",
-        first.told()
-    );
+    let sentence =
+        format!("Nothing comes of what the scenario waits for (session.ready): {}.{beside}", first.told());
     let change = "Compare session.first_message and session.ready with what the service says on a session. Where it refuses by a message, name that one in session.refused_on.";
     finding(Kind::NotReady, sentence, change).of_unknown_need()
 }
@@ -337,11 +335,10 @@ fn cannot_tell_token_from_rest(case: &Case<'_>, first: &Refused) -> Finding {
         (true, false) => "a token that nobody knows gets the same",
         _ => "nothing else got another answer",
     };
-    let tried_origins = case
-        .observations
-        .iter()
-        .any(|one| matches!(one.experiment, Experiment::OwnOrigin | Experiment::GivenOrigin) && is_refused(&one.seen));
-    let origins = if tried_origins { ", and with another Origin so does this one" } else { "" };
+    let tried_origins = case.observations.iter().any(|one| {
+        matches!(one.experiment, Experiment::OwnOrigin | Experiment::GivenOrigin) && is_refused(&one.seen)
+    });
+    let origins = if tried_origins { "; another Origin does not change it" } else { "" };
     let origin = if first.manner == Manner::Status && first.status == 403 {
         "; the Origin of a page that it lets in (--origin)"
     } else {

@@ -207,11 +207,7 @@ fn origin_of(group: &Group) -> Option<&str> {
 }
 
 /// What else the `Origin` could be: none, that of the target's own host, those that were `given`, those of the scenario's other groups.
-fn other_origins(
-    prepared: &Prepared,
-    index: usize,
-    given: &[String],
-) -> Vec<(Experiment, Option<String>)> {
+fn other_origins(prepared: &Prepared, index: usize, given: &[String]) -> Vec<(Experiment, Option<String>)> {
     let groups = &prepared.scenario.groups;
     let sent = origin_of(&groups[index]);
     let own = match &prepared.address {

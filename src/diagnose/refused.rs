@@ -168,7 +168,9 @@ impl Refused {
             (Some(said), _) => words.push_str(&format!(" {said}")),
             (None, true) if self.is_by_edge() => words.push_str(" with a gateway's stock page"),
             (None, true) => words.push_str(" with an HTML page"),
-            (None, false) if self.manner == Manner::Status => words.push_str(" without a reason"),
+            (None, false) if self.manner == Manner::Status && self.status >= 400 => {
+                words.push_str(" without a reason")
+            }
             (None, false) => {}
         }
         if let Some(seconds) = self.retry_after_s {
@@ -205,8 +207,7 @@ mod tests {
                 TokenKnowledge::Sent,
             )
         };
-        let by_message =
-            Refused::new(Manner::Message, &Evidence::of_message(None), TokenKnowledge::Sent);
+        let by_message = Refused::new(Manner::Message, &Evidence::of_message(None), TokenKnowledge::Sent);
         let silent =
             Refused::new(Manner::NotReady { after_ms: 2_000 }, &Evidence::silence(), TokenKnowledge::NotSent);
         let bare = Refused::new(
@@ -216,9 +217,17 @@ mod tests {
         );
         // (refusal, its words, its cause)
         let rows = [
-            (of_close(4401, "token expired"), "101, then closed with 4401 token expired", Cause::ExpiredToken),
+            (
+                of_close(4401, "token expired"),
+                "101, then closed with 4401 token expired",
+                Cause::ExpiredToken,
+            ),
             (of_close(1006, ""), "101, then closed with 1006", Cause::Unknown),
-            (of_close(4401, "eyJhbGciOiJIUzI1NiJ9eyJzdWIiOiIx"), "101, then closed with 4401", Cause::Unknown),
+            (
+                of_close(4401, "eyJhbGciOiJIUzI1NiJ9eyJzdWIiOiIx"),
+                "101, then closed with 4401",
+                Cause::Unknown,
+            ),
             (by_message, "101, then turned away by a message", Cause::Unknown),
             (silent, "101, then not ready within 2s", Cause::Unknown),
             (

@@ -81,7 +81,9 @@ fn second_session(case: &Case<'_>) -> Option<Finding> {
     if let Some(refused) = case.refused(Experiment::SecondBeside) {
         return Some(session_limit(refused));
     }
-    let Some(Seen::Ended { close_code, after_s, .. }) = case.seen(Experiment::FirstBeside) else { return None };
+    let Some(Seen::Ended { close_code, after_s, .. }) = case.seen(Experiment::FirstBeside) else {
+        return None;
+    };
     if case.ends_so_anyway(*close_code, *after_s) {
         return None;
     }
@@ -217,8 +219,7 @@ fn unexplained(case: &Case<'_>) -> Option<Finding> {
             && matches!(one.seen, Seen::Refused(_) | Seen::Failed { .. } | Seen::TokenRefused { .. })
     };
     let one = case.observations.iter().find(is_plain)?;
-    let why =
-        format!("{}: {}, and no fresh token was admitted after it", one.words(), one.seen.words());
+    let why = format!("{}: {}, and no fresh token was admitted after it", one.words(), one.seen.words());
     let would_tell = if case.fetches {
         "a longer wait (--wait), and the service's own log"
     } else {

@@ -23,6 +23,7 @@ mod support {
 
 mod bad_input;
 mod diagnose;
+mod diagnose_strangers;
 mod endings;
 mod own_folder;
 mod remote_targets;
@@ -30,4 +31,5 @@ mod runs;
 mod settings;
 mod shipped;
 mod simulate;
+mod stranger;
 mod sweep;

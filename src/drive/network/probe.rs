@@ -234,8 +234,13 @@ impl Probe {
         };
         let variables = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let session = Session::new(socket, marks.ended);
-        let mut session =
-            ProbeSession::new(session, Arc::clone(&self.context), token.token.clone(), variables, marks.ended);
+        let mut session = ProbeSession::new(
+            session,
+            Arc::clone(&self.context),
+            token.token.clone(),
+            variables,
+            marks.ended,
+        );
         session.begin().await;
         (marks, Ok(session))
     }

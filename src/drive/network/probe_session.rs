@@ -245,10 +245,7 @@ impl ProbeSession {
         Some(ended(&ending, None))
     }
 
-    async fn hear(
-        &mut self,
-        frame: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>,
-    ) -> Told {
+    async fn hear(&mut self, frame: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Told {
         let (token, mut refused, mut reaction) = (self.token.clone(), None, Reaction::default());
         if let Some(Ok(Message::Text(text))) = &frame {
             refused = refusal_in(&self.context, text, token.as_ref(), self.variables.as_deref());
