@@ -22,15 +22,15 @@ impl Experimenter<'_> {
         let Some(token) = self.fetch(Experiment::FreshToken).await else { return self.results };
         self.results.note_look(&token);
         match self.handshake(Experiment::FreshToken, &token).await {
-            Some(session) => self.follow_session(token, session).await,
-            None => self.follow_refusal().await,
+            Some(session) => Box::pin(self.follow_session(token, session)).await,
+            None => self.follow_refusal(&token).await,
         }
         self.results
     }
 
     // --- After a first refusal ---
 
-    async fn follow_refusal(&mut self) {
+    async fn follow_refusal(&mut self, token: &ProbeToken) {
         let Some(is_a_step) = self.last_refusal().map(|refused| refused.step.is_some()) else { return };
         if self.wait_out_rate_limit().await {
             return;
@@ -40,7 +40,12 @@ impl Experimenter<'_> {
         if !is_a_step {
             self.places_and_origins().await;
         }
-        if self.probes.main.fetches() && !self.attempt_fresh(Experiment::AnotherFreshToken).await {
+        if !self.probes.main.fetches() {
+            if self.results.observations.iter().any(|one| one.seen == Seen::Opened) {
+                // What let the client in may have been the time that passed.
+                self.attempt(Experiment::SameAgain, token).await;
+            }
+        } else if !self.attempt_fresh(Experiment::AnotherFreshToken).await {
             self.pause("to see whether time helps").await;
             self.attempt_fresh(Experiment::FreshAfterWait).await;
         }

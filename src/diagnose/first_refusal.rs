@@ -27,8 +27,14 @@ pub(super) fn judge_first_refusal(case: &Case<'_>, first: &Refused) -> Finding {
             "several runs of this, and the service's own log at the time of the refusal",
         );
     }
-    if let Some(by_other_token) = let_in_otherwise(case, first) {
-        return by_other_token;
+    if case.opened(Experiment::SameAgain) {
+        return cannot_tell(
+            &format!("a handshake got {}, the same was let in a moment later", first.told_and_said()),
+            "several runs of this, and the service's own log at the time of the refusal",
+        );
+    }
+    if let Some(otherwise) = let_in_otherwise(case, first) {
+        return otherwise;
     }
     if first.step.is_some() {
         return step_refused(case, first);

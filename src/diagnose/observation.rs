@@ -76,6 +76,8 @@ pub enum Experiment {
     OwnOrigin,
     /// With an origin that was named for it, or that another group of the scenario sends.
     GivenOrigin,
+    /// The first handshake once more, after another one had let the client in.
+    SameAgain,
 }
 
 impl Experiment {
@@ -112,6 +114,7 @@ impl Experiment {
             Self::FirstOnChannel => "the first session on it meanwhile",
             Self::WithoutOrigin => "without an Origin",
             Self::OwnOrigin | Self::GivenOrigin => "with the Origin",
+            Self::SameAgain => "as the scenario has it, once more",
         }
     }
 }

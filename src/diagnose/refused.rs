@@ -169,7 +169,7 @@ impl Refused {
             (None, true) if self.is_by_edge() => words.push_str(" with a gateway's stock page"),
             (None, true) => words.push_str(" with an HTML page"),
             (None, false) if self.manner == Manner::Status && self.status >= 400 => {
-                words.push_str(" without a reason")
+                words.push_str(" without a reason");
             }
             (None, false) => {}
         }

@@ -1,5 +1,6 @@
 //! `diagnose` against services and gateways that are not ours: what it claims is true, or it says that it cannot tell.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use resurge::diagnose::{Diagnosis, Kind, diagnosis_text};
@@ -207,6 +208,21 @@ fn worlds() -> Vec<World> {
             kind: TokenRefused,
             needs_fresh: None,
             words: &["It is the token that is refused"],
+            ..ALL_LET_IN
+        },
+        World {
+            name: "one refusal that passes, of a token that is fixed",
+            answer: |asks| {
+                static REFUSED: AtomicBool = AtomicBool::new(false);
+                let is_first = asks.token.as_deref() == Some("of-another-world")
+                    && !REFUSED.swap(true, Ordering::Relaxed);
+                let is_known = asks.token.as_deref() == Some("of-another-world");
+                if is_first || !is_known { BARE } else { Says::In }
+            },
+            group: NEVER_GOOD,
+            kind: CannotTell,
+            needs_fresh: None,
+            words: &["the same was let in a moment later"],
             ..ALL_LET_IN
         },
         World {

@@ -73,11 +73,10 @@ impl Stranger {
     fn serve(&self, mut stream: TcpStream) -> Option<()> {
         let head = read_head(&mut stream)?;
         let header = |name: &str| {
-            let found = head.lines().find_map(|line| {
+            head.lines().find_map(|line| {
                 let (found, value) = line.split_once(':')?;
                 found.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-            });
-            found
+            })
         };
         let token = header("authorization").and_then(|text| text.strip_prefix("Bearer ").map(str::to_owned));
         let is_good = token.as_ref().is_some_and(|token| self.is_good(token));
