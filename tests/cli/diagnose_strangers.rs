@@ -238,6 +238,13 @@ fn worlds() -> Vec<World> {
             ..ALL_LET_IN
         },
         World {
+            name: "a reply and heartbeats on the way in, and ever after",
+            answer: |_| Says::AsksForBeats("{\"op\":10,\"every\":200}"),
+            group: "[groups.session]\nready = { message_equals = \"ready\" }\non_message = [{ contains = \"op\", reply = \"hello\", heartbeat = { every_ms = \"/every\", text = \"beat\" } }]\n[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n",
+            words: &["no idle close came within 3 s"],
+            ..ALL_LET_IN
+        },
+        World {
             name: "a first message, never good",
             answer: |_| Says::AsksFirst,
             group: "[groups.connect]\ntoken_in = \"nowhere\"\n[groups.session]\nfirst_message = '{\"token\":\"{token}\"}'\nready = { message_contains = \"connection_ack\" }\n[groups.token]\ngrant = \"fixed\"\ntoken = \"of-another-world\"\n",

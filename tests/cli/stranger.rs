@@ -38,6 +38,8 @@ pub(crate) enum Says {
     AsksFirst,
     /// 101; this is said, and the session stays open.
     Message(&'static str),
+    /// 101; this is said, the third message is answered with `ready`, and a client that says nothing for a second is closed with 4009.
+    AsksForBeats(&'static str),
 }
 
 /// How a stranger behaves.
@@ -111,7 +113,7 @@ impl Stranger {
         stream.set_read_timeout(Some(IDLE)).ok()?;
         let mut socket = WebSocket::from_raw_socket(stream, Role::Server, None);
         match says {
-            Says::Http(..) | Says::In => {}
+            Says::Http(..) | Says::In | Says::AsksForBeats(_) => {}
             Says::Close(after, code, reason) => {
                 std::thread::sleep(after);
                 return close(&mut socket, code, reason);
@@ -129,6 +131,13 @@ impl Stranger {
             Says::Message(text) => {
                 socket.send(Message::text(text)).ok()?;
             }
+        }
+        if let Says::AsksForBeats(hello) = says {
+            socket.send(Message::text(hello)).ok()?;
+            (0..3).try_for_each(|_| socket.read().map(drop)).ok()?;
+            socket.send(Message::text("ready")).ok()?;
+            while socket.read().is_ok() {}
+            return close(&mut socket, 4009, "no heartbeat");
         }
         while socket.read().is_ok() {}
         if self.manners.tokens_die
