@@ -6,7 +6,7 @@ use crate::drive::network::TokenLook;
 use crate::units::format_us;
 
 use super::finding::{Case, Finding, Kind, cannot_tell, finding, locked, rate_limited, session_limit};
-use super::observation::{Experiment, Observation, Seen};
+use super::observation::{EndedBy, Experiment, Observation, Seen};
 use super::refused::Refused;
 
 /// The first handshake opened a session: what happens to those after it?
@@ -235,6 +235,13 @@ fn healthy(case: &Case<'_>) -> Finding {
         _ => String::new(),
     };
     let what = if case.look == TokenLook::Absent { "a client without a token" } else { "the same token" };
+    if let Some(Seen::Ended { by: EndedBy::Loss, after_s, .. }) = case.seen(Experiment::IdleSession) {
+        let sentence = format!(
+            "Nothing is wrong with the reconnect: {what} is admitted again at once after a clean close. But a session without traffic ended after {after_s:.1} s without a close frame of the service's (1006)."
+        );
+        let change = "Look at what ends sessions so: the service's log, and idle timeouts of what stands in front of it.";
+        return finding(Kind::Healthy, sentence, change);
+    }
     let sentence = format!("Nothing is wrong: {what} is admitted again at once after a clean close{idle}.");
     let change = match (case.fetches, case.fetches_each_time) {
         (true, true) => {

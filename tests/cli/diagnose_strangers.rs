@@ -300,6 +300,12 @@ fn worlds() -> Vec<World> {
             ..ALL_LET_IN
         },
         World {
+            name: "sessions that are dropped when they idle",
+            answer: |asks| if asks.is_good { Says::Drop } else { BARE },
+            words: &["without a close frame", "Nothing is wrong with the reconnect: the same token"],
+            ..ALL_LET_IN
+        },
+        World {
             name: "a service without room",
             answer: |_| Says::Close(Duration::ZERO, 1013, "try later"),
             kind: Unreachable,

@@ -36,6 +36,8 @@ pub(crate) enum Says {
     Close(Duration, u16, &'static str),
     /// 101; a first message has to show a good token, else the session is closed with 4403.
     AsksFirst,
+    /// 101, and a session that ends without a close frame after a second.
+    Drop,
     /// 101; this is said, and the session stays open.
     Message(&'static str),
     /// 101; this is said, the third message is answered with `ready`, and a client that says nothing for a second is closed with 4009.
@@ -114,6 +116,10 @@ impl Stranger {
         let mut socket = WebSocket::from_raw_socket(stream, Role::Server, None);
         match says {
             Says::Http(..) | Says::In | Says::AsksForBeats(_) => {}
+            Says::Drop => {
+                while socket.read().is_ok() {}
+                return None;
+            }
             Says::Close(after, code, reason) => {
                 std::thread::sleep(after);
                 return close(&mut socket, code, reason);
