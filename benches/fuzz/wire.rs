@@ -158,7 +158,7 @@ pub(crate) fn client_socket() -> Run {
                     let ended = session.wait_end(PATIENCE).await;
                     10 + fetched + 20 * u64::from(ended.is_some())
                 }
-                Err(failure) => 100 + fetched + 2 * (failure.outcome() as u64),
+                Err(failure) => 100 + fetched + 2 * (failure.failure.outcome() as u64),
             }
         })
     })

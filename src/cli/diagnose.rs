@@ -13,6 +13,7 @@ use crate::drive::network::parse_host;
 use crate::exit_code::ExitCode;
 use crate::run::RunError;
 use crate::scenario::ScenarioError;
+use crate::scenario::keys::check_origin;
 use crate::units::{format_duration, parse_duration};
 
 use super::key_value::parse_override;
@@ -62,6 +63,9 @@ pub(super) struct DiagnoseArgs {
     /// Allow a host that is neither loopback nor private; its owner must have agreed; repeatable
     #[arg(long, value_name = "HOST", value_parser = parse_host)]
     authorize: Vec<String>,
+    /// An Origin to try where the first handshake is refused, as https://app.example.com; repeatable
+    #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
+    origin: Vec<String>,
 }
 
 /// How long a session is watched for a close at once: longer than a service thinks about a token.
@@ -80,6 +84,10 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn parse_origin(text: &str) -> Result<String, String> {
+    check_origin(text).map(|()| text.to_owned())
+}
+
 pub(super) fn run(args: &DiagnoseArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let idle = args.idle_timeout.map_or(LONGEST_IDLE, |known| known + IDLE_MARGIN);
     let request = DiagnoseRequest {
@@ -88,6 +96,7 @@ pub(super) fn run(args: &DiagnoseArgs, out: &mut dyn Write, err: &mut dyn Write)
         group: args.group.clone(),
         waits: Waits { look: LOOK, idle, pause: args.wait },
         authorised: args.authorize.clone(),
+        origins: args.origin.clone(),
     };
     let mut show = |step: &Step| {
         if !args.quiet {

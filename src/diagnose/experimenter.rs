@@ -5,23 +5,25 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::drive::network::{Probe, ProbeSession, ProbeShared, ProbeToken, Refusal, TokenLook};
-use crate::lifecycle::{ConnectFailure, EndingHow, TokenKnowledge};
-use crate::sample::{ErrorWord, Outcome};
+use crate::drive::network::{
+    Entry, NotConnected, Probe, ProbeEnd, ProbeSession, ProbeShared, ProbeToken, Refusal, TokenLook,
+};
+use crate::lifecycle::{ConnectFailure, TokenKnowledge};
+use crate::sample::{ErrorWord, Outcome, Spoken};
 
-use super::observation::{Experiment, Manner, Observation, Refused, Seen};
+use super::observation::{Experiment, Observation, Seen};
+use super::refused::{Manner, Refused};
 
 /// The longest `Retry-After` that is waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// The close code of a clean close.
 pub(super) const NORMAL: u16 = 1000;
-/// The close code of a session without a close frame (RFC 6455 §7.1.5).
-const ABNORMAL: u16 = 1006;
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Waits {
-    /// After each handshake that was admitted, to see whether its session is closed at once.
+    /// After a handshake that lets the client in at once by the scenario's rules, and after the first session's admission, to see whether the session
+    /// is closed at once.
     pub look: Duration,
     /// For the idle close, at most.
     pub idle: Duration,
@@ -35,6 +37,8 @@ pub(super) struct Probes {
     pub(super) main: Probe,
     /// The same with the token in another place.
     pub(super) elsewhere: Vec<(Experiment, Probe)>,
+    /// The same with another `Origin`, or without one.
+    pub(super) origins: Vec<(Experiment, Option<String>, Probe)>,
     /// The same with tokens of another scope.
     pub(super) other_scope: Option<Probe>,
     /// What they share.
@@ -83,12 +87,15 @@ pub(super) struct Experimenter<'a> {
     pub(super) is_locked: bool,
     /// When the last session was opened.
     pub(super) opened: Moment,
+    /// The `Origin` that the experiment under way sends in place of the scenario's.
+    origin: Option<String>,
 }
 
 impl<'a> Experimenter<'a> {
     pub(super) fn new(probes: Probes, waits: Waits, on_step: OnStep<'a>) -> Self {
         let began = probes.main.now();
-        Self { probes, waits, began, on_step, results: Results::default(), is_locked: false, opened: began }
+        let results = Results::default();
+        Self { probes, waits, began, on_step, results, is_locked: false, opened: began, origin: None }
     }
 
     /// A session with a fresh token; with `fixed` where none can be fetched.
@@ -108,6 +115,17 @@ impl<'a> Experimenter<'a> {
             Some(token) => self.attempt(experiment, &token).await,
             None => false,
         }
+    }
+
+    /// A handshake, closed at once; where nothing is heard, a late refusal is waited for. Answers whether it opened a session.
+    pub(super) async fn attempt_patiently(&mut self, experiment: Experiment, token: &ProbeToken) -> bool {
+        let late = self.waits.idle;
+        let (marks, connected) = self.probes.main.connect(token).await;
+        let took = marks.ended.since(marks.began);
+        let session = self.note_handshake(experiment, token, took, connected, late).await;
+        let opened = session.is_some();
+        close(session).await;
+        opened
     }
 
     /// A handshake, closed at once. Answers whether it opened a session.
@@ -132,7 +150,8 @@ impl<'a> Experimenter<'a> {
         token: &ProbeToken,
     ) -> Option<ProbeSession> {
         let (marks, connected) = self.probes.main.connect_again(token).await;
-        self.note_handshake(experiment, token, marks.ended.since(marks.began), connected).await
+        let took = marks.ended.since(marks.began);
+        self.note_handshake(experiment, token, took, connected, Duration::ZERO).await
     }
 
     pub(super) async fn handshake(
@@ -141,7 +160,8 @@ impl<'a> Experimenter<'a> {
         token: &ProbeToken,
     ) -> Option<ProbeSession> {
         let (marks, connected) = self.probes.main.connect(token).await;
-        self.note_handshake(experiment, token, marks.ended.since(marks.began), connected).await
+        let took = marks.ended.since(marks.began);
+        self.note_handshake(experiment, token, took, connected, Duration::ZERO).await
     }
 
     pub(super) async fn handshake_by(
@@ -151,15 +171,31 @@ impl<'a> Experimenter<'a> {
         token: &ProbeToken,
     ) -> Option<ProbeSession> {
         let (marks, connected) = probe.connect(token).await;
-        self.note_handshake(experiment, token, marks.ended.since(marks.began), connected).await
+        let took = marks.ended.since(marks.began);
+        self.note_handshake(experiment, token, took, connected, Duration::ZERO).await
     }
 
-    pub(super) async fn note_handshake(
+    /// A handshake with another `Origin`, closed at once.
+    pub(super) async fn attempt_with_origin(
+        &mut self,
+        (experiment, origin, probe): (Experiment, Option<String>, Probe),
+    ) {
+        if let Ok(token) = self.fetch_quietly(&probe).await {
+            self.origin = origin;
+            let session = self.handshake_by(experiment, &probe, &token).await;
+            self.origin = None;
+            close(session).await;
+        }
+    }
+
+    /// What a handshake came to. A refusing close is waited for up to `late` where nothing is heard.
+    async fn note_handshake(
         &mut self,
         experiment: Experiment,
         token: &ProbeToken,
         took: Duration,
-        connected: Result<ProbeSession, ConnectFailure>,
+        connected: Result<ProbeSession, NotConnected>,
+        late: Duration,
     ) -> Option<ProbeSession> {
         let facts = token.facts();
         let now = self.now();
@@ -170,30 +206,58 @@ impl<'a> Experimenter<'a> {
         };
         let was_fetched = facts.received > Moment::ZERO;
         let age = was_fetched.then(|| now.since(facts.received));
-        // Before anything was admitted, a failure says something of the service, and not of this handshake.
-        let answers = self.showed(Experiment::FreshToken);
         let (seen, session) = match connected {
-            Ok(mut session) => {
-                self.opened = now;
-                let ending = if answers { session.wait_end(self.waits.look).await } else { None };
-                match ending {
-                    Some(ending) => {
-                        let manner = Manner::Closed { close_code: close_code_of(ending.how) };
-                        (Seen::Refused(Refused::otherwise(manner)), None)
-                    }
-                    None => (Seen::Opened, Some(session)),
-                }
-            }
-            Err(ConnectFailure::Http(evidence)) => (Seen::Refused(Refused::new(&evidence, knowledge)), None),
-            Err(failure) => match failure.outcome() {
-                outcome @ (Outcome::TcpReset | Outcome::Timeout) if answers => {
-                    (Seen::Refused(Refused::otherwise(Manner::Unanswered { outcome })), None)
-                }
-                outcome => (Seen::Failed { outcome }, None),
-            },
+            Ok(session) => self.enter(session, knowledge, late).await,
+            Err(NotConnected { step, failure }) => (self.not_connected(failure, step, knowledge), None),
         };
         self.note(experiment, seen, age, Some(took));
         session
+    }
+
+    /// Waits until the client of an open session is in, or is not.
+    async fn enter(
+        &mut self,
+        mut session: ProbeSession,
+        knowledge: TokenKnowledge,
+        late: Duration,
+    ) -> (Seen, Option<ProbeSession>) {
+        self.opened = self.now();
+        let entry = session.enter(self.waits.look, late).await;
+        let Entry::Refused(outcome, evidence) = entry else { return (Seen::Opened, Some(session)) };
+        let manner = match (outcome, evidence.spoken) {
+            (Outcome::NotReady, _) => {
+                let waited = session.ready_timeout().as_millis();
+                Manner::NotReady { after_ms: u64::try_from(waited).unwrap_or(u64::MAX) }
+            }
+            (_, Spoken::Close) => Manner::Closed { close_code: evidence.status },
+            _ => Manner::Message,
+        };
+        if !matches!(manner, Manner::Closed { .. }) {
+            session.close(NORMAL).await;
+        }
+        (Seen::Refused(Refused::new(manner, &evidence, knowledge)), None)
+    }
+
+    /// What it is that a handshake, or the step before it, did not come to a session.
+    fn not_connected(
+        &self,
+        failure: ConnectFailure,
+        step: Option<String>,
+        knowledge: TokenKnowledge,
+    ) -> Seen {
+        // Before anything was admitted, a failure says something of the service, and not of this handshake.
+        let answers = self.showed(Experiment::FreshToken);
+        match failure {
+            ConnectFailure::Http(evidence) => {
+                Seen::Refused(Refused::new(Manner::Status, &evidence, knowledge).at_step(step))
+            }
+            failure => match failure.outcome() {
+                outcome @ (Outcome::TcpReset | Outcome::Timeout) if answers => {
+                    Seen::Refused(Refused::unanswered(outcome).at_step(step))
+                }
+                outcome => Seen::Failed { outcome, step },
+            },
+        }
     }
 
     /// Gets a token; where none comes, that is what the experiment showed.
@@ -269,8 +333,8 @@ impl<'a> Experimenter<'a> {
         tokio::time::sleep(time).await;
     }
 
-    pub(super) fn ended(&self, how: EndingHow, after: Duration) -> Seen {
-        Seen::Ended { close_code: close_code_of(how), after_s: after.as_secs_f64() }
+    pub(super) fn ended(&self, end: &ProbeEnd, after: Duration) -> Seen {
+        Seen::Ended { close_code: end.close_code(), after_s: after.as_secs_f64(), by: end.by.into() }
     }
 
     pub(super) fn note(
@@ -286,6 +350,7 @@ impl<'a> Experimenter<'a> {
             at_s: self.now().since(self.began).as_secs_f64(),
             token_age_s: age.map(|age| age.as_secs_f64()),
             took_us: took.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
+            origin: self.origin.clone(),
         };
         (self.on_step)(&Step::Seen(observation.clone()));
         self.results.observations.push(observation);
@@ -293,14 +358,6 @@ impl<'a> Experimenter<'a> {
 
     pub(super) fn now(&self) -> Moment {
         self.probes.main.now()
-    }
-}
-
-const fn close_code_of(how: EndingHow) -> u16 {
-    match how {
-        EndingHow::PeerClosed(code) => code,
-        EndingHow::Left => NORMAL,
-        EndingHow::Abnormal(_) => ABNORMAL,
     }
 }
 

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use crate::drive::network::{ProbeSession, ProbeToken};
-use crate::lifecycle::EndingHow;
+use crate::drive::network::{ProbeEnd, ProbeSession, ProbeToken};
+use crate::lifecycle::TokenKnowledge;
 
 use super::experimenter::{Experimenter, NORMAL, Results, Step, close, token_refused};
 use super::observation::{Experiment, Seen};
+use super::refused::{Manner, Refused};
 
 /// How long an older session is watched for its end when another one comes.
 const DISPLACED_WITHIN: Duration = Duration::from_millis(500);
@@ -21,38 +22,53 @@ impl Experimenter<'_> {
         let Some(token) = self.fetch(Experiment::FreshToken).await else { return self.results };
         self.results.note_look(&token);
         match self.handshake(Experiment::FreshToken, &token).await {
-            Some(session) => self.follow_session(token, session).await,
-            None => self.follow_refusal().await,
+            Some(session) => Box::pin(self.follow_session(token, session)).await,
+            None => self.follow_refusal(&token).await,
         }
         self.results
     }
 
     // --- After a first refusal ---
 
-    async fn follow_refusal(&mut self) {
-        let was_refused = self.last_refusal().is_some();
-        if !was_refused || self.wait_out_rate_limit().await {
+    async fn follow_refusal(&mut self, token: &ProbeToken) {
+        let Some(is_a_step) = self.last_refusal().map(|refused| refused.step.is_some()) else { return };
+        if self.wait_out_rate_limit().await {
             return;
         }
         self.attempt(Experiment::NoToken, &ProbeToken::none()).await;
         self.attempt(Experiment::NonsenseToken, &ProbeToken::nonsense()).await;
+        if !is_a_step {
+            self.places_and_origins().await;
+        }
+        if !self.probes.main.fetches() {
+            if self.results.observations.iter().any(|one| one.seen == Seen::Opened) {
+                // What let the client in may have been the time that passed.
+                self.attempt(Experiment::SameAgain, token).await;
+            }
+        } else if !self.attempt_fresh(Experiment::AnotherFreshToken).await {
+            self.pause("to see whether time helps").await;
+            self.attempt_fresh(Experiment::FreshAfterWait).await;
+        }
+    }
+
+    /// What a handshake has beside the token itself: where the token stands, and the page that it says it comes from.
+    async fn places_and_origins(&mut self) {
         for (experiment, probe) in std::mem::take(&mut self.probes.elsewhere) {
             if let Ok(token) = self.fetch_quietly(&probe).await {
                 let session = self.handshake_by(experiment, &probe, &token).await;
                 close(session).await;
             }
         }
-        if self.probes.main.fetches() && !self.attempt_fresh(Experiment::AnotherFreshToken).await {
-            self.pause("to see whether time helps").await;
-            self.attempt_fresh(Experiment::FreshAfterWait).await;
+        for origin in std::mem::take(&mut self.probes.origins) {
+            self.attempt_with_origin(origin).await;
         }
     }
 
     // --- After a first session ---
 
     async fn follow_session(&mut self, token: ProbeToken, mut session: ProbeSession) {
-        if let Some(ending) = session.wait_end(self.waits.look).await {
-            let seen = self.ended(ending.how, self.waits.look);
+        if let Some(end) = session.wait_end(self.waits.look).await {
+            let seen = self.ended(&end, end.at.since(self.opened));
             self.note(Experiment::FirstSession, seen, None, None);
             return;
         }
@@ -75,7 +91,7 @@ impl Experimenter<'_> {
 
     /// The same token after a clean close; where it is refused, a fresh one, and both after a wait.
     async fn after_close(&mut self, token: &ProbeToken) {
-        if self.attempt(Experiment::SameAfterClose, token).await {
+        if self.attempt_patiently(Experiment::SameAfterClose, token).await {
             self.attempt_again(Experiment::ChannelAfterClose, token).await;
             return;
         }
@@ -112,7 +128,7 @@ impl Experimenter<'_> {
         };
         let ending = first.wait_end(DISPLACED_WITHIN).await;
         let seen = match &ending {
-            Some(ending) => self.ended(ending.how, ending.at.since(began)),
+            Some(end) => self.ended(end, end.at.since(began)),
             None => Seen::WentOn { for_s: DISPLACED_WITHIN.as_secs_f64() },
         };
         self.note(Experiment::FirstBeside, seen, None, None);
@@ -136,7 +152,7 @@ impl Experimenter<'_> {
         let second = self.handshake_again(Experiment::ChannelBeside, &token).await;
         let ending = first.wait_end(DISPLACED_WITHIN).await;
         let seen = match &ending {
-            Some(ending) => self.ended(ending.how, ending.at.since(began)),
+            Some(end) => self.ended(end, end.at.since(began)),
             None => Seen::WentOn { for_s: DISPLACED_WITHIN.as_secs_f64() },
         };
         self.note(Experiment::FirstOnChannel, seen, None, None);
@@ -156,7 +172,7 @@ impl Experimenter<'_> {
         };
         let Some((token, mut session)) = self.open(Experiment::NewSession, fixed).await else { return };
         let began = self.opened;
-        let Some(how) = self.wait_for_idle_close(&mut session).await else {
+        let Some(end) = self.wait_for_idle_close(&mut session).await else {
             self.note(
                 Experiment::IdleSession,
                 Seen::WentOn { for_s: self.waits.idle.as_secs_f64() },
@@ -170,11 +186,17 @@ impl Experimenter<'_> {
             }
             return;
         };
-        let seen = self.ended(how, self.now().since(began));
+        if session.is_late_refusal(&end) {
+            let manner = Manner::Closed { close_code: end.close_code() };
+            let refused = Refused::new(manner, &end.evidence, TokenKnowledge::Sent);
+            self.note(Experiment::IdleSession, Seen::Refused(refused), None, Some(end.at.since(began)));
+            return;
+        }
+        let seen = self.ended(&end, end.at.since(began));
         self.note(Experiment::IdleSession, seen, None, None);
         // The channel first: the next handshake has another one.
         self.attempt_again(Experiment::ChannelAfterIdle, &token).await;
-        if self.attempt(Experiment::SameAfterIdle, &token).await || self.is_rate_limited() {
+        if self.attempt_patiently(Experiment::SameAfterIdle, &token).await || self.is_rate_limited() {
             return;
         }
         if self.probes.main.fetches() && !self.attempt_fresh(Experiment::FreshAfterIdle).await {
@@ -187,7 +209,7 @@ impl Experimenter<'_> {
         }
     }
 
-    async fn wait_for_idle_close(&mut self, session: &mut ProbeSession) -> Option<EndingHow> {
+    async fn wait_for_idle_close(&mut self, session: &mut ProbeSession) -> Option<ProbeEnd> {
         (self.on_step)(&Step::Waiting("for the idle close", self.waits.idle));
         let began = self.opened;
         loop {
@@ -196,8 +218,8 @@ impl Experimenter<'_> {
             if left.is_zero() {
                 return None;
             }
-            if let Some(ending) = session.wait_end(left.min(TELL_EVERY)).await {
-                return Some(ending.how);
+            if let Some(end) = session.wait_end(left.min(TELL_EVERY)).await {
+                return Some(end);
             }
             let passed = self.now().since(began);
             (self.on_step)(&Step::StillWaiting(passed));

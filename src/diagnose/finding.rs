@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::drive::network::TokenLook;
 
-use super::observation::{Experiment, Observation, Refused, Seen};
+use super::observation::{Experiment, Observation, Seen};
+use super::refused::Refused;
 
 /// What is wrong, or that nothing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -56,6 +57,16 @@ pub enum Kind {
     Unreachable,
     /// The evidence does not suffice.
     CannotTell,
+    /// The service refuses by `Origin`.
+    OriginRefused,
+    /// What answers does not take the handshake for an upgrade.
+    UpgradeUnknown,
+    /// A request before the handshake is refused.
+    StepRefused,
+    /// Nothing comes of what makes a session ready.
+    NotReady,
+    /// It is the token that is refused; why is not told.
+    TokenRefused,
 }
 
 /// A finding: what is so, and what to do.
@@ -84,6 +95,8 @@ pub struct Case<'a> {
     pub fetches_each_time: bool,
     /// Whether the scenario makes its requests before each handshake.
     pub prepares_each_time: bool,
+    /// The `Origin` that the scenario sends.
+    pub origin: Option<&'a str>,
 }
 
 pub(super) fn finding(kind: Kind, sentence: impl Into<String>, change: impl Into<String>) -> Finding {
@@ -111,11 +124,30 @@ impl Case<'_> {
         self.seen(experiment) == Some(&Seen::Opened)
     }
 
+    /// Whether the very first handshake let the client in.
+    pub(super) fn was_let_in(&self) -> bool {
+        self.opened(Experiment::FreshToken)
+    }
+
     pub(super) fn refused(&self, experiment: Experiment) -> Option<&Refused> {
         match self.seen(experiment) {
             Some(Seen::Refused(refused)) => Some(refused),
             _ => None,
         }
+    }
+
+    /// The `Origin` of the first experiment of that kind that let the client in; the inner `None`: it had none.
+    pub(super) fn let_in_by_origin(&self) -> Option<Option<&str>> {
+        let changes_origin = |experiment| {
+            matches!(experiment, Experiment::WithoutOrigin | Experiment::OwnOrigin | Experiment::GivenOrigin)
+        };
+        let opened = |one: &&Observation| changes_origin(one.experiment) && one.seen == Seen::Opened;
+        self.observations.iter().find(opened).map(|one| one.origin.as_deref())
+    }
+
+    /// The token that the scenario's client sends, in words.
+    pub(super) const fn token_words(&self) -> &'static str {
+        if self.fetches { "a fresh token" } else { "the token" }
     }
 
     pub(super) fn any_opened(&self, experiments: &[Experiment]) -> bool {
@@ -130,7 +162,7 @@ impl Case<'_> {
     pub(super) fn ends_so_anyway(&self, code: u16, age_s: f64) -> bool {
         matches!(
             self.seen(Experiment::IdleSession),
-            Some(Seen::Ended { close_code, after_s }) if *close_code == code && age_s >= 0.8 * *after_s
+            Some(Seen::Ended { close_code, after_s, .. }) if *close_code == code && age_s >= 0.8 * *after_s
         )
     }
 

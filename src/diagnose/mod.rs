@@ -6,7 +6,9 @@
 mod experimenter;
 mod experiments;
 mod finding;
+mod first_refusal;
 mod observation;
+mod refused;
 mod sessions;
 mod text;
 mod verdict;
@@ -18,7 +20,8 @@ use serde::Serialize;
 
 pub use experimenter::{OnStep, Step, Waits};
 pub use finding::{Case, Finding, Kind};
-pub use observation::{Experiment, Manner, Observation, Refused, Seen};
+pub use observation::{EndedBy, Experiment, Observation, Seen};
+pub use refused::{Manner, Refused};
 pub use text::diagnosis_text;
 pub use verdict::judge;
 
@@ -38,6 +41,8 @@ use experimenter::{Experimenter, Probes, Results};
 
 /// Version of the JSON answer.
 const SCHEMA_VERSION: u32 = 1;
+/// What one client cannot see.
+const UNSEEN: &str = "One client cannot see limits that many meet: caps on sessions, handshakes a second, token requests a minute. A run of the scenario does.";
 /// A scope that opens nothing, to see what its holder gets.
 const OTHER_SCOPE: &str = "resurge:none";
 
@@ -54,6 +59,8 @@ pub struct DiagnoseRequest {
     pub waits: Waits,
     /// Hosts that may be hit though they are neither loopback nor private.
     pub authorised: Vec<String>,
+    /// Values of `Origin` to try where the first handshake is refused.
+    pub origins: Vec<String>,
 }
 
 /// Why there is no diagnosis.
@@ -91,6 +98,8 @@ pub struct Diagnosis {
     pub token_cost: Option<TokenCost>,
     /// The evidence, in the order of time.
     pub evidence: Vec<Observation>,
+    /// What one client cannot see, where the group has more and the verdict is of one that was let in.
+    pub unseen: Option<&'static str>,
 }
 
 /// What fetching a token costs.
@@ -124,7 +133,7 @@ pub fn diagnose(request: &DiagnoseRequest, on_step: OnStep<'_>) -> Result<Diagno
     let prepared = prepare(loaded, &request.authorised)?;
     let runtime = single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
     let results = runtime.block_on(async {
-        let probes = probes(&prepared, index)?;
+        let probes = probes(&prepared, index, &request.origins)?;
         Ok::<_, RunError>(Box::pin(Experimenter::new(probes, request.waits, on_step).run()).await)
     })?;
     runtime.shutdown_background();
@@ -139,7 +148,7 @@ fn find_group(scenario: &Scenario, name: Option<&str>) -> Result<usize, Diagnose
     })
 }
 
-fn probes(prepared: &Prepared, index: usize) -> Result<Probes, RunError> {
+fn probes(prepared: &Prepared, index: usize, given: &[String]) -> Result<Probes, RunError> {
     let shared = ProbeShared::new(prepared.clock, prepared.policy.clone(), prepared.tls.clone())
         .map_err(|source| RunError::Start { what: "the timers", source })?;
     let group = &prepared.scenario.groups[index];
@@ -156,6 +165,13 @@ fn probes(prepared: &Prepared, index: usize) -> Result<Probes, RunError> {
         moved.connect.token_in = place;
         elsewhere.push((experiment, probe(moved)?));
     }
+    let mut origins = Vec::new();
+    for (experiment, origin) in other_origins(prepared, index, given) {
+        let mut changed = setup.clone();
+        changed.connect.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Origin"));
+        changed.connect.origin = origin.clone();
+        origins.push((experiment, origin, probe(changed)?));
+    }
     let mut rescoped = setup.clone();
     let other_scope = match rescoped.rules.token.as_mut().map(|token| &mut token.grant) {
         Some(Grant::ClientCredentials(credentials)) => {
@@ -164,7 +180,7 @@ fn probes(prepared: &Prepared, index: usize) -> Result<Probes, RunError> {
         }
         _ => None,
     };
-    Ok(Probes { main: probe(setup)?, elsewhere, other_scope, _shared: shared })
+    Ok(Probes { main: probe(setup)?, elsewhere, origins, other_scope, _shared: shared })
 }
 
 /// Where else in the handshake the token could go.
@@ -181,6 +197,44 @@ fn other_places(group: &Group) -> Vec<(Experiment, TokenIn)> {
     }
 }
 
+/// What stands in the place of an `Origin` that is one of the group's headers: those may be secret.
+const ORIGIN_OF_HEADERS: &str = "that of connect.headers";
+
+/// The `Origin` that the group's clients send, as it may be shown.
+fn origin_of(group: &Group) -> Option<&str> {
+    let is_own = group.connect.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Origin"));
+    if is_own { Some(ORIGIN_OF_HEADERS) } else { group.connect.origin.as_deref() }
+}
+
+/// What else the `Origin` could be: none, that of the target's own host, those that were `given`, those of the scenario's other groups.
+fn other_origins(prepared: &Prepared, index: usize, given: &[String]) -> Vec<(Experiment, Option<String>)> {
+    let groups = &prepared.scenario.groups;
+    let sent = origin_of(&groups[index]);
+    let own = match &prepared.address {
+        // A page's origin is http(s) where its WebSocket is ws(s), on the same host and port.
+        TargetAddress::Remote { url, .. } => {
+            let origin = url.origin().ascii_serialization();
+            origin.strip_prefix("ws").map(|rest| format!("http{rest}"))
+        }
+        _ => None,
+    };
+    let others = groups.iter().filter_map(|group| group.connect.origin.clone());
+    let mut tried: Vec<Option<String>> = vec![sent.map(str::to_owned)];
+    let mut found = Vec::new();
+    let mut add = |experiment, origin: Option<String>| {
+        if !tried.contains(&origin) {
+            tried.push(origin.clone());
+            found.push((experiment, origin));
+        }
+    };
+    add(Experiment::WithoutOrigin, None);
+    if own.is_some() {
+        add(Experiment::OwnOrigin, own);
+    }
+    given.iter().cloned().chain(others).for_each(|origin| add(Experiment::GivenOrigin, Some(origin)));
+    found
+}
+
 fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -> Diagnosis {
     let group = &prepared.scenario.groups[index];
     let fetches = group.token.as_ref().is_some_and(|token| !matches!(token.grant, Grant::Fixed(_)));
@@ -194,7 +248,9 @@ fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -
             .prepare
             .as_ref()
             .is_some_and(|prepare| prepare.when == PrepareWhen::EachAttempt),
+        origin: origin_of(group),
     };
+    let was_let_in = case.was_let_in();
     let mut findings = judge(&case).into_iter();
     let verdict = findings.next().unwrap_or_else(verdict::nothing_tried);
     let also = findings.collect();
@@ -212,6 +268,7 @@ fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -
         also,
         token_cost,
         evidence: results.observations,
+        unseen: (was_let_in && clients > 1).then_some(UNSEEN),
     }
 }
 

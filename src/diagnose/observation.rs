@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::lifecycle::{Evidence, TokenKnowledge, attribute};
-use crate::sample::{Cause, Outcome, RequestAnswer};
+use crate::drive::network::ProbeEnding;
+use crate::sample::{Outcome, RequestAnswer};
 use crate::units::{format_duration, format_us};
+
+use super::refused::Refused;
 
 /// One thing that was changed, or left as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -68,6 +70,14 @@ pub enum Experiment {
     ChannelBeside,
     /// What became of that one.
     FirstOnChannel,
+    /// Without the `Origin` that the scenario sends.
+    WithoutOrigin,
+    /// With the origin of the target's own host.
+    OwnOrigin,
+    /// With an origin that was named for it, or that another group of the scenario sends.
+    GivenOrigin,
+    /// The first handshake once more, after another one had let the client in.
+    SameAgain,
 }
 
 impl Experiment {
@@ -102,6 +112,9 @@ impl Experiment {
             Self::ChannelAfterIdle => "same channel, at once after the idle close",
             Self::ChannelBeside => "a second session on an open channel",
             Self::FirstOnChannel => "the first session on it meanwhile",
+            Self::WithoutOrigin => "without an Origin",
+            Self::OwnOrigin | Self::GivenOrigin => "with the Origin",
+            Self::SameAgain => "as the scenario has it, once more",
         }
     }
 }
@@ -110,7 +123,7 @@ impl Experiment {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum Seen {
-    /// 101: a session.
+    /// 101, and the service let the client in.
     Opened,
     /// A refusal.
     Refused(Refused),
@@ -118,6 +131,9 @@ pub enum Seen {
     Failed {
         /// How it failed.
         outcome: Outcome,
+        /// The request before the handshake that failed, by its name; `None`: it was the handshake.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        step: Option<String>,
     },
     /// The token endpoint gave no token.
     TokenRefused {
@@ -135,10 +151,12 @@ pub enum Seen {
     },
     /// The session ended.
     Ended {
-        /// The close code; 1006 where no close frame came.
+        /// The close code; 1006 where no close frame came, 1000 where a message made the client leave.
         close_code: u16,
         /// How long it had lasted.
         after_s: f64,
+        /// Who ended it.
+        by: EndedBy,
     },
     /// The session went on.
     WentOn {
@@ -147,115 +165,29 @@ pub enum Seen {
     },
 }
 
-/// In which way a handshake was refused.
+/// Who ended a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(tag = "manner", rename_all = "snake_case")]
-pub enum Manner {
-    /// By an HTTP status.
-    Status,
-    /// 101, and the session was closed at once.
-    Closed {
-        /// With this code; 1006 where no close frame came.
-        close_code: u16,
-    },
-    /// No answer, from a service that had answered before.
-    Unanswered {
-        /// How the attempt failed.
-        outcome: Outcome,
-    },
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// The service, by a close frame.
+    Close,
+    /// Nobody in good order: the connection was gone.
+    Loss,
+    /// The client, as a message refused it.
+    Refusal,
+    /// The client, as a message asked it to come back.
+    Request,
 }
 
-/// A refusal of a handshake, as far as it may be shown.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Refused {
-    /// In which way.
-    #[serde(flatten)]
-    pub manner: Manner,
-    /// The HTTP status; 101 where the refusal came after it, 0 where there was no answer.
-    pub status: u16,
-    /// The cause that the answer and the token's age give away.
-    pub cause: Cause,
-    /// The code in its body.
-    pub code: Option<String>,
-    /// `error` of its challenge (RFC 6750 §3).
-    pub challenge: Option<String>,
-    /// Whether its body is an HTML page.
-    pub html: bool,
-    /// `Retry-After`, in seconds.
-    pub retry_after_s: Option<f64>,
-}
-
-impl Refused {
-    /// What `evidence` says of a handshake with a token of which `knowledge` is had.
-    #[must_use]
-    pub fn new(evidence: &Evidence, knowledge: TokenKnowledge) -> Self {
-        Self {
-            manner: Manner::Status,
-            status: evidence.status,
-            cause: attribute(evidence, knowledge).cause,
-            code: evidence.body_code.as_deref().and_then(showable),
-            challenge: evidence.bearer_error.as_deref().and_then(showable),
-            html: evidence.html,
-            retry_after_s: evidence.retry_after.map(|wait| wait.as_secs_f64()),
+impl From<ProbeEnding> for EndedBy {
+    fn from(ending: ProbeEnding) -> Self {
+        match ending {
+            ProbeEnding::Closed => Self::Close,
+            ProbeEnding::Lost => Self::Loss,
+            ProbeEnding::Refused => Self::Refusal,
+            ProbeEnding::Asked => Self::Request,
         }
     }
-
-    /// A refusal that is none of HTTP's: it says nothing of its cause.
-    #[must_use]
-    pub const fn otherwise(manner: Manner) -> Self {
-        let status = match manner {
-            Manner::Closed { .. } => 101,
-            _ => 0,
-        };
-        Self {
-            manner,
-            status,
-            cause: Cause::Unknown,
-            code: None,
-            challenge: None,
-            html: false,
-            retry_after_s: None,
-        }
-    }
-
-    /// How it was told: a status, or what stood in its place.
-    #[must_use]
-    pub fn told(&self) -> String {
-        match self.manner {
-            Manner::Status => self.status.to_string(),
-            Manner::Closed { close_code } => format!("101, then closed with {close_code}"),
-            Manner::Unanswered { outcome } => format!("no answer: {outcome}"),
-        }
-    }
-
-    /// Whether it says that there were too many requests.
-    #[must_use]
-    pub fn is_rate_limit(&self) -> bool {
-        self.status == 429 || self.cause == Cause::RateLimited
-    }
-
-    fn words(&self) -> String {
-        let mut words = self.told();
-        if self.manner != Manner::Status {
-            return words;
-        }
-        let said = self.code.as_deref().or(self.challenge.as_deref());
-        match (said, self.html) {
-            (Some(said), _) => words.push_str(&format!(" {said}")),
-            (None, true) => words.push_str(" with an HTML page"),
-            (None, false) => words.push_str(" without a reason"),
-        }
-        if let Some(seconds) = self.retry_after_s {
-            words.push_str(&format!(", Retry-After {seconds} s"));
-        }
-        words
-    }
-}
-
-/// A code of a target, where it looks like one: anything else may hold what must not be shown.
-fn showable(code: &str) -> Option<String> {
-    let is_code = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    (!code.is_empty() && code.len() <= 40 && code.chars().all(is_code)).then(|| code.to_owned())
 }
 
 impl Seen {
@@ -266,7 +198,8 @@ impl Seen {
         match self {
             Self::Opened => "101, opened".to_owned(),
             Self::Refused(refused) => refused.words(),
-            Self::Failed { outcome } => format!("failed: {outcome}"),
+            Self::Failed { outcome, step: None } => format!("failed: {outcome}"),
+            Self::Failed { outcome, step: Some(step) } => format!("the step `{step}` failed: {outcome}"),
             Self::TokenRefused { outcome, connection, status, code, answer } => {
                 let mut words = format!("no token: {outcome}");
                 if let Some(connection) = connection {
@@ -283,8 +216,13 @@ impl Seen {
                 }
                 words
             }
-            Self::Ended { close_code, after_s } => {
-                format!("closed with {close_code} after {}", seconds(*after_s))
+            Self::Ended { close_code, after_s, by } => {
+                let how = match by {
+                    EndedBy::Close | EndedBy::Loss => format!("closed with {close_code}"),
+                    EndedBy::Refusal => "refused by a message".to_owned(),
+                    EndedBy::Request => "asked to come back".to_owned(),
+                };
+                format!("{how} after {}", seconds(*after_s))
             }
             Self::WentOn { for_s } => format!("still open after {}", seconds(*for_s)),
         }
@@ -305,6 +243,9 @@ pub struct Observation {
     pub token_age_s: Option<f64>,
     /// From the connection's beginning to its answer, in microseconds.
     pub took_us: Option<u64>,
+    /// The `Origin` that was sent, where the experiment changed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 impl Observation {
@@ -313,7 +254,14 @@ impl Observation {
     pub fn cells(&self) -> [String; 4] {
         let age = self.token_age_s.map_or_else(String::new, |age| format!("{age:.1} s"));
         let took = self.took_us.map_or_else(String::new, format_us);
-        [self.experiment.words().to_owned(), age, self.seen.words(), took]
+        [self.words(), age, self.seen.words(), took]
+    }
+
+    /// The experiment in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let words = self.experiment.words();
+        self.origin.as_ref().map_or_else(|| words.to_owned(), |origin| format!("{words} {origin}"))
     }
 }
 
@@ -325,18 +273,5 @@ pub(super) const fn wrong_with(answer: RequestAnswer) -> Option<&'static str> {
         RequestAnswer::UnreadableField => Some("and a field that cannot be read, as expires_in"),
         RequestAnswer::TooLarge => Some("and more than is read"),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_looks_like_a_code_is_shown() {
-        assert_eq!(showable("missing.permissions").as_deref(), Some("missing.permissions"));
-        assert_eq!(showable("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc"), None, "too long");
-        assert_eq!(showable("Bearer abc"), None);
-        assert_eq!(showable(""), None);
     }
 }

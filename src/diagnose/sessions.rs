@@ -3,9 +3,11 @@
 //! In: the case. Out: findings, the most important first; never none. Pure, as all of the verdict.
 
 use crate::drive::network::TokenLook;
+use crate::units::format_us;
 
 use super::finding::{Case, Finding, Kind, cannot_tell, finding, locked, rate_limited, session_limit};
-use super::observation::{Experiment, Observation, Seen};
+use super::observation::{EndedBy, Experiment, Observation, Seen};
+use super::refused::Refused;
 
 /// The first handshake opened a session: what happens to those after it?
 pub(super) fn judge_sessions(case: &Case<'_>) -> Vec<Finding> {
@@ -17,6 +19,9 @@ pub(super) fn judge_sessions(case: &Case<'_>) -> Vec<Finding> {
             format!("The handshake is admitted, and the session closed at once with {close_code}.");
         let change = "Look up that close code in the service's documentation: a refusal after the upgrade usually speaks of the token or of a first message that was expected.";
         return vec![finding(Kind::ClosedAfterUpgrade, sentence, change).of_unknown_need()];
+    }
+    if let Some(refused) = case.refused(Experiment::IdleSession) {
+        return vec![refused_late(case, refused)];
     }
     let mut findings: Vec<Finding> =
         [newer_kills, second_session, second_on_channel, channel_gone, one_use, lock, expired, stale]
@@ -32,6 +37,31 @@ pub(super) fn judge_sessions(case: &Case<'_>) -> Vec<Finding> {
         findings.push(unexplained(case).unwrap_or_else(|| healthy(case)));
     }
     findings
+}
+
+/// The session with a fresh token was closed late, by a code that refuses.
+fn refused_late(case: &Case<'_>, refused: &Refused) -> Finding {
+    let took_us = case
+        .observations
+        .iter()
+        .find(|one| one.experiment == Experiment::IdleSession)
+        .and_then(|one| one.took_us)
+        .map_or_else(String::new, |us| format!(" after {}", format_us(us)));
+    let sentence = format!(
+        "A session that has heard nothing is closed{took_us} by a code that refuses ({}): the service takes its time to refuse.",
+        refused.told_and_said()
+    );
+    let change = "Look up that close code in the service's documentation. Where it is no refusal there, leave it out of session.refused_on_codes, or lower session.refused_within.";
+    finding(Kind::ClosedAfterUpgrade, sentence, change).of_unknown_need()
+}
+
+/// What a gateway's page says of who asks about the token.
+fn by_whom(refused: &Refused) -> &'static str {
+    if refused.is_by_edge() {
+        " What answers is a gateway, and it is the token that it asks about."
+    } else {
+        ""
+    }
 }
 
 fn newer_kills(case: &Case<'_>) -> Option<Finding> {
@@ -51,7 +81,9 @@ fn second_session(case: &Case<'_>) -> Option<Finding> {
     if let Some(refused) = case.refused(Experiment::SecondBeside) {
         return Some(session_limit(refused));
     }
-    let Some(Seen::Ended { close_code, after_s }) = case.seen(Experiment::FirstBeside) else { return None };
+    let Some(Seen::Ended { close_code, after_s, .. }) = case.seen(Experiment::FirstBeside) else {
+        return None;
+    };
     if case.ends_so_anyway(*close_code, *after_s) {
         return None;
     }
@@ -72,7 +104,7 @@ fn second_on_channel(case: &Case<'_>) -> Option<Finding> {
             format!("A channel has one session: a second one on it is refused ({}).", refused.told());
         return Some(finding(Kind::SessionLimit, sentence, change));
     }
-    let Some(Seen::Ended { close_code, after_s }) = case.seen(Experiment::FirstOnChannel) else {
+    let Some(Seen::Ended { close_code, after_s, .. }) = case.seen(Experiment::FirstOnChannel) else {
         return None;
     };
     if case.ends_so_anyway(*close_code, *after_s) {
@@ -143,8 +175,9 @@ fn expired(case: &Case<'_>) -> Option<Finding> {
     }
     let age = case.observations.iter().find(|one| one.experiment == Experiment::AgedUnused)?.token_age_s?;
     let sentence = format!(
-        "The token expires: one of {age:.1} s that no session was opened with is refused ({}), a fresh one is admitted. The disconnect has no part in it.",
-        refused.told()
+        "The token expires: one of {age:.1} s that no session was opened with is refused ({}), a fresh one is admitted. The disconnect has no part in it.{}",
+        refused.told(),
+        by_whom(refused)
     );
     Some(finding(
         Kind::TokenExpired,
@@ -167,8 +200,9 @@ fn stale(case: &Case<'_>) -> Option<Finding> {
         _ => "is closed for idleness",
     };
     let sentence = format!(
-        "The token is stale after the disconnect: it is refused ({}) once the session that it opened {when}, and a fresh one is admitted at once.",
-        refused.told()
+        "The token is stale after the disconnect: it is refused ({}) once the session that it opened {when}, and a fresh one is admitted at once.{}",
+        refused.told(),
+        by_whom(refused)
     );
     let change = if case.fetches_each_time {
         "The scenario does it already: a token is fetched after each disconnect, before the handshake (token.on_reconnect = \"fetch\")."
@@ -185,8 +219,7 @@ fn unexplained(case: &Case<'_>) -> Option<Finding> {
             && matches!(one.seen, Seen::Refused(_) | Seen::Failed { .. } | Seen::TokenRefused { .. })
     };
     let one = case.observations.iter().find(is_plain)?;
-    let why =
-        format!("{}: {}, and no fresh token was admitted after it", one.experiment.words(), one.seen.words());
+    let why = format!("{}: {}, and no fresh token was admitted after it", one.words(), one.seen.words());
     let would_tell = if case.fetches {
         "a longer wait (--wait), and the service's own log"
     } else {
@@ -202,6 +235,13 @@ fn healthy(case: &Case<'_>) -> Finding {
         _ => String::new(),
     };
     let what = if case.look == TokenLook::Absent { "a client without a token" } else { "the same token" };
+    if let Some(Seen::Ended { by: EndedBy::Loss, after_s, .. }) = case.seen(Experiment::IdleSession) {
+        let sentence = format!(
+            "Nothing is wrong with the reconnect: {what} is admitted again at once after a clean close. But a session without traffic ended after {after_s:.1} s without a close frame of the service's (1006)."
+        );
+        let change = "Look at what ends sessions so: the service's log, and idle timeouts of what stands in front of it.";
+        return finding(Kind::Healthy, sentence, change);
+    }
     let sentence = format!("Nothing is wrong: {what} is admitted again at once after a clean close{idle}.");
     let change = match (case.fetches, case.fetches_each_time) {
         (true, true) => {

@@ -36,6 +36,9 @@ pub fn diagnosis_text(diagnosis: &Diagnosis) -> String {
     for finding in &diagnosis.also {
         write_finding(&mut text, "also", finding);
     }
+    if let Some(unseen) = diagnosis.unseen {
+        write_wrapped(&mut text, "unseen", unseen);
+    }
     text
 }
 

@@ -178,11 +178,67 @@ fn worlds() -> Vec<World> {
             NO,
         ),
         world(
-            "an edge refuses",
+            "a page of HTML for every token: nobody can tell whose it is",
             "profile = \"forum\"\nrefusal_detail = \"html\"\nREGISTERED",
             CREDENTIALS,
-            Edge,
+            CannotTell,
+            None,
+        ),
+        world(
+            "the stock page of an edge for every token",
+            "profile = \"forum\"\n[[target.faults]]\nkind = \"upgrade_status\"\nstatus = 403",
+            CREDENTIALS,
+            CannotTell,
+            None,
+        ),
+        world(
+            "an edge that reaches no service",
+            "profile = \"forum\"\n[[target.faults]]\nkind = \"upgrade_status\"\nstatus = 502",
+            CREDENTIALS,
+            Unreachable,
             NO,
+        ),
+        world(
+            "stale, told by a close",
+            "profile = \"forum\"\nrefusal_manner = { close = 4401 }",
+            CREDENTIALS,
+            StaleAfterDisconnect,
+            YES,
+        ),
+        world(
+            "stale, told by a message on a session that stays open",
+            "profile = \"forum\"\nrefusal_manner = { message = '{\"error\":\"{code}\"}' }",
+            "[groups.session]\nrefused_on = [{ contains = \"token.\", words = \"/error\" }]\n[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n",
+            StaleAfterDisconnect,
+            YES,
+        ),
+        world(
+            "stale, told by nothing",
+            "profile = \"forum\"\nrefusal_manner = \"silence\"",
+            "[groups.connect]\nupgrade_timeout = \"500ms\"\n[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n",
+            StaleAfterDisconnect,
+            YES,
+        ),
+        world(
+            "expired, told by a close",
+            "profile = \"bearer\"\ntoken_life = \"900ms\"\nidle_timeout = \"1200ms\"\nrefusal_manner = { close = 4401 }",
+            CREDENTIALS,
+            TokenExpired,
+            NO,
+        ),
+        world(
+            "a fixed token that is never good, told by a close",
+            "profile = \"forum\"\nrefusal_detail = \"bare\"\nrefusal_manner = { close = 4401 }",
+            "[groups.token]\ngrant = \"fixed\"\ntoken = \"of-another-world\"\n",
+            CannotTell,
+            None,
+        ),
+        world(
+            "a fixed token that is never good, and nothing of what makes ready comes",
+            "profile = \"forum\"\nrefusal_manner = { message = '{\"error\":\"{code}\"}' }",
+            "[groups.session]\nready = { message_contains = \"welcome\" }\nready_timeout = \"400ms\"\n[groups.token]\ngrant = \"fixed\"\ntoken = \"of-another-world\"\n",
+            NotReady,
+            None,
         ),
         world(
             "wrong place",
@@ -303,6 +359,11 @@ fn scenario(world: &World) -> String {
 }
 
 fn diagnose_text(folder: &Path, name: &str, text: &str) -> Diagnosis {
+    diagnose_with(folder, name, text, &[])
+}
+
+/// Diagnoses a scenario, with these origins to try.
+pub(crate) fn diagnose_with(folder: &Path, name: &str, text: &str, origins: &[&str]) -> Diagnosis {
     let path = folder.join(format!("{}.toml", name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")));
     std::fs::write(&path, text).unwrap();
     let request = DiagnoseRequest {
@@ -315,6 +376,7 @@ fn diagnose_text(folder: &Path, name: &str, text: &str) -> Diagnosis {
             pause: Duration::from_millis(1_000),
         },
         authorised: Vec::new(),
+        origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
     };
     let diagnosis = diagnose(&request, &mut |_| {});
     assert!(diagnosis.is_ok(), "{name}: {:?}\n{text}", diagnosis.err());
@@ -386,4 +448,6 @@ fn the_evidence_is_whole_and_holds_no_secret() {
     assert_eq!(parsed["verdict"]["kind"], "unknown_token");
     assert_eq!(parsed["evidence"][0]["result"], "refused");
     assert_eq!(parsed["evidence"][0]["code"], "token.unknown");
+    assert_eq!(parsed["evidence"][0]["answered_by"], "service");
+    assert_eq!(parsed["unseen"], serde_json::Value::Null, "nobody was let in");
 }

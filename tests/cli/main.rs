@@ -24,6 +24,7 @@ mod support {
 mod away;
 mod bad_input;
 mod diagnose;
+mod diagnose_strangers;
 mod endings;
 mod own_folder;
 mod remote_targets;
@@ -31,4 +32,5 @@ mod runs;
 mod settings;
 mod shipped;
 mod simulate;
+mod stranger;
 mod sweep;

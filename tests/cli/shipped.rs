@@ -133,8 +133,10 @@ fn smoke_leaves_a_whole_run_folder_that_can_be_reported_again() {
         "report.html",
         "run.json",
         "scenario.toml",
+        "steps.csv",
         "summary.csv",
         "timeseries.csv",
+        "tokens.csv",
     ];
     assert_eq!(names, expected);
     let copy = fs::read_to_string(run.folder.join("scenario.toml")).unwrap();

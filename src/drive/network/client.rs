@@ -7,20 +7,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
 use crate::declare::template::Template;
 use crate::drive::{Driver, Timers};
-use crate::lifecycle::{
-    Action, Client, Ending, EndingHow, Event, Evidence, Leave, Marks, Signs, StopPhase, refusal_by_message,
-};
+use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
 use crate::sample::Counter;
-use crate::scenario::keys::{KeepAliveKind, TokenIn};
+use crate::scenario::keys::KeepAliveKind;
 
-use super::echo::without_secrets;
+use super::on_session::{first_messages, reason_without_secrets, refusal_in};
 use super::prepare::prepare;
 use super::react::{Reaction, react};
 use super::session::{Heard, Session};
@@ -253,21 +250,17 @@ impl Driven {
         }
     }
 
-    /// The first message carries the token where the scenario puts it there.
     async fn send_first_message(&mut self) -> Option<Ending> {
-        if let TokenIn::FirstMessage(template) = &self.context.token_in
-            && let Some(token) = self.token_in_hand()
-        {
-            let text = template.replace("{token}", token.expose_secret());
+        let token = self.token_in_hand();
+        let texts = first_messages(&self.context, token.as_ref(), self.renderer(token.as_ref()));
+        for text in texts.into_iter().flatten() {
             self.tally.sent();
-            let ending = self.session.as_mut()?.send(&self.context.session, Message::Text(text.into())).await;
-            if ending.is_some() {
-                return ending;
+            let message = Message::Text(text.into());
+            if let Some(ending) = self.session.as_mut()?.send(&self.context.session, message).await {
+                return Some(ending);
             }
         }
-        let text = self.render(self.context.rules.session.first_message.as_ref()?);
-        self.tally.sent();
-        self.session.as_mut()?.send(&self.context.session, Message::Text(text.into())).await
+        None
     }
 
     /// The upgrade is reported first; the next read of the session then finds its end again.
@@ -327,10 +320,7 @@ impl Driven {
                 let mut refused = None;
                 let reaction = match &frame {
                     Some(Ok(Message::Text(text))) if reads => {
-                        let refusal = refusal_by_message(&context.rules.session.refused_on, text.as_str());
-                        refused = refusal.map(|evidence| {
-                            Box::new(without_secrets(evidence, token.as_ref(), variables.as_deref()))
-                        });
+                        refused = refusal_in(context, text.as_str(), token.as_ref(), variables.as_deref());
                         let client = Renderer::new(&context.texts, *number, token.as_ref(), None);
                         react(&context.rules.session.on_message, client, variables, text.as_str())
                     }
@@ -353,13 +343,8 @@ impl Driven {
                     Heard::Ready => return Told::Event(Event::BecameReady),
                     Heard::Ended(ending) => return Told::Event(Event::Ended(ending)),
                     Heard::Closed(ending, reason) => {
-                        let reason = reason.and_then(|reason| {
-                            let said = Evidence::of_message(Some(reason.into_string()));
-                            let token = token_of(context, own_token.as_ref());
-                            without_secrets(said, token, variables.as_deref())
-                                .body_code
-                                .map(String::into_boxed_str)
-                        });
+                        let token = token_of(context, own_token.as_ref());
+                        let reason = reason_without_secrets(reason, token, variables.as_deref());
                         return Told::Event(Event::Closed { ending, reason, heard: before });
                     }
                     Heard::Nothing if !untold.is_empty() => return Told::Event(untold.remove(0)),

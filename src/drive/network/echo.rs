@@ -5,13 +5,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 
 use crate::lifecycle::Evidence;
-
-use super::token::Token;
-use super::variables::Variables;
 
 /// Shorter texts say nothing of a credential, and stand in many a request.
 const SHORTEST: usize = 4;
@@ -34,24 +30,6 @@ pub(super) fn without_echo(mut evidence: Evidence, sent: &[u8]) -> Evidence {
         }
     }
     evidence
-}
-
-/// What a service said on a session, without what it was sent.
-pub(super) fn without_secrets(
-    evidence: Evidence,
-    token: Option<&Token>,
-    variables: Option<&Variables>,
-) -> Evidence {
-    let mut sent = Zeroizing::new(String::new());
-    for secret in token
-        .map(|token| token.expose_secret())
-        .into_iter()
-        .chain(variables.into_iter().flat_map(Variables::values))
-    {
-        sent.push_str(secret);
-        sent.push('\n');
-    }
-    without_echo(evidence, sent.as_bytes())
 }
 
 /// What of a request may be a credential: its target, and the values of headers that are not the handshake's own; a body as it is.

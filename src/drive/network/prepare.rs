@@ -55,12 +55,23 @@ pub(super) async fn prepare(
     rules: &PrepareRules,
     client: Renderer<'_>,
 ) -> Result<Variables, ConnectFailure> {
+    prepare_noting(preparer, rules, client, &mut None).await
+}
+
+/// The same; `reached` names the step that is made, and so the one at which it ends.
+pub(super) async fn prepare_noting<'r>(
+    preparer: Option<&Preparer>,
+    rules: &'r PrepareRules,
+    client: Renderer<'_>,
+    reached: &mut Option<&'r str>,
+) -> Result<Variables, ConnectFailure> {
     let mut variables = Variables::default();
     for (name, template) in &rules.variables {
         let value = client.with(&variables).render(template);
         variables.set(name, value);
     }
     for (index, step) in (0_u8..).zip(&rules.steps) {
+        *reached = Some(&step.name);
         let preparer = preparer.ok_or(ConnectFailure::Protocol)?;
         preparer.make(index, step, client, &mut variables).await?;
     }

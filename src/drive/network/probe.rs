@@ -1,27 +1,24 @@
 //! One connection at a time, by hand: what experiments are made of.
 //!
-//! In: a group's setup. Out: tokens, handshakes and the ends of sessions, one call each. Nothing here decides what comes next,
-//! and nothing reaches a recorder.
+//! In: a group's setup. Out: tokens and handshakes, one call each. Nothing here decides what comes next, and nothing reaches a recorder.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{mpsc, watch};
-use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::{Clock, Moment};
 use crate::drive::sample_channel;
-use crate::lifecycle::{ConnectFailure, Ending, EndingHow, Marks, StopPhase, TokenFacts};
-use crate::scenario::keys::{Sharing, TokenIn};
+use crate::lifecycle::{ConnectFailure, Marks, StopPhase, TokenFacts};
+use crate::scenario::keys::Sharing;
 
 use super::address::AddressPolicy;
 use super::endpoint::Endpoint;
-use super::prepare::prepare;
-use super::session::{Heard, Session};
+use super::prepare::prepare_noting;
+use super::probe_session::ProbeSession;
+use super::session::Session;
 use super::setup::{ContextError, GroupContext, GroupSetup, RunShared, TargetAddress};
 use super::token::{Refusal, Token, Wish};
-use super::traffic::TrafficTally;
 use super::variables::{Renderer, Variables};
 
 /// What probes of one target share.
@@ -114,11 +111,19 @@ impl ProbeToken {
     }
 }
 
-/// A session that a probe holds.
-pub struct ProbeSession {
-    session: Session,
-    tally: TrafficTally,
-    context: Arc<GroupContext>,
+/// Why there is no session.
+#[derive(Debug)]
+pub struct NotConnected {
+    /// The step before the handshake at which it ended, by its name; `None`: it was the handshake.
+    pub step: Option<String>,
+    /// What it came to.
+    pub failure: ConnectFailure,
+}
+
+impl From<ConnectFailure> for NotConnected {
+    fn from(failure: ConnectFailure) -> Self {
+        Self { step: None, failure }
+    }
 }
 
 impl Probe {
@@ -174,24 +179,25 @@ impl Probe {
     }
 
     /// Makes the requests before a handshake. Answers with where it goes.
-    async fn prepare(&self, token: Option<&Token>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
+    async fn prepare(&self, token: Option<&Token>) -> Result<Option<Box<Endpoint>>, NotConnected> {
         let variables = match &self.context.rules.prepare {
             Some(rules) => {
-                let client = self.renderer(token, None);
-                Some(prepare(self.context.preparer.as_ref(), rules, client).await?)
+                let (client, mut step) = (self.renderer(token, None), None);
+                let made = prepare_noting(self.context.preparer.as_ref(), rules, client, &mut step).await;
+                Some(made.map_err(|failure| NotConnected { step: step.map(str::to_owned), failure })?)
             }
             None => None,
         };
         let way = self.context.connector.elsewhere(&self.renderer(token, variables.as_ref()));
         *self.made.lock().unwrap_or_else(PoisonError::into_inner) = variables;
-        way
+        Ok(way?)
     }
 
-    /// Connects with `token`, with all the requests before it.
+    /// Connects with `token`, with all the requests before it, and says what a client says first.
     ///
     /// # Errors
     /// Why there is no session; the marks say when each stage was passed.
-    pub async fn connect(&self, token: &ProbeToken) -> (Marks, Result<ProbeSession, ConnectFailure>) {
+    pub async fn connect(&self, token: &ProbeToken) -> (Marks, Result<ProbeSession, NotConnected>) {
         let began = self.now();
         let way = self.prepare(token.token.as_ref()).await;
         self.go(token, began, way).await
@@ -201,57 +207,41 @@ impl Probe {
     ///
     /// # Errors
     /// As [`Self::connect`].
-    pub async fn connect_again(&self, token: &ProbeToken) -> (Marks, Result<ProbeSession, ConnectFailure>) {
+    pub async fn connect_again(&self, token: &ProbeToken) -> (Marks, Result<ProbeSession, NotConnected>) {
         let way = {
             let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
             self.context.connector.elsewhere(&self.renderer(token.token.as_ref(), made.as_ref()))
         };
-        self.go(token, self.now(), way).await
+        self.go(token, self.now(), way.map_err(NotConnected::from)).await
     }
 
     async fn go(
         &self,
         token: &ProbeToken,
         began: Moment,
-        way: Result<Option<Box<Endpoint>>, ConnectFailure>,
-    ) -> (Marks, Result<ProbeSession, ConnectFailure>) {
-        let (marks, connected) = match way {
-            Ok(elsewhere) => self.context.connector.connect(0, token.token.clone(), elsewhere).await,
-            Err(failure) => (Marks { began, ended: self.now(), ..Marks::default() }, Err(failure)),
-        };
-        let socket = match connected {
-            Ok(socket) => socket,
-            Err(failure) => return (marks, Err(failure)),
-        };
-        let mut session = Session::new(socket, marks.ended);
-        if let (TokenIn::FirstMessage(template), Some(token)) = (&self.context.token_in, &token.token) {
-            let text = template.replace("{token}", token.expose_secret());
-            // A message that cannot be sent is the session's end, which the next wait finds.
-            let ended = session.send(&self.context.session, Message::Text(text.into())).await;
-            log::debug!("the first message: {ended:?}");
-        }
-        let context = Arc::clone(&self.context);
-        (marks, Ok(ProbeSession { session, tally: TrafficTally::default(), context }))
-    }
-}
-
-impl ProbeSession {
-    /// Waits, silent, for the session's end, at most `limit`. `None`: it goes on.
-    pub async fn wait_end(&mut self, limit: Duration) -> Option<Ending> {
-        let Self { session, tally, context } = self;
-        let listen = async {
-            loop {
-                let frame = session.next().await;
-                if let Heard::Ended(ending) = session.hear(&context.session, tally, frame).await {
-                    return ending;
-                }
+        way: Result<Option<Box<Endpoint>>, NotConnected>,
+    ) -> (Marks, Result<ProbeSession, NotConnected>) {
+        let elsewhere = match way {
+            Ok(elsewhere) => elsewhere,
+            Err(failure) => {
+                return (Marks { began, ended: self.now(), ..Marks::default() }, Err(failure));
             }
         };
-        tokio::time::timeout(limit, listen).await.ok()
-    }
-
-    /// Closes the session with `code` and waits for the closing handshake (RFC 6455 §7.1.2).
-    pub async fn close(mut self, code: u16) -> EndingHow {
-        self.session.close(&self.context.session, &mut self.tally, code).await.how
+        let (marks, connected) = self.context.connector.connect(0, token.token.clone(), elsewhere).await;
+        let socket = match connected {
+            Ok(socket) => socket,
+            Err(failure) => return (marks, Err(failure.into())),
+        };
+        let variables = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let session = Session::new(socket, marks.ended);
+        let mut session = ProbeSession::new(
+            session,
+            Arc::clone(&self.context),
+            token.token.clone(),
+            variables,
+            marks.ended,
+        );
+        session.begin().await;
+        (marks, Ok(session))
     }
 }

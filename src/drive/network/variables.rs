@@ -18,7 +18,7 @@ use super::token::Token;
 pub(super) const LONGEST_VALUE: usize = 16 * 1024;
 
 /// What a client's texts may name.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Variables {
     values: BTreeMap<String, String>,
 }

@@ -31,6 +31,14 @@ const ORIGIN: TextRule = TextRule {
     allowed: "an origin is a scheme, a host and perhaps a port, as \"https://app.example.com\", or \"null\" (RFC 6454)",
     examples: &["https://app.example.com", "http://localhost:3000"],
 };
+/// Whether `text` can be the value of `Origin` (RFC 6454 §6.2).
+///
+/// # Errors
+/// What is wrong with it, and what is allowed.
+pub fn check_origin(text: &str) -> Result<(), String> {
+    ORIGIN.check(text).map_err(|(wrong, allowed)| format!("{wrong}: {allowed}"))
+}
+
 const ADDRESSES: &str = "addresses of this machine are needed, as [\"127.0.0.2\", \"127.0.0.3\"]";
 
 table! {

@@ -31,7 +31,7 @@ pub mod token;
 pub(crate) mod told;
 
 pub use capacity::{Abandoned, Capacity};
-pub use connect::{ConnectRules, TokenIn};
+pub use connect::{ConnectRules, TokenIn, check_origin};
 pub use delay::Delay;
 pub use fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
 pub use group::{Group, Stage, Start};
