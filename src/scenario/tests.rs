@@ -443,3 +443,21 @@ fn a_bad_time_model_is_told_what_is_wrong() {
         assert!(message.contains(said), "{keys}: {message}");
     }
 }
+
+#[test]
+fn a_close_at_a_tokens_revocation_is_no_late_refusal() {
+    let ms = std::time::Duration::from_millis;
+    for (target, refused_within) in [
+        ("idle_timeout = \"never\"", ms(10_000)),
+        ("idle_timeout = \"6s\"", ms(3_000)),
+        ("idle_timeout = \"never\"\ntoken_end = { code = 3000, grace = \"1h\" }", ms(500)),
+        (
+            "idle_timeout = \"never\"\ntoken_end = { code = 3000, grace = \"1h\", at_revocation = false }",
+            ms(10_000),
+        ),
+    ] {
+        let text = SMALL.replace("[target]", &format!("[target]\n{target}"));
+        let scenario = load_text(&text, &[]).unwrap().scenario;
+        assert_eq!(admission_of(&scenario, 0), Admission { after: ms(500), refused_within }, "{target}");
+    }
+}

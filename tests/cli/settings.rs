@@ -171,4 +171,9 @@ how = "close"
 code = 4001
 groups = ["query", "subprotocol"]
 fraction = "60%"
+
+# Of these groups nobody is to get in.
+[thresholds]
+"first_given_up{group:refused}" = ["count == 2"]
+"first_given_up{group:tokenless}" = ["count == 2"]
 "#;

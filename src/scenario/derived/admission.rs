@@ -16,7 +16,8 @@ pub struct Admission {
     pub refused_within: Duration,
 }
 
-/// What holds for the scenario's group `index`: what it says, but at most half of the shortest life that its sessions have in good order.
+/// What holds for the scenario's group `index`: what it says, but at most half of the shortest life that its sessions have in good order. Where the embedded
+/// target closes a session as soon as its token is revoked, such a close may come at any moment, and is no late refusal.
 #[must_use]
 pub fn admission_of(scenario: &Scenario, index: usize) -> Admission {
     let group = &scenario.groups[index];
@@ -27,7 +28,14 @@ pub fn admission_of(scenario: &Scenario, index: usize) -> Admission {
     };
     let most = own.chain(by_target).min().map_or(Duration::MAX, |shortest| shortest / 2);
     let session = &group.session;
-    Admission { after: session.admission.min(most), refused_within: session.refused_within.min(most) }
+    let after = session.admission.min(most);
+    let latest = if closes_at_revocation(&scenario.target) { after } else { most };
+    Admission { after, refused_within: session.refused_within.min(latest) }
+}
+
+/// Whether the embedded target closes a session when its token is revoked: with its family, by a newer one, by a request.
+fn closes_at_revocation(target: &Target) -> bool {
+    matches!(target, Target::Embedded(rules) if rules.token_end.is_some_and(|end| end.at_revocation))
 }
 
 /// The shortest life that the target's rules give a session.
