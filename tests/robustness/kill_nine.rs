@@ -16,7 +16,7 @@ use resurge::random::{Draws, Purpose};
 use resurge::record::{JournalError, read_journal};
 use resurge::report::RunModel;
 use resurge::run::{FoundError, read_run_folder};
-use resurge::sample::{Counter, Outcome};
+use resurge::sample::Counter;
 use resurge::scenario::keys::TargetRules;
 use resurge::service::server::{EVENTS_PATH, Server, ServerSetup, TOKEN_PATH};
 
@@ -198,15 +198,19 @@ fn check_left(target: &Target, folder: &Path, killed_us: u64, kind: Kind) -> Opt
     assert!(model.account_faults.is_empty(), "{:?}", model.account_faults);
     assert_eq!(model.verdict.exit_code.number(), 111);
     // No more than the target had seen by the end, no less than it had seen well before what is held ends.
-    let (ok, tokens) = (model.all.outcome(Outcome::Ok), model.all.counter(Counter::TokensFetched));
+    let (upgrades, tokens) =
+        (model.all.counter(Counter::Upgrades), model.all.counter(Counter::TokensFetched));
     let most = target.look();
-    assert!(ok <= most.upgrades && tokens <= most.tokens, "{ok} upgrades, {tokens} tokens of {most:?}");
+    assert!(
+        upgrades <= most.upgrades && tokens <= most.tokens,
+        "{upgrades} upgrades, {tokens} tokens of {most:?}"
+    );
     if let Some(least) =
         target.seen_by((started_us + held_us).saturating_sub(SECOND_US)).filter(|_| held_us > 0)
     {
         assert!(
-            ok >= least.upgrades && tokens >= least.tokens,
-            "{ok} upgrades, {tokens} tokens of {least:?}"
+            upgrades >= least.upgrades && tokens >= least.tokens,
+            "{upgrades} upgrades, {tokens} tokens of {least:?}"
         );
     }
     check_json(folder, &model);
