@@ -321,8 +321,8 @@ fn of_words(words: &str) -> Option<Cause> {
 /// Codes that services are known to use.
 fn of_body_code(code: &str) -> Option<Cause> {
     Some(match code {
-        "token.stale" | "token.revoked" => Cause::StaleToken,
-        "token.expired" | "credentials.expired" | "expired_token" => Cause::ExpiredToken,
+        "token.stale" | "token.revoked" | "token_revoked" => Cause::StaleToken,
+        "token.expired" | "token_expired" | "credentials.expired" | "expired_token" => Cause::ExpiredToken,
         "token.unknown" => Cause::UnknownToken,
         "token.missing" | "authentication.required" => Cause::NoToken,
         "missing.scope" | "missing.permissions" | "missing.any.permissions" | "insufficient_scope" => {

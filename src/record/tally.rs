@@ -173,12 +173,21 @@ impl Tally {
     /// All attempts that ended.
     #[must_use]
     pub fn attempts_total(&self) -> u64 {
-        self.attempts.values().sum()
+        self.attempts_where(|_, _, _| true)
     }
 
-    /// Attempts that `wanted` picks.
+    /// Attempts that `wanted` picks, less those that are taken back of the intervals before; none where that would be fewer.
     pub fn attempts_where(&self, wanted: impl Fn(AttemptKind, Outcome, Option<Cause>) -> bool) -> u64 {
-        self.attempts.iter().filter(|(key, _)| wanted(key.kind, key.outcome, key.cause)).map(|(_, n)| n).sum()
+        u64::try_from(self.attempts_gained(wanted)).unwrap_or(0)
+    }
+
+    /// By how many attempts that `wanted` picks this tally adds to those before it: below zero where more are taken back than were told.
+    pub fn attempts_gained(&self, wanted: impl Fn(AttemptKind, Outcome, Option<Cause>) -> bool) -> i64 {
+        let count = |attempts: &Attempts| -> i64 {
+            let picked = attempts.iter().filter(|(key, _)| wanted(key.kind, key.outcome, key.cause));
+            picked.fold(0, |sum, (_, n)| sum.saturating_add(i64::try_from(*n).unwrap_or(i64::MAX)))
+        };
+        count(&self.attempts) - self.minus.as_deref().map_or(0, |minus| count(&minus.attempts))
     }
 
     /// Attempts with this outcome.

@@ -186,8 +186,8 @@ fn what_stood_in_the_way<'a>(
     let all = tally.attempts_where(|_, outcome, _| outcome.is_about_target());
     let is_every = count == all || (reconnecting == count && obstacle.of_reconnects);
     let how_many = match (is_every, obstacle.of_reconnects && count == reconnecting) {
-        (true, true) if count < all => format!("every attempt to come back, {},", format_count(count)),
-        (true, _) => format!("every attempt, {},", format_count(count)),
+        (true, true) if count < all => format!("every attempt to come back ({})", format_count(count)),
+        (true, _) => format!("every attempt ({})", format_count(count)),
         _ => format!("{} of {} attempts", format_count(count), format_count(all)),
     };
     let verb = if is_every || count == 1 { "was" } else { "were" };
@@ -437,7 +437,7 @@ mod tests {
             ]
             .concat(),
         );
-        insta::assert_snapshot!(said(&stale_token, &[("fresh", &fresh)]), @"All 1,000 clients were cut off, and none came back (1,000 were away when the run ended, for up to 40.0 s). Every attempt to come back, 3,000, was refused with 403 because the token had been invalidated; a fresh one is let in, as group fresh shows.");
+        insta::assert_snapshot!(said(&stale_token, &[("fresh", &fresh)]), @"All 1,000 clients were cut off, and none came back (1,000 were away when the run ended, for up to 40.0 s). Every attempt to come back (3,000) was refused with 403 because the token had been invalidated; a fresh one is let in, as group fresh shows.");
         insta::assert_snapshot!(said(&fresh, &[]), @"All 100 clients were cut off, and all came back: half within 1.20 s, 99 % within 1.20 s. Most sessions that were lost ended by target 1001 (100).");
         let idle = group(3, &in_first(3));
         insta::assert_snapshot!(said(&idle, &[]), @"All 3 clients were let in, and no session was lost before the run's end.");
@@ -454,9 +454,9 @@ mod tests {
         insta::assert_snapshot!(said(&by_close, &[]), @"All 20 clients were let in; sessions were lost 40 times, and all came back: half within 900 ms, 99 % within 900 ms. 40 of 100 attempts were refused by close 4401 because the token had expired; a fresh one was let in.");
         let bare = refused(Outcome::Http403, 403, None, Cause::Unknown, Ground::Unknown);
         let never = group(10, &[(30, bare), (10, counted(Counter::FirstGivenUp))]);
-        insta::assert_snapshot!(said(&never, &[]), @"None of the 10 clients was ever let in. Every attempt, 30, was refused with 403, and nothing tells why.");
+        insta::assert_snapshot!(said(&never, &[]), @"None of the 10 clients was ever let in. Every attempt (30) was refused with 403, and nothing tells why.");
         let unreachable = group(5, &[(15, end(FIRST, Outcome::TcpRefused))]);
-        insta::assert_snapshot!(said(&unreachable, &[]), @"None of the 5 clients was ever let in. Every attempt, 15, failed (tcp_refused).");
+        insta::assert_snapshot!(said(&unreachable, &[]), @"None of the 5 clients was ever let in. Every attempt (15) failed (tcp_refused).");
         let cut = CloseKey::unsaid(Initiator::Network, 1006, Some(Abnormal::Rst));
         let partly = group(
             4,

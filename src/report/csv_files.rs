@@ -167,17 +167,12 @@ pub fn timeseries_csv(model: &RunModel) -> CsvResult {
 
 fn timeseries_row(second: u64, name: &str, connected: i64, tally: &Tally) -> Vec<String> {
     // An admission that is taken back is one less in the second in which that is known.
-    let net = |wanted: fn(&Tally) -> u64| {
-        wanted(tally) as i64 - tally.minus.as_deref().map_or(0, |minus| wanted(minus) as i64)
+    let gained = |wanted: Option<Outcome>| {
+        tally.attempts_gained(|_, outcome, _| wanted.is_none_or(|wanted| wanted == outcome))
     };
-    let counted = [
-        net(Tally::attempts_total),
-        net(|tally| tally.outcome(Outcome::Ok)),
-        net(|tally| tally.outcome(Outcome::Http401)),
-        net(|tally| tally.outcome(Outcome::Http403)),
-        net(|tally| tally.outcome(Outcome::Http429)),
-        net(|tally| tally.outcome(Outcome::Http5xx)),
-    ];
+    let wanted =
+        [Outcome::Ok, Outcome::Http401, Outcome::Http403, Outcome::Http429, Outcome::Http5xx].map(Some);
+    let counted: Vec<i64> = [None].into_iter().chain(wanted).map(gained).collect();
     let named: i64 = counted[1..].iter().sum();
     let counters = [
         Counter::Disconnects,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jsonschema
 
+import check_cases
 import check_foreign
 import check_formats
 import check_hlog
@@ -84,6 +85,7 @@ def main() -> int:
         *check_prometheus.CHECKS,
         *check_formats.CHECKS,
         *check_foreign.CHECKS,
+        *check_cases.CHECKS,
         *check_strangers.CHECKS,
         *check_thread.CHECKS,
         *check_survival.CHECKS,

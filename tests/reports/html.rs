@@ -145,7 +145,7 @@ fn what_is_missing_is_said() {
             0,
             &["No client was cut off", "No attempt was made", "No token was fetched", "No session ended"],
         ),
-        (&["a"], 0, &["The scenario has no storms", "No handshake was answered with 403", "INCOMPLETE"]),
+        (&["a"], 0, &["The scenario has no storms", "Nobody was refused", "INCOMPLETE"]),
         (&["a", "b"], 2, &["Not known: the target is not the embedded one", "lost with the run"]),
     ];
     for (groups, seconds, sentences) in rows {

@@ -3,7 +3,7 @@
 //! In: a run's packed seconds. Out: at most [`MOST_POINTS`] points for each group and for all together. Where seconds share a point, counts are added,
 //! percentiles come from the merged histograms, a maximum is the largest. One point's histograms are in memory at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::record::{Latencies, Tally, merge_all};
 use crate::sample::{Cause, Counter, Metric, Outcome, Phase};
@@ -32,7 +32,7 @@ pub(super) struct Bucket {
     /// Sessions open at its end.
     pub(super) connected: i64,
     pub(super) outcomes: BTreeMap<Outcome, u64>,
-    /// 403s by cause.
+    /// Refusals by cause.
     pub(super) causes: BTreeMap<Option<Cause>, u64>,
     /// Ends of sessions by close code.
     pub(super) codes: BTreeMap<u16, u64>,
@@ -67,10 +67,19 @@ impl Bucket {
         let mut bucket = Self { peak_tokens, counters: tally.counters.clone(), ..Self::default() };
         let opened = tally.counter(Counter::Upgrades) as i64;
         bucket.connected = connected_before + opened - tally.closes_total() as i64;
-        for (key, count) in &tally.attempts {
-            *bucket.outcomes.entry(key.outcome).or_default() += count;
-            if key.outcome.is_refusal() && key.cause.is_some() {
-                *bucket.causes.entry(key.cause).or_default() += count;
+        // What is counted otherwise is no attempt of these seconds.
+        let told: BTreeSet<(Outcome, Option<Cause>)> =
+            tally.attempts.keys().map(|key| (key.outcome, key.cause)).collect();
+        for (outcome, cause) in told {
+            let count = tally.attempts_where(|_, other, why| (other, why) == (outcome, cause));
+            if outcome.is_refusal() && cause.is_some() {
+                *bucket.causes.entry(cause).or_default() += count;
+            }
+        }
+        for outcome in Outcome::ALL {
+            let count = tally.outcome(*outcome);
+            if count > 0 {
+                bucket.outcomes.insert(*outcome, count);
             }
         }
         for (key, count) in &tally.closes {

@@ -131,7 +131,7 @@ fn of_each(model: &RunModel, number: impl Fn(&Tally) -> Option<(f64, String)>) -
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
     match found.as_slice() {
         [] => ("–".to_owned(), None),
-        [(_, text, _)] => (text.clone(), None),
+        [(_, text, name)] => (text.clone(), (model.totals.len() > 1).then(|| format!("{name} alone"))),
         [(_, least, _), .., (_, most, _)] if least == most => {
             (least.clone(), Some("in every group".to_owned()))
         }

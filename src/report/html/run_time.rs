@@ -207,8 +207,8 @@ impl<'a> TimePlots<'a> {
     }
 
     fn forbidden(&self) -> Section {
-        let lead = "Why handshakes got 403, as far as the evidence goes: body, WWW-Authenticate, and what the client knows of its token.";
-        let mut section = Section::new("forbidden", "403 by cause", lead);
+        let lead = "Why clients were refused, as far as the evidence goes: what the answers say, what the client knows of its token, and what its next attempt proves, which counts when it is known.";
+        let mut section = Section::new("forbidden", "Refusals by cause", lead);
         let panels = self.panels().into_iter().filter_map(|(points, id, name)| {
             let present: BTreeSet<Option<Cause>> =
                 points.iter().flat_map(|bucket| bucket.causes.keys().copied()).collect();
@@ -216,7 +216,7 @@ impl<'a> TimePlots<'a> {
                 return None;
             }
             let mut plot =
-                self.plot(&format!("forbidden-{id}"), &name, PlotKind::Stacked, "403s", Unit::PerSecond);
+                self.plot(&format!("forbidden-{id}"), &name, PlotKind::Stacked, "refusals", Unit::PerSecond);
             for cause in present {
                 let count = |bucket: &Bucket| bucket.causes.get(&cause).copied().unwrap_or(0);
                 let (name, colour) =
@@ -225,7 +225,7 @@ impl<'a> TimePlots<'a> {
             }
             Some(plot)
         });
-        section.plots_or(self.without_echo(panels.collect()), "No handshake was answered with 403.");
+        section.plots_or(self.without_echo(panels.collect()), "Nobody was refused.");
         section
     }
 
