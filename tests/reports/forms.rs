@@ -88,7 +88,7 @@ fn hostile() -> RunModel {
 #[test]
 fn markdown_answers_worst_first() {
     let text = markdown(&small(Some(StopReason::Completed)));
-    insta::assert_snapshot!(text, @r"
+    insta::assert_snapshot!(text, @r#"
     ## ❌ THRESHOLD FAILED: small
 
     2 clients, 2.0 s, seed 7, remote target wss://api.example.com/events, resurge 0.1.0
@@ -160,7 +160,7 @@ fn markdown_answers_worst_first() {
     - ✅ every client came to its end
     - generator: lag p99 0 µs, longest stall 0 µs, CPU 0.0 s (0.0% of the machine)
     - 4 attempts, 3 sessions, 3 ends
-    ");
+    "#);
 }
 
 #[test]
