@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::record::{ThresholdResult, ThresholdStatus};
-use crate::sample::Outcome;
+use crate::sample::Counter;
 use crate::units::{format_count, format_share, format_us};
 
 use super::lost::clients_words;
@@ -267,7 +267,7 @@ fn books(model: &RunModel) -> String {
     lines.push(format!(
         "- {} attempts, {} sessions, {} ends",
         format_count(model.all.attempts_total()),
-        format_count(model.all.outcome(Outcome::Ok)),
+        format_count(model.all.counter(Counter::Upgrades)),
         format_count(model.all.closes_total()),
     ));
     let mut text = "### Can the numbers be believed?\n\n".to_owned();

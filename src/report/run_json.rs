@@ -143,7 +143,7 @@ struct GroupJson<'m> {
     attempts: u64,
     /// Attempts by outcome; those that never came about are not there.
     outcomes: BTreeMap<Outcome, u64>,
-    /// Sessions that began: the attempts with outcome `ok`.
+    /// Sessions that began: handshakes that were answered with 101, whatever came of the attempt.
     sessions: u64,
     /// Sessions that ended.
     closes: u64,
@@ -387,7 +387,7 @@ fn group<'m>(name: &'m str, clients: u64, tally: &Tally) -> GroupJson<'m> {
         clients,
         attempts: tally.attempts_total(),
         outcomes: outcomes.filter(|(_, count)| *count > 0).collect(),
-        sessions: tally.outcome(Outcome::Ok),
+        sessions: tally.counter(Counter::Upgrades),
         closes: tally.closes_total(),
         closes_1006,
         ends: ends(tally),

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::record::{GeneratorHealth, ThresholdStatus, health_faults};
-use crate::sample::Outcome;
+use crate::sample::{Counter, Outcome};
 use crate::units::{format_count, format_share, format_us};
 
 use super::aligned::aligned;
@@ -235,7 +235,7 @@ fn write_accounts(text: &mut String, model: &RunModel, style: Style) {
             "  {word}: {} attempts = {} outcomes; {} sessions = {} ends + {} open",
             format_count(attempts),
             format_count(outcomes),
-            format_count(model.all.outcome(Outcome::Ok)),
+            format_count(model.all.counter(Counter::Upgrades)),
             format_count(model.all.closes_total()),
             format_count(model.all.connected()),
         ),

@@ -134,6 +134,16 @@ const UNKNOWN: &str = "[groups.token]\ngrant = 'fixed'\ntoken = 'of-another-worl
 const PINGED: &str = "[groups.token]\nclient_id = 'app'\nclient_secret = 's'\non_reconnect = 'fetch'\n\
     [groups.session]\nkeep_alive = { ping_every = '200ms', timeout = '300ms' }\n";
 
+/// Sessions, their ends, and those that are open, as a summary tells them.
+fn accounts(summary: &str) -> [u64; 3] {
+    let line = summary.lines().find(|line| line.contains(" sessions = ")).unwrap();
+    let (_, told) = line.split_once("outcomes; ").unwrap();
+    let number = |part: &str| part.split(' ').next().unwrap().replace(',', "").parse().unwrap();
+    let (sessions, ends) = told.split_once(" = ").unwrap();
+    let (ends, open) = ends.split_once(" + ").unwrap();
+    [sessions, ends, open].map(number)
+}
+
 #[test]
 fn the_axes_along_which_services_differ_are_settings() {
     let axes = [
@@ -203,6 +213,7 @@ fn the_axes_along_which_services_differ_are_settings() {
                 let Came { code, agree, summary: text } = run_to(&scenario, &out.join(name), &[]);
                 assert_eq!(code, expected, "{name}\n{text}");
                 assert!(agree || !is_exact, "{name}: the books do not agree\n{text}");
+                assert_eq!(accounts(&text)[0], accounts(&text)[1..].iter().sum::<u64>(), "{name}\n{text}");
                 for part in shows {
                     assert!(text.contains(part), "{name}: {part} is not there\n{text}");
                 }

@@ -227,7 +227,7 @@ fn accounts(model: &RunModel) -> Section {
         if closed { "close" } else { "do not close" },
         format_count(all.attempts_total()),
         format_count(outcomes),
-        format_count(all.outcome(Outcome::Ok)),
+        format_count(all.counter(Counter::Upgrades)),
         format_count(all.closes_total()),
         format_count(all.connected()),
     );
