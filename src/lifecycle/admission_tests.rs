@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::lifecycle::Evidence;
+use crate::sample::AnsweredBy;
 use crate::scenario::keys::RefusalName;
 
 const S: u64 = 1_000;
@@ -103,6 +104,13 @@ fn a_client_is_in_when_its_session_has_lived_and_its_latency_ends_at_the_upgrade
     bench.upgraded(ms(20));
     let action = bench.due(ms(520), ms(30));
     assert_eq!(action, Action::Hold { until: Moment::NEVER, awaiting_ready: false, entering: false });
+}
+
+#[test]
+fn who_breaks_a_connection_off_is_not_known_but_for_violations() {
+    let by = |how: Abnormal| Evidence::of_close(1006, Some(how.name())).by();
+    assert_eq!([Abnormal::Fin, Abnormal::Rst, Abnormal::Timeout].map(by), [AnsweredBy::Unknown; 3]);
+    assert_eq!([Abnormal::BadUtf8, Abnormal::MaskedFrame].map(by), [AnsweredBy::Service; 2]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::sample::{Answer, AnsweredBy, Cause, Ground, Spoken};
+use crate::sample::{ABNORMAL_CLOSURE, Abnormal, Answer, AnsweredBy, Cause, Ground, Spoken};
 use crate::scenario::keys::RefusalName;
 
 /// The most of an answer's own words that is kept.
@@ -128,7 +128,11 @@ impl Evidence {
             return AnsweredBy::Edge;
         }
         let names_itself = self.body_code.is_some() || self.bearer_error.is_some();
+        let how = self.body_code.as_deref().and_then(Abnormal::from_name);
+        let breaks_off = self.status == ABNORMAL_CLOSURE && !how.is_some_and(Abnormal::is_violation);
         match self.spoken {
+            // Nobody spoke, unless the service broke the protocol.
+            Spoken::Close if breaks_off => AnsweredBy::Unknown,
             // Whoever speaks on the session is what the session is with.
             Spoken::Close | Spoken::Message => AnsweredBy::Service,
             Spoken::Http if names_itself => AnsweredBy::Service,

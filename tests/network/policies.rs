@@ -265,7 +265,10 @@ fn dead_tokens_and_rows_of_403s_are_counted() {
         let action = bench.step(Event::ConnectFailed { marks: bench.marks(), failure });
         bench.until_connect(action);
     }
-    bench.step(Event::Connected(bench.marks()));
+    let Action::Hold { until, .. } = bench.step(Event::Connected(bench.marks())) else { unreachable!() };
+    // It is heard, and so settled that it is in.
+    bench.now = until;
+    bench.step(Event::Due(Signs { heard: until, ..Signs::default() }));
     assert_eq!(bench.count(Counter::DeadTokenHandshakes), 3);
     let cascades: Vec<u32> = bench
         .samples

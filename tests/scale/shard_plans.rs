@@ -48,6 +48,11 @@ fn trace(rules: &GroupRules, number: u32, due: Moment) -> Vec<String> {
                 now = until;
                 Event::Due(Signs::default())
             }
+            // It is settled that it is in.
+            Action::Hold { until, .. } if until < Moment::ZERO + Duration::from_secs(30) => {
+                now = until;
+                Event::Due(Signs { heard: now, ..Signs::default() })
+            }
             Action::Connect => {
                 now = now + Duration::from_millis(3);
                 let marks = Marks { began: now, ended: now, ..Marks::default() };

@@ -41,6 +41,7 @@ how = "rst"
 fraction = "50%"
 [thresholds]
 "reconnect_success_rate{group:a}" = ["rate == 100%"]
+"handshake_403_rate{group:b}" = ["rate == 100%"]
 "#;
 
 fn stormy() -> Scene {

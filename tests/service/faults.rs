@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use resurge::record::check_accounts;
 use resurge::run::RunDone;
 use resurge::sample::{
-    Abnormal, AttemptKind, Cause, CloseKey, Counter, Initiator, Metric, Outcome, Said, Word,
+    Abnormal, AnsweredBy, AttemptKey, AttemptKind, Cause, CloseKey, Counter, Initiator, Metric, Outcome,
+    Said, Word,
 };
 
 use crate::support::in_process::run_file;
@@ -27,7 +28,7 @@ const AT_ONCE: usize = 8;
 enum Expected {
     /// Attempts end like that while the fault lasts.
     Attempts(Outcome, Option<Cause>),
-    /// Sessions end with 1006 in this way while the fault lasts.
+    /// Sessions end with 1006 in this way while the fault lasts, each before its client is in.
     Closes(Abnormal),
     /// The target breaks the protocol so, and clients fail the connection (RFC 6455 §7.1.7): 1006 to themselves, for they got no close
     /// frame, and this code to the target.
@@ -74,6 +75,8 @@ const fn with_tls(case: Case) -> Case {
 fn cases() -> Vec<Case> {
     use Outcome::{Http4xx, Http5xx, Http401, Http403, Http429, Protocol, TcpReset, Timeout, TokenError};
     const LEAVES: (&str, &str) = ("disconnects", "[{ after = \"900ms\" }]");
+    // Silence is noticed before a client is in.
+    const WARY: (&str, &str) = ("session.keep_alive", "{ ping_every = \"100ms\", timeout = \"200ms\" }");
     vec![
         refused("kind = \"token_slow\"\ndelay = \"1s\"", TokenError, None),
         case("kind = \"token_slow\"\ndelay = { uniform = [\"50ms\", \"90ms\"] }", Expected::Slow(50_000)),
@@ -105,7 +108,7 @@ fn cases() -> Vec<Case> {
         case("kind = \"reset_after_upgrade\"", Expected::Closes(Abnormal::Rst)),
         case("kind = \"reset_after_upgrade\"\nafter = \"200ms\"", Expected::Closes(Abnormal::Rst)),
         case("kind = \"close_without_frame\"\nafter = \"100ms\"", Expected::Closes(Abnormal::Fin)),
-        case("kind = \"half_open\"", Expected::Closes(Abnormal::Timeout)),
+        Case { group: &[WARY], ..case("kind = \"half_open\"", Expected::Closes(Abnormal::Timeout)) },
         refused("kind = \"wrong_accept\"", Protocol, None),
         fails("kind = \"oversized_frame\"", Abnormal::TooLarge, 1009),
         fails("kind = \"malformed_frame\"", Abnormal::ReservedBits, 1002),
@@ -118,12 +121,15 @@ fn cases() -> Vec<Case> {
         with_tls(refused("kind = \"wrong_accept\"", Protocol, None)),
         with_tls(case("kind = \"reset_after_upgrade\"", Expected::Closes(Abnormal::Rst))),
         with_tls(case("kind = \"close_without_frame\"", Expected::Closes(Abnormal::Fin))),
-        with_tls(case("kind = \"half_open\"", Expected::Closes(Abnormal::Timeout))),
+        Case {
+            group: &[WARY],
+            ..with_tls(case("kind = \"half_open\"", Expected::Closes(Abnormal::Timeout)))
+        },
         with_tls(fails("kind = \"invalid_utf8\"", Abnormal::BadUtf8, 1007)),
-        refused("kind = \"upgrade_status\"\nretry_after = \"1s\"", Http5xx, None),
-        refused("kind = \"upgrade_status\"\nstatus = 429", Http429, None),
+        refused("kind = \"upgrade_status\"\nretry_after = \"1s\"", Http5xx, Some(Cause::Overloaded)),
+        refused("kind = \"upgrade_status\"\nstatus = 429", Http429, Some(Cause::RateLimited)),
         refused("kind = \"upgrade_status\"\nstatus = 404", Http4xx, None),
-        refused("kind = \"upgrade_status\"\nstatus = 401", Http401, Some(Cause::Edge)),
+        refused("kind = \"upgrade_status\"\nstatus = 401", Http401, Some(Cause::Unknown)),
         refused("kind = \"upgrade_status\"\nstatus = 403", Http403, Some(Cause::Edge)),
     ]
 }
@@ -199,6 +205,11 @@ fn judge(case: &Case, done: &RunDone) -> Vec<String> {
     let injected: u64 =
         counters.faults_injected.iter().filter(|fault| fault.kind == name).map(|fault| fault.count).sum();
     check(counters.faults_injected.len() == 1 && injected > 0, format!("no fault struck: {seen}"));
+    let early = all.outcome(Outcome::EndedEarly);
+    let answered_by = |by: AnsweredBy| -> u64 {
+        let is_by = |key: &AttemptKey| key.answer.as_ref().is_some_and(|answer| answer.by == by);
+        all.attempts.iter().filter(|(key, _)| is_by(key)).map(|(_, n)| n).sum()
+    };
     let expects_ok = all.outcome(Outcome::Ok) >= CLIENTS;
     check(expects_ok, format!("the target does not serve on: {seen}"));
     match case.expected {
@@ -207,6 +218,10 @@ fn judge(case: &Case, done: &RunDone) -> Vec<String> {
             check(count >= CLIENTS, format!("{outcome} with {cause:?} {count} times: {seen}"));
             let allowed = BTreeSet::from([outcome.name(), Outcome::Ok.name()]);
             check(outcomes.is_subset(&allowed), format!("other outcomes: {seen}"));
+            // The page says that a gateway answered, and nothing of why.
+            let by_edge = answered_by(AnsweredBy::Edge);
+            let has_page = name == "upgrade_status" && matches!(outcome, Outcome::Http401 | Outcome::Http403);
+            check(!has_page || by_edge == count, format!("{by_edge} of {count} by the edge: {seen}"));
             let is_one_each = !matches!(name, "token_clock_skew" | "accept_slow");
             check(!is_one_each || injected == count, format!("{injected} faults, {count} outcomes: {seen}"));
         }
@@ -214,7 +229,9 @@ fn judge(case: &Case, done: &RunDone) -> Vec<String> {
             let key = CloseKey::unsaid(Initiator::Network, 1006, Some(how));
             let count = all.closes.get(&key).copied().unwrap_or(0);
             check(count >= CLIENTS && count == injected, format!("1006 {how} {count} times: {seen}"));
-            check(outcomes == BTreeSet::from(["ok"]), format!("other outcomes: {seen}"));
+            check(early == injected, format!("{early} sessions ended early, of {injected}: {seen}"));
+            check(outcomes == BTreeSet::from(["ended_early", "ok"]), format!("other outcomes: {seen}"));
+            check(answered_by(AnsweredBy::Unknown) == early, format!("nobody spoke: {seen}"));
             let others: u64 = all.closes_total() - count;
             let goodbye = CloseKey::unsaid(Initiator::Client, 1000, None);
             let goodbye = goodbye.saying(Said::by_client(Word::Code(1000)));
@@ -226,7 +243,9 @@ fn judge(case: &Case, done: &RunDone) -> Vec<String> {
             let key = key.saying(Said::by_client(Word::Code(code)));
             let count = all.closes.get(&key).copied();
             check(count == Some(injected) && injected >= CLIENTS, format!("{key}: {seen}"));
-            check(outcomes == BTreeSet::from(["ok"]), format!("other outcomes: {seen}"));
+            check(early == injected, format!("{early} sessions ended early, of {injected}: {seen}"));
+            check(outcomes == BTreeSet::from(["ended_early", "ok"]), format!("other outcomes: {seen}"));
+            check(answered_by(AnsweredBy::Service) == early, format!("the service's doing: {seen}"));
             let told = counters.closes.iter().filter(|close| close.code == code);
             let told: u64 = told.map(|close| close.count).sum();
             check(told == injected, format!("the target was told {code} {told} times: {seen}"));

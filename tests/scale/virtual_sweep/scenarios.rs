@@ -376,6 +376,16 @@ fn session(dice: &mut Dice, notices: bool, sends_messages: bool) -> String {
     if dice.chance(0.1) {
         text.push_str("first_message = \"hello {client}\"\n");
     }
+    if dice.chance(0.4) {
+        let _ = writeln!(text, "admission = \"{}\"", dice.ms(0, 3_000));
+    }
+    if dice.chance(0.3) {
+        let _ = writeln!(text, "refused_within = \"{}\"", dice.ms(0, 10_000));
+    }
+    if dice.chance(0.3) {
+        let rules = ["starts_with = \"token\", words = \"/code\"", "equals = \"no\"", "contains = \"seq\""];
+        let _ = writeln!(text, "refused_on = [{{ {} }}]", dice.pick(&rules));
+    }
     text
 }
 
@@ -410,10 +420,18 @@ fn reconnect(dice: &mut Dice) -> String {
         let _ = writeln!(text, "give_up_after = \"{}\"", dice.ms(100, 20_000));
     }
     if dice.chance(0.4) {
-        let _ = writeln!(text, "refetch_on = {}", dice.pick(&["[]", "[401, 403]", "[403]"]));
+        let _ = writeln!(
+            text,
+            "refetch_on = {}",
+            dice.pick(&["[]", "[401, 403]", "[403]", "[401, 4401, \"no\"]"])
+        );
     }
     if dice.chance(0.15) {
-        let _ = writeln!(text, "give_up_on = {}", dice.pick(&["[403]", "[429, 503]", "[401]"]));
+        let _ = writeln!(text, "give_up_on = {}", dice.pick(&["[403]", "[429, 503]", "[401]", "[4403]"]));
+    }
+    if dice.chance(0.3) {
+        let from = ["\"open\"", "\"ready\"", "{ after = \"1s\" }"];
+        let _ = writeln!(text, "reset_on = {}", dice.pick(&from));
     }
     if dice.chance(0.2) {
         text.push_str("failure_is_close = true\n");
