@@ -126,17 +126,17 @@ impl Step<'_> {
         }
         let evidence =
             if spoken == Spoken::Silence { Evidence::silence() } else { Evidence::of_message(None) };
-        Some(self.turned_away(*entering, Outcome::EndedEarly, &evidence))
+        Some(self.turned_away(&entering, Outcome::EndedEarly, &evidence))
     }
 
     /// The session was not ready in time.
     pub(super) fn not_ready(&mut self, entering: Option<Box<Entering>>) -> Option<Recovery> {
-        entering.map(|entering| self.turned_away(*entering, Outcome::NotReady, &Evidence::silence()))
+        entering.map(|entering| self.turned_away(&entering, Outcome::NotReady, &Evidence::silence()))
     }
 
     /// The attempt comes to that. Answers with the way back, which goes on.
-    fn turned_away(&mut self, entering: Entering, outcome: Outcome, evidence: &Evidence) -> Recovery {
-        let Entering { mut recovery, attempt, token_age, admitted } = entering;
+    fn turned_away(&mut self, entering: &Entering, outcome: Outcome, evidence: &Evidence) -> Recovery {
+        let Entering { mut recovery, attempt, token_age, admitted } = *entering;
         if let Some(admitted) = admitted {
             let entering = Entering { recovery, attempt, token_age, admitted: None };
             self.take_back(&entering, admitted);
@@ -183,7 +183,7 @@ impl Step<'_> {
         }
         let outcome = if refuses { Outcome::RefusedClose } else { Outcome::EndedEarly };
         let evidence = Evidence::of_close(code, reason);
-        let recovery = self.turned_away(*entering, outcome, &evidence);
+        let recovery = self.turned_away(&entering, outcome, &evidence);
         if evidence.is_named_in(&self.rules.reconnect.give_up_on) {
             return self.give_up_in_session(recovery, upgraded, ending);
         }
@@ -205,7 +205,7 @@ impl Step<'_> {
         let Some(entering) = entering.filter(|entering| entering.admitted.is_none() || may_be_late) else {
             return self.leave(None, upgraded, leave, attribution);
         };
-        let recovery = self.turned_away(*entering, Outcome::RefusedMessage, evidence);
+        let recovery = self.turned_away(&entering, Outcome::RefusedMessage, evidence);
         let gives_up = evidence.is_named_in(&self.rules.reconnect.give_up_on);
         self.leave(Some(recovery), upgraded, leave, Attribution { gives_up, ..attribution })
     }

@@ -307,10 +307,10 @@ const fn of_code(evidence: &Evidence) -> Option<Cause> {
 fn of_words(words: &str) -> Option<Cause> {
     let words = words.to_ascii_lowercase();
     let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-    if says(&["token", "jwt", "credential"]) {
-        if let Some(cause) = of_description(&words) {
-            return Some(cause);
-        }
+    if says(&["token", "jwt", "credential"])
+        && let Some(cause) = of_description(&words)
+    {
+        return Some(cause);
     }
     if says(&["insufficient scope", "missing scope", "missing permission"]) {
         return Some(Cause::MissingScope);

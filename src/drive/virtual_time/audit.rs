@@ -105,10 +105,8 @@ impl Audit {
                     }
                 }
                 Sample::TakeBack(told) if matches!(**told, Sample::Attempt(_)) => watched.attempts = true,
-                Sample::Count(Counter::Upgrades, _) => {
-                    if std::mem::replace(&mut watched.has_session, true) {
-                        self.fault(format!("client {number} has two sessions at once"));
-                    }
+                Sample::Count(Counter::Upgrades, _) if std::mem::replace(&mut watched.has_session, true) => {
+                    self.fault(format!("client {number} has two sessions at once"));
                 }
                 Sample::SessionEnd(_) if !std::mem::take(&mut watched.has_session) => {
                     self.fault(format!("client {number} ends a session that it does not have"));
