@@ -293,7 +293,7 @@ async fn a_service_that_breaks_the_protocol_is_told_so_and_named() {
         (&[0x88, 0x02, 0x03, 0xf6], "target 1014 (target 1014; client 1002)"),
     ];
     for (bytes, expected) in rows {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let stranger = serve(move |stream| async move {
             let mut stream = tokio_tungstenite::accept_async(stream).await.unwrap().into_inner();
             stream.write_all(bytes).await.unwrap();
