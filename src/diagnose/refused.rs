@@ -233,7 +233,7 @@ mod tests {
             (
                 bare.at_step(Some("negotiate".to_owned())),
                 "the step `negotiate`: 401 token_expired",
-                Cause::ForbiddenOther,
+                Cause::ExpiredToken,
             ),
         ];
         for (refused, words, cause) in rows {

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::sample::{
-    AttemptKey, AttemptKind, AwaySample, Cause, CloseKey, Counter, Metric, Outcome, Phase, ReadySample,
-    Sample, StormId, Traffic,
+    AttemptKey, AttemptKind, AwaySample, Cause, CloseKey, Counter, Ground, Metric, Outcome, Phase,
+    ReadySample, Sample, StormId, Traffic,
 };
 
 use super::encoding::{MAX_COUNT, add_count};
@@ -188,6 +188,18 @@ impl Tally {
             picked.fold(0, |sum, (_, n)| sum.saturating_add(i64::try_from(*n).unwrap_or(i64::MAX)))
         };
         count(&self.attempts) - self.minus.as_deref().map_or(0, |minus| count(&minus.attempts))
+    }
+
+    /// Refusals whose cause is claimed on each ground, or on none; journals of before name no grounds.
+    #[must_use]
+    pub fn grounds(&self) -> BTreeMap<Ground, u64> {
+        let mut grounds = BTreeMap::new();
+        for (key, n) in self.attempts.iter().filter(|(key, _)| key.cause.is_some()) {
+            if let Some(answer) = &key.answer {
+                add_count(grounds.entry(answer.ground).or_default(), *n);
+            }
+        }
+        grounds
     }
 
     /// Attempts with this outcome.

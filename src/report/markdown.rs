@@ -14,8 +14,8 @@ use super::model::RunModel;
 use super::request_table::{refresh_lines, requests};
 use super::simulated::{SIMULATED, assumptions, target_words};
 use super::tables::{
-    GroupTotals, Table, closes, handshakes, loop_words, messages, never_in, phases, reconnects, recovery,
-    throughput, tokens, worst_first,
+    GroupTotals, Table, closes, grounds_words, handshakes, loop_words, messages, never_in, phases,
+    reconnects, recovery, throughput, tokens, worst_first,
 };
 use super::verdict::Status;
 
@@ -37,7 +37,8 @@ pub fn markdown(model: &RunModel) -> String {
         thresholds(model),
         table(&reconnects(&groups)) + &outsiders(&groups),
         recovery(model, &groups).map(|recovery| table(&recovery)).unwrap_or_default(),
-        table(&handshakes(&groups)),
+        table(&handshakes(&groups))
+            + &grounds_words(&model.all).map_or_else(String::new, |words| format!("\n{words}\n")),
         tokens(&groups).map(|tokens| table(&tokens) + &loops(model, &groups)).unwrap_or_default(),
         requests(model, &groups).map(|asked| table(&asked)).unwrap_or_default() + &refreshes(model, &groups),
         phases(model, &groups).map(|phases| table(&phases)).unwrap_or_default(),

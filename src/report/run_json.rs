@@ -16,7 +16,8 @@ use crate::record::{
     Times,
 };
 use crate::sample::{
-    ABNORMAL_CLOSURE, Abnormal, CloseKey, Counter, ErrorWord, Initiator, Metric, Outcome, RequestAnswer,
+    ABNORMAL_CLOSURE, Abnormal, CloseKey, Counter, ErrorWord, Ground, Initiator, Metric, Outcome,
+    RequestAnswer,
 };
 use crate::service::counters::TargetCounters;
 
@@ -158,6 +159,8 @@ struct GroupJson<'m> {
     counters: BTreeMap<Counter, u64>,
     /// Refusals in a row that may be the token's, before a client was let in or was done; null without any.
     cascade_depth: Option<CascadeJson>,
+    /// Refusals by the ground on which their cause is claimed; empty in journals of before.
+    grounds: BTreeMap<Ground, u64>,
     /// Clients that began and never had a session.
     never_in: u64,
     /// How they came back, with those still away when the run ended; null where nobody was wanted back.
@@ -396,6 +399,7 @@ fn group<'m>(name: &'m str, clients: u64, tally: &Tally) -> GroupJson<'m> {
         closes_1006,
         ends: ends(tally),
         counters: Counter::ALL.iter().map(|counter| (*counter, tally.counter(*counter))).collect(),
+        grounds: tally.grounds(),
         cascade_depth: tally.histograms.get(&Metric::CascadeDepth).map(|depths| CascadeJson {
             count: depths.count(),
             p50: depths.percentile_us(50.0),

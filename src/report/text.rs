@@ -14,10 +14,13 @@ use super::model::RunModel;
 use super::request_table::{refresh_lines, requests};
 use super::simulated::{NO_GENERATOR, SIMULATED, assumptions, target_words};
 use super::tables::{
-    GroupTotals, Table, closes, handshakes, in_order, loop_words, messages, never_in, phases, reconnects,
-    recovery, throughput, tokens,
+    GroupTotals, Table, closes, grounds_words, handshakes, in_order, loop_words, messages, never_in, phases,
+    reconnects, recovery, throughput, tokens,
 };
 use super::verdict::Status;
+
+/// The longest line of a sentence.
+const WIDTH: usize = 106;
 
 /// How the text is dressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +61,9 @@ pub fn summary_text(model: &RunModel, style: Style) -> String {
         write_table(&mut text, &table, style);
     }
     write_table(&mut text, &handshakes(&groups), style);
+    if let Some(words) = grounds_words(&model.all) {
+        line(&mut text, &format!("  {words}"));
+    }
     if let Some(table) = tokens(&groups) {
         write_table(&mut text, &table, style);
         write_loops(&mut text, model, &groups, style);
@@ -112,10 +118,13 @@ fn write_head(text: &mut String, model: &RunModel, style: Style) {
         line(text, &format!("  {description}"));
     }
     for said in model.answer.lines() {
-        line(text, &format!("  {said}"));
+        wrapped(&said).iter().for_each(|part| line(text, &format!("  {part}")));
     }
     for next in &model.answer.next {
-        line(text, &format!("  {} {next}", style.bold("next:")));
+        let parts = wrapped(&format!("next: {next}"));
+        parts
+            .iter()
+            .for_each(|part| line(text, &format!("  {}", part.replacen("next:", &style.bold("next:"), 1))));
     }
     write_assumptions(text, model);
     for reason in &model.verdict.reasons {
@@ -130,6 +139,23 @@ fn write_head(text: &mut String, model: &RunModel, style: Style) {
     for fault in model.end.iter().flat_map(|end| &end.write_faults) {
         line(text, &format!("  {} {fault}", style.bad("!")));
     }
+}
+
+/// A sentence in lines of at most [`WIDTH`] characters, where its words are not longer; those behind the first are indented.
+fn wrapped(sentence: &str) -> Vec<String> {
+    let (mut lines, mut current) = (Vec::new(), String::new());
+    for word in sentence.split_whitespace() {
+        let is_full = current.chars().count() + 1 + word.chars().count() > WIDTH;
+        if is_full && !current.trim().is_empty() {
+            lines.push(std::mem::replace(&mut current, " ".to_owned()));
+        }
+        if !current.is_empty() {
+            current.push(' ');
+        }
+        current.push_str(word);
+    }
+    lines.push(current);
+    lines
 }
 
 fn write_assumptions(text: &mut String, model: &RunModel) {

@@ -157,6 +157,10 @@ def begin(stack, name, manner, code):
 def expected_waits(name, manner):
     """The bounds of the waits to be seen, and whether the library gives up after them."""
     library, rules = LIBRARIES[name], policy(name)
+    told = rules.get("reset_on", "admitted")
+    # Slack's wait is the same whatever is counted.
+    if rules["backoff"]["kind"] != "constant":
+        assert (told if isinstance(told, str) else next(iter(told))) == library.reset_on, (name, told)
     if manner == "status" and rules.get("failure_is_final"):
         return [bounds(rules["backoff"], 0)], True
     resets = manner == "end" and library.reset_on == "open"
