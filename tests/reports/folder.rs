@@ -323,7 +323,7 @@ fn the_summary_answers_at_a_glance() {
       fresh-token  no storm       40    40  24.0 ms  42.0 ms  44.0 ms  ▁▁▁▁▁▁▁▂▂▂▂▃▃▄▄▅▅▆▇█
       stale-token  no storm       10     0        -        -        -
 
-    HANDSHAKES (an attempt has one outcome; refused is by a status, a close code or a message; causes as far as the evidence goes)
+    HANDSHAKES (an attempt has one outcome; refused by status, close or message; causes as far as evidence goes)
       group             kind  attempts  ok  refused    rate  403  403 rate  other  causes and other outcomes
       fresh-token      first        40  40        0    0.0%    0      0.0%      0                          -
       fresh-token  reconnect        40  40        0    0.0%    0      0.0%      0                          -

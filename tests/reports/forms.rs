@@ -133,7 +133,7 @@ fn markdown_answers_worst_first() {
     | fresh | first | 1 | 1 | 0 | 0.0% | 0 | 0.0% | 0 | \- |
     | fresh | reconnect | 1 | 1 | 0 | 0.0% | 0 | 0.0% | 0 | \- |
 
-    <sub>an attempt has one outcome; refused is by a status, a close code or a message; causes as far as the evidence goes</sub>
+    <sub>an attempt has one outcome; refused by status, close or message; causes as far as evidence goes</sub>
 
     ### Throughput and what outages cost
 
