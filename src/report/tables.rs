@@ -154,7 +154,8 @@ pub(super) fn handshakes(groups: &[GroupTotals<'_>]) -> Table {
             rows.extend(handshake_row(group.name, kind, group.tally));
         }
     }
-    let note = "an attempt has one outcome; refused by status, close or message; causes as far as evidence goes";
+    let note =
+        "an attempt has one outcome; refused by status, close or message; causes as far as evidence goes";
     Table { title: "Handshakes", note, rows }
 }
 
