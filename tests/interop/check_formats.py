@@ -283,7 +283,7 @@ attempts = ["count > 0"]
 
 def check_forms_of_a_remote_target():
     """A target of its own process: nothing to reconcile with."""
-    with folder() as out, target("forum", idle_timeout="300ms") as address:
+    with folder() as out, target("forum", idle_timeout="700ms") as address:
         scenario = out.parent / "remote.toml"
         scenario.write_text(REMOTE.format(address=address))
         run(out, scenario=scenario)
@@ -315,6 +315,8 @@ def check_forms_of_a_hostile_server():
         try:
             scenario = out.parent / "hostile.toml"
             text = REMOTE.format(address=f"127.0.0.1:{server.server_address[1]}")
+            # That nobody gets in is what it asks for.
+            text += 'attempt_failure_rate = ["rate == 100%"]\n'
             scenario.write_text(text.replace('[groups.token]', '[groups.token]\ngrant = "none"').replace('client_id = "demo-client"\nclient_secret = "demo-secret"\non_reconnect = "fetch"\n', ""))
             run(out, scenario=scenario)
         finally:
