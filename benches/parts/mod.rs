@@ -109,6 +109,11 @@ impl Led {
                         ended: now,
                     })
                 }
+                // It hears of the target, and is in.
+                Action::Hold { until, entering: true, .. } => {
+                    now = until;
+                    Event::Due(Signs { heard: until, pong: until })
+                }
                 Action::Hold { .. } => return now,
                 other => unreachable!("{other:?} is not in the scenario"),
             };
@@ -245,6 +250,10 @@ impl Led {
                     now = now + took;
                     let tcp = Some(began);
                     Event::Connected(Marks { began, dns: tcp, tcp, tls: tcp, ended: now })
+                }
+                Action::Hold { until, entering: true, .. } => {
+                    now = until;
+                    Event::Due(Signs { heard: until, pong: until })
                 }
                 _ => return now,
             };
