@@ -53,7 +53,7 @@ impl Step<'_> {
             let latency = upgraded.since(entering.attempt.due);
             self.admit(&mut entering, latency);
         }
-        if waits_on && self.rules.session.admission < self.rules.session.refused_within {
+        if waits_on {
             timetable.judge_at(Some(upgraded + self.rules.session.refused_within));
             return self.go_on_in_session(Some(entering), timetable);
         }

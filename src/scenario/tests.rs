@@ -70,7 +70,7 @@ fn the_hashes_of_the_shipped_scenarios_stay() {
         ("phoenix.toml", "23ec05bd3b264ce9"),
         ("pusher.toml", "8beb00a4e0c40c83"),
         ("refetch-loop.toml", "d80e05be6df67b03"),
-        ("refresh-race.toml", "2ecb3a099676f748"),
+        ("refresh-race.toml", "f044ea58b1fcd52e"),
         ("signalr-negotiate.toml", "aad1a8f10be5612b"),
         ("slack-socket-mode.toml", "17e1b323b15ea1d1"),
         ("smoke.toml", "ced108317fe563c6"),

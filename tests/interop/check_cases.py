@@ -12,18 +12,12 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from processes import LONGEST, RESURGE, free_port, node, started
+from processes import LONGEST, RESURGE, UNTIMED, free_port, node, started
 
 HEAD = """
 name = "case"
 duration = "{duration}"
-[health]
-max_lag_p99 = "10s"
-max_stall = "10s"
-max_delay = "10s"
-max_delay_share = 1.0
-max_saturated_share = 1.0
-[target]
+{untimed}[target]
 kind = "remote"
 url = "ws://127.0.0.1:{port}{path}"
 token_url = "http://127.0.0.1:{port}/token"
@@ -63,7 +57,7 @@ class Run:
         with tempfile.TemporaryDirectory() as folder:
             port = free_port()
             scenario = Path(folder, "case.toml")
-            head = HEAD.format(port=port, path=path, duration=duration)
+            head = HEAD.format(untimed=UNTIMED, port=port, path=path, duration=duration)
             scenario.write_text(head + "".join(groups).replace("PORT", str(port)) + rest)
             with started(node("cases.js", mode, str(port))) as service:
                 assert service.stdout.readline().strip() == "listening"

@@ -128,7 +128,7 @@ pub async fn http_answer(bytes: &[u8]) -> u64 {
 }
 
 /// A connection on which everything has come already, and everything is taken.
-struct Came<'b>(&'b [u8]);
+pub(super) struct Came<'b>(pub(super) &'b [u8]);
 
 impl Read for Came<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

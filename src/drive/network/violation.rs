@@ -66,30 +66,10 @@ pub(super) const fn may_be_sent(code: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Read, Write};
-
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 
+    use super::super::strangers::Came;
     use super::*;
-
-    /// A connection on which everything has come already.
-    struct Came<'b>(&'b [u8]);
-
-    impl Read for Came<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            Read::read(&mut self.0, buffer)
-        }
-    }
-
-    impl Write for Came<'_> {
-        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-            Ok(buffer.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[test]
     fn every_violation_has_its_name_and_its_code() {

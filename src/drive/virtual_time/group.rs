@@ -7,11 +7,11 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use crate::clock::Moment;
-use crate::lifecycle::{GroupRules, TokenFacts};
+use crate::lifecycle::{GroupRules, TokenFacts, believed_expiry};
 use crate::sample::GroupId;
 use crate::scenario::keys::path_fits;
 use crate::scenario::keys::{
-    ClientAuth, ConnectRules, Grant, Ready, Scenario, Skew, Target, TargetRules, TokenConnection, TokenIn,
+    ClientAuth, ConnectRules, Grant, Ready, Scenario, Target, TargetRules, TokenConnection, TokenIn,
     TokenPlace,
 };
 use crate::service::token::TokenRequest;
@@ -72,12 +72,8 @@ impl Group {
     /// What is known of a token that was asked for and received then, and lives so long by its answer.
     pub(super) fn facts(&self, requested: Moment, received: Moment, life: Duration) -> TokenFacts {
         let skew = self.rules.token.as_ref().and_then(|token| token.clock_skew);
-        let believed = match skew {
-            None => life,
-            Some(Skew::Longer(by)) => life.saturating_add(by),
-            Some(Skew::Shorter(by)) => life.saturating_sub(by),
-        };
-        TokenFacts { requested, received, expires: received + believed, life_ends: received + life }
+        let expires = |skew| believed_expiry(received, Some(life), skew);
+        TokenFacts { requested, received, expires: expires(skew), life_ends: expires(None) }
     }
 
     pub(super) fn of(scenario: &Scenario, index: usize, target: &TargetRules) -> Self {
