@@ -294,6 +294,23 @@ fn who_is_on_the_way_in_goes_on_while_the_run_drains() {
 }
 
 #[test]
+fn who_loses_its_session_while_it_says_goodbye_had_no_time_to_come_back() {
+    let mut bench = Bench::begin(remote());
+    bench.upgraded(ms(0));
+    bench.due(ms(500), ms(100));
+    assert_eq!(bench.step(ms(5 * S), Event::Stop), Action::Leave(Leave::Close { code: 1000 }));
+    // The service's own close was on its way; the closing handshake takes its time.
+    let ending = Ending::new(ms(5 * S), EndingHow::PeerClosed(1001));
+    assert_eq!(bench.step(ms(5_117), Event::Ended(ending)), Action::Finish(Finish::RunEnded));
+    assert_eq!((bench.counted(Counter::Disconnects), bench.counted(Counter::ReconnectsUnfinished)), (1, 1));
+    let away = bench.samples.iter().find_map(|sample| match sample {
+        Sample::Away(away) => Some(away.away),
+        _ => None,
+    });
+    assert_eq!(away, Some(Duration::ZERO));
+}
+
+#[test]
 fn a_fresh_token_that_is_let_in_settles_what_came_before() {
     let mut rules = remote();
     rules.reconnect.refetch_on = vec![RefusalName::Code(403)];

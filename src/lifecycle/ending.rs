@@ -196,7 +196,8 @@ impl Step<'_> {
         self.begin_attempt(recovery, self.now)
     }
 
-    /// The accounts of the way back from a session that has ended. A storm that strikes on the way back begins no new one.
+    /// The accounts of the way back from a session that has ended. A storm that strikes on the way back begins no new one. A client that was told to
+    /// stop before it knew of the end has no time to come back: its way is none.
     fn begin_recovery(
         &mut self,
         recovery: Option<Recovery>,
@@ -204,6 +205,7 @@ impl Step<'_> {
         storm: Option<StormId>,
     ) -> Recovery {
         let was_ready = recovery.is_none();
+        let from = if self.client.stopping { self.now } else { from };
         let mut recovery = recovery.unwrap_or_else(|| Recovery::back(from, storm));
         let phase = if was_ready { Phase::Detect } else { Phase::Ready };
         recovery.account(phase, self.now);

@@ -68,10 +68,10 @@ impl Reconnects {
         self.survival.percentile(percentile)
     }
 
-    /// Where nobody came back: `18 of 18 away`, `12 of 18 away, 6 given up`. `None` where somebody did, or none was wanted back.
+    /// Where nobody came back: `18 of 18 away`, `12 of 18 away, 6 given up`. `None` where somebody did, or none could have.
     #[must_use]
     pub fn nobody_came_back(&self) -> Option<String> {
-        if self.back > 0 || self.wanted() == 0 {
+        if self.back > 0 || self.success().1 == 0 {
             return None;
         }
         let parts = [(self.away, "away"), (self.given_up, "given up")].into_iter().filter(|(n, _)| *n > 0);
@@ -81,10 +81,10 @@ impl Reconnects {
 }
 
 /// How many of those who were away when the run ended count as not back, by how the group came back in the whole run: those who had been away for no less
-/// than the p99 of those who came back; all of them where nobody did.
+/// than the p99 of those who came back; all of them where nobody did. Who had no time at all never counts.
 #[must_use]
 pub fn count_not_back(survival: &Survival, away: &Latencies) -> u64 {
-    let enough = survival.percentile_of_those_back_us(TOO_LATE_TO_TELL).unwrap_or(0);
+    let enough = survival.percentile_of_those_back_us(TOO_LATE_TO_TELL).unwrap_or(0).max(1);
     counts(away).filter(|(us, _)| *us >= enough).map(|(_, count)| count).sum()
 }
 
@@ -158,7 +158,7 @@ mod tests {
         let hundred: Vec<u64> = (1..=100).map(|n| n * 10).collect();
         // (back, away, given up, parts of the rate)
         type Row<'a> = (&'a [u64], &'a [u64], u64, (u64, u64));
-        let rows: [Row<'_>; 9] = [
+        let rows: [Row<'_>; 10] = [
             (&[], &[], 0, (0, 0)),
             (&hundred, &[], 0, (100, 100)),
             (&hundred, &[5, 100, 900], 0, (100, 100)),
@@ -169,6 +169,8 @@ mod tests {
             (&[1_000], &[999], 0, (1, 1)),
             (&[], &[1, 7], 0, (0, 2)),
             (&[], &[], 3, (0, 3)),
+            // It was told to stop before it knew that its session was over.
+            (&[], &[0, 7], 0, (0, 1)),
         ];
         for (back, away, given_up, expected) in rows {
             let reconnects = Reconnects::of(&tally(back, away, given_up));
