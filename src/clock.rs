@@ -43,6 +43,18 @@ impl Moment {
         self.0 / 1_000_000_000
     }
 
+    /// The first moment that is no earlier and a whole number of `grain_ns` nanoseconds after the origin; [`Moment::NEVER`] where that is beyond it.
+    ///
+    /// # Panics
+    /// Where `grain_ns` is 0.
+    #[must_use]
+    pub const fn rounded_up(self, grain_ns: u64) -> Self {
+        match self.0.checked_next_multiple_of(grain_ns) {
+            Some(ns) => Self(ns),
+            None => Self::NEVER,
+        }
+    }
+
     /// The time from `earlier` to here; zero when `earlier` is in fact later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
@@ -136,6 +148,8 @@ mod tests {
         assert_eq!(Moment::NEVER + Duration::from_secs(1), Moment::NEVER);
         assert_eq!(Moment::from_ns(1_500_000_000).as_second(), 1);
         assert_eq!(Moment::from_ns(1_999).as_us(), 1);
+        let rounded = |ns| Moment::from_ns(ns).rounded_up(10).as_ns();
+        assert_eq!([0, 1, 10, 11, u64::MAX - 1].map(rounded), [0, 10, 10, 20, u64::MAX]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Step<'_> {
         if admission.is_zero() {
             return self.verdict_due(Some(entering), timetable, timetable.upgraded);
         }
-        timetable.judge_at(Some(timetable.upgraded + admission));
+        timetable.judge_at(timetable.upgraded + admission);
         self.hold(Some(entering), timetable)
     }
 
@@ -54,7 +54,7 @@ impl Step<'_> {
             self.admit(&mut entering, latency);
         }
         if waits_on {
-            timetable.judge_at(Some(upgraded + self.rules.session.refused_within));
+            timetable.judge_at(upgraded + self.rules.session.refused_within);
             return self.go_on_in_session(Some(entering), timetable);
         }
         self.settle(Some(entering));

@@ -15,6 +15,10 @@ use super::rules::{GroupRules, StormRule};
 /// A heartbeat is sent no more often than this, whatever the peer asks for.
 const LEAST_HEARTBEAT: Duration = Duration::from_millis(10);
 
+/// Clients are looked at in batches so far apart, whether they are in: waking each by itself costs more than looking at it. What it comes to is
+/// decided by how long the session has lived, to the nanosecond.
+const VERDICT_GRAIN_NS: u64 = 50_000_000;
+
 /// The timetable of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timetable {
@@ -99,9 +103,9 @@ impl Timetable {
         }
     }
 
-    /// It is looked at then whether the client is in; `None`: that is settled.
-    pub(super) fn judge_at(&mut self, moment: Option<Moment>) {
-        self.verdict = moment.unwrap_or(Moment::NEVER);
+    /// It is looked at then, or a little later, whether the client is in.
+    pub(super) const fn judge_at(&mut self, moment: Moment) {
+        self.verdict = moment.rounded_up(VERDICT_GRAIN_NS);
     }
 
     /// When the token is to be refreshed; `None`: never.

@@ -96,23 +96,25 @@ impl Metric {
 
 /// The time that a reconnect spent in each phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Phases([Duration; Phase::ALL.len()]);
+pub struct Phases([u64; Phase::ALL.len()]);
 
 impl Phases {
     /// Adds `time` to `phase`.
     pub fn add(&mut self, phase: Phase, time: Duration) {
-        self.0[phase as usize] += time;
+        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let so_far = &mut self.0[phase as usize];
+        *so_far = so_far.saturating_add(ns);
     }
 
     /// The time in `phase`.
     #[must_use]
     pub const fn get(&self, phase: Phase) -> Duration {
-        self.0[phase as usize]
+        Duration::from_nanos(self.0[phase as usize])
     }
 
     /// The time in all phases.
     #[must_use]
     pub fn total(&self) -> Duration {
-        self.0.iter().sum()
+        self.0.iter().map(|ns| Duration::from_nanos(*ns)).sum()
     }
 }

@@ -441,10 +441,12 @@ impl Driven {
     /// Lets go of the session, and reports what had gone over it.
     async fn drop_session(&mut self) {
         self.untold.clear();
-        if let Some(mut session) = self.session.take() {
-            let now = self.now();
+        let now = self.now();
+        // By reference: a session that is moved into this has its room twice in each client's state.
+        if let Some(session) = self.session.as_mut() {
             session.report(&self.context.session, &mut self.tally, now).await;
         }
+        self.session = None;
     }
 }
 

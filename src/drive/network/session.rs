@@ -151,15 +151,14 @@ impl Session {
         if is_text && !terms.is_numbered {
             tally.received_unread();
         } else if is_text && let Some(gap) = tally.received(text, Some(terms.clock.unix_us(now))) {
-            if gap.missed > 0 {
-                terms.sink.send(now, Sample::Count(Counter::MessagesMissed, gap.missed)).await;
-            }
-            if gap.is_outage {
-                terms.sink.send(now, Sample::Count(Counter::OutagesMeasured, 1)).await;
-            }
+            let missed = (gap.missed > 0).then_some(Sample::Count(Counter::MessagesMissed, gap.missed));
+            let outage = gap.is_outage.then_some(Sample::Count(Counter::OutagesMeasured, 1));
+            let mut samples = missed.into_iter().chain(outage).collect();
+            // Boxed, as below: it is rare, and every client's state would have to have room for it.
+            Box::pin(terms.sink.send_all(now, &mut samples)).await;
         }
         if tally.is_due(now) {
-            self.report(terms, tally, now).await;
+            Box::pin(self.report(terms, tally, now)).await;
         }
         let is_ready = match &terms.ready {
             Ready::Upgraded => false,
