@@ -147,9 +147,12 @@ fn who_came_back(reconnects: &Reconnects, lost: u64) -> String {
         not_back.push(format!("{} gave up", format_count(reconnects.given_up)));
     }
     if reconnects.away > 0 {
-        let longest = reconnects.longest_away_us.map(|us| format!(", for up to {}", format_us(us)));
         let away = format_count(reconnects.away);
-        not_back.push(format!("{away} were away when the run ended{}", longest.unwrap_or_default()));
+        not_back.push(match reconnects.longest_away_us {
+            Some(0) => format!("{away} lost theirs as the run ended"),
+            Some(us) => format!("{away} were away when the run ended, for up to {}", format_us(us)),
+            None => format!("{away} were away when the run ended"),
+        });
     }
     if lost > wanted {
         not_back.push(format!("{} were not wanted back", format_count(lost - wanted)));
@@ -158,7 +161,7 @@ fn who_came_back(reconnects: &Reconnects, lost: u64) -> String {
         0 => format!("none came back ({})", not_back.join("; ")),
         back if not_back.is_empty() && back == 1 => format!("the client came back{}", times()),
         _ if not_back.is_empty() => format!("all came back{}", times()),
-        back => format!("{} came back ({})", format_count(back), not_back.join("; ")),
+        back => format!("{} came back{} ({})", format_count(back), times(), not_back.join("; ")),
     }
 }
 
@@ -472,7 +475,12 @@ mod tests {
             ]
             .concat(),
         );
-        insta::assert_snapshot!(said(&partly, &[]), @"3 of 4 clients were let in; sessions were lost 2 times, and 1 came back (1 gave up). Most sessions that were lost ended by network 1006 (rst) (2).");
+        insta::assert_snapshot!(said(&partly, &[]), @"3 of 4 clients were let in; sessions were lost 2 times, and 1 came back in 10.0 ms (1 gave up). Most sessions that were lost ended by network 1006 (rst) (2).");
+        let [unfinished, _] = away();
+        let at_the_end = Sample::Away(AwaySample { storm: None, away: Duration::ZERO });
+        let crossed =
+            group(2, &[in_first(2).as_slice(), &[lost(1), (1, unfinished), (1, at_the_end)]].concat());
+        insta::assert_snapshot!(said(&crossed, &[]), @"All 2 clients were let in; one session was lost, and none came back (1 lost theirs as the run ended).");
         assert_eq!(said(&Tally::default(), &[]), "No client started.");
     }
 
