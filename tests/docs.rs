@@ -412,7 +412,10 @@ fn headings_of_summary(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn summaries_have_the_headings_of_today() {
-    let today = stdout(&["report", "reports/sample"]);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run").display().to_string();
+    let same = ["simulate", "scenarios/idle-reconnect.toml", "--set", "duration=12s", "--out", &out];
+    let today = [stdout(&["report", "reports/sample"]), stdout(&same)].concat();
     let today: BTreeSet<&str> =
         headings_of_summary(&today).into_iter().filter(|line| !line.starts_with("PASS")).collect();
     assert!(today.len() > 8, "{today:?}");
