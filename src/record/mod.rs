@@ -19,6 +19,7 @@ mod merge;
 mod merge_ends;
 #[cfg(test)]
 mod merge_tests;
+pub mod outages;
 mod packed;
 mod packed_old;
 mod reconnect_clocks;

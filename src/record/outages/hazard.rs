@@ -1,0 +1,226 @@
+//! How likely a session of some age is lost, by all that a group's run shows outside of a window.
+//!
+//! In: a Lexis diagram, the bins that are left out. Out: sessions at risk, losses, and how many a window should have by the sessions' ages alone.
+//!
+//! A service that closes what is idle ends sessions because of their age: that is no outage, however many end in a second. The hazard of an age is that
+//! of the ages around it (1 % to either side, at least a bin), drawn towards that of all ages as if [`PRIOR`] sessions had been watched for a bin.
+
+use std::collections::BTreeMap;
+
+use super::lexis::Lexis;
+
+/// How many sessions' bins the hazard of all ages counts for in that of one age.
+const PRIOR: f64 = 10.0;
+
+/// Bins at risk and losses by age.
+#[derive(Debug, Default, Clone)]
+struct ByAge {
+    /// `[a]`: of all ages below `a`.
+    exposed: Vec<f64>,
+    lost: Vec<f64>,
+}
+
+/// What a group's run shows outside of the bins that are left out.
+#[derive(Debug)]
+pub(super) struct Hazard {
+    by_age: ByAge,
+}
+
+/// A window, and who was at risk when it began.
+#[derive(Debug)]
+pub(super) struct Window<'a> {
+    /// Its first bin.
+    pub(super) first: u32,
+    /// How many bins it has.
+    pub(super) length: u32,
+    /// Sessions at risk in its first bin, by the bin in which they began.
+    pub(super) at_risk: &'a BTreeMap<u32, u64>,
+    /// How many were lost in it.
+    pub(super) lost: u64,
+}
+
+/// What a window should have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    /// Losses.
+    pub(super) losses: f64,
+    /// On how many losses outside of the window that rests.
+    pub(super) evidence: f64,
+    /// The window's share of all bins at risk, its own included, over that of the others.
+    pub(super) exposure_ratio: f64,
+}
+
+impl Hazard {
+    /// Of a whole run, but for those bins.
+    pub(super) fn of(lexis: &Lexis, is_left_out: &[bool]) -> Self {
+        let bins = lexis.bins() as usize;
+        let mut exposed = vec![0.0; bins + 1];
+        let mut lost = vec![0.0; bins];
+        // Each session is at risk from its first bin to its last; here as the difference between an age and the one before.
+        let mut open: BTreeMap<u32, u64> = lexis.began().clone();
+        let mut add = |began: u32, last: u32, n: u64| {
+            exposed[0] += n as f64;
+            exposed[(last - began) as usize + 1] -= n as f64;
+        };
+        for ((end, began), ends) in lexis.ended() {
+            add(began, end, ends.all());
+            if let Some(open) = open.get_mut(&began) {
+                *open = open.saturating_sub(ends.all());
+            }
+            if !is_left_out[end as usize] {
+                lost[(end - began) as usize] += ends.lost as f64;
+            }
+        }
+        for (began, n) in open {
+            add(began, bins as u32 - 1, n);
+        }
+        let mut running = 0.0;
+        for age in &mut exposed {
+            running += *age;
+            *age = running;
+        }
+        each_bin(lexis, |bin, at_risk| {
+            if is_left_out[bin as usize] {
+                for (began, n) in at_risk {
+                    exposed[(bin - began) as usize] -= *n as f64;
+                }
+            }
+        });
+        Self { by_age: ByAge { exposed: below(&exposed[..bins]), lost: below(&lost) } }
+    }
+
+    /// What `window`, of which no bin is left out, should have by all that is outside of it.
+    pub(super) fn expected(&self, lexis: &Lexis, window: &Window<'_>) -> Expected {
+        let inside = Inside::of(lexis, window);
+        self.expected_beside(&inside, window, inside.exposed)
+    }
+
+    /// What `window`, all bins of which are left out, should have by all that is not.
+    pub(super) fn expected_of_left_out(&self, window: &Window<'_>) -> Expected {
+        let at_risk: u64 = window.at_risk.values().sum();
+        self.expected_beside(&Inside::default(), window, at_risk as f64 * f64::from(window.length))
+    }
+
+    fn expected_beside(&self, inside: &Inside, window: &Window<'_>, own_exposure: f64) -> Expected {
+        let (all_exposed, all_lost) = self.by_age.between(0, u32::MAX);
+        let (inside_exposed, inside_lost) = inside.between(0, u32::MAX);
+        let outside_exposed = (all_exposed - inside_exposed).max(0.0);
+        let outside_lost = (all_lost - inside_lost).max(0.0);
+        let pooled = if outside_exposed > 0.0 { outside_lost / outside_exposed } else { 0.0 };
+        let mut losses = 0.0;
+        for (began, n) in window.at_risk {
+            let hazard: f64 = (window.first..window.first + window.length)
+                .map(|bin| {
+                    let age = bin - began;
+                    let around = 1 + age / 100;
+                    let (from, to) = (age.saturating_sub(around), age + around + 1);
+                    let (exposed, lost) = self.by_age.between(from, to);
+                    let (own_exposed, own_lost) = inside.between(from, to);
+                    let (exposed, lost) = ((exposed - own_exposed).max(0.0), (lost - own_lost).max(0.0));
+                    (lost + PRIOR * pooled) / (exposed + PRIOR)
+                })
+                .sum();
+            losses += *n as f64 * hazard.min(1.0);
+        }
+        let exposure_ratio = if outside_exposed > 0.0 { own_exposure / outside_exposed } else { 1.0 };
+        Expected { losses, evidence: outside_lost, exposure_ratio }
+    }
+
+    /// What a window should have if ages did not matter.
+    pub(super) fn roughly_expected(&self, window: &Window<'_>) -> f64 {
+        let at_risk: u64 = window.at_risk.values().sum();
+        let (exposed, lost) = self.by_age.between(0, u32::MAX);
+        if exposed <= 0.0 {
+            return 0.0;
+        }
+        (lost - window.lost as f64).max(0.0) / exposed * at_risk as f64 * f64::from(window.length)
+    }
+}
+
+impl ByAge {
+    /// Bins at risk and losses of the ages from `from` on and below `to`.
+    fn between(&self, from: u32, to: u32) -> (f64, f64) {
+        let of = |sums: &[f64]| {
+            let at = |age: u32| sums[(age as usize).min(sums.len() - 1)];
+            at(to) - at(from)
+        };
+        (of(&self.exposed), of(&self.lost))
+    }
+}
+
+/// What a window has itself, by age.
+#[derive(Debug, Default)]
+struct Inside {
+    exposed: f64,
+    /// By age, ascending: bins at risk and losses of all ages up to it.
+    sums: Vec<(u32, f64, f64)>,
+}
+
+impl Inside {
+    fn of(lexis: &Lexis, window: &Window<'_>) -> Self {
+        let mut by_age: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
+        let mut at_risk = window.at_risk.clone();
+        for bin in window.first..window.first + window.length {
+            if bin > window.first
+                && let Some(n) = lexis.began().get(&bin)
+            {
+                *at_risk.entry(bin).or_default() += n;
+            }
+            for (began, n) in &at_risk {
+                by_age.entry(bin - began).or_default().0 += *n as f64;
+            }
+            for (began, ends) in lexis.ended_in(bin) {
+                by_age.entry(bin - began).or_default().1 += ends.lost as f64;
+                if let Some(left) = at_risk.get_mut(&began) {
+                    *left = left.saturating_sub(ends.all());
+                }
+            }
+        }
+        let (mut exposed, mut lost) = (0.0, 0.0);
+        let sums = by_age.into_iter().map(|(age, own)| {
+            exposed += own.0;
+            lost += own.1;
+            (age, exposed, lost)
+        });
+        let sums: Vec<_> = sums.collect();
+        Self { exposed, sums }
+    }
+
+    fn between(&self, from: u32, to: u32) -> (f64, f64) {
+        let below = |age: u32| match self.sums.partition_point(|(own, ..)| *own < age) {
+            0 => (0.0, 0.0),
+            n => (self.sums[n - 1].1, self.sums[n - 1].2),
+        };
+        let (from, to) = (below(from), below(to));
+        (to.0 - from.0, to.1 - from.1)
+    }
+}
+
+/// Calls `look` for each bin with the sessions that are at risk in it, by the bin in which they began.
+pub(super) fn each_bin(lexis: &Lexis, mut look: impl FnMut(u32, &BTreeMap<u32, u64>)) {
+    let mut at_risk: BTreeMap<u32, u64> = BTreeMap::new();
+    for bin in 0..lexis.bins() {
+        if let Some(n) = lexis.began().get(&bin) {
+            *at_risk.entry(bin).or_default() += n;
+        }
+        look(bin, &at_risk);
+        for (began, ends) in lexis.ended_in(bin) {
+            if let Some(left) = at_risk.get_mut(&began) {
+                *left = left.saturating_sub(ends.all());
+                if *left == 0 {
+                    at_risk.remove(&began);
+                }
+            }
+        }
+    }
+}
+
+/// `[n]`: the sum of all below `n`.
+fn below(values: &[f64]) -> Vec<f64> {
+    let mut sum = 0.0;
+    let sums = values.iter().map(|value| {
+        sum += value;
+        sum
+    });
+    std::iter::once(0.0).chain(sums).collect()
+}

@@ -1,0 +1,10 @@
+//! Outages: sessions that are lost close together, and not because their time had come.
+//!
+//! In: when sessions began and how they ended, in bins of 100 ms. Out: when an outage's first and last session was lost, and how many. Pure.
+
+mod find;
+mod hazard;
+mod lexis;
+
+pub use find::{Outage, find_outages};
+pub use lexis::{BIN, Lexis};
