@@ -7,11 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::record::{Manifest, Quantile, Reconnects, Tally};
-use crate::sample::{
-    AttemptKey, AttemptKind, Cause, CloseKey, Counter, Ground, Initiator, Outcome, RequestAnswer,
-};
+use crate::sample::{AttemptKey, AttemptKind, Cause, Counter, Ground, Outcome, RequestAnswer};
 use crate::units::{format_count, format_us};
 
+use super::ends_in_words::what_ended_sessions;
 use super::requests::keeps_out;
 use super::verdict::Status;
 
@@ -298,16 +297,6 @@ fn help<'a>(
     found.map_or_else(String::new, |(name, _)| format!("; a fresh one is let in, as group {name} shows"))
 }
 
-/// What ended the sessions that were lost, where nothing stood in the way.
-fn what_ended_sessions(tally: &Tally) -> Option<String> {
-    if tally.counter(Counter::Disconnects) == 0 {
-        return None;
-    }
-    let is_lost = |key: &CloseKey| !(key.initiator == Initiator::Client && key.code == 1000);
-    let (key, count) = tally.closes.iter().filter(|(key, _)| is_lost(key)).max_by_key(|(_, n)| **n)?;
-    Some(format!("most sessions that were lost ended by {key} ({})", format_count(*count)))
-}
-
 /// What to do or look at next.
 fn next_steps(totals: &[Tally], status: Status) -> Vec<String> {
     let refused = |wanted: fn(Cause) -> bool| -> u64 {
@@ -328,8 +317,12 @@ fn next_steps(totals: &[Tally], status: Status) -> Vec<String> {
     let (dead, unknown) = (refused(Cause::is_dead_token), refused(|cause| cause == Cause::Unknown));
     let crowded = refused(|cause| matches!(cause, Cause::RateLimited | Cause::Overloaded));
     say(
-        outcome(Outcome::TokenRefused) + outcome(Outcome::TokenError) > 0,
+        outcome(Outcome::TokenRefused) > 0,
         "tokens.csv has each answer of the token endpoint: check token.client_id, token.client_secret and its URL",
+    );
+    say(
+        outcome(Outcome::TokenError) > 0,
+        "tokens.csv tells what became of the token requests: check target.token_url, and whether the service is there",
     );
     say(
         outcome(Outcome::StepRefused) + outcome(Outcome::StepError) > 0,
@@ -364,7 +357,8 @@ mod tests {
 
     use super::*;
     use crate::sample::{
-        Abnormal, Answer, AnsweredBy, AttemptEnd, AwaySample, Phases, ReadySample, Sample, SessionEnd, Spoken,
+        Abnormal, Answer, AnsweredBy, AttemptEnd, AwaySample, CloseKey, Initiator, Phases, ReadySample,
+        Sample, SessionEnd, Spoken,
     };
 
     /// A group of so many clients, made up of samples.
@@ -441,7 +435,7 @@ mod tests {
             .concat(),
         );
         insta::assert_snapshot!(said(&stale_token, &[("fresh", &fresh)]), @"All 1,000 clients were cut off, and none came back (1,000 were away when the run ended, for up to 40.0 s). Every attempt to come back (3,000) was refused with 403 because the token had been invalidated; a fresh one is let in, as group fresh shows.");
-        insta::assert_snapshot!(said(&fresh, &[]), @"All 100 clients were cut off, and all came back: half within 1.20 s, 99 % within 1.20 s. Most sessions that were lost ended by target 1001 (100).");
+        insta::assert_snapshot!(said(&fresh, &[]), @"All 100 clients were cut off, and all came back: half within 1.20 s, 99 % within 1.20 s. All sessions that were lost ended by target 1001 (100).");
         let idle = group(3, &in_first(3));
         insta::assert_snapshot!(said(&idle, &[]), @"All 3 clients were let in, and no session was lost before the run's end.");
         let close =
@@ -475,7 +469,7 @@ mod tests {
             ]
             .concat(),
         );
-        insta::assert_snapshot!(said(&partly, &[]), @"3 of 4 clients were let in; sessions were lost 2 times, and 1 came back in 10.0 ms (1 gave up). Most sessions that were lost ended by network 1006 (rst) (2).");
+        insta::assert_snapshot!(said(&partly, &[]), @"3 of 4 clients were let in; sessions were lost 2 times, and 1 came back in 10.0 ms (1 gave up). All sessions that were lost ended by network 1006 (rst) (2).");
         let [unfinished, _] = away();
         let at_the_end = Sample::Away(AwaySample { storm: None, away: Duration::ZERO });
         let crossed =

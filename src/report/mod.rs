@@ -8,6 +8,7 @@ mod benchmark;
 mod csv_files;
 mod csv_requests;
 mod empty;
+mod ends_in_words;
 mod exposition;
 mod github;
 mod hlog;
