@@ -13,7 +13,7 @@ const REPORTS: &str = "reports";
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// It is there already.
-    #[error("the run folder {} is there already: a run never writes into another's. Name another with --out", path.display())]
+    #[error("the run folder {} is there already: a run makes its own, and writes into no other. Name another with --out", path.display())]
     Exists {
         /// The folder.
         path: PathBuf,

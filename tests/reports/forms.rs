@@ -93,7 +93,7 @@ fn markdown_answers_worst_first() {
 
     2 clients, 2.0 s, seed 7, remote target wss://api.example.com/events, resurge 0.1.0
 
-    - fresh: The one client was cut off, and the client came back in 12.0 ms. Most sessions that were lost ended by target 1001 (1).
+    - fresh: The one client was cut off, and the client came back in 12.0 ms. The session that was lost ended by target 1001 (1).
     - stale: The one client was cut off, and none came back (1 gave up). Every attempt to come back (1) was refused with 403 because the token had been invalidated.
     - **Next:** let the clients fetch a token before they come back (token.on\_reconnect = "fetch", or reconnect.refetch\_on), and compare the two runs
 
