@@ -1,4 +1,4 @@
-//! Units as people write and read them: `"5s"`, `"200/s"`, `"0.1%"`, `1.24 ms`.
+//! Units as people write and read them: `"5s"`, `"200/s"`, `"0.1%"`, `1.24 ms`; and sentences in lines.
 //!
 //! In: text from scenario files and thresholds, or numbers from reports. Out: numbers, or text. What does not parse is
 //! answered with what is allowed.
@@ -178,6 +178,26 @@ pub fn format_share(share: f64) -> String {
     }
 }
 
+/// `text` in lines of at most `width` characters, where its words are not longer: the first begins with `mark`, the others with `hang` spaces. One line at
+/// least.
+#[must_use]
+pub fn wrapped(mark: &str, text: &str, hang: usize, width: usize) -> Vec<String> {
+    let (mut lines, mut line, mut is_empty) = (Vec::new(), mark.to_owned(), true);
+    for word in text.split_whitespace() {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::replace(&mut line, " ".repeat(hang)));
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    lines.push(line);
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,5 +268,14 @@ mod tests {
         fn no_text_makes_a_parser_panic(text in ".{0,20}") {
             let _ = (parse_duration(&text), parse_rate(&text), parse_share(&text));
         }
+    }
+
+    #[test]
+    fn sentences_are_wrapped_between_words() {
+        assert_eq!(wrapped("- ", "one two three", 4, 9), ["- one two", "    three"]);
+        assert_eq!(wrapped("- ", "one two three", 2, 8), ["- one", "  two", "  three"]);
+        assert_eq!(wrapped("", " unbreakably long ", 1, 5), ["unbreakably", " long"]);
+        assert_eq!(wrapped("", "ä ö ü", 0, 3), ["ä ö", "ü"]);
+        assert_eq!(wrapped("* ", "", 2, 9), ["* "]);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::units::{format_count, format_us};
+use crate::units::{format_count, format_us, wrapped};
 
 use super::{Diagnosis, Finding, TokenCost};
 
@@ -71,18 +71,9 @@ fn cost_words(cost: &TokenCost) -> String {
 
 /// Words after a label, wrapped under each other.
 fn write_wrapped(text: &mut String, label: &str, words: &str) {
-    let mut line = format!("{label:<8}");
-    for word in words.split_whitespace() {
-        if line.chars().count() + 1 + word.chars().count() > WIDTH && !line.trim().is_empty() {
-            let _ = writeln!(text, "{}", line.trim_end());
-            line = " ".repeat(8);
-        }
-        if line.chars().count() > 8 {
-            line.push(' ');
-        }
-        line.push_str(word);
+    for line in wrapped(&format!("{label:<8}"), words, 8, WIDTH) {
+        let _ = writeln!(text, "{}", line.trim_end());
     }
-    let _ = writeln!(text, "{}", line.trim_end());
 }
 
 #[cfg(test)]

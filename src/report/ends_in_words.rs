@@ -28,3 +28,39 @@ pub(super) fn what_ended_sessions(tally: &Tally) -> Option<String> {
     };
     Some(format!("{which} ended by {key} ({})", format_count(*count)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{Abnormal, Said, Word};
+
+    #[test]
+    fn ends_are_summed_by_who_and_how_whatever_else_was_said() {
+        let idle = CloseKey {
+            said: Said::by_target(Word::Code(1001)),
+            ..CloseKey::unsaid(Initiator::Target, 1001, None)
+        };
+        let crossed = CloseKey { said: Said { target: Word::Code(1001), client: Word::Code(1000) }, ..idle };
+        let goodbye = CloseKey::unsaid(Initiator::Client, 1000, None);
+        let cut = CloseKey::unsaid(Initiator::Network, 1006, Some(Abnormal::Rst));
+        type Row<'a> = (&'a [(CloseKey, u64)], Option<&'a str>);
+        let rows: [Row<'_>; 5] = [
+            (&[(goodbye, 3)], None),
+            (&[(idle, 1)], Some("the session that was lost ended by target 1001 (1)")),
+            (
+                &[(idle, 7), (crossed, 2), (goodbye, 90)],
+                Some("all sessions that were lost ended by target 1001 (9)"),
+            ),
+            (
+                &[(idle, 2), (crossed, 2), (cut, 3)],
+                Some("most sessions that were lost ended by target 1001 (4)"),
+            ),
+            (&[(idle, 2), (cut, 3)], Some("most sessions that were lost ended by network 1006 (rst) (3)")),
+        ];
+        for (closes, expected) in rows {
+            let counters = [(Counter::Disconnects, 1)].into();
+            let tally = Tally { closes: closes.iter().copied().collect(), counters, ..Tally::default() };
+            assert_eq!(what_ended_sessions(&tally).as_deref(), expected);
+        }
+    }
+}

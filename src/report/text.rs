@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::record::{GeneratorHealth, ThresholdStatus, health_faults};
 use crate::sample::{Counter, Outcome};
-use crate::units::{format_count, format_share, format_us};
+use crate::units::{format_count, format_share, format_us, wrapped};
 
 use super::aligned::aligned;
 use super::lost::clients_words;
@@ -20,7 +20,7 @@ use super::tables::{
 use super::verdict::Status;
 
 /// The longest line of a sentence.
-const WIDTH: usize = 106;
+const WIDTH: usize = 108;
 
 /// How the text is dressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,13 +118,11 @@ fn write_head(text: &mut String, model: &RunModel, style: Style) {
         line(text, &format!("  {description}"));
     }
     for said in model.answer.lines() {
-        wrapped(&said).iter().for_each(|part| line(text, &format!("  {part}")));
+        wrapped("  ", &said, 4, WIDTH).iter().for_each(|part| line(text, part));
     }
     for next in &model.answer.next {
-        let parts = wrapped(&format!("next: {next}"));
-        parts
-            .iter()
-            .for_each(|part| line(text, &format!("  {}", part.replacen("next:", &style.bold("next:"), 1))));
+        let parts = wrapped("  next: ", next, 4, WIDTH);
+        parts.iter().for_each(|part| line(text, &part.replacen("next:", &style.bold("next:"), 1)));
     }
     write_assumptions(text, model);
     for reason in &model.verdict.reasons {
@@ -139,23 +137,6 @@ fn write_head(text: &mut String, model: &RunModel, style: Style) {
     for fault in model.end.iter().flat_map(|end| &end.write_faults) {
         line(text, &format!("  {} {fault}", style.bad("!")));
     }
-}
-
-/// A sentence in lines of at most [`WIDTH`] characters, where its words are not longer; those behind the first are indented.
-fn wrapped(sentence: &str) -> Vec<String> {
-    let (mut lines, mut current) = (Vec::new(), String::new());
-    for word in sentence.split_whitespace() {
-        let is_full = current.chars().count() + 1 + word.chars().count() > WIDTH;
-        if is_full && !current.trim().is_empty() {
-            lines.push(std::mem::replace(&mut current, " ".to_owned()));
-        }
-        if !current.is_empty() {
-            current.push(' ');
-        }
-        current.push_str(word);
-    }
-    lines.push(current);
-    lines
 }
 
 fn write_assumptions(text: &mut String, model: &RunModel) {

@@ -3,6 +3,7 @@
 //! In: the keys. Out: Markdown, a section for each table.
 
 use crate::declare::shape::{FIRST, Key, Presence, Shape, TableShape, Variants, Word};
+use crate::units::wrapped;
 
 use super::in_words::in_words;
 
@@ -43,22 +44,7 @@ impl Page {
 
     /// A paragraph; the lines after the first are indented by two where it is an item.
     fn wrapped(&mut self, mark: &str, text: &str) {
-        let indent = " ".repeat(mark.len());
-        let mut line = mark.to_owned();
-        let mut is_empty = true;
-        for word in text.split_whitespace() {
-            if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-                self.line(&line);
-                line = indent.clone();
-                is_empty = true;
-            }
-            if !is_empty {
-                line.push(' ');
-            }
-            line.push_str(word);
-            is_empty = false;
-        }
-        self.line(&line);
+        wrapped(mark, text, mark.len(), WIDTH).iter().for_each(|line| self.line(line));
     }
 
     fn table(&mut self, path: &str, heading: &str, table: &TableShape) {

@@ -45,6 +45,18 @@ pub struct Outage {
     pub at_risk: u64,
 }
 
+impl Outage {
+    /// The two as one.
+    fn followed_by(self, later: Self) -> Self {
+        Self {
+            last: self.last.max(later.last),
+            lost: self.lost + later.lost,
+            expected: self.expected + later.expected,
+            ..self
+        }
+    }
+}
+
 /// The outages of a group, in the order of time.
 #[must_use]
 pub fn find_outages(lexis: &Lexis) -> Vec<Outage> {
@@ -101,26 +113,23 @@ fn trimmed(lexis: &Lexis, lost: &[u64], is_left_out: &[bool], spans: &[(u32, u32
         beside[*from as usize..*to as usize].fill(true);
     }
     let hazard = Hazard::of(lexis, &beside);
-    let mut bins: Vec<(u32, u64, Expected, u64)> = Vec::new();
+    let mut bins = Vec::new();
     each_bin(lexis, |first, at_risk| {
         if spans.iter().any(|(from, to)| (*from..*to).contains(&first)) {
             let window = Window { first, length: 1, at_risk, lost: lost[first as usize] };
-            let there: u64 = at_risk.range(..first).map(|(_, n)| n).sum();
-            bins.push((first, window.lost, hazard.expected_of_left_out(&window), there));
+            let expected = hazard.expected_of_left_out(&window);
+            let at_risk = at_risk.range(..first).map(|(_, n)| n).sum();
+            let bin = Outage { first, last: first, lost: window.lost, expected: expected.losses, at_risk };
+            bins.push((bin, chance(window.lost, &expected) < LEVEL_OF_A_BIN));
         }
     });
     let of_span = |&(from, to): &(u32, u32)| {
-        let own: Vec<_> = bins.iter().filter(|(bin, ..)| (from..to).contains(bin)).collect();
-        let is_part =
-            |(_, lost, expected, _): &&&(u32, u64, Expected, u64)| chance(*lost, expected) < LEVEL_OF_A_BIN;
-        let with_losses: Vec<_> = own.iter().filter(|(_, lost, ..)| *lost > 0).collect();
-        let parts: Vec<_> = with_losses.iter().copied().filter(is_part).collect();
-        let chosen = if parts.is_empty() { with_losses } else { parts };
-        let (&&&(first, _, _, at_risk), &&&(last, ..)) = (chosen.first()?, chosen.last()?);
-        let between: Vec<_> = own.iter().filter(|(bin, ..)| (first..=last).contains(bin)).collect();
-        let lost = between.iter().map(|(_, lost, ..)| lost).sum();
-        let expected = between.iter().map(|(_, _, expected, _)| expected.losses).sum();
-        Some(Outage { first, last, lost, expected, at_risk })
+        let own: Vec<_> = bins.iter().filter(|(bin, _)| (from..to).contains(&bin.first)).collect();
+        let stands_out = own.iter().any(|(_, stands_out)| *stands_out);
+        let is_edge = |(bin, own): &&(Outage, bool)| if stands_out { *own } else { bin.lost > 0 };
+        let first = own.iter().position(&is_edge)?;
+        let last = own.iter().rposition(is_edge)?;
+        own[first..=last].iter().map(|(bin, _)| *bin).reduce(Outage::followed_by)
     };
     spans.iter().filter_map(of_span).collect()
 }
@@ -158,11 +167,7 @@ fn joined(mut outages: Vec<Outage>) -> Vec<Outage> {
     let mut joined: Vec<Outage> = Vec::with_capacity(outages.len());
     for outage in outages {
         match joined.last_mut() {
-            Some(before) if outage.first <= before.last + GAP => {
-                before.last = before.last.max(outage.last);
-                before.lost += outage.lost;
-                before.expected += outage.expected;
-            }
+            Some(before) if outage.first <= before.last + GAP => *before = before.followed_by(outage),
             _ => joined.push(outage),
         }
     }

@@ -161,20 +161,16 @@ impl Inside {
         let mut by_age: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
         let mut at_risk = window.at_risk.clone();
         for bin in window.first..window.first + window.length {
-            if bin > window.first
-                && let Some(n) = lexis.began().get(&bin)
-            {
-                *at_risk.entry(bin).or_default() += n;
+            if bin > window.first {
+                begin_in(lexis, bin, &mut at_risk);
             }
             for (began, n) in &at_risk {
                 by_age.entry(bin - began).or_default().0 += *n as f64;
             }
             for (began, ends) in lexis.ended_in(bin) {
                 by_age.entry(bin - began).or_default().1 += ends.lost as f64;
-                if let Some(left) = at_risk.get_mut(&began) {
-                    *left = left.saturating_sub(ends.all());
-                }
             }
+            end_in(lexis, bin, &mut at_risk);
         }
         let (mut exposed, mut lost) = (0.0, 0.0);
         let sums = by_age.into_iter().map(|(age, own)| {
@@ -200,16 +196,26 @@ impl Inside {
 pub(super) fn each_bin(lexis: &Lexis, mut look: impl FnMut(u32, &BTreeMap<u32, u64>)) {
     let mut at_risk: BTreeMap<u32, u64> = BTreeMap::new();
     for bin in 0..lexis.bins() {
-        if let Some(n) = lexis.began().get(&bin) {
-            *at_risk.entry(bin).or_default() += n;
-        }
+        begin_in(lexis, bin, &mut at_risk);
         look(bin, &at_risk);
-        for (began, ends) in lexis.ended_in(bin) {
-            if let Some(left) = at_risk.get_mut(&began) {
-                *left = left.saturating_sub(ends.all());
-                if *left == 0 {
-                    at_risk.remove(&began);
-                }
+        end_in(lexis, bin, &mut at_risk);
+    }
+}
+
+/// Those that began in a bin are at risk from then on.
+fn begin_in(lexis: &Lexis, bin: u32, at_risk: &mut BTreeMap<u32, u64>) {
+    if let Some(n) = lexis.began().get(&bin) {
+        *at_risk.entry(bin).or_default() += n;
+    }
+}
+
+/// Those that ended in a bin are not at risk any more.
+fn end_in(lexis: &Lexis, bin: u32, at_risk: &mut BTreeMap<u32, u64>) {
+    for (began, ends) in lexis.ended_in(bin) {
+        if let Some(left) = at_risk.get_mut(&began) {
+            *left = left.saturating_sub(ends.all());
+            if *left == 0 {
+                at_risk.remove(&began);
             }
         }
     }
