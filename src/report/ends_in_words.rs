@@ -21,12 +21,17 @@ pub(super) fn what_ended_sessions(tally: &Tally) -> Option<String> {
     }
     let (key, count) = ends.iter().max_by_key(|(_, n)| **n)?;
     let all: u64 = ends.values().sum();
-    let which = match all {
-        1 => "the session that was lost",
-        _ if *count == all => "all sessions that were lost",
-        _ => "most sessions that were lost",
-    };
-    Some(format!("{which} ended by {key} ({})", format_count(*count)))
+    let times = format_count(*count);
+    Some(match all {
+        1 => format!("the session that was lost ended by {key} (1)"),
+        _ if *count == all => format!("all sessions that were lost ended by {key} ({times})"),
+        _ if 2 * count > all => format!("most sessions that were lost ended by {key} ({times})"),
+        // More than by any other, but no majority.
+        _ => format!(
+            "{times} of {} sessions that were lost ended by {key}, the others otherwise",
+            format_count(all)
+        ),
+    })
 }
 
 #[cfg(test)]
@@ -44,7 +49,8 @@ mod tests {
         let goodbye = CloseKey::unsaid(Initiator::Client, 1000, None);
         let cut = CloseKey::unsaid(Initiator::Network, 1006, Some(Abnormal::Rst));
         type Row<'a> = (&'a [(CloseKey, u64)], Option<&'a str>);
-        let rows: [Row<'_>; 5] = [
+        let left = CloseKey::unsaid(Initiator::Client, 4000, None);
+        let rows: [Row<'_>; 6] = [
             (&[(goodbye, 3)], None),
             (&[(idle, 1)], Some("the session that was lost ended by target 1001 (1)")),
             (
@@ -56,6 +62,10 @@ mod tests {
                 Some("most sessions that were lost ended by target 1001 (4)"),
             ),
             (&[(idle, 2), (cut, 3)], Some("most sessions that were lost ended by network 1006 (rst) (3)")),
+            (
+                &[(idle, 2), (cut, 4), (left, 3)],
+                Some("4 of 9 sessions that were lost ended by network 1006 (rst), the others otherwise"),
+            ),
         ];
         for (closes, expected) in rows {
             let counters = [(Counter::Disconnects, 1)].into();
