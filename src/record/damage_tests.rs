@@ -31,7 +31,13 @@ fn small() -> Journal {
         Entry::Interval { second, groups } => (second, groups),
         other => panic!("{other:?}"),
     });
-    Journal { manifest: manifest(), intervals: intervals.collect(), end: Some(end()), torn_bytes: 0 }
+    Journal {
+        manifest: manifest(),
+        intervals: intervals.collect(),
+        notes: Vec::new(),
+        end: Some(end()),
+        torn_bytes: 0,
+    }
 }
 
 /// The beginning of a real run's journal, and its end.

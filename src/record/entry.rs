@@ -7,12 +7,15 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{Manifest, RunEnd};
+use super::note::Note;
 use super::packed::PackedTally;
 use super::packed_old::{PackedTallyV1, PackedTallyV2};
 
 const KIND_MANIFEST: u8 = 1;
 const KIND_INTERVAL: u8 = 2;
 const KIND_END: u8 = 3;
+const KIND_MARK: u8 = 4;
+const KIND_OBSERVED: u8 = 5;
 
 /// An entry of a journal.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +29,8 @@ pub enum Entry {
         /// The groups' tallies.
         groups: Vec<PackedTally>,
     },
+    /// What was told beside the numbers, wherever it stands between the first entry and the last.
+    Note(Note),
     /// How the run ended. The last entry, missing after a crash.
     End(Box<RunEnd>),
 }
@@ -62,6 +67,14 @@ pub(super) fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
             let record = IntervalView { second: *second, groups };
             payload = postcard::to_extend(&record, payload).map_err(io::Error::other)?;
         }
+        Entry::Note(Note::Mark(mark)) => {
+            payload.push(KIND_MARK);
+            serde_json::to_writer(&mut payload, mark)?;
+        }
+        Entry::Note(Note::Observed(observed)) => {
+            payload.push(KIND_OBSERVED);
+            serde_json::to_writer(&mut payload, observed)?;
+        }
         Entry::End(end) => {
             payload.push(KIND_END);
             serde_json::to_writer(&mut payload, end)?;
@@ -81,6 +94,8 @@ pub(super) fn decode(payload: &[u8], version: u32) -> Option<Entry> {
             record.groups.iter().try_for_each(PackedTally::check).ok()?;
             Some(Entry::Interval { second: record.second, groups: record.groups })
         }
+        KIND_MARK => serde_json::from_slice(body).ok().map(|mark| Entry::Note(Note::Mark(mark))),
+        KIND_OBSERVED => serde_json::from_slice(body).ok().map(|seen| Entry::Note(Note::Observed(seen))),
         KIND_END => serde_json::from_slice(body).ok().map(|end| Entry::End(Box::new(end))),
         _ => None,
     }

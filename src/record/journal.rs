@@ -12,6 +12,7 @@ use super::frame::{MAGIC, frame};
 use super::journal_error::JournalError;
 use super::journal_reader::{JournalReader, open_journal};
 use super::manifest::{Manifest, RunEnd};
+use super::note::Note;
 use super::packed::PackedTally;
 
 /// A journal that was read.
@@ -21,6 +22,8 @@ pub struct Journal {
     pub manifest: Manifest,
     /// Its seconds, in order: which, and a tally for each group.
     pub intervals: Vec<(u64, Vec<PackedTally>)>,
+    /// What was told beside the numbers, in the order in which it was written.
+    pub notes: Vec<Note>,
     /// How it ended; `None` after a crash.
     pub end: Option<RunEnd>,
     /// Bytes at the end that were no whole frame: what a crash cut off.
@@ -122,6 +125,7 @@ pub fn journal_bytes(journal: &Journal) -> io::Result<Vec<u8>> {
     for (second, groups) in &journal.intervals {
         put(Entry::Interval { second: *second, groups: groups.clone() })?;
     }
+    journal.notes.iter().try_for_each(|note| put(Entry::Note(note.clone())))?;
     journal.end.iter().try_for_each(|end| put(Entry::End(Box::new(end.clone()))))?;
     Ok(bytes)
 }
@@ -135,16 +139,23 @@ pub fn read_journal(path: &Path) -> Result<Journal, JournalError> {
 }
 
 fn read_all<R: Read>(mut reader: JournalReader<R>) -> Result<Journal, JournalError> {
-    let (mut intervals, mut end) = (Vec::new(), None);
+    let (mut intervals, mut notes, mut end) = (Vec::new(), Vec::new(), None);
     while let Some(entry) = reader.next_entry()? {
         match entry {
             Entry::Interval { second, groups } => intervals.push((second, groups)),
+            Entry::Note(note) => notes.push(note),
             Entry::End(found) => end = Some(*found),
             // The reader answers with none behind the first.
             Entry::Manifest(_) => {}
         }
     }
-    Ok(Journal { manifest: reader.manifest().clone(), intervals, end, torn_bytes: reader.torn_bytes() })
+    Ok(Journal {
+        manifest: reader.manifest().clone(),
+        intervals,
+        notes,
+        end,
+        torn_bytes: reader.torn_bytes(),
+    })
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ impl<R: Read> JournalReader<R> {
         self.torn_bytes
     }
 
-    /// The next entry, an interval or the run's end; `None` at the journal's end, torn or not.
+    /// The next entry, an interval, a note or the run's end; `None` at the journal's end, torn or not.
     ///
     /// # Errors
     /// [`JournalError`] when it cannot be read or is damaged.
@@ -116,6 +116,7 @@ impl<R: Read> JournalReader<R> {
                 self.last_second = Some(second);
                 Entry::Interval { second, groups }
             }
+            Some(Entry::Note(note)) if !self.ended => Entry::Note(note),
             Some(Entry::End(end)) if !self.ended => {
                 self.ended = true;
                 Entry::End(end)

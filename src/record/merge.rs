@@ -16,6 +16,7 @@ use super::journal_error::JournalError;
 use super::journal_reader::{JournalReader, open_journal};
 use super::manifest::{LostShard, Manifest, RunEnd, SCHEMA_VERSION};
 use super::merge_ends::{Machines, merge_ends};
+use super::note::Note;
 use super::packed::PackedTally;
 use super::tally::Tally;
 
@@ -112,6 +113,7 @@ struct Surveyed<'i> {
     held: Vec<u32>,
     /// The first second that it has no numbers of.
     next_second: u64,
+    notes: Vec<Note>,
     end: Option<RunEnd>,
 }
 
@@ -154,16 +156,17 @@ pub fn plan_merge<'i>(
 
 fn survey(input: &MergeInput) -> Result<Surveyed<'_>, MergeError> {
     let mut reader = input.open()?;
-    let (mut next_second, mut end) = (0, None);
+    let (mut next_second, mut notes, mut end) = (0, Vec::new(), None);
     while let Some(entry) = reader.next_entry()? {
         match entry {
             Entry::Interval { second, .. } => next_second = second + 1,
             Entry::End(found) => end = Some(*found),
+            Entry::Note(note) => notes.push(note),
             Entry::Manifest(_) => {}
         }
     }
     let manifest = reader.manifest().clone();
-    Ok(Surveyed { input, held: manifest.held_shards(), manifest, next_second, end })
+    Ok(Surveyed { input, held: manifest.held_shards(), manifest, next_second, notes, end })
 }
 
 fn check_same_run(first: &Surveyed<'_>, second: &Surveyed<'_>) -> Result<(), MergeError> {
@@ -304,11 +307,17 @@ impl MergePlan<'_> {
     /// # Errors
     /// [`MergeError`] when a part cannot be read any more.
     pub fn merged(&self) -> Result<Journal, MergeError> {
-        let mut journal =
-            Journal { manifest: self.manifest.clone(), intervals: Vec::new(), end: None, torn_bytes: 0 };
+        let mut journal = Journal {
+            manifest: self.manifest.clone(),
+            intervals: Vec::new(),
+            notes: Vec::new(),
+            end: None,
+            torn_bytes: 0,
+        };
         self.each_entry(&mut |entry| {
             match entry {
                 Entry::Interval { second, groups } => journal.intervals.push((second, groups)),
+                Entry::Note(note) => journal.notes.push(note),
                 Entry::End(end) => journal.end = Some(*end),
                 Entry::Manifest(_) => {}
             }
@@ -334,6 +343,8 @@ impl MergePlan<'_> {
             }
             put(Entry::Interval { second, groups: groups.iter().map(PackedTally::of).collect() })?;
         }
+        // What is done to the service, one part does for all.
+        self.parts.iter().flat_map(|part| &part.notes).try_for_each(|note| put(Entry::Note(note.clone())))?;
         let ends: Vec<RunEnd> = self.parts.iter().filter_map(Surveyed::named_end).collect();
         match merge_ends(&ends.iter().collect::<Vec<_>>(), &all, self.machines) {
             Some(end) => put(Entry::End(Box::new(end))),
@@ -369,11 +380,15 @@ impl<'i> Source<'i> {
     }
 
     fn advance(&mut self) -> Result<(), MergeError> {
-        self.next = match self.reader.next_entry()? {
-            Some(Entry::Interval { second, groups }) => Some((second, groups)),
-            _ => None,
-        };
-        Ok(())
+        loop {
+            self.next = match self.reader.next_entry()? {
+                Some(Entry::Interval { second, groups }) => Some((second, groups)),
+                // The survey has them.
+                Some(Entry::Note(_)) => continue,
+                _ => None,
+            };
+            return Ok(());
+        }
     }
 
     /// Adds its numbers of `second`, where that is its next.

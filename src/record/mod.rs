@@ -19,6 +19,7 @@ mod merge;
 mod merge_ends;
 #[cfg(test)]
 mod merge_tests;
+mod note;
 pub mod outages;
 mod packed;
 mod packed_old;
@@ -47,6 +48,7 @@ pub use manifest::{
 };
 pub use merge::{MergeError, MergeInput, MergePlan, plan_merge};
 pub use merge_ends::{Machines, merge_ends};
+pub use note::{Mark, MarkBy, Note, Observed, settled_marks};
 pub use packed::PackedTally;
 pub use reconnect_clocks::ReconnectClocks;
 pub use reconnects::{Reconnects, Times, count_not_back, success_of};

@@ -17,6 +17,7 @@ use crate::scenario::keys::{Scenario, Threshold};
 
 use super::entry::Entry;
 use super::journal::JournalWriter;
+use super::note::Note;
 use super::packed::PackedTally;
 use super::tally::Tally;
 use super::thresholds::{ThresholdStatus, evaluate};
@@ -47,6 +48,9 @@ pub struct Recorded {
     pub journal: JournalWriter,
     /// The seconds that could not be written to it so far, in order.
     pub unwritten: Vec<(u64, Vec<PackedTally>)>,
+    /// What was told beside the numbers, and how much of it the journal has.
+    pub notes: Vec<Note>,
+    notes_written: usize,
     /// When the last sample was taken.
     pub last_sample: Moment,
 }
@@ -75,10 +79,22 @@ impl Recorded {
         let result = self.unwritten.iter().try_for_each(|(second, groups)| {
             self.journal.append(&Entry::Interval { second: *second, groups: groups.clone() })?;
             written += 1;
-            Ok(())
+            io::Result::Ok(())
         });
         self.unwritten.drain(..written);
-        result
+        result?;
+        self.write_notes()
+    }
+}
+
+impl Recorded {
+    /// Writes the notes that wait.
+    fn write_notes(&mut self) -> io::Result<()> {
+        while let Some(note) = self.notes.get(self.notes_written) {
+            self.journal.append(&Entry::Note(note.clone()))?;
+            self.notes_written += 1;
+        }
+        Ok(())
     }
 }
 
@@ -103,6 +119,8 @@ impl Recorder {
             totals: vec![Tally::default(); groups],
             journal,
             unwritten: Vec::new(),
+            notes: Vec::new(),
+            notes_written: 0,
             last_sample: Moment::ZERO,
         };
         let words = vec![WordBook::default(); groups];
@@ -122,6 +140,11 @@ impl Recorder {
             tally.apply(&words.bound(&stamped.sample));
         }
         self.recorded.last_sample = self.recorded.last_sample.max(stamped.at);
+    }
+
+    /// Takes in a note. It is written with the interval that is open, or with a later one.
+    pub fn note(&mut self, note: Note) {
+        self.recorded.notes.push(note);
     }
 
     /// Closes the interval of `second`: appends it to the journal and adds it to the totals. Answers with it. A second
@@ -181,6 +204,7 @@ impl Recorder {
 pub async fn run_recorder(
     mut recorder: Recorder,
     mut samples: mpsc::Receiver<Vec<Stamped>>,
+    mut notes: mpsc::UnboundedReceiver<Note>,
     scenario: &Scenario,
     control: &RunControl,
     view: &watch::Sender<LiveView>,
@@ -196,6 +220,9 @@ pub async fn run_recorder(
         };
         for stamped in batches.drain(..).flatten() {
             recorder.record(&stamped);
+        }
+        while let Ok(note) = notes.try_recv() {
+            recorder.note(note);
         }
         // The clock is asked, not the timer: while samples keep coming, the timer may not have its turn.
         let now = clock.now();
@@ -339,7 +366,9 @@ mod tests {
         let (view, live) = watch::channel(LiveView::default());
         let scenario = minimal();
         let control = RunControl::new();
-        let recording = run_recorder(recorder(&path), samples, &scenario, &control, &view, Clock::start());
+        let (_notes, no_notes) = mpsc::unbounded_channel();
+        let recording =
+            run_recorder(recorder(&path), samples, no_notes, &scenario, &control, &view, Clock::start());
         let sending = async move {
             for n in 0..3_000 {
                 sender.send(vec![sample(0, 0, Sample::Count(Counter::MessagesIn, n))]).await.unwrap();

@@ -3,8 +3,9 @@
 //! In: a journal. Out: totals, seconds, results, all derived from it.
 
 use crate::record::{
-    Journal, Latencies, Manifest, PackedTally, Quantile, Reconciliation, ReconnectClocks, RunEnd, Tally,
-    ThresholdResult, check_accounts, evaluate, health_faults, merge_all, reconcile,
+    Journal, Latencies, Manifest, Mark, Note, Observed, PackedTally, Quantile, Reconciliation,
+    ReconnectClocks, RunEnd, Tally, ThresholdResult, check_accounts, evaluate, health_faults, merge_all,
+    reconcile, settled_marks,
 };
 use crate::sample::Counter;
 use crate::scenario::parse_threshold;
@@ -29,6 +30,10 @@ pub struct RunModel {
     pub totals: Vec<Tally>,
     /// Totals of all groups together.
     pub all: Tally,
+    /// What was done to the service, or told from outside, in the order of time.
+    pub marks: Vec<Mark>,
+    /// The service's own numbers, second by second.
+    pub observed: Vec<Observed>,
     /// From the start to the last sample, in seconds.
     pub elapsed_s: f64,
     /// How the thresholds came out.
@@ -51,7 +56,16 @@ impl RunModel {
     /// Derives everything from a journal.
     #[must_use]
     pub fn new(journal: Journal) -> Self {
-        let Journal { manifest, intervals, end, torn_bytes } = journal;
+        let Journal { manifest, intervals, notes, end, torn_bytes } = journal;
+        let marks = settled_marks(notes.iter().filter_map(|note| match note {
+            Note::Mark(mark) => Some(mark.clone()),
+            Note::Observed(_) => None,
+        }));
+        let observed = notes.into_iter().filter_map(|note| match note {
+            Note::Observed(observed) => Some(observed),
+            Note::Mark(_) => None,
+        });
+        let observed = observed.collect();
         let mut totals = vec![Tally::default(); manifest.groups.len()];
         for (_, groups) in &intervals {
             for (total, tally) in totals.iter_mut().zip(groups) {
@@ -99,6 +113,8 @@ impl RunModel {
             seconds: intervals,
             totals,
             all,
+            marks,
+            observed,
             elapsed_s,
             thresholds,
             account_faults,

@@ -72,10 +72,11 @@ pub(super) async fn conduct(
     drop(sink);
     let plan = plan_engine(&prepared, &crew)?;
     let (view, live) = watch::channel(LiveView::default());
+    let (notes, noted) = mpsc::unbounded_channel();
     let recorder = Recorder::new(prepared.scenario.groups.len(), journal).feeding(feed);
     let recording = tokio::spawn({
         let (prepared, control) = (Arc::clone(&prepared), Arc::clone(&control));
-        async move { run_recorder(recorder, samples, &prepared.scenario, &control, &view, clock).await }
+        async move { run_recorder(recorder, samples, noted, &prepared.scenario, &control, &view, clock).await }
     });
     let listening = [
         tokio::spawn(listen_to_signals(signals, Arc::clone(&control))),
@@ -93,6 +94,7 @@ pub(super) async fn conduct(
     // The shards of a machine are told their common start a little ahead.
     tokio::time::sleep_until(clock.instant(Moment::ZERO).into()).await;
     let drained = walk_plan(plan, &control, clock).await;
+    drop(notes);
     let elapsed = clock.now();
     let watched = watch.end().await;
     let pool_wait_max = crew.iter().map(|hand| hand.shared.pool_wait_max()).max().unwrap_or_default();
@@ -266,7 +268,7 @@ pub(super) fn end_journal(manifest: &Manifest, mut recorded: Recorded, mut end: 
         // What was written cannot be read either: the totals are whole in memory all the same.
         vec![(end.elapsed_s as u64, recorded.totals.iter().map(PackedTally::of).collect())]
     });
-    Some(Journal { manifest, intervals, end: Some(end), torn_bytes: 0 })
+    Some(Journal { manifest, intervals, notes: recorded.notes, end: Some(end), torn_bytes: 0 })
 }
 
 /// All seconds: those in the journal, and those that could not be written. `None` where they are not all that was recorded.

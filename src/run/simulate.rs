@@ -159,7 +159,13 @@ impl Simulation {
         let end = self.run(&mut taker, audit_every);
         let (intervals, ended_by) = taker.finish();
         let run_end = self.end(&end, ended_by.as_ref());
-        let journal = Journal { manifest: self.manifest(), intervals, end: Some(run_end), torn_bytes: 0 };
+        let journal = Journal {
+            manifest: self.manifest(),
+            intervals,
+            notes: Vec::new(),
+            end: Some(run_end),
+            torn_bytes: 0,
+        };
         (journal, end)
     }
 

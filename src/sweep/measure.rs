@@ -444,7 +444,7 @@ mod tests {
         let manifest = manifest_of_a_test();
         let storms = vec![StormManifest { at_s: 1.0, what: "1012".into(), fraction: 1.0 }];
         let manifest = Manifest { storms, ..manifest };
-        let run = RunModel::new(Journal { manifest, intervals, end: None, torn_bytes: 0 });
+        let run = RunModel::new(Journal { manifest, intervals, notes: Vec::new(), end: None, torn_bytes: 0 });
         let value = |text: &str| parse_goal(text).unwrap().measure.value(&run)?.seen();
         assert_eq!(value("token_requests.peak"), Some(9.0));
         assert_eq!(value("tokens_fetched.count"), Some(15.0));

@@ -71,7 +71,7 @@ fn run(scenario: &str, groups: &[String], thresholds: Vec<String>, reason: Optio
         thresholds,
         ..manifest(&groups)
     };
-    RunModel::new(Journal { manifest, intervals: vec![(0, tallies)], end, torn_bytes: 0 })
+    RunModel::new(Journal { manifest, intervals: vec![(0, tallies)], notes: Vec::new(), end, torn_bytes: 0 })
 }
 
 fn small(reason: Option<StopReason>) -> RunModel {
