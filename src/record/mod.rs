@@ -61,4 +61,4 @@ pub use requests::{AnswerTally, Requests};
 pub use steps::Steps;
 pub use survival::{Quantile, Survival, SurvivalStep, percentile_of_ascending};
 pub use tally::{Attempts, Closes, StormTally, Tally, merge_all};
-pub use thresholds::{ThresholdResult, ThresholdStatus, evaluate, share_of};
+pub use thresholds::{RunTime, ThresholdResult, ThresholdStatus, evaluate, evaluate_outages, share_of};

@@ -5,7 +5,7 @@
 use crate::record::outages::{OutageIn, RunOutage};
 use crate::record::{Mark, Quantile};
 use crate::sample::AttemptKey;
-use crate::units::{format_count, format_share, format_us};
+use crate::units::{format_availability, format_count, format_share, format_us};
 
 use super::model::RunModel;
 use super::tables::Table;
@@ -218,10 +218,10 @@ pub(super) fn availability(model: &RunModel) -> Option<Table> {
             name.to_owned(),
             format!("{:.1} s", own.all.wanted_ns as f64 / 1e9),
             format!("{:.1} s", own.all.in_ns as f64 / 1e9),
-            availability_words(share),
+            format_availability(share),
             worst.map_or_else(
                 || "-".to_owned(),
-                |(share, at)| format!("{} ({at})", availability_words(share)),
+                |(share, at)| format!("{} ({at})", format_availability(share)),
             ),
         ]);
     }
@@ -231,9 +231,4 @@ pub(super) fn availability(model: &RunModel) -> Option<Table> {
     let note =
         "client-seconds that clients were in, of those that they were wanted in; the worst minute, from 0";
     Some(Table { title: "Availability", note, rows })
-}
-
-/// A share with as many nines as it takes to tell it from all.
-pub(super) fn availability_words(share: f64) -> String {
-    if share >= 1.0 { "100 %".to_owned() } else { format!("{:.3} %", (share * 100_000.0).floor() / 1_000.0) }
 }

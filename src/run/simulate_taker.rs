@@ -9,7 +9,7 @@ use crate::clock::{Clock, Moment};
 use crate::drive::virtual_time::{GoOn, SampleTaker};
 use crate::record::{LiveView, PackedTally, Recorded, Recorder, Tally, failing_threshold};
 use crate::sample::Stamped;
-use crate::scenario::keys::{Scenario, Threshold};
+use crate::scenario::keys::{Scenario, Subject, Threshold};
 
 use super::request::OnProgress;
 
@@ -70,6 +70,11 @@ impl SampleTaker for JournalTaker<'_> {
 /// Whether a threshold may end the run: then the recorder must have seen each second before the next begins.
 pub(super) fn may_end_early(scenario: &Scenario) -> bool {
     scenario.thresholds.iter().any(|threshold| threshold.abort_after.is_some())
+}
+
+/// Whether a threshold asks for outages: then who was lost when is kept to the end.
+fn asks_for_outages(scenario: &Scenario) -> bool {
+    scenario.thresholds.iter().any(|threshold| matches!(threshold.subject, Subject::Outage(_)))
 }
 
 /// What goes to a recorder with a thread of its own.
@@ -146,6 +151,8 @@ pub(super) struct MemoryTaker<'s> {
     keeps_seconds: bool,
     seconds: Vec<(u64, Vec<PackedTally>)>,
     last: u64,
+    /// Whether a threshold asks for outages.
+    keeps_lives: bool,
     may_end_early: bool,
     pub(super) ended_by: Option<Threshold>,
 }
@@ -160,6 +167,7 @@ impl<'s> MemoryTaker<'s> {
             keeps_seconds,
             seconds: Vec::new(),
             last: 0,
+            keeps_lives: asks_for_outages(scenario),
             may_end_early: may_end_early(scenario),
             ended_by: None,
         }
@@ -168,6 +176,7 @@ impl<'s> MemoryTaker<'s> {
     /// The seconds; where they were not kept, one that holds everything.
     pub(super) fn finish(mut self) -> (Vec<(u64, Vec<PackedTally>)>, Option<Threshold>) {
         if !self.keeps_seconds {
+            self.current.iter_mut().for_each(Tally::close);
             self.seconds = vec![(self.last, self.current.iter().map(PackedTally::of).collect())];
         }
         (self.seconds, self.ended_by)
@@ -193,7 +202,7 @@ impl SampleTaker for MemoryTaker<'_> {
             if self.may_end_early {
                 self.totals.iter_mut().zip(&closed).for_each(|(total, tally)| total.merge(tally));
             }
-        } else {
+        } else if !self.keeps_lives {
             self.current.iter_mut().for_each(Tally::fold_lives);
         }
         if !self.may_end_early || self.ended_by.is_some() {

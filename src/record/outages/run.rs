@@ -29,6 +29,17 @@ pub struct RunOutage {
     pub groups: Vec<OutageIn>,
 }
 
+impl RunOutage {
+    /// What it came to in a group, if that lost clients; `None`: over all.
+    #[must_use]
+    pub fn of(&self, group: Option<usize>) -> Option<&OutageIn> {
+        match group {
+            None => Some(&self.all),
+            group => self.groups.iter().find(|own| own.group == group),
+        }
+    }
+}
+
 /// What an outage came to, in a group or over all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutageIn {
