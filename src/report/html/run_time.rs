@@ -15,12 +15,13 @@ use super::messages::message_times;
 use super::page::{BarRow, Bars, Block, Section};
 use super::plot::{Line, Mark, Plot, PlotKind, Series, Unit};
 use super::plotted::{MOST_GROUPS, left_out, plotted_groups};
+use super::run_outages::outage_marks;
 use super::table::Table;
 use super::tone::Tone;
 
 /// The sections, in order.
 pub(super) fn sections(model: &RunModel, buckets: &Buckets) -> Vec<Section> {
-    let time = TimePlots { model, buckets, storms: storm_marks(model) };
+    let time = TimePlots { model, buckets, marks: time_marks(model) };
     vec![
         time.latency(),
         time.phases(),
@@ -33,24 +34,21 @@ pub(super) fn sections(model: &RunModel, buckets: &Buckets) -> Vec<Section> {
     ]
 }
 
-/// The storms of a run as marks of a time plot.
-pub(super) fn storm_marks(model: &RunModel) -> Vec<Mark> {
+/// What happened in a run, as marks of a time plot: storms and outages.
+pub(super) fn time_marks(model: &RunModel) -> Vec<Mark> {
     let storms = &model.manifest.storms;
-    storms
-        .iter()
-        .enumerate()
-        .map(|(index, storm)| {
-            let name = if storms.len() == 1 { "storm".to_owned() } else { format!("storm {}", index + 1) };
-            Mark::vertical(storm.at_s, &name)
-        })
-        .collect()
+    let storms = storms.iter().enumerate().map(|(index, storm)| {
+        let name = if storms.len() == 1 { "storm".to_owned() } else { format!("storm {}", index + 1) };
+        Mark::vertical(storm.at_s, &name)
+    });
+    storms.chain(outage_marks(model)).collect()
 }
 
 /// What the time plots of a run have in common.
 pub(super) struct TimePlots<'a> {
     pub(super) model: &'a RunModel,
     pub(super) buckets: &'a Buckets,
-    pub(super) storms: Vec<Mark>,
+    pub(super) marks: Vec<Mark>,
 }
 
 impl<'a> TimePlots<'a> {
@@ -66,7 +64,7 @@ impl<'a> TimePlots<'a> {
     }
 
     pub(super) fn plot(&self, id: &str, title: &str, kind: PlotKind, y_label: &str, unit: Unit) -> Plot {
-        Plot::new(id, title, kind, self.buckets.axis(), y_label, unit).marked(&self.storms)
+        Plot::new(id, title, kind, self.buckets.axis(), y_label, unit).marked(&self.marks)
     }
 
     /// The plots that show something; all groups together only where more than one group does.
