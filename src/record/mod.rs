@@ -4,6 +4,7 @@
 //! One writer owns all numbers; nothing here prints.
 
 mod accounting;
+mod attempt_log;
 mod availability;
 #[cfg(test)]
 mod damage_tests;
@@ -36,6 +37,7 @@ mod thresholds;
 mod words;
 
 pub use accounting::{Agreement, Reconciliation, ReconciliationRow, check_accounts, reconcile};
+pub use attempt_log::{ATTEMPTS_FILE, ATTEMPTS_HEADER, AttemptLog, join_attempts};
 pub use availability::{Availability, Share, availability_of};
 pub use encoding::HistogramError;
 pub use entry::Entry;

@@ -15,6 +15,7 @@ use crate::engine::{RunControl, StopReason};
 use crate::sample::Stamped;
 use crate::scenario::keys::{Scenario, Threshold};
 
+use super::attempt_log::AttemptLog;
 use super::entry::Entry;
 use super::journal::JournalWriter;
 use super::note::Note;
@@ -51,6 +52,8 @@ pub struct Recorded {
     /// What was told beside the numbers, and how much of it the journal has.
     pub notes: Vec<Note>,
     notes_written: usize,
+    /// Why `attempts.csv` is not whole.
+    pub attempts_fault: Option<String>,
     /// When the last sample was taken.
     pub last_sample: Moment,
 }
@@ -105,6 +108,8 @@ pub type IntervalFeed = SyncSender<(u64, Vec<PackedTally>)>;
 #[derive(Debug)]
 pub struct Recorder {
     feed: Option<IntervalFeed>,
+    /// Where each attempt is written to, if it is.
+    attempts: Option<AttemptLog>,
     current: Vec<Tally>,
     words: Vec<WordBook>,
     recorded: Recorded,
@@ -121,10 +126,18 @@ impl Recorder {
             unwritten: Vec::new(),
             notes: Vec::new(),
             notes_written: 0,
+            attempts_fault: None,
             last_sample: Moment::ZERO,
         };
         let words = vec![WordBook::default(); groups];
-        Self { feed: None, current: vec![Tally::default(); groups], words, recorded, next_second: 0 }
+        Self {
+            feed: None,
+            attempts: None,
+            current: vec![Tally::default(); groups],
+            words,
+            recorded,
+            next_second: 0,
+        }
     }
 
     /// The same, which gives each second's numbers to `feed`.
@@ -133,8 +146,17 @@ impl Recorder {
         Self { feed, ..self }
     }
 
+    /// The same, which writes each attempt to `attempts`.
+    #[must_use]
+    pub fn logging(self, attempts: Option<AttemptLog>) -> Self {
+        Self { attempts, ..self }
+    }
+
     /// Takes in a sample. It belongs to the interval that is open when it arrives.
     pub fn record(&mut self, stamped: &Stamped) {
+        if let Some(attempts) = &mut self.attempts {
+            attempts.record(stamped);
+        }
         let group = usize::from(stamped.group.0);
         if let (Some(tally), Some(words)) = (self.current.get_mut(group), self.words.get_mut(group)) {
             tally.apply(&words.bound(&stamped.sample));
@@ -165,6 +187,9 @@ impl Recorder {
             log::debug!("the numbers of second {second} found no reader but the journal");
         }
         self.write(second, packed);
+        if let Some(attempts) = &mut self.attempts {
+            attempts.flush();
+        }
         closed
     }
 
@@ -195,7 +220,8 @@ impl Recorder {
 
     /// Ends the recording.
     #[must_use]
-    pub fn finish(self) -> Recorded {
+    pub fn finish(mut self) -> Recorded {
+        self.recorded.attempts_fault = self.attempts.take().and_then(AttemptLog::finish);
         self.recorded
     }
 }
@@ -294,7 +320,7 @@ mod tests {
     }
 
     fn sample(second: u64, group: u16, sample: Sample) -> Stamped {
-        Stamped { at: Moment::from_ns(second * 1_000_000_000), group: GroupId(group), sample }
+        Stamped { at: Moment::from_ns(second * 1_000_000_000), client: None, group: GroupId(group), sample }
     }
 
     fn lag(second: u64) -> Stamped {

@@ -15,8 +15,8 @@ use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike,
 use crate::lifecycle::GroupRules;
 use crate::plan::{own_starts, target_storms};
 use crate::record::{
-    Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, Manifest, PackedTally, Recorded,
-    Recorder, RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
+    AttemptLog, Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, Manifest,
+    PackedTally, Recorded, Recorder, RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
 };
 use crate::sample::{Counter, GroupId, Outcome};
 use crate::scenario::keys::Ready;
@@ -47,6 +47,8 @@ pub(super) struct Beside {
     pub(super) on_progress: Option<OnProgress>,
     /// Given each second's numbers.
     pub(super) feed: Option<IntervalFeed>,
+    /// Where each attempt is written to, if it is.
+    pub(super) attempts: Option<AttemptLog>,
     /// Stops the run.
     pub(super) control: Arc<RunControl>,
     /// Told, when everything is ready for the first client, when that was.
@@ -59,7 +61,7 @@ pub(super) async fn conduct(
     beside: Beside,
 ) -> Result<Conducted, RunError> {
     let clock = prepared.clock;
-    let Beside { on_progress, feed, control, on_ready } = beside;
+    let Beside { on_progress, feed, attempts, control, on_ready } = beside;
     let signals =
         StopSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
     let cpu_before = host::cpu_time();
@@ -73,7 +75,7 @@ pub(super) async fn conduct(
     let plan = plan_engine(&prepared, &crew)?;
     let (view, live) = watch::channel(LiveView::default());
     let (notes, noted) = mpsc::unbounded_channel();
-    let recorder = Recorder::new(prepared.scenario.groups.len(), journal).feeding(feed);
+    let recorder = Recorder::new(prepared.scenario.groups.len(), journal).feeding(feed).logging(attempts);
     let recording = tokio::spawn({
         let (prepared, control) = (Arc::clone(&prepared), Arc::clone(&control));
         async move { run_recorder(recorder, samples, noted, &prepared.scenario, &control, &view, clock).await }
@@ -249,6 +251,7 @@ fn target_reconnects(prepared: &Prepared) -> Option<Steps> {
 
 /// Appends the run's end to the journal. Where that cannot be, answers with the journal as it should have been.
 pub(super) fn end_journal(manifest: &Manifest, mut recorded: Recorded, mut end: RunEnd) -> Option<Journal> {
+    end.write_faults.extend(recorded.attempts_fault.take());
     let written = recorded.write_kept().and_then(|()| {
         recorded.journal.append(&Entry::End(Box::new(end.clone())))?;
         recorded.journal.sync()

@@ -77,6 +77,8 @@ impl StormId {
 pub struct Stamped {
     /// When it happened.
     pub at: Moment,
+    /// Which client, where it is a step of one.
+    pub client: Option<u32>,
     /// The client's group.
     pub group: GroupId,
     /// What happened.

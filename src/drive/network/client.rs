@@ -81,7 +81,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
         }
         let now = driven.now();
         let action = machine.step(&driven.context.rules, now, event, &mut samples);
-        driven.context.sink.send_all(now, &mut samples).await;
+        driven.context.sink.send_all(now, Some(number), &mut samples).await;
         if let Action::Finish(_) = action {
             driven.drop_session().await;
             driven.drop_refresh().await;

@@ -11,7 +11,7 @@ use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
 use crate::exit_code::ExitCode;
 use crate::plan::{Share, check_split, shards_needed};
-use crate::record::{JournalError, LiveView, Machines, MergeInput, plan_merge};
+use crate::record::{ATTEMPTS_FILE, JournalError, LiveView, Machines, MergeInput, join_attempts, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, WriteFault, write_all};
 use crate::scenario::keys::Scenario;
 use crate::scenario::load_for_traffic;
@@ -74,6 +74,7 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
         overrides: request.overrides,
         seed: request.seed,
         authorised: request.authorised,
+        attempts: request.attempts,
         out: PathBuf::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -133,6 +134,10 @@ fn finish(run: &SplitRun<'_>, mut ended: Ended, display: Option<Display>) -> Res
         display.show(LiveView { second, totals, last: std::sync::Arc::new(last.unwrap_or_default()) });
     }
     let mut write_faults = Vec::from_iter(unwritten.map(|source| WriteFault { path, source }));
+    let folders: Vec<PathBuf> = Share::all(run.of).map(|share| run.shard_folder(share)).collect();
+    if let Err(source) = join_attempts(&folders, run.folder) {
+        write_faults.push(WriteFault { path: run.folder.join(ATTEMPTS_FILE), source });
+    }
     write_faults.extend(write_all(&model, run.folder));
     Ok(RunDone { model, folder: run.folder.to_owned(), write_faults })
 }
@@ -377,6 +382,7 @@ mod tests {
             overrides: Vec::new(),
             seed: None,
             authorised: Vec::new(),
+            attempts: false,
             out: PathBuf::new(),
         };
         let run = SplitRun { of: 3, scenario: &scenario, folder: home.path() };

@@ -15,7 +15,7 @@ use crate::exit_code::ExitCode;
 use crate::record::PackedTally;
 
 /// Version of the protocol.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// What a parent tells a child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,13 +52,15 @@ pub(super) struct Preparation {
     pub(super) seed: Option<u64>,
     /// Hosts that the user authorised.
     pub(super) authorised: Vec<String>,
+    /// Whether each attempt is written to `attempts.csv`.
+    pub(super) attempts: bool,
     /// The child's folder.
     pub(super) out: PathBuf,
 }
 
 impl fmt::Debug for Preparation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, scenario, hash, seed, authorised, out, overrides } = self;
+        let Self { version, scenario, hash, seed, authorised, attempts, out, overrides } = self;
         let keys: Vec<&str> = overrides.iter().map(|(key, _)| key.as_str()).collect();
         f.debug_struct("Preparation")
             .field("version", version)
@@ -67,6 +69,7 @@ impl fmt::Debug for Preparation {
             .field("overrides", &keys)
             .field("seed", seed)
             .field("authorised", authorised)
+            .field("attempts", attempts)
             .field("out", out)
             .finish()
     }
