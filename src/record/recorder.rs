@@ -19,6 +19,7 @@ use super::attempt_log::AttemptLog;
 use super::entry::Entry;
 use super::journal::JournalWriter;
 use super::note::Note;
+use super::outages::Recent;
 use super::packed::PackedTally;
 use super::tally::Tally;
 use super::thresholds::{ThresholdStatus, evaluate};
@@ -38,6 +39,8 @@ pub struct LiveView {
     pub totals: Arc<Vec<Tally>>,
     /// The last second of each group.
     pub last: Arc<Vec<Tally>>,
+    /// What the last two minutes told of all clients.
+    pub recent: Recent,
 }
 
 /// What a recorder leaves behind.
@@ -237,6 +240,7 @@ pub async fn run_recorder(
     clock: Clock,
 ) -> Recorded {
     let mut batches = Vec::with_capacity(MOST_BATCHES);
+    let mut recent = Recent::default();
     let mut second = 0;
     loop {
         let close_at = clock.instant(Moment::ZERO + Duration::from_secs(second + 1));
@@ -256,7 +260,7 @@ pub async fn run_recorder(
             // What was late in coming is counted where it came.
             let closing = if is_open { now.as_second() - 1 } else { now.as_second() };
             let last = recorder.close_interval(closing);
-            publish(view, closing, recorder.totals(), last);
+            publish(view, closing, recorder.totals(), last, &mut recent);
             second = now.as_second();
             abort_on_thresholds(scenario, recorder.totals(), now, control);
         }
@@ -266,9 +270,17 @@ pub async fn run_recorder(
     }
 }
 
-fn publish(view: &watch::Sender<LiveView>, second: u64, totals: &[Tally], last: Vec<Tally>) {
+fn publish(
+    view: &watch::Sender<LiveView>,
+    second: u64,
+    totals: &[Tally],
+    last: Vec<Tally>,
+    recent: &mut Recent,
+) {
     if view.receiver_count() > 0 {
-        let live = LiveView { second, totals: Arc::new(totals.to_vec()), last: Arc::new(last) };
+        recent.push(second, &last);
+        let (totals, recent) = (Arc::new(totals.to_vec()), recent.clone());
+        let live = LiveView { second, totals, last: Arc::new(last), recent };
         view.send_replace(live);
     }
 }

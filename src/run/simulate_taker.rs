@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 use crate::drive::virtual_time::{GoOn, SampleTaker};
+use crate::record::outages::Recent;
 use crate::record::{LiveView, PackedTally, Recorded, Recorder, Tally, failing_threshold};
 use crate::sample::Stamped;
 use crate::scenario::keys::{Scenario, Subject, Threshold};
@@ -25,6 +26,7 @@ pub(super) struct JournalTaker<'s> {
     on_progress: Option<OnProgress>,
     clock: Clock,
     shown: Moment,
+    recent: Recent,
     /// The threshold that ended the run.
     pub(super) ended_by: Option<Threshold>,
 }
@@ -32,7 +34,15 @@ pub(super) struct JournalTaker<'s> {
 impl<'s> JournalTaker<'s> {
     pub(super) fn new(recorder: Recorder, scenario: &'s Scenario, on_progress: Option<OnProgress>) -> Self {
         let clock = Clock::start();
-        Self { recorder, scenario, on_progress, clock, shown: Moment::ZERO, ended_by: None }
+        Self {
+            recorder,
+            scenario,
+            on_progress,
+            clock,
+            shown: Moment::ZERO,
+            recent: Recent::default(),
+            ended_by: None,
+        }
     }
 
     pub(super) fn finish(self) -> (Recorded, Option<Threshold>) {
@@ -41,11 +51,13 @@ impl<'s> JournalTaker<'s> {
 
     fn show(&mut self, second: u64, last: Vec<Tally>) {
         let Some(show) = &mut self.on_progress else { return };
+        self.recent.push(second, &last);
         let now = self.clock.now();
         if now.since(self.shown) >= SHOW_EVERY {
             self.shown = now;
             let (totals, last) = (self.recorder.totals().to_vec(), last);
-            show(self.scenario, &LiveView { second, totals: totals.into(), last: last.into() });
+            let recent = self.recent.clone();
+            show(self.scenario, &LiveView { second, totals: totals.into(), last: last.into(), recent });
         }
     }
 }

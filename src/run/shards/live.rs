@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::clock::Moment;
+use crate::record::outages::Recent;
 use crate::record::{LiveView, PackedTally, Tally, failing_threshold};
 use crate::scenario::keys::{Scenario, Threshold};
 
@@ -14,12 +15,14 @@ pub(super) struct Live {
     totals: Vec<Tally>,
     /// What came since the last view.
     last: Vec<Tally>,
+    recent: Recent,
 }
 
 impl Live {
     /// Those of a run of so many groups, before its first second.
     pub(super) fn new(groups: usize) -> Self {
-        Self { totals: vec![Tally::default(); groups], last: vec![Tally::default(); groups] }
+        let nothing = vec![Tally::default(); groups];
+        Self { totals: nothing.clone(), last: nothing, recent: Recent::default() }
     }
 
     /// Takes in a second of a shard.
@@ -27,7 +30,7 @@ impl Live {
         let own = self.totals.iter_mut().zip(&mut self.last);
         for ((total, last), packed) in own.zip(groups) {
             packed.add_to(total);
-            packed.add_to(last);
+            packed.add_second_to(last);
         }
     }
 
@@ -35,7 +38,9 @@ impl Live {
     pub(super) fn view(&mut self, second: u64) -> LiveView {
         let nothing = vec![Tally::default(); self.totals.len()];
         let last = std::mem::replace(&mut self.last, nothing);
-        LiveView { second, totals: Arc::new(self.totals.clone()), last: Arc::new(last) }
+        self.recent.push(second, &last);
+        let (totals, recent) = (Arc::new(self.totals.clone()), self.recent.clone());
+        LiveView { second, totals, last: Arc::new(last), recent }
     }
 
     /// The first threshold that is to end the run and fails over all shards.

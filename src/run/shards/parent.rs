@@ -131,7 +131,8 @@ fn finish(run: &SplitRun<'_>, mut ended: Ended, display: Option<Display>) -> Res
         let last =
             model.seconds.last().map(|(_, groups)| groups.iter().map(|group| group.unpack()).collect());
         let totals = model.totals.clone().into();
-        display.show(LiveView { second, totals, last: std::sync::Arc::new(last.unwrap_or_default()) });
+        let last = std::sync::Arc::new(last.unwrap_or_default());
+        display.show(LiveView { second, totals, last, ..LiveView::default() });
     }
     let mut write_faults = Vec::from_iter(unwritten.map(|source| WriteFault { path, source }));
     let folders: Vec<PathBuf> = Share::all(run.of).map(|share| run.shard_folder(share)).collect();
