@@ -13,7 +13,7 @@ use tokio::sync::{
 };
 
 use crate::clock::{Clock, Moment};
-use crate::sample::{GroupId, Sample, Stamped};
+use crate::sample::{ClientNumber, GroupId, Sample, Stamped};
 
 /// Samples that go to the recorder together.
 const BATCH: usize = 256;
@@ -59,7 +59,13 @@ impl SampleSink {
     }
 
     /// Sends all of `samples`, as [`Self::send`] does; those of a step of a client with its number.
-    pub async fn send_all(&self, at: Moment, group: GroupId, client: Option<u32>, samples: &mut Vec<Sample>) {
+    pub async fn send_all(
+        &self,
+        at: Moment,
+        group: GroupId,
+        client: Option<ClientNumber>,
+        samples: &mut Vec<Sample>,
+    ) {
         let stamped = samples.drain(..).map(|sample| Stamped { at, client, group, sample });
         if let Some(batch) = self.put(|pending| pending.extend(stamped)) {
             self.pass_on(batch).await;

@@ -9,7 +9,7 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use crate::clock::Moment;
-use crate::sample::{AttemptEnd, Life, Outcome, Sample, Stamped, WayIn};
+use crate::sample::{AttemptEnd, ClientNumber, Life, Outcome, Sample, Stamped, WayIn};
 
 /// The file's name in a run folder.
 pub const ATTEMPTS_FILE: &str = "attempts.csv";
@@ -79,7 +79,7 @@ impl AttemptLog {
 
     /// Takes in a sample.
     pub(super) fn record(&mut self, stamped: &Stamped) {
-        let Some(number) = stamped.client else { return };
+        let Some(number) = stamped.client.map(ClientNumber::get) else { return };
         match &stamped.sample {
             Sample::Attempt(end) => {
                 let client = self.clients.entry(number).or_default();
@@ -245,6 +245,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut log = AttemptLog::create(home.path(), vec!["g".into()]).unwrap();
         for (ms, client, sample) in samples {
+            let client = client.map(ClientNumber::of);
             log.record(&Stamped { at: at(ms), client, group: GroupId(0), sample });
         }
         assert_eq!(log.finish(), None);

@@ -101,11 +101,15 @@ pub(super) fn chain_words(outage: &OutageIn) -> Option<String> {
 
 /// An outage in one sentence, without its name.
 pub(super) fn sentence(outage: &OutageIn) -> String {
+    let (lost, open) = (format_count(outage.lost), format_count(outage.at_risk));
+    let losses = if outage.lost > outage.at_risk {
+        format!("sessions lost {lost} times ({open} were open)")
+    } else {
+        format!("{lost} of {open} sessions lost")
+    };
     let mut said = format!(
-        "at {:.1} s, {} of {} clients lost within {}, by {}",
+        "at {:.1} s, {losses} within {}, by {}",
         outage.first_us as f64 / 1e6,
-        format_count(outage.lost),
-        format_count(outage.at_risk),
         within(outage),
         told_in_words(&ends(outage), MOST_KINDS),
     );

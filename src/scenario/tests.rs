@@ -61,6 +61,7 @@ fn the_hashes_of_the_shipped_scenarios_stay() {
         ("centrifugo.toml", "7944cd45ed47ce62"),
         ("deploy-storm.toml", "3c8a87e491463abd"),
         ("discord.toml", "aa34752450f615a5"),
+        ("eviction-cascade.toml", "d3e02e900bdd0a8e"),
         ("genesys-channels.toml", "caec6d14499db8d9"),
         ("graphql-ws.toml", "05dbcef4da7ce46f"),
         ("hundred-thousand.toml", "3bf5242963e56cc9"),

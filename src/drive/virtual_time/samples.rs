@@ -3,7 +3,7 @@
 //! In: what clients tell, step by step, and what goes over their sessions. Out: stamped samples, in the order of their moments.
 
 use crate::clock::Moment;
-use crate::sample::{GroupId, Sample, Stamped, Traffic};
+use crate::sample::{ClientNumber, GroupId, Sample, Stamped, Traffic};
 
 use super::taker::SampleTaker;
 
@@ -40,7 +40,12 @@ impl SampleLog {
         let keeps_lag = self.keeps_lag;
         // There is no generator that could be late.
         let told = self.step.drain(..).filter(|sample| keeps_lag || !matches!(sample, Sample::Lag(_)));
-        self.told.extend(told.map(|sample| Stamped { at, client: Some(client), group, sample }));
+        self.told.extend(told.map(|sample| Stamped {
+            at,
+            client: Some(ClientNumber::of(client)),
+            group,
+            sample,
+        }));
     }
 
     pub(super) fn tell(&mut self, at: Moment, group: GroupId, sample: Sample) {
