@@ -140,8 +140,8 @@ fn each_bad_storm_by_an_event_is_told_what_is_wrong() {
         (event.to_owned(), "event = \"relod\"", "there is no event \"relod\""),
         (String::new(), "event = \"reload\"", "there is none"),
         (event.repeat(2), "event = \"reload\"", "2 events are named \"reload\""),
-        (event.to_owned(), "event = \"reload\"\nat = \"9s\"", "no `at` and no `fraction` of its own"),
-        (event.to_owned(), "event = \"reload\"\nfraction = \"50%\"", "no `at` and no `fraction` of its own"),
+        (event.to_owned(), "event = \"reload\"\nat = \"9s\"", "it goes with by = \"target\""),
+        (event.to_owned(), "event = \"reload\"\nfraction = \"50%\"", "no `fraction` of its own"),
     ];
     for (events, storm, part) in rows {
         let told = load_events(&format!("{events}[[storms]]\nby = \"event\"\n{storm}\n"))
