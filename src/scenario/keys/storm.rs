@@ -125,7 +125,7 @@ fn event_strike(name: String, at: &At<'_>) -> Option<Strike> {
             at.between(format!("there is no event \"{name}\""), there_are);
         }
         _ => {
-            at.between(format!("{} events are named \"{name}\"", named.len()), "give each a name of its own")
+            at.between(format!("{} events are named \"{name}\"", named.len()), "give each a name of its own");
         }
     }
     None
