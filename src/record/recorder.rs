@@ -18,7 +18,7 @@ use crate::scenario::keys::{Scenario, Threshold};
 use super::attempt_log::AttemptLog;
 use super::entry::Entry;
 use super::journal::JournalWriter;
-use super::note::Note;
+use super::note::{Mark, Note, settled_marks};
 use super::outages::Recent;
 use super::packed::PackedTally;
 use super::tally::Tally;
@@ -41,6 +41,8 @@ pub struct LiveView {
     pub last: Arc<Vec<Tally>>,
     /// What the last two minutes told of all clients.
     pub recent: Recent,
+    /// What was done to the service, or told from outside, in the order of time.
+    pub marks: Arc<Vec<Mark>>,
 }
 
 /// What a recorder leaves behind.
@@ -260,7 +262,7 @@ pub async fn run_recorder(
             // What was late in coming is counted where it came.
             let closing = if is_open { now.as_second() - 1 } else { now.as_second() };
             let last = recorder.close_interval(closing);
-            publish(view, closing, recorder.totals(), last, &mut recent);
+            publish(view, closing, &recorder.recorded, last, &mut recent);
             second = now.as_second();
             abort_on_thresholds(scenario, recorder.totals(), now, control);
         }
@@ -273,14 +275,18 @@ pub async fn run_recorder(
 fn publish(
     view: &watch::Sender<LiveView>,
     second: u64,
-    totals: &[Tally],
+    recorded: &Recorded,
     last: Vec<Tally>,
     recent: &mut Recent,
 ) {
     if view.receiver_count() > 0 {
         recent.push(second, &last);
-        let (totals, recent) = (Arc::new(totals.to_vec()), recent.clone());
-        let live = LiveView { second, totals, last: Arc::new(last), recent };
+        let marks = recorded.notes.iter().filter_map(|note| match note {
+            Note::Mark(mark) => Some(mark.clone()),
+            Note::Observed(_) => None,
+        });
+        let (totals, marks) = (Arc::new(recorded.totals.clone()), Arc::new(settled_marks(marks)));
+        let live = LiveView { second, totals, last: Arc::new(last), recent: recent.clone(), marks };
         view.send_replace(live);
     }
 }

@@ -17,6 +17,7 @@ pub mod html;
 mod junit;
 mod lost;
 mod markdown;
+mod marks;
 mod model;
 mod outages;
 mod recovery;

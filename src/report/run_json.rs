@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::engine::StopReason;
 use crate::record::{
-    GeneratorHealth, HostManifest, Latencies, Manifest, Quantile, ReconciliationRow, ReconnectClocks,
+    GeneratorHealth, HostManifest, Latencies, Manifest, Mark, Quantile, ReconciliationRow, ReconnectClocks,
     Reconnects, SCHEMA_VERSION, Simulated, StormManifest, Survival, SurvivalStep, Tally, ThresholdResult,
     Times,
 };
@@ -71,6 +71,8 @@ pub struct RunJson<'m> {
     outages: Vec<OutageJson<'m>>,
     /// Client-seconds in over client-seconds wanted, of each group, and of all together; empty in runs of before.
     availability: Vec<AvailabilityJson<'m>>,
+    /// What was done to the service while the run went on, and what was told from outside, in the order of time.
+    marks: &'m [Mark],
     /// The counts, and whether their sums agree.
     accounting: AccountingJson<'m>,
     /// The clients' counts beside the embedded target's; null for a remote target and after a crash.
@@ -316,6 +318,7 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
         storms: &manifest.storms,
         outages: outages_json(model),
         availability: availability_json(model),
+        marks: &model.marks,
         accounting: accounting(model),
         reconciliation: reconciliation(model),
         generator: end.map(|end| &end.health),

@@ -23,6 +23,8 @@ pub struct RunRequest {
     pub authorised: Vec<String>,
     /// Whether each attempt is written to `attempts.csv`.
     pub attempts: bool,
+    /// Whether events may run commands and signal processes.
+    pub allow_commands: bool,
     /// Told how the run stands.
     pub on_progress: Option<OnProgress>,
 }

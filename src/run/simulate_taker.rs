@@ -57,7 +57,10 @@ impl<'s> JournalTaker<'s> {
             self.shown = now;
             let (totals, last) = (self.recorder.totals().to_vec(), last);
             let recent = self.recent.clone();
-            show(self.scenario, &LiveView { second, totals: totals.into(), last: last.into(), recent });
+            show(
+                self.scenario,
+                &LiveView { second, totals: totals.into(), last: last.into(), recent, ..LiveView::default() },
+            );
         }
     }
 }

@@ -28,3 +28,6 @@ pub use profiles::{profile_names, profile_text};
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod event_tests;

@@ -13,6 +13,7 @@ pub(crate) fn run_file(scenario: &Path, overrides: &[(&str, &str)], out: PathBuf
         out: Some(out),
         authorised: Vec::new(),
         attempts: false,
+        allow_commands: false,
         on_progress: None,
     };
     run(request).unwrap_or_else(|error| panic!("{}: {error}", scenario.display()))

@@ -11,6 +11,8 @@ use crate::sample::{Counter, Metric, Outcome};
 use crate::scenario::keys::{DisconnectHow, Scenario, Storm, StormBy};
 use crate::units::{format_count, format_duration, format_us};
 
+use super::marks::mark_words;
+
 /// Seconds that the sparkline reaches back.
 const HISTORY: usize = 60;
 /// Heights of a mark.
@@ -90,6 +92,9 @@ pub(super) fn live_lines(
     let outage = outage(view, paint);
     if !outage.is_empty() {
         lines.push(line("outage", outage));
+    }
+    if let Some(mark) = view.marks.last() {
+        lines.push(line("events", vec![Part::plain(mark_words(mark))]));
     }
     lines.push(line("generator", generator(scenario, &total, paint)));
     lines
@@ -237,6 +242,7 @@ fn storm_words(storm: &Storm) -> String {
         }
         StormBy::Client { how: DisconnectHow::Reset, .. } => "reset".to_owned(),
         StormBy::Client { how: DisconnectHow::HalfOpen, .. } => "half-open".to_owned(),
+        StormBy::Event { .. } => "by an event".to_owned(),
     };
     format!("{how} to {:.0}%", storm.fraction * 100.0)
 }

@@ -12,9 +12,10 @@ use super::super::requests::{rows, step_name};
 use super::super::simulated::NO_GENERATOR;
 use super::super::tables::{in_order, loop_words};
 use super::buckets::Buckets;
+use super::marks::time_marks;
 use super::page::{Block, Section};
 use super::plot::{PlotKind, Unit};
-use super::run_time::{TimePlots, spread_series, time_marks};
+use super::run_time::{TimePlots, spread_series};
 use super::table::Table;
 use super::tone::Tone;
 

@@ -11,11 +11,11 @@ use crate::units::{format_count, format_duration, format_us, parse_duration};
 
 use super::super::model::RunModel;
 use super::buckets::{Bucket, Buckets, Spread};
+use super::marks::time_marks;
 use super::messages::message_times;
 use super::page::{BarRow, Bars, Block, Section};
 use super::plot::{Line, Mark, Plot, PlotKind, Series, Unit};
 use super::plotted::{MOST_GROUPS, left_out, plotted_groups};
-use super::run_outages::outage_marks;
 use super::table::Table;
 use super::tone::Tone;
 
@@ -32,16 +32,6 @@ pub(super) fn sections(model: &RunModel, buckets: &Buckets) -> Vec<Section> {
         time.closes(),
         time.messages(),
     ]
-}
-
-/// What happened in a run, as marks of a time plot: storms and outages.
-pub(super) fn time_marks(model: &RunModel) -> Vec<Mark> {
-    let storms = &model.manifest.storms;
-    let storms = storms.iter().enumerate().map(|(index, storm)| {
-        let name = if storms.len() == 1 { "storm".to_owned() } else { format!("storm {}", index + 1) };
-        Mark::vertical(storm.at_s, &name)
-    });
-    storms.chain(outage_marks(model)).collect()
 }
 
 /// What the time plots of a run have in common.

@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::signal::unix::Signal;
 
 use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
@@ -21,10 +24,10 @@ use super::super::done::RunDone;
 use super::super::error::RunError;
 use super::super::folder::{FolderError, make_folder};
 use super::super::one_process::run_share;
-use super::super::prepare;
+use super::super::prepare::{self, Consent};
 use super::super::request::RunRequest;
 use super::super::shard_check::{check_shards, warn_of_own_limits};
-use super::super::signals::StopSignals;
+use super::super::signals::{StopSignals, mark_signals};
 use super::children::{Children, Heard};
 use super::live::Live;
 use super::protocol::{Order, Preparation, Report, VERSION, decoded, unpacked};
@@ -49,7 +52,7 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
     if let Split::Into(shards) = split {
         check_shards(shards, &loaded.scenario)?;
     }
-    let (checked, machine) = prepare::check(loaded, &request.authorised)?;
+    let (checked, machine) = prepare::check(loaded, consent_of(&request))?;
     let of = match split {
         Split::Into(shards) => shards,
         Split::Auto => shards_needed(&checked.scenario, &machine),
@@ -75,6 +78,7 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
         seed: request.seed,
         authorised: request.authorised,
         attempts: request.attempts,
+        allow_commands: request.allow_commands,
         out: PathBuf::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -95,6 +99,10 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
             Err(error)
         }
     }
+}
+
+fn consent_of(request: &RunRequest) -> Consent<'_> {
+    Consent { hosts: &request.authorised, commands: request.allow_commands }
 }
 
 /// What the shards left.
@@ -131,8 +139,8 @@ fn finish(run: &SplitRun<'_>, mut ended: Ended, display: Option<Display>) -> Res
         let last =
             model.seconds.last().map(|(_, groups)| groups.iter().map(|group| group.unpack()).collect());
         let totals = model.totals.clone().into();
-        let last = std::sync::Arc::new(last.unwrap_or_default());
-        display.show(LiveView { second, totals, last, ..LiveView::default() });
+        let (last, marks) = (Arc::new(last.unwrap_or_default()), Arc::new(model.marks.clone()));
+        display.show(LiveView { second, totals, last, marks, ..LiveView::default() });
     }
     let mut write_faults = Vec::from_iter(unwritten.map(|source| WriteFault { path, source }));
     let folders: Vec<PathBuf> = Share::all(run.of).map(|share| run.shard_folder(share)).collect();
@@ -244,6 +252,7 @@ impl SplitRun<'_> {
         display: Option<&Display>,
     ) -> Ended {
         let mut second = 0;
+        let mut marking = mark_signals();
         while state.roll.running() > 0 {
             let show_at = Moment::ZERO + Duration::from_secs(second + 1) + SHOWN_AFTER;
             tokio::select! {
@@ -252,6 +261,8 @@ impl SplitRun<'_> {
                     None => break,
                 },
                 () = signals.next() => state.interrupt(children, self.scenario.drain).await,
+                // Marks are made by the first shard.
+                () = next_mark(&mut marking) => self.mark(children).await,
                 () = tokio::time::sleep_until(state.clock.instant(show_at).into()) => {
                     let now = state.clock.now();
                     if let Some(display) = display {
@@ -281,6 +292,13 @@ impl SplitRun<'_> {
         state.ended
     }
 
+    /// Has the first shard mark this moment.
+    async fn mark(&self, children: &mut Children) {
+        if let Some(first) = Share::all(self.of).next() {
+            children.tell(first, &Order::Mark).await;
+        }
+    }
+
     async fn take_in(&self, state: &mut State, children: &mut Children, share: Share, heard: Heard) {
         let (shard, of) = (share.shard(), self.of);
         if state.roll.hear(shard, state.clock.now()) && matches!(heard, Heard::Report(_)) {
@@ -291,6 +309,7 @@ impl SplitRun<'_> {
                 Some(groups) => state.live.add(&groups),
                 None => log::warn!("a second of shard {share} cannot be read; its journal has it"),
             },
+            Heard::Report(Report::Mark { mark }) => state.live.mark(*mark),
             Heard::Report(Report::Late { by_us }) => {
                 log::warn!(
                     "shard {share} began {:.1} ms late: its first clients show it as lag",
@@ -328,6 +347,14 @@ impl SplitRun<'_> {
                 }
             }
         }
+    }
+}
+
+/// Until the next SIGUSR1.
+async fn next_mark(marking: &mut std::io::Result<Signal>) {
+    match marking {
+        Ok(marking) => drop(marking.recv().await),
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -384,6 +411,7 @@ mod tests {
             seed: None,
             authorised: Vec::new(),
             attempts: false,
+            allow_commands: false,
             out: PathBuf::new(),
         };
         let run = SplitRun { of: 3, scenario: &scenario, folder: home.path() };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::StopReason;
 use crate::exit_code::ExitCode;
-use crate::record::PackedTally;
+use crate::record::{Mark, PackedTally};
 
 /// Version of the protocol.
 pub(super) const VERSION: u32 = 3;
@@ -35,6 +35,8 @@ pub(super) enum Order {
     },
     /// Cut everything off.
     Abort,
+    /// The parent got a SIGUSR1: mark this moment.
+    Mark,
 }
 
 /// What a child has to run. Its overrides may hold secrets.
@@ -54,13 +56,16 @@ pub(super) struct Preparation {
     pub(super) authorised: Vec<String>,
     /// Whether each attempt is written to `attempts.csv`.
     pub(super) attempts: bool,
+    /// Whether events may run commands and signal processes.
+    pub(super) allow_commands: bool,
     /// The child's folder.
     pub(super) out: PathBuf,
 }
 
 impl fmt::Debug for Preparation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, scenario, hash, seed, authorised, attempts, out, overrides } = self;
+        let Self { version, scenario, hash, seed, authorised, attempts, allow_commands, out, overrides } =
+            self;
         let keys: Vec<&str> = overrides.iter().map(|(key, _)| key.as_str()).collect();
         f.debug_struct("Preparation")
             .field("version", version)
@@ -70,6 +75,7 @@ impl fmt::Debug for Preparation {
             .field("seed", seed)
             .field("authorised", authorised)
             .field("attempts", attempts)
+            .field("allow_commands", allow_commands)
             .field("out", out)
             .finish()
     }
@@ -90,6 +96,11 @@ pub(super) enum Report {
     Second {
         /// The groups' tallies, packed as in the journal, in base64.
         groups: String,
+    },
+    /// Something was done to the service, or told from outside; or what came of it.
+    Mark {
+        /// What.
+        mark: Box<Mark>,
     },
     /// It has ended.
     Done {

@@ -5,23 +5,53 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, Rows, above_zero, duration, field, sent_code, share_above_zero, strings, table, tagged, then,
+    At, Rows, Table, above_zero, duration, field, meaning, sent_code, share_above_zero, string, strings,
+    table, tagged, then,
 };
 
-use super::told::GroupNames;
+use super::told::{EventTimes, GroupNames};
+
+/// A disconnect forced on many clients at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Storm {
+    /// When, after the run's start.
+    pub at: Duration,
+    /// Which share of the sessions, above 0%.
+    pub fraction: f64,
+    /// Who does it.
+    pub by: StormBy,
+}
 
 table! {
     /// A disconnect forced on many clients at one moment.
-    #[derive(PartialEq)]
-    pub struct Storm {
-        /// When, after the run's start.
-        at: Duration, needed "say when the storm strikes, as at = \"10s\"" => duration();
+    pub struct StormKeys {
         /// Which share of the sessions, above 0%.
         fraction: f64 = 1.0 => share_above_zero("the storm would strike nobody");
         ..
-        /// Who does it.
-        by: StormBy;
+        /// Who does it, and when.
+        strike: Strike;
     }
+}
+
+meaning! { Storm: StormKeys => storm_of }
+
+/// A storm by an event strikes whom it strikes.
+fn storm_of(keys: StormKeys, table: &Table<'_>) -> Option<Storm> {
+    let StormKeys { fraction, strike: Strike { at, by } } = keys;
+    if matches!(by, StormBy::Event { .. }) && fraction < 1.0 {
+        let message = "a storm by an event has no `fraction` of its own";
+        table.between(Some("fraction"), message, "take it out: it strikes whom the service loses");
+    }
+    Some(Storm { at, fraction, by })
+}
+
+/// Who forces a storm, and when.
+#[derive(Debug, Clone)]
+pub struct Strike {
+    /// When, after the run's start.
+    at: Duration,
+    /// Who does it.
+    by: StormBy,
 }
 
 /// Who forces a storm.
@@ -39,21 +69,67 @@ pub enum StormBy {
         /// Indexes of the groups it strikes; `None`: all.
         groups: Option<Vec<usize>>,
     },
+    /// `by = "event"`: the service itself closes, for it was struck by an event.
+    Event {
+        /// The event's index.
+        event: usize,
+    },
 }
 
-fn storm_rows() -> Rows<StormBy> {
+fn strike_rows() -> Rows<Strike> {
+    let at = || {
+        field("at", "When, after the run's start.", duration())
+            .needed("say when the storm strikes, as at = \"10s\"")
+    };
     let code = field("code", "The close code.", sent_code()).or(1012);
     let groups = field(
         "groups",
         "Names of the groups that it strikes. Without it: all.",
         then(strings(), group_indexes),
     );
+    let event = field(
+        "event",
+        "Name of the event. It strikes when the event is done; whom the service loses within the event's `window` was struck.",
+        then(string(), event_strike),
+    )
+    .needed("name the event that strikes, as event = \"reload\"");
     Rows::or("by", "target", "Who does it.")
-        .row("target", "The embedded target closes its sessions.", code, |code| StormBy::Target { code })
-        .below("client", "The clients leave.", groups, |groups, how| StormBy::Client { how, groups })
+        .row("target", "The embedded target closes its sessions.", (at(), code), |(at, code)| Strike {
+            at,
+            by: StormBy::Target { code },
+        })
+        .below("client", "The clients leave.", (at(), groups), |(at, groups), how| Strike {
+            at,
+            by: StormBy::Client { how, groups },
+        })
+        .row("event", "A service loses its sessions by an event of the scenario.", event, |strike| strike)
 }
 
-tagged! { StormBy => storm_rows }
+tagged! { Strike => strike_rows }
+
+/// The storm by the event of that name.
+#[expect(clippy::needless_pass_by_value, reason = "a meaning takes what was read")]
+fn event_strike(name: String, at: &At<'_>) -> Option<Strike> {
+    let EventTimes(times) = at.reading.told().unwrap_or_else(|| EventTimes(Vec::new()));
+    let named: Vec<usize> =
+        times.iter().enumerate().filter(|(_, (own, _))| *own == name).map(|(index, _)| index).collect();
+    match named.as_slice() {
+        [event] => return Some(Strike { at: times[*event].1, by: StormBy::Event { event: *event } }),
+        [] => {
+            let names: Vec<&str> = times.iter().map(|(name, _)| name.as_str()).collect();
+            let there_are = if names.is_empty() {
+                "there is none".to_owned()
+            } else {
+                format!("there are {}", names.join(", "))
+            };
+            at.between(format!("there is no event \"{name}\""), there_are);
+        }
+        _ => {
+            at.between(format!("{} events are named \"{name}\"", named.len()), "give each a name of its own");
+        }
+    }
+    None
+}
 
 /// The indexes of groups by their names.
 fn group_indexes(names: Vec<String>, at: &At<'_>) -> Option<Vec<usize>> {

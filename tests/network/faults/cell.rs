@@ -391,6 +391,7 @@ fn conduct(what: What, stage: Stage, home: &Path, runtime: &tokio::runtime::Hand
             out: Some(out),
             authorised: Vec::new(),
             attempts: false,
+            allow_commands: false,
             on_progress: None,
         };
         run(request).map_err(|error| error.to_string())?.model
