@@ -12,6 +12,7 @@ use crate::declare::{
 use super::group::Group;
 use super::health::Health;
 use super::limits::Limits;
+use super::observe::{MOST_SOURCES, Observe};
 use super::simulate::Simulate;
 use super::storm::Storm;
 use super::target::Target;
@@ -42,6 +43,8 @@ table! {
             => then(list(of::<Group>(), "add at least one [[groups]] with name, clients and [groups.token]").least(1).most(MAX_GROUPS), name_groups);
         /// Disconnects forced on many clients at one moment.
         storms: Vec<Storm> = Vec::new();
+        /// The service's own numbers, beside the clients'.
+        observe: Vec<Observe> = Vec::new() => list(of::<Observe>(), "a list of tables is needed: write [[observe]]").most(MOST_SOURCES);
         /// What must hold: `metric = "expression"`, as `reconnect_latency = "p(99) < 1s"`. A metric of one group is `"metric{group:NAME}"`.
         thresholds: Vec<Threshold> = Vec::new() => Thresholds;
         /// How late the generator may be before the run is not valid.
