@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use crate::exit_code::ExitCode;
 use crate::report::{
     JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, benchmark_entries, check_writable, closes_csv,
-    histograms_hlog, is_stream, junit_xml, markdown, outcomes_csv, report_html, run_json, steps_csv,
+    histograms_hlog, is_stream, junit_xml, markdown, observed_csv, outcomes_csv, report_html, run_json, steps_csv,
     summary_csv, summary_text, timeseries_csv, tokens_csv, write_all, write_named,
 };
 
@@ -62,6 +62,8 @@ enum Table {
     Steps,
     /// A row for each second and group.
     Timeseries,
+    /// The service's own numbers, a row for each second and series.
+    Observed,
 }
 
 /// Arguments of `resurge report`.
@@ -160,6 +162,7 @@ fn render(model: &RunModel, format: Format, table: Table, style: Style) -> io::R
         (Format::Csv, Table::Tokens) => tokens_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Steps) => steps_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Timeseries) => timeseries_csv(model).map_err(io::Error::from),
+        (Format::Csv, Table::Observed) => observed_csv(model).map_err(io::Error::from),
     }
 }
 

@@ -79,6 +79,13 @@ pub fn range(body: &[u8], start: f64, step: f64) -> Result<Vec<(u64, f64)>, Stri
     Ok(steps.into_iter().filter_map(|(number, value)| Some((number, value?))).collect())
 }
 
+/// What an answer says that is a refusal; `None`: nothing that could be read.
+#[must_use]
+pub fn refusal(body: &[u8]) -> Option<String> {
+    let answer: Answer = serde_json::from_slice(body).ok()?;
+    answer.error.is_some().then(|| data(body).err()).flatten()
+}
+
 fn data(body: &[u8]) -> Result<Data, String> {
     let answer: Answer =
         serde_json::from_slice(body).map_err(|_| "what came is no answer of a Prometheus server".to_owned())?;
@@ -147,6 +154,8 @@ mod tests {
         for (body, expected) in rows {
             assert_eq!(instant(body.as_bytes()), expected.map_err(str::to_owned), "{body}");
         }
+        assert_eq!(refusal(bad.as_bytes()).as_deref(), Some("bad_data: invalid parameter \"query\": 1:5: parse error"));
+        assert_eq!((refusal(b"<html>"), refusal(b"{}")), (None, None));
         let long = format!("{{\"error\":\"{}\"}}", "ß".repeat(10_000));
         assert_eq!(instant(long.as_bytes()).unwrap_err().chars().count(), LONGEST_WORDS + 1);
     }

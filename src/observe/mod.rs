@@ -7,7 +7,7 @@ mod line;
 mod page;
 mod readings;
 
-pub use answer::{instant, range};
+pub use answer::{instant, range, refusal};
 pub use line::{Line, parse_line};
 pub use page::{Found, PageReader, Selector};
 pub use readings::Readings;

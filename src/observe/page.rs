@@ -117,7 +117,7 @@ impl<'s> PageReader<'s> {
         let mut hasher = DefaultHasher::new();
         labels.hash(&mut hasher);
         let which = hasher.finish();
-        for (wanted, found) in selectors.filter(|(wanted, _)| wanted.takes(&labels)) {
+        for (_, found) in selectors.filter(|(wanted, _)| wanted.takes(&labels)) {
             if found.len() < MOST_MATCHES {
                 found.push((which, value));
             } else {

@@ -42,12 +42,24 @@ pub enum MarkBy {
 }
 
 /// The service's own numbers of a second.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Observed {
     /// Which second since the run's start.
     pub second: u64,
-    /// The value of each series, in the manifest's order; `None`: it had none.
+    /// Which of the manifest's series the first value is of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first: usize,
+    /// The values of that series and of those that follow it, in the manifest's order; `None`: it had none. A later note of the same second and series takes
+    /// the place of an earlier one. Without values, it tells of a fault alone.
     pub values: Vec<Option<f64>>,
+    /// Why whom it was asked of gave no value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Marks in the order of time, each as it was told last.

@@ -4,8 +4,8 @@
 
 use crate::record::{
     Journal, Latencies, Manifest, Mark, Note, Observed, PackedTally, Quantile, Reconciliation,
-    ReconnectClocks, RunEnd, Tally, ThresholdResult, check_accounts, evaluate, health_faults, merge_all,
-    reconcile, settled_marks,
+    ReconnectClocks, RunEnd, Tally, ThresholdResult, Unanswered, check_accounts, evaluate, health_faults,
+    merge_all, reconcile, settled_marks, settled_observed, unanswered,
 };
 use crate::sample::Counter;
 use crate::scenario::parse_threshold;
@@ -32,8 +32,10 @@ pub struct RunModel {
     pub all: Tally,
     /// What was done to the service, or told from outside, in the order of time.
     pub marks: Vec<Mark>,
-    /// The service's own numbers, second by second.
+    /// The service's own numbers, a row for each second that has any, in order: a value for each of the manifest's series.
     pub observed: Vec<Observed>,
+    /// What of them the run asked for without an answer.
+    pub unanswered: Vec<Unanswered>,
     /// From the start to the last sample, in seconds.
     pub elapsed_s: f64,
     /// How the thresholds came out.
@@ -61,11 +63,12 @@ impl RunModel {
             Note::Mark(mark) => Some(mark.clone()),
             Note::Observed(_) => None,
         }));
-        let observed = notes.into_iter().filter_map(|note| match note {
+        let told = notes.iter().filter_map(|note| match note {
             Note::Observed(observed) => Some(observed),
             Note::Mark(_) => None,
         });
-        let observed = observed.collect();
+        let unanswered = unanswered(manifest.observed.len(), told.clone());
+        let observed = settled_observed(manifest.observed.len(), told);
         let mut totals = vec![Tally::default(); manifest.groups.len()];
         for (_, groups) in &intervals {
             for (total, tally) in totals.iter_mut().zip(groups) {
@@ -115,6 +118,7 @@ impl RunModel {
             all,
             marks,
             observed,
+            unanswered,
             elapsed_s,
             thresholds,
             account_faults,

@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod found;
 pub mod host;
+mod observe;
 mod one_process;
 pub(crate) mod prepare;
 mod request;

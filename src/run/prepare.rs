@@ -21,6 +21,7 @@ use crate::service::server::{Server, ServerSetup};
 
 use super::error::RunError;
 use super::host;
+use super::observe::observed_series;
 
 /// Most threads of the clients, and most of the embedded target.
 const MOST_THREADS: usize = 16;
@@ -220,6 +221,7 @@ fn remote_urls(scenario: &Scenario) -> Vec<Url> {
                 .and_then(|token| token.url.as_deref().cloned()),
         );
     }
+    urls.extend(scenario.observe.iter().map(|observe| observe.place.url().clone()));
     urls
 }
 
@@ -334,6 +336,7 @@ fn manifest(
         groups: groups.collect(),
         steps: scenario.groups.iter().map(Group::step_names).collect(),
         storms: scenario.storms.iter().map(storm).collect(),
+        observed: observed_series(scenario),
         thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
         host,
         simulated: None,

@@ -111,6 +111,9 @@ pub fn simulation_of(
     // The capacities that hold, whether the target's own or given for virtual time.
     let held = Simulate { token: rules.token_capacity, upgrade: rules.upgrade_capacity, ..simulate.clone() };
     let mut assumptions = describe_simulate(&held);
+    if !scenario.observe.is_empty() {
+        assumptions.push("nobody was asked for the service's own numbers ([[observe]]): there is no service".to_owned());
+    }
     if let Some(run) = calibrated_by {
         assumptions.push("stages as measured in a real run, where it measured them:".to_owned());
         assumptions.extend(calibrate(run, &mut times)?);
@@ -240,6 +243,7 @@ impl Simulation {
             groups: groups.collect(),
             steps: scenario.groups.iter().map(Group::step_names).collect(),
             storms: scenario.storms.iter().map(storm).collect(),
+            observed: Vec::new(),
             thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
             host: HostManifest {
                 cores: 0,

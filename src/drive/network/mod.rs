@@ -12,6 +12,7 @@ mod echo;
 mod endpoint;
 mod group_sink;
 mod http;
+mod inquirer;
 mod local;
 mod on_session;
 mod ports;
@@ -37,6 +38,7 @@ mod word_book;
 
 pub use address::{AddressPolicy, Forbidden, parse_host};
 pub use client::drive_client;
+pub use inquirer::{Inquirer, without_credentials};
 pub use ports::local_port_range;
 pub use probe::{NotConnected, Probe, ProbeShared, ProbeToken, TokenLook};
 pub use probe_session::{Entry, ProbeEnd, ProbeEnding, ProbeSession};

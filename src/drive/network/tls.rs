@@ -96,15 +96,20 @@ pub fn client_config(
     Ok(config)
 }
 
-/// The clients' side of a group's TLS.
+/// The clients' side of a group's TLS, or that of nobody's requests.
 pub(super) struct TlsClient {
     connector: TlsConnector,
-    sink: GroupSink,
+    sink: Option<GroupSink>,
 }
 
 impl TlsClient {
     pub(super) fn new(config: Arc<ClientConfig>, sink: GroupSink) -> Self {
-        Self { connector: TlsConnector::from(config), sink }
+        Self { connector: TlsConnector::from(config), sink: Some(sink) }
+    }
+
+    /// For requests that no client makes: what is wrong with their certificates is told, and not counted.
+    pub(super) fn of_no_group(config: Arc<ClientConfig>) -> Self {
+        Self { connector: TlsConnector::from(config), sink: None }
     }
 
     /// Makes the TLS handshake with `endpoint`. A certificate that is not trusted is counted, and told once.
@@ -115,7 +120,9 @@ impl TlsClient {
             Err(error) => {
                 if let Some(why) = certificate_fault(&error) {
                     tell_once(&endpoint.authority, &why);
-                    self.sink.count(Counter::CertificatesNotTrusted).await;
+                    if let Some(sink) = &self.sink {
+                        sink.count(Counter::CertificatesNotTrusted).await;
+                    }
                 }
                 Err(classify_tls(&error))
             }

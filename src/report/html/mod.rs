@@ -26,6 +26,7 @@ mod page;
 mod plot;
 mod plotted;
 mod render;
+mod run_observed;
 mod run_page;
 mod run_tables;
 mod run_time;
