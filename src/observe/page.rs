@@ -81,8 +81,8 @@ impl<'s> PageReader<'s> {
         let last = std::mem::take(&mut self.line);
         self.read(&last);
         match self.fault {
+            _ if self.has_nonsense && !self.has_sample => Err("what came is no page of metrics".to_owned()),
             Some(fault) => Err(fault),
-            None if self.has_nonsense && !self.has_sample => Err("what came is no page of metrics".to_owned()),
             None => Ok(self.found),
         }
     }

@@ -58,7 +58,7 @@ fn unanswered(model: &RunModel, fault: &Unanswered) -> String {
         let (failed, asked) = (format_count(*failed), format_count(*asked));
         parts.push(format!("{failed} of {asked} times without an answer: {why}"));
     }
-    parts.extend(at_end.as_ref().map(|why| {
+    parts.extend(at_end.as_ref().filter(|at_end| *at_end != why || failed < asked).map(|why| {
         format!("at the run's end, for all of its time, without an answer: {why}; what was seen live stands")
     }));
     format!("{} of {source}: {}", names.join(", "), parts.join("; "))
