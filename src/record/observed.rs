@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::manifest::ObservedSeries;
 use super::note::Observed;
 
 /// What a series was between two moments.
@@ -74,14 +75,18 @@ pub fn around(observed: &[Observed], from_us: u64, to_us: u64) -> Vec<Option<Obs
     spreads
 }
 
-/// What had no answer, of the first `series`, in their order; nothing of those that always had one. Neighbours of the same fate stand together.
+/// What of `series` had no answer, in their order; nothing of those that always had one. Neighbours of one source and of the same fate stand together.
 #[must_use]
-pub fn unanswered<'n>(series: usize, notes: impl Iterator<Item = &'n Observed> + Clone) -> Vec<Unanswered> {
+pub fn unanswered<'n>(
+    series: &[ObservedSeries],
+    notes: impl Iterator<Item = &'n Observed> + Clone,
+) -> Vec<Unanswered> {
     let mut found: Vec<Unanswered> = Vec::new();
-    for index in 0..series {
+    let is_of_one = |a: usize, b: usize| (&series[a].source, &series[a].url) == (&series[b].source, &series[b].url);
+    for index in 0..series.len() {
         let Some(own) = fate(index, notes.clone()) else { continue };
         match found.last_mut().filter(|last| last.first + last.series == index) {
-            Some(last) if is_alike(last, &own) => last.series += 1,
+            Some(last) if is_alike(last, &own) && is_of_one(last.first, index) => last.series += 1,
             _ => found.push(own),
         }
     }
@@ -167,24 +172,35 @@ mod tests {
     #[test]
     fn who_gives_no_answer_is_told_with_the_most_frequent_reason() {
         let mut notes = vec![
-            note(0, 0, &[None, None], Some("refused")),
-            note(1, 0, &[None, None], Some("timeout")),
-            note(2, 0, &[None, None], Some("timeout")),
-            note(3, 0, &[Some(1.0), None], None),
-            note(0, 2, &[None], Some("bad query")),
-            note(0, 3, &[Some(1.0)], None),
-            note(3, 3, &[], Some("no range")),
+            note(0, 0, &[None, None, None], Some("refused")),
+            note(1, 0, &[None, None, None], Some("timeout")),
+            note(2, 0, &[None, None, None], Some("timeout")),
+            note(3, 0, &[Some(1.0), None, None], None),
+            note(0, 3, &[None], Some("bad query")),
             note(0, 4, &[Some(1.0)], None),
+            note(3, 4, &[], Some("no range")),
+            note(0, 5, &[Some(1.0)], None),
         ];
+        // The third is of another source that has the same fate.
+        let series = ["a", "a", "b", "c", "c", "c"].map(|source| ObservedSeries {
+            name: "s".into(),
+            unit: String::new(),
+            of: "m".into(),
+            source: source.into(),
+            url: "http://h/".into(),
+            every_s: 1.0,
+        });
         let told = |notes: &[Observed]| -> Vec<(usize, usize, u64, u64, String, Option<String>)> {
             let one = |u: Unanswered| (u.first, u.series, u.asked, u.failed, u.why, u.at_end);
-            unanswered(5, notes.iter()).into_iter().map(one).collect()
+            unanswered(&series, notes.iter()).into_iter().map(one).collect()
         };
         let page = (0, 2, 4, 3, "timeout".to_owned(), None);
-        let at_end = (3, 1, 1, 0, String::new(), Some("no range".to_owned()));
-        assert_eq!(told(&notes), [page.clone(), (2, 1, 1, 1, "bad query".to_owned(), None), at_end.clone()]);
+        let other = (2, 1, 4, 3, "timeout".to_owned(), None);
+        let at_end = (4, 1, 1, 0, String::new(), Some("no range".to_owned()));
+        let wrong = (3, 1, 1, 1, "bad query".to_owned(), None);
+        assert_eq!(told(&notes), [page.clone(), other.clone(), wrong, at_end.clone()]);
         // What was asked again at the end was answered.
-        notes.push(note(0, 2, &[Some(2.0)], None));
-        assert_eq!(told(&notes), [page, at_end]);
+        notes.push(note(0, 3, &[Some(2.0)], None));
+        assert_eq!(told(&notes), [page, other, at_end]);
     }
 }

@@ -67,7 +67,7 @@ impl RunModel {
             Note::Observed(observed) => Some(observed),
             Note::Mark(_) => None,
         });
-        let unanswered = unanswered(manifest.observed.len(), told.clone());
+        let unanswered = unanswered(&manifest.observed, told.clone());
         let observed = settled_observed(manifest.observed.len(), told);
         let mut totals = vec![Tally::default(); manifest.groups.len()];
         for (_, groups) in &intervals {
