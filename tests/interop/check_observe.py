@@ -64,7 +64,7 @@ QUERIES = {
     "wrong": "sum(demo_connections",
     "none": "demo_nothing_of_the_kind",
 }
-# Of Debian's prometheus_client no more is wanted than what it tells apart: its two formats.
+# The formats that `prometheus_client` has, by what is asked for.
 FORMATS = {"classic": "text/plain", "openmetrics": "application/openmetrics-text; version=1.0.0"}
 
 
@@ -160,7 +160,8 @@ def check_range(address, value, series):
         ours = {second: number for second, number in series[name].items() if number is not None}
         # A scrape that came after our last question is in theirs alone.
         last = max(theirs)
-        assert {second: ours[second] for second in ours if second < last} == {second: theirs[second] for second in theirs if second < last}, name
+        differing = {second: (ours.get(second), theirs.get(second)) for second in {*ours, *theirs} if second < last and ours.get(second) != theirs.get(second)}
+        assert not differing, (name, differing)
         assert len(ours) >= 7, (name, ours)
         compared += len(ours)
     return compared

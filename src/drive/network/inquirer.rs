@@ -28,6 +28,8 @@ use super::tls::TlsClient;
 
 /// Shorter texts say nothing of a credential, and stand in many a sentence.
 const SHORTEST: usize = 4;
+/// A part of a credential that is as long may tell of it.
+const SHORTEST_PART: usize = 8;
 /// What is understood, the simplest first.
 const ACCEPTED: &str = "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.8,*/*;q=0.1";
 
@@ -107,7 +109,12 @@ pub fn without_credentials(words: String, url: &Url, headers: &[(String, Hidden<
     }
     sent.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
     sent.extend(url.query().into_iter().flat_map(|query| query.split(['&', '='])).map(str::to_owned));
-    let is_echo = sent.iter().any(|secret| secret.len() >= SHORTEST && words.contains(secret.as_str()));
+    let part = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    let is_echo = sent.iter().any(|secret| {
+        let whole = (secret.len() >= SHORTEST).then_some(secret.as_str());
+        let parts = secret.split(part).filter(|part| part.len() >= SHORTEST_PART);
+        whole.into_iter().chain(parts).any(|secret| words.contains(secret))
+    });
     if is_echo { "what it says repeats what it was sent, and is not shown".to_owned() } else { words }
 }
 
@@ -120,6 +127,7 @@ mod tests {
         let headers = [
             ("Authorization".to_owned(), Hidden::from("Basic dXNlcjpodW50ZXItMg==".to_owned())),
             ("X-Key".to_owned(), Hidden::from("k3y-12345".to_owned())),
+            ("X-Other".to_owned(), Hidden::from("a+long_part-of-it=/".to_owned())),
         ];
         let url = Url::parse("http://h:1/metrics?tenant=t%2Fenant1&x").unwrap();
         for (words, is_shown) in [
@@ -127,6 +135,7 @@ mod tests {
             ("no k3y-12345 here", false),
             ("user hunter-2", false),
             ("dXNlcjpodW50ZXItMg==", false),
+            ("key of long_part-of-it", false),
             ("of t/enant1", false),
             ("of t%2Fenant1", false),
             ("x", true),
