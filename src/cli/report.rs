@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum};
 use crate::exit_code::ExitCode;
 use crate::report::{
     JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, benchmark_entries, check_writable, closes_csv,
-    histograms_hlog, is_stream, junit_xml, markdown, observed_csv, outcomes_csv, report_html, run_json, steps_csv,
-    summary_csv, summary_text, timeseries_csv, tokens_csv, write_all, write_named,
+    histograms_hlog, is_stream, junit_xml, markdown, observed_csv, outcomes_csv, report_html, run_json,
+    steps_csv, summary_csv, summary_text, timeseries_csv, tokens_csv, write_all, write_named,
 };
 
 use crate::run::{FoundRun, folders_made, read_run_folder};

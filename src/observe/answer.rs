@@ -87,8 +87,8 @@ pub fn refusal(body: &[u8]) -> Option<String> {
 }
 
 fn data(body: &[u8]) -> Result<Data, String> {
-    let answer: Answer =
-        serde_json::from_slice(body).map_err(|_| "what came is no answer of a Prometheus server".to_owned())?;
+    let answer: Answer = serde_json::from_slice(body)
+        .map_err(|_| "what came is no answer of a Prometheus server".to_owned())?;
     match answer {
         Answer { error: Some(error), error_type, .. } => {
             let kind = error_type.map_or_else(String::new, |kind| format!("{}: ", shown(&kind)));
@@ -124,7 +124,9 @@ mod tests {
     use super::*;
 
     fn success(kind: &str, result: &str) -> String {
-        format!("{{\"status\":\"success\",\"data\":{{\"resultType\":\"{kind}\",\"result\":{result}}},\"warnings\":[]}}")
+        format!(
+            "{{\"status\":\"success\",\"data\":{{\"resultType\":\"{kind}\",\"result\":{result}}},\"warnings\":[]}}"
+        )
     }
 
     #[test]
@@ -140,7 +142,10 @@ mod tests {
             (success("vector", &one.replace("1.5\"", "NaN\"")), Ok(None)),
             (success("scalar", "[1,\"7\"]"), Ok(Some(7.0))),
             (success("string", "[1,\"x\"]"), Err("the query brings a text")),
-            (success("vector", two), Err("the query brings 2 series, and one is needed: fold them, as sum(…)")),
+            (
+                success("vector", two),
+                Err("the query brings 2 series, and one is needed: fold them, as sum(…)"),
+            ),
             (success("vector", "[{\"metric\":{},\"histogram\":[1,{}]}]"), Err(HISTOGRAM)),
             (
                 success("matrix", "[{\"metric\":{},\"values\":[[1,\"2\"]]}]"),
@@ -154,7 +159,10 @@ mod tests {
         for (body, expected) in rows {
             assert_eq!(instant(body.as_bytes()), expected.map_err(str::to_owned), "{body}");
         }
-        assert_eq!(refusal(bad.as_bytes()).as_deref(), Some("bad_data: invalid parameter \"query\": 1:5: parse error"));
+        assert_eq!(
+            refusal(bad.as_bytes()).as_deref(),
+            Some("bad_data: invalid parameter \"query\": 1:5: parse error")
+        );
         assert_eq!((refusal(b"<html>"), refusal(b"{}")), (None, None));
         let long = format!("{{\"error\":\"{}\"}}", "ß".repeat(10_000));
         assert_eq!(instant(long.as_bytes()).unwrap_err().chars().count(), LONGEST_WORDS + 1);
@@ -164,9 +172,15 @@ mod tests {
     fn a_range_query_brings_a_value_for_each_step() {
         let rows = [
             ("[]", Ok(vec![])),
-            ("[{\"values\":[[100,\"1\"],[102.0,\"2\"],[104.004,\"+Inf\"],[106,\"3\"]]}]", Ok(vec![(0, 1.0), (1, 2.0), (3, 3.0)])),
+            (
+                "[{\"values\":[[100,\"1\"],[102.0,\"2\"],[104.004,\"+Inf\"],[106,\"3\"]]}]",
+                Ok(vec![(0, 1.0), (1, 2.0), (3, 3.0)]),
+            ),
             // One process after the other.
-            ("[{\"values\":[[104,\"5\"]]},{\"values\":[[100,\"1\"],[102,\"2\"]]}]", Ok(vec![(0, 1.0), (1, 2.0), (2, 5.0)])),
+            (
+                "[{\"values\":[[104,\"5\"]]},{\"values\":[[100,\"1\"],[102,\"2\"]]}]",
+                Ok(vec![(0, 1.0), (1, 2.0), (2, 5.0)]),
+            ),
             (
                 "[{\"values\":[[100,\"1\"]]},{\"values\":[[100,\"1\"]]}]",
                 Err("the query brings 2 series, and one is needed: fold them, as sum(…)"),

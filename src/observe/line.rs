@@ -132,7 +132,8 @@ mod tests {
         match parse_line(line.as_bytes())? {
             Line::Silent => Some((String::new(), String::new(), 0.0)),
             Line::Sample { name, labels, value } => {
-                let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let labels: Vec<String> =
+                    labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 Some((name.into_owned(), labels.join("|"), value))
             }
         }

@@ -88,7 +88,8 @@ impl<'s> PageReader<'s> {
     }
 
     fn read(&mut self, line: &[u8]) {
-        let name = &line[..line.iter().position(|byte| matches!(byte, b'{' | b' ' | b'\t')).unwrap_or(line.len())];
+        let name =
+            &line[..line.iter().position(|byte| matches!(byte, b'{' | b' ' | b'\t')).unwrap_or(line.len())];
         // Names in quotes stand within the braces; a line that is indented is rare.
         let may_be = name.is_empty() || self.selectors.iter().any(|wanted| wanted.metric.as_bytes() == name);
         if !may_be && self.has_sample {
@@ -112,7 +113,8 @@ impl<'s> PageReader<'s> {
         if !value.is_finite() {
             return;
         }
-        let selectors = self.selectors.iter().zip(&mut self.found).filter(|(wanted, _)| wanted.metric == name);
+        let selectors =
+            self.selectors.iter().zip(&mut self.found).filter(|(wanted, _)| wanted.metric == name);
         labels.sort_unstable();
         let mut hasher = DefaultHasher::new();
         labels.hash(&mut hasher);

@@ -45,7 +45,8 @@ pub use journal::{Journal, JournalWriter, journal_bytes, read_journal};
 pub use journal_error::JournalError;
 pub use journal_reader::{JournalReader, open_journal};
 pub use manifest::{
-    GroupManifest, HostManifest, LostShard, Manifest, ObservedSeries, RunEnd, SCHEMA_VERSION, Simulated, StormManifest,
+    GroupManifest, HostManifest, LostShard, Manifest, ObservedSeries, RunEnd, SCHEMA_VERSION, Simulated,
+    StormManifest,
 };
 pub use merge::{MergeError, MergeInput, MergePlan, plan_merge};
 pub use merge_ends::{Machines, merge_ends};

@@ -66,7 +66,9 @@ mod exact {
         serializer.collect_seq(values.iter().map(|value| value.map(|value| value.to_string())))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Option<f64>>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Option<f64>>, D::Error> {
         let texts: Vec<Option<String>> = Vec::deserialize(deserializer)?;
         let number = |text: String| text.parse().map_err(serde::de::Error::custom);
         texts.into_iter().map(|text| text.map(number).transpose()).collect()

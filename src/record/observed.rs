@@ -62,7 +62,8 @@ pub fn around(observed: &[Observed], from_us: u64, to_us: u64) -> Vec<Option<Obs
     for row in observed.iter().filter(touches) {
         for (spread, value) in spreads.iter_mut().zip(&row.values) {
             let Some(value) = *value else { continue };
-            let before = spread.unwrap_or(ObservedSpread { least: value, most: value, mean: 0.0, seconds: 0 });
+            let before =
+                spread.unwrap_or(ObservedSpread { least: value, most: value, mean: 0.0, seconds: 0 });
             let seconds = before.seconds + 1;
             *spread = Some(ObservedSpread {
                 least: before.least.min(value),
@@ -77,14 +78,12 @@ pub fn around(observed: &[Observed], from_us: u64, to_us: u64) -> Vec<Option<Obs
 
 /// What of `series` had no answer, in their order; nothing of those that always had one. Neighbours of one source and of the same fate stand together.
 #[must_use]
-pub fn unanswered<'n>(
-    series: &[ObservedSeries],
-    notes: impl Iterator<Item = &'n Observed> + Clone,
-) -> Vec<Unanswered> {
+pub fn unanswered(series: &[ObservedSeries], notes: &[&Observed]) -> Vec<Unanswered> {
     let mut found: Vec<Unanswered> = Vec::new();
-    let is_of_one = |a: usize, b: usize| (&series[a].source, &series[a].url) == (&series[b].source, &series[b].url);
+    let is_of_one =
+        |a: usize, b: usize| (&series[a].source, &series[a].url) == (&series[b].source, &series[b].url);
     for index in 0..series.len() {
-        let Some(own) = fate(index, notes.clone()) else { continue };
+        let Some(own) = fate(index, notes) else { continue };
         match found.last_mut().filter(|last| last.first + last.series == index) {
             Some(last) if is_alike(last, &own) && is_of_one(last.first, index) => last.series += 1,
             _ => found.push(own),
@@ -99,7 +98,7 @@ fn is_alike(a: &Unanswered, b: &Unanswered) -> bool {
 }
 
 /// What became of the questions for a series; `None`: each had an answer.
-fn fate<'n>(index: usize, notes: impl Iterator<Item = &'n Observed>) -> Option<Unanswered> {
+fn fate(index: usize, notes: &[&Observed]) -> Option<Unanswered> {
     let (mut asked, mut faults, mut at_end) = (BTreeSet::new(), BTreeMap::new(), None);
     for note in notes {
         let place = index.checked_sub(note.first);
@@ -160,7 +159,8 @@ mod tests {
             .enumerate()
             .map(|(second, value)| note(second as u64, 0, &[Some(*value), None], None))
             .collect();
-        let of = |from_us, to_us| around(&rows, from_us, to_us)[0].map(|s| (s.least, s.most, s.mean, s.seconds));
+        let of =
+            |from_us, to_us| around(&rows, from_us, to_us)[0].map(|s| (s.least, s.most, s.mean, s.seconds));
         assert_eq!(of(0, u64::MAX), Some((1.0, 7.0, 3.5, 4)));
         assert_eq!(of(1_999_999, 2_000_000), Some((1.0, 7.0, 4.0, 2)));
         assert_eq!(of(2_000_000, 2_000_000), Some((7.0, 7.0, 7.0, 1)));
@@ -192,7 +192,7 @@ mod tests {
         });
         let told = |notes: &[Observed]| -> Vec<(usize, usize, u64, u64, String, Option<String>)> {
             let one = |u: Unanswered| (u.first, u.series, u.asked, u.failed, u.why, u.at_end);
-            unanswered(&series, notes.iter()).into_iter().map(one).collect()
+            unanswered(&series, &notes.iter().collect::<Vec<_>>()).into_iter().map(one).collect()
         };
         let page = (0, 2, 4, 3, "timeout".to_owned(), None);
         let other = (2, 1, 4, 3, "timeout".to_owned(), None);

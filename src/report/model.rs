@@ -67,7 +67,8 @@ impl RunModel {
             Note::Observed(observed) => Some(observed),
             Note::Mark(_) => None,
         });
-        let unanswered = unanswered(&manifest.observed, told.clone());
+        let told: Vec<&Observed> = told.collect();
+        let unanswered = unanswered(&manifest.observed, &told);
         let observed = settled_observed(manifest.observed.len(), told);
         let mut totals = vec![Tally::default(); manifest.groups.len()];
         for (_, groups) in &intervals {

@@ -37,12 +37,18 @@ pub(super) fn observed(model: &RunModel) -> Option<Table> {
 pub(super) fn faults(model: &RunModel) -> Vec<String> {
     let mut told: Vec<String> = model.unanswered.iter().map(|fault| unanswered(model, fault)).collect();
     let is_told = |index: usize| {
-        model.unanswered.iter().any(|of| of.failed == of.asked && (of.first..of.first + of.series).contains(&index))
+        model
+            .unanswered
+            .iter()
+            .any(|of| of.failed == of.asked && (of.first..of.first + of.series).contains(&index))
     };
-    for (index, (series, _)) in spreads(model).iter().enumerate().filter(|(_, (_, spread))| spread.is_none()) {
+    for (index, (series, _)) in spreads(model).iter().enumerate().filter(|(_, (_, spread))| spread.is_none())
+    {
         if !is_told(index) {
             let (name, source, of) = (&series.name, &series.source, &series.of);
-            told.push(format!("{name} of {source}: never a number, though there were answers: nothing there is {of}"));
+            told.push(format!(
+                "{name} of {source}: never a number, though there were answers: nothing there is {of}"
+            ));
         }
     }
     told
@@ -142,11 +148,21 @@ mod tests {
     #[test]
     fn what_had_no_answer_is_told_once() {
         let manifest = Manifest {
-            observed: vec![series("cpu", "api"), series("mem", "api"), series("db", "db"), series("none", "db")],
+            observed: vec![
+                series("cpu", "api"),
+                series("mem", "api"),
+                series("db", "db"),
+                series("none", "db"),
+            ],
             ..manifest_of_a_test()
         };
         let note = |second, first, values: &[Option<f64>], fault: Option<&str>| {
-            Note::Observed(Observed { second, first, values: values.to_vec(), fault: fault.map(str::to_owned) })
+            Note::Observed(Observed {
+                second,
+                first,
+                values: values.to_vec(),
+                fault: fault.map(str::to_owned),
+            })
         };
         let notes = vec![
             note(0, 0, &[None, None], Some("connection refused")),
@@ -154,7 +170,8 @@ mod tests {
             note(0, 2, &[Some(5.0), None], None),
             note(1, 2, &[], Some("HTTP 500")),
         ];
-        let model = RunModel::new(Journal { manifest, intervals: Vec::new(), notes, end: None, torn_bytes: 0 });
+        let model =
+            RunModel::new(Journal { manifest, intervals: Vec::new(), notes, end: None, torn_bytes: 0 });
         assert_eq!(
             faults(&model),
             [

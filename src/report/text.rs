@@ -173,7 +173,9 @@ fn write_observed(text: &mut String, model: &RunModel, style: Style) {
     }
     for fault in observed_faults(model) {
         let parts = wrapped("  not observed ", &fault, 4, WIDTH);
-        parts.iter().for_each(|part| line(text, &part.replacen("not observed", &style.bad("not observed"), 1)));
+        parts
+            .iter()
+            .for_each(|part| line(text, &part.replacen("not observed", &style.bad("not observed"), 1)));
     }
 }
 

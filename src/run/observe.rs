@@ -91,7 +91,9 @@ impl Observers {
             is_cut_off && matches!(control.reason(), StopReason::Interrupted | StopReason::NotAuthorised);
         let mut phase = control.subscribe();
         let all = futures::future::join_all(asking.into_iter().map(async |source| match source.await {
-            Ok(source) if !ends_at_once => source.whole_run(&inquirer, started_unix_us, elapsed).await,
+            Ok(source) if !ends_at_once => {
+                Box::pin(source.whole_run(&inquirer, started_unix_us, elapsed)).await
+            }
             Ok(_) => Vec::new(),
             Err(error) => {
                 log::error!("a source of the service's numbers was not asked to the end: {error}");
@@ -171,7 +173,8 @@ impl Source {
                     },
                     labels: series.labels.clone(),
                 });
-                let readings = observe.series.iter().map(|series| Readings::new(series.aggregate, series.rate));
+                let readings =
+                    observe.series.iter().map(|series| Readings::new(series.aggregate, series.rate));
                 let (selectors, readings) = (selectors.collect(), readings.collect());
                 Place::Page { url: (**url).clone(), selectors, readings }
             }
@@ -224,7 +227,10 @@ impl Source {
                 };
                 let of: String = query.chars().take(60).collect();
                 let of = if of.is_empty() { of } else { format!(" (`{of}`)") };
-                log::warn!("observe {}{of}: {fault}. The run goes on without these numbers while that lasts", self.name);
+                log::warn!(
+                    "observe {}{of}: {fault}. The run goes on without these numbers while that lasts",
+                    self.name
+                );
             }
             said = Some(fault);
         }
@@ -412,8 +418,10 @@ mod tests {
     fn neighbours_of_one_fate_share_a_note() {
         let no = |why: &str| Err(why.to_owned());
         let answers = vec![Ok(Some(1.0)), Ok(None), no("a"), no("a"), no("b"), Ok(Some(2.0))];
-        let told: Vec<(usize, usize, Option<String>)> =
-            notes_of(3, 10, answers).into_iter().map(|note| (note.first, note.values.len(), note.fault)).collect();
+        let told: Vec<(usize, usize, Option<String>)> = notes_of(3, 10, answers)
+            .into_iter()
+            .map(|note| (note.first, note.values.len(), note.fault))
+            .collect();
         let fault = |text: &str| Some(text.to_owned());
         assert_eq!(told, [(10, 2, None), (12, 2, fault("a")), (14, 1, fault("b")), (15, 1, None)]);
         assert_eq!(notes_of(3, 10, Vec::new()), []);

@@ -112,7 +112,9 @@ pub fn simulation_of(
     let held = Simulate { token: rules.token_capacity, upgrade: rules.upgrade_capacity, ..simulate.clone() };
     let mut assumptions = describe_simulate(&held);
     if !scenario.observe.is_empty() {
-        assumptions.push("nobody was asked for the service's own numbers ([[observe]]): there is no service".to_owned());
+        assumptions.push(
+            "nobody was asked for the service's own numbers ([[observe]]): there is no service".to_owned(),
+        );
     }
     if let Some(run) = calibrated_by {
         assumptions.push("stages as measured in a real run, where it measured them:".to_owned());

@@ -47,7 +47,8 @@ fn service(answer: impl Fn(&str, u64, &mut TcpStream) + Send + Sync + 'static) -
 
 /// Whoever is gone is told nothing.
 fn say(stream: &mut TcpStream, status: &str, body: &str) {
-    let _ = stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+    let _ = stream
+        .write_all(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
 }
 
 fn end(stream: &TcpStream) {
@@ -60,7 +61,9 @@ fn nobody() -> u16 {
 }
 
 fn page(name: &str, port: u16, more: &str) -> String {
-    format!("[[observe]]\nname = \"{name}\"\nurl = \"http://127.0.0.1:{port}/metrics\"\n{more}[[observe.series]]\nname = \"{name}\"\nmetric = \"m\"\n")
+    format!(
+        "[[observe]]\nname = \"{name}\"\nurl = \"http://127.0.0.1:{port}/metrics\"\n{more}[[observe.series]]\nname = \"{name}\"\nmetric = \"m\"\n"
+    )
 }
 
 /// The values of each series, by second.
@@ -93,7 +96,8 @@ fn whoever_is_away_slow_huge_or_says_nonsense_costs_the_run_nothing() {
     let (html, _) = service(|_, _, stream| say(stream, "200 OK", "<html><body>\nm 1</body></html>"));
     let (broken, _) = service(|_, _, stream| say(stream, "200 OK", "a 1\nm{x=\"1} 2\n"));
     let (leads, _) = service(move |_, _, stream| {
-        let _ = stream.write_all(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
+        let _ = stream
+            .write_all(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
     });
     let (cut, _) = service(|_, _, stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nm 1\n");
@@ -131,7 +135,8 @@ fn whoever_is_away_slow_huge_or_says_nonsense_costs_the_run_nothing() {
     scenario += &page("good", good, known);
     scenario += "[[observe.series]]\nname = \"gone\"\nmetric = \"n\"\n";
     scenario += "[[observe.series]]\nname = \"most\"\nmetric = \"m\"\naggregate = \"max\"\n";
-    scenario += "[[observe.series]]\nname = \"one\"\nmetric = \"m\"\nlabels = { x = \"2\" }\nunit = \"bytes\"\n";
+    scenario +=
+        "[[observe.series]]\nname = \"one\"\nmetric = \"m\"\nlabels = { x = \"2\" }\nunit = \"bytes\"\n";
     scenario += "[[observe.series]]\nname = \"growth\"\nmetric = \"c_total\"\nrate = true\n";
     let scene = Scene::new(&scenario);
     let output = scene.command("run", &[]).output().unwrap();
@@ -141,7 +146,8 @@ fn whoever_is_away_slow_huge_or_says_nonsense_costs_the_run_nothing() {
     assert_eq!(run["reconciliation"]["exact"], true, "{told}");
     assert_eq!(run["accounting"]["all"]["outcomes"], serde_json::json!({ "ok": 4 }), "{told}");
     for (name, _, why) in away {
-        let series = run["observed"].as_array().unwrap().iter().find(|series| series["series"] == name).unwrap();
+        let series =
+            run["observed"].as_array().unwrap().iter().find(|series| series["series"] == name).unwrap();
         assert_eq!((&series["why"], &series["seconds"]), (&why.into(), &0.into()), "{name}: {series}");
         assert!(series["unanswered"].as_u64().unwrap() >= 1, "{series}");
         assert_eq!(told.matches(&format!("observe {name}: {why}")).count(), 1, "once: {told}");
@@ -149,7 +155,7 @@ fn whoever_is_away_slow_huge_or_says_nonsense_costs_the_run_nothing() {
     }
     assert!(asked_slow.load(Ordering::SeqCst) <= 4, "once a second at most");
     let sent = sent.load(Ordering::SeqCst);
-    assert!(sent >= CAP && sent < 4 * CAP, "the connection is closed, and {sent} bytes were taken");
+    assert!((CAP..4 * CAP).contains(&sent), "the connection is closed, and {sent} bytes were taken");
 
     // What was said is what the page told, in the order of its numbers.
     let found = observed(&scene, "run");
@@ -164,7 +170,10 @@ fn whoever_is_away_slow_huge_or_says_nonsense_costs_the_run_nothing() {
     }
     assert!(nth >= 3.0 && asked.load(Ordering::SeqCst) as f64 - nth <= 1.0, "{nth} of {asked:?}");
     let growth: Vec<f64> = found["growth"].iter().filter_map(|(_, value)| value.parse().ok()).collect();
-    assert!(growth.len() as f64 >= nth - 1.0 && growth.iter().all(|value| *value > 0.0 && *value < 100.0), "{growth:?}");
+    assert!(
+        growth.len() as f64 >= nth - 1.0 && growth.iter().all(|value| *value > 0.0 && *value < 100.0),
+        "{growth:?}"
+    );
     assert!(told.contains("gone of good: never a number"), "{told}");
     let page = std::fs::read_to_string(scene.path("run/report.html")).unwrap();
     assert!(page.contains("observed-connected") && page.contains("observed-14"), "plots of each");
@@ -172,7 +181,9 @@ fn whoever_is_away_slow_huge_or_says_nonsense_costs_the_run_nothing() {
     assert!(!copy.contains("hush") && !told.contains("hush") && copy.contains("RESURGE_"), "{copy}");
 
     // The same again from the journal.
-    for (format, part) in [("csv", "second,series,value,unit"), ("markdown", "not observed"), ("json", "\"observed\"")] {
+    for (format, part) in
+        [("csv", "second,series,value,unit"), ("markdown", "not observed"), ("json", "\"observed\"")]
+    {
         let mut report = resurge();
         report.arg("report").arg(scene.path("run")).args(["--format", format, "--table", "observed"]);
         assert!(said(&report.output().unwrap()).contains(part), "{format}");
@@ -191,7 +202,10 @@ fn asked_for(head: &str) -> (String, BTreeMap<String, String>) {
 fn vector(values: &[&str]) -> String {
     let samples: Vec<String> =
         values.iter().map(|value| format!("{{\"metric\":{{}},\"value\":[1.5,\"{value}\"]}}")).collect();
-    format!("{{\"status\":\"success\",\"data\":{{\"resultType\":\"vector\",\"result\":[{}]}}}}", samples.join(","))
+    format!(
+        "{{\"status\":\"success\",\"data\":{{\"resultType\":\"vector\",\"result\":[{}]}}}}",
+        samples.join(",")
+    )
 }
 
 /// An answer to one about a span of time, which has 8 at every step but the second.
@@ -204,11 +218,14 @@ fn matrix(form: &BTreeMap<String, String>) -> String {
         }
         at += number("step");
     }
-    format!("{{\"status\":\"success\",\"data\":{{\"resultType\":\"matrix\",\"result\":[{{\"metric\":{{}},\"values\":[{values}]}}]}}}}")
+    format!(
+        "{{\"status\":\"success\",\"data\":{{\"resultType\":\"matrix\",\"result\":[{{\"metric\":{{}},\"values\":[{values}]}}]}}}}"
+    )
 }
 
 fn server(head: &str, _: u64, stream: &mut TcpStream) {
-    let error = |text: &str| format!("{{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"{text}\"}}");
+    let error =
+        |text: &str| format!("{{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"{text}\"}}");
     let (path, form) = asked_for(head);
     match (path.as_str(), form["query"].as_str()) {
         ("/base/api/v1/query", "late" | "live") => say(stream, "200 OK", &vector(&["7"])),
@@ -216,7 +233,11 @@ fn server(head: &str, _: u64, stream: &mut TcpStream) {
         ("/base/api/v1/query", "two") => say(stream, "200 OK", &vector(&["1", "2"])),
         ("/base/api/v1/query", "none") => say(stream, "200 OK", &vector(&[])),
         (_, "echo") => {
-            say(stream, "400 Bad", &error(&format!("you: {}", header(head, "x-scope-key").unwrap_or_default())));
+            say(
+                stream,
+                "400 Bad",
+                &error(&format!("you: {}", header(head, "x-scope-key").unwrap_or_default())),
+            );
         }
         (_, "sum(") => say(stream, "400 Bad", &error("invalid parameter: 1:5: parse error")),
         ("/base/api/v1/query_range", "live") => say(stream, "503 Away", "<html>"),
@@ -246,7 +267,11 @@ fn a_server_is_asked_live_and_for_the_whole_run_and_its_words_are_told() {
     let output = scene.command("run", &[]).output().unwrap();
     let told = said(&output);
     let run = json(&scene.path("run"));
-    assert_eq!((&run["ended"]["how"], &run["reconciliation"]["exact"]), (&"completed".into(), &true.into()), "{told}");
+    assert_eq!(
+        (&run["ended"]["how"], &run["reconciliation"]["exact"]),
+        (&"completed".into(), &true.into()),
+        "{told}"
+    );
     for (index, (query, why, at_end)) in queries.iter().enumerate() {
         let series = &run["observed"][index];
         assert_eq!(series["why"].as_str(), *why, "{query}: {series}");

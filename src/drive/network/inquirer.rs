@@ -80,7 +80,9 @@ impl Inquirer {
 fn in_words(failure: &HttpFailure, cap: usize) -> String {
     let words = match failure {
         HttpFailure::TooLarge => return format!("the answer has more than {} MiB", cap / (1024 * 1024)),
-        HttpFailure::Connect(ConnectFailure::Dns) => "its name does not resolve to an address that may be hit",
+        HttpFailure::Connect(ConnectFailure::Dns) => {
+            "its name does not resolve to an address that may be hit"
+        }
         HttpFailure::Connect(ConnectFailure::Refused) => "connection refused",
         HttpFailure::Connect(ConnectFailure::Reset) => "the connection was reset",
         HttpFailure::Connect(ConnectFailure::Timeout) => "no connection in time",

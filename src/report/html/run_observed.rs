@@ -31,11 +31,15 @@ pub(super) fn section(model: &RunModel, buckets: &Buckets) -> Option<Section> {
     }
     section.plots_or(plots, "");
     if model.manifest.observed.len() > MOST_PLOTS {
-        section.absent(&format!("The first {MOST_PLOTS} series are plotted. The table and observed.csv have all."));
+        section.absent(&format!(
+            "The first {MOST_PLOTS} series are plotted. The table and observed.csv have all."
+        ));
     }
-    let mut table = Table::new("", &["<series", "least", "mean", "most", "seconds with a value", "<of", "<asked of"]);
+    let mut table =
+        Table::new("", &["<series", "least", "mean", "most", "seconds with a value", "<of", "<asked of"]);
     for (series, spread) in spreads(model) {
-        let number = |of: Option<f64>| of.map_or_else(|| "–".to_owned(), |value| with_unit(value, &series.unit));
+        let number =
+            |of: Option<f64>| of.map_or_else(|| "–".to_owned(), |value| with_unit(value, &series.unit));
         table.row(vec![
             series.name.clone(),
             number(spread.map(|spread| spread.least)),
@@ -109,9 +113,10 @@ mod tests {
 
     #[test]
     fn a_point_is_the_mean_of_its_seconds_and_lasts_until_the_next_question() {
-        let rows: Vec<Observed> = [(0, Some(1.0)), (1, Some(3.0)), (2, None), (5, Some(7.0)), (u64::MAX, Some(9.0))]
-            .map(|(second, value)| Observed { second, values: vec![value], ..Observed::default() })
-            .to_vec();
+        let rows: Vec<Observed> =
+            [(0, Some(1.0)), (1, Some(3.0)), (2, None), (5, Some(7.0)), (u64::MAX, Some(9.0))]
+                .map(|(second, value)| Observed { second, values: vec![value], ..Observed::default() })
+                .to_vec();
         assert_eq!(means(&rows, 0, 1.0, 1, 6), [Some(1.0), Some(3.0), None, None, None, Some(7.0)]);
         assert_eq!(means(&rows, 0, 1.0, 2, 3), [Some(2.0), None, Some(7.0)]);
         assert_eq!(means(&rows, 0, 3.0, 1, 6), [Some(1.0), Some(3.0), Some(3.0), Some(3.0), None, Some(7.0)]);

@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::declare::bare_url;
 use crate::scenario::file::load::Loaded;
 use crate::scenario::keys::{
-    DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, Observe, ObservePlace, OnReconnect, Ready,
-    RefusalStatus, Sharing, Simulate, Skew, Start, StormBy, Target, TargetFault, TargetRules, TokenRules,
+    DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, Observe, ObservePlace,
+    OnReconnect, Ready, RefusalStatus, Sharing, Simulate, Skew, Start, StormBy, Target, TargetFault,
+    TargetRules, TokenRules,
 };
 use crate::units::{format_count, format_duration, format_share};
 

@@ -173,9 +173,14 @@ impl ObserveSeries {
             Wanted::Query(query) => return query.split_whitespace().collect::<Vec<_>>().join(" "),
             Wanted::Metric(metric) => metric,
         };
-        let labels: Vec<String> = self.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        let labels: Vec<String> =
+            self.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let fold = if self.aggregate == Fold::Sum { String::new() } else { format!("{} of ", self.aggregate.name()) };
+        let fold = if self.aggregate == Fold::Sum {
+            String::new()
+        } else {
+            format!("{} of ", self.aggregate.name())
+        };
         let rate = if self.rate { ", growth per second" } else { "" };
         format!("{fold}{metric}{labels}{rate}")
     }

@@ -214,7 +214,12 @@ impl HttpClient {
     }
 
     /// A connection for client `number`, and whether it is a new one.
-    async fn link(&self, target: &HttpTarget, number: u32, is_alone: bool) -> Result<(Link, bool), HttpFailure> {
+    async fn link(
+        &self,
+        target: &HttpTarget,
+        number: u32,
+        is_alone: bool,
+    ) -> Result<(Link, bool), HttpFailure> {
         match if is_alone { None } else { self.pool.take(&target.origin) } {
             Some(link) => Ok((link, false)),
             None => Ok((Box::pin(self.open(target, number)).await?, true)),

@@ -10,8 +10,8 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{Request, StatusCode};
 use http::response::Parts;
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Body;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
