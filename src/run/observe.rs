@@ -15,13 +15,13 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::clock::{Clock, Moment};
-use crate::declare::{Hidden, bare_url};
+use crate::declare::Hidden;
 use crate::drive::network::{Inquirer, without_credentials};
 use crate::engine::{RunControl, StopReason};
 use crate::lifecycle::StopPhase;
 use crate::observe::{PageReader, Readings, Selector, instant, range, refusal};
-use crate::record::{Note, Observed, ObservedSeries};
-use crate::scenario::keys::{Observe, ObservePlace, Scenario, Wanted};
+use crate::record::{Note, Observed};
+use crate::scenario::keys::{Observe, ObservePlace, Wanted};
 use crate::units::format_duration;
 
 use super::prepare::Prepared;
@@ -34,24 +34,6 @@ const ANSWER_CAP: usize = 1024 * 1024;
 const MOST_STEPS: u64 = 10_000;
 /// How long the questions to a server may take in all at the run's end.
 const END_AT_MOST: Duration = Duration::from_secs(20);
-
-/// The series of a scenario, as its manifest has them.
-pub(super) fn observed_series(scenario: &Scenario) -> Vec<ObservedSeries> {
-    let of_source = |observe: &Observe| {
-        let (source, url) = (observe.name.clone(), bare_url(observe.place.url()));
-        let every_s = observe.every.as_secs_f64();
-        let series = observe.series.iter().map(move |series| ObservedSeries {
-            name: series.name.clone(),
-            unit: series.unit.clone(),
-            of: series.in_words(),
-            every_s,
-            source: source.clone(),
-            url: url.clone(),
-        });
-        series.collect::<Vec<_>>()
-    };
-    scenario.observe.iter().flat_map(of_source).collect()
-}
 
 /// Who asks, a task for each source.
 pub(super) struct Observers {

@@ -13,15 +13,14 @@ use crate::declare::bare_url;
 use crate::declare::template::UrlText;
 use crate::drive::network::{AddressPolicy, ClientFiles, TargetAddress, client_config};
 use crate::plan::{Machine, Needs, Share, check_budget};
-use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
+use crate::record::{GroupManifest, HostManifest, Manifest, ObservedSeries, SCHEMA_VERSION, StormManifest};
 use crate::scenario::Loaded;
 use crate::scenario::keys::StepPlace;
-use crate::scenario::keys::{DisconnectHow, Group, Scenario, Storm, StormBy, Target};
+use crate::scenario::keys::{DisconnectHow, Group, Observe, Scenario, Storm, StormBy, Target};
 use crate::service::server::{Server, ServerSetup};
 
 use super::error::RunError;
 use super::host;
-use super::observe::observed_series;
 
 /// Most threads of the clients, and most of the embedded target.
 const MOST_THREADS: usize = 16;
@@ -341,6 +340,24 @@ fn manifest(
         host,
         simulated: None,
     }
+}
+
+/// The series of a scenario, as its manifest has them.
+fn observed_series(scenario: &Scenario) -> Vec<ObservedSeries> {
+    let of_source = |observe: &Observe| {
+        let (source, url) = (observe.name.clone(), bare_url(observe.place.url()));
+        let every_s = observe.every.as_secs_f64();
+        let series = observe.series.iter().map(move |series| ObservedSeries {
+            name: series.name.clone(),
+            unit: series.unit.clone(),
+            of: series.in_words(),
+            every_s,
+            source: source.clone(),
+            url: url.clone(),
+        });
+        series.collect::<Vec<_>>()
+    };
+    scenario.observe.iter().flat_map(of_source).collect()
 }
 
 pub(super) fn storm(storm: &Storm) -> StormManifest {
