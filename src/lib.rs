@@ -39,6 +39,8 @@ pub mod lifecycle;
 
 pub mod service;
 
+pub mod observe;
+
 pub mod drive;
 
 pub mod engine;

@@ -294,6 +294,7 @@ fn manifest() -> Manifest {
         lost: Vec::new(),
         groups: vec![group("a"), group("b")],
         storms: Vec::new(),
+        observed: Vec::new(),
         thresholds: vec![
             "reconnect_latency: p(99) < 1s".into(),
             "handshake_403_rate{group:a}: rate < 1%".into(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use resurge::clock::Moment;
 use resurge::drive::network::{parse_host, strangers};
+use resurge::observe::{PageReader, Selector, instant, range, refusal};
 use resurge::record::{Tally, evaluate};
 use resurge::scenario::keys::{Invalidation, TargetRules};
 use resurge::scenario::parse_threshold;
@@ -120,6 +121,7 @@ pub(crate) fn targets() -> Vec<Target> {
             || Box::new(strangers::token_answer),
         ),
         of("steps", 16, inputs(steps), JSON_WORDS, || Box::new(strangers::steps)),
+        of("observed", 16, inputs(OBSERVED), OBSERVED_WORDS, || Box::new(observed)),
         of("small_answers", 10, inputs(small), SMALL_WORDS, || Box::new(strangers::small_answers)),
         of("token_form", 16, inputs(forms), wire::REQUEST_WORDS, || Box::new(target::token_form)),
         of("upgrade_request", 16, wire::requests(), wire::REQUEST_WORDS, || {
@@ -170,6 +172,60 @@ pub(crate) fn targets() -> Vec<Target> {
         of("target_socket", 1, wire::requests(), wire::REQUEST_WORDS, wire::target_socket),
         of("client_socket", 1, wire::answers(), wire::ANSWER_WORDS, wire::client_socket),
     ]
+}
+
+const OBSERVED: &[&[u8]] = &[
+    b"# TYPE m gauge\nm{a=\"1\",b=\"x\\\"y\\\\\\n\"} 1.5 1395066363000\nm 2 # {t=\"1\"} 0.5\n{\"m\",\"b\"=\"\"} NaN\nother 3\n# EOF",
+    b"{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[{\"metric\":{\"a\":\"b\"},\"value\":[1.5,\"7\"]}]}}",
+    b"{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[{\"metric\":{},\"values\":[[100,\"1\"],[101,\"NaN\"]]}]}}",
+    b"{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"parse error\"}",
+];
+const OBSERVED_WORDS: &[&[u8]] = &[
+    b"m{",
+    b"\",",
+    b"\\\"",
+    b"} ",
+    b"\n",
+    b"+Inf",
+    b"1e999",
+    b"\"value\":[",
+    b"\"histogram\":[",
+    b"\"scalar\"",
+    b"[-1e308,\"1\"]",
+    b"\xff",
+];
+
+/// Reads a page of metrics, and the same as answers of a Prometheus server.
+fn observed(bytes: &[u8]) -> u64 {
+    let wanted = |labels: &[(&str, &str)]| Selector {
+        metric: "m".to_owned(),
+        labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    };
+    let selectors = [wanted(&[]), wanted(&[("a", "1")]), wanted(&[("b", "")])];
+    let read = |piece: usize| {
+        let mut reader = PageReader::new(&selectors);
+        bytes.chunks(piece).for_each(|piece| reader.take(piece));
+        reader.finish()
+    };
+    let whole = read(bytes.len().max(1));
+    assert_eq!(whole, read(3), "it is read the same in pieces");
+    let mut kind = match &whole {
+        Ok(found) => {
+            assert!(found.iter().flatten().all(|(_, value)| value.is_finite()));
+            let lines = found.iter().map(|found| found.len().min(3) as u64);
+            lines.fold(1, |sum, lines| sum * 4 + lines)
+        }
+        Err(why) => why.chars().filter(|c| !c.is_ascii_digit()).count() as u64,
+    };
+    if let Ok(Some(value)) = instant(bytes) {
+        assert!(value.is_finite());
+        kind += 1_000;
+    }
+    if let Ok(values) = range(bytes, 100.0, 1.0) {
+        assert!(values.windows(2).all(|pair| pair[0].0 < pair[1].0), "a step has one value");
+        kind += 2_000 + values.len().min(5) as u64;
+    }
+    kind + refusal(bytes).map_or(0, |words| 10_000 + words.chars().count() as u64)
 }
 
 fn profiles() -> Vec<Vec<u8>> {

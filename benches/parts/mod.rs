@@ -358,6 +358,7 @@ fn begun() -> Written {
         lost: Vec::new(),
         groups: vec![group("no-jitter"), group("full-jitter")],
         storms: Vec::new(),
+        observed: Vec::new(),
         thresholds: Vec::new(),
         host: HostManifest { cores: 2, kernel: "k".into(), descriptor_limit: 20_000, local_ports: 28_000 },
         steps: Vec::new(),

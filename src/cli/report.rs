@@ -10,9 +10,9 @@ use clap::{Args, ValueEnum};
 use crate::exit_code::ExitCode;
 use crate::report::{
     JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, availability_csv, benchmark_entries,
-    check_writable, closes_csv, histograms_hlog, is_stream, junit_xml, markdown, outages_csv, outcomes_csv,
-    report_html, run_json, steps_csv, summary_csv, summary_text, timeseries_csv, tokens_csv, write_all,
-    write_named,
+    check_writable, closes_csv, histograms_hlog, is_stream, junit_xml, markdown, observed_csv, outages_csv,
+    outcomes_csv, report_html, run_json, steps_csv, summary_csv, summary_text, timeseries_csv, tokens_csv,
+    write_all, write_named,
 };
 
 use crate::run::{FoundRun, folders_made, read_run_folder};
@@ -67,6 +67,8 @@ enum Table {
     Availability,
     /// A row for each second and group.
     Timeseries,
+    /// The service's own numbers, a row for each second and series.
+    Observed,
 }
 
 /// Arguments of `resurge report`.
@@ -167,6 +169,7 @@ fn render(model: &RunModel, format: Format, table: Table, style: Style) -> io::R
         (Format::Csv, Table::Outages) => outages_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Availability) => availability_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Timeseries) => timeseries_csv(model).map_err(io::Error::from),
+        (Format::Csv, Table::Observed) => observed_csv(model).map_err(io::Error::from),
     }
 }
 

@@ -130,6 +130,8 @@ pub fn diagnose(request: &DiagnoseRequest, on_step: OnStep<'_>) -> Result<Diagno
         // One client is sent, so the machine need not be fit for all of them.
         (group.clients, group.start) = (1, Start::AtOnce);
     }
+    // Nobody but the target is asked.
+    loaded.scenario.observe.clear();
     let prepared = prepare(loaded, &request.authorised)?;
     let runtime = single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
     let results = runtime.block_on(async {

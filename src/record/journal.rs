@@ -189,6 +189,7 @@ pub(super) mod tests {
             groups: vec![GroupManifest { name: "g".into(), clients: 1 }],
             steps: Vec::new(),
             storms: Vec::new(),
+            observed: Vec::new(),
             thresholds: Vec::new(),
             host: HostManifest { cores: 1, kernel: "k".into(), descriptor_limit: 1, local_ports: 1 },
             simulated: None,

@@ -58,6 +58,9 @@ pub struct Manifest {
     pub steps: Vec<Vec<String>>,
     /// The storms.
     pub storms: Vec<StormManifest>,
+    /// The series of the service's own numbers that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<ObservedSeries>,
     /// The thresholds, as written: `reconnect_latency{group:a}: p(99) < 1s`.
     pub thresholds: Vec<String>,
     /// The machine.
@@ -137,6 +140,23 @@ pub struct StormManifest {
     pub what: String,
     /// Share of the sessions, 0..1.
     pub fraction: f64,
+}
+
+/// A series of the service's own numbers, as a report needs it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ObservedSeries {
+    /// Its name.
+    pub name: String,
+    /// What its numbers count; may be empty.
+    pub unit: String,
+    /// What it is: a metric and its labels, or a query.
+    pub of: String,
+    /// The name of whom it was asked of.
+    pub source: String,
+    /// Where that is.
+    pub url: String,
+    /// How often it was asked, in seconds.
+    pub every_s: f64,
 }
 
 /// The machine that a run was on.

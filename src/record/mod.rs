@@ -23,6 +23,7 @@ mod merge_ends;
 #[cfg(test)]
 mod merge_tests;
 mod note;
+mod observed;
 pub mod outages;
 mod packed;
 mod packed_old;
@@ -50,11 +51,13 @@ pub use journal_error::JournalError;
 pub use journal_reader::{JournalReader, open_journal};
 pub use lives::{Ends, Level, Lives, Losses, Presence};
 pub use manifest::{
-    GroupManifest, HostManifest, LostShard, Manifest, RunEnd, SCHEMA_VERSION, Simulated, StormManifest,
+    GroupManifest, HostManifest, LostShard, Manifest, ObservedSeries, RunEnd, SCHEMA_VERSION, Simulated,
+    StormManifest,
 };
 pub use merge::{MergeError, MergeInput, MergePlan, plan_merge};
 pub use merge_ends::{Machines, merge_ends};
 pub use note::{EventEnd, Mark, MarkBy, MarkOutcome, Note, Observed, mark_behind, settled_marks};
+pub use observed::{ObservedSpread, Unanswered, around, settled_observed, unanswered};
 pub use packed::PackedTally;
 pub use reconnect_clocks::ReconnectClocks;
 pub use reconnects::{Reconnects, Times, count_not_back, success_of};

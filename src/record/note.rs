@@ -143,12 +143,42 @@ impl Mark {
 }
 
 /// The service's own numbers of a second.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Observed {
     /// Which second since the run's start.
     pub second: u64,
-    /// The value of each series, in the manifest's order; `None`: it had none.
+    /// Which of the manifest's series the first value is of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first: usize,
+    /// The values of that series and of those that follow it, in the manifest's order; `None`: it had none. A later note of the same second and series takes
+    /// the place of an earlier one. Without values, it tells of a fault alone.
+    #[serde(with = "exact")]
     pub values: Vec<Option<f64>>,
+    /// Why whom it was asked of gave no value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// Numbers as texts: read as JSON's numbers, some would differ in their last digit.
+mod exact {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(values: &[Option<f64>], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(values.iter().map(|value| value.map(|value| value.to_string())))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Option<f64>>, D::Error> {
+        let texts: Vec<Option<String>> = Vec::deserialize(deserializer)?;
+        let number = |text: String| text.parse().map_err(serde::de::Error::custom);
+        texts.into_iter().map(|text| text.map(number).transpose()).collect()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Marks in the order of time, each as it was told last.
@@ -217,5 +247,16 @@ mod tests {
         assert_eq!(read.outcome_words().as_deref(), Some("not over when the numbers break off"));
         let json = serde_json::to_string(&read).unwrap();
         assert_eq!(serde_json::from_str::<Mark>(&json).unwrap(), read);
+    }
+
+    #[test]
+    fn a_number_is_read_as_it_was_written_to_the_last_digit() {
+        // The first is one that a reader of JSON's numbers gets wrong.
+        for value in [245.350_000_000_000_02, 245.35, 0.1 + 0.2, -1e-300, f64::MAX, 0.0] {
+            let observed = Observed { second: 7, first: 2, values: vec![Some(value), None], fault: None };
+            let text = serde_json::to_string(&observed).unwrap();
+            assert_eq!(serde_json::from_str::<Observed>(&text).unwrap(), observed, "{text}");
+        }
+        assert!(serde_json::from_str::<Observed>("{\"second\":1,\"values\":[\"x\"]}").is_err());
     }
 }

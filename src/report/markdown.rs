@@ -12,6 +12,7 @@ use crate::units::{format_count, format_share, format_us};
 use super::lost::clients_words;
 use super::marks;
 use super::model::RunModel;
+use super::observed::{faults as observed_faults, observed};
 use super::outages::{availability, lines, outages};
 use super::request_table::{refresh_lines, requests};
 use super::simulated::{SIMULATED, assumptions, target_words};
@@ -47,6 +48,7 @@ pub fn markdown(model: &RunModel) -> String {
         phases(model, &groups).map(|phases| table(&phases)).unwrap_or_default(),
         table(&throughput(model, &groups)),
         messages(&groups).map(|messages| table(&messages)).unwrap_or_default(),
+        observed(model).map(|own| table(&own)).unwrap_or_default() + &unobserved(model),
         closes_list(&groups),
         marks_table(model),
         books(model),
@@ -260,6 +262,17 @@ fn refreshes(model: &RunModel, groups: &[GroupTotals<'_>]) -> String {
     if !lines.is_empty() {
         text.push('\n');
         push_lines(&mut text, &lines, "groups");
+    }
+    text
+}
+
+fn unobserved(model: &RunModel) -> String {
+    let lines: Vec<String> =
+        observed_faults(model).iter().map(|fault| format!("- **not observed** {}", escape(fault))).collect();
+    let mut text = String::new();
+    if !lines.is_empty() {
+        text.push('\n');
+        push_lines(&mut text, &lines, "series");
     }
     text
 }

@@ -8,8 +8,9 @@ use crate::clock::Moment;
 use crate::record::outages::{OutageIn, RunOutage, run_outages};
 use crate::record::{
     Availability, Journal, Latencies, Manifest, Mark, Note, Observed, PackedTally, Presence, Quantile,
-    Reconciliation, ReconnectClocks, RunEnd, RunTime, Tally, ThresholdResult, availability_of,
+    Reconciliation, ReconnectClocks, RunEnd, RunTime, Tally, ThresholdResult, Unanswered, availability_of,
     check_accounts, evaluate, evaluate_outages, health_faults, merge_all, reconcile, settled_marks,
+    settled_observed, unanswered,
 };
 use crate::sample::Counter;
 use crate::scenario::keys::Subject;
@@ -38,12 +39,14 @@ pub struct RunModel {
     pub all: Tally,
     /// What was done to the service, or told from outside, in the order of time.
     pub marks: Vec<Mark>,
-    /// The service's own numbers, second by second.
+    /// The service's own numbers, a row for each second that has any, in order: a value for each of the manifest's series.
     pub observed: Vec<Observed>,
     /// Disconnects close together that no storm explains.
     pub outages: Vec<RunOutage>,
     /// The availability of each group, and at last of all together.
     pub availability: Vec<Availability>,
+    /// What of them the run asked for without an answer.
+    pub unanswered: Vec<Unanswered>,
     /// From the start to the last sample, in seconds.
     pub elapsed_s: f64,
     /// How the thresholds came out.
@@ -71,11 +74,13 @@ impl RunModel {
             Note::Mark(mark) => Some(mark.clone()),
             Note::Observed(_) => None,
         }));
-        let observed = notes.into_iter().filter_map(|note| match note {
+        let told = notes.iter().filter_map(|note| match note {
             Note::Observed(observed) => Some(observed),
             Note::Mark(_) => None,
         });
-        let observed = observed.collect();
+        let told: Vec<&Observed> = told.collect();
+        let unanswered = unanswered(&manifest.observed, &told);
+        let observed = settled_observed(manifest.observed.len(), told);
         let mut totals = vec![Tally::default(); manifest.groups.len()];
         for (_, groups) in &intervals {
             for (total, tally) in totals.iter_mut().zip(groups) {
@@ -132,6 +137,7 @@ impl RunModel {
             observed,
             outages,
             availability,
+            unanswered,
             elapsed_s,
             thresholds,
             account_faults,

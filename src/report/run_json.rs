@@ -21,6 +21,7 @@ use crate::service::counters::TargetCounters;
 use super::answer::InWords;
 use super::lost::clients_of;
 use super::model::RunModel;
+use super::observed_json::{ObservedJson, observed_json};
 use super::requests::{rows, step_name};
 use super::run_json_ends::{EndJson, ends};
 use super::run_json_outages::{AvailabilityJson, OutageJson, availability_json, outages_json};
@@ -59,6 +60,8 @@ pub struct RunJson<'m> {
     shards: ShardsJson<'m>,
     /// Bytes at the journal's end that a crash cut off.
     torn_bytes: u64,
+    /// The service's own numbers that were asked for.
+    observed: Vec<ObservedJson<'m>>,
     /// How it came out.
     verdict: &'m Verdict,
     /// What happened, in words.
@@ -312,6 +315,7 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
         ended: end.map(|end| &end.reason),
         shards: shards(manifest),
         torn_bytes: model.torn_bytes,
+        observed: observed_json(model),
         verdict: &model.verdict,
         answer: &model.answer,
         thresholds: &model.thresholds,

@@ -12,6 +12,7 @@ use super::aligned::aligned;
 use super::lost::clients_words;
 use super::marks;
 use super::model::RunModel;
+use super::observed::{faults as observed_faults, observed};
 use super::outages::{availability, lines, outages};
 use super::request_table::{refresh_lines, requests};
 use super::simulated::{NO_GENERATOR, SIMULATED, assumptions, target_words};
@@ -81,6 +82,7 @@ pub fn summary_text(model: &RunModel, style: Style) -> String {
     if let Some(table) = messages(&groups) {
         write_table(&mut text, &table, style);
     }
+    write_observed(&mut text, model, style);
     write_closes(&mut text, &groups, style);
     write_marks(&mut text, model, style);
     write_thresholds(&mut text, model, style);
@@ -170,6 +172,19 @@ fn write_requests(text: &mut String, model: &RunModel, groups: &[GroupTotals<'_>
     }
     for words in refresh_lines(model, groups) {
         line(text, &format!("  {} {words}", style.bad("refresh tokens")));
+    }
+}
+
+/// The service's own numbers, where they were asked for.
+fn write_observed(text: &mut String, model: &RunModel, style: Style) {
+    if let Some(table) = observed(model) {
+        write_table(text, &table, style);
+    }
+    for fault in observed_faults(model) {
+        let parts = wrapped("  not observed ", &fault, 4, WIDTH);
+        parts
+            .iter()
+            .for_each(|part| line(text, &part.replacen("not observed", &style.bad("not observed"), 1)));
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::csv_files::{closes_csv, outcomes_csv, summary_csv, timeseries_csv};
+use super::csv_observed::observed_csv;
 use super::csv_outages::{availability_csv, outages_csv};
 use super::csv_requests::{steps_csv, tokens_csv};
 use super::hlog::histograms_hlog;
@@ -129,13 +130,15 @@ pub fn write_all(model: &RunModel, folder: &Path) -> Vec<WriteFault> {
         ("outages.csv", csv(outages_csv(model))),
         ("availability.csv", csv(availability_csv(model))),
         ("timeseries.csv", csv(timeseries_csv(model))),
+        ("observed.csv", csv(observed_csv(model))),
         ("histograms.hlog", Ok(histograms_hlog(model))),
         ("report.html", report_html(model).map_err(io::Error::other)),
         // Last: where it is, the others are.
         ("run.json", pretty.map(|text| text + "\n")),
     ];
     let mut faults = Vec::new();
-    for (name, text) in files {
+    let is_of_use = |name: &str| name != "observed.csv" || !model.manifest.observed.is_empty();
+    for (name, text) in files.into_iter().filter(|(name, _)| is_of_use(name)) {
         let path = folder.join(name);
         let written = match text {
             Ok(text) => write_file(&path, &text),

@@ -28,6 +28,7 @@ use super::display::Display;
 use super::error::RunError;
 use super::events::{Door, Marks, OnMark, OnNote, Runner};
 use super::host;
+use super::observe::Observers;
 use super::prepare::Prepared;
 use super::request::OnProgress;
 use super::signals::{StopSignals, mark_signals};
@@ -96,6 +97,7 @@ pub(super) async fn conduct(
     let display =
         display.map_err(|source| RunError::Start { what: "the thread that shows the progress", source })?;
     let showing = display.map(|display| tokio::spawn(show_progress(live, display)));
+    let observers = Observers::begin(&prepared, &notes);
     let watch = Watch::begin(&crew, &control, clock, prepared.scenario.groups.len());
 
     if let Some(on_ready) = on_ready {
@@ -115,10 +117,18 @@ pub(super) async fn conduct(
     for hand in crew {
         hand.shared.flush().await;
     }
-    let target_counters = settle_target(&prepared).await;
-    let recorded = recording
+    let last_numbers = async {
+        match observers {
+            Some(observers) => observers.end(elapsed, &control).await,
+            None => Vec::new(),
+        }
+    };
+    let (target_counters, last_notes) = tokio::join!(settle_target(&prepared), last_numbers);
+    let mut recorded = recording
         .await
         .map_err(|error| RunError::Start { what: "the recorder", source: std::io::Error::other(error) })?;
+    // Nobody waits for them but the journal's end.
+    recorded.notes.extend(last_notes);
     listening.iter().for_each(tokio::task::JoinHandle::abort);
     // The recorder is gone, so this ends; not before the last numbers were shown.
     if let Some(showing) = showing

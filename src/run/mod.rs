@@ -13,6 +13,7 @@ mod events;
 mod folder;
 mod found;
 pub mod host;
+mod observe;
 mod one_process;
 pub(crate) mod prepare;
 mod request;

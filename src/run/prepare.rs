@@ -13,10 +13,12 @@ use crate::declare::template::UrlText;
 use crate::declare::{Redactor, bare_url};
 use crate::drive::network::{AddressPolicy, ClientFiles, TargetAddress, client_config};
 use crate::plan::{Machine, Needs, Share, check_budget};
-use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
+use crate::record::{GroupManifest, HostManifest, Manifest, ObservedSeries, SCHEMA_VERSION, StormManifest};
 use crate::scenario::Loaded;
 use crate::scenario::keys::StepPlace;
-use crate::scenario::keys::{DisconnectHow, Event, EventDoes, Group, Scenario, Storm, StormBy, Target};
+use crate::scenario::keys::{
+    DisconnectHow, Event, EventDoes, Group, Observe, Scenario, Storm, StormBy, Target,
+};
 use crate::service::server::{Server, ServerSetup};
 
 use super::error::RunError;
@@ -252,6 +254,7 @@ fn remote_urls(scenario: &Scenario) -> Vec<Url> {
             urls.push((*request.url).clone());
         }
     }
+    urls.extend(scenario.observe.iter().map(|observe| observe.place.url().clone()));
     urls
 }
 
@@ -366,10 +369,29 @@ fn manifest(
         groups: groups.collect(),
         steps: scenario.groups.iter().map(Group::step_names).collect(),
         storms: scenario.storms.iter().map(|own| storm(scenario, own)).collect(),
+        observed: observed_series(scenario),
         thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
         host,
         simulated: None,
     }
+}
+
+/// The series of a scenario, as its manifest has them.
+fn observed_series(scenario: &Scenario) -> Vec<ObservedSeries> {
+    let of_source = |observe: &Observe| {
+        let (source, url) = (observe.name.clone(), bare_url(observe.place.url()));
+        let every_s = observe.every.as_secs_f64();
+        let series = observe.series.iter().map(move |series| ObservedSeries {
+            name: series.name.clone(),
+            unit: series.unit.clone(),
+            of: series.in_words(),
+            every_s,
+            source: source.clone(),
+            url: url.clone(),
+        });
+        series.collect::<Vec<_>>()
+    };
+    scenario.observe.iter().flat_map(of_source).collect()
 }
 
 pub(super) fn storm(scenario: &Scenario, storm: &Storm) -> StormManifest {

@@ -117,6 +117,11 @@ pub fn simulation_of(
     assumptions.extend(scenario.events.iter().map(|event| {
         format!("the event {} is not done: in virtual time there is nobody to do it to", event.name)
     }));
+    if !scenario.observe.is_empty() {
+        assumptions.push(
+            "nobody was asked for the service's own numbers ([[observe]]): there is no service".to_owned(),
+        );
+    }
     if let Some(run) = calibrated_by {
         assumptions.push("stages as measured in a real run, where it measured them:".to_owned());
         assumptions.extend(calibrate(run, &mut times)?);
@@ -246,6 +251,7 @@ impl Simulation {
             groups: groups.collect(),
             steps: scenario.groups.iter().map(Group::step_names).collect(),
             storms: scenario.storms.iter().map(|own| storm(scenario, own)).collect(),
+            observed: Vec::new(),
             thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
             host: HostManifest {
                 cores: 0,

@@ -24,6 +24,8 @@ const fn unit_name(measure: &Measure) -> &'static str {
         Unit::Share => "share",
         Unit::PerSecond => "per_s",
         Unit::Count => "count",
+        Unit::Number => "number",
+        Unit::Bytes => "bytes",
     }
 }
 

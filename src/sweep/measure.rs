@@ -238,8 +238,8 @@ impl Measure {
             Unit::Share => format_share(value),
             Unit::PerSecond if value >= 100.0 => format!("{}/s", format_count(value.round() as u64)),
             Unit::PerSecond => format!("{value:.1}/s"),
-            Unit::Count if value.fract() > 0.0 => format!("{value:.1}"),
-            Unit::Count => format_count(value as u64),
+            Unit::Count | Unit::Number | Unit::Bytes if value.fract() > 0.0 => format!("{value:.1}"),
+            Unit::Count | Unit::Number | Unit::Bytes => format_count(value as u64),
         }
     }
 
@@ -252,7 +252,7 @@ impl Measure {
             }
             Unit::Share => parse_share(text).map_err(|error| told(&error)),
             Unit::PerSecond => parse_rate(text).map_err(|error| told(&error)),
-            Unit::Count => {
+            Unit::Count | Unit::Number | Unit::Bytes => {
                 let number = text.replace('_', "").parse::<f64>().ok();
                 let number = number.filter(|number| *number >= 0.0 && number.is_finite());
                 number.ok_or_else(|| told(&"a number is needed, as 100"))

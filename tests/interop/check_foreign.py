@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from processes import HERE, LONGEST, RESURGE, end_and_read, free_port, node, started
+from processes import HERE, LONGEST, RESURGE, UNTIMED, end_and_read, free_port, node, started
 
 SCENARIO = """
 name = "foreign"
@@ -60,7 +60,7 @@ def rows(folder, name):
 def run_against(home, url, token_url, more="", code=0):
     """Runs the scenario, which ends with that code; answers with its folder's numbers."""
     scenario, folder = home / "foreign.toml", home / "run"
-    scenario.write_text(SCENARIO.format(url=url, token_url=token_url, more=more))
+    scenario.write_text(SCENARIO.format(url=url, token_url=token_url, more=more) + UNTIMED)
     command = [RESURGE, "run", str(scenario), "--out", str(folder), "--progress", "none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
@@ -231,7 +231,7 @@ def check_violations():
         scenario, folder = Path(home) / "violations.toml", Path(home) / "run"
         target = f'[target]\nkind = "remote"\nurl = "ws://127.0.0.1:{port}/"\n'
         groups = "".join(GROUP.format(name=name, port=port) for name in VIOLATIONS)
-        scenario.write_text(f'duration = "4s"\n{target}{groups}')
+        scenario.write_text(f'duration = "4s"\n{target}{groups}{UNTIMED}')
         command = [RESURGE, "run", str(scenario), "--out", str(folder), "--progress", "none"]
         subprocess.run(command, capture_output=True, timeout=LONGEST)
         ends = {(row["group"], row["initiator"], row["code"], row["how"], row["said"]): row["count"] for row in rows(folder, "closes.csv")}

@@ -24,7 +24,7 @@ import lxml.etree
 import lxml.html
 import pandas
 
-from processes import HERE, LONGEST, RESURGE, ROOT, started, target
+from processes import HERE, LONGEST, RESURGE, ROOT, UNTIMED_SETS, started, target
 
 TABLES = ["summary", "outcomes", "closes", "timeseries"]
 FORMS = ["text", "markdown", "json", "csv", "junit", "hlog", "benchmark", "html"]
@@ -58,7 +58,7 @@ def folder():
 
 def run(out, *arguments, scenario="scenarios/smoke.toml", code=0, env=None):
     """Runs a scenario into `out`; answers with what it wrote to stderr."""
-    command = [RESURGE, "run", str(scenario), "--progress", "none", "--out", str(out), *arguments]
+    command = [RESURGE, "run", str(scenario), "--progress", "none", "--out", str(out), *UNTIMED_SETS, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST, env=env)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return done.stderr

@@ -18,7 +18,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from processes import LONGEST, RESURGE, ROOT, free_port, started
+from processes import LONGEST, RESURGE, ROOT, UNTIMED, UNTIMED_SETS, free_port, started
 
 CONFIG = """
 global: {{ scrape_interval: 1s }}
@@ -168,7 +168,7 @@ def check_a_prometheus_scrapes_a_run():
         home = Path(home)
         out = home / "run"
         scenario = home / "scraped.toml"
-        scenario.write_text(SCENARIO)
+        scenario.write_text(SCENARIO + UNTIMED)
         command = [RESURGE, "run", str(scenario), "--progress", "none", "--out", str(out), "--metrics", "0"]
         with started(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
             metrics = process.stderr.readline().strip().removeprefix("metrics: http://").removesuffix("/metrics")
@@ -176,9 +176,9 @@ def check_a_prometheus_scrapes_a_run():
                 wait_until("a scrape", lambda: query(address, "resurge_reconnects_total > 0"))
                 check_text(metrics)
                 told = process.stderr.read()
-                process.stdout.read()
+                summary = process.stdout.read()
                 process.stderr.close()
-                assert process.wait(LONGEST) == 0, told
+                assert process.wait(LONGEST) == 0, (summary, told)
                 value = json.loads((out / "run.json").read_text())
                 assert "waiting for the last scrape" in told, told
                 check_final_numbers(address, value)
@@ -189,7 +189,7 @@ def check_a_prometheus_scrapes_a_run():
 def check_metrics_without_a_reader_do_not_wait():
     """Nobody scraped: the run ends as it would without. An address that is taken is told."""
     with tempfile.TemporaryDirectory() as home, socket.socket() as taken:
-        command = [RESURGE, "run", "scenarios/smoke.toml", "--progress", "none", "--set", "duration=1s", "--set", "thresholds={}"]
+        command = [RESURGE, "run", "scenarios/smoke.toml", "--progress", "none", "--set", "duration=1s", "--set", "thresholds={}", *UNTIMED_SETS]
         done = subprocess.run([*command, "--out", f"{home}/run", "--metrics", ":0"], cwd=ROOT, capture_output=True, text=True, timeout=LONGEST)
         assert done.returncode == 0 and "waiting" not in done.stderr, done
         taken.bind(("127.0.0.1", 0))
@@ -203,7 +203,7 @@ def check_metrics_without_a_reader_do_not_wait():
 def check_an_interrupt_ends_the_wait():
     """A user who interrupts while the last numbers wait for their reader does not wait for it."""
     with tempfile.TemporaryDirectory() as home:
-        command = [RESURGE, "run", "scenarios/smoke.toml", "--progress", "none", "--set", "duration=2s", "--set", "thresholds={}"]
+        command = [RESURGE, "run", "scenarios/smoke.toml", "--progress", "none", "--set", "duration=2s", "--set", "thresholds={}", *UNTIMED_SETS]
         with started([*command, "--out", f"{home}/run", "--metrics", "0"], cwd=ROOT, stderr=subprocess.PIPE) as process:
             metrics = process.stderr.readline().strip().removeprefix("metrics: ")
             get(metrics)

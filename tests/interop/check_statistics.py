@@ -16,6 +16,7 @@ from hdrh.log import HistogramLogReader
 from scipy import stats
 
 from check_report_html import check_views
+from processes import UNTIMED_SETS
 
 ROOT = Path(__file__).resolve().parents[2]
 RESURGE = str(Path(os.environ["RESURGE_BIN"]).resolve())
@@ -35,7 +36,7 @@ def make_runs(home: Path, side: str, token_delay: str) -> list[Path]:
         folder = home / side / f"r{repeat}"
         command = [RESURGE, "run", "scenarios/smoke.toml", "--progress", "none", "--seed", str(repeat), "--out", str(folder)]
         sets = ["groups.0.clients=200", "duration=1s", "drain=1s", "target.idle_timeout=200ms", f"target.token_delay={token_delay}"]
-        command += [argument for value in sets for argument in ("--set", value)]
+        command += [argument for value in sets for argument in ("--set", value)] + UNTIMED_SETS
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert ran.returncode in (0, 99), ran.stderr
         folders.append(folder)

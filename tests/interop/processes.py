@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import socket
 import subprocess
 import threading
@@ -25,6 +26,8 @@ max_delay = "10s"
 max_delay_share = 1.0
 max_saturated_share = 1.0
 """
+# The same for a scenario that is shipped, as arguments.
+UNTIMED_SETS = [word for line in UNTIMED.splitlines() if "=" in line for word in ("--set", "health." + re.sub("[ \"]", "", line))]
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ import check_cases
 import check_foreign
 import check_formats
 import check_hlog
+import check_observe
 import check_policies
 import check_prometheus
 import check_report_html
@@ -26,6 +27,7 @@ import check_statistics
 import check_strangers
 import check_survival
 import check_thread
+from processes import UNTIMED_SETS
 
 ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = 3
@@ -37,7 +39,7 @@ def check_histograms() -> None:
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "run"
         command = [RESURGE, "run", "scenarios/smoke.toml", "--set", "groups.0.clients=200", "--progress", "none"]
-        subprocess.run([*command, "--out", str(folder)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*command, *UNTIMED_SETS, "--out", str(folder)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         assert check_hlog.main(folder) == 0
 
 
@@ -84,6 +86,7 @@ def main() -> int:
         *check_policies.CHECKS,
         *check_services.CHECKS,
         *check_prometheus.CHECKS,
+        *check_observe.CHECKS,
         *check_formats.CHECKS,
         *check_foreign.CHECKS,
         *check_cases.CHECKS,

@@ -26,6 +26,7 @@ mod causes;
 mod driver;
 mod ends;
 mod faults;
+mod observe;
 mod options;
 mod policies;
 mod requests;

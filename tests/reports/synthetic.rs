@@ -29,6 +29,7 @@ pub(crate) fn manifest(groups: &[(&str, u32)]) -> Manifest {
             .map(|(name, clients)| GroupManifest { name: (*name).into(), clients: *clients })
             .collect(),
         storms: Vec::new(),
+        observed: Vec::new(),
         thresholds: Vec::new(),
         host: HostManifest { cores: 2, kernel: "6.0".into(), descriptor_limit: 20_000, local_ports: 28_000 },
         steps: Vec::new(),

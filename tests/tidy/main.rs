@@ -20,6 +20,7 @@ const FLOW: &[&str] = &[
     "plan",
     "lifecycle",
     "service",
+    "observe",
     "drive",
     "engine",
     "record",

@@ -96,7 +96,7 @@ pub fn client_config(
     Ok(config)
 }
 
-/// The clients' side of a group's TLS.
+/// The clients' side of a group's TLS, or that of nobody's requests.
 pub(super) struct TlsClient {
     connector: TlsConnector,
     /// `None`: nothing is counted.

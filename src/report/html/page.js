@@ -62,8 +62,14 @@
     return trim((100 * (1 - 1 / x)).toFixed(Math.max(0, nines - 1) + (Number.isInteger(Math.round(Math.log10(x) * 1e6) / 1e6) ? 0 : 1))) + " %";
   }
 
-  const VALUES = { us: duration, count: grouped, per_second: (value) => grouped(value), share };
-  const UNITS = { us: "", count: "", per_second: " per second", share: "" };
+  const number = (value) => (value !== 0 && Math.abs(value) < 0.1 ? String(Number(value.toPrecision(3))) : grouped(value));
+  function bytes(value) {
+    const power = value === 0 ? 0 : Math.min(5, Math.max(0, Math.floor(Math.log2(Math.abs(value)) / 10)));
+    return number(value / 1024 ** power) + " " + ["B", "KiB", "MiB", "GiB", "TiB", "PiB"][power];
+  }
+
+  const VALUES = { us: duration, count: grouped, per_second: (value) => grouped(value), share, number, bytes };
+  const UNITS = { us: "", count: "", per_second: " per second", share: "", number: "", bytes: "" };
   const US = { unit: "us" };
   const PLACES = {
     time: { name: "time since the start in [h:]min:s", show: clock },
@@ -237,6 +243,7 @@
     if (isTime(spec)) x.incrs = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
     if (spec.log_y) Object.assign(y, { splits: logSplits, filter: (plot, splits) => splits });
     if (spec.unit === "count" && !spec.log_y) y.incrs = [1, 2, 5].flatMap((step) => Array.from({ length: 10 }, (_, power) => step * Math.pow(10, power))).sort((a, b) => a - b);
+    if (spec.unit === "bytes") y.incrs = Array.from({ length: 6 }, (_, power) => power).flatMap((power) => [1, 2, 5, 10, 20, 50, 100, 200, 500].map((step) => step * 1024 ** power));
     if (spec.kind === "recovery") y.splits = () => [0, 0.25, 0.5, 0.75, 1];
     return [x, y];
   }

@@ -87,6 +87,10 @@ pub enum Unit {
     PerSecond,
     /// A share 0..1, shown in per cent.
     Share,
+    /// A number that need not be whole.
+    Number,
+    /// Bytes, shown as B, KiB, MiB.
+    Bytes,
 }
 
 /// The places of a horizontal axis, ascending.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::declare::bare_url;
 use crate::scenario::file::load::Loaded;
 use crate::scenario::keys::{
-    DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, OnReconnect, Ready,
-    RefusalStatus, Sharing, Simulate, Skew, Start, StormBy, Target, TargetFault, TargetRules, TokenRules,
+    DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, Observe, ObservePlace,
+    OnReconnect, Ready, RefusalStatus, Sharing, Simulate, Skew, Start, StormBy, Target, TargetFault,
+    TargetRules, TokenRules,
 };
 use crate::units::{format_count, format_duration, format_share};
 
@@ -66,6 +67,7 @@ pub fn describe(loaded: &Loaded) -> String {
         let share = format_share(storm.fraction);
         lines.push(format!("  storm at {}: {how}, {share} of the sessions", format_duration(storm.at)));
     }
+    lines.extend(scenario.observe.iter().flat_map(describe_observe));
     lines.extend(scenario.thresholds.iter().map(|threshold| format!("  must hold: {}", threshold.source)));
     if scenario.simulate != Simulate::default() {
         lines.extend(
@@ -266,6 +268,18 @@ fn describe_backoff(group: &Group) -> String {
         }
     };
     format!("{growth}, {jitter}")
+}
+
+/// Who is asked, how often, for what.
+fn describe_observe(observe: &Observe) -> Vec<String> {
+    let (what, url) = match &observe.place {
+        ObservePlace::Page(url) => ("the page", url),
+        ObservePlace::Server(url) => ("the Prometheus server", url),
+    };
+    let every = format_duration(observe.every);
+    let mut lines = vec![format!("  observes {}: asks {what} {} each {every}", observe.name, bare_url(url))];
+    lines.extend(observe.series.iter().map(|series| format!("      {}: {}", series.name, series.in_words())));
+    lines
 }
 
 fn describe_how(how: DisconnectHow) -> String {

@@ -2,6 +2,7 @@
 //!
 //! In: a parsed scenario. Out: messages with their help; the place is the dotted path of the key.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::scenario::keys::group::MAX_CLIENTS;
@@ -55,7 +56,21 @@ pub(crate) fn check_scenario(scenario: &Scenario) -> Vec<Conflict> {
     for (index, storm) in scenario.storms.iter().enumerate() {
         check_storm(scenario, storm, &format!("storms.{index}"), &mut say);
     }
+    check_observed(scenario, &mut say);
     conflicts
+}
+
+/// A series stands in reports by its name alone.
+fn check_observed(scenario: &Scenario, say: &mut impl FnMut(String, String, &str)) {
+    let mut names = BTreeSet::new();
+    for (source, observe) in scenario.observe.iter().enumerate() {
+        for (index, series) in observe.series.iter().enumerate() {
+            if !names.insert(&series.name) {
+                let message = format!("two observed series are named \"{}\"", series.name);
+                say(format!("observe.{source}.series.{index}.name"), message, "give each a name of its own");
+            }
+        }
+    }
 }
 
 fn check_group(scenario: &Scenario, group: &Group, path: &str, say: &mut impl FnMut(String, String, &str)) {

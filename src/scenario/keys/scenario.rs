@@ -13,6 +13,7 @@ use super::event::{Event, MOST_EVENTS, tell_events};
 use super::group::Group;
 use super::health::Health;
 use super::limits::Limits;
+use super::observe::{MOST_SOURCES, Observe};
 use super::simulate::Simulate;
 use super::storm::Storm;
 use super::target::Target;
@@ -45,6 +46,8 @@ table! {
         events: Vec<Event> = Vec::new() => then(list(of::<Event>(), "a list of tables is needed: write [[events]]").most(MOST_EVENTS), tell_events);
         /// Disconnects forced on many clients at one moment.
         storms: Vec<Storm> = Vec::new();
+        /// The service's own numbers, beside the clients'.
+        observe: Vec<Observe> = Vec::new() => list(of::<Observe>(), "a list of tables is needed: write [[observe]]").most(MOST_SOURCES);
         /// What must hold: `metric = "expression"`, as `reconnect_latency = "p(99) < 1s"`. A metric of one group is `"metric{group:NAME}"`.
         thresholds: Vec<Threshold> = Vec::new() => Thresholds;
         /// How late the generator may be before the run is not valid.

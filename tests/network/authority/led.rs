@@ -20,6 +20,9 @@ pub(crate) fn handed_out_by_a_service(world: &mut World) {
         to_url("ws://127.0.0.1:PORT/to?ws://public.test:PORT/"),
         token_at("http://127.0.0.1:PORT/to?http://8.8.8.8:PORT/"),
         step_at("http://127.0.0.1:PORT/to?http://8.8.8.8:PORT/", ""),
+        near(&format!(
+            "{no_token}\n[[observe]]\nurl = \"http://127.0.0.1:PORT/to?http://8.8.8.8:PORT/\"\nseries = [{{ name = \"m\", metric = \"m\" }}]"
+        )),
         step_at("http://127.0.0.1:PORT/to?//[2001:4860:4860::8888]:PORT/", ""),
         hook_at("http://127.0.0.1:PORT/to?http://8.8.8.8:PORT/"),
     ];

@@ -51,6 +51,13 @@ pub(crate) fn named_by_the_scenario(world: &mut World) {
     cases.push((near(far_url), "six.test", "2001:4860:4860::8888"));
     cases.push((hook_at("http://8.8.8.8:PORT/"), "8.8.8.8", "8.8.8.8"));
     cases.push((hook_at("http://public.test:PORT/"), "public.test", "8.8.8.8"));
+    // Below the group, as it is another table; the target itself is near.
+    let page = "url = \"http://8.8.8.8:PORT/\"\nseries = [{ name = \"m\", metric = \"m\" }]";
+    let server = "prometheus = \"http://public.test:PORT/\"\nseries = [{ name = \"q\", query = \"up\" }]";
+    for (source, host) in [(page, "8.8.8.8"), (server, "public.test")] {
+        let text = format!("token = {{ grant = \"none\" }}\n[[observe]]\n{source}");
+        cases.push((near(&text), host, "8.8.8.8"));
+    }
     for (index, (case, _, _)) in cases.iter().enumerate() {
         let ways = ways_of(index);
         let text = world.text(case);

@@ -195,6 +195,8 @@ fn answer(stream: &mut TcpStream, asked: &Asked, canaries: &Canaries, port: u16)
             )?;
             Ok(false)
         }
+        // The page of metrics, or the answer to a query, is the echo.
+        ("observe", "200") => http(stream, 200, "", &format!("{json}\nup{{x=\"{echo}\"}} 1\nup {echo}\n")),
         ("upgrade", _) => session(stream, asked, way, &echo),
         _ => http(stream, 404, "", &json),
     }

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use super::home::Home;
 use super::hostile;
 
+/// Ways of a page of metrics and of a Prometheus server: each gives back what it was sent.
+const OBSERVE_WAYS: [&str; 8] = ["200", "403", "401", "html", "junk", "redirect", "hang", "word"];
+
 impl Home {
     /// A scenario in which groups of one client meet everything that the hostile service has.
     pub(crate) fn scenario(&self) -> String {
@@ -14,6 +17,7 @@ impl Home {
             "name = \"hostile\"\nduration = \"1200ms\"\ndrain = \"500ms\"\n[target]\nurl = \"ws://127.0.0.1:{port}/upgrade/403?api_key={}\"\ntoken_url = \"http://127.0.0.1:{port}/token/ok\"\n[thresholds]\nhandshake_403_rate = [\"rate < 1%\"]\n",
             self.canaries.get("query-key").word()
         );
+        let mut observed = String::new();
         let mut group = |name: &str, token: &str, connect: &str, more: &str| {
             let url = if connect.contains("url =") {
                 String::new()
@@ -111,8 +115,18 @@ impl Home {
                 &prepare(way),
             );
         }
+        for way in OBSERVE_WAYS {
+            for (kind, what) in [("url", "metric = \"up\""), ("prometheus", "query = \"sum(up\"")] {
+                write!(
+                    observed,
+                    "\n[[observe]]\n{kind} = \"http://127.0.0.1:{port}/observe/{way}?key={}\"\ntimeout = \"300ms\"\n{headers}\nseries = [{{ name = \"{kind}-{way}\", {what} }}]\n",
+                    self.canaries.get("query-key").word(),
+                )
+                .unwrap();
+            }
+        }
         let reacting = "[[groups.session.on_message]]\ncontains = \"HTTP\"\nsave = { x = \"/none\" }\nreply = \"{token}\"";
         group("reacting", &credentials, &format!("url = \"ws://127.0.0.1:{port}/upgrade/ok\""), reacting);
-        text
+        text + &observed
     }
 }

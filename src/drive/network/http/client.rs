@@ -23,7 +23,7 @@ use crate::drive::network::wire::Wire;
 use crate::lifecycle::ConnectFailure;
 use crate::sample::RequestAnswer;
 
-use super::link::{Fault, Link};
+use super::link::{Fault, Link, TakePiece};
 use super::pool::{Origin, Pool};
 
 /// Asks servers, over connections that are used again.
@@ -178,17 +178,11 @@ impl HttpClient {
         request: HttpRequest<'_>,
     ) -> Result<(Parts, Bytes), HttpFailure> {
         loop {
-            let kept = if request.is_alone { None } else { self.pool.take(&target.origin) };
-            let is_new = kept.is_none();
-            let mut link = match kept {
-                Some(link) => link,
-                None => Box::pin(self.open(target, number)).await?,
-            };
+            let (mut link, is_new) = self.link(target, number, request.is_alone).await?;
             match link.exchange(request.to(&target.uri), request.cap).await {
                 Ok(answer) => {
-                    // Where the connection is not free for the next request at once, the server means to end it.
-                    if !request.is_alone && link.is_free() {
-                        self.pool.keep(&target.origin, link);
+                    if !request.is_alone {
+                        self.keep(target, link);
                     }
                     return Ok(answer);
                 }
@@ -196,6 +190,46 @@ impl HttpClient {
                 Err(fault) if fault.is_unsent() && !is_new => {}
                 Err(fault) => return Err(fault.into()),
             }
+        }
+    }
+
+    /// Makes a request whose answer's body goes to `take` as it comes, so that none of it is kept. Where it is too large, the connection is closed.
+    pub(in crate::drive::network) async fn send_in_pieces(
+        &self,
+        target: &HttpTarget,
+        request: HttpRequest<'_>,
+        take: TakePiece<'_>,
+    ) -> Result<Parts, HttpFailure> {
+        loop {
+            let (mut link, is_new) = self.link(target, 0, request.is_alone).await?;
+            match link.exchange_in_pieces(request.to(&target.uri), request.cap, &mut *take).await {
+                Ok(parts) => {
+                    self.keep(target, link);
+                    return Ok(parts);
+                }
+                Err(fault) if fault.is_unsent() && !is_new => {}
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+
+    /// A connection for client `number`, and whether it is a new one.
+    async fn link(
+        &self,
+        target: &HttpTarget,
+        number: u32,
+        is_alone: bool,
+    ) -> Result<(Link, bool), HttpFailure> {
+        match if is_alone { None } else { self.pool.take(&target.origin) } {
+            Some(link) => Ok((link, false)),
+            None => Ok((Box::pin(self.open(target, number)).await?, true)),
+        }
+    }
+
+    /// Keeps a connection. Where it is not free for the next request at once, the server means to end it.
+    fn keep(&self, target: &HttpTarget, mut link: Link) {
+        if link.is_free() {
+            self.pool.keep(&target.origin, link);
         }
     }
 

@@ -10,8 +10,8 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use http::Request;
 use http::response::Parts;
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Body;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
@@ -25,6 +25,9 @@ pub(super) struct Link {
     sender: SendRequest<Full<Bytes>>,
     connection: Pin<Box<Connection<TokioIo<Wire>, Full<Bytes>>>>,
 }
+
+/// What takes in the pieces of a body, with the status of its answer.
+pub(in crate::drive::network) type TakePiece<'a> = &'a mut (dyn FnMut(StatusCode, &[u8]) + Send);
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -58,6 +61,27 @@ impl Link {
         let answering = async {
             let (parts, body) = sender.send_request(request).await.map_err(Fault::Hyper)?.into_parts();
             Ok((parts, read(Limited::new(body, cap)).await.map_err(Fault::Body)?))
+        };
+        drive(connection, answering).await
+    }
+
+    /// The same, whose body goes to `take` as it comes.
+    pub(super) async fn exchange_in_pieces(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        cap: usize,
+        take: TakePiece<'_>,
+    ) -> Result<Parts, Fault> {
+        let Self { sender, connection } = self;
+        let answering = async {
+            let (parts, body) = sender.send_request(request).await.map_err(Fault::Hyper)?.into_parts();
+            let mut body = Limited::new(body, cap);
+            while let Some(frame) = body.frame().await {
+                if let Ok(piece) = frame.map_err(Fault::Body)?.into_data() {
+                    take(parts.status, &piece);
+                }
+            }
+            Ok(parts)
         };
         drive(connection, answering).await
     }
