@@ -13,6 +13,7 @@ mod endpoint;
 mod group_sink;
 mod http;
 mod local;
+mod name_server;
 mod on_session;
 mod ports;
 mod prepare;
