@@ -5,10 +5,8 @@
 //! by a close or a message right after the 101. A refusing close may take `session.refused_within` where nothing was heard: then the admission is
 //! taken back.
 
-use std::time::Duration;
-
 use crate::clock::Moment;
-use crate::sample::{AttemptEnd, AttemptKind, Outcome, Phase, Sample, Spoken};
+use crate::sample::{AttemptEnd, Life, Outcome, Phase, Sample, Spoken};
 use crate::scenario::keys::{Ready, ResetOn};
 
 use super::cause::Evidence;
@@ -33,8 +31,7 @@ impl Step<'_> {
     pub(super) fn became_ready(&mut self, mut entering: Box<Entering>, mut timetable: Timetable) -> Action {
         entering.recovery.account(Phase::Ready, self.now);
         timetable.became_ready(self.rules, self.now);
-        let latency = timetable.upgraded.since(entering.attempt.due);
-        self.admit(&mut entering, latency);
+        self.admit(&mut entering, timetable.upgraded);
         self.settle(Some(entering));
         self.go_on_in_session(None, timetable)
     }
@@ -50,8 +47,7 @@ impl Step<'_> {
         let upgraded = timetable.upgraded;
         let waits_on = heard <= upgraded && self.now < upgraded + self.rules.session.refused_within;
         if entering.admitted.is_none() {
-            let latency = upgraded.since(entering.attempt.due);
-            self.admit(&mut entering, latency);
+            self.admit(&mut entering, upgraded);
         }
         if waits_on {
             timetable.judge_at(upgraded + self.rules.session.refused_within);
@@ -69,14 +65,16 @@ impl Step<'_> {
         self.hold(entering, timetable)
     }
 
-    /// The client is in, by an attempt that took so long up to the 101.
-    fn admit(&mut self, entering: &mut Entering, latency: Duration) {
+    /// The client is in, by an attempt that was answered with 101 then.
+    fn admit(&mut self, entering: &mut Entering, upgraded: Moment) {
+        let latency = upgraded.since(entering.attempt.due);
         let Entering { recovery, token_age, .. } = &*entering;
         let end =
             AttemptEnd { token_age: *token_age, ..AttemptEnd::plain(recovery.kind, Outcome::Ok, latency) };
         self.samples.push(Sample::Attempt(end));
         self.samples.push(Sample::Ready(Box::new(recovery.ready_sample())));
-        entering.let_in(Admitted { tries: self.client.tries, latency });
+        self.samples.push(Life::In(recovery.way_in(upgraded)).into());
+        entering.let_in(Admitted { tries: self.client.tries, upgraded });
         if matches!(self.rules.reconnect.reset_on, ResetOn::Admitted | ResetOn::Ready) {
             self.client.set_tries(Tries::default());
         }
@@ -88,16 +86,18 @@ impl Step<'_> {
         self.end_cascade();
         let carried = self.carried(entering.attempt.began);
         let recounts = self.client.learn(|history| history.let_in(carried));
-        self.recount(recounts);
+        self.recount(recounts, entering.recovery.lost_in);
     }
 
     /// An admission was none.
     fn take_back(&mut self, entering: &Entering, admitted: Admitted) {
-        let Entering { recovery, token_age, .. } = entering;
-        let plain = AttemptEnd::plain(recovery.kind, Outcome::Ok, admitted.latency);
+        let Entering { recovery, attempt, token_age, .. } = entering;
+        let latency = admitted.upgraded.since(attempt.due);
+        let plain = AttemptEnd::plain(recovery.kind, Outcome::Ok, latency);
         let end = Sample::Attempt(AttemptEnd { token_age: *token_age, ..plain });
         let ready = Sample::Ready(Box::new(recovery.ready_sample()));
-        self.samples.extend([end, ready].map(|sample| Sample::TakeBack(Box::new(sample))));
+        let way_in = Life::In(recovery.way_in(admitted.upgraded)).into();
+        self.samples.extend([end, ready, way_in].map(|sample| Sample::TakeBack(Box::new(sample))));
         self.client.set_tries(admitted.tries);
     }
 
@@ -109,7 +109,7 @@ impl Step<'_> {
             return None;
         }
         let Entering { recovery, attempt, token_age, .. } = *entering;
-        self.end_plainly(recovery.kind, attempt, Outcome::Aborted, token_age);
+        self.end_plainly(&recovery, attempt, Outcome::Aborted, token_age);
         Some(recovery)
     }
 
@@ -141,7 +141,7 @@ impl Step<'_> {
             self.take_back(entering, admitted);
         }
         let carried = self.carried(attempt.began);
-        self.end_refused(recovery.kind, attempt, outcome, evidence, carried, token_age);
+        self.end_refused(&recovery, attempt, outcome, evidence, carried, token_age);
         self.learn_from_refusal(&mut recovery, attempt, evidence);
         recovery
     }
@@ -174,8 +174,7 @@ impl Step<'_> {
         let is_in = entering.admitted.is_some() || has_lived;
         if is_in && !(refuses && may_be_late) {
             if entering.admitted.is_none() {
-                let latency = upgraded.since(entering.attempt.due);
-                self.admit(&mut entering, latency);
+                self.admit(&mut entering, upgraded);
             }
             self.settle(Some(entering));
             return self.disconnected(None, upgraded, ending);
@@ -220,8 +219,7 @@ impl Step<'_> {
 
     /// A refusal on the session is final.
     fn give_up_in_session(&mut self, recovery: Recovery, upgraded: Moment, ending: Ending) -> Action {
-        let kind: AttemptKind = recovery.kind;
         self.end_as_explained(upgraded, ending);
-        self.give_up(kind)
+        self.give_up(&recovery)
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sample::{
-    Abnormal, AttemptEnd, AttemptKey, AttemptKind, Cause, CloseKey, Counter, Ground, Initiator, Outcome,
-    Phase, Recount, Said, Sample, SessionEnd, StormId, Word,
+    Abnormal, AttemptEnd, AttemptKey, AttemptKind, Bin, Cause, CloseKey, Counter, Ground, Initiator, Life,
+    NotBack, Outcome, Phase, Recount, Said, Sample, SessionEnd, StormId, WhyNotBack, Word,
 };
 
 use crate::scenario::keys::PrepareRules;
@@ -16,20 +16,12 @@ use super::cause::{Evidence, TokenKnowledge, attribute, is_attributed};
 use super::event::{Action, Ending, EndingHow, Finish};
 use super::history::Carried;
 use super::machine::{ABNORMAL_CLOSURE, State, Step, may_be_the_tokens};
-use super::recovery::{Attempt, Attribution, Recovery, Silence};
+use super::recovery::{Attempt, Attribution, Explained, Recovery, Silence};
 use super::rules::StormRule;
 use super::token::disconnect_wants_token;
 
 /// A close by the target is put down to a storm only this long after it, where the storm did not strike everyone.
 const STORM_WINDOW: Duration = Duration::from_secs(2);
-
-/// Who ended a session, with which code, how; since when the client has been without one, and which storm forced it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Explained {
-    key: CloseKey,
-    from: Moment,
-    storm: Option<StormId>,
-}
 
 impl Step<'_> {
     /// The session ended without this client's doing.
@@ -39,8 +31,8 @@ impl Step<'_> {
         upgraded: Moment,
         ending: Ending,
     ) -> Action {
-        let Explained { key, from, storm } = self.end_as_explained(upgraded, ending);
-        self.come_back(recovery, key.code, from, storm)
+        let explained = self.end_as_explained(upgraded, ending);
+        self.come_back(recovery, explained)
     }
 
     /// The session is over: it is counted as what it was.
@@ -53,7 +45,7 @@ impl Step<'_> {
     fn explain(&self, upgraded: Moment, ending: Ending) -> Explained {
         let by = |initiator, code, abnormal| {
             let key = CloseKey { initiator, code, abnormal, said: ending.said };
-            Explained { key, from: ending.at, storm: None }
+            Explained { key, upgraded, from: ending.at, storm: None, is_asked: false }
         };
         match ending.how {
             EndingHow::PeerClosed(code) => match self.storm_behind(upgraded, ending.at, code) {
@@ -113,12 +105,19 @@ impl Step<'_> {
             self.count(Counter::Unsettled);
         }
         match disconnect {
-            Some(_) if gives_up => {
-                let kind = recovery.map_or(AttemptKind::Reconnect, |recovery| recovery.kind);
-                self.give_up(kind)
+            Some(due) if gives_up => {
+                let explained = Explained { key, upgraded, from: due, storm, is_asked };
+                let recovery = self.begin_recovery(recovery, explained);
+                self.give_up(&recovery)
             }
-            Some(due) if is_asked => self.come_back_as_asked(recovery, due),
-            Some(due) => self.come_back(recovery, code, due, storm),
+            Some(due) => {
+                let explained = Explained { key, upgraded, from: due, storm, is_asked };
+                if is_asked {
+                    self.come_back_as_asked(recovery, explained)
+                } else {
+                    self.come_back(recovery, explained)
+                }
+            }
             None => {
                 if let Some(recovery) = recovery {
                     return self.finish_unfinished(&recovery);
@@ -135,18 +134,17 @@ impl Step<'_> {
         }
         self.samples.push(Sample::Lag(self.now.since(silence.notices)));
         self.count_uptime(silence.upgraded, silence.since);
-        let key = CloseKey::unsaid(silence.initiator, ABNORMAL_CLOSURE, Some(Abnormal::Dropped));
-        self.end_session(silence.upgraded, key, silence.since);
-        self.come_back(recovery, ABNORMAL_CLOSURE, silence.since, silence.storm)
+        let explained = silence.explained();
+        self.end_session(silence.upgraded, explained.key, silence.since);
+        self.come_back(recovery, explained)
     }
 
     /// The run ends before a silent client has noticed.
     pub(super) fn end_silence(&mut self, was_ready: bool, silence: Silence) {
-        let Silence { upgraded, since, initiator, storm, .. } = silence;
-        let key = CloseKey::unsaid(initiator, ABNORMAL_CLOSURE, Some(Abnormal::Dropped));
-        self.end_session(upgraded, key, since);
+        let explained = silence.explained();
+        self.end_session(silence.upgraded, explained.key, silence.since);
         if was_ready {
-            self.count_disconnect(storm);
+            self.count_disconnect(&explained);
         }
     }
 
@@ -154,15 +152,10 @@ impl Step<'_> {
         self.samples.push(Sample::SessionEnd(SessionEnd { key, length: at.since(upgraded) }));
     }
 
-    /// After a session's end: a reconnect begins at `from`, or the one under way goes on.
-    pub(super) fn come_back(
-        &mut self,
-        recovery: Option<Recovery>,
-        code: u16,
-        from: Moment,
-        storm: Option<StormId>,
-    ) -> Action {
-        let recovery = self.begin_recovery(recovery, from, storm);
+    /// After a session's end: a reconnect begins, or the one under way goes on.
+    pub(super) fn come_back(&mut self, recovery: Option<Recovery>, explained: Explained) -> Action {
+        let code = explained.key.code;
+        let recovery = self.begin_recovery(recovery, explained);
         let renews = |prepare: &PrepareRules| {
             prepare.renew_on_codes.iter().any(|(first, last)| (*first..=*last).contains(&code))
         };
@@ -176,10 +169,10 @@ impl Step<'_> {
             return self.finish_unfinished(&recovery);
         }
         if !self.wants_back(code) {
-            return self.not_wanted(recovery.kind);
+            return self.not_wanted(&recovery);
         }
         if self.rules.reconnect.max_attempts.is_some_and(|most| self.client.tries.count >= most) {
-            return self.give_up(recovery.kind);
+            return self.give_up(&recovery);
         }
         if self.comes_at_once(code) {
             return self.begin_attempt(recovery, self.now);
@@ -188,8 +181,8 @@ impl Step<'_> {
     }
 
     /// After a session that the target asked the client to leave for another one: at once.
-    fn come_back_as_asked(&mut self, recovery: Option<Recovery>, from: Moment) -> Action {
-        let recovery = self.begin_recovery(recovery, from, None);
+    fn come_back_as_asked(&mut self, recovery: Option<Recovery>, explained: Explained) -> Action {
+        let recovery = self.begin_recovery(recovery, explained);
         if self.client.stopping {
             return self.finish_unfinished(&recovery);
         }
@@ -198,19 +191,16 @@ impl Step<'_> {
 
     /// The accounts of the way back from a session that has ended. A storm that strikes on the way back begins no new one. A client that was told to
     /// stop before it knew of the end has no time to come back: its way is none.
-    fn begin_recovery(
-        &mut self,
-        recovery: Option<Recovery>,
-        from: Moment,
-        storm: Option<StormId>,
-    ) -> Recovery {
+    fn begin_recovery(&mut self, recovery: Option<Recovery>, explained: Explained) -> Recovery {
         let was_ready = recovery.is_none();
-        let from = if self.client.stopping { self.now } else { from };
-        let mut recovery = recovery.unwrap_or_else(|| Recovery::back(from, storm));
+        let from = if self.client.stopping { self.now } else { explained.from };
+        let explained = Explained { from, ..explained };
+        let mut recovery =
+            recovery.unwrap_or_else(|| Recovery::back(from, explained.storm, explained.lost_in()));
         let phase = if was_ready { Phase::Detect } else { Phase::Ready };
         recovery.account(phase, self.now);
         if was_ready {
-            self.count_disconnect(storm);
+            self.count_disconnect(&explained);
         }
         recovery
     }
@@ -230,20 +220,28 @@ impl Step<'_> {
     /// An attempt ends of which there is nothing more to say.
     pub(super) fn end_plainly(
         &mut self,
-        kind: AttemptKind,
+        recovery: &Recovery,
         attempt: Attempt,
         outcome: Outcome,
         token_age: Option<Duration>,
     ) {
         let latency = self.now.since(attempt.due);
-        let end = AttemptEnd { token_age, ..AttemptEnd::plain(kind, outcome, latency) };
+        let end = AttemptEnd { token_age, ..AttemptEnd::plain(recovery.kind, outcome, latency) };
+        self.push_failed(recovery, end);
+    }
+
+    /// An attempt failed; on the way back from a loss, that is told of the loss as well.
+    fn push_failed(&mut self, recovery: &Recovery, end: AttemptEnd) {
+        if let Some(bin) = recovery.lost_in {
+            self.samples.push(Life::Failed(bin, Box::new(end.key())).into());
+        }
         self.samples.push(Sample::Attempt(end));
     }
 
     /// An attempt ends by an answer that is no admission.
     pub(super) fn end_refused(
         &mut self,
-        kind: AttemptKind,
+        recovery: &Recovery,
         attempt: Attempt,
         outcome: Outcome,
         evidence: &Evidence,
@@ -263,24 +261,24 @@ impl Step<'_> {
             found.cause
         });
         let (latency, answer) = (self.now.since(attempt.due), Some(evidence.answer(ground)));
-        let end = AttemptEnd { kind, outcome, cause, answer, latency, token_age };
+        let end = AttemptEnd { kind: recovery.kind, outcome, cause, answer, latency, token_age };
         let recounts = if cause.is_some() {
             self.client.learn(|history| history.refused(end.key(), carried))
         } else {
             Vec::new()
         };
-        self.samples.push(Sample::Attempt(end));
+        self.push_failed(recovery, end);
         if is_refusal && may_be_the_tokens(evidence) {
             self.client.count_refused();
         }
         if cause.is_some_and(Cause::is_dead_token) {
             self.count(Counter::DeadTokenHandshakes);
         }
-        self.recount(recounts);
+        self.recount(recounts, recovery.lost_in);
     }
 
     /// Attempts are counted otherwise, and what follows from their causes.
-    pub(super) fn recount(&mut self, recounts: Vec<Recount>) {
+    pub(super) fn recount(&mut self, recounts: Vec<Recount>, lost_in: Option<Bin>) {
         for recount in recounts {
             let is_dead = |key: &AttemptKey| key.cause.is_some_and(Cause::is_dead_token);
             let dead = Sample::Count(Counter::DeadTokenHandshakes, u64::from(recount.times));
@@ -289,7 +287,9 @@ impl Step<'_> {
                 (true, false) => self.samples.push(Sample::TakeBack(Box::new(dead))),
                 _ => {}
             }
-            self.samples.push(Sample::Recount(Box::new(recount)));
+            let recount = Box::new(recount);
+            self.samples.extend(lost_in.map(|bin| Life::Recounted(bin, recount.clone()).into()));
+            self.samples.push(Sample::Recount(recount));
         }
     }
 
@@ -301,16 +301,18 @@ impl Step<'_> {
         }
     }
 
-    pub(super) fn give_up(&mut self, kind: AttemptKind) -> Action {
-        self.count(match kind {
+    pub(super) fn give_up(&mut self, recovery: &Recovery) -> Action {
+        self.not_back(recovery, WhyNotBack::GaveUp);
+        self.count(match recovery.kind {
             AttemptKind::First => Counter::FirstGivenUp,
             AttemptKind::Reconnect => Counter::ReconnectsGivenUp,
         });
         Action::Finish(Finish::GaveUp)
     }
 
-    pub(super) fn not_wanted(&mut self, kind: AttemptKind) -> Action {
-        self.count(match kind {
+    pub(super) fn not_wanted(&mut self, recovery: &Recovery) -> Action {
+        self.not_back(recovery, WhyNotBack::NotWanted);
+        self.count(match recovery.kind {
             AttemptKind::First => Counter::FirstGivenUp,
             AttemptKind::Reconnect => Counter::ReconnectsNotWanted,
         });
@@ -319,10 +321,25 @@ impl Step<'_> {
 
     pub(super) fn finish_unfinished(&mut self, recovery: &Recovery) -> Action {
         if recovery.kind == AttemptKind::Reconnect {
+            self.not_back(recovery, WhyNotBack::RunEnded);
             self.count(Counter::ReconnectsUnfinished);
             self.samples.push(Sample::Away(recovery.away_sample(self.now)));
         }
         Action::Finish(Finish::RunEnded)
+    }
+
+    /// A client that was lost does not come back.
+    fn not_back(&mut self, recovery: &Recovery, why: WhyNotBack) {
+        if let Some(lost_in) = recovery.lost_in.filter(|_| self.client.wanted) {
+            self.samples.push(Life::NotBack(NotBack { lost_in, at: self.now, why }).into());
+        }
+    }
+
+    /// The client is wanted in no longer; it has a session that was upgraded then, or is out.
+    pub(super) fn gone(&mut self, upgraded: Option<Moment>) {
+        if self.client.leave_off() {
+            self.samples.push(Life::Gone { at: self.now, upgraded }.into());
+        }
     }
 
     /// Whatever is under way is cut off, and its accounts closed.
@@ -332,24 +349,29 @@ impl Step<'_> {
             State::Waiting { recovery, .. } => Some(recovery),
             State::Token { recovery, attempt, .. } => {
                 self.count(Counter::Unsettled);
-                self.end_plainly(recovery.kind, attempt, Outcome::Aborted, None);
+                self.end_plainly(&recovery, attempt, Outcome::Aborted, None);
                 Some(recovery)
             }
             State::Preparing { recovery, attempt } | State::Connecting { recovery, attempt } => {
-                self.end_plainly(recovery.kind, attempt, Outcome::Aborted, None);
+                self.end_plainly(&recovery, attempt, Outcome::Aborted, None);
                 Some(recovery)
             }
             State::Session { entering, timetable } => {
                 let recovery = self.settle_or_give_up(entering);
                 self.drop_session(timetable.upgraded);
+                if recovery.is_none() {
+                    self.gone(Some(timetable.upgraded));
+                }
                 recovery
             }
             State::Leaving { recovery, upgraded, attribution } => {
-                self.cut_off_leaving(upgraded, &attribution);
-                if attribution.disconnect.is_some() && recovery.is_none() {
-                    self.count_disconnect(attribution.storm);
+                let key = self.cut_off_leaving(upgraded, &attribution);
+                let Attribution { disconnect, storm, is_asked, .. } = attribution;
+                let explained = disconnect.map(|from| Explained { key, upgraded, from, storm, is_asked });
+                if recovery.is_none() {
+                    explained.iter().for_each(|explained| self.count_disconnect(explained));
                 }
-                recovery.or(attribution.disconnect.map(|due| Recovery::back(due, attribution.storm)))
+                recovery.or(explained.map(|own| Recovery::back(own.from, own.storm, own.lost_in())))
             }
             State::Silent { recovery, silence } => {
                 self.end_silence(recovery.is_none(), silence);
@@ -362,14 +384,15 @@ impl Step<'_> {
         }
     }
 
-    pub(super) fn drop_session(&mut self, upgraded: Moment) {
+    pub(super) fn drop_session(&mut self, upgraded: Moment) -> CloseKey {
         self.count(Counter::Unsettled);
         let key = CloseKey::unsaid(Initiator::Client, ABNORMAL_CLOSURE, Some(Abnormal::Dropped));
         self.end_session(upgraded, key, self.now);
+        key
     }
 
     /// Cut off while it waited for the answer to its close frame: it ends as one whose peer did not answer in time.
-    fn cut_off_leaving(&mut self, upgraded: Moment, attribution: &Attribution) {
+    fn cut_off_leaving(&mut self, upgraded: Moment, attribution: &Attribution) -> CloseKey {
         let Attribution { initiator, code, abnormal, .. } = *attribution;
         if abnormal.is_some() {
             return self.drop_session(upgraded);
@@ -378,11 +401,16 @@ impl Step<'_> {
         let said = Said::by_client(Word::of(code));
         let key = CloseKey { initiator, code, abnormal: Some(Abnormal::Timeout), said };
         self.end_session(upgraded, key, self.now);
+        key
     }
 
-    fn count_disconnect(&mut self, storm: Option<StormId>) {
+    fn count_disconnect(&mut self, explained: &Explained) {
         self.count(Counter::Disconnects);
-        self.samples.extend(storm.map(Sample::StormDisconnect));
+        self.samples.extend(explained.storm.map(Sample::StormDisconnect));
+        // One that has been told off was gone before.
+        if self.client.wanted {
+            self.samples.push(Life::Out(Box::new(explained.way_out())).into());
+        }
     }
 
     pub(super) fn count(&mut self, counter: Counter) {

@@ -200,6 +200,7 @@ impl Step<'_> {
 
     /// The run ends: an orderly goodbye, which is no disconnect.
     pub(super) fn leave_at_end(&mut self, recovery: Option<Recovery>, upgraded: Moment) -> Action {
+        self.gone(Some(upgraded));
         let attribution = Attribution {
             initiator: Initiator::Client,
             code: NORMAL_CLOSURE,

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
-use crate::sample::{AttemptKind, Counter, Phase, Recount, Sample, Spoken};
+use crate::sample::{AttemptKind, Counter, Life, Phase, Recount, Sample, Spoken};
 use crate::scenario::keys::{Grant, PrepareWhen, Ready, ResetOn};
 
 use super::backoff::next_wait;
 use super::cause::Evidence;
-use super::event::{Action, ConnectFailure, Event, Marks, Signs, TokenFacts, TokenFailure};
+use super::event::{Action, ConnectFailure, Event, Finish, Marks, Signs, TokenFacts, TokenFailure};
 use super::history::{Carried, History};
 use super::recovery::{Attempt, Attribution, Entering, Recovery, Silence, Tries};
 use super::rules::GroupRules;
@@ -37,6 +37,8 @@ pub struct Client {
     pub(super) draws: Draws,
     pub(super) token: TokenState,
     pub(super) stopping: bool,
+    /// Whether it has begun, and has not been told off since.
+    pub(super) wanted: bool,
     /// Attempts since the policy last counted from anew.
     pub(super) tries: Tries,
     /// Refusals in a row that may be the token's, whatever came between them but an admission.
@@ -78,6 +80,7 @@ impl Client {
             draws: Draws::new(seed, Purpose::Lifecycle, number),
             token: TokenState::default(),
             stopping: false,
+            wanted: false,
             tries: Tries::default(),
             refused_in_row: 0,
             history: History::default(),
@@ -89,6 +92,11 @@ impl Client {
     /// From now on the client begins no new attempt; what is under way goes on to its end.
     pub fn stop(&mut self) {
         self.stopping = true;
+    }
+
+    /// It is wanted in no longer. Answers with whether it was.
+    pub(super) const fn leave_off(&mut self) -> bool {
+        std::mem::replace(&mut self.wanted, false)
     }
 
     /// From here on it is in this state.
@@ -138,8 +146,11 @@ impl Client {
         let state = std::mem::replace(&mut self.state, State::Outside);
         let mut step = Step { client: self, rules, now, samples };
         let action = step.take(state, event);
-        if let Action::Finish(_) = action {
+        if let Action::Finish(how) = action {
             step.end_cascade();
+            if how != Finish::GaveUp {
+                step.gone(None);
+            }
         }
         action
     }
@@ -200,6 +211,8 @@ impl Step<'_> {
 
     pub(super) fn begin(&mut self, due: Moment) -> Action {
         self.count(Counter::ClientsStarted);
+        self.client.wanted = true;
+        self.samples.push(Life::Came(due).into());
         let mut recovery = Recovery::new(AttemptKind::First, due);
         self.note_lag(&mut recovery, due);
         self.begin_attempt(recovery, due)
@@ -274,11 +287,11 @@ impl Step<'_> {
         let outcome = failure.outcome_of_step();
         let ConnectFailure::Http(evidence) = failure else {
             recovery.refuse(false);
-            self.end_plainly(recovery.kind, attempt, outcome, None);
+            self.end_plainly(&recovery, attempt, outcome, None);
             return self.after_failure(recovery, None);
         };
         let carried = self.carried(marks.ended);
-        self.end_refused(recovery.kind, attempt, outcome, evidence, carried, None);
+        self.end_refused(&recovery, attempt, outcome, evidence, carried, None);
         self.after_refusal(recovery, attempt, evidence)
     }
 
@@ -299,7 +312,7 @@ impl Step<'_> {
         self.count(Counter::TokenFailures);
         recovery.account(Phase::Token, self.now);
         recovery.refuse(false);
-        self.end_plainly(recovery.kind, attempt, failure.outcome(), None);
+        self.end_plainly(&recovery, attempt, failure.outcome(), None);
         self.next_attempt(recovery, retry_after)
     }
 
@@ -338,11 +351,11 @@ impl Step<'_> {
         let token_age = self.token_age(marks);
         let ConnectFailure::Http(evidence) = failure else {
             recovery.refuse(false);
-            self.end_plainly(recovery.kind, attempt, outcome, token_age);
+            self.end_plainly(&recovery, attempt, outcome, token_age);
             return self.after_failure(recovery, None);
         };
         let carried = self.carried(marks.tls.unwrap_or(marks.ended));
-        self.end_refused(recovery.kind, attempt, outcome, evidence, carried, token_age);
+        self.end_refused(&recovery, attempt, outcome, evidence, carried, token_age);
         if self.rules.prepare.as_ref().is_some_and(|prepare| prepare.renew_on.contains(&evidence.status)) {
             self.client.use_prepared(0);
         }
@@ -353,7 +366,7 @@ impl Step<'_> {
     fn after_refusal(&mut self, mut recovery: Recovery, attempt: Attempt, evidence: &Evidence) -> Action {
         self.learn_from_refusal(&mut recovery, attempt, evidence);
         if evidence.is_named_in(&self.rules.reconnect.give_up_on) {
-            return self.give_up(recovery.kind);
+            return self.give_up(&recovery);
         }
         self.after_failure(recovery, evidence.retry_after)
     }
@@ -380,7 +393,7 @@ impl Step<'_> {
     /// 1006, if it wants one.
     fn after_failure(&mut self, recovery: Recovery, retry_after: Option<Duration>) -> Action {
         if self.rules.reconnect.failure_is_final {
-            return self.give_up(recovery.kind);
+            return self.give_up(&recovery);
         }
         if self.rules.reconnect.failure_is_close {
             if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, ABNORMAL_CLOSURE))
@@ -388,7 +401,7 @@ impl Step<'_> {
                 self.client.token.want(self.now);
             }
             if !self.wants_back(ABNORMAL_CLOSURE) {
-                return self.not_wanted(recovery.kind);
+                return self.not_wanted(&recovery);
             }
         }
         self.next_attempt(recovery, retry_after)
@@ -416,7 +429,7 @@ impl Step<'_> {
     /// After a failed attempt: wait for the next, or give up.
     pub(super) fn next_attempt(&mut self, recovery: Recovery, retry_after: Option<Duration>) -> Action {
         if self.rules.reconnect.max_attempts.is_some_and(|most| self.client.tries.count >= most) {
-            return self.give_up(recovery.kind);
+            return self.give_up(&recovery);
         }
         self.wait_for_attempt(recovery, retry_after)
     }
@@ -431,7 +444,7 @@ impl Step<'_> {
         let due = self.now + wait;
         let since_disconnect = recovery.phases.total() + wait;
         if self.rules.reconnect.give_up_after.is_some_and(|limit| since_disconnect > limit) {
-            return self.give_up(recovery.kind);
+            return self.give_up(&recovery);
         }
         if wait.is_zero() {
             return self.begin_attempt(recovery, due);

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::sample::{Bin, NotBack};
 
 /// What must hold whatever happens to a client.
 #[derive(Default)]
@@ -18,6 +19,19 @@ struct Ledger {
     unfinished: u64,
     away: u64,
     away_from_storm: u64,
+    whereabouts: Whereabouts,
+    /// Where it was before it was last let in.
+    before: Whereabouts,
+}
+
+/// Where a client is by the turns of its life.
+#[derive(Default, Debug, Clone, Copy, PartialEq)]
+enum Whereabouts {
+    #[default]
+    Nowhere,
+    OutSince(Moment),
+    In,
+    Gone,
 }
 
 impl Ledger {
@@ -36,7 +50,12 @@ impl Ledger {
                     assert!(!self.session_open, "a session begins while another lasts");
                     self.session_open = true;
                 }
+                Sample::Life(life) => self.live(life),
                 Sample::TakeBack(told) => match &**told {
+                    Sample::Life(Life::In(_)) => {
+                        assert_eq!(self.whereabouts, Whereabouts::In);
+                        self.whereabouts = self.before;
+                    }
                     Sample::Attempt(_) => {
                         self.outcomes -= 1;
                         self.attempt_open = true;
@@ -74,6 +93,38 @@ impl Ledger {
                 _ => {}
             }
         }
+    }
+
+    fn live(&mut self, life: &Life) {
+        use Whereabouts::{Gone, In, Nowhere, OutSince};
+        self.whereabouts = match (self.whereabouts, life) {
+            (Nowhere, Life::Came(due)) => OutSince(*due),
+            (OutSince(since), Life::In(way)) => {
+                assert!(since <= way.at && way.upgraded <= way.at, "{since:?} {way:?}");
+                assert!(way.lost_in.is_none_or(|bin| bin == Bin::of(since)), "{since:?} {way:?}");
+                self.before = self.whereabouts;
+                In
+            }
+            (In, Life::Out(out)) => {
+                assert!(out.upgraded <= out.from, "{out:?}");
+                OutSince(out.from)
+            }
+            (In, Life::Gone { upgraded: Some(_), .. }) => Gone,
+            (OutSince(since), Life::Gone { at, upgraded: None }) => {
+                assert!(since <= *at);
+                Gone
+            }
+            (
+                OutSince(since),
+                Life::Failed(bin, _) | Life::Recounted(bin, _) | Life::NotBack(NotBack { lost_in: bin, .. }),
+            ) => {
+                assert_eq!(*bin, Bin::of(since));
+                self.whereabouts
+            }
+            // The one whose session was just let in.
+            (In, Life::Recounted(..)) => In,
+            (whereabouts, life) => panic!("{whereabouts:?} {life:?}"),
+        };
     }
 
     fn take_action(&mut self, action: Action) {
@@ -213,6 +264,9 @@ proptest! {
         }
         prop_assert!(matches!(action, Action::Finish(_)), "an abort ends it at once: {action:?}");
         ledger.read(&std::mem::take(&mut bench.samples));
+        let is_out_for_good = matches!(ledger.whereabouts, Whereabouts::OutSince(_));
+        prop_assert_eq!(is_out_for_good, action == Action::Finish(Finish::GaveUp), "{:?}", ledger.whereabouts);
+        prop_assert!(is_out_for_good || ledger.whereabouts == Whereabouts::Gone);
         prop_assert!(!ledger.attempt_open, "an attempt without an outcome");
         prop_assert!(!ledger.session_open, "a session without an end");
         prop_assert_eq!(ledger.attempts, ledger.outcomes);

@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::sample::{Abnormal, AttemptKind, AwaySample, Initiator, Phase, Phases, ReadySample, StormId};
+use crate::sample::{
+    ABNORMAL_CLOSURE, Abnormal, AttemptKind, AwaySample, Bin, CloseKey, Initiator, Phase, Phases,
+    ReadySample, StormId, WayIn, WayOut,
+};
 
 use super::event::Marks;
 
@@ -22,7 +25,14 @@ pub(super) struct Silence {
 impl Silence {
     /// The way back that begins with it.
     pub(super) fn recovery(&self) -> Recovery {
-        Recovery::back(self.since, self.storm)
+        Recovery::back(self.since, self.storm, None)
+    }
+
+    /// The end that it is.
+    pub(super) const fn explained(&self) -> Explained {
+        let Self { upgraded, since, initiator, storm, .. } = *self;
+        let key = CloseKey::unsaid(initiator, ABNORMAL_CLOSURE, Some(Abnormal::Dropped));
+        Explained { key, upgraded, from: since, storm, is_asked: false }
     }
 }
 
@@ -32,6 +42,8 @@ pub(super) struct Recovery {
     pub(super) kind: AttemptKind,
     /// The storm that forced the disconnect.
     pub(super) storm: Option<StormId>,
+    /// In which tenth of a second the client was lost; `None`: it was not.
+    pub(super) lost_in: Option<Bin>,
     /// Up to where the time since the intended start is accounted for in `phases`.
     pub(super) accounted: Moment,
     /// The generator's own lateness on the way.
@@ -65,8 +77,8 @@ pub(super) struct Entering {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Admitted {
     pub(super) tries: Tries,
-    /// From when the attempt was due to the 101.
-    pub(super) latency: Duration,
+    /// When the handshake was answered with 101.
+    pub(super) upgraded: Moment,
 }
 
 /// One attempt under way.
@@ -116,6 +128,35 @@ impl Attribution {
     }
 }
 
+/// The end of a session: who ended it, with which code, how; since when the client has been without one, and which storm forced it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Explained {
+    pub(super) key: CloseKey,
+    pub(super) upgraded: Moment,
+    pub(super) from: Moment,
+    pub(super) storm: Option<StormId>,
+    /// Whether a message asked the client to leave.
+    pub(super) is_asked: bool,
+}
+
+impl Explained {
+    /// Whether the client was lost: by no wish of its own, and by no storm of the scenario.
+    const fn is_lost(&self) -> bool {
+        self.is_asked || matches!(self.key.initiator, Initiator::Target | Initiator::Network)
+    }
+
+    /// The disconnect that it is.
+    pub(super) const fn way_out(&self) -> WayOut {
+        let Self { key, upgraded, from, .. } = *self;
+        WayOut { from, upgraded, key, is_lost: self.is_lost() }
+    }
+
+    /// In which tenth of a second the client was lost, if it was.
+    pub(super) fn lost_in(&self) -> Option<Bin> {
+        self.is_lost().then(|| Bin::of(self.from))
+    }
+}
+
 impl Entering {
     /// It was let in.
     pub(super) fn let_in(&mut self, how: Admitted) {
@@ -128,6 +169,7 @@ impl Recovery {
         Self {
             kind,
             storm: None,
+            lost_in: None,
             accounted: from,
             lag: Duration::ZERO,
             phases: Phases::default(),
@@ -136,8 +178,8 @@ impl Recovery {
     }
 
     /// The way back from a disconnect that was due at `from`.
-    pub(super) fn back(from: Moment, storm: Option<StormId>) -> Self {
-        Self { storm, ..Self::new(AttemptKind::Reconnect, from) }
+    pub(super) fn back(from: Moment, storm: Option<StormId>, lost_in: Option<Bin>) -> Self {
+        Self { storm, lost_in, ..Self::new(AttemptKind::Reconnect, from) }
     }
 
     /// The generator itself was late by this.
@@ -166,6 +208,11 @@ impl Recovery {
             }
         }
         self.account(Phase::Upgrade, marks.ended);
+    }
+
+    /// The way in, to a session that was upgraded then.
+    pub(super) const fn way_in(&self, upgraded: Moment) -> WayIn {
+        WayIn { at: self.accounted, upgraded, lost_in: self.lost_in }
     }
 
     /// The way back is broken off at `now`, by the run's end.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::{Manifest, RunEnd};
 use super::note::Note;
 use super::packed::PackedTally;
-use super::packed_old::{PackedTallyV1, PackedTallyV2};
+use super::packed_old::{PackedTallyV1, PackedTallyV2, PackedTallyV3};
 
 const KIND_MANIFEST: u8 = 1;
 const KIND_INTERVAL: u8 = 2;
@@ -111,7 +111,15 @@ fn decode_interval(body: &[u8], version: u32) -> Option<IntervalRecord> {
             let OldRecord::<PackedTallyV2> { second, groups } = postcard::from_bytes(body).ok()?;
             (second, groups)
         }
+        3 => {
+            let OldRecord::<PackedTallyV3> { second, groups } = postcard::from_bytes(body).ok()?;
+            return Some(IntervalRecord { second, groups: as_now(groups) });
+        }
         _ => return postcard::from_bytes(body).ok(),
     };
-    Some(IntervalRecord { second, groups: groups.into_iter().map(PackedTally::from).collect() })
+    Some(IntervalRecord { second, groups: as_now(groups) })
+}
+
+fn as_now<T: Into<PackedTally>>(groups: Vec<T>) -> Vec<PackedTally> {
+    groups.into_iter().map(Into::into).collect()
 }

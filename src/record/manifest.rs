@@ -14,8 +14,9 @@ use super::health::GeneratorHealth;
 use super::steps::Steps;
 
 /// Version of the journal's contents and of `run.json`. Version 2 has, for each storm, whom it struck and how they came back; version 3 says
-/// of each refusal where it was spoken, by whom, and on what ground a cause is claimed.
-pub const SCHEMA_VERSION: u32 = 3;
+/// of each refusal where it was spoken, by whom, and on what ground a cause is claimed; version 4 tells when clients were in and when they were not, and
+/// has notes.
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// How a run was begun.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

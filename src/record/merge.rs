@@ -395,7 +395,7 @@ impl<'i> Source<'i> {
     fn add_second(&mut self, second: u64, groups: &mut [Tally]) -> Result<(), MergeError> {
         let Some((_, own)) = self.next.take_if(|next| next.0 == second) else { return Ok(()) };
         for (tally, packed) in groups.iter_mut().zip(&own) {
-            packed.add_to(tally);
+            packed.add_second_to(tally);
         }
         self.advance()
     }

@@ -14,6 +14,7 @@ mod histogram;
 mod journal;
 mod journal_error;
 mod journal_reader;
+mod lives;
 mod manifest;
 mod merge;
 mod merge_ends;
@@ -43,6 +44,7 @@ pub(crate) use journal::tests::manifest as manifest_of_a_test;
 pub use journal::{Journal, JournalWriter, journal_bytes, read_journal};
 pub use journal_error::JournalError;
 pub use journal_reader::{JournalReader, open_journal};
+pub use lives::{Ends, Level, Lives, Losses, Presence};
 pub use manifest::{
     GroupManifest, HostManifest, LostShard, Manifest, RunEnd, SCHEMA_VERSION, Simulated, StormManifest,
 };

@@ -9,6 +9,7 @@ use crate::sample::{AttemptKey, CloseKey, Counter, Metric, StormId};
 
 use super::encoding::{HistogramError, MAX_COUNT, add_count, packed_counts};
 use super::histogram::Latencies;
+use super::lives::Lives;
 use super::requests::{self, PackedRequest};
 use super::tally::{StormTally, Tally};
 
@@ -25,6 +26,8 @@ pub struct PackedTally {
     pub(super) minus: Option<Box<PackedTally>>,
     /// What requests for tokens and steps came to.
     pub(super) requests: Vec<PackedRequest>,
+    /// The clients' lives, as far as they were told in the interval.
+    pub(super) lives: Lives,
 }
 
 impl PackedTally {
@@ -47,6 +50,7 @@ impl PackedTally {
                 .collect(),
             minus: tally.minus.as_ref().map(|minus| Box::new(Self::of(minus))),
             requests: requests::pack(&tally.requests),
+            lives: tally.lives.clone(),
         }
     }
 
@@ -83,11 +87,23 @@ impl PackedTally {
     #[must_use]
     pub fn unpack(&self) -> Tally {
         let mut tally = Tally::default();
-        self.add_to(&mut tally);
+        self.add_second_to(&mut tally);
         tally
     }
 
-    /// Adds everything to `tally`, without unpacking it in between.
+    /// Adds everything to the tally of an interval.
+    pub fn add_second_to(&self, tally: &mut Tally) {
+        self.add_to(tally);
+        tally.lives.merge(&self.lives);
+    }
+
+    /// What was told of the clients' lives.
+    #[must_use]
+    pub const fn lives(&self) -> &Lives {
+        &self.lives
+    }
+
+    /// Adds everything but the clients' lives to `tally`, without unpacking it in between.
     pub fn add_to(&self, tally: &mut Tally) {
         for (key, n) in &self.attempts {
             add_count(tally.attempts.entry(key.clone()).or_default(), *n);
@@ -108,6 +124,7 @@ impl PackedTally {
             add_packed(&mut storm.away, away);
         }
         requests::unpack(&self.requests, &mut tally.requests);
+        tally.presence.add(&self.lives.presence(), 0);
         if let Some(minus) = &self.minus {
             minus.add_to(tally.minus.get_or_insert_default());
         }
@@ -125,6 +142,7 @@ impl PackedTally {
             storms: Vec::new(),
             minus: self.minus.clone(),
             requests: requests::counts_of(&self.requests),
+            lives: Lives::default(),
         };
         counts.unpack()
     }

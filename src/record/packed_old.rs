@@ -11,7 +11,9 @@ use crate::sample::{
 };
 
 use super::histogram::Latencies;
+use super::lives::Lives;
 use super::packed::PackedTally;
+use super::requests::PackedRequest;
 
 /// Of version 1: which storm forced a disconnect was not recorded.
 #[derive(Deserialize)]
@@ -32,6 +34,27 @@ pub(super) struct PackedTallyV2 {
     counters: Vec<(Counter, u64)>,
     histograms: Vec<(Metric, Vec<u8>)>,
     storms: Vec<(StormId, u64, Vec<u8>)>,
+}
+
+/// Of version 3: when clients were in, and when they were not, was not recorded.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct PackedTallyV3 {
+    attempts: Vec<(AttemptKey, u64)>,
+    closes: Vec<(CloseKey, u64)>,
+    counters: Vec<(Counter, u64)>,
+    histograms: Vec<(Metric, Vec<u8>)>,
+    storms: Vec<(StormId, u64, Vec<u8>, Vec<u8>)>,
+    minus: Option<Box<PackedTallyV3>>,
+    requests: Vec<PackedRequest>,
+}
+
+impl From<PackedTallyV3> for PackedTally {
+    fn from(old: PackedTallyV3) -> Self {
+        let PackedTallyV3 { attempts, closes, counters, histograms, storms, minus, requests } = old;
+        let minus = minus.map(|minus| Box::new(Self::from(*minus)));
+        Self { attempts, closes, counters, histograms, storms, minus, requests, lives: Lives::default() }
+    }
 }
 
 impl From<PackedTallyV1> for PackedTallyV2 {
@@ -64,6 +87,7 @@ impl From<PackedTallyV2> for PackedTally {
             storms,
             minus: None,
             requests: Vec::new(),
+            lives: Lives::default(),
         }
     }
 }

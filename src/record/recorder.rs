@@ -64,7 +64,7 @@ impl Recorded {
             *last = second;
             for (waiting, packed) in waiting.iter_mut().zip(&groups) {
                 let mut tally = waiting.unpack();
-                packed.add_to(&mut tally);
+                packed.add_second_to(&mut tally);
                 *waiting = PackedTally::of(&tally);
             }
         }
@@ -154,7 +154,7 @@ impl Recorder {
         self.next_second = second + 1;
         let groups = self.current.len();
         let mut closed = std::mem::replace(&mut self.current, vec![Tally::default(); groups]);
-        closed.iter_mut().for_each(Tally::settle);
+        closed.iter_mut().for_each(Tally::close);
         for (total, tally) in self.recorded.totals.iter_mut().zip(&closed) {
             total.merge(tally);
         }

@@ -12,6 +12,7 @@ use crate::sample::{
 
 use super::encoding::{MAX_COUNT, add_count};
 use super::histogram::Latencies;
+use super::lives::{Lives, Presence};
 use super::requests::{self, Requests};
 
 /// Attempts by kind, outcome, cause and what was answered.
@@ -48,6 +49,10 @@ pub struct Tally {
     pub minus: Option<Box<Tally>>,
     /// What requests for tokens and steps before handshakes came to.
     pub requests: Requests,
+    /// How many clients were wanted in, and how many of them were out; the origin is the run's start.
+    pub presence: Presence,
+    /// The lives of the clients, as far as they were told in this interval: a run's totals have none.
+    pub lives: Lives,
 }
 
 impl Tally {
@@ -75,7 +80,11 @@ impl Tally {
             Sample::Request(end) => requests::record(&mut self.requests, end),
             Sample::Away(away) => self.apply_away(away),
             Sample::Cascade(depth) => self.histogram(Metric::CascadeDepth).record_us(u64::from(*depth)),
-            Sample::TakeBack(sample) => self.minus.get_or_insert_default().apply(sample),
+            Sample::Life(life) => self.lives.apply(life, 1),
+            Sample::TakeBack(sample) => match &**sample {
+                Sample::Life(life) => self.lives.apply(life, -1),
+                sample => self.minus.get_or_insert_default().apply(sample),
+            },
             Sample::Recount(recount) => {
                 let times = u64::from(recount.times);
                 let minus = self.minus.get_or_insert_default();
@@ -129,7 +138,7 @@ impl Tally {
         self.histograms.entry(metric).or_default()
     }
 
-    /// Adds another tally.
+    /// Adds another tally to totals: all but the clients' lives.
     pub fn merge(&mut self, other: &Self) {
         for (key, n) in &other.attempts {
             add_count(self.attempts.entry(key.clone()).or_default(), *n);
@@ -150,10 +159,24 @@ impl Tally {
             own.away.merge(&other.away);
         }
         requests::merge(&mut self.requests, &other.requests);
+        self.presence.add(&other.presence, 0);
         if let Some(minus) = &other.minus {
             self.minus.get_or_insert_default().merge(minus);
         }
         self.settle();
+    }
+
+    /// The interval is closed: it takes out what is taken back, as far as it was told here, and adds up who was present.
+    pub fn close(&mut self) {
+        self.lives.settle();
+        self.presence = self.lives.presence();
+        self.settle();
+    }
+
+    /// Of the clients' lives it keeps no more than who was present, for good.
+    pub fn fold_lives(&mut self) {
+        self.lives.fold();
+        self.presence = self.lives.presence();
     }
 
     /// Takes out what is taken back, as far as it was told here.
@@ -242,6 +265,8 @@ impl Tally {
             && self.storms.is_empty()
             && self.minus.is_none()
             && self.requests.is_empty()
+            && self.presence == Presence::default()
+            && self.lives.is_empty()
     }
 }
 

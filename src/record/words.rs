@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::sample::{Answer, Recount, Sample};
+use crate::sample::{Answer, Life, Recount, Sample};
 
 /// Different words that are kept of a group.
 const MOST_WORDS: usize = 32;
@@ -33,10 +33,17 @@ impl WordBook {
             }
             Sample::TakeBack(told) => Some(Sample::TakeBack(Box::new(self.bounded(told)?))),
             Sample::Recount(recount) if self.lacks_room(recount.from.answer.as_deref()) => {
-                let Recount { mut from, mut to, times } = (**recount).clone();
-                drop_words(&mut from.answer);
-                drop_words(&mut to.answer);
-                Some(Sample::Recount(Box::new(Recount { from, to, times })))
+                Some(Sample::Recount(Box::new(without_words(recount))))
+            }
+            Sample::Life(Life::Failed(bin, key)) if self.lacks_room(key.answer.as_deref()) => {
+                let mut key = key.clone();
+                drop_words(&mut key.answer);
+                Some(Sample::Life(Life::Failed(*bin, key)))
+            }
+            Sample::Life(Life::Recounted(bin, recount))
+                if self.lacks_room(recount.from.answer.as_deref()) =>
+            {
+                Some(Sample::Life(Life::Recounted(*bin, Box::new(without_words(recount)))))
             }
             _ => None,
         }
@@ -54,6 +61,13 @@ impl WordBook {
         }
         !has_room
     }
+}
+
+fn without_words(recount: &Recount) -> Recount {
+    let mut recount = recount.clone();
+    drop_words(&mut recount.from.answer);
+    drop_words(&mut recount.to.answer);
+    recount
 }
 
 fn drop_words(answer: &mut Option<Box<Answer>>) {

@@ -187,11 +187,14 @@ impl SampleTaker for MemoryTaker<'_> {
         self.last = second;
         if self.keeps_seconds {
             let nothing = vec![Tally::default(); self.current.len()];
-            let closed = std::mem::replace(&mut self.current, nothing);
+            let mut closed = std::mem::replace(&mut self.current, nothing);
+            closed.iter_mut().for_each(Tally::close);
             self.seconds.push((second, closed.iter().map(PackedTally::of).collect()));
             if self.may_end_early {
                 self.totals.iter_mut().zip(&closed).for_each(|(total, tally)| total.merge(tally));
             }
+        } else {
+            self.current.iter_mut().for_each(Tally::fold_lives);
         }
         if !self.may_end_early || self.ended_by.is_some() {
             return GoOn::Yes;

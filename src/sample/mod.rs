@@ -44,12 +44,14 @@ macro_rules! named_enum {
 
 mod attempt;
 mod counter;
+mod life;
 mod metric;
 mod request;
 mod session_end;
 
 pub use attempt::{Answer, AnsweredBy, AttemptEnd, AttemptKey, AttemptKind, Cause, Ground, Outcome, Spoken};
 pub use counter::Counter;
+pub use life::{Bin, Life, NotBack, WayIn, WayOut, WhyNotBack};
 pub use metric::{Metric, Phase, Phases};
 pub use request::{ErrorWord, NoErrorWord, Request, RequestAnswer, RequestEnd};
 pub use session_end::{ABNORMAL_CLOSURE, Abnormal, CloseKey, Initiator, NO_STATUS, Said, SessionEnd, Word};
@@ -106,6 +108,8 @@ pub enum Sample {
     StormDisconnect(StormId),
     /// A request for a token, or a step before a handshake, ended. Sent exactly once for each whose end was seen.
     Request(Box<RequestEnd>),
+    /// A turn in the client's life.
+    Life(Life),
     /// A reconnect under way when the run ended, counted as [`Counter::ReconnectsUnfinished`] as well.
     Away(AwaySample),
 }

@@ -12,8 +12,8 @@
 
 use statrs::function::beta::checked_beta_reg;
 
-use super::hazard::{Expected, Hazard, Window, each_bin};
-use super::lexis::Lexis;
+use super::hazard::{Expected, Hazard, Window};
+use super::lexis::{Lexis, each_bin};
 
 /// How long windows are, in bins.
 const WINDOWS: [u32; 3] = [1, 3, 10];
@@ -27,6 +27,12 @@ const LEAST_LOST: f64 = 3.0;
 const LEAST_SHARE: f64 = 0.01;
 /// Windows so many bins apart are one outage.
 const GAP: u32 = 10;
+/// A chain reaction is looked for in windows of so many bins.
+const CHAIN_WINDOW: u32 = 10;
+/// It is over where so many bins have no more than they should.
+const CHAIN_GAP: u32 = 30;
+/// The level of the test of one of its windows: it is looked for behind an outage alone.
+const LEVEL_OF_A_CHAIN: f64 = 1e-5;
 /// So many times the diagram is gone through at most.
 const MOST_ROUNDS: usize = 32;
 
@@ -37,10 +43,12 @@ pub struct Outage {
     pub first: u32,
     /// The bin in which the last was lost.
     pub last: u32,
+    /// The bin in which the trigger was over: what was lost from then on is a chain reaction.
+    pub trigger: u32,
     /// How many were lost from the first bin to the last, those among them whose time had come.
     pub lost: u64,
-    /// How many should have been, by their ages.
-    pub expected: f64,
+    /// How many of them had come since the first bin: they were lost once more.
+    pub lost_again: u64,
     /// How many sessions there were when the first bin began.
     pub at_risk: u64,
 }
@@ -50,8 +58,8 @@ impl Outage {
     fn followed_by(self, later: Self) -> Self {
         Self {
             last: self.last.max(later.last),
+            trigger: self.trigger.max(later.trigger),
             lost: self.lost + later.lost,
-            expected: self.expected + later.expected,
             ..self
         }
     }
@@ -60,12 +68,8 @@ impl Outage {
 /// The outages of a group, in the order of time.
 #[must_use]
 pub fn find_outages(lexis: &Lexis) -> Vec<Outage> {
-    let bins = lexis.bins();
-    let mut lost = vec![0_u64; bins as usize];
-    for ((end, _), ends) in lexis.ended() {
-        lost[end as usize] += ends.lost;
-    }
-    let mut is_left_out = vec![false; bins as usize];
+    let lost = lexis.lost();
+    let mut is_left_out = vec![false; lost.len()];
     let mut found = Vec::new();
     for _ in 0..MOST_ROUNDS {
         let round = find_once(lexis, &lost, &is_left_out);
@@ -77,7 +81,61 @@ pub fn find_outages(lexis: &Lexis) -> Vec<Outage> {
         }
         found.extend(round);
     }
-    joined(found)
+    let mut outages = joined(found);
+    extend_chains(lexis, &lost, &mut outages);
+    outages.into_iter().map(|outage| counted(lexis, outage)).collect()
+}
+
+/// With all that were lost in it, the last of a chain reaction included.
+fn counted(lexis: &Lexis, outage: Outage) -> Outage {
+    let ended = (outage.first..=outage.last).flat_map(|bin| lexis.ended_in(bin));
+    let (mut lost, mut lost_again) = (0, 0);
+    for ended in ended {
+        lost += ended.lost;
+        lost_again += if ended.began >= outage.first { ended.lost } else { 0 };
+    }
+    Outage { lost, lost_again, ..outage }
+}
+
+/// Outages go on while more is lost than ever was before them.
+fn extend_chains(lexis: &Lexis, lost: &[u64], outages: &mut Vec<Outage>) {
+    let mut index = 0;
+    while index < outages.len() {
+        let last = chain_end(lexis, lost, &outages[index]);
+        outages[index].last = last;
+        // Those that it goes on through are its own.
+        while outages.get(index + 1).is_some_and(|next| next.first <= last + CHAIN_GAP) {
+            let next = outages.remove(index + 1);
+            outages[index].last = outages[index].last.max(next.last);
+        }
+        let is_longer = outages[index].last > last;
+        if !is_longer {
+            index += 1;
+        }
+    }
+}
+
+/// The last bin of an outage, as far as seconds on end have more than they should, by what was before its first.
+fn chain_end(lexis: &Lexis, lost: &[u64], outage: &Outage) -> u32 {
+    let beside: Vec<bool> = (0..lexis.bins()).map(|bin| bin >= outage.first).collect();
+    let hazard = Hazard::of(lexis, &beside);
+    let mut last = outage.last;
+    each_bin(lexis, |first, at_risk| {
+        let follows = first > last && (first - outage.last - 1).is_multiple_of(CHAIN_WINDOW);
+        if !follows || first > last + CHAIN_GAP {
+            return;
+        }
+        let end = lexis.bins().min(first + CHAIN_WINDOW);
+        let in_window = &lost[first as usize..end as usize];
+        let window = Window { first, length: end - first, at_risk, lost: in_window.iter().sum() };
+        let expected = hazard.expected_of_left_out(&window);
+        let is_more = window.lost as f64 - expected.losses >= least_lost(&window);
+        if is_more && chance(window.lost, &expected) < LEVEL_OF_A_CHAIN {
+            let behind = in_window.iter().rposition(|lost| *lost > 0).unwrap_or(0);
+            last = first + u32::try_from(behind).unwrap_or(0);
+        }
+    });
+    last
 }
 
 /// Those that stand out against all but what is left out.
@@ -85,14 +143,13 @@ fn find_once(lexis: &Lexis, lost: &[u64], is_left_out: &[bool]) -> Vec<Outage> {
     let hazard = Hazard::of(lexis, is_left_out);
     let mut spans: Vec<(u32, u32)> = Vec::new();
     each_bin(lexis, |first, at_risk| {
-        let population: u64 = at_risk.values().sum();
         for length in WINDOWS {
             let range = first as usize..(first + length) as usize;
             if range.end > lost.len() || is_left_out[range.clone()].iter().any(|left_out| *left_out) {
                 continue;
             }
             let window = Window { first, length, at_risk, lost: lost[range].iter().sum() };
-            if stands_out(lexis, &hazard, &window, population) {
+            if stands_out(lexis, &hazard, &window) {
                 match spans.last_mut() {
                     Some((_, end)) if first <= *end + GAP => *end = (*end).max(first + length),
                     _ => spans.push((first, first + length)),
@@ -118,8 +175,9 @@ fn trimmed(lexis: &Lexis, lost: &[u64], is_left_out: &[bool], spans: &[(u32, u32
         if spans.iter().any(|(from, to)| (*from..*to).contains(&first)) {
             let window = Window { first, length: 1, at_risk, lost: lost[first as usize] };
             let expected = hazard.expected_of_left_out(&window);
-            let at_risk = at_risk.range(..first).map(|(_, n)| n).sum();
-            let bin = Outage { first, last: first, lost: window.lost, expected: expected.losses, at_risk };
+            let at_risk = at_risk.by_began.range(..first).map(|(_, n)| n).sum();
+            let bin =
+                Outage { first, last: first, trigger: first, lost: window.lost, lost_again: 0, at_risk };
             bins.push((bin, chance(window.lost, &expected) < LEVEL_OF_A_BIN));
         }
     });
@@ -134,9 +192,14 @@ fn trimmed(lexis: &Lexis, lost: &[u64], is_left_out: &[bool], spans: &[(u32, u32
     spans.iter().filter_map(of_span).collect()
 }
 
+/// How many more than expected an outage costs in a window at least.
+fn least_lost(window: &Window<'_>) -> f64 {
+    LEAST_LOST.max(LEAST_SHARE * window.at_risk.all as f64)
+}
+
 /// Whether a window is part of an outage.
-fn stands_out(lexis: &Lexis, hazard: &Hazard, window: &Window<'_>, population: u64) -> bool {
-    let least = LEAST_LOST.max(LEAST_SHARE * population as f64);
+fn stands_out(lexis: &Lexis, hazard: &Hazard, window: &Window<'_>) -> bool {
+    let least = least_lost(window);
     let lost = window.lost as f64;
     // Most windows are not looked at any closer.
     if lost < least || lost - hazard.roughly_expected(window) < least / 2.0 {
@@ -175,146 +238,5 @@ fn joined(mut outages: Vec<Outage>) -> Vec<Outage> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::clock::Moment;
-    use crate::random::{Draws, Purpose};
-
-    fn ms(ms: u64) -> Moment {
-        Moment::ZERO + Duration::from_millis(ms)
-    }
-
-    /// Sessions of a fleet that comes back at once whenever one is lost.
-    struct Fleet {
-        draws: Draws,
-        lexis: Lexis,
-        /// When each client's session began.
-        began: Vec<u64>,
-        /// When each will be lost by itself.
-        ends: Vec<u64>,
-        lives: fn(&mut Draws) -> u64,
-    }
-
-    impl Fleet {
-        fn start(seed: u64, clients: u32, over_ms: u64, lives: fn(&mut Draws) -> u64) -> Self {
-            let mut draws = Draws::new(seed, Purpose::Lifecycle, 0);
-            let mut lexis = Lexis::default();
-            let began: Vec<u64> = (0..u64::from(clients)).map(|n| n * over_ms / u64::from(clients)).collect();
-            began.iter().for_each(|at| lexis.begin(ms(*at), 1));
-            let ends = began.iter().map(|at| at + lives(&mut draws)).collect();
-            Self { draws, lexis, began, ends, lives }
-        }
-
-        fn lose(&mut self, client: usize, at: u64) {
-            self.lexis.lose(ms(self.began[client]), ms(at), 1);
-            let back = at + 1 + (self.draws.next_unit() * 200.0) as u64;
-            self.lexis.begin(ms(back), 1);
-            self.began[client] = back;
-            self.ends[client] = back + (self.lives)(&mut self.draws);
-        }
-
-        fn run_to(&mut self, until: u64) {
-            for client in 0..self.began.len() {
-                while self.ends[client] < until {
-                    self.lose(client, self.ends[client]);
-                }
-            }
-        }
-
-        /// A share of the fleet is lost within `within` from `at`.
-        fn strike(&mut self, at: u64, share: f64, within: u64) -> u64 {
-            self.run_to(at);
-            let mut struck = 0;
-            for client in 0..self.began.len() {
-                let is_struck = (client as f64 * share).fract() < share;
-                if is_struck && self.began[client] < at {
-                    let moment = at + (self.draws.next_unit() * within as f64) as u64;
-                    if self.ends[client] > moment {
-                        self.lose(client, moment);
-                        struck += 1;
-                    }
-                }
-            }
-            struck
-        }
-    }
-
-    /// Closed after 5 s of silence, to within 3 ms.
-    fn idle(draws: &mut Draws) -> u64 {
-        5_000 + (draws.next_unit() * 3.0) as u64
-    }
-
-    /// Lost at random, once in 30 s.
-    fn at_random(draws: &mut Draws) -> u64 {
-        (-(1.0 - draws.next_unit()).ln() * 30_000.0) as u64
-    }
-
-    fn for_ever(_: &mut Draws) -> u64 {
-        1 << 40
-    }
-
-    #[test]
-    fn a_reload_is_one_outage_of_the_whole_fleet() {
-        let mut fleet = Fleet::start(1, 200, 1_000, for_ever);
-        let struck = fleet.strike(20_000, 1.0, 900);
-        fleet.run_to(40_000);
-        let found = find_outages(&fleet.lexis);
-        assert_eq!((found.len(), found[0].lost, struck), (1, 200, 200), "{found:?}");
-        assert_eq!((found[0].at_risk, found[0].first), (200, 200));
-        assert!((208..=209).contains(&found[0].last), "{found:?}");
-    }
-
-    #[test]
-    fn what_is_closed_for_its_age_is_no_outage_whenever_the_fleet_started() {
-        for (seed, over_ms) in [(1, 5_000), (2, 2_500), (3, 1_000), (4, 20_000)] {
-            let mut fleet = Fleet::start(seed, 400, over_ms, idle);
-            fleet.run_to(60_000);
-            assert_eq!(find_outages(&fleet.lexis), [], "started over {over_ms} ms");
-        }
-    }
-
-    #[test]
-    fn several_outages_are_told_apart_beside_churn() {
-        let mut fleet = Fleet::start(5, 1_000, 5_000, at_random);
-        fleet.strike(20_000, 1.0, 300);
-        fleet.strike(30_000, 0.1, 500);
-        fleet.strike(45_000, 0.5, 2_000);
-        fleet.run_to(60_000);
-        let found = find_outages(&fleet.lexis);
-        let firsts: Vec<u32> = found.iter().map(|outage| outage.first).collect();
-        assert_eq!(firsts, [200, 300, 450], "{found:?}");
-    }
-
-    #[test]
-    fn an_empty_diagram_has_none() {
-        assert_eq!(find_outages(&Lexis::default()), []);
-        let mut lexis = Lexis::default();
-        lexis.begin(ms(0), 5);
-        lexis.lose(ms(0), ms(50), 5);
-        // Nobody is left to compare with: all that there were are gone at once.
-        assert_eq!(find_outages(&lexis).len(), 0);
-    }
-
-    #[test]
-    fn steady_churn_raises_no_alarm_and_five_per_cent_within_a_second_do() {
-        let mut missed = 0;
-        for seed in 0..40 {
-            for lives in [idle, at_random] {
-                let mut fleet = Fleet::start(seed, 400, 5_000, lives);
-                fleet.run_to(40_000);
-                assert_eq!(find_outages(&fleet.lexis), [], "seed {seed}");
-            }
-            let mut fleet = Fleet::start(seed, 1_000, 5_000, at_random);
-            fleet.strike(20_000 + seed * 37, 0.05, 1_000);
-            fleet.run_to(40_000);
-            let found = find_outages(&fleet.lexis);
-            if found.len() != 1 {
-                missed += 1;
-                println!("seed {seed}: {found:?}");
-            }
-        }
-        assert!(missed <= 1, "{missed} of 40");
-    }
-}
+#[path = "find_tests.rs"]
+mod tests;

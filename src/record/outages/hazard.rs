@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::lexis::Lexis;
+use super::lexis::{AtRisk, Lexis, each_bin};
 
 /// How many sessions' bins the hazard of all ages counts for in that of one age.
 const PRIOR: f64 = 10.0;
@@ -33,8 +33,8 @@ pub(super) struct Window<'a> {
     pub(super) first: u32,
     /// How many bins it has.
     pub(super) length: u32,
-    /// Sessions at risk in its first bin, by the bin in which they began.
-    pub(super) at_risk: &'a BTreeMap<u32, u64>,
+    /// Sessions at risk in its first bin.
+    pub(super) at_risk: &'a AtRisk,
     /// How many were lost in it.
     pub(super) lost: u64,
 }
@@ -62,13 +62,13 @@ impl Hazard {
             exposed[0] += n as f64;
             exposed[(last - began) as usize + 1] -= n as f64;
         };
-        for ((end, began), ends) in lexis.ended() {
-            add(began, end, ends.all());
-            if let Some(open) = open.get_mut(&began) {
-                *open = open.saturating_sub(ends.all());
+        for ended in lexis.ended() {
+            add(ended.began, ended.end, ended.all());
+            if let Some(open) = open.get_mut(&ended.began) {
+                *open = open.saturating_sub(ended.all());
             }
-            if !is_left_out[end as usize] {
-                lost[(end - began) as usize] += ends.lost as f64;
+            if !is_left_out[ended.end as usize] {
+                lost[(ended.end - ended.began) as usize] += ended.lost as f64;
             }
         }
         for (began, n) in open {
@@ -81,7 +81,7 @@ impl Hazard {
         }
         each_bin(lexis, |bin, at_risk| {
             if is_left_out[bin as usize] {
-                for (began, n) in at_risk {
+                for (began, n) in &at_risk.by_began {
                     exposed[(bin - began) as usize] -= *n as f64;
                 }
             }
@@ -97,7 +97,7 @@ impl Hazard {
 
     /// What `window`, all bins of which are left out, should have by all that is not.
     pub(super) fn expected_of_left_out(&self, window: &Window<'_>) -> Expected {
-        let at_risk: u64 = window.at_risk.values().sum();
+        let at_risk = window.at_risk.all;
         self.expected_beside(&Inside::default(), window, at_risk as f64 * f64::from(window.length))
     }
 
@@ -108,7 +108,7 @@ impl Hazard {
         let outside_lost = (all_lost - inside_lost).max(0.0);
         let pooled = if outside_exposed > 0.0 { outside_lost / outside_exposed } else { 0.0 };
         let mut losses = 0.0;
-        for (began, n) in window.at_risk {
+        for (began, n) in &window.at_risk.by_began {
             let hazard: f64 = (window.first..window.first + window.length)
                 .map(|bin| {
                     let age = bin - began;
@@ -128,7 +128,7 @@ impl Hazard {
 
     /// What a window should have if ages did not matter.
     pub(super) fn roughly_expected(&self, window: &Window<'_>) -> f64 {
-        let at_risk: u64 = window.at_risk.values().sum();
+        let at_risk = window.at_risk.all;
         let (exposed, lost) = self.by_age.between(0, u32::MAX);
         if exposed <= 0.0 {
             return 0.0;
@@ -162,15 +162,15 @@ impl Inside {
         let mut at_risk = window.at_risk.clone();
         for bin in window.first..window.first + window.length {
             if bin > window.first {
-                begin_in(lexis, bin, &mut at_risk);
+                at_risk.begin_in(lexis, bin);
             }
-            for (began, n) in &at_risk {
+            for (began, n) in &at_risk.by_began {
                 by_age.entry(bin - began).or_default().0 += *n as f64;
             }
-            for (began, ends) in lexis.ended_in(bin) {
-                by_age.entry(bin - began).or_default().1 += ends.lost as f64;
+            for ended in lexis.ended_in(bin) {
+                by_age.entry(bin - ended.began).or_default().1 += ended.lost as f64;
             }
-            end_in(lexis, bin, &mut at_risk);
+            at_risk.end_in(lexis, bin);
         }
         let (mut exposed, mut lost) = (0.0, 0.0);
         let sums = by_age.into_iter().map(|(age, own)| {
@@ -189,35 +189,6 @@ impl Inside {
         };
         let (from, to) = (below(from), below(to));
         (to.0 - from.0, to.1 - from.1)
-    }
-}
-
-/// Calls `look` for each bin with the sessions that are at risk in it, by the bin in which they began.
-pub(super) fn each_bin(lexis: &Lexis, mut look: impl FnMut(u32, &BTreeMap<u32, u64>)) {
-    let mut at_risk: BTreeMap<u32, u64> = BTreeMap::new();
-    for bin in 0..lexis.bins() {
-        begin_in(lexis, bin, &mut at_risk);
-        look(bin, &at_risk);
-        end_in(lexis, bin, &mut at_risk);
-    }
-}
-
-/// Those that began in a bin are at risk from then on.
-fn begin_in(lexis: &Lexis, bin: u32, at_risk: &mut BTreeMap<u32, u64>) {
-    if let Some(n) = lexis.began().get(&bin) {
-        *at_risk.entry(bin).or_default() += n;
-    }
-}
-
-/// Those that ended in a bin are not at risk any more.
-fn end_in(lexis: &Lexis, bin: u32, at_risk: &mut BTreeMap<u32, u64>) {
-    for (began, ends) in lexis.ended_in(bin) {
-        if let Some(left) = at_risk.get_mut(&began) {
-            *left = left.saturating_sub(ends.all());
-            if *left == 0 {
-                at_risk.remove(&began);
-            }
-        }
     }
 }
 

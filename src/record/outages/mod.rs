@@ -7,4 +7,4 @@ mod hazard;
 mod lexis;
 
 pub use find::{Outage, find_outages};
-pub use lexis::{BIN, Lexis};
+pub use lexis::{Lexis, LexisBuilder};
