@@ -93,7 +93,7 @@ impl ExitCode {
             Self::Unexpected => "unexpected error, or a file or stdout that could not be written",
             Self::Usage => "usage",
             Self::Unreadable => "run folder damaged, unreadable or not comparable",
-            Self::NotAuthorised => "target not authorised",
+            Self::NotAuthorised => "target or command not authorised",
             Self::ThresholdFailed => "a threshold failed",
             Self::ScenarioInvalid => "scenario invalid",
             Self::Interrupted => "interrupted, partial report written",
@@ -117,7 +117,7 @@ impl ExitCode {
                 "Run folders and baselines of `report`, `merge`, `compare`, `baseline`, `simulate --calibrate` and `--against`."
             }
             Self::NotAuthorised => {
-                "An address that is neither loopback nor private, and not named by `--authorize`."
+                "An address that is neither loopback nor private, and not named by `--authorize`; events that run commands or send signals, without `--allow-commands`."
             }
             Self::ThresholdFailed => "Of `run` and `simulate`; of `sweep` where no point holds.",
             Self::ScenarioInvalid => {

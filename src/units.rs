@@ -178,6 +178,15 @@ pub fn format_share(share: f64) -> String {
     }
 }
 
+/// `text`, or so many characters of it at most and that there are more.
+#[must_use]
+pub fn clipped(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
 /// `text` in lines of at most `width` characters, where its words are not longer: the first begins with `mark`, the others with `hang` spaces. One line at
 /// least.
 #[must_use]

@@ -12,6 +12,7 @@ mod diagnose;
 mod ended;
 mod key_value;
 mod logging;
+mod mark;
 mod merge;
 mod progress;
 mod report;
@@ -28,7 +29,7 @@ use std::io::{self, Write};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit_code::{ExitCode, exit_codes_help};
-use crate::run::survive_file_size_limit;
+use crate::run::{guard_commands, survive_file_size_limit};
 
 use streams::{Unheard, UntilClosed};
 
@@ -56,6 +57,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Merge the run folders of shards into one, without loss
     Merge(merge::MergeArgs),
+    /// Mark this moment in a run that goes on, as from the CI step that deploys
+    Mark(mark::MarkArgs),
     /// Compare runs or baselines: what improved, what regressed, what cannot be told; --gate makes it an exit code
     Compare(compare::CompareArgs),
     /// Run a scenario with every combination of some keys' values, and say which is the best
@@ -66,6 +69,9 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Print shell completions
     Completions(completions::CompletionsArgs),
+    /// End the commands of a run's events where the run was killed; a run starts it for itself
+    #[command(hide = true)]
+    EventGuard,
 }
 
 /// Parses the arguments, does what they say, and answers with the exit code.
@@ -93,6 +99,11 @@ pub fn main() -> ExitCode {
         Command::Diagnose(args) => diagnose::run(args, &mut out, &mut err),
         Command::Report(args) => report::run(args, &mut out, &mut err),
         Command::Merge(args) => merge::run(args, &mut out, &mut err),
+        Command::Mark(args) => mark::run(args, &mut out, &mut err),
+        Command::EventGuard => {
+            guard_commands(io::stdin().lock());
+            Ok(ExitCode::Pass)
+        }
         Command::Compare(args) => compare::run(args, &mut out, &mut err),
         Command::Sweep(args) => sweep::run(args, &mut out, &mut err),
         Command::Baseline(args) => baseline::run(args, &mut out, &mut err),

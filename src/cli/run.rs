@@ -12,7 +12,9 @@ use crate::drive::network::parse_host;
 use crate::exit_code::ExitCode;
 use crate::plan::{MOST_SHARDS, Share};
 use crate::report::Status;
-use crate::run::{MetricsServer, OnProgress, RunRequest, Split, obey_parent, run_split};
+use crate::run::{
+    MetricsServer, OnProgress, RunRequest, Split, obey_parent, run_split, survive_mark_signals,
+};
 
 use super::ended::{tell_done, tell_refusal};
 use super::key_value::parse_override;
@@ -65,9 +67,15 @@ pub(super) struct RunArgs {
     /// Allow load on a host that is neither loopback nor private; its owner must have agreed; repeatable
     #[arg(long, value_name = "HOST", value_parser = parse_host)]
     authorize: Vec<String>,
+    /// Let the scenario's events run commands and send signals on this machine, with your rights; `resurge check` says which
+    #[arg(long)]
+    allow_commands: bool,
 }
 
 pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
+    if let Err(error) = survive_mark_signals() {
+        log::debug!("SIGUSR1 would end this process: {error}");
+    }
     if let Some(share) = args.shard.filter(|_| args.under_parent) {
         return obey_parent(share);
     }
@@ -96,6 +104,7 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         seed: args.seed,
         out: args.out.clone(),
         authorised: args.authorize.clone(),
+        allow_commands: args.allow_commands,
         on_progress: with_metrics(show, metrics.as_ref()),
     };
     let own = args.shard.map(Split::Share);

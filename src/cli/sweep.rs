@@ -96,6 +96,9 @@ pub(super) struct SweepArgs {
     /// With --real: allow load on a host that is neither loopback nor private; its owner must have agreed; repeatable
     #[arg(long, value_name = "HOST", requires = "real")]
     authorize: Vec<String>,
+    /// With --real: let the scenario's events run commands and send signals on this machine, with your rights, at every point
+    #[arg(long, requires = "real")]
+    allow_commands: bool,
     /// The sweep's folder; it must not exist yet [default: reports/sweep-<scenario>-<UTC>-<4 hex>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -256,6 +259,7 @@ fn run_point(args: &SweepArgs, grid: &Grid, at: &[usize], folder: &Path) -> Resu
             seed: args.seed,
             out: Some(folder.to_owned()),
             authorised: args.authorize.clone(),
+            allow_commands: args.allow_commands,
             on_progress: None,
         };
         return run_scenario(request).map(|done| done.model);

@@ -11,7 +11,7 @@
 //! kinds/    the kinds that there are: numbers, texts, times, codes, URLs
 //! reading/  a document, value by value: spans, faults, secrets
 //! pages/    from the shapes: JSON Schema, reference page
-//! hidden    values that are not printed;  template  texts with variables
+//! hidden    values that are not printed;  redact  texts without secrets;  template  texts with variables
 //! ```
 
 pub(crate) mod choice;
@@ -20,6 +20,7 @@ pub(crate) mod kind;
 pub(crate) mod kinds;
 pub(crate) mod pages;
 pub(crate) mod reading;
+pub mod redact;
 pub(crate) mod shape;
 pub(crate) mod table;
 pub mod template;
@@ -28,6 +29,7 @@ pub(crate) mod words;
 
 pub use hidden::bare_url;
 pub use reading::fault::{Fault, Faults, Rule};
+pub use redact::{Redactor, is_unruly, without_controls};
 
 pub(crate) use choice::Choices;
 pub(crate) use hidden::Hidden;
@@ -36,10 +38,12 @@ pub(crate) use kinds::codes::{
     code_ranges, codes_or_any, refusing_status, refusing_statuses, sent_code, statuses,
 };
 pub(crate) use kinds::numbers::{List, flag, int, list, map, number, share, share_above_zero};
-pub(crate) use kinds::rule::{HEADER_NAME, INNER_POINTER, NAME, NOT_EMPTY, POINTER, TextRule, VARIABLE};
+pub(crate) use kinds::rule::{
+    ENVIRONMENT_NAME, HEADER_NAME, INNER_POINTER, NAME, NOT_EMPTY, POINTER, TextRule, VARIABLE,
+};
 pub(crate) use kinds::texts::{
-    Variables, built_in, file, header, header_template, path, ruled, secret, string, strings, target_header,
-    target_text, template, text, token_text, variable,
+    Variables, argument, built_in, environment_value, file, header, header_template, path, ruled, secret,
+    string, strings, target_header, target_text, template, text, token_text, variable,
 };
 pub(crate) use kinds::times::{
     self, Time, above_zero, duration, duration_pattern, interval, or_never, pace, rate, signed,

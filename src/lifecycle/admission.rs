@@ -170,7 +170,8 @@ impl Step<'_> {
         // What a storm of the scenario explains is no refusal.
         let refuses = matches!(ending.how, EndingHow::PeerClosed(_))
             && session.refuses_by(code)
-            && self.storm_behind(upgraded, ending.at, code).is_none();
+            && self.storm_behind(upgraded, ending.at, code).is_none()
+            && self.event_behind(ending.at).is_none();
         let is_in = entering.admitted.is_some() || has_lived;
         if is_in && !(refuses && may_be_late) {
             if entering.admitted.is_none() {

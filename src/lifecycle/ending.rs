@@ -50,12 +50,18 @@ impl Step<'_> {
         match ending.how {
             EndingHow::PeerClosed(code) => match self.storm_behind(upgraded, ending.at, code) {
                 Some((from, id)) => Explained { from, storm: Some(id), ..by(Initiator::Storm, code, None) },
-                None => by(Initiator::Target, code, None),
+                None => {
+                    let storm = self.event_behind(ending.at);
+                    Explained { storm, ..by(Initiator::Target, code, None) }
+                }
             },
             EndingHow::Abnormal(how) if how.is_violation() => {
                 by(Initiator::Target, ABNORMAL_CLOSURE, Some(how))
             }
-            EndingHow::Abnormal(how) => by(Initiator::Network, ABNORMAL_CLOSURE, Some(how)),
+            EndingHow::Abnormal(how) => {
+                let storm = self.event_behind(ending.at);
+                Explained { storm, ..by(Initiator::Network, ABNORMAL_CLOSURE, Some(how)) }
+            }
             EndingHow::Left => by(Initiator::Client, ABNORMAL_CLOSURE, Some(Abnormal::Dropped)),
         }
     }
@@ -75,6 +81,18 @@ impl Step<'_> {
                     && (all || closed.since(at) <= STORM_WINDOW) =>
             {
                 Some((at, id))
+            }
+            _ => None,
+        })
+    }
+
+    /// The storm by an event of the scenario that a loss at `lost` is put down to: the service did the rest itself, so the end keeps its author.
+    pub(super) fn event_behind(&self, lost: Moment) -> Option<StormId> {
+        self.rules.storms.iter().rev().find_map(|storm| match *storm {
+            StormRule::ByEvent { at, every, window, id } if at <= lost => {
+                let since = lost.since(at).as_nanos();
+                let since = every.map_or(since, |every| since % every.as_nanos().max(1));
+                (since <= window.as_nanos()).then_some(id)
             }
             _ => None,
         })

@@ -2,6 +2,8 @@
 //!
 //! In: the scenario. Out: [`GroupRules`], shared by the group's machines and passed to each step.
 
+use std::time::Duration;
+
 use crate::clock::Moment;
 use crate::plan::first_number;
 use crate::sample::StormId;
@@ -46,6 +48,17 @@ pub enum StormRule {
         /// Which it is in the scenario.
         id: StormId,
     },
+    /// An event of the scenario strikes the service, and the service loses sessions.
+    ByEvent {
+        /// When it is done first.
+        at: Moment,
+        /// It is done again so long after.
+        every: Option<Duration>,
+        /// How long after it a session that is lost was struck by it.
+        window: Duration,
+        /// Which it is in the scenario.
+        id: StormId,
+    },
     /// The clients leave.
     ByClient {
         /// When.
@@ -64,7 +77,7 @@ impl StormRule {
     #[must_use]
     pub const fn at(&self) -> Moment {
         match self {
-            Self::ByTarget { at, .. } | Self::ByClient { at, .. } => *at,
+            Self::ByTarget { at, .. } | Self::ByEvent { at, .. } | Self::ByClient { at, .. } => *at,
         }
     }
 }
@@ -106,6 +119,10 @@ fn storms_of(scenario: &Scenario, group: usize) -> Vec<StormRule> {
                 storms.push(StormRule::ByClient { at, how: *how, id, fraction: storm.fraction });
             }
             StormBy::Client { .. } => {}
+            StormBy::Event { event } => storms.extend(scenario.events.get(*event).map(|event| {
+                let (every, window) = (event.every, event.window);
+                StormRule::ByEvent { at, every, window, id }
+            })),
         }
     }
     storms.sort_by_key(StormRule::at);

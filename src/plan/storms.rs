@@ -13,7 +13,7 @@ pub fn target_storms(scenario: &Scenario) -> Vec<(Moment, u16, f64)> {
         .iter()
         .filter_map(|storm| match storm.by {
             StormBy::Target { code } => Some((Moment::ZERO + storm.at, code, storm.fraction)),
-            StormBy::Client { .. } => None,
+            StormBy::Client { .. } | StormBy::Event { .. } => None,
         })
         .collect();
     storms.sort_by_key(|storm| storm.0);

@@ -50,7 +50,7 @@ pub use manifest::{
 };
 pub use merge::{MergeError, MergeInput, MergePlan, plan_merge};
 pub use merge_ends::{Machines, merge_ends};
-pub use note::{Mark, MarkBy, Note, Observed, settled_marks};
+pub use note::{EventEnd, Mark, MarkBy, MarkOutcome, Note, Observed, mark_behind, settled_marks};
 pub use packed::PackedTally;
 pub use reconnect_clocks::ReconnectClocks;
 pub use reconnects::{Reconnects, Times, count_not_back, success_of};

@@ -5,6 +5,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::units::format_us;
+
 /// A note in a journal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Note {
@@ -27,6 +29,15 @@ pub struct Mark {
     pub at_us: u64,
     /// When what it did was over, in microseconds since the run's start; `None`: it took no time, or is not over.
     pub until_us: Option<u64>,
+    /// Outages that begin up to then are named after it, in microseconds since the run's start; `None`: what it did is not over.
+    #[serde(default)]
+    pub names_until_us: Option<u64>,
+    /// What the event does, in words; `None`: it is no event.
+    #[serde(default)]
+    pub does: Option<String>,
+    /// What came of the event; `None`: it is none, or is not over.
+    #[serde(default)]
+    pub outcome: Option<MarkOutcome>,
 }
 
 /// Who made a mark.
@@ -39,6 +50,96 @@ pub enum MarkBy {
     Outside,
     /// The signal SIGUSR1.
     Signal,
+}
+
+/// What came of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MarkOutcome {
+    /// Whether it did what it was to do.
+    pub is_good: bool,
+    /// Whether the run is not valid where it did not.
+    pub is_required: bool,
+    /// How it ended.
+    pub end: EventEnd,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+    /// The last lines that its command printed, or of the answer, without secrets and control characters; empty: there were none.
+    pub last_lines: Vec<String>,
+}
+
+/// How an event ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum EventEnd {
+    /// Its command exited.
+    Exited {
+        /// The exit code.
+        code: i32,
+    },
+    /// Its command was ended by a signal of somebody else.
+    Killed {
+        /// Which.
+        signal: i32,
+    },
+    /// Its request was answered.
+    Answered {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Its signal was sent.
+    Signalled {
+        /// To which process.
+        pid: i32,
+    },
+    /// It took too long, and was ended.
+    TimedOut,
+    /// The run ended before it did, and it was ended.
+    EndedWithRun,
+    /// It could not be done.
+    NotDone {
+        /// Why, in words.
+        why: String,
+    },
+}
+
+impl EventEnd {
+    /// It in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Exited { code } => format!("exit code {code}"),
+            Self::Killed { signal } => format!("killed by signal {signal}"),
+            Self::Answered { status } => format!("HTTP {status}"),
+            Self::Signalled { pid } => format!("sent to process {pid}"),
+            Self::TimedOut => "timed out".to_owned(),
+            Self::EndedWithRun => "not over when the run ended".to_owned(),
+            Self::NotDone { why } => format!("not done: {why}"),
+        }
+    }
+}
+
+impl Mark {
+    /// Whether an outage that begins at `at_us` is named after it.
+    #[must_use]
+    pub fn names(&self, at_us: u64) -> bool {
+        self.at_us <= at_us && self.names_until_us.is_none_or(|until_us| at_us <= until_us)
+    }
+
+    /// What came of it, in words; `None` for a mark that is no event.
+    #[must_use]
+    pub fn outcome_words(&self) -> Option<String> {
+        match &self.outcome {
+            None if self.by == MarkBy::Event => Some("not over when the numbers break off".to_owned()),
+            None => None,
+            Some(outcome) => Some(format!("{} after {}", outcome.end.words(), format_us(outcome.took_us))),
+        }
+    }
+
+    /// Whether it is an event that did not do what it was to do.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.outcome.as_ref().is_some_and(|outcome| !outcome.is_good)
+    }
 }
 
 /// The service's own numbers of a second.
@@ -54,12 +155,67 @@ pub struct Observed {
 #[must_use]
 pub fn settled_marks(marks: impl IntoIterator<Item = Mark>) -> Vec<Mark> {
     let mut settled: Vec<Mark> = Vec::new();
+    let mut places = std::collections::HashMap::new();
     for mark in marks {
-        match settled.iter_mut().find(|own| own.number == mark.number) {
-            Some(own) => *own = mark,
-            None => settled.push(mark),
+        match places.get(&mark.number) {
+            Some(&at) => settled[at] = mark,
+            None => {
+                places.insert(mark.number, settled.len());
+                settled.push(mark);
+            }
         }
     }
     settled.sort_by_key(|mark| (mark.at_us, mark.number));
     settled
+}
+
+/// The mark that an outage is named after which begins at `at_us`: of those whose window it lies in, the last. `marks` are in the order of time.
+#[must_use]
+pub fn mark_behind(marks: &[Mark], at_us: u64) -> Option<&Mark> {
+    marks.iter().rev().find(|mark| mark.names(at_us))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(number: u32, at_us: u64, names_until_us: Option<u64>) -> Mark {
+        let (name, by, does, outcome) = (format!("m{number}"), MarkBy::Event, None, None);
+        Mark { number, name, by, at_us, until_us: None, names_until_us, does, outcome }
+    }
+
+    #[test]
+    fn the_last_word_on_a_mark_counts() {
+        let told = [mark(2, 9, None), mark(1, 5, None), mark(2, 9, Some(20)), mark(3, 9, None)];
+        let settled = settled_marks(told);
+        let seen: Vec<_> = settled.iter().map(|mark| (mark.number, mark.names_until_us)).collect();
+        assert_eq!(seen, [(1, None), (2, Some(20)), (3, None)]);
+    }
+
+    #[test]
+    fn an_outage_is_named_after_the_last_mark_whose_window_it_is_in() {
+        let marks = [mark(1, 10, Some(100)), mark(2, 20, Some(30)), mark(3, 200, None)];
+        let rows = [
+            (9, None),
+            (10, Some(1)),
+            (19, Some(1)),
+            (30, Some(2)),
+            (31, Some(1)),
+            (101, None),
+            (200, Some(3)),
+            (u64::MAX, Some(3)),
+        ];
+        for (at_us, expected) in rows {
+            assert_eq!(mark_behind(&marks, at_us).map(|mark| mark.number), expected, "{at_us}");
+        }
+    }
+
+    #[test]
+    fn a_mark_of_before_reads_and_says_that_it_is_not_over() {
+        let old = r#"{"number":1,"name":"n","by":"event","at_us":5,"until_us":null}"#;
+        let read: Mark = serde_json::from_str(old).unwrap();
+        assert_eq!(read.outcome_words().as_deref(), Some("not over when the numbers break off"));
+        let json = serde_json::to_string(&read).unwrap();
+        assert_eq!(serde_json::from_str::<Mark>(&json).unwrap(), read);
+    }
 }

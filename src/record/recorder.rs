@@ -17,7 +17,7 @@ use crate::scenario::keys::{Scenario, Threshold};
 
 use super::entry::Entry;
 use super::journal::JournalWriter;
-use super::note::Note;
+use super::note::{Mark, Note, settled_marks};
 use super::packed::PackedTally;
 use super::tally::Tally;
 use super::thresholds::{ThresholdStatus, evaluate};
@@ -37,6 +37,8 @@ pub struct LiveView {
     pub totals: Arc<Vec<Tally>>,
     /// The last second of each group.
     pub last: Arc<Vec<Tally>>,
+    /// What was done to the service, or told from outside, in the order of time.
+    pub marks: Arc<Vec<Mark>>,
 }
 
 /// What a recorder leaves behind.
@@ -230,7 +232,7 @@ pub async fn run_recorder(
             // What was late in coming is counted where it came.
             let closing = if is_open { now.as_second() - 1 } else { now.as_second() };
             let last = recorder.close_interval(closing);
-            publish(view, closing, recorder.totals(), last);
+            publish(view, closing, &recorder.recorded, last);
             second = now.as_second();
             abort_on_thresholds(scenario, recorder.totals(), now, control);
         }
@@ -240,9 +242,14 @@ pub async fn run_recorder(
     }
 }
 
-fn publish(view: &watch::Sender<LiveView>, second: u64, totals: &[Tally], last: Vec<Tally>) {
+fn publish(view: &watch::Sender<LiveView>, second: u64, recorded: &Recorded, last: Vec<Tally>) {
     if view.receiver_count() > 0 {
-        let live = LiveView { second, totals: Arc::new(totals.to_vec()), last: Arc::new(last) };
+        let marks = recorded.notes.iter().filter_map(|note| match note {
+            Note::Mark(mark) => Some(mark.clone()),
+            Note::Observed(_) => None,
+        });
+        let (totals, marks) = (Arc::new(recorded.totals.clone()), Arc::new(settled_marks(marks)));
+        let live = LiveView { second, totals, last: Arc::new(last), marks };
         view.send_replace(live);
     }
 }

@@ -5,11 +5,12 @@
 
 use std::fmt::Write as _;
 
-use crate::record::{ThresholdResult, ThresholdStatus};
+use crate::record::{Mark, ThresholdResult, ThresholdStatus};
 use crate::sample::Counter;
 use crate::units::{format_count, format_share, format_us};
 
 use super::lost::clients_words;
+use super::marks;
 use super::model::RunModel;
 use super::request_table::{refresh_lines, requests};
 use super::simulated::{SIMULATED, assumptions, target_words};
@@ -45,6 +46,7 @@ pub fn markdown(model: &RunModel) -> String {
         table(&throughput(model, &groups)),
         messages(&groups).map(|messages| table(&messages)).unwrap_or_default(),
         closes_list(&groups),
+        marks_table(model),
         books(model),
     ];
     for section in sections.iter().filter(|section| !section.is_empty()) {
@@ -179,6 +181,26 @@ fn thresholds(model: &RunModel) -> String {
         .collect();
     let mut text = "### Thresholds\n\n| | threshold | measured |\n| --- | --- | ---: |\n".to_owned();
     push_lines(&mut text, &rows, "thresholds");
+    text
+}
+
+/// What was done to the service, and what was told from outside: failed events with their last lines.
+fn marks_table(model: &RunModel) -> String {
+    if model.marks.is_empty() {
+        return String::new();
+    }
+    let row = |mark: &Mark| {
+        let [at, name, by, mut came] = marks::row(mark).map(|cell| escape(&cell));
+        for line in marks::failed_lines(mark) {
+            came.push_str(&format!("<br>{}", escape(line)));
+        }
+        format!("| {at} | {name} | {by} | {came} |")
+    };
+    let rows: Vec<String> = model.marks.iter().map(row).collect();
+    let header = marks::HEADER.join(" | ");
+    let mut text = format!("### Events and marks\n\n| {header} |\n| ---: | --- | --- | --- |\n");
+    push_lines(&mut text, &rows, "events and marks");
+    let _ = writeln!(text, "\n<sub>{}</sub>", marks::NOTE);
     text
 }
 

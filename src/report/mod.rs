@@ -16,6 +16,7 @@ pub mod html;
 mod junit;
 mod lost;
 mod markdown;
+mod marks;
 mod model;
 mod recovery;
 mod request_table;

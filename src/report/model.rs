@@ -12,6 +12,7 @@ use crate::scenario::parse_threshold;
 
 use super::answer::InWords;
 use super::lost::lost_words;
+use super::marks::event_faults;
 use super::recovery::{RecoveryCurve, recovery_curves};
 use super::requests::what_keeps_out;
 use super::simulated::NO_GENERATOR;
@@ -99,6 +100,7 @@ impl RunModel {
             reconciliation: reconciliation.as_ref(),
             health_faults: end.as_ref().map(|end| health_faults(&end.health)).unwrap_or_default(),
             no_generator: manifest.simulated.is_some().then_some(NO_GENERATOR),
+            event_faults: event_faults(&marks),
             clients_started: all.counter(Counter::ClientsStarted),
             kept_out: &what_keeps_out(&manifest, &totals),
             groups: &groups,

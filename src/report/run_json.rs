@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::engine::StopReason;
 use crate::record::{
-    GeneratorHealth, HostManifest, Latencies, Manifest, Quantile, ReconciliationRow, ReconnectClocks,
+    GeneratorHealth, HostManifest, Latencies, Manifest, Mark, Quantile, ReconciliationRow, ReconnectClocks,
     Reconnects, SCHEMA_VERSION, Simulated, StormManifest, Survival, SurvivalStep, Tally, ThresholdResult,
     Times,
 };
@@ -68,6 +68,8 @@ pub struct RunJson<'m> {
     thresholds: &'m [ThresholdResult],
     /// The storms, in the scenario's order.
     storms: &'m [StormManifest],
+    /// What was done to the service while the run went on, and what was told from outside, in the order of time.
+    marks: &'m [Mark],
     /// The counts, and whether their sums agree.
     accounting: AccountingJson<'m>,
     /// The clients' counts beside the embedded target's; null for a remote target and after a crash.
@@ -327,6 +329,7 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
         answer: &model.answer,
         thresholds: &model.thresholds,
         storms: &manifest.storms,
+        marks: &model.marks,
         accounting: accounting(model),
         reconciliation: reconciliation(model),
         generator: end.map(|end| &end.health),

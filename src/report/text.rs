@@ -10,6 +10,7 @@ use crate::units::{format_count, format_share, format_us, wrapped};
 
 use super::aligned::aligned;
 use super::lost::clients_words;
+use super::marks;
 use super::model::RunModel;
 use super::request_table::{refresh_lines, requests};
 use super::simulated::{NO_GENERATOR, SIMULATED, assumptions, target_words};
@@ -77,6 +78,7 @@ pub fn summary_text(model: &RunModel, style: Style) -> String {
         write_table(&mut text, &table, style);
     }
     write_closes(&mut text, &groups, style);
+    write_marks(&mut text, model, style);
     write_thresholds(&mut text, model, style);
     write_generator(&mut text, model, style);
     write_accounts(&mut text, model, style);
@@ -170,6 +172,25 @@ fn write_closes(text: &mut String, groups: &[GroupTotals<'_>], style: Style) {
         let closes = closes(group.tally);
         let list = if closes.is_empty() { "none".to_owned() } else { closes.join("  ") };
         line(text, &format!("  {}: {list}", group.name));
+    }
+}
+
+fn write_marks(text: &mut String, model: &RunModel, style: Style) {
+    if model.marks.is_empty() {
+        return;
+    }
+    heading(text, style, &format!("EVENTS AND MARKS ({})", marks::NOTE));
+    for mark in model.marks.iter().take(marks::MOST_ROWS) {
+        let [at, name, by, came] = marks::row(mark);
+        let sign = if mark.has_failed() { style.bad("✗") + " " } else { String::new() };
+        let came = if came.is_empty() { came } else { format!(": {came}") };
+        line(text, &format!("  {sign}{at}  {name} ({by}){came}"));
+        for said in marks::failed_lines(mark) {
+            line(text, &format!("      | {said}"));
+        }
+    }
+    if let Some(more) = model.marks.len().checked_sub(marks::MOST_ROWS).filter(|more| *more > 0) {
+        line(text, &format!("  and {} more: run.json has all", format_count(more as u64)));
     }
 }
 

@@ -90,6 +90,8 @@ pub(super) struct Findings<'a> {
     /// Why there is no generator to be judged, where there is none.
     pub(super) no_generator: Option<&'static str>,
     pub(super) clients_started: u64,
+    /// Events that must be done and were not, a sentence each.
+    pub(super) event_faults: Vec<String>,
     /// What keeps each group from ever getting to a handshake.
     pub(super) kept_out: &'a [Option<String>],
     /// Name and numbers of each group.
@@ -168,6 +170,7 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
         check("the load was achieved", cut_off.or(load_lost), load_faults(findings)),
         check("handshakes were answered", None, never_answered(findings).into_iter().collect()),
         check("every client came to its end", cut_off, undrained.into_iter().collect()),
+        check("required events were done", None, findings.event_faults.clone()),
     ]
 }
 
@@ -310,6 +313,7 @@ mod tests {
                 health_faults: if *sick { vec!["late".into()] } else { Vec::new() },
                 no_generator: None,
                 clients_started: *started,
+                event_faults: Vec::new(),
                 kept_out: &[],
                 groups: &[],
                 all: &nothing,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Moment;
@@ -15,8 +16,8 @@ use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike,
 use crate::lifecycle::GroupRules;
 use crate::plan::{own_starts, target_storms};
 use crate::record::{
-    Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, Manifest, PackedTally, Recorded,
-    Recorder, RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
+    Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, Manifest, MarkBy, PackedTally,
+    Recorded, Recorder, RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
 };
 use crate::sample::{Counter, GroupId, Outcome};
 use crate::scenario::keys::Ready;
@@ -25,10 +26,11 @@ use crate::service::counters::TargetCounters;
 use super::crew::{Hand, Watch, Watched, crew};
 use super::display::Display;
 use super::error::RunError;
+use super::events::{Door, Marks, OnMark, Runner};
 use super::host;
 use super::prepare::Prepared;
 use super::request::OnProgress;
-use super::signals::StopSignals;
+use super::signals::{StopSignals, mark_signals};
 use super::workers::Workers;
 
 /// How long the embedded target gets to see the last of its sessions end.
@@ -51,6 +53,8 @@ pub(super) struct Beside {
     pub(super) control: Arc<RunControl>,
     /// Told, when everything is ready for the first client, when that was.
     pub(super) on_ready: Option<Box<dyn FnOnce(Moment) + Send>>,
+    /// Told of each mark at once.
+    pub(super) on_mark: Option<OnMark>,
 }
 
 pub(super) async fn conduct(
@@ -59,9 +63,10 @@ pub(super) async fn conduct(
     beside: Beside,
 ) -> Result<Conducted, RunError> {
     let clock = prepared.clock;
-    let Beside { on_progress, feed, control, on_ready } = beside;
+    let Beside { on_progress, feed, control, on_ready, on_mark } = beside;
     let signals =
         StopSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
+    let marking = mark_signals().map_err(|source| RunError::Start { what: "hearing signals", source })?;
     let cpu_before = host::cpu_time();
     let (sink, samples) = sample_channel();
     let stalls = sink.stalls();
@@ -73,6 +78,8 @@ pub(super) async fn conduct(
     let plan = plan_engine(&prepared, &crew)?;
     let (view, live) = watch::channel(LiveView::default());
     let (notes, noted) = mpsc::unbounded_channel();
+    let marks = Arc::new(Marks::new(clock, notes, prepared.redactor.clone(), on_mark));
+    let door = open_door(&journal, &prepared, &marks);
     let recorder = Recorder::new(prepared.scenario.groups.len(), journal).feeding(feed);
     let recording = tokio::spawn({
         let (prepared, control) = (Arc::clone(&prepared), Arc::clone(&control));
@@ -81,6 +88,7 @@ pub(super) async fn conduct(
     let listening = [
         tokio::spawn(listen_to_signals(signals, Arc::clone(&control))),
         tokio::spawn(enforce_policy(Arc::clone(&prepared), Arc::clone(&control))),
+        tokio::spawn(listen_to_marks(marking, Arc::clone(&prepared), Arc::clone(&marks))),
     ];
     let display = on_progress.map(|show| Display::start(prepared.scenario.clone(), show)).transpose();
     let display =
@@ -93,9 +101,12 @@ pub(super) async fn conduct(
     }
     // The shards of a machine are told their common start a little ahead.
     tokio::time::sleep_until(clock.instant(Moment::ZERO).into()).await;
+    let runner = Runner::start(&prepared, &marks, &control);
     let drained = walk_plan(plan, &control, clock).await;
-    drop(notes);
     let elapsed = clock.now();
+    // What events have begun is gone before the recorder is.
+    runner.end().await;
+    drop(door);
     let watched = watch.end().await;
     let pool_wait_max = crew.iter().map(|hand| hand.shared.pool_wait_max()).max().unwrap_or_default();
     for hand in crew {
@@ -193,6 +204,33 @@ async fn settle_target(prepared: &Prepared) -> Option<TargetCounters> {
         log::warn!("the embedded target still has sessions open");
     }
     Some(server.counters())
+}
+
+/// Whether this process does what is done to the service: one of a run's shards does.
+fn is_first(prepared: &Prepared) -> bool {
+    prepared.share.shard() == 1
+}
+
+/// The way in for marks, beside the journal. A file system that holds no sockets is no reason for no run.
+fn open_door(journal: &JournalWriter, prepared: &Prepared, marks: &Arc<Marks>) -> Option<Door> {
+    let folder = journal.path().parent().filter(|_| is_first(prepared))?;
+    let door = Door::open(folder, Arc::clone(marks));
+    door.inspect_err(|error| {
+        let folder = folder.display();
+        log::warn!("`resurge mark` cannot reach this run ({folder}: {error}); SIGUSR1 marks it all the same");
+    })
+    .ok()
+}
+
+/// Marks each SIGUSR1.
+async fn listen_to_marks(mut signals: Signal, prepared: Arc<Prepared>, marks: Arc<Marks>) {
+    while signals.recv().await.is_some() {
+        if !is_first(&prepared) {
+            log::warn!("SIGUSR1 marks nothing here: shard 1 makes the marks of a run");
+        } else if let Err(why) = marks.mark_now(MarkBy::Signal, "SIGUSR1") {
+            log::warn!("no mark: {why}");
+        }
+    }
 }
 
 /// Once: the run drains. Twice: it is cut off.

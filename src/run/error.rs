@@ -26,6 +26,17 @@ pub enum RunError {
     /// An address may not be hit.
     #[error(transparent)]
     NotAuthorised(#[from] Forbidden),
+    /// Events would run commands, and the user has not allowed it.
+    #[error(
+        "{scenario} does this on this machine, and nothing was begun:\n  {}\nIf that is what you want, add --allow-commands",
+        events.join("\n  ")
+    )]
+    CommandsNotAllowed {
+        /// Its name.
+        scenario: String,
+        /// What its events do, in words.
+        events: Vec<String>,
+    },
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -111,7 +122,7 @@ impl RunError {
             | Self::NotSimulable { .. }
             | Self::Tls(TlsError::CaFile { .. } | TlsError::ClientFile { .. }) => ExitCode::ScenarioInvalid,
             Self::Calibrate(_) => ExitCode::Unreadable,
-            Self::NotAuthorised(_) => ExitCode::NotAuthorised,
+            Self::NotAuthorised(_) | Self::CommandsNotAllowed { .. } => ExitCode::NotAuthorised,
             Self::Budget(_) | Self::SourceAddress { .. } => ExitCode::NotValid,
             Self::Folder(FolderError::Exists { .. }) | Self::TooManyShards { .. } | Self::NoFile { .. } => {
                 ExitCode::Usage

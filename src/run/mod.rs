@@ -9,6 +9,7 @@ mod crew;
 mod display;
 mod done;
 mod error;
+mod events;
 mod folder;
 mod found;
 pub mod host;
@@ -28,13 +29,14 @@ mod workers;
 pub use calibrate::CalibrateError;
 pub use done::RunDone;
 pub use error::RunError;
+pub use events::{KnockError, guard_commands, mark_run};
 pub use folder::{FolderError, folders_made, make_folder};
 pub use found::{FoundError, FoundRun, is_run_folder, read_run_folder, shards_in};
 pub use prepare::machine_of;
 pub use request::{OnProgress, RunRequest};
 pub use scrape::{MetricsFeed, MetricsServer};
 pub use shards::{Split, obey_parent};
-pub use signals::{StopSignals, survive_file_size_limit};
+pub use signals::{StopSignals, survive_file_size_limit, survive_mark_signals};
 pub use simulate::{
     InMemory, SimulateRequest, Simulation, VIRTUAL_START_UNIX_US, load_scaled, simulate, simulation_of,
 };

@@ -14,17 +14,18 @@ use super::conduct::{Beside, conduct};
 use super::done::RunDone;
 use super::error::RunError;
 use super::folder::make_folder;
-use super::prepare::prepare_share;
+use super::prepare::{Consent, prepare_share};
 use super::request::RunRequest;
 use super::shard_check::{check_shards, warn_of_own_limits};
 
 /// Runs a share of a scenario's clients in this process.
 pub(super) fn run_share(request: RunRequest, share: Share) -> Result<RunDone, RunError> {
-    let RunRequest { scenario, overrides, seed, out, authorised, on_progress } = request;
+    let RunRequest { scenario, overrides, seed, out, authorised, allow_commands, on_progress } = request;
+    let consent = Consent { hosts: &authorised, commands: allow_commands };
     let loaded = load_for_traffic(&scenario, &overrides, seed, &|name| std::env::var(name).ok())?;
     check_shards(share.of(), &loaded.scenario)?;
     warn_of_own_limits(&loaded.scenario, share.of());
-    let prepared = prepare_share(loaded, &authorised, share)?;
+    let prepared = prepare_share(loaded, consent, share)?;
     let folder = make_folder(out.as_deref(), &prepared.scenario.name, prepared.started_unix_us())?;
     let journal_path = folder.join(JOURNAL_FILE);
     let journal = JournalWriter::create(&journal_path, &prepared.manifest)

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::clock::{Clock, Moment};
-use crate::declare::bare_url;
 use crate::declare::template::UrlText;
+use crate::declare::{Redactor, bare_url};
 use crate::drive::network::{AddressPolicy, ClientFiles, TargetAddress, client_config};
 use crate::plan::{Machine, Needs, Share, check_budget};
 use crate::record::{GroupManifest, HostManifest, Manifest, SCHEMA_VERSION, StormManifest};
 use crate::scenario::Loaded;
 use crate::scenario::keys::StepPlace;
-use crate::scenario::keys::{DisconnectHow, Group, Scenario, Storm, StormBy, Target};
+use crate::scenario::keys::{DisconnectHow, Event, EventDoes, Group, Scenario, Storm, StormBy, Target};
 use crate::service::server::{Server, ServerSetup};
 
 use super::error::RunError;
@@ -29,6 +29,8 @@ const MOST_THREADS: usize = 16;
 pub(crate) struct Prepared {
     pub(crate) scenario: Scenario,
     pub(crate) manifest: Manifest,
+    /// Takes the scenario's secrets out of texts.
+    pub(crate) redactor: Redactor,
     pub(crate) clock: Clock,
     pub(crate) policy: Arc<AddressPolicy>,
     pub(crate) tls: Option<rustls::ClientConfig>,
@@ -52,15 +54,27 @@ pub(crate) struct Checked {
     pub(crate) scenario: Scenario,
     copy: String,
     hash: String,
+    redactor: Redactor,
     authorised: Vec<String>,
     policy: Arc<AddressPolicy>,
     urls: Vec<Url>,
     host: HostManifest,
 }
 
-/// Checks addresses against the user's consent, and finds out what this machine has.
-pub(crate) fn check(loaded: Loaded, authorised: &[String]) -> Result<(Checked, Machine), RunError> {
-    let Loaded { scenario, copy, hash } = loaded;
+/// What the user allows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Consent<'c> {
+    /// Hosts that may be hit though they are neither loopback nor private.
+    pub(crate) hosts: &'c [String],
+    /// Whether events may run commands and signal processes.
+    pub(crate) commands: bool,
+}
+
+/// Checks addresses and events against the user's consent, and finds out what this machine has.
+pub(crate) fn check(loaded: Loaded, consent: Consent<'_>) -> Result<(Checked, Machine), RunError> {
+    let Loaded { scenario, copy, hash, redactor } = loaded;
+    check_commands(&scenario, consent)?;
+    let authorised = consent.hosts;
     let policy = Arc::new(AddressPolicy::new(authorised));
     let urls = remote_urls(&scenario);
     for url in urls.iter().filter(|url| asks_system(&scenario, url)) {
@@ -74,7 +88,18 @@ pub(crate) fn check(loaded: Loaded, authorised: &[String]) -> Result<(Checked, M
     let machine = machine(&scenario);
     let (descriptor_limit, local_ports) = (machine.descriptors, machine.ports);
     let host = HostManifest { cores: host::cores(), kernel: host::kernel(), descriptor_limit, local_ports };
-    Ok((Checked { scenario, copy, hash, authorised: authorised.to_vec(), policy, urls, host }, machine))
+    let authorised = authorised.to_vec();
+    Ok((Checked { scenario, copy, hash, redactor, authorised, policy, urls, host }, machine))
+}
+
+/// Whether the user allows what the scenario's events do on this machine.
+fn check_commands(scenario: &Scenario, consent: Consent<'_>) -> Result<(), RunError> {
+    let events: Vec<String> =
+        scenario.events.iter().filter(|event| event.needs_consent()).map(Event::in_words).collect();
+    if events.is_empty() || consent.commands {
+        return Ok(());
+    }
+    Err(RunError::CommandsNotAllowed { scenario: scenario.name.clone(), events })
 }
 
 /// What this machine has, and how many addresses the target's name has.
@@ -149,17 +174,18 @@ impl Checked {
 }
 
 /// Prepares a whole run that begins now.
-pub(crate) fn prepare(loaded: Loaded, authorised: &[String]) -> Result<Prepared, RunError> {
-    prepare_share(loaded, authorised, Share::WHOLE)
+pub(crate) fn prepare(loaded: Loaded, hosts: &[String]) -> Result<Prepared, RunError> {
+    // Nobody does events here.
+    prepare_share(loaded, Consent { hosts, commands: true }, Share::WHOLE)
 }
 
 /// Prepares `share` of a run that begins now, where the other shards run elsewhere.
 pub(crate) fn prepare_share(
     loaded: Loaded,
-    authorised: &[String],
+    consent: Consent<'_>,
     share: Share,
 ) -> Result<Prepared, RunError> {
-    let (checked, machine) = check(loaded, authorised)?;
+    let (checked, machine) = check(loaded, consent)?;
     let needs = check_budget(&checked.scenario, &machine, share)?;
     checked.bind(needs, share, Processes::ONE)?.begin(Clock::start())
 }
@@ -168,7 +194,7 @@ impl Bound {
     /// Starts the target, and has everything ready for the clients. The run's origin is the clock's.
     pub(crate) fn begin(self, clock: Clock) -> Result<Prepared, RunError> {
         let Self { checked, needs, share, processes, doors } = self;
-        let Checked { scenario, copy, hash, authorised, policy, urls, host } = checked;
+        let Checked { scenario, copy, hash, redactor, authorised, policy, urls, host } = checked;
         let files = match &scenario.target {
             Target::Remote(remote) => {
                 ClientFiles { authorities: remote.ca_file.as_deref(), identity: remote.client_certificate() }
@@ -190,6 +216,7 @@ impl Bound {
         Ok(Prepared {
             scenario,
             manifest,
+            redactor,
             clock,
             policy,
             tls,
@@ -226,6 +253,11 @@ fn remote_urls(scenario: &Scenario) -> Vec<Url> {
                 .filter(|token| token.grant.credentials().is_some())
                 .and_then(|token| token.url.as_deref().cloned()),
         );
+    }
+    for event in &scenario.events {
+        if let EventDoes::Http(request) = &event.does {
+            urls.push((*request.url).clone());
+        }
     }
     urls
 }
@@ -347,19 +379,23 @@ fn manifest(
         lost: Vec::new(),
         groups: groups.collect(),
         steps: scenario.groups.iter().map(Group::step_names).collect(),
-        storms: scenario.storms.iter().map(storm).collect(),
+        storms: scenario.storms.iter().map(|own| storm(scenario, own)).collect(),
         thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
         host,
         simulated: None,
     }
 }
 
-pub(super) fn storm(storm: &Storm) -> StormManifest {
+pub(super) fn storm(scenario: &Scenario, storm: &Storm) -> StormManifest {
     let what = match &storm.by {
         StormBy::Target { code } => format!("the target closes with {code}"),
         StormBy::Client { how: DisconnectHow::Close { code }, .. } => format!("clients close with {code}"),
         StormBy::Client { how: DisconnectHow::Reset, .. } => "clients reset".to_owned(),
         StormBy::Client { how: DisconnectHow::HalfOpen, .. } => "clients go half-open".to_owned(),
+        StormBy::Event { event } => {
+            let name = scenario.events.get(*event).map_or("", |event| event.name.as_str());
+            format!("the event {name}")
+        }
     };
     StormManifest { at_s: storm.at.as_secs_f64(), what, fraction: storm.fraction }
 }

@@ -21,6 +21,8 @@ pub struct RunRequest {
     pub out: Option<PathBuf>,
     /// Hosts that may be hit though they are neither loopback nor private.
     pub authorised: Vec<String>,
+    /// Whether events may run commands and signal processes.
+    pub allow_commands: bool,
     /// Told how the run stands.
     pub on_progress: Option<OnProgress>,
 }

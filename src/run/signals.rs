@@ -66,10 +66,30 @@ fn is_in_mask(status: &str, number: Number) -> bool {
 /// # Errors
 /// The system refuses.
 pub fn survive_file_size_limit() -> io::Result<()> {
+    survive(Number::SIGXFSZ)
+}
+
+/// Lets SIGUSR1, which marks a moment of a run, not end a process whose run has not begun, or is over.
+///
+/// # Errors
+/// The system refuses.
+pub fn survive_mark_signals() -> io::Result<()> {
+    survive(Number::SIGUSR1)
+}
+
+fn survive(number: Number) -> io::Result<()> {
     let runtime = single_loop()?;
     let _entered = runtime.enter();
     // A signal that somebody has listened to once never ends the process again.
-    signal(SignalKind::from_raw(Number::SIGXFSZ as i32)).map(drop)
+    signal(SignalKind::from_raw(number as i32)).map(drop)
+}
+
+/// SIGUSR1, each time. What comes faster than it is heard is one to the system.
+///
+/// # Errors
+/// The system refuses.
+pub(super) fn mark_signals() -> io::Result<Signal> {
+    signal(SignalKind::user_defined1())
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ pub fn simulation_of(
     loaded: Loaded,
     calibrated_by: Option<&std::path::Path>,
 ) -> Result<Simulation, RunError> {
-    let Loaded { scenario, copy, hash } = loaded;
+    let Loaded { scenario, copy, hash, .. } = loaded;
     let not_simulable = |reasons| Err(RunError::NotSimulable { scenario: scenario.name.clone(), reasons });
     let mut rules = match (&scenario.target, &scenario.simulate.service) {
         (_, Some((_, rules))) => rules.as_ref().clone(),
@@ -111,6 +111,9 @@ pub fn simulation_of(
     // The capacities that hold, whether the target's own or given for virtual time.
     let held = Simulate { token: rules.token_capacity, upgrade: rules.upgrade_capacity, ..simulate.clone() };
     let mut assumptions = describe_simulate(&held);
+    assumptions.extend(scenario.events.iter().map(|event| {
+        format!("the event {} is not done: in virtual time there is nobody to do it to", event.name)
+    }));
     if let Some(run) = calibrated_by {
         assumptions.push("stages as measured in a real run, where it measured them:".to_owned());
         assumptions.extend(calibrate(run, &mut times)?);
@@ -239,7 +242,7 @@ impl Simulation {
             lost: Vec::new(),
             groups: groups.collect(),
             steps: scenario.groups.iter().map(Group::step_names).collect(),
-            storms: scenario.storms.iter().map(storm).collect(),
+            storms: scenario.storms.iter().map(|own| storm(scenario, own)).collect(),
             thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
             host: HostManifest {
                 cores: 0,

@@ -45,7 +45,10 @@ impl<'s> JournalTaker<'s> {
         if now.since(self.shown) >= SHOW_EVERY {
             self.shown = now;
             let (totals, last) = (self.recorder.totals().to_vec(), last);
-            show(self.scenario, &LiveView { second, totals: totals.into(), last: last.into() });
+            show(
+                self.scenario,
+                &LiveView { second, totals: totals.into(), last: last.into(), ..LiveView::default() },
+            );
         }
     }
 }

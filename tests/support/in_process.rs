@@ -12,6 +12,7 @@ pub(crate) fn run_file(scenario: &Path, overrides: &[(&str, &str)], out: PathBuf
         seed: None,
         out: Some(out),
         authorised: Vec::new(),
+        allow_commands: false,
         on_progress: None,
     };
     run(request).unwrap_or_else(|error| panic!("{}: {error}", scenario.display()))

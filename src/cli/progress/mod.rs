@@ -2,6 +2,7 @@
 //!
 //! In: how the run stands, each second. Out: a live view on a terminal, or a plain line every five seconds.
 
+mod marks;
 mod view;
 
 use std::io::{self, IsTerminal, Write};
@@ -16,6 +17,7 @@ use crate::scenario::keys::Scenario;
 use crate::units::format_duration;
 
 use super::streams::wants_colour;
+use marks::Told;
 use view::{History, Paint, live_lines, plain_line};
 
 /// Seconds between plain lines.
@@ -76,7 +78,11 @@ fn live() -> Progress {
 }
 
 fn plain() -> Progress {
+    let mut told = Told::default();
     let show = move |scenario: &Scenario, view: &LiveView| {
+        for news in told.news(&view.marks) {
+            let _ = writeln!(io::stderr(), "{news}");
+        }
         if view.second.is_multiple_of(PLAIN_EVERY) {
             let time = format!("{}/{}", view.second, format_duration(scenario.duration));
             // Where nobody reads it, there is nobody to tell.

@@ -10,6 +10,8 @@ use crate::sample::{Counter, Metric, Outcome};
 use crate::scenario::keys::{DisconnectHow, Scenario, Storm, StormBy};
 use crate::units::{format_count, format_duration, format_us};
 
+use super::marks::mark_words;
+
 /// Seconds that the sparkline reaches back.
 const HISTORY: usize = 60;
 /// Heights of a mark.
@@ -85,6 +87,9 @@ pub(super) fn live_lines(
     ];
     if !scenario.storms.is_empty() {
         lines.push(line("storms", storms(scenario, view)));
+    }
+    if let Some(mark) = view.marks.last() {
+        lines.push(line("events", vec![Part::plain(mark_words(mark))]));
     }
     lines.push(line("generator", generator(scenario, &total, paint)));
     lines
@@ -215,6 +220,7 @@ fn storm_words(storm: &Storm) -> String {
         }
         StormBy::Client { how: DisconnectHow::Reset, .. } => "reset".to_owned(),
         StormBy::Client { how: DisconnectHow::HalfOpen, .. } => "half-open".to_owned(),
+        StormBy::Event { .. } => "by an event".to_owned(),
     };
     format!("{how} to {:.0}%", storm.fraction * 100.0)
 }
@@ -269,7 +275,12 @@ mod tests {
             .chain([refused, Sample::Lag(Duration::from_millis(300))])
             .for_each(|sample| tally.apply(&sample));
         tally.apply(&Sample::Count(Counter::TokensFetched, 1_234));
-        LiveView { second, totals: Arc::new(vec![tally.clone()]), last: Arc::new(vec![tally]) }
+        LiveView {
+            second,
+            totals: Arc::new(vec![tally.clone()]),
+            last: Arc::new(vec![tally]),
+            ..LiveView::default()
+        }
     }
 
     fn at(second: u64, width: usize) -> String {

@@ -67,6 +67,22 @@ pub(crate) const HEADER_NAME: TextRule = TextRule {
     allowed: "letters, digits and `-` are allowed",
     examples: &["X-Client", "Accept-Language"],
 };
+/// The name of an environment variable.
+pub(crate) const ENVIRONMENT_NAME: TextRule = TextRule {
+    name: "environment_name",
+    patterns: &["^[A-Za-z_][A-Za-z0-9_]{0,99}$"],
+    except: None,
+    allowed: "letters, digits and _ are allowed, no digit first",
+    examples: &["KUBECONFIG", "PGPASSWORD"],
+};
+/// What a program can be given.
+pub(crate) const NO_NUL: TextRule = TextRule {
+    name: "text_for_a_program",
+    patterns: &["^[^\\x00]*$"],
+    except: None,
+    allowed: "a string without the character U+0000 is needed, or { env = \"NAME\" } or { file = \"path\" }",
+    examples: &["rollout"],
+};
 /// A header's value: no control characters but the tab.
 pub(crate) const HEADER_VALUE: TextRule = TextRule {
     name: "header_value",

@@ -9,11 +9,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::declare::hidden::Hidden;
 use crate::declare::kind::{Kind, Value};
 use crate::declare::reading::reader::{At, read_capped};
+use crate::declare::reading::secrets::masked;
 use crate::declare::shape::{Hold, Shape, TextShape};
 use crate::declare::template::{BUILT_IN, Template};
 
 use super::numbers::{List, list};
-use super::rule::{ANY, HEADER_VALUE, TextRule};
+use super::rule::{ANY, HEADER_VALUE, NO_NUL, TextRule};
 
 /// The largest file with a secret.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
@@ -81,10 +82,10 @@ impl Kind for Secret {
     }
 
     fn read(&self, at: &At<'_>) -> Option<SecretString> {
-        match at.text() {
-            Some(text) => Some(SecretString::from(text)),
-            None => read_reference(at),
-        }
+        let Some(text) = at.text() else { return read_reference(at) };
+        let secret = SecretString::from(text);
+        at.reading.keep_secret(&secret);
+        Some(secret)
     }
 }
 
@@ -104,6 +105,9 @@ fn read_reference(at: &At<'_>) -> Option<SecretString> {
         }
     };
     table.finish();
+    if let Some(secret) = &secret {
+        at.reading.keep_secret(secret);
+    }
     secret
 }
 
@@ -197,6 +201,27 @@ pub(crate) const fn header() -> Perhaps<Hidden<String>> {
         shape: || TextShape { hold: Hold::Header, ..HEADER_VALUE.shape() },
         allowed: HEADER_VALUE.allowed,
         parse: |_, text| Ok(text.to_owned().into()),
+    }
+}
+
+/// The value of an environment variable. It is a secret where the variable's name tells of one.
+pub(crate) const fn environment_value() -> Perhaps<Hidden<String>> {
+    Perhaps {
+        shape: || TextShape { hold: Hold::Variable, ..NO_NUL.shape() },
+        allowed: NO_NUL.allowed,
+        parse: |_, text| Ok(text.to_owned().into()),
+    }
+}
+
+/// What a program is given: what it gets, and what everybody may see of it.
+pub(crate) const fn argument<T: From<(String, String)>>() -> Perhaps<T> {
+    Perhaps {
+        shape: || TextShape { hold: Hold::Perhaps, ..NO_NUL.shape() },
+        allowed: NO_NUL.allowed,
+        parse: |at, text| {
+            let shown = if at.text().is_some() { masked(text) } else { "…".to_owned() };
+            Ok(T::from((text.to_owned(), shown)))
+        },
     }
 }
 

@@ -11,11 +11,13 @@ use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Rule};
 use super::secrets::shown;
+use crate::declare::redact::Redactor;
 
 /// Reads a text file of at most `most` bytes, whatever kind of file it is.
 pub(crate) fn read_capped(path: &Path, most: u64) -> io::Result<String> {
@@ -36,11 +38,29 @@ pub(crate) struct Reading<'a> {
     folder: PathBuf,
     /// What keys that were read before mean for those that follow, one value of a type.
     told: RefCell<BTreeMap<TypeId, Box<dyn Any>>>,
+    /// The secrets that the document holds or refers to.
+    secrets: RefCell<Vec<SecretString>>,
 }
 
 impl<'a> Reading<'a> {
     pub(crate) fn new(env: &'a dyn Fn(&str) -> Option<String>, folder: PathBuf) -> Self {
-        Self { faults: RefCell::default(), env, folder, told: RefCell::default() }
+        Self {
+            faults: RefCell::default(),
+            env,
+            folder,
+            told: RefCell::default(),
+            secrets: RefCell::default(),
+        }
+    }
+
+    /// A secret was read.
+    pub(crate) fn keep_secret(&self, secret: &SecretString) {
+        self.secrets.borrow_mut().push(secret.clone());
+    }
+
+    /// One who knows the secrets that were read.
+    pub(crate) fn redactor(&self) -> Redactor {
+        Redactor::new(&self.secrets.borrow())
     }
 
     /// Tells the keys that follow of a value, in place of the last of its type.

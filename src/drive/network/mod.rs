@@ -4,6 +4,7 @@
 //! never decides what a client does next, that is the lifecycle's.
 
 mod address;
+mod asker;
 mod client;
 mod close_watch;
 mod connect;
@@ -37,6 +38,7 @@ mod wire;
 mod word_book;
 
 pub use address::{AddressPolicy, Forbidden, parse_host};
+pub use asker::Asker;
 pub use client::drive_client;
 pub use ports::local_port_range;
 pub use probe::{NotConnected, Probe, ProbeShared, ProbeToken, TokenLook};

@@ -99,12 +99,18 @@ pub fn client_config(
 /// The clients' side of a group's TLS.
 pub(super) struct TlsClient {
     connector: TlsConnector,
-    sink: GroupSink,
+    /// `None`: nothing is counted.
+    sink: Option<GroupSink>,
 }
 
 impl TlsClient {
     pub(super) fn new(config: Arc<ClientConfig>, sink: GroupSink) -> Self {
-        Self { connector: TlsConnector::from(config), sink }
+        Self { connector: TlsConnector::from(config), sink: Some(sink) }
+    }
+
+    /// One whose handshakes are no group's.
+    pub(super) fn uncounted(config: Arc<ClientConfig>) -> Self {
+        Self { connector: TlsConnector::from(config), sink: None }
     }
 
     /// Makes the TLS handshake with `endpoint`. A certificate that is not trusted is counted, and told once.
@@ -115,7 +121,9 @@ impl TlsClient {
             Err(error) => {
                 if let Some(why) = certificate_fault(&error) {
                     tell_once(&endpoint.authority, &why);
-                    self.sink.count(Counter::CertificatesNotTrusted).await;
+                    if let Some(sink) = &self.sink {
+                        sink.count(Counter::CertificatesNotTrusted).await;
+                    }
                 }
                 Err(classify_tls(&error))
             }

@@ -21,6 +21,7 @@
 //! Two lines of one plot have colours by their index; give the same thing the same index everywhere. Ids are anchors, and must be unique in a page.
 
 mod buckets;
+mod marks;
 mod messages;
 mod page;
 mod plot;

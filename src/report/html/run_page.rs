@@ -21,7 +21,7 @@ use super::plotted::{left_out, plotted_groups};
 use super::render::{RenderError, render_page};
 use super::table::Table;
 use super::tone::Tone;
-use super::{run_tables, run_time};
+use super::{marks, run_tables, run_time};
 
 /// `report.html`: a run as one page.
 ///
@@ -37,6 +37,7 @@ pub fn run_page(model: &RunModel) -> Page {
     let manifest = &model.manifest;
     let buckets = Buckets::of(model);
     let mut sections = vec![verdict(model), setting(model), recovery(model)];
+    sections.extend(marks::section(model));
     sections.extend(run_time::sections(model, &buckets));
     sections.extend(run_tables::sections(model, &buckets));
     Page {

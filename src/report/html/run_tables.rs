@@ -12,9 +12,10 @@ use super::super::requests::{rows, step_name};
 use super::super::simulated::NO_GENERATOR;
 use super::super::tables::{in_order, loop_words};
 use super::buckets::Buckets;
+use super::marks::time_marks;
 use super::page::{Block, Section};
 use super::plot::{PlotKind, Unit};
-use super::run_time::{TimePlots, spread_series, storm_marks};
+use super::run_time::{TimePlots, spread_series};
 use super::table::Table;
 use super::tone::Tone;
 
@@ -149,7 +150,7 @@ fn generator(model: &RunModel, buckets: &Buckets) -> Section {
         Some(_) if model.manifest.simulated.is_some() => section.absent(NO_GENERATOR),
         Some(end) => write_health(&mut section, &end.health),
     }
-    let time = TimePlots { model, buckets, storms: storm_marks(model) };
+    let time = TimePlots { model, buckets, marks: time_marks(model) };
     let mut lag = time.plot("lag", "Lag of all clients", PlotKind::Time, "due to done", Unit::Us);
     lag.log_y = true;
     lag.series = spread_series(&buckets.all, |bucket| bucket.lag);

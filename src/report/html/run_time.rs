@@ -11,6 +11,7 @@ use crate::units::{format_count, format_duration, format_us, parse_duration};
 
 use super::super::model::RunModel;
 use super::buckets::{Bucket, Buckets, Spread};
+use super::marks::time_marks;
 use super::messages::message_times;
 use super::page::{BarRow, Bars, Block, Section};
 use super::plot::{Line, Mark, Plot, PlotKind, Series, Unit};
@@ -20,7 +21,7 @@ use super::tone::Tone;
 
 /// The sections, in order.
 pub(super) fn sections(model: &RunModel, buckets: &Buckets) -> Vec<Section> {
-    let time = TimePlots { model, buckets, storms: storm_marks(model) };
+    let time = TimePlots { model, buckets, marks: time_marks(model) };
     vec![
         time.latency(),
         time.phases(),
@@ -33,24 +34,11 @@ pub(super) fn sections(model: &RunModel, buckets: &Buckets) -> Vec<Section> {
     ]
 }
 
-/// The storms of a run as marks of a time plot.
-pub(super) fn storm_marks(model: &RunModel) -> Vec<Mark> {
-    let storms = &model.manifest.storms;
-    storms
-        .iter()
-        .enumerate()
-        .map(|(index, storm)| {
-            let name = if storms.len() == 1 { "storm".to_owned() } else { format!("storm {}", index + 1) };
-            Mark::vertical(storm.at_s, &name)
-        })
-        .collect()
-}
-
 /// What the time plots of a run have in common.
 pub(super) struct TimePlots<'a> {
     pub(super) model: &'a RunModel,
     pub(super) buckets: &'a Buckets,
-    pub(super) storms: Vec<Mark>,
+    pub(super) marks: Vec<Mark>,
 }
 
 impl<'a> TimePlots<'a> {
@@ -66,7 +54,7 @@ impl<'a> TimePlots<'a> {
     }
 
     pub(super) fn plot(&self, id: &str, title: &str, kind: PlotKind, y_label: &str, unit: Unit) -> Plot {
-        Plot::new(id, title, kind, self.buckets.axis(), y_label, unit).marked(&self.storms)
+        Plot::new(id, title, kind, self.buckets.axis(), y_label, unit).marked(&self.marks)
     }
 
     /// The plots that show something; all groups together only where more than one group does.

@@ -11,19 +11,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, raise};
+
 use crate::clock::{Clock, Moment};
 use crate::engine::{RunControl, StopReason};
 use crate::event_loop::single_loop;
 use crate::exit_code::ExitCode;
 use crate::plan::{Share, check_budget};
-use crate::record::{JournalError, JournalWriter, PackedTally, journal_bytes};
+use crate::record::{JournalError, JournalWriter, Mark, PackedTally, journal_bytes};
 use crate::report::JOURNAL_FILE;
 use crate::scenario::{ScenarioError, load};
 
 use super::super::conduct::{Beside, conduct};
 use super::super::error::RunError;
 use super::super::folder::{check_real_folder, make_folder};
-use super::super::prepare::{self, Bound, Processes};
+use super::super::prepare::{self, Bound, Consent, Processes};
 use super::protocol::{Order, Preparation, Report, VERSION, encoded, line, packed, read};
 
 /// How long a child without a parent gets to end by itself.
@@ -110,11 +112,14 @@ fn run_child(
             teller.say(&Report::Late { by_us: ready.as_us() });
         }
     };
+    let marker = voice.clone();
+    let on_mark = move |mark: &Mark| marker.say(&Report::Mark { mark: Box::new(mark.clone()) });
     let beside = Beside {
         on_progress: None,
         feed: Some(feed),
         control: Arc::clone(&control),
         on_ready: Some(Box::new(on_ready)),
+        on_mark: Some(Box::new(on_mark)),
     };
     let conducted = runtime.block_on(conduct(Arc::new(prepared), journal, beside))?;
     runtime.shutdown_background();
@@ -135,7 +140,8 @@ fn run_child(
 
 /// Everything up to the moment of the start.
 fn bind(share: Share, preparation: &Preparation) -> Result<Bound, RunError> {
-    let Preparation { version, scenario, hash, overrides, seed, authorised, .. } = preparation;
+    let Preparation { version, scenario, hash, overrides, seed, authorised, allow_commands, .. } =
+        preparation;
     let mismatch = |what| RunError::Start { what: "a shard", source: io::Error::other(what) };
     if *version != VERSION {
         return Err(mismatch("the program was replaced while it ran; start it again"));
@@ -145,7 +151,8 @@ fn bind(share: Share, preparation: &Preparation) -> Result<Bound, RunError> {
     for threshold in &mut loaded.scenario.thresholds {
         threshold.abort_after = None;
     }
-    let (checked, machine) = prepare::check(loaded, authorised)?;
+    let (checked, machine) =
+        prepare::check(loaded, Consent { hosts: authorised, commands: *allow_commands })?;
     if checked.hash() != hash {
         return Err(mismatch("the scenario's file has changed meanwhile; start again"));
     }
@@ -162,6 +169,11 @@ fn follow_orders(mut input: BufReader<File>, control: Arc<RunControl>) -> io::Re
                 Order::Abort => {
                     control.stop(StopReason::Interrupted);
                     control.abort();
+                }
+                Order::Mark => {
+                    if let Err(error) = raise(Signal::SIGUSR1) {
+                        log::debug!("this process cannot signal itself: {error}");
+                    }
                 }
                 Order::Prepare(_) | Order::Start { .. } => log::debug!("an order that comes too late"),
             }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::clock::Moment;
-use crate::record::{LiveView, PackedTally, Tally, failing_threshold};
+use crate::record::{LiveView, Mark, PackedTally, Tally, failing_threshold, settled_marks};
 use crate::scenario::keys::{Scenario, Threshold};
 
 /// The numbers of all shards so far.
@@ -14,12 +14,18 @@ pub(super) struct Live {
     totals: Vec<Tally>,
     /// What came since the last view.
     last: Vec<Tally>,
+    /// What was done to the service, as it was told.
+    marks: Vec<Mark>,
 }
 
 impl Live {
     /// Those of a run of so many groups, before its first second.
     pub(super) fn new(groups: usize) -> Self {
-        Self { totals: vec![Tally::default(); groups], last: vec![Tally::default(); groups] }
+        Self {
+            totals: vec![Tally::default(); groups],
+            last: vec![Tally::default(); groups],
+            marks: Vec::new(),
+        }
     }
 
     /// Takes in a second of a shard.
@@ -31,11 +37,17 @@ impl Live {
         }
     }
 
+    /// Takes in a mark, or what has become of one.
+    pub(super) fn mark(&mut self, mark: Mark) {
+        self.marks = settled_marks(self.marks.drain(..).chain([mark]));
+    }
+
     /// The view at the end of `second`; what comes then is the next one's.
     pub(super) fn view(&mut self, second: u64) -> LiveView {
         let nothing = vec![Tally::default(); self.totals.len()];
         let last = std::mem::replace(&mut self.last, nothing);
-        LiveView { second, totals: Arc::new(self.totals.clone()), last: Arc::new(last) }
+        let marks = Arc::new(self.marks.clone());
+        LiveView { second, totals: Arc::new(self.totals.clone()), last: Arc::new(last), marks }
     }
 
     /// The first threshold that is to end the run and fails over all shards.

@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::signal::unix::Signal;
 
 use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
@@ -21,10 +24,10 @@ use super::super::done::RunDone;
 use super::super::error::RunError;
 use super::super::folder::{FolderError, make_folder};
 use super::super::one_process::run_share;
-use super::super::prepare;
+use super::super::prepare::{self, Consent};
 use super::super::request::RunRequest;
 use super::super::shard_check::{check_shards, warn_of_own_limits};
-use super::super::signals::StopSignals;
+use super::super::signals::{StopSignals, mark_signals};
 use super::children::{Children, Heard};
 use super::live::Live;
 use super::protocol::{Order, Preparation, Report, VERSION, decoded, unpacked};
@@ -49,7 +52,7 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
     if let Split::Into(shards) = split {
         check_shards(shards, &loaded.scenario)?;
     }
-    let (checked, machine) = prepare::check(loaded, &request.authorised)?;
+    let (checked, machine) = prepare::check(loaded, consent_of(&request))?;
     let of = match split {
         Split::Into(shards) => shards,
         Split::Auto => shards_needed(&checked.scenario, &machine),
@@ -74,6 +77,7 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
         overrides: request.overrides,
         seed: request.seed,
         authorised: request.authorised,
+        allow_commands: request.allow_commands,
         out: PathBuf::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -94,6 +98,10 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
             Err(error)
         }
     }
+}
+
+fn consent_of(request: &RunRequest) -> Consent<'_> {
+    Consent { hosts: &request.authorised, commands: request.allow_commands }
 }
 
 /// What the shards left.
@@ -130,7 +138,8 @@ fn finish(run: &SplitRun<'_>, mut ended: Ended, display: Option<Display>) -> Res
         let last =
             model.seconds.last().map(|(_, groups)| groups.iter().map(|group| group.unpack()).collect());
         let totals = model.totals.clone().into();
-        display.show(LiveView { second, totals, last: std::sync::Arc::new(last.unwrap_or_default()) });
+        let (last, marks) = (Arc::new(last.unwrap_or_default()), Arc::new(model.marks.clone()));
+        display.show(LiveView { second, totals, last, marks });
     }
     let mut write_faults = Vec::from_iter(unwritten.map(|source| WriteFault { path, source }));
     write_faults.extend(write_all(&model, run.folder));
@@ -238,6 +247,7 @@ impl SplitRun<'_> {
         display: Option<&Display>,
     ) -> Ended {
         let mut second = 0;
+        let mut marking = mark_signals();
         while state.roll.running() > 0 {
             let show_at = Moment::ZERO + Duration::from_secs(second + 1) + SHOWN_AFTER;
             tokio::select! {
@@ -246,6 +256,8 @@ impl SplitRun<'_> {
                     None => break,
                 },
                 () = signals.next() => state.interrupt(children, self.scenario.drain).await,
+                // Marks are made by the first shard.
+                () = next_mark(&mut marking) => self.mark(children).await,
                 () = tokio::time::sleep_until(state.clock.instant(show_at).into()) => {
                     let now = state.clock.now();
                     if let Some(display) = display {
@@ -275,6 +287,13 @@ impl SplitRun<'_> {
         state.ended
     }
 
+    /// Has the first shard mark this moment.
+    async fn mark(&self, children: &mut Children) {
+        if let Some(first) = Share::all(self.of).next() {
+            children.tell(first, &Order::Mark).await;
+        }
+    }
+
     async fn take_in(&self, state: &mut State, children: &mut Children, share: Share, heard: Heard) {
         let (shard, of) = (share.shard(), self.of);
         if state.roll.hear(shard, state.clock.now()) && matches!(heard, Heard::Report(_)) {
@@ -285,6 +304,7 @@ impl SplitRun<'_> {
                 Some(groups) => state.live.add(&groups),
                 None => log::warn!("a second of shard {share} cannot be read; its journal has it"),
             },
+            Heard::Report(Report::Mark { mark }) => state.live.mark(*mark),
             Heard::Report(Report::Late { by_us }) => {
                 log::warn!(
                     "shard {share} began {:.1} ms late: its first clients show it as lag",
@@ -322,6 +342,14 @@ impl SplitRun<'_> {
                 }
             }
         }
+    }
+}
+
+/// Until the next SIGUSR1.
+async fn next_mark(marking: &mut std::io::Result<Signal>) {
+    match marking {
+        Ok(marking) => drop(marking.recv().await),
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -377,6 +405,7 @@ mod tests {
             overrides: Vec::new(),
             seed: None,
             authorised: Vec::new(),
+            allow_commands: false,
             out: PathBuf::new(),
         };
         let run = SplitRun { of: 3, scenario: &scenario, folder: home.path() };

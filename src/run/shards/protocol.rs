@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::StopReason;
 use crate::exit_code::ExitCode;
-use crate::record::PackedTally;
+use crate::record::{Mark, PackedTally};
 
 /// Version of the protocol.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// What a parent tells a child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub(super) enum Order {
     },
     /// Cut everything off.
     Abort,
+    /// The parent got a SIGUSR1: mark this moment.
+    Mark,
 }
 
 /// What a child has to run. Its overrides may hold secrets.
@@ -52,13 +54,15 @@ pub(super) struct Preparation {
     pub(super) seed: Option<u64>,
     /// Hosts that the user authorised.
     pub(super) authorised: Vec<String>,
+    /// Whether events may run commands and signal processes.
+    pub(super) allow_commands: bool,
     /// The child's folder.
     pub(super) out: PathBuf,
 }
 
 impl fmt::Debug for Preparation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, scenario, hash, seed, authorised, out, overrides } = self;
+        let Self { version, scenario, hash, seed, authorised, allow_commands, out, overrides } = self;
         let keys: Vec<&str> = overrides.iter().map(|(key, _)| key.as_str()).collect();
         f.debug_struct("Preparation")
             .field("version", version)
@@ -67,6 +71,7 @@ impl fmt::Debug for Preparation {
             .field("overrides", &keys)
             .field("seed", seed)
             .field("authorised", authorised)
+            .field("allow_commands", allow_commands)
             .field("out", out)
             .finish()
     }
@@ -87,6 +92,11 @@ pub(super) enum Report {
     Second {
         /// The groups' tallies, packed as in the journal, in base64.
         groups: String,
+    },
+    /// Something was done to the service, or told from outside; or what came of it.
+    Mark {
+        /// What.
+        mark: Box<Mark>,
     },
     /// It has ended.
     Done {

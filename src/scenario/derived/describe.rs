@@ -13,6 +13,7 @@ use crate::scenario::keys::{
 use crate::units::{format_count, format_duration, format_share};
 
 use super::admission::admission_of;
+use super::describe_events::describe_event;
 use super::describe_simulate::{describe_capacity, describe_simulate};
 use super::settings::Settings;
 
@@ -43,9 +44,14 @@ pub fn describe(loaded: &Loaded) -> String {
         lines.push(format!("      in {}", describe_admission(loaded, index)));
         lines.extend(told(&settings.element("groups", index)));
     }
+    lines.extend(scenario.events.iter().map(|event| format!("  {}", describe_event(event))));
     for storm in &scenario.storms {
         let how = match &storm.by {
             StormBy::Target { code } => format!("the target closes with {code}"),
+            StormBy::Event { event } => {
+                let name = scenario.events.get(*event).map_or("", |event| event.name.as_str());
+                format!("whom the service loses by the event {name}")
+            }
             StormBy::Client { how, groups: None } => format!("clients {}", describe_how(*how)),
             StormBy::Client { how, groups: Some(groups) } => {
                 let names = groups

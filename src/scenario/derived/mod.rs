@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod describe;
+mod describe_events;
 pub(crate) mod describe_simulate;
 pub(crate) mod pages;
 pub(crate) mod settings;

@@ -9,6 +9,8 @@ use crate::scenario::keys::{
     ClientDisconnect, DisconnectHow, Group, Scenario, Start, Storm, StormBy, Target,
 };
 
+use super::check_events::{check_event_storm, check_events};
+
 /// A fault between keys.
 pub(crate) struct Conflict {
     /// Dotted path of the key to point at.
@@ -49,6 +51,7 @@ pub(crate) fn check_scenario(scenario: &Scenario) -> Vec<Conflict> {
             say(format!("target.faults.{index}.from"), message, "make it earlier than `duration`");
         }
     }
+    check_events(scenario, &mut say);
     for (index, storm) in scenario.storms.iter().enumerate() {
         check_storm(scenario, storm, &format!("storms.{index}"), &mut say);
     }
@@ -97,6 +100,7 @@ fn check_storm(scenario: &Scenario, storm: &Storm, path: &str, say: &mut impl Fn
         );
     }
     match &storm.by {
+        StormBy::Event { .. } => check_event_storm(scenario, storm, path, say),
         StormBy::Target { .. } if matches!(scenario.target, Target::Remote(_)) => {
             let help = "use by = \"client\", or raise it yourself: POST /_resurge/close at a `resurge serve`";
             say(path.to_owned(), "only the embedded target can be told to raise a storm".into(), help);

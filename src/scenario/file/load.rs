@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_edit::DocumentMut;
 
-use crate::declare::{Fault, Faults, Keys as _, Reading, Rule, Table, read_capped, shown};
+use crate::declare::{Fault, Faults, Keys as _, Reading, Redactor, Rule, Table, read_capped, shown};
 use crate::scenario::keys::scenario::Scenario;
 use crate::scenario::keys::target::Embedded;
 use crate::scenario::keys::target_rules::TargetRules;
@@ -37,6 +37,8 @@ pub struct Loaded {
     pub copy: String,
     /// SHA-256 of what it means (16 hex digits): comments, layout, name and seed do not count, nor do secrets.
     pub hash: String,
+    /// Takes the secrets that it holds or refers to out of texts.
+    pub redactor: Redactor,
 }
 
 /// Loads a scenario file.
@@ -84,6 +86,7 @@ fn load_checked(
     let reading = Reading::new(env, folder);
     reading.tell(Stem(stem));
     let scenario = reading.parse(&edit.text).and_then(|root| read_scenario(&Table::root(&reading, &root)));
+    let redactor = reading.redactor();
     let mut faults = reading.into_faults();
     if let Some(scenario) = scenario.as_ref().filter(|_| faults.is_empty()) {
         faults.extend(check_scenario(scenario).into_iter().chain(also(scenario)).map(|conflict| Fault {
@@ -100,7 +103,7 @@ fn load_checked(
             let copy = copied(Demo::Stays);
             // Hashes of before were made without it.
             let hash = hash(&copied(Demo::Hidden));
-            Ok(Loaded { scenario, copy, hash })
+            Ok(Loaded { scenario, copy, hash, redactor })
         }
         _ => Err(edit.faults(faults)),
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod ceilings;
 pub(crate) mod check;
+mod check_events;
 pub(crate) mod copy;
 pub(crate) mod edit;
 pub(crate) mod error;

@@ -6,6 +6,7 @@
 pub mod capacity;
 pub mod connect;
 pub mod delay;
+pub mod event;
 pub mod fault;
 pub mod group;
 pub mod health;
@@ -33,6 +34,7 @@ pub(crate) mod told;
 pub use capacity::{Abandoned, Capacity};
 pub use connect::{ConnectRules, TokenIn, check_origin};
 pub use delay::Delay;
+pub use event::{Argument, Event, EventDoes, EventRequest, EventSignal, EventWait, SignalTo};
 pub use fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
 pub use group::{Group, Stage, Start};
 pub use health::Health;

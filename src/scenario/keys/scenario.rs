@@ -9,6 +9,7 @@ use crate::declare::{
     At, Keys as _, NAME, Table, TableShape, int, list, of, ruled, string, table, then, times,
 };
 
+use super::event::{Event, MOST_EVENTS, tell_events};
 use super::group::Group;
 use super::health::Health;
 use super::limits::Limits;
@@ -40,6 +41,8 @@ table! {
         /// The populations of clients, each with a name of its own.
         groups: Vec<Group>, needed "add at least one [[groups]] with name, clients and [groups.token]"
             => then(list(of::<Group>(), "add at least one [[groups]] with name, clients and [groups.token]").least(1).most(MAX_GROUPS), name_groups);
+        /// What the run does to the service itself, at a moment: a command, a request, a signal.
+        events: Vec<Event> = Vec::new() => then(list(of::<Event>(), "a list of tables is needed: write [[events]]").most(MOST_EVENTS), tell_events);
         /// Disconnects forced on many clients at one moment.
         storms: Vec<Storm> = Vec::new();
         /// What must hold: `metric = "expression"`, as `reconnect_latency = "p(99) < 1s"`. A metric of one group is `"metric{group:NAME}"`.

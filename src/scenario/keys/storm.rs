@@ -5,23 +5,57 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, Rows, above_zero, duration, field, sent_code, share_above_zero, strings, table, tagged, then,
+    At, Rows, Table, above_zero, any_of, duration, field, meaning, sent_code, share_above_zero, string,
+    strings, table, tagged, then,
 };
 
-use super::told::GroupNames;
+use super::told::{EventTimes, GroupNames};
+
+/// A disconnect forced on many clients at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Storm {
+    /// When, after the run's start.
+    pub at: Duration,
+    /// Which share of the sessions, above 0%.
+    pub fraction: f64,
+    /// Who does it.
+    pub by: StormBy,
+}
 
 table! {
     /// A disconnect forced on many clients at one moment.
-    #[derive(PartialEq)]
-    pub struct Storm {
-        /// When, after the run's start.
-        at: Duration, needed "say when the storm strikes, as at = \"10s\"" => duration();
+    pub struct StormKeys {
+        /// When, after the run's start. With `by = "event"`: when the event is done.
+        at: Option<Duration> = None => duration();
         /// Which share of the sessions, above 0%.
         fraction: f64 = 1.0 => share_above_zero("the storm would strike nobody");
         ..
         /// Who does it.
         by: StormBy;
     }
+    needs: [any_of(&[&["at"], &["event"]], "say when the storm strikes, as at = \"10s\"")];
+}
+
+meaning! { Storm: StormKeys => storm_of }
+
+/// A storm by an event has its moment from it.
+fn storm_of(keys: StormKeys, table: &Table<'_>) -> Option<Storm> {
+    let StormKeys { at, fraction, by } = keys;
+    let StormBy::Event { event } = by else {
+        if at.is_none() {
+            table.between(None, "the storm has no `at`", "say when it strikes, as at = \"10s\"");
+        }
+        return Some(Storm { at: at?, fraction, by });
+    };
+    if at.is_some() || fraction < 1.0 {
+        table.between(
+            None,
+            "a storm by an event has no `at` and no `fraction` of its own",
+            "take them out: it strikes when the event is done, whom it strikes",
+        );
+    }
+    let EventTimes(times) = table.reading.told()?;
+    times.get(event).map(|(_, at)| Storm { at: *at, fraction, by })
 }
 
 /// Who forces a storm.
@@ -39,6 +73,11 @@ pub enum StormBy {
         /// Indexes of the groups it strikes; `None`: all.
         groups: Option<Vec<usize>>,
     },
+    /// `by = "event"`: the service itself closes, for it was struck by an event.
+    Event {
+        /// The event's index.
+        event: usize,
+    },
 }
 
 fn storm_rows() -> Rows<StormBy> {
@@ -48,12 +87,45 @@ fn storm_rows() -> Rows<StormBy> {
         "Names of the groups that it strikes. Without it: all.",
         then(strings(), group_indexes),
     );
+    let event = field(
+        "event",
+        "Name of the event. Whom the service loses within the event's window was struck.",
+        then(string(), event_index),
+    )
+    .needed("name the event that strikes, as event = \"reload\"");
     Rows::or("by", "target", "Who does it.")
         .row("target", "The embedded target closes its sessions.", code, |code| StormBy::Target { code })
         .below("client", "The clients leave.", groups, |groups, how| StormBy::Client { how, groups })
+        .row("event", "A service loses its sessions by an event of the scenario.", event, |event| {
+            StormBy::Event { event }
+        })
 }
 
 tagged! { StormBy => storm_rows }
+
+/// The index of an event by its name.
+#[expect(clippy::needless_pass_by_value, reason = "a meaning takes what was read")]
+fn event_index(name: String, at: &At<'_>) -> Option<usize> {
+    let EventTimes(times) = at.reading.told().unwrap_or_else(|| EventTimes(Vec::new()));
+    let named: Vec<usize> =
+        times.iter().enumerate().filter(|(_, (own, _))| *own == name).map(|(index, _)| index).collect();
+    match named.as_slice() {
+        [index] => return Some(*index),
+        [] => {
+            let names: Vec<&str> = times.iter().map(|(name, _)| name.as_str()).collect();
+            let there_are = if names.is_empty() {
+                "there is none".to_owned()
+            } else {
+                format!("there are {}", names.join(", "))
+            };
+            at.between(format!("there is no event \"{name}\""), there_are);
+        }
+        _ => {
+            at.between(format!("{} events are named \"{name}\"", named.len()), "give each a name of its own")
+        }
+    }
+    None
+}
 
 /// The indexes of groups by their names.
 fn group_indexes(names: Vec<String>, at: &At<'_>) -> Option<Vec<usize>> {

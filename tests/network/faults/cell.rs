@@ -390,6 +390,7 @@ fn conduct(what: What, stage: Stage, home: &Path, runtime: &tokio::runtime::Hand
             seed: None,
             out: Some(out),
             authorised: Vec::new(),
+            allow_commands: false,
             on_progress: None,
         };
         run(request).map_err(|error| error.to_string())?.model

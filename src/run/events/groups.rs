@@ -1,0 +1,127 @@
+//! The processes that events have started, by their process groups.
+//!
+//! In: groups, as commands begin and end. Out: none of them, once the run is over: each gets a SIGTERM, and after a while a SIGKILL. A process that has left
+//! its group (setsid(2)) is not found. A guard ([`super::guard`]) knows the groups too, in case this process is killed.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use super::guard::{GUARD_COMMAND, begun_line, over_line};
+
+/// How long a group gets to end after a SIGTERM, and again after a SIGKILL.
+pub(super) const GRACE: Duration = Duration::from_secs(2);
+/// How often a group is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long the guard gets to hear, or to end.
+const GUARD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Process groups that are to be gone with the run.
+pub(super) struct Groups {
+    live: Mutex<BTreeSet<i32>>,
+    guard: tokio::sync::Mutex<Option<Child>>,
+}
+
+impl Groups {
+    /// None yet, and a guard beside them.
+    pub(super) fn guarded() -> Self {
+        let guard = start_guard().inspect_err(|error| {
+            log::warn!(
+                "commands of events have no guard ({error}): where this process is killed by SIGKILL, they go on"
+            );
+        });
+        Self { live: Mutex::default(), guard: tokio::sync::Mutex::new(guard.ok()) }
+    }
+
+    /// A group has begun.
+    pub(super) async fn begun(&self, group: i32) {
+        self.lock().insert(group);
+        self.tell_guard(&begun_line(group)).await;
+    }
+
+    /// Forgets a group of which nobody is left. Answers whether somebody is.
+    pub(super) async fn has_left_some(&self, group: i32) -> bool {
+        if is_alive(group) {
+            return true;
+        }
+        self.lock().remove(&group);
+        self.tell_guard(&over_line(group)).await;
+        false
+    }
+
+    /// Ends a group, whose leader `child` is where it is still waited for.
+    pub(super) async fn end(&self, group: i32, mut child: Option<&mut Child>, grace: Duration) {
+        let mut is_gone = async |signal: Signal, patience: Duration| {
+            // Who is gone cannot be signalled.
+            let _ = killpg(Pid::from_raw(group), signal);
+            let mut waited = Duration::ZERO;
+            loop {
+                // One that has exited is a process of the group until it was waited for.
+                let is_over = child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+                if is_over && !is_alive(group) {
+                    return true;
+                }
+                if waited >= patience {
+                    return false;
+                }
+                sleep(LOOK_EVERY).await;
+                waited += LOOK_EVERY;
+            }
+        };
+        let _ = is_gone(Signal::SIGTERM, grace).await || is_gone(Signal::SIGKILL, GRACE).await;
+        if self.has_left_some(group).await {
+            log::warn!("the process group {group} of an event's command cannot be ended");
+        }
+    }
+
+    /// Ends all groups of which somebody is left, and the guard.
+    pub(super) async fn end_all(&self, grace: Duration) {
+        let left: Vec<i32> = self.lock().iter().copied().collect();
+        let ending = left.into_iter().map(|group| async move {
+            if self.has_left_some(group).await {
+                self.end(group, None, grace).await;
+            }
+        });
+        futures::future::join_all(ending).await;
+        let Some(mut guard) = self.guard.lock().await.take() else { return };
+        drop(guard.stdin.take());
+        if timeout(GUARD_PATIENCE, guard.wait()).await.is_err() {
+            // It is killed when it is dropped, and waited for by the runtime.
+            log::debug!("the guard does not end by itself");
+        }
+    }
+
+    async fn tell_guard(&self, line: &str) {
+        let mut guard = self.guard.lock().await;
+        let Some(input) = guard.as_mut().and_then(|guard| guard.stdin.as_mut()) else { return };
+        if !matches!(timeout(GUARD_PATIENCE, input.write_all(line.as_bytes())).await, Ok(Ok(()))) {
+            log::warn!(
+                "the guard of events' commands is gone: where this process is killed by SIGKILL, they go on"
+            );
+            guard.take();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<i32>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn start_guard() -> std::io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(GUARD_COMMAND).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // The terminal's Ctrl-C is not for it.
+    command.process_group(0).kill_on_drop(true).spawn()
+}
+
+/// Whether somebody is in a process group.
+pub(super) fn is_alive(group: i32) -> bool {
+    killpg(Pid::from_raw(group), None).is_ok()
+}
