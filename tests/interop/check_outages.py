@@ -1,0 +1,289 @@
+"""Ways to fall: the scenarios of `scenarios/falls` against services that we did not write, which the scenarios themselves make fall.
+
+nginx and haproxy are reloaded, Python's `websockets` is restarted by SIGTERM, alone and three of them one after the other behind nginx; a service is
+killed, a balancer falls silent, a certificate is rotated, a name moves. What `outages.csv` says is what the services' own logs say: each session that was
+lost, none beside, and when the first and the last was, within 100 ms.
+"""
+
+import collections
+import contextlib
+import csv
+import dataclasses
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import tomllib
+from pathlib import Path
+
+from processes import RESURGE, ROOT, UNTIMED, started
+
+FALLS = ROOT / "scenarios" / "falls"
+LONGEST = 90
+# Both see the same moment.
+NEAR_S = 0.1
+# A rig has so many ports.
+PORTS = 20
+
+taken = set()
+taking = threading.Lock()
+
+
+def free_ports():
+    """The first of as many ports as a rig has, which nobody listens on and no other check of ours is given."""
+    with taking:
+        for first in random.sample(range(20_000, 32_700, PORTS), 200):
+            with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+                for port in range(first, first + PORTS):
+                    held.enter_context(socket.create_server(("", port)))
+                if first not in taken:
+                    taken.add(first)
+                    return first
+    raise AssertionError("no ports are free")
+
+
+def settings(values, before=""):
+    """Tables as arguments of `--set`."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from settings(value, f"{before}{key}.")
+        else:
+            yield from ("--set", f"{before}{key}={value}")
+
+
+@dataclasses.dataclass
+class Outage:
+    """A row of outages.csv."""
+
+    name: str
+    group: str
+    first: float
+    last: float
+    lost: int
+    at_risk: int
+    back: int
+    ends: dict
+
+    @staticmethod
+    def read(row, start):
+        """Moments are in Unix time, as in the services' logs."""
+        ends = dict(end.rsplit(" × ", 1) for end in row["ends"].split("; "))
+        return Outage(
+            name=row["name"],
+            group=row["group"],
+            first=start + int(row["first_lost_us"]) / 1e6,
+            last=start + int(row["last_lost_us"]) / 1e6,
+            lost=int(row["lost"]),
+            at_risk=int(row["at_risk"]),
+            back=int(row["back"]),
+            ends={end: int(count.replace(",", "")) for end, count in ends.items()},
+        )
+
+
+class Fall:
+    """A scenario that was run against its rig: what both say of it."""
+
+    def __init__(self, name, sets, rig=(), up=None, code=0):
+        with tempfile.TemporaryDirectory() as home:
+            home, port = Path(home), free_ports()
+            here = home / "scenarios" / "falls"
+            shutil.copytree(FALLS, here, ignore=shutil.ignore_patterns("rig", "__pycache__"))
+            command = [sys.executable, "scenarios/falls/rig.py", "up", up or name, "--port", str(port), *rig]
+            with started(command, cwd=home) as serving:
+                assert "is up" in serving.stdout.readline(), "the rig does not come up"
+                self.run(home, here / f"{name}.toml", port, sets, code)
+            self.read(home / "run", here / "rig")
+
+    def run(self, home, scenario, port, sets, code):
+        """Runs the scenario, as told in it, but shorter."""
+        command = [RESURGE, "run", str(scenario), "--allow-commands", "--out", str(home / "run"), "--progress", "none"]
+        text = scenario.read_text()
+        url = tomllib.loads(text)["target"]["url"].replace("9700", str(port))
+        places = {"target.url": url, "target.token_url": f"http://127.0.0.1:{port + 1}/"}
+        if "resolver" in text:
+            places["groups.0.connect.resolver"] = f"127.0.0.1:{port + 2}"
+        command += settings({**places, **tomllib.loads(UNTIMED), **sets})
+        environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+        done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=LONGEST, env=environment)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+
+    def read(self, folder, rig):
+        """Takes what both have written."""
+        run = json.loads((folder / "run.json").read_text())
+        assert run["accounting"]["closes"], run["accounting"]
+        self.start = run["start_unix_us"] / 1e6
+        # What ends from then on, the run ends.
+        self.end = self.start + run["scenario"]["duration_s"]
+        outages = [Outage.read(row, self.start) for row in table(folder, "outages.csv")]
+        groups = {row["group"] for row in table(folder, "closes.csv")}
+        self.outages = [outage for outage in outages if outage.group == "all" or len(groups) == 1]
+        self.outcomes = table(folder, "outcomes.csv")
+        self.seconds = table(folder, "timeseries.csv")
+        self.closes = collections.Counter()
+        for row in table(folder, "closes.csv"):
+            how = f" ({row['how']})" if row["how"] else ""
+            self.closes[row["group"], f"{row['initiator']} {row['code']}{how}"] += int(row["count"])
+        self.services = [json.loads(line) for log in rig.glob("service-*.log") for line in log.read_text().splitlines()]
+        self.logs = {log.stem: [line.split() for line in log.read_text().splitlines()] for log in rig.glob("*.log")}
+
+    def said(self, what, **more):
+        """When a service has logged that."""
+        lines = (line for line in self.services if line["what"] == what)
+        return sorted(line["time"] for line in lines if all(line[key] == value for key, value in more.items()))
+
+    def ended_by(self, balancer, unit=1):
+        """When a balancer has logged sessions' ends, and to which service they went, before the run has ended the rest."""
+        lines = (line for line in self.logs[balancer] if line[1:2] == ["101"])
+        ends = ((float(line[0]) / unit, line[-1]) for line in lines)
+        return sorted((moment, service) for moment, service in ends if moment < self.end)
+
+    def at(self, seconds):
+        """A moment of the run."""
+        return self.start + seconds
+
+
+def table(folder, name):
+    """The rows of a CSV file."""
+    with open(folder / name, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def check_losses(fall, moments, count):
+    """There are that many outages, and what was lost in them is what the service has logged at these moments."""
+    assert len(fall.outages) == count, (fall.outages, moments)
+    assert sum(outage.lost for outage in fall.outages) == len(moments), (fall.outages, moments)
+    for outage in fall.outages:
+        within = [moment for moment in moments if outage.first - NEAR_S <= moment <= outage.last + NEAR_S]
+        assert len(within) == outage.lost == sum(outage.ends.values()), (outage, moments)
+        assert abs(within[0] - outage.first) <= NEAR_S and abs(within[-1] - outage.last) <= NEAR_S, (outage, within)
+
+
+def check_all_back(fall):
+    """Whoever was lost was back before the run's end."""
+    assert all(outage.back == outage.lost for outage in fall.outages), fall.outages
+
+
+QUICK = {"groups.0.start": '{ over = "1s" }', "groups.0.reconnect.backoff.max": "2s"}
+
+
+def check_nginx_reload():
+    """`nginx -s reload`: all sessions are cut off when the old workers' 3 s are over."""
+    fall = Fall("balancer-reload", {**QUICK, "duration": "11s", "events.0.at": "3s"})
+    moments = [moment for moment, _ in fall.ended_by("nginx")]
+    assert len(moments) == 200, moments
+    check_losses(fall, moments, 1)
+    check_all_back(fall)
+    assert fall.outages[0].name == "reload" and fall.outages[0].ends == {"network 1006 (fin)": 200}, fall.outages
+
+
+def check_haproxy_reload():
+    """haproxy's `-sf` with `hard-stop-after 3s`."""
+    command = '["python3", "scenarios/falls/rig.py", "haproxy"]'
+    sets = {**QUICK, "duration": "11s", "events.0.at": "3s", "events.0.command": command}
+    fall = Fall("balancer-reload", sets, up="balancer-reload-haproxy")
+    moments = [moment for moment, _ in fall.ended_by("haproxy", unit=1000)]
+    assert len(moments) == 200, moments
+    check_losses(fall, moments, 1)
+    check_all_back(fall)
+    assert fall.outages[0].name == "reload" and fall.outages[0].ends == {"network 1006 (fin)": 200}, fall.outages
+
+
+def check_service_restart():
+    """SIGTERM to Python's `websockets`, which is started again."""
+    fall = Fall("service-restart", {**QUICK, "duration": "11s", "events.0.at": "3s"})
+    moments = fall.said("closing", code=1001)
+    assert len(moments) == 200 and len(fall.said("up")) == 2, fall.services
+    check_losses(fall, moments, 1)
+    check_all_back(fall)
+    assert fall.outages[0].name == "restart" and fall.outages[0].ends == {"target 1001": 200}, fall.outages
+    assert len(fall.said("opened")) == 400, fall.services
+
+
+def check_rolling_restart():
+    """Three of them behind nginx, one after the other: who has come back from one may be lost with the next."""
+    command = '["python3", "scenarios/falls/rig.py", "roll", "--pause", "3"]'
+    sets = {**QUICK, "duration": "18s", "events.0.at": "3s", "events.0.command": command, "groups.0.clients": "150"}
+    fall = Fall("rolling-restart", sets, rig=["--services", "3", "--restart-after", "0.5"])
+    moments = fall.said("closing", code=1001)
+    assert len(moments) > 150 and len(fall.said("up")) == 6, fall.services
+    check_losses(fall, moments, 3)
+    check_all_back(fall)
+    assert {outage.name for outage in fall.outages} == {"rolling restart"}, fall.outages
+    assert {end for outage in fall.outages for end in outage.ends} == {"target 1001"}, fall.outages
+
+
+def check_backend_dies():
+    """One of three services behind nginx is killed: its sessions are lost, and no other."""
+    fall = Fall("backend-dies", {**QUICK, "duration": "8s", "events.0.at": "3s"})
+    ends = fall.ended_by("nginx")
+    assert len({service for _, service in ends}) == 1, ends
+    check_losses(fall, [moment for moment, _ in ends], 1)
+    check_all_back(fall)
+    outage = fall.outages[0]
+    assert 90 <= outage.lost <= 110 and outage.at_risk == 300 and outage.name == "one service dies", outage
+    assert outage.ends == {"network 1006 (fin)": outage.lost}, outage
+
+
+def check_half_open_balancer():
+    """nginx falls silent: who has a keep-alive is lost when it runs out, and who has none does not notice."""
+    pings = {"ping_every": "2s", "timeout": "1s"}
+    sets = {**QUICK, "duration": "14s", "groups.0.session.keep_alive": pings, "groups.0.connect.upgrade_timeout": "1s"}
+    sets |= {"groups.1.start": '{ over = "1s" }', "events.0.at": "3s", "events.1.at": "8s"}
+    fall = Fall("half-open-balancer", sets)
+    assert len(fall.outages) == 1, fall.outages
+    outage = fall.outages[0]
+    assert outage.name == "silence" and outage.ends == {"network 1006 (timeout)": 100}, outage
+    assert fall.at(3 + 1) - NEAR_S <= outage.first <= outage.last <= fall.at(3 + 2 + 1) + 5 * NEAR_S, (outage, fall.start)
+    assert outage.back == 100 and fall.closes["without", "client 1000"] == 100, (outage, fall.closes)
+    # nginx has noticed nothing before it went on.
+    assert not [moment for moment, _ in fall.ended_by("nginx") if moment < fall.at(8)], fall.logs["nginx"]
+
+
+def check_certificate_rotated():
+    """A certificate of the same authority goes well; with one of another, nobody gets in until it is mended."""
+    sets = {**QUICK, "duration": "20s", "events.0.at": "2s", "events.1.at": "8s", "events.2.at": "14s"}
+    fall = Fall("certificate-rotated", sets)
+    moments = [moment for moment, _ in fall.ended_by("nginx")]
+    assert len(moments) == 400, moments
+    check_losses(fall, moments, 2)
+    check_all_back(fall)
+    assert [outage.name for outage in fall.outages] == ["rotated", "rotated by another authority"], fall.outages
+    failed = {row["outcome"]: int(row["count"]) for row in fall.outcomes if row["outcome"] != "ok"}
+    assert set(failed) == {"tls"} and failed["tls"] >= 200, failed
+    # From when sessions are lost under the other authority's, until it is mended and known.
+    seconds = [int(row["second"]) for row in fall.seconds if int(row["attempts"]) > int(row["ok"])]
+    assert seconds and min(seconds) >= 11 and max(seconds) <= 15, seconds
+
+
+def check_dns_failover():
+    """An address goes dark, then the name moves: clients are back when what they know of the name is too old, and not before."""
+    pings = {"ping_every": "2s", "timeout": "1s"}
+    sets = {**QUICK, "duration": "15s", "groups.0.session.keep_alive": pings, "groups.0.connect.upgrade_timeout": "1s"}
+    sets |= {"events.0.at": "3s", "events.1.at": "7s"}
+    fall = Fall("dns-failover", sets, rig=["--ttl", "2"])
+    assert len(fall.outages) == 1, fall.outages
+    outage = fall.outages[0]
+    assert outage.name == "the address goes dark" and outage.ends == {"network 1006 (timeout)": 200}, outage
+    assert fall.at(3 + 1) - NEAR_S <= outage.first <= outage.last <= fall.at(3 + 2 + 1) + 5 * NEAR_S, (outage, fall.start)
+    opened = fall.said("opened")
+    assert len(opened) == 400 and outage.back == 200, (outage, len(opened))
+    assert opened[199] < fall.at(3) < fall.at(7) < opened[200], opened
+    assert len(fall.logs["new"]) == 200 and not fall.logs["old"], fall.logs
+
+
+# Those that take longest are first.
+CHECKS = [
+    check_certificate_rotated,
+    check_rolling_restart,
+    check_dns_failover,
+    check_half_open_balancer,
+    check_nginx_reload,
+    check_haproxy_reload,
+    check_service_restart,
+    check_backend_dies,
+]
