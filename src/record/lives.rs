@@ -60,6 +60,15 @@ impl Presence {
         self.out.add(other.out, later_ns);
     }
 
+    /// As many, from an origin on.
+    #[must_use]
+    pub const fn standing(&self) -> Self {
+        Self {
+            wanted: Level { net: self.wanted.net, moments_ns: 0 },
+            out: Level { net: self.out.net, moments_ns: 0 },
+        }
+    }
+
     /// Client-seconds up to `until`: wanted, and those of them that were out, in nanoseconds.
     #[must_use]
     pub fn client_ns(&self, until: Moment) -> (i128, i128) {

@@ -4,6 +4,7 @@
 //! One writer owns all numbers; nothing here prints.
 
 mod accounting;
+mod availability;
 #[cfg(test)]
 mod damage_tests;
 mod encoding;
@@ -35,6 +36,7 @@ mod thresholds;
 mod words;
 
 pub use accounting::{Agreement, Reconciliation, ReconciliationRow, check_accounts, reconcile};
+pub use availability::{Availability, Share, availability_of};
 pub use encoding::HistogramError;
 pub use entry::Entry;
 pub use health::{GeneratorHealth, health_faults};

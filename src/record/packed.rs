@@ -160,6 +160,15 @@ impl PackedTally {
     }
 }
 
+impl PackedTally {
+    /// How many requests for tokens ended.
+    #[must_use]
+    pub fn token_requests(&self) -> u64 {
+        let wanted = self.requests.iter().filter(|(request, ..)| request.token_name().is_some());
+        wanted.flat_map(|(_, _, said, _)| said).map(|(_, _, n)| n).sum()
+    }
+}
+
 /// Adds a histogram whose bytes were checked when they were read, or packed by ourselves.
 fn add_packed(histogram: &mut Latencies, bytes: &[u8]) {
     let added = histogram.add_bytes(bytes);

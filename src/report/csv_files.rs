@@ -7,8 +7,8 @@ use crate::sample::{Answer, AttemptKind, Counter, Metric, Outcome};
 
 use super::model::RunModel;
 
-/// The name that stands for all groups together in `summary.csv`.
-const ALL: &str = "all";
+/// The name that stands for all groups together.
+pub(super) const ALL: &str = "all";
 
 /// Why a CSV text cannot be made: the writer's memory failed.
 pub(super) type CsvResult = Result<String, csv::Error>;

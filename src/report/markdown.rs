@@ -12,6 +12,7 @@ use crate::units::{format_count, format_share, format_us};
 use super::lost::clients_words;
 use super::marks;
 use super::model::RunModel;
+use super::outages::{availability, lines, outages};
 use super::request_table::{refresh_lines, requests};
 use super::simulated::{SIMULATED, assumptions, target_words};
 use super::tables::{
@@ -38,6 +39,7 @@ pub fn markdown(model: &RunModel) -> String {
         thresholds(model),
         table(&reconnects(&groups)) + &outsiders(&groups),
         recovery(model, &groups).map(|recovery| table(&recovery)).unwrap_or_default(),
+        [outages(model), availability(model)].iter().flatten().map(table).collect::<Vec<_>>().join("\n"),
         table(&handshakes(&groups))
             + &grounds_words(&model.all).map_or_else(String::new, |words| format!("\n{words}\n")),
         tokens(&groups).map(|tokens| table(&tokens) + &loops(model, &groups)).unwrap_or_default(),
@@ -127,6 +129,9 @@ fn head(model: &RunModel) -> String {
     text.push('\n');
     for line in model.answer.lines() {
         let _ = writeln!(text, "- {}", escape(&line));
+    }
+    for said in lines(model) {
+        let _ = writeln!(text, "- {}", escape(&said));
     }
     for next in &model.answer.next {
         let _ = writeln!(text, "- **Next:** {}", escape(next));

@@ -2,10 +2,14 @@
 //!
 //! In: a journal. Out: totals, seconds, results, all derived from it.
 
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::record::outages::{RunOutage, run_outages};
 use crate::record::{
-    Journal, Latencies, Manifest, Mark, Note, Observed, PackedTally, Quantile, Reconciliation,
-    ReconnectClocks, RunEnd, Tally, ThresholdResult, check_accounts, evaluate, health_faults, merge_all,
-    reconcile, settled_marks,
+    Availability, Journal, Latencies, Manifest, Mark, Note, Observed, PackedTally, Quantile, Reconciliation,
+    ReconnectClocks, RunEnd, Tally, ThresholdResult, availability_of, check_accounts, evaluate,
+    health_faults, merge_all, reconcile, settled_marks,
 };
 use crate::sample::Counter;
 use crate::scenario::parse_threshold;
@@ -35,6 +39,10 @@ pub struct RunModel {
     pub marks: Vec<Mark>,
     /// The service's own numbers, second by second.
     pub observed: Vec<Observed>,
+    /// Disconnects close together that no storm explains.
+    pub outages: Vec<RunOutage>,
+    /// The availability of each group, and at last of all together.
+    pub availability: Vec<Availability>,
     /// From the start to the last sample, in seconds.
     pub elapsed_s: f64,
     /// How the thresholds came out.
@@ -76,6 +84,9 @@ impl RunModel {
         let all = merge_all(&totals);
         let recorded_s = intervals.last().map_or(0.0, |(second, _)| (*second + 1) as f64);
         let elapsed_s = end.as_ref().map_or(recorded_s, |end| end.elapsed_s);
+        let until = over(&manifest, elapsed_s);
+        let outages = run_outages(&intervals, totals.len(), until);
+        let availability = availability_of(&intervals, totals.len(), until);
         let thresholds = evaluate_all(&manifest, &totals, elapsed_s);
         // Where a shard's numbers break off, sessions may be open, and what its target counted is unknown.
         let breaks_off = manifest.breaks_off();
@@ -117,6 +128,8 @@ impl RunModel {
             all,
             marks,
             observed,
+            outages,
+            availability,
             elapsed_s,
             thresholds,
             account_faults,
@@ -176,6 +189,12 @@ impl RunModel {
     pub fn groups(&self) -> impl Iterator<Item = (&str, &Tally)> {
         self.manifest.groups.iter().map(|group| group.name.as_str()).zip(&self.totals)
     }
+}
+
+/// Until when clients were wanted in that were not told otherwise: those that gave up.
+fn over(manifest: &Manifest, elapsed_s: f64) -> Moment {
+    let seconds = elapsed_s.min(manifest.duration_s).max(0.0);
+    Moment::ZERO + Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 /// A threshold that this program cannot read, or whose group is not there, is kept as one without a sample: it must not vanish.

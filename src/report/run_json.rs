@@ -15,16 +15,15 @@ use crate::record::{
     Reconnects, SCHEMA_VERSION, Simulated, StormManifest, Survival, SurvivalStep, Tally, ThresholdResult,
     Times,
 };
-use crate::sample::{
-    ABNORMAL_CLOSURE, Abnormal, CloseKey, Counter, ErrorWord, Ground, Initiator, Metric, Outcome,
-    RequestAnswer,
-};
+use crate::sample::{ABNORMAL_CLOSURE, Abnormal, Counter, ErrorWord, Ground, Metric, Outcome, RequestAnswer};
 use crate::service::counters::TargetCounters;
 
 use super::answer::InWords;
 use super::lost::clients_of;
 use super::model::RunModel;
 use super::requests::{rows, step_name};
+use super::run_json_ends::{EndJson, ends};
+use super::run_json_outages::{AvailabilityJson, OutageJson, availability_json, outages_json};
 use super::verdict::Verdict;
 
 /// About so many places of the curve of those who are still away.
@@ -70,6 +69,10 @@ pub struct RunJson<'m> {
     storms: &'m [StormManifest],
     /// What was done to the service while the run went on, and what was told from outside, in the order of time.
     marks: &'m [Mark],
+    /// Disconnects close together that no storm explains, in the order of time.
+    outages: Vec<OutageJson<'m>>,
+    /// Client-seconds in over client-seconds wanted, of each group, and of all together; empty in runs of before.
+    availability: Vec<AvailabilityJson<'m>>,
     /// The counts, and whether their sums agree.
     accounting: AccountingJson<'m>,
     /// The clients' counts beside the embedded target's; null for a remote target and after a crash.
@@ -185,22 +188,6 @@ struct RequestJson<'m> {
     status: Option<u16>,
     /// The service's own word for why it refuses; `other` for one that is not kept.
     error: Option<&'m str>,
-    count: u64,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct EndJson {
-    /// Who ended them.
-    initiator: Initiator,
-    /// The close code: 1006 where no close frame came that may be sent.
-    code: u16,
-    /// How, where there was no closing handshake.
-    how: Option<Abnormal>,
-    /// The code of the target's close frame, whether it may be sent or not; null where it sent none with a code.
-    target_said: Option<u16>,
-    /// The code of the client's close frame; null where it sent none with a code, or only repeated the target's.
-    client_said: Option<u16>,
-    /// How many.
     count: u64,
 }
 
@@ -330,6 +317,8 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
         thresholds: &model.thresholds,
         storms: &manifest.storms,
         marks: &model.marks,
+        outages: outages_json(model),
+        availability: availability_json(model),
         accounting: accounting(model),
         reconciliation: reconciliation(model),
         generator: end.map(|end| &end.health),
@@ -426,18 +415,6 @@ fn requests<'m>(steps: &[String], tally: &'m Tally) -> Vec<RequestJson<'m>> {
         count: row.count,
     });
     rows.collect()
-}
-
-fn ends(tally: &Tally) -> Vec<EndJson> {
-    let end = |(key, count): (&CloseKey, &u64)| EndJson {
-        initiator: key.initiator,
-        code: key.code,
-        how: key.abnormal,
-        target_said: key.said.target.code(),
-        client_said: key.said.client.code(),
-        count: *count,
-    };
-    tally.closes.iter().map(end).collect()
 }
 
 fn latency(times: &Times<'_>) -> LatencyJson {

@@ -12,6 +12,7 @@ use super::aligned::aligned;
 use super::lost::clients_words;
 use super::marks;
 use super::model::RunModel;
+use super::outages::{availability, lines, outages};
 use super::request_table::{refresh_lines, requests};
 use super::simulated::{NO_GENERATOR, SIMULATED, assumptions, target_words};
 use super::tables::{
@@ -59,6 +60,9 @@ pub fn summary_text(model: &RunModel, style: Style) -> String {
         line(&mut text, &format!("  {} {words}", style.bad("never in")));
     }
     if let Some(table) = recovery(model, &groups) {
+        write_table(&mut text, &table, style);
+    }
+    for table in [outages(model), availability(model)].into_iter().flatten() {
         write_table(&mut text, &table, style);
     }
     write_table(&mut text, &handshakes(&groups), style);
@@ -120,6 +124,9 @@ fn write_head(text: &mut String, model: &RunModel, style: Style) {
         line(text, &format!("  {description}"));
     }
     for said in model.answer.lines() {
+        wrapped("  ", &said, 4, WIDTH).iter().for_each(|part| line(text, part));
+    }
+    for said in lines(model) {
         wrapped("  ", &said, 4, WIDTH).iter().for_each(|part| line(text, part));
     }
     for next in &model.answer.next {

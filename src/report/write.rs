@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::csv_files::{closes_csv, outcomes_csv, summary_csv, timeseries_csv};
+use super::csv_outages::{availability_csv, outages_csv};
 use super::csv_requests::{steps_csv, tokens_csv};
 use super::hlog::histograms_hlog;
 use super::html::report_html;
@@ -125,6 +126,8 @@ pub fn write_all(model: &RunModel, folder: &Path) -> Vec<WriteFault> {
         ("closes.csv", csv(closes_csv(model))),
         ("tokens.csv", csv(tokens_csv(model))),
         ("steps.csv", csv(steps_csv(model))),
+        ("outages.csv", csv(outages_csv(model))),
+        ("availability.csv", csv(availability_csv(model))),
         ("timeseries.csv", csv(timeseries_csv(model))),
         ("histograms.hlog", Ok(histograms_hlog(model))),
         ("report.html", report_html(model).map_err(io::Error::other)),

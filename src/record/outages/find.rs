@@ -86,15 +86,18 @@ pub fn find_outages(lexis: &Lexis) -> Vec<Outage> {
     outages.into_iter().map(|outage| counted(lexis, outage)).collect()
 }
 
-/// With all that were lost in it, the last of a chain reaction included.
-fn counted(lexis: &Lexis, outage: Outage) -> Outage {
+/// With all that were at risk when it began, and all that were lost in it, the last of a chain reaction included.
+pub(super) fn counted(lexis: &Lexis, outage: Outage) -> Outage {
+    let began: u64 = lexis.began().range(..outage.first).map(|(_, n)| n).sum();
+    let gone: u64 = (0..outage.first).flat_map(|bin| lexis.ended_in(bin)).map(|ended| ended.all()).sum();
+    let at_risk = began.saturating_sub(gone);
     let ended = (outage.first..=outage.last).flat_map(|bin| lexis.ended_in(bin));
     let (mut lost, mut lost_again) = (0, 0);
     for ended in ended {
         lost += ended.lost;
         lost_again += if ended.began >= outage.first { ended.lost } else { 0 };
     }
-    Outage { lost, lost_again, ..outage }
+    Outage { lost, lost_again, at_risk, ..outage }
 }
 
 /// Outages go on while more is lost than ever was before them.

@@ -5,6 +5,8 @@
 mod find;
 mod hazard;
 mod lexis;
+mod run;
 
 pub use find::{Outage, find_outages};
 pub use lexis::{Lexis, LexisBuilder};
+pub use run::{Chain, OutageIn, RunOutage, run_outages};
