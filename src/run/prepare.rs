@@ -73,7 +73,7 @@ pub(crate) struct Consent<'c> {
 /// Checks addresses and events against the user's consent, and finds out what this machine has.
 pub(crate) fn check(loaded: Loaded, consent: Consent<'_>) -> Result<(Checked, Machine), RunError> {
     let Loaded { scenario, copy, hash, redactor } = loaded;
-    check_commands(&scenario, consent)?;
+    check_commands(&scenario, consent, &redactor)?;
     let authorised = consent.hosts;
     let policy = Arc::new(AddressPolicy::new(authorised));
     let urls = remote_urls(&scenario);
@@ -93,9 +93,9 @@ pub(crate) fn check(loaded: Loaded, consent: Consent<'_>) -> Result<(Checked, Ma
 }
 
 /// Whether the user allows what the scenario's events do on this machine.
-fn check_commands(scenario: &Scenario, consent: Consent<'_>) -> Result<(), RunError> {
-    let events: Vec<String> =
-        scenario.events.iter().filter(|event| event.needs_consent()).map(Event::in_words).collect();
+fn check_commands(scenario: &Scenario, consent: Consent<'_>, redactor: &Redactor) -> Result<(), RunError> {
+    let events = scenario.events.iter().filter(|event| event.needs_consent()).map(Event::in_words);
+    let events: Vec<String> = events.map(|words| redactor.clean(&words)).collect();
     if events.is_empty() || consent.commands {
         return Ok(());
     }

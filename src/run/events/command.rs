@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::clock::{Clock, Moment};
 use crate::declare::Redactor;
 use crate::lifecycle::StopPhase;
 use crate::record::EventEnd;
@@ -29,17 +30,19 @@ pub(super) struct Came {
     pub(super) end: EventEnd,
     pub(super) is_good: bool,
     pub(super) last_lines: Vec<String>,
+    /// When it was over.
+    pub(super) over: Moment,
 }
 
 impl Came {
     /// It could not be done.
-    pub(super) const fn not_done(why: String) -> Self {
-        Self { end: EventEnd::NotDone { why }, is_good: false, last_lines: Vec::new() }
+    pub(super) const fn not_done(why: String, over: Moment) -> Self {
+        Self::cut_off(EventEnd::NotDone { why }, over)
     }
 
     /// It was cut off.
-    pub(super) const fn cut_off(end: EventEnd) -> Self {
-        Self { end, is_good: false, last_lines: Vec::new() }
+    pub(super) const fn cut_off(end: EventEnd, over: Moment) -> Self {
+        Self { end, is_good: false, last_lines: Vec::new(), over }
     }
 }
 
@@ -48,14 +51,14 @@ pub(super) async fn run_command(
     event: &Event,
     command: &[Argument],
     groups: &Groups,
-    redactor: &Redactor,
+    (clock, redactor): (Clock, &Redactor),
     phase: &mut watch::Receiver<StopPhase>,
 ) -> Came {
     let (mut child, tail) = match start(event, command) {
         Ok(started) => started,
         Err(error) => {
             let program = command.first().map_or("", |program| program.shown.as_str());
-            return Came::not_done(format!("{program} cannot be started: {error}"));
+            return Came::not_done(format!("{program} cannot be started: {error}"), clock.now());
         }
     };
     let group = child.id().and_then(|id| i32::try_from(id).ok());
@@ -67,6 +70,7 @@ pub(super) async fn run_command(
         () = sleep(event.timeout) => Err(EventEnd::TimedOut),
         _ = phase.wait_for(|phase| *phase > StopPhase::Running) => Err(EventEnd::EndedWithRun),
     };
+    let over = clock.now();
     let (end, is_good) = match ended {
         Ok(Ok(status)) => (end_of(status), status.success()),
         Ok(Err(error)) => (EventEnd::NotDone { why: format!("it cannot be waited for: {error}") }, false),
@@ -84,7 +88,7 @@ pub(super) async fn run_command(
             _ => drop(groups.has_left_some(group).await),
         }
     }
-    Came { end, is_good, last_lines: tail.shown(redactor, LAST_WORDS).await }
+    Came { end, is_good, last_lines: tail.shown(redactor, LAST_WORDS).await, over }
 }
 
 /// How long a group gets to end by itself.

@@ -4,6 +4,7 @@
 //! its group (setsid(2)) is not found. A guard ([`super::guard`]) knows the groups too, in case this process is killed.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::guard::{GUARD_COMMAND, begun_line, over_line};
 /// How long a group gets to end after a SIGTERM, and again after a SIGKILL.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// How often a group is looked at meanwhile.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// How long the guard gets to hear, or to end.
 const GUARD_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -48,12 +49,16 @@ impl Groups {
 
     /// Forgets a group of which nobody is left. Answers whether somebody is.
     pub(super) async fn has_left_some(&self, group: i32) -> bool {
-        if is_alive(group) {
-            return true;
+        let is_alive = is_alive(group);
+        if !is_alive {
+            self.forget(group).await;
         }
+        is_alive
+    }
+
+    async fn forget(&self, group: i32) {
         self.lock().remove(&group);
         self.tell_guard(&over_line(group)).await;
-        false
     }
 
     /// Ends a group, whose leader `child` is where it is still waited for.
@@ -75,10 +80,13 @@ impl Groups {
                 waited += LOOK_EVERY;
             }
         };
-        let _ = is_gone(Signal::SIGTERM, grace).await || is_gone(Signal::SIGKILL, GRACE).await;
-        if self.has_left_some(group).await {
-            log::warn!("the process group {group} of an event's command cannot be ended");
+        let is_gone = is_gone(Signal::SIGTERM, grace).await || is_gone(Signal::SIGKILL, GRACE).await;
+        if !is_gone {
+            log::warn!(
+                "the process group {group} of an event's command does not end, and is left to the system"
+            );
         }
+        self.forget(group).await;
     }
 
     /// Ends all groups of which somebody is left, and the guard.
@@ -121,7 +129,41 @@ fn start_guard() -> std::io::Result<Child> {
     command.process_group(0).kill_on_drop(true).spawn()
 }
 
-/// Whether somebody is in a process group.
+/// Whether somebody is in a process group who has not exited.
 pub(super) fn is_alive(group: i32) -> bool {
-    killpg(Pid::from_raw(group), None).is_ok()
+    // Who has exited is signalled like anybody, until it was waited for, which nobody may ever do.
+    killpg(Pid::from_raw(group), None).is_ok() && has_living(group).unwrap_or(true)
+}
+
+/// The same by the processes that there are; `None` where the system does not say.
+fn has_living(group: i32) -> Option<bool> {
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
+    Some(stats.any(|stat| is_living_of(&stat, group)))
+}
+
+/// Whether a process is of a group and has not exited, by its `/proc/PID/stat` (proc(5): state, parent and group stand behind the name's last bracket).
+fn is_living_of(stat: &str, group: i32) -> bool {
+    let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+    let mut fields = behind.split_whitespace();
+    let (state, own) = (fields.next(), fields.nth(1));
+    own.and_then(|own| own.parse().ok()) == Some(group) && !matches!(state, Some("Z" | "X"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_exited_is_not_alive() {
+        for (stat, expected) in [
+            ("77 (sleep) S 1 77 70 0 -1", true),
+            ("78 (a ) Z 1) b) R 1 77 70 0 -1", true),
+            ("79 (sleep) Z 1 77 70 0 -1", false),
+            ("79 (sleep) S 1 78 77 0 -1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_living_of(stat, 77), expected, "{stat}");
+        }
+    }
 }

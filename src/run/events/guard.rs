@@ -16,7 +16,7 @@ use super::groups::{GRACE, is_alive};
 pub(super) const GUARD_COMMAND: &str = "event-guard";
 
 /// How often the groups are looked at while they end.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// That a group has begun.
 pub(super) fn begun_line(group: i32) -> String {

@@ -103,27 +103,26 @@ impl Common {
         let mark = self.mark(event, began);
         self.marks.tell(mark.clone());
         let came = self.does(event, phase).await;
-        let over = self.clock.now();
-        self.marks.tell(ended(mark, event, came, began, over));
+        self.marks.tell(ended(mark, event, came, began));
     }
 
     fn mark(&self, event: &Event, at: Moment) -> Mark {
         Mark {
             number: self.marks.number(),
-            name: event.name.clone(),
+            name: self.marks.redactor().clean(&event.name),
             by: MarkBy::Event,
             at_us: at.as_us(),
             until_us: None,
             names_until_us: (event.wait == EventWait::Started).then(|| (at + event.window).as_us()),
-            does: Some(event.in_words()),
+            does: Some(self.marks.redactor().clean(&event.in_words())),
             outcome: None,
         }
     }
 
     /// Tells that it was not done when it was `due`.
     fn leave_out(&self, event: &Event, due: Moment) {
-        let came = Came::not_done("the time before was not over".to_owned());
-        let mark = ended(self.mark(event, due), event, came, due, due);
+        let came = Came::not_done("the time before was not over".to_owned(), due);
+        let mark = ended(self.mark(event, due), event, came, due);
         // Nothing that happens then is its doing.
         self.marks.tell(Mark { names_until_us: Some(mark.at_us), ..mark });
     }
@@ -131,23 +130,28 @@ impl Common {
     async fn does(&self, event: &Event, phase: &mut watch::Receiver<StopPhase>) -> Came {
         match (&event.does, &self.groups, &self.asker) {
             (EventDoes::Command(command), Some(groups), _) => {
-                run_command(event, command, groups, self.marks.redactor(), phase).await
+                let by = (self.clock, self.marks.redactor());
+                run_command(event, command, groups, by, phase).await
             }
             (EventDoes::Http(request), _, Some(asker)) => {
                 tokio::select! {
                     answered = timeout(event.timeout, Box::pin(self.ask(asker, request))) => {
-                        answered.unwrap_or_else(|_| Came::cut_off(EventEnd::TimedOut))
+                        answered.unwrap_or_else(|_| Came::cut_off(EventEnd::TimedOut, self.clock.now()))
                     }
-                    _ = phase.wait_for(|phase| *phase > StopPhase::Running) => Came::cut_off(EventEnd::EndedWithRun),
+                    _ = phase.wait_for(|phase| *phase > StopPhase::Running) => Came::cut_off(EventEnd::EndedWithRun, self.clock.now()),
                 }
             }
             (EventDoes::Signal(to), ..) => match send_signal(to) {
-                Ok(pid) => Came { end: EventEnd::Signalled { pid }, is_good: true, last_lines: Vec::new() },
-                Err(why) => Came::not_done(why),
+                Ok(pid) => Came {
+                    end: EventEnd::Signalled { pid },
+                    is_good: true,
+                    ..Came::not_done(String::new(), self.clock.now())
+                },
+                Err(why) => Came::not_done(why, self.clock.now()),
             },
             // Both are there where an event needs them.
             (EventDoes::Command(_), None, _) | (EventDoes::Http(_), _, None) => {
-                Came::not_done("nobody does it".to_owned())
+                Came::not_done("nobody does it".to_owned(), self.clock.now())
             }
         }
     }
@@ -164,16 +168,16 @@ impl Common {
                 let mut lines = Lines::default();
                 lines.push(&body);
                 let last_lines = lines.shown(self.marks.redactor());
-                Came { end: EventEnd::Answered { status }, is_good, last_lines }
+                Came { end: EventEnd::Answered { status }, is_good, last_lines, over: self.clock.now() }
             }
-            Err(why) => Came::not_done(why),
+            Err(why) => Came::not_done(why, self.clock.now()),
         }
     }
 }
 
 /// The mark of an event that is over.
-fn ended(mark: Mark, event: &Event, came: Came, began: Moment, over: Moment) -> Mark {
-    let Came { end, is_good, last_lines } = came;
+fn ended(mark: Mark, event: &Event, came: Came, began: Moment) -> Mark {
+    let Came { end, is_good, last_lines, over } = came;
     let took_us = u64::try_from(over.since(began).as_micros()).unwrap_or(u64::MAX);
     Mark {
         until_us: Some(over.as_us()),

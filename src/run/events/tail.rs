@@ -38,15 +38,15 @@ struct Line {
 impl Lines {
     /// Takes in what comes next.
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let (text, is_over) = match piece.split_last() {
-                Some((b'\n', text)) => (text, true),
-                _ => (piece, false),
-            };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest);
+            let (text, behind) = rest.split_at(end.unwrap_or(rest.len()));
+            rest = behind.get(1..).unwrap_or_default();
             let room = LONGEST_KEPT - self.open.bytes.len();
             self.open.bytes.extend_from_slice(&text[..text.len().min(room)]);
             self.open.is_cut |= text.len() > room;
-            if is_over {
+            if end.is_some() {
                 if self.last.len() == MOST_LINES {
                     self.last.pop_front();
                 }

@@ -44,7 +44,9 @@ pub fn describe(loaded: &Loaded) -> String {
         lines.push(format!("      in {}", describe_admission(loaded, index)));
         lines.extend(told(&settings.element("groups", index)));
     }
-    lines.extend(scenario.events.iter().map(|event| format!("  {}", describe_event(event))));
+    lines.extend(
+        scenario.events.iter().map(|event| format!("  {}", loaded.redactor.clean(&describe_event(event)))),
+    );
     for storm in &scenario.storms {
         let how = match &storm.by {
             StormBy::Target { code } => format!("the target closes with {code}"),

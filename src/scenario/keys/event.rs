@@ -215,14 +215,21 @@ impl Event {
 
 /// A command's words; what follows a flag that names a secret is starred out.
 fn command_words(command: &[Argument]) -> String {
-    let mut words: Vec<&str> = Vec::new();
+    let mut words: Vec<String> = Vec::new();
     let mut follows_secret = false;
     for argument in command {
-        words.push(if follows_secret { "***" } else { &argument.shown });
+        words.push(if follows_secret { "***".to_owned() } else { quoted(&argument.shown) });
         let flag = argument.shown.strip_prefix('-').map(|flag| flag.trim_start_matches('-'));
         follows_secret = flag.is_some_and(is_secret_name);
     }
     words.join(" ")
+}
+
+/// A word as a shell would have it.
+fn quoted(word: &str) -> String {
+    let is_plain =
+        !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || "\"'$&;|<>`\\".contains(c));
+    if is_plain { word.to_owned() } else { format!("'{word}'") }
 }
 
 /// An event without a name is called after what it does.
