@@ -8,6 +8,7 @@ import asyncio
 import hmac
 import http
 import json
+import logging
 import signal
 import sys
 import time
@@ -54,6 +55,8 @@ async def main(address, port, path, secret):
             pass
         tell("over", session=number, code=connection.close_code)
 
+    # Of clients that went away before they were in, the library would tell at length.
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
     ending = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     rules = {"process_request": guard, "ping_interval": None, "close_timeout": 1}

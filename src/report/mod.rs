@@ -19,6 +19,7 @@ mod lost;
 mod markdown;
 mod marks;
 mod model;
+mod named_after;
 mod outages;
 mod recovery;
 mod request_table;

@@ -17,6 +17,7 @@ import check_cases
 import check_foreign
 import check_formats
 import check_hlog
+import check_outages
 import check_policies
 import check_prometheus
 import check_report_html
@@ -80,6 +81,7 @@ def main() -> int:
     alone = [*check_report_html.CHECKS, *check_statistics.CHECKS]
     # Most of what the others do is to wait for a run.
     together = [
+        *check_outages.CHECKS,
         *check_policies.CHECKS,
         *check_services.CHECKS,
         *check_prometheus.CHECKS,
