@@ -36,7 +36,8 @@ impl Losses {
 
 /// The mark that an outage follows: the last in whose window it begins. One of silence follows what was done while its clients were last heard of.
 pub(super) fn named_after(marks: &[Mark], losses: Losses) -> Option<&Mark> {
-    let silenced = || marks.iter().find(|mark| (losses.first_us..=losses.silenced_until()).contains(&mark.at_us));
+    let silenced =
+        || marks.iter().find(|mark| (losses.first_us..=losses.silenced_until()).contains(&mark.at_us));
     if let Some(mark) = losses.is_silence.then(silenced).flatten() {
         return Some(mark);
     }
