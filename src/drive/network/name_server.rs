@@ -94,7 +94,7 @@ fn question(id: u16, host: &str, kind: TYPE) -> io::Result<Vec<u8>> {
 
 /// The next answer to that question.
 async fn receive(socket: &UdpSocket, id: u16, host: &str, kind: TYPE) -> io::Result<Answer> {
-    let mut bytes = [0; LARGEST];
+    let mut bytes = vec![0; LARGEST];
     loop {
         let length = socket.recv(&mut bytes).await?;
         if let Some(answer) = read_answer(&bytes[..length], id, host, kind) {

@@ -18,8 +18,11 @@ use super::name_server;
 pub(super) struct Resolver {
     clock: Clock,
     policy: Arc<AddressPolicy>,
-    known: Mutex<HashMap<Option<SocketAddr>, HashMap<String, Arc<Name>>>>,
+    /// By the name server that knows them; `None`: the system.
+    known: Mutex<HashMap<Option<SocketAddr>, Names>>,
 }
+
+type Names = HashMap<String, Arc<Name>>;
 
 /// How a group has names resolved.
 #[derive(Debug, Clone, Copy)]
@@ -89,17 +92,32 @@ impl Resolver {
     }
 
     async fn lookup(&self, host: &str, port: u16, rules: NameRules) -> Vec<IpAddr> {
+        // What it takes to ask is only there while somebody asks.
         if rules.ttl.is_zero() {
-            return ask(host, port, rules).await.map(|(addresses, _)| addresses).unwrap_or_default();
+            return Box::pin(ask(host, port, rules))
+                .await
+                .map(|(addresses, _)| addresses)
+                .unwrap_or_default();
         }
         let name = self.name(host, rules.server);
-        let waiting = self.clock.now();
-        if let Some(known) = name.recall(waiting, waiting) {
-            return known;
+        let now = self.clock.now();
+        match name.recall(now, now) {
+            Some(known) => known,
+            None => Box::pin(self.find_out(&name, now, host, port, rules)).await,
         }
-        // A fleet that comes back at once asks once.
+    }
+
+    /// The addresses of a name that is not known: a fleet that comes back at once asks once, and has that answer.
+    async fn find_out(
+        &self,
+        name: &Name,
+        since: Moment,
+        host: &str,
+        port: u16,
+        rules: NameRules,
+    ) -> Vec<IpAddr> {
         let _asking = name.asking.lock().await;
-        if let Some(known) = name.recall(self.clock.now(), waiting) {
+        if let Some(known) = name.recall(self.clock.now(), since) {
             return known;
         }
         let (addresses, ttl) = ask(host, port, rules).await.unwrap_or_default();
