@@ -103,3 +103,52 @@ fn who_is_away_when_the_run_ends_tells_since_when_and_by_which_storm() {
         assert_eq!(away.collect::<Vec<_>>(), Vec::from_iter(expected), "{what}");
     }
 }
+
+#[test]
+fn whom_the_service_loses_by_an_event_was_struck_by_it_and_counts_from_its_own_loss() {
+    let by_event = |every: Option<u64>| StormRule::ByEvent {
+        at: ms(500),
+        every: every.map(Duration::from_millis),
+        window: Duration::from_millis(200),
+        id: StormId(3),
+    };
+    let (closed, reset) = (EndingHow::PeerClosed(1001), EndingHow::Abnormal(Abnormal::Rst));
+    // (done again after, when and how the session is lost, whether by the event)
+    let rows = [
+        (None, 499, closed, false),
+        (None, 500, closed, true),
+        (None, 600, reset, true),
+        (None, 700, EndingHow::Abnormal(Abnormal::Fin), true),
+        (None, 701, closed, false),
+        (Some(1_000), 701, closed, false),
+        (Some(1_000), 1_500, reset, true),
+        (Some(1_000), 2_650, closed, true),
+        (Some(1_000), 2_750, closed, false),
+    ];
+    for (every, lost, how, expected) in rows {
+        let mut stormy = rules(OnReconnect::Reuse);
+        stormy.storms = vec![by_event(every)];
+        let mut bench = Bench::new(stormy);
+        bench.bring_into_session(ms(0));
+        bench.step(ms(lost), Event::Ended(Ending::new(ms(lost), how)));
+        let back_at = ms(lost + 10);
+        bench.step(back_at, Event::Due(Signs::default()));
+        bench.step(back_at, Event::Connected(marks(back_at, back_at)));
+        let struck = bench.samples.iter().any(|sample| matches!(sample, Sample::StormDisconnect(StormId(3))));
+        assert_eq!(struck, expected, "{every:?} {lost} {how:?}");
+        let initiators: Vec<Initiator> = bench
+            .samples
+            .iter()
+            .filter_map(
+                |sample| if let Sample::SessionEnd(end) = sample { Some(end.key.initiator) } else { None },
+            )
+            .collect();
+        let author = if how == closed { Initiator::Target } else { Initiator::Network };
+        assert_eq!(initiators, [author], "the end keeps its author");
+        let back = bench.samples.iter().find_map(|sample| match sample {
+            Sample::Ready(ready) if ready.kind == AttemptKind::Reconnect => Some(ready.latency),
+            _ => None,
+        });
+        assert_eq!(back, Some(Duration::from_millis(10)), "{every:?} {lost} {how:?}");
+    }
+}

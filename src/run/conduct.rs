@@ -16,8 +16,8 @@ use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike,
 use crate::lifecycle::GroupRules;
 use crate::plan::{own_starts, target_storms};
 use crate::record::{
-    Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, Manifest, MarkBy, PackedTally,
-    Recorded, Recorder, RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
+    Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, Manifest, MarkBy, Note,
+    PackedTally, Recorded, Recorder, RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
 };
 use crate::sample::{Counter, GroupId, Outcome};
 use crate::scenario::keys::Ready;
@@ -26,7 +26,7 @@ use crate::service::counters::TargetCounters;
 use super::crew::{Hand, Watch, Watched, crew};
 use super::display::Display;
 use super::error::RunError;
-use super::events::{Door, Marks, OnMark, Runner};
+use super::events::{Door, Marks, OnMark, OnNote, Runner};
 use super::host;
 use super::prepare::Prepared;
 use super::request::OnProgress;
@@ -78,7 +78,7 @@ pub(super) async fn conduct(
     let plan = plan_engine(&prepared, &crew)?;
     let (view, live) = watch::channel(LiveView::default());
     let (notes, noted) = mpsc::unbounded_channel();
-    let marks = Arc::new(Marks::new(clock, notes, prepared.redactor.clone(), on_mark));
+    let marks = Arc::new(Marks::new(clock, note_to(notes.clone()), prepared.redactor.clone(), on_mark));
     let door = open_door(&journal, &prepared, &marks);
     let recorder = Recorder::new(prepared.scenario.groups.len(), journal).feeding(feed);
     let recording = tokio::spawn({
@@ -104,6 +104,7 @@ pub(super) async fn conduct(
     let runner = Runner::start(&prepared, &marks, &control);
     let drained = walk_plan(plan, &control, clock).await;
     let elapsed = clock.now();
+    drop(notes);
     // What events have begun is gone before the recorder is.
     runner.end().await;
     drop(door);
@@ -204,6 +205,14 @@ async fn settle_target(prepared: &Prepared) -> Option<TargetCounters> {
         log::warn!("the embedded target still has sessions open");
     }
     Some(server.counters())
+}
+
+/// Takes notes to the recorder.
+fn note_to(notes: mpsc::UnboundedSender<Note>) -> OnNote {
+    Box::new(move |note| {
+        // Without a recorder the run is over.
+        let _ = notes.send(note);
+    })
 }
 
 /// Whether this process does what is done to the service: one of a run's shards does.

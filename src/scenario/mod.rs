@@ -30,3 +30,6 @@ pub use profiles::{profile_names, profile_text};
 mod name_server_tests;
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod event_tests;

@@ -26,6 +26,7 @@ mod bad_input;
 mod diagnose;
 mod diagnose_strangers;
 mod endings;
+mod events;
 mod own_folder;
 mod remote_targets;
 mod runs;

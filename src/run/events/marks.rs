@@ -5,8 +5,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use crate::clock::{Clock, Moment};
 use crate::declare::{Redactor, is_unruly};
 use crate::record::{Mark, MarkBy, Note};
@@ -21,10 +19,13 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// Told of each mark.
 pub(in super::super) type OnMark = Box<dyn Fn(&Mark) + Send + Sync>;
 
+/// Takes notes for the journal.
+pub(in super::super) type OnNote = Box<dyn Fn(Note) + Send + Sync>;
+
 /// Makes the marks of a run.
 pub(in super::super) struct Marks {
     clock: Clock,
-    notes: mpsc::UnboundedSender<Note>,
+    note: OnNote,
     redactor: Redactor,
     on_mark: Option<OnMark>,
     next: AtomicU32,
@@ -32,14 +33,14 @@ pub(in super::super) struct Marks {
 }
 
 impl Marks {
-    /// None yet. They are told to `notes`, and to `on_mark`.
+    /// None yet. They are told to `note`, and to `on_mark`.
     pub(in super::super) fn new(
         clock: Clock,
-        notes: mpsc::UnboundedSender<Note>,
+        note: OnNote,
         redactor: Redactor,
         on_mark: Option<OnMark>,
     ) -> Self {
-        Self { clock, notes, redactor, on_mark, next: AtomicU32::new(1), from_outside: AtomicU32::new(0) }
+        Self { clock, note, redactor, on_mark, next: AtomicU32::new(1), from_outside: AtomicU32::new(0) }
     }
 
     /// Takes what is secret out of a text.
@@ -57,8 +58,7 @@ impl Marks {
         if let Some(on_mark) = &self.on_mark {
             on_mark(&mark);
         }
-        // Without a recorder the run is over.
-        let _ = self.notes.send(Note::Mark(mark));
+        (self.note)(Note::Mark(mark));
     }
 
     /// A mark of this moment by somebody outside. Answers with when it was.
@@ -109,6 +109,8 @@ pub(super) fn check_text(text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -134,8 +136,10 @@ mod tests {
 
     #[test]
     fn marks_have_numbers_of_their_own_and_an_end() {
-        let (notes, mut told) = mpsc::unbounded_channel();
-        let marks = Marks::new(Clock::start(), notes, Redactor::new(&["hush-hush".into()]), None);
+        let told = Arc::<Mutex<Vec<Note>>>::default();
+        let note = Arc::clone(&told);
+        let note = move |told| note.lock().unwrap().push(told);
+        let marks = Marks::new(Clock::start(), Box::new(note), Redactor::new(&["hush-hush".into()]), None);
         assert!(marks.mark_now(MarkBy::Outside, "with hush-hush").is_ok());
         assert!(marks.mark_now(MarkBy::Signal, "\u{1b}").is_err());
         marks.from_outside.store(MOST_FROM_OUTSIDE - 1, Ordering::Relaxed);
@@ -143,10 +147,15 @@ mod tests {
         for _ in 0..3 {
             assert!(marks.mark_now(MarkBy::Outside, "one more").unwrap_err().contains("10000 marks"));
         }
-        let mut seen = Vec::new();
-        while let Ok(Note::Mark(mark)) = told.try_recv() {
-            seen.push((mark.number, mark.name));
-        }
+        let seen: Vec<_> = told
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|note| match note {
+                Note::Mark(mark) => (mark.number, mark.name.clone()),
+                Note::Observed(_) => (0, String::new()),
+            })
+            .collect();
         assert_eq!(seen, [(1, "with …".to_owned()), (2, "the last".to_owned())]);
     }
 }

@@ -16,5 +16,5 @@ mod tail;
 pub(super) use door::Door;
 pub use guard::guard_commands;
 pub use knock::{KnockError, mark_run};
-pub(super) use marks::{Marks, OnMark};
+pub(super) use marks::{Marks, OnMark, OnNote};
 pub(super) use runner::Runner;

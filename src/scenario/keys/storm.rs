@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, Rows, Table, above_zero, any_of, duration, field, meaning, sent_code, share_above_zero, string,
-    strings, table, tagged, then,
+    At, Rows, Table, above_zero, duration, field, meaning, sent_code, share_above_zero, string, strings,
+    table, tagged, then,
 };
 
 use super::told::{EventTimes, GroupNames};
@@ -25,37 +25,33 @@ pub struct Storm {
 table! {
     /// A disconnect forced on many clients at one moment.
     pub struct StormKeys {
-        /// When, after the run's start. With `by = "event"`: when the event is done.
-        at: Option<Duration> = None => duration();
         /// Which share of the sessions, above 0%.
         fraction: f64 = 1.0 => share_above_zero("the storm would strike nobody");
         ..
-        /// Who does it.
-        by: StormBy;
+        /// Who does it, and when.
+        strike: Strike;
     }
-    needs: [any_of(&[&["at"], &["event"]], "say when the storm strikes, as at = \"10s\"")];
 }
 
 meaning! { Storm: StormKeys => storm_of }
 
-/// A storm by an event has its moment from it.
+/// A storm by an event strikes whom it strikes.
 fn storm_of(keys: StormKeys, table: &Table<'_>) -> Option<Storm> {
-    let StormKeys { at, fraction, by } = keys;
-    let StormBy::Event { event } = by else {
-        if at.is_none() {
-            table.between(None, "the storm has no `at`", "say when it strikes, as at = \"10s\"");
-        }
-        return Some(Storm { at: at?, fraction, by });
-    };
-    if at.is_some() || fraction < 1.0 {
-        table.between(
-            None,
-            "a storm by an event has no `at` and no `fraction` of its own",
-            "take them out: it strikes when the event is done, whom it strikes",
-        );
+    let StormKeys { fraction, strike: Strike { at, by } } = keys;
+    if matches!(by, StormBy::Event { .. }) && fraction < 1.0 {
+        let message = "a storm by an event has no `fraction` of its own";
+        table.between(Some("fraction"), message, "take it out: it strikes whom the service loses");
     }
-    let EventTimes(times) = table.reading.told()?;
-    times.get(event).map(|(_, at)| Storm { at: *at, fraction, by })
+    Some(Storm { at, fraction, by })
+}
+
+/// Who forces a storm, and when.
+#[derive(Debug, Clone)]
+pub struct Strike {
+    /// When, after the run's start.
+    at: Duration,
+    /// Who does it.
+    by: StormBy,
 }
 
 /// Who forces a storm.
@@ -80,7 +76,11 @@ pub enum StormBy {
     },
 }
 
-fn storm_rows() -> Rows<StormBy> {
+fn strike_rows() -> Rows<Strike> {
+    let at = || {
+        field("at", "When, after the run's start.", duration())
+            .needed("say when the storm strikes, as at = \"10s\"")
+    };
     let code = field("code", "The close code.", sent_code()).or(1012);
     let groups = field(
         "groups",
@@ -89,28 +89,32 @@ fn storm_rows() -> Rows<StormBy> {
     );
     let event = field(
         "event",
-        "Name of the event. Whom the service loses within the event's window was struck.",
-        then(string(), event_index),
+        "Name of the event. It strikes when the event is done; whom the service loses within the event's `window` was struck.",
+        then(string(), event_strike),
     )
     .needed("name the event that strikes, as event = \"reload\"");
     Rows::or("by", "target", "Who does it.")
-        .row("target", "The embedded target closes its sessions.", code, |code| StormBy::Target { code })
-        .below("client", "The clients leave.", groups, |groups, how| StormBy::Client { how, groups })
-        .row("event", "A service loses its sessions by an event of the scenario.", event, |event| {
-            StormBy::Event { event }
+        .row("target", "The embedded target closes its sessions.", (at(), code), |(at, code)| Strike {
+            at,
+            by: StormBy::Target { code },
         })
+        .below("client", "The clients leave.", (at(), groups), |(at, groups), how| Strike {
+            at,
+            by: StormBy::Client { how, groups },
+        })
+        .row("event", "A service loses its sessions by an event of the scenario.", event, |strike| strike)
 }
 
-tagged! { StormBy => storm_rows }
+tagged! { Strike => strike_rows }
 
-/// The index of an event by its name.
+/// The storm by the event of that name.
 #[expect(clippy::needless_pass_by_value, reason = "a meaning takes what was read")]
-fn event_index(name: String, at: &At<'_>) -> Option<usize> {
+fn event_strike(name: String, at: &At<'_>) -> Option<Strike> {
     let EventTimes(times) = at.reading.told().unwrap_or_else(|| EventTimes(Vec::new()));
     let named: Vec<usize> =
         times.iter().enumerate().filter(|(_, (own, _))| *own == name).map(|(index, _)| index).collect();
     match named.as_slice() {
-        [index] => return Some(*index),
+        [event] => return Some(Strike { at: times[*event].1, by: StormBy::Event { event: *event } }),
         [] => {
             let names: Vec<&str> = times.iter().map(|(name, _)| name.as_str()).collect();
             let there_are = if names.is_empty() {
@@ -121,7 +125,7 @@ fn event_index(name: String, at: &At<'_>) -> Option<usize> {
             at.between(format!("there is no event \"{name}\""), there_are);
         }
         _ => {
-            at.between(format!("{} events are named \"{name}\"", named.len()), "give each a name of its own")
+            at.between(format!("{} events are named \"{name}\"", named.len()), "give each a name of its own");
         }
     }
     None

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::HOSTS;
 use super::service::{Came, is_of_others};
-use super::world::{Case, World, each_with_a_world, near, step_at, to_url, token_at};
+use super::world::{Case, World, each_with_a_world, hook_at, near, step_at, to_url, token_at};
 use crate::support::output::text as text_of;
 
 /// What a service says is not obeyed where it leads to others.
@@ -21,6 +21,7 @@ pub(crate) fn handed_out_by_a_service(world: &mut World) {
         token_at("http://127.0.0.1:PORT/to?http://8.8.8.8:PORT/"),
         step_at("http://127.0.0.1:PORT/to?http://8.8.8.8:PORT/", ""),
         step_at("http://127.0.0.1:PORT/to?//[2001:4860:4860::8888]:PORT/", ""),
+        hook_at("http://127.0.0.1:PORT/to?http://8.8.8.8:PORT/"),
     ];
     let home = world.home.clone();
     each_with_a_world(&home, &redirects, |world, case| {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::IpAddr;
 
-use super::world::{Case, World, each_with_a_world, near, to_url, token_at};
+use super::world::{Case, World, each_with_a_world, hook_at, near, to_url, token_at};
 use crate::support::output::text as text_of;
 
 /// Packets that have gone over the loopback interface, on which every address of this network is.
@@ -49,6 +49,8 @@ pub(crate) fn named_by_the_scenario(world: &mut World) {
     cases.push((token_at("http://public.test:PORT/"), "public.test", "8.8.8.8"));
     let far_url = "token = { grant = \"none\" }\nconnect = { url = \"ws://six.test:PORT/\" }";
     cases.push((near(far_url), "six.test", "2001:4860:4860::8888"));
+    cases.push((hook_at("http://8.8.8.8:PORT/"), "8.8.8.8", "8.8.8.8"));
+    cases.push((hook_at("http://public.test:PORT/"), "public.test", "8.8.8.8"));
     for (index, (case, _, _)) in cases.iter().enumerate() {
         let ways = ways_of(index);
         let text = world.text(case);

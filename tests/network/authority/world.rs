@@ -40,6 +40,13 @@ pub(crate) fn step_at(url: &str, more: &str) -> Case {
     ))
 }
 
+/// An event that asks there.
+pub(crate) fn hook_at(url: &str) -> Case {
+    near(&format!(
+        "token = {{ grant = \"none\" }}\n[[events]]\nat = \"0s\"\nhttp = {{ method = \"GET\", url = \"{url}\" }}"
+    ))
+}
+
 pub(crate) struct World {
     pub(crate) home: PathBuf,
     pub(crate) service: Service,
