@@ -120,6 +120,7 @@ class Fall:
         # What ends from then on, the run ends.
         self.end = self.start + run["scenario"]["duration_s"]
         self.marks = {mark["name"]: self.start + mark["at_us"] / 1e6 for mark in run["marks"]}
+        self.done = {mark["name"]: self.start + mark["until_us"] / 1e6 for mark in run["marks"]}
         outages = [Outage.read(row, self.start) for row in table(folder, "outages.csv")]
         groups = {row["group"] for row in table(folder, "closes.csv")}
         self.outages = [outage for outage in outages if outage.group == "all" or len(groups) == 1]
@@ -221,13 +222,14 @@ def check_rolling_restart():
 
 def check_backend_dies():
     """One of three services behind nginx is killed: its sessions are lost, and no other."""
-    fall = Fall("backend-dies", {**QUICK, "duration": "8s", "events.0.at": "3s"})
+    # As few as that: nginx's log has the moment at which it began with all of them.
+    fall = Fall("backend-dies", {**QUICK, "duration": "8s", "events.0.at": "3s", "groups.0.clients": "120"})
     ends = fall.ended_by("nginx")
     assert len({service for _, service in ends}) == 1, ends
     check_losses(fall, [moment for moment, _ in ends], 1)
     check_all_back(fall)
     outage = fall.outages[0]
-    assert 90 <= outage.lost <= 110 and outage.at_risk == 300 and outage.name == "one service dies", outage
+    assert 35 <= outage.lost <= 45 and outage.at_risk == 120 and outage.name == "one service dies", outage
     assert outage.ends == {"network 1006 (fin)": outage.lost}, outage
 
 
@@ -267,9 +269,9 @@ def check_certificate_rotated():
     assert [outage.name for outage in fall.outages] == ["rotated", "rotated by another authority"], fall.outages
     failed = {row["outcome"]: int(row["count"]) for row in fall.outcomes if row["outcome"] != "ok"}
     assert set(failed) == {"tls"} and failed["tls"] >= 200, failed
-    # From when sessions are lost under the other authority's, until it is mended and known.
-    seconds = [int(row["second"]) for row in fall.seconds if int(row["attempts"]) > int(row["ok"])]
-    assert seconds and min(seconds) >= 11 and max(seconds) <= 15, seconds
+    # From when sessions are lost under the other authority's, until it is mended; some attempt may be under way then.
+    seconds = [fall.start + int(row["second"]) for row in fall.seconds if int(row["attempts"]) > int(row["ok"])]
+    assert fall.outages[1].first - 1 <= min(seconds) and max(seconds) <= fall.done["mended"] + 1, (seconds, fall.done)
 
 
 def check_dns_failover():
