@@ -145,21 +145,29 @@ class Rig:
         subprocess.run([program("haproxy"), "-D", "-f", config, "-p", pid_file, *before], check=True, timeout=PATIENCE)
 
     def certificates(self):
-        """Two authorities; the clients trust the first, which vouches for the certificate."""
+        """Two authorities, and certificates of both; the clients trust the first."""
         for name in ("ca", "other"):
             openssl("req", "-x509", "-days", "2", "-subj", f"/CN={name} of the rig", *self.key(name))
+        for by, number in (("ca", 1), ("ca", 2), ("other", 1)):
+            name = f"by-{by}-{number}"
+            vouched = ["-CA", self.folder / f"{by}.pem", "-CAkey", self.folder / f"{by}.key", "-addext", "subjectAltName=IP:127.0.0.1"]
+            server = ["-subj", "/CN=127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+            openssl("req", "-x509", "-days", "1", *server, *vouched, *self.key(name))
         self.certify("ca")
 
     def key(self, name):
         """Arguments of `openssl req` for a new key and what belongs to it."""
-        return ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", self.folder / f"{name}.key", "-out", self.folder / f"{name}.pem"]
+        files = ["-keyout", self.folder / f"{name}.key", "-out", self.folder / f"{name}.pem"]
+        return ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", *files]
 
     def certify(self, by):
-        """A certificate for 127.0.0.1 by that authority."""
-        vouched = ["-CA", self.folder / f"{by}.pem", "-CAkey", self.folder / f"{by}.key", "-addext", "subjectAltName=IP:127.0.0.1"]
-        openssl("req", "-x509", "-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", *vouched, *self.key("new"))
-        (self.folder / "new.key").replace(self.folder / "key.pem")
-        (self.folder / "new.pem").replace(self.folder / "cert.pem")
+        """Another certificate by that authority than the one that is there."""
+        now = self.folder / "cert.pem"
+        certificates = sorted(self.folder.glob(f"by-{by}-*.pem"))
+        new = next((one for one in certificates if not now.exists() or one.read_bytes() != now.read_bytes()), now)
+        for file, name in ((new.with_suffix(".key"), "key.pem"), (new, "cert.pem")):
+            shutil.copyfile(file, self.folder / "new")
+            (self.folder / "new").replace(self.folder / name)
 
     def nginx(self, *arguments, name="nginx"):
         """Runs nginx with its configuration."""

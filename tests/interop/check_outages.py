@@ -171,17 +171,19 @@ def check_all_back(fall):
     assert all(outage.back == outage.lost for outage in fall.outages), fall.outages
 
 
-QUICK = {"groups.0.start": '{ over = "1s" }', "groups.0.reconnect.backoff.max": "2s"}
+# Few enough that a balancer is done with them at once.
+FEW = 100
+QUICK = {"groups.0.clients": str(FEW), "groups.0.start": '{ over = "1s" }', "groups.0.reconnect.backoff.max": "2s"}
 
 
 def check_nginx_reload():
     """`nginx -s reload`: all sessions are cut off when the old workers' 3 s are over."""
     fall = Fall("balancer-reload", {**QUICK, "duration": "11s", "events.0.at": "3s"})
     moments, later = [moment for moment, _ in fall.ended_by("nginx")], fall.said("over", code=1006)
-    assert len(moments) == len(later) == 200, (moments, later)
+    assert len(moments) == len(later) == FEW, (moments, later)
     check_losses(fall, moments, 1, later)
     check_all_back(fall)
-    assert fall.outages[0].name == "reload" and fall.outages[0].ends == {"network 1006 (fin)": 200}, fall.outages
+    assert fall.outages[0].name == "reload" and fall.outages[0].ends == {"network 1006 (fin)": FEW}, fall.outages
 
 
 def check_haproxy_reload():
@@ -190,21 +192,21 @@ def check_haproxy_reload():
     sets = {**QUICK, "duration": "11s", "events.0.at": "3s", "events.0.command": command}
     fall = Fall("balancer-reload", sets, up="balancer-reload-haproxy")
     moments, later = [moment for moment, _ in fall.ended_by("haproxy", unit=1000)], fall.said("over", code=1006)
-    assert len(moments) == len(later) == 200, (moments, later)
+    assert len(moments) == len(later) == FEW, (moments, later)
     check_losses(fall, moments, 1, later)
     check_all_back(fall)
-    assert fall.outages[0].name == "reload" and fall.outages[0].ends == {"network 1006 (fin)": 200}, fall.outages
+    assert fall.outages[0].name == "reload" and fall.outages[0].ends == {"network 1006 (fin)": FEW}, fall.outages
 
 
 def check_service_restart():
     """SIGTERM to Python's `websockets`, which is started again."""
     fall = Fall("service-restart", {**QUICK, "duration": "11s", "events.0.at": "3s"})
     moments = fall.said("closing", code=1001)
-    assert len(moments) == 200 and len(fall.said("up")) == 2, fall.services
+    assert len(moments) == FEW and len(fall.said("up")) == 2, fall.services
     check_losses(fall, moments, 1)
     check_all_back(fall)
-    assert fall.outages[0].name == "restart" and fall.outages[0].ends == {"target 1001": 200}, fall.outages
-    assert len(fall.said("opened")) == 400, fall.services
+    assert fall.outages[0].name == "restart" and fall.outages[0].ends == {"target 1001": FEW}, fall.outages
+    assert len(fall.said("opened")) == 2 * FEW, fall.services
 
 
 def check_rolling_restart():
@@ -252,23 +254,23 @@ def check_half_open_balancer():
     sets = {**QUICK, **PINGS, "duration": "16s", "groups.0.connect.upgrade_timeout": "1s"}
     sets |= {"groups.1.start": '{ over = "4s" }', "events.0.at": "6s", "events.1.at": "11s"}
     fall = Fall("half-open-balancer", sets)
-    check_silence(fall, "silence", 100)
+    check_silence(fall, "silence", FEW)
     assert fall.closes["without", "client 1000"] == 100, fall.closes
-    # nginx has noticed nothing before it went on.
-    assert not [moment for moment, _ in fall.ended_by("nginx") if moment < fall.marks["it goes on"]], fall.logs["nginx"]
+    # The service behind nginx has heard nothing of it before that went on.
+    assert fall.said("over")[0] >= fall.marks["it goes on"] - NEAR_S, fall.services
 
 
 def check_certificate_rotated():
     """A certificate of the same authority goes well; with one of another, nobody gets in until it is mended."""
-    sets = {**QUICK, "duration": "20s", "events.0.at": "2s", "events.1.at": "8s", "events.2.at": "14s"}
+    sets = {**QUICK, "duration": "24s", "events.0.at": "2s", "events.1.at": "9s", "events.2.at": "17s"}
     fall = Fall("certificate-rotated", sets)
     moments, later = [moment for moment, _ in fall.ended_by("nginx")], fall.said("over", code=1006)
-    assert len(moments) == len(later) == 400, (moments, later)
+    assert len(moments) == len(later) == 2 * FEW, (moments, later)
     check_losses(fall, moments, 2, later)
     check_all_back(fall)
     assert [outage.name for outage in fall.outages] == ["rotated", "rotated by another authority"], fall.outages
     failed = {row["outcome"]: int(row["count"]) for row in fall.outcomes if row["outcome"] != "ok"}
-    assert set(failed) == {"tls"} and failed["tls"] >= 200, failed
+    assert set(failed) == {"tls"} and failed["tls"] >= FEW, failed
     # From when sessions are lost under the other authority's, until it is mended; some attempt may be under way then.
     seconds = [fall.start + int(row["second"]) for row in fall.seconds if int(row["attempts"]) > int(row["ok"])]
     assert fall.outages[1].first - 1 <= min(seconds) and max(seconds) <= fall.done["mended"] + 1, (seconds, fall.done)
@@ -278,11 +280,11 @@ def check_dns_failover():
     """An address goes dark, then the name moves: clients are back when what they know of the name is too old, and not before."""
     sets = {**QUICK, **PINGS, "duration": "17s", "groups.0.connect.upgrade_timeout": "1s", "events.0.at": "6s", "events.1.at": "10s"}
     fall = Fall("dns-failover", sets, rig=["--ttl", "2"])
-    check_silence(fall, "the address goes dark", 200)
+    check_silence(fall, "the address goes dark", FEW)
     opened, moved = fall.said("opened"), fall.marks["failover"]
-    assert len(opened) == 400, len(opened)
-    assert opened[199] < fall.marks["the address goes dark"] < moved < opened[200], opened
-    assert len(fall.logs["new"]) == 200 and not fall.ended_by("old"), fall.logs
+    assert len(opened) == 2 * FEW, len(opened)
+    assert opened[FEW - 1] < fall.marks["the address goes dark"] < moved < opened[FEW], opened
+    assert len(fall.logs["new"]) == FEW and not fall.ended_by("old"), fall.logs
 
 
 # Those that take longest are first.
