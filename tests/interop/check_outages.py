@@ -278,7 +278,7 @@ def check_certificate_rotated():
 
 def check_dns_failover():
     """An address goes dark, then the name moves: clients are back when what they know of the name is too old, and not before."""
-    sets = {**QUICK, **PINGS, "duration": "17s", "groups.0.connect.upgrade_timeout": "1s", "events.0.at": "6s", "events.1.at": "10s"}
+    sets = {**QUICK, **PINGS, "duration": "19s", "groups.0.connect.upgrade_timeout": "1s", "events.0.at": "6s", "events.1.at": "9s"}
     fall = Fall("dns-failover", sets, rig=["--ttl", "2"])
     check_silence(fall, "the address goes dark", FEW)
     opened, moved = fall.said("opened"), fall.marks["failover"]
