@@ -87,6 +87,7 @@ fn main() {
                 start_unix_us: VIRTUAL_START_UNIX_US,
                 out,
                 threads: 2,
+                attempts: false,
                 on_progress: None,
             };
             assert_eq!(simulate(request).unwrap().model.verdict.exit_code.number(), 0);

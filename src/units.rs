@@ -165,6 +165,12 @@ pub fn format_count(count: u64) -> String {
     text
 }
 
+/// A share (0..1) to a thousandth of a percent, rounded down: what was not there all the time is never told as 100 %.
+#[must_use]
+pub fn format_availability(share: f64) -> String {
+    if share >= 1.0 { "100 %".to_owned() } else { format!("{:.3} %", (share * 100_000.0).floor() / 1_000.0) }
+}
+
 /// A share for people: `12.3%`; what is not quite nothing or not quite all does not look it.
 #[must_use]
 pub fn format_share(share: f64) -> String {

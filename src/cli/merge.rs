@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::exit_code::ExitCode;
-use crate::record::{Machines, MergeError, MergeInput, plan_merge};
+use crate::record::{ATTEMPTS_FILE, Machines, MergeError, MergeInput, join_attempts, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, summary_text, write_all};
 use crate::run::{FolderError, make_folder, shards_in};
 
@@ -76,7 +76,9 @@ pub(super) fn run(args: &MergeArgs, out: &mut dyn Write, err: &mut dyn Write) ->
     };
     let model = RunModel::new(journal);
     let fault = unwritten.map(|source| WriteFault { path, source });
-    let faults: Vec<WriteFault> = fault.into_iter().chain(write_all(&model, &folder)).collect();
+    let joined = join_attempts(&args.runs, &folder).err();
+    let joined = joined.map(|source| WriteFault { path: folder.join(ATTEMPTS_FILE), source });
+    let faults: Vec<WriteFault> = fault.into_iter().chain(joined).chain(write_all(&model, &folder)).collect();
     let style = Style { colour: wants_colour(&io::stdout()) };
     write!(out, "{}", summary_text(&model, style))?;
     out.flush()?;

@@ -9,9 +9,10 @@ use clap::{Args, ValueEnum};
 
 use crate::exit_code::ExitCode;
 use crate::report::{
-    JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, benchmark_entries, check_writable, closes_csv,
-    histograms_hlog, is_stream, junit_xml, markdown, outcomes_csv, report_html, run_json, steps_csv,
-    summary_csv, summary_text, timeseries_csv, tokens_csv, write_all, write_named,
+    JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, availability_csv, benchmark_entries,
+    check_writable, closes_csv, histograms_hlog, is_stream, junit_xml, markdown, outages_csv, outcomes_csv,
+    report_html, run_json, steps_csv, summary_csv, summary_text, timeseries_csv, tokens_csv, write_all,
+    write_named,
 };
 
 use crate::run::{FoundRun, folders_made, read_run_folder};
@@ -60,6 +61,10 @@ enum Table {
     Tokens,
     /// Steps before handshakes by answer.
     Steps,
+    /// Outages: who was lost, how they came back.
+    Outages,
+    /// Client-seconds in and wanted, by group and minute.
+    Availability,
     /// A row for each second and group.
     Timeseries,
 }
@@ -159,6 +164,8 @@ fn render(model: &RunModel, format: Format, table: Table, style: Style) -> io::R
         (Format::Csv, Table::Closes) => closes_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Tokens) => tokens_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Steps) => steps_csv(model).map_err(io::Error::from),
+        (Format::Csv, Table::Outages) => outages_csv(model).map_err(io::Error::from),
+        (Format::Csv, Table::Availability) => availability_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Timeseries) => timeseries_csv(model).map_err(io::Error::from),
     }
 }

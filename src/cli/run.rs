@@ -61,6 +61,9 @@ pub(super) struct RunArgs {
     /// Write a report to a file of its own as well, as junit=reports/junit.xml; repeatable
     #[arg(long = "export", value_name = "FORMAT=PATH", value_parser = parse_export)]
     exports: Vec<Export>,
+    /// Write a row for each attempt to attempts.csv in the run folder, as the run goes on
+    #[arg(long)]
+    attempts: bool,
     /// Serve the live run to Prometheus at http://ADDR/metrics, as 127.0.0.1:9464; a port alone is on loopback, port 0 takes a free one
     #[arg(long, value_name = "ADDR", value_parser = parse_metrics_addr)]
     metrics: Option<SocketAddr>,
@@ -104,6 +107,7 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         seed: args.seed,
         out: args.out.clone(),
         authorised: args.authorize.clone(),
+        attempts: args.attempts,
         allow_commands: args.allow_commands,
         on_progress: with_metrics(show, metrics.as_ref()),
     };

@@ -58,6 +58,9 @@ pub(super) struct SimulateArgs {
     /// Threads: with 2 and more the recorder has one of its own; the numbers are the same [default: as many as there are cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// Write a row for each attempt to attempts.csv in the run folder
+    #[arg(long)]
+    attempts: bool,
     /// Compare with a real run of the same scenario: how far each number deviates; exit with 112 where it is more than 2 % of a count or 15 % of a time
     #[arg(long, value_name = "RUN")]
     against: Option<PathBuf>,
@@ -92,6 +95,7 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
         start_unix_us: args.start.unwrap_or(VIRTUAL_START_UNIX_US),
         out: args.out.clone(),
         threads: args.threads.map_or(cores, usize::from),
+        attempts: args.attempts,
         on_progress: show,
     };
     let done = simulate(request);

@@ -259,6 +259,7 @@ fn run_point(args: &SweepArgs, grid: &Grid, at: &[usize], folder: &Path) -> Resu
             seed: args.seed,
             out: Some(folder.to_owned()),
             authorised: args.authorize.clone(),
+            attempts: false,
             allow_commands: args.allow_commands,
             on_progress: None,
         };
@@ -274,6 +275,7 @@ fn run_point(args: &SweepArgs, grid: &Grid, at: &[usize], folder: &Path) -> Resu
             start_unix_us: VIRTUAL_START_UNIX_US,
             out: Some(folder.to_owned()),
             threads: 1,
+            attempts: false,
             on_progress: None,
         };
         return simulate(request).map(|done| done.model);

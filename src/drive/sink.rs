@@ -13,7 +13,7 @@ use tokio::sync::{
 };
 
 use crate::clock::{Clock, Moment};
-use crate::sample::{GroupId, Sample, Stamped};
+use crate::sample::{ClientNumber, GroupId, Sample, Stamped};
 
 /// Samples that go to the recorder together.
 const BATCH: usize = 256;
@@ -53,14 +53,20 @@ impl SampleSink {
     /// Sends `sample` with the batch that it fills; waits, and counts the wait, while the channel is full. A recorder that is
     /// gone takes nothing more.
     pub async fn send(&self, at: Moment, group: GroupId, sample: Sample) {
-        if let Some(batch) = self.put(|pending| pending.push(Stamped { at, group, sample })) {
+        if let Some(batch) = self.put(|pending| pending.push(Stamped { at, client: None, group, sample })) {
             self.pass_on(batch).await;
         }
     }
 
-    /// Sends all of `samples`, as [`Self::send`] does.
-    pub async fn send_all(&self, at: Moment, group: GroupId, samples: &mut Vec<Sample>) {
-        let stamped = samples.drain(..).map(|sample| Stamped { at, group, sample });
+    /// Sends all of `samples`, as [`Self::send`] does; those of a step of a client with its number.
+    pub async fn send_all(
+        &self,
+        at: Moment,
+        group: GroupId,
+        client: Option<ClientNumber>,
+        samples: &mut Vec<Sample>,
+    ) {
+        let stamped = samples.drain(..).map(|sample| Stamped { at, client, group, sample });
         if let Some(batch) = self.put(|pending| pending.extend(stamped)) {
             self.pass_on(batch).await;
         }
@@ -138,7 +144,7 @@ mod tests {
         let sending = async move {
             for n in 0..total {
                 if n % 3 == 0 {
-                    sink.send_all(Moment::ZERO, GroupId(0), &mut vec![count(n)]).await;
+                    sink.send_all(Moment::ZERO, GroupId(0), None, &mut vec![count(n)]).await;
                 } else {
                     sink.send(Moment::ZERO, GroupId(0), count(n)).await;
                 }

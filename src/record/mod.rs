@@ -4,6 +4,7 @@
 //! One writer owns all numbers; nothing here prints.
 
 mod accounting;
+mod attempt_log;
 mod availability;
 #[cfg(test)]
 mod damage_tests;
@@ -36,6 +37,7 @@ mod thresholds;
 mod words;
 
 pub use accounting::{Agreement, Reconciliation, ReconciliationRow, check_accounts, reconcile};
+pub use attempt_log::{ATTEMPTS_FILE, ATTEMPTS_HEADER, AttemptLog, join_attempts};
 pub use availability::{Availability, Share, availability_of};
 pub use encoding::HistogramError;
 pub use entry::Entry;
@@ -61,4 +63,4 @@ pub use requests::{AnswerTally, Requests};
 pub use steps::Steps;
 pub use survival::{Quantile, Survival, SurvivalStep, percentile_of_ascending};
 pub use tally::{Attempts, Closes, StormTally, Tally, merge_all};
-pub use thresholds::{ThresholdResult, ThresholdStatus, evaluate, share_of};
+pub use thresholds::{RunTime, ThresholdResult, ThresholdStatus, evaluate, evaluate_outages, share_of};

@@ -15,9 +15,11 @@ use crate::engine::{RunControl, StopReason};
 use crate::sample::Stamped;
 use crate::scenario::keys::{Scenario, Threshold};
 
+use super::attempt_log::AttemptLog;
 use super::entry::Entry;
 use super::journal::JournalWriter;
 use super::note::{Mark, Note, settled_marks};
+use super::outages::Recent;
 use super::packed::PackedTally;
 use super::tally::Tally;
 use super::thresholds::{ThresholdStatus, evaluate};
@@ -37,6 +39,8 @@ pub struct LiveView {
     pub totals: Arc<Vec<Tally>>,
     /// The last second of each group.
     pub last: Arc<Vec<Tally>>,
+    /// What the last two minutes told of all clients.
+    pub recent: Recent,
     /// What was done to the service, or told from outside, in the order of time.
     pub marks: Arc<Vec<Mark>>,
 }
@@ -53,6 +57,8 @@ pub struct Recorded {
     /// What was told beside the numbers, and how much of it the journal has.
     pub notes: Vec<Note>,
     notes_written: usize,
+    /// Why `attempts.csv` is not whole.
+    pub attempts_fault: Option<String>,
     /// When the last sample was taken.
     pub last_sample: Moment,
 }
@@ -107,6 +113,8 @@ pub type IntervalFeed = SyncSender<(u64, Vec<PackedTally>)>;
 #[derive(Debug)]
 pub struct Recorder {
     feed: Option<IntervalFeed>,
+    /// Where each attempt is written to, if it is.
+    attempts: Option<AttemptLog>,
     current: Vec<Tally>,
     words: Vec<WordBook>,
     recorded: Recorded,
@@ -123,10 +131,18 @@ impl Recorder {
             unwritten: Vec::new(),
             notes: Vec::new(),
             notes_written: 0,
+            attempts_fault: None,
             last_sample: Moment::ZERO,
         };
         let words = vec![WordBook::default(); groups];
-        Self { feed: None, current: vec![Tally::default(); groups], words, recorded, next_second: 0 }
+        Self {
+            feed: None,
+            attempts: None,
+            current: vec![Tally::default(); groups],
+            words,
+            recorded,
+            next_second: 0,
+        }
     }
 
     /// The same, which gives each second's numbers to `feed`.
@@ -135,8 +151,17 @@ impl Recorder {
         Self { feed, ..self }
     }
 
+    /// The same, which writes each attempt to `attempts`.
+    #[must_use]
+    pub fn logging(self, attempts: Option<AttemptLog>) -> Self {
+        Self { attempts, ..self }
+    }
+
     /// Takes in a sample. It belongs to the interval that is open when it arrives.
     pub fn record(&mut self, stamped: &Stamped) {
+        if let Some(attempts) = &mut self.attempts {
+            attempts.record(stamped);
+        }
         let group = usize::from(stamped.group.0);
         if let (Some(tally), Some(words)) = (self.current.get_mut(group), self.words.get_mut(group)) {
             tally.apply(&words.bound(&stamped.sample));
@@ -167,6 +192,9 @@ impl Recorder {
             log::debug!("the numbers of second {second} found no reader but the journal");
         }
         self.write(second, packed);
+        if let Some(attempts) = &mut self.attempts {
+            attempts.flush();
+        }
         closed
     }
 
@@ -197,7 +225,8 @@ impl Recorder {
 
     /// Ends the recording.
     #[must_use]
-    pub fn finish(self) -> Recorded {
+    pub fn finish(mut self) -> Recorded {
+        self.recorded.attempts_fault = self.attempts.take().and_then(AttemptLog::finish);
         self.recorded
     }
 }
@@ -213,6 +242,7 @@ pub async fn run_recorder(
     clock: Clock,
 ) -> Recorded {
     let mut batches = Vec::with_capacity(MOST_BATCHES);
+    let mut recent = Recent::default();
     let mut second = 0;
     loop {
         let close_at = clock.instant(Moment::ZERO + Duration::from_secs(second + 1));
@@ -232,7 +262,7 @@ pub async fn run_recorder(
             // What was late in coming is counted where it came.
             let closing = if is_open { now.as_second() - 1 } else { now.as_second() };
             let last = recorder.close_interval(closing);
-            publish(view, closing, &recorder.recorded, last);
+            publish(view, closing, &recorder.recorded, last, &mut recent);
             second = now.as_second();
             abort_on_thresholds(scenario, recorder.totals(), now, control);
         }
@@ -242,14 +272,21 @@ pub async fn run_recorder(
     }
 }
 
-fn publish(view: &watch::Sender<LiveView>, second: u64, recorded: &Recorded, last: Vec<Tally>) {
+fn publish(
+    view: &watch::Sender<LiveView>,
+    second: u64,
+    recorded: &Recorded,
+    last: Vec<Tally>,
+    recent: &mut Recent,
+) {
     if view.receiver_count() > 0 {
+        recent.push(second, &last);
         let marks = recorded.notes.iter().filter_map(|note| match note {
             Note::Mark(mark) => Some(mark.clone()),
             Note::Observed(_) => None,
         });
         let (totals, marks) = (Arc::new(recorded.totals.clone()), Arc::new(settled_marks(marks)));
-        let live = LiveView { second, totals, last: Arc::new(last), marks };
+        let live = LiveView { second, totals, last: Arc::new(last), recent: recent.clone(), marks };
         view.send_replace(live);
     }
 }
@@ -301,7 +338,7 @@ mod tests {
     }
 
     fn sample(second: u64, group: u16, sample: Sample) -> Stamped {
-        Stamped { at: Moment::from_ns(second * 1_000_000_000), group: GroupId(group), sample }
+        Stamped { at: Moment::from_ns(second * 1_000_000_000), client: None, group: GroupId(group), sample }
     }
 
     fn lag(second: u64) -> Stamped {

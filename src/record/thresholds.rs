@@ -3,14 +3,18 @@
 //! In: a threshold, the tallies of the groups that it looks at, the time that the run took. Out: what was measured, and whether it holds. A threshold without
 //! a sample neither passes nor fails: the run is not valid. But where clients were cut off and nobody came back, that is the sample, and it fails.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Moment;
 use crate::sample::{Counter, Metric, Outcome};
-use crate::scenario::keys::{Aggregate, Comparison, ShareOf, Subject, Threshold};
-use crate::units::{format_count, format_share, format_us};
+use crate::scenario::keys::{Aggregate, Comparison, OutageOf, ShareOf, Subject, Threshold};
+use crate::units::{format_availability, format_count, format_share, format_us};
 
 use super::histogram::Latencies;
+use super::outages::OutageIn;
 use super::reconnects::{Reconnects, success_of};
 use super::survival::Quantile;
 use super::tally::{Tally, merge_all};
@@ -56,10 +60,81 @@ enum Found {
     Nothing,
 }
 
-/// Evaluates `threshold` on the tallies of the groups that it looks at, after `elapsed_s` seconds.
+/// How long a run was.
+#[derive(Debug, Clone, Copy)]
+pub struct RunTime {
+    /// From its start to its last sample, in seconds.
+    pub elapsed_s: f64,
+    /// Until when clients were wanted in that were not told otherwise.
+    pub until: Moment,
+}
+
+impl From<f64> for RunTime {
+    /// One under way for so many seconds.
+    fn from(elapsed_s: f64) -> Self {
+        let elapsed = Duration::try_from_secs_f64(elapsed_s.max(0.0)).unwrap_or_default();
+        Self { elapsed_s, until: Moment::ZERO + elapsed }
+    }
+}
+
+/// Evaluates `threshold` on the tallies of the groups that it looks at. One on outages has nothing to look at here.
 #[must_use]
-pub fn evaluate(threshold: &Threshold, groups: &[&Tally], elapsed_s: f64) -> ThresholdResult {
-    let found = measure(threshold, groups, elapsed_s);
+pub fn evaluate(threshold: &Threshold, groups: &[&Tally], time: impl Into<RunTime>) -> ThresholdResult {
+    result(threshold, measure(threshold, groups, time.into()))
+}
+
+/// Evaluates a `threshold` on outages: those of the groups that it looks at. `None`: of nobody is known whether it was lost.
+#[must_use]
+pub fn evaluate_outages(
+    threshold: &Threshold,
+    of: OutageOf,
+    outages: Option<&[&OutageIn]>,
+) -> ThresholdResult {
+    let found = outages.map_or(Found::Nothing, |outages| measure_outages(of, threshold.aggregate, outages));
+    result(threshold, found)
+}
+
+fn measure_outages(of: OutageOf, aggregate: Aggregate, outages: &[&OutageIn]) -> Found {
+    let values: Vec<Quantile> = match of {
+        OutageOf::Number => return Found::Value(outages.len() as f64),
+        OutageOf::Recovery(percent) => {
+            outages.iter().filter_map(|outage| outage.back_us(f64::from(percent) / 1_000.0)).collect()
+        }
+        // In millionths of a client-second.
+        OutageOf::Cost => outages.iter().map(|outage| Quantile::At(outage.cost_ns / 1_000)).collect(),
+    };
+    if aggregate == Aggregate::Count {
+        return Found::Value(values.len() as f64);
+    }
+    let scale = if of == OutageOf::Cost { 1e6 } else { 1.0 };
+    match of_quantiles(values, aggregate) {
+        Some(Quantile::At(value)) => Found::Value(value as f64 / scale),
+        Some(Quantile::Beyond(least)) => Found::Beyond(least as f64),
+        // Nobody was lost.
+        None => Found::Value(0.0),
+    }
+}
+
+/// A number of some values; those that lie beyond what was seen are the largest.
+fn of_quantiles(mut values: Vec<Quantile>, aggregate: Aggregate) -> Option<Quantile> {
+    values.sort_by_key(|value| (value.beyond_us().is_some(), value.least_us()));
+    let last = values.len().checked_sub(1)?;
+    match aggregate {
+        Aggregate::Percentile(percentile) => {
+            let rank = (percentile / 100.0 * values.len() as f64).ceil() as usize;
+            values.get(rank.saturating_sub(1).min(last)).copied()
+        }
+        Aggregate::Min => values.first().copied(),
+        Aggregate::Mean => {
+            let mean = values.iter().map(|value| value.least_us()).sum::<u64>() / values.len() as u64;
+            let is_beyond = values[last].beyond_us().is_some();
+            Some(if is_beyond { Quantile::Beyond(mean) } else { Quantile::At(mean) })
+        }
+        Aggregate::Max | Aggregate::Count | Aggregate::Rate => values.last().copied(),
+    }
+}
+
+fn result(threshold: &Threshold, found: Found) -> ThresholdResult {
     let holds = match &found {
         Found::Value(value) => holds(*value, threshold.comparison, threshold.limit),
         Found::Beyond(least) | Found::NobodyBack(Some(least), _) => {
@@ -125,7 +200,7 @@ fn holds_beyond(least: f64, comparison: Comparison, limit: f64) -> bool {
     matches!(comparison, Comparison::Above | Comparison::AtLeast | Comparison::NotEqual) && least >= limit
 }
 
-fn measure(threshold: &Threshold, groups: &[&Tally], elapsed_s: f64) -> Found {
+fn measure(threshold: &Threshold, groups: &[&Tally], time: RunTime) -> Found {
     let merged;
     let tally = match groups {
         [one] => *one,
@@ -140,9 +215,15 @@ fn measure(threshold: &Threshold, groups: &[&Tally], elapsed_s: f64) -> Found {
         Subject::Metric(metric) if is_of_reconnects(metric) => {
             return measure_reconnects(metric, threshold.aggregate, tally);
         }
-        _ => measure_value(threshold, tally, elapsed_s),
+        Subject::Availability => availability(tally, time.until),
+        _ => measure_value(threshold, tally, time.elapsed_s),
     };
     value.map_or(Found::Nothing, Found::Value)
+}
+
+fn availability(tally: &Tally, until: Moment) -> Option<f64> {
+    let (wanted, out) = tally.presence.client_ns(until);
+    (wanted > 0).then(|| 1.0 - out as f64 / wanted as f64)
 }
 
 fn ratio((part, whole): (u64, u64)) -> Option<f64> {
@@ -223,6 +304,7 @@ fn measure_value(threshold: &Threshold, tally: &Tally, elapsed_s: f64) -> Option
         Subject::Attempts => counted(tally.attempts_total()),
         Subject::Counter(counter) => counted(tally.counter(counter)),
         Subject::Share(share) => ratio(share_of(share, tally)),
+        Subject::Availability | Subject::Outage(_) => None,
         Subject::Metric(metric) => {
             let histogram = tally.histograms.get(&metric).filter(|histogram| histogram.count() > 0);
             match (histogram, threshold.aggregate) {
@@ -260,14 +342,14 @@ fn for_people(threshold: &Threshold, value: f64) -> String {
         }
         (Subject::Metric(metric), _) if metric.is_time() => format_us(value as u64),
         (Subject::Share(_), _) => format_share(value),
+        (Subject::Availability, _) => format_availability(value),
+        (Subject::Outage(OutageOf::Recovery(_)), _) => format_us(value as u64),
         _ => format!("{value:.1}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::sample::{AttemptEnd, AttemptKind, AwaySample, Cause, Phases, ReadySample, Sample};
     use crate::scenario::parse_threshold;

@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::record::outages::{RunOutage, run_outages};
+use crate::record::outages::{OutageIn, RunOutage, run_outages};
 use crate::record::{
-    Availability, Journal, Latencies, Manifest, Mark, Note, Observed, PackedTally, Quantile, Reconciliation,
-    ReconnectClocks, RunEnd, Tally, ThresholdResult, availability_of, check_accounts, evaluate,
-    health_faults, merge_all, reconcile, settled_marks,
+    Availability, Journal, Latencies, Manifest, Mark, Note, Observed, PackedTally, Presence, Quantile,
+    Reconciliation, ReconnectClocks, RunEnd, RunTime, Tally, ThresholdResult, availability_of,
+    check_accounts, evaluate, evaluate_outages, health_faults, merge_all, reconcile, settled_marks,
 };
 use crate::sample::Counter;
+use crate::scenario::keys::Subject;
 use crate::scenario::parse_threshold;
 
 use super::answer::InWords;
@@ -87,7 +88,8 @@ impl RunModel {
         let until = over(&manifest, elapsed_s);
         let outages = run_outages(&intervals, totals.len(), until);
         let availability = availability_of(&intervals, totals.len(), until);
-        let thresholds = evaluate_all(&manifest, &totals, elapsed_s);
+        let time = RunTime { elapsed_s, until };
+        let thresholds = evaluate_all(&manifest, &totals, &outages, time);
         // Where a shard's numbers break off, sessions may be open, and what its target counted is unknown.
         let breaks_off = manifest.breaks_off();
         let account_faults = check_all_accounts(&manifest, &totals, &all, end.is_some() && !breaks_off);
@@ -198,7 +200,12 @@ fn over(manifest: &Manifest, elapsed_s: f64) -> Moment {
 }
 
 /// A threshold that this program cannot read, or whose group is not there, is kept as one without a sample: it must not vanish.
-fn evaluate_all(manifest: &Manifest, totals: &[Tally], elapsed_s: f64) -> Vec<ThresholdResult> {
+fn evaluate_all(
+    manifest: &Manifest,
+    totals: &[Tally],
+    outages: &[RunOutage],
+    time: RunTime,
+) -> Vec<ThresholdResult> {
     let evaluated = manifest.thresholds.iter().map(|source| {
         let without = |why| ThresholdResult::without_samples(source.clone(), why);
         let threshold = match parse_threshold(source) {
@@ -211,7 +218,16 @@ fn evaluate_all(manifest: &Manifest, totals: &[Tally], elapsed_s: f64) -> Vec<Th
         if own.is_empty() && threshold.group.is_some() {
             return without("no such group".to_owned());
         }
-        evaluate(&threshold, &own, elapsed_s)
+        match threshold.subject {
+            Subject::Outage(of) => {
+                let group = threshold.group.as_ref();
+                let group = group.and_then(|name| manifest.groups.iter().position(|own| own.name == *name));
+                let was_told = own.iter().any(|tally| tally.presence != Presence::default());
+                let found: Vec<&OutageIn> = outages.iter().filter_map(|outage| outage.of(group)).collect();
+                evaluate_outages(&threshold, of, was_told.then_some(&found))
+            }
+            _ => evaluate(&threshold, &own, time),
+        }
     });
     evaluated.collect()
 }

@@ -5,7 +5,7 @@
 use crate::record::outages::{OutageIn, RunOutage};
 use crate::record::{Mark, Quantile};
 use crate::sample::AttemptKey;
-use crate::units::{format_count, format_share, format_us};
+use crate::units::{format_availability, format_count, format_share, format_us};
 
 use super::model::RunModel;
 use super::named_after::{Losses, named_after};
@@ -93,11 +93,15 @@ pub(super) fn chain_words(outage: &OutageIn) -> Option<String> {
 
 /// An outage in one sentence, without its name.
 pub(super) fn sentence(outage: &OutageIn) -> String {
+    let (lost, open) = (format_count(outage.lost), format_count(outage.at_risk));
+    let losses = if outage.lost > outage.at_risk {
+        format!("sessions lost {lost} times ({open} were open)")
+    } else {
+        format!("{lost} of {open} sessions lost")
+    };
     let mut said = format!(
-        "at {:.1} s, {} of {} clients lost within {}, by {}",
+        "at {:.1} s, {losses} within {}, by {}",
         outage.first_us as f64 / 1e6,
-        format_count(outage.lost),
-        format_count(outage.at_risk),
         within(outage),
         told_in_words(&ends(outage), MOST_KINDS),
     );
@@ -210,10 +214,10 @@ pub(super) fn availability(model: &RunModel) -> Option<Table> {
             name.to_owned(),
             format!("{:.1} s", own.all.wanted_ns as f64 / 1e9),
             format!("{:.1} s", own.all.in_ns as f64 / 1e9),
-            availability_words(share),
+            format_availability(share),
             worst.map_or_else(
                 || "-".to_owned(),
-                |(share, at)| format!("{} ({at})", availability_words(share)),
+                |(share, at)| format!("{} ({at})", format_availability(share)),
             ),
         ]);
     }
@@ -223,9 +227,4 @@ pub(super) fn availability(model: &RunModel) -> Option<Table> {
     let note =
         "client-seconds that clients were in, of those that they were wanted in; the worst minute, from 0";
     Some(Table { title: "Availability", note, rows })
-}
-
-/// A share with as many nines as it takes to tell it from all.
-pub(super) fn availability_words(share: f64) -> String {
-    if share >= 1.0 { "100 %".to_owned() } else { format!("{:.3} %", (share * 100_000.0).floor() / 1_000.0) }
 }

@@ -67,12 +67,12 @@ pub struct RunJson<'m> {
     thresholds: &'m [ThresholdResult],
     /// The storms, in the scenario's order.
     storms: &'m [StormManifest],
-    /// What was done to the service while the run went on, and what was told from outside, in the order of time.
-    marks: &'m [Mark],
     /// Disconnects close together that no storm explains, in the order of time.
     outages: Vec<OutageJson<'m>>,
     /// Client-seconds in over client-seconds wanted, of each group, and of all together; empty in runs of before.
     availability: Vec<AvailabilityJson<'m>>,
+    /// What was done to the service while the run went on, and what was told from outside, in the order of time.
+    marks: &'m [Mark],
     /// The counts, and whether their sums agree.
     accounting: AccountingJson<'m>,
     /// The clients' counts beside the embedded target's; null for a remote target and after a crash.
@@ -316,9 +316,9 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
         answer: &model.answer,
         thresholds: &model.thresholds,
         storms: &manifest.storms,
-        marks: &model.marks,
         outages: outages_json(model),
         availability: availability_json(model),
+        marks: &model.marks,
         accounting: accounting(model),
         reconciliation: reconciliation(model),
         generator: end.map(|end| &end.health),

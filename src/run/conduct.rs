@@ -16,8 +16,8 @@ use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike,
 use crate::lifecycle::GroupRules;
 use crate::plan::{own_starts, target_storms};
 use crate::record::{
-    Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, Manifest, MarkBy, Note,
-    PackedTally, Recorded, Recorder, RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
+    AttemptLog, Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, Manifest, MarkBy,
+    Note, PackedTally, Recorded, Recorder, RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
 };
 use crate::sample::{Counter, GroupId, Outcome};
 use crate::scenario::keys::Ready;
@@ -49,6 +49,8 @@ pub(super) struct Beside {
     pub(super) on_progress: Option<OnProgress>,
     /// Given each second's numbers.
     pub(super) feed: Option<IntervalFeed>,
+    /// Where each attempt is written to, if it is.
+    pub(super) attempts: Option<AttemptLog>,
     /// Stops the run.
     pub(super) control: Arc<RunControl>,
     /// Told, when everything is ready for the first client, when that was.
@@ -63,7 +65,7 @@ pub(super) async fn conduct(
     beside: Beside,
 ) -> Result<Conducted, RunError> {
     let clock = prepared.clock;
-    let Beside { on_progress, feed, control, on_ready, on_mark } = beside;
+    let Beside { on_progress, feed, attempts, control, on_ready, on_mark } = beside;
     let signals =
         StopSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
     let marking = mark_signals().map_err(|source| RunError::Start { what: "hearing signals", source })?;
@@ -80,7 +82,7 @@ pub(super) async fn conduct(
     let (notes, noted) = mpsc::unbounded_channel();
     let marks = Arc::new(Marks::new(clock, note_to(notes.clone()), prepared.redactor.clone(), on_mark));
     let door = open_door(&journal, &prepared, &marks);
-    let recorder = Recorder::new(prepared.scenario.groups.len(), journal).feeding(feed);
+    let recorder = Recorder::new(prepared.scenario.groups.len(), journal).feeding(feed).logging(attempts);
     let recording = tokio::spawn({
         let (prepared, control) = (Arc::clone(&prepared), Arc::clone(&control));
         async move { run_recorder(recorder, samples, noted, &prepared.scenario, &control, &view, clock).await }
@@ -296,6 +298,7 @@ fn target_reconnects(prepared: &Prepared) -> Option<Steps> {
 
 /// Appends the run's end to the journal. Where that cannot be, answers with the journal as it should have been.
 pub(super) fn end_journal(manifest: &Manifest, mut recorded: Recorded, mut end: RunEnd) -> Option<Journal> {
+    end.write_faults.extend(recorded.attempts_fault.take());
     let written = recorded.write_kept().and_then(|()| {
         recorded.journal.append(&Entry::End(Box::new(end.clone())))?;
         recorded.journal.sync()

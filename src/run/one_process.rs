@@ -2,25 +2,35 @@
 //!
 //! In: what to run, and which share of its clients. Out: the run folder, and the run as reports see it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::event_loop::single_loop;
 use crate::plan::Share;
-use crate::record::{JournalError, JournalWriter, read_journal};
+use crate::record::{ATTEMPTS_FILE, AttemptLog, JournalError, JournalWriter, read_journal};
 use crate::report::{JOURNAL_FILE, RunModel, write_all};
+use crate::scenario::keys::Scenario;
 use crate::scenario::load_for_traffic;
 
 use super::conduct::{Beside, conduct};
 use super::done::RunDone;
 use super::error::RunError;
-use super::folder::make_folder;
+use super::folder::{FolderError, make_folder};
 use super::prepare::{Consent, prepare_share};
 use super::request::RunRequest;
 use super::shard_check::{check_shards, warn_of_own_limits};
 
+/// Begins the file of a run's attempts.
+pub(super) fn begin_attempts(folder: &Path, scenario: &Scenario) -> Result<AttemptLog, RunError> {
+    let groups = scenario.groups.iter().map(|group| group.name.clone()).collect();
+    let fault = |source| FolderError::Unwritable { path: folder.join(ATTEMPTS_FILE), source };
+    Ok(AttemptLog::create(folder, groups).map_err(fault)?)
+}
+
 /// Runs a share of a scenario's clients in this process.
 pub(super) fn run_share(request: RunRequest, share: Share) -> Result<RunDone, RunError> {
-    let RunRequest { scenario, overrides, seed, out, authorised, allow_commands, on_progress } = request;
+    let RunRequest { scenario, overrides, seed, out, authorised, attempts, allow_commands, on_progress } =
+        request;
     let consent = Consent { hosts: &authorised, commands: allow_commands };
     let loaded = load_for_traffic(&scenario, &overrides, seed, &|name| std::env::var(name).ok())?;
     check_shards(share.of(), &loaded.scenario)?;
@@ -30,8 +40,9 @@ pub(super) fn run_share(request: RunRequest, share: Share) -> Result<RunDone, Ru
     let journal_path = folder.join(JOURNAL_FILE);
     let journal = JournalWriter::create(&journal_path, &prepared.manifest)
         .map_err(|source| JournalError::Io { path: journal_path.clone(), source })?;
+    let attempts = attempts.then(|| begin_attempts(&folder, &prepared.scenario)).transpose()?;
     let runtime = single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
-    let beside = Beside { on_progress, ..Beside::default() };
+    let beside = Beside { on_progress, attempts, ..Beside::default() };
     let conducted = runtime.block_on(conduct(Arc::new(prepared), journal, beside))?;
     runtime.shutdown_background();
     let journal = match conducted.in_memory {

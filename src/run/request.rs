@@ -21,6 +21,8 @@ pub struct RunRequest {
     pub out: Option<PathBuf>,
     /// Hosts that may be hit though they are neither loopback nor private.
     pub authorised: Vec<String>,
+    /// Whether each attempt is written to `attempts.csv`.
+    pub attempts: bool,
     /// Whether events may run commands and signal processes.
     pub allow_commands: bool,
     /// Told how the run stands.

@@ -26,6 +26,7 @@ use super::conduct::end_journal;
 use super::done::RunDone;
 use super::error::RunError;
 use super::folder::make_folder;
+use super::one_process::begin_attempts;
 use super::prepare::storm;
 use super::request::OnProgress;
 use super::simulate_scale::scaled;
@@ -56,6 +57,8 @@ pub struct SimulateRequest {
     pub out: Option<PathBuf>,
     /// Threads: with more than one, the recorder has one of its own. The numbers are the same.
     pub threads: usize,
+    /// Whether each attempt is written to `attempts.csv`.
+    pub attempts: bool,
     /// Told how the run stands, now and then.
     pub on_progress: Option<OnProgress>,
 }
@@ -294,6 +297,7 @@ pub fn simulate(request: SimulateRequest) -> Result<RunDone, RunError> {
         start_unix_us,
         out,
         threads,
+        attempts,
         on_progress,
     } = request;
     let loaded = load_scaled(&scenario, &overrides, seed, clients)?;
@@ -305,7 +309,8 @@ pub fn simulate(request: SimulateRequest) -> Result<RunDone, RunError> {
     let manifest = simulation.manifest();
     let journal = JournalWriter::create(&journal_path, &manifest)
         .map_err(|source| JournalError::Io { path: journal_path.clone(), source })?;
-    let recorder = Recorder::new(simulation.scenario.groups.len(), journal);
+    let attempts = attempts.then(|| begin_attempts(&folder, &simulation.scenario)).transpose()?;
+    let recorder = Recorder::new(simulation.scenario.groups.len(), journal).logging(attempts);
     let (end, recorded, ended_by) = simulation.record(recorder, threads, on_progress)?;
     let run_end = simulation.end(&end, ended_by.as_ref());
     let journal = match end_journal(&manifest, recorded, run_end) {

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 use crate::drive::virtual_time::{GoOn, SampleTaker};
+use crate::record::outages::Recent;
 use crate::record::{LiveView, PackedTally, Recorded, Recorder, Tally, failing_threshold};
 use crate::sample::Stamped;
-use crate::scenario::keys::{Scenario, Threshold};
+use crate::scenario::keys::{Scenario, Subject, Threshold};
 
 use super::request::OnProgress;
 
@@ -25,6 +26,7 @@ pub(super) struct JournalTaker<'s> {
     on_progress: Option<OnProgress>,
     clock: Clock,
     shown: Moment,
+    recent: Recent,
     /// The threshold that ended the run.
     pub(super) ended_by: Option<Threshold>,
 }
@@ -32,7 +34,15 @@ pub(super) struct JournalTaker<'s> {
 impl<'s> JournalTaker<'s> {
     pub(super) fn new(recorder: Recorder, scenario: &'s Scenario, on_progress: Option<OnProgress>) -> Self {
         let clock = Clock::start();
-        Self { recorder, scenario, on_progress, clock, shown: Moment::ZERO, ended_by: None }
+        Self {
+            recorder,
+            scenario,
+            on_progress,
+            clock,
+            shown: Moment::ZERO,
+            recent: Recent::default(),
+            ended_by: None,
+        }
     }
 
     pub(super) fn finish(self) -> (Recorded, Option<Threshold>) {
@@ -41,13 +51,15 @@ impl<'s> JournalTaker<'s> {
 
     fn show(&mut self, second: u64, last: Vec<Tally>) {
         let Some(show) = &mut self.on_progress else { return };
+        self.recent.push(second, &last);
         let now = self.clock.now();
         if now.since(self.shown) >= SHOW_EVERY {
             self.shown = now;
             let (totals, last) = (self.recorder.totals().to_vec(), last);
+            let recent = self.recent.clone();
             show(
                 self.scenario,
-                &LiveView { second, totals: totals.into(), last: last.into(), ..LiveView::default() },
+                &LiveView { second, totals: totals.into(), last: last.into(), recent, ..LiveView::default() },
             );
         }
     }
@@ -73,6 +85,11 @@ impl SampleTaker for JournalTaker<'_> {
 /// Whether a threshold may end the run: then the recorder must have seen each second before the next begins.
 pub(super) fn may_end_early(scenario: &Scenario) -> bool {
     scenario.thresholds.iter().any(|threshold| threshold.abort_after.is_some())
+}
+
+/// Whether a threshold asks for outages: then who was lost when is kept to the end.
+fn asks_for_outages(scenario: &Scenario) -> bool {
+    scenario.thresholds.iter().any(|threshold| matches!(threshold.subject, Subject::Outage(_)))
 }
 
 /// What goes to a recorder with a thread of its own.
@@ -149,6 +166,8 @@ pub(super) struct MemoryTaker<'s> {
     keeps_seconds: bool,
     seconds: Vec<(u64, Vec<PackedTally>)>,
     last: u64,
+    /// Whether a threshold asks for outages.
+    keeps_lives: bool,
     may_end_early: bool,
     pub(super) ended_by: Option<Threshold>,
 }
@@ -163,6 +182,7 @@ impl<'s> MemoryTaker<'s> {
             keeps_seconds,
             seconds: Vec::new(),
             last: 0,
+            keeps_lives: asks_for_outages(scenario),
             may_end_early: may_end_early(scenario),
             ended_by: None,
         }
@@ -171,6 +191,7 @@ impl<'s> MemoryTaker<'s> {
     /// The seconds; where they were not kept, one that holds everything.
     pub(super) fn finish(mut self) -> (Vec<(u64, Vec<PackedTally>)>, Option<Threshold>) {
         if !self.keeps_seconds {
+            self.current.iter_mut().for_each(Tally::close);
             self.seconds = vec![(self.last, self.current.iter().map(PackedTally::of).collect())];
         }
         (self.seconds, self.ended_by)
@@ -196,7 +217,7 @@ impl SampleTaker for MemoryTaker<'_> {
             if self.may_end_early {
                 self.totals.iter_mut().zip(&closed).for_each(|(total, tally)| total.merge(tally));
             }
-        } else {
+        } else if !self.keeps_lives {
             self.current.iter_mut().for_each(Tally::fold_lives);
         }
         if !self.may_end_early || self.ended_by.is_some() {

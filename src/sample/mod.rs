@@ -3,6 +3,7 @@
 //! In: nothing. Out: the enums of outcomes, causes, phases, metrics and counters, and [`Sample`], the message from
 //! a virtual client to the recorder. What the *target* does wrong is one of these values, never an `Err`.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -72,11 +73,31 @@ impl StormId {
     }
 }
 
+/// Number of a client in its run, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientNumber(NonZeroU32);
+
+impl ClientNumber {
+    /// That one.
+    #[must_use]
+    pub const fn of(number: u32) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(number))
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0.get() - 1
+    }
+}
+
 /// A sample, when it was taken and in which group: what travels from a client to the recorder.
 #[derive(Debug, Clone)]
 pub struct Stamped {
     /// When it happened.
     pub at: Moment,
+    /// Which client, where it is a step of one.
+    pub client: Option<ClientNumber>,
     /// The client's group.
     pub group: GroupId,
     /// What happened.

@@ -67,6 +67,7 @@ fn the_hashes_of_the_shipped_scenarios_stay() {
         ("deploy-storm.toml", "3c8a87e491463abd"),
         ("discord.toml", "aa34752450f615a5"),
         ("dns-failover.toml", "29b9be04bada7b7a"),
+        ("eviction-cascade.toml", "d3e02e900bdd0a8e"),
         ("genesys-channels.toml", "caec6d14499db8d9"),
         ("graphql-ws.toml", "05dbcef4da7ce46f"),
         ("half-open-balancer.toml", "b09d9aed921a83fc"),

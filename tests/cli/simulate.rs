@@ -281,6 +281,7 @@ fn shipped_scenarios_hold_their_thresholds_in_virtual_time() {
         "token-expiry",
         "refetch-loop",
         "refresh-race",
+        "eviction-cascade",
         "bad-day",
     ] {
         let out = root.path().join(scenario).display().to_string();

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jsonschema
 
+import check_attempts
 import check_cases
 import check_foreign
 import check_formats
@@ -91,6 +92,7 @@ def main() -> int:
         *check_strangers.CHECKS,
         *check_thread.CHECKS,
         *check_survival.CHECKS,
+        *check_attempts.CHECKS,
         check_histograms,
         check_schema,
     ]

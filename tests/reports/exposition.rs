@@ -61,8 +61,7 @@ fn live() -> Arc<LiveRun> {
     let file = folder.path().join("live.toml");
     std::fs::write(&file, SCENARIO).unwrap();
     let scenario = load(&file, &Vec::new(), None, &|_| None).unwrap().scenario;
-    let view =
-        LiveView { second: 3, totals: Arc::new(vec![tally()]), last: Arc::default(), ..LiveView::default() };
+    let view = LiveView { second: 3, totals: Arc::new(vec![tally()]), ..LiveView::default() };
     Arc::new(LiveRun::new(&scenario, view))
 }
 

@@ -237,9 +237,11 @@ fn every_file_is_there_and_the_interval_log_reads_back() {
     assert_eq!(
         names,
         [
+            "availability.csv",
             "closes.csv",
             "histograms.hlog",
             "journal.bin",
+            "outages.csv",
             "outcomes.csv",
             "report.html",
             "run.json",

@@ -12,6 +12,7 @@ pub(crate) fn run_file(scenario: &Path, overrides: &[(&str, &str)], out: PathBuf
         seed: None,
         out: Some(out),
         authorised: Vec::new(),
+        attempts: false,
         allow_commands: false,
         on_progress: None,
     };

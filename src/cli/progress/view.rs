@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::record::outages::LiveOutage;
 use crate::record::{LiveView, Tally, merge_all};
 use crate::sample::{Counter, Metric, Outcome};
 use crate::scenario::keys::{DisconnectHow, Scenario, Storm, StormBy};
@@ -88,6 +89,10 @@ pub(super) fn live_lines(
     if !scenario.storms.is_empty() {
         lines.push(line("storms", storms(scenario, view)));
     }
+    let outage = outage(view, paint);
+    if !outage.is_empty() {
+        lines.push(line("outage", outage));
+    }
     if let Some(mark) = view.marks.last() {
         lines.push(line("events", vec![Part::plain(mark_words(mark))]));
     }
@@ -103,6 +108,7 @@ pub(super) fn plain_line(scenario: &Scenario, view: &LiveView) -> String {
     parts.extend(each_second(&last, paint));
     parts.extend(percentiles(&total));
     parts.extend(generator(scenario, &total, paint));
+    parts.extend(outage(view, paint));
     let next = next_storm(scenario, view);
     parts.extend(next.map(|storm| Part::plain(format!("next storm at {}", format_duration(storm.at)))));
     let texts: Vec<String> = parts.into_iter().map(|part| part.text).collect();
@@ -193,6 +199,22 @@ fn mark(count: u64, most: u64) -> char {
     BLOCKS[((count * top as u64).div_ceil(most.max(1)) as usize).min(top)]
 }
 
+/// The last outage, while some of those who were lost are not back.
+fn outage(view: &LiveView, paint: Paint) -> Vec<Part> {
+    let last = view.recent.outages().pop().filter(LiveOutage::is_open);
+    let told = last.map(|outage| {
+        let text = format!(
+            "outage at {:.1} s: {} of {} lost, {} back",
+            f64::from(outage.first) / 10.0,
+            format_count(outage.lost),
+            format_count(outage.at_risk),
+            format_count(outage.back)
+        );
+        Part::marked(text, true, paint)
+    });
+    told.into_iter().collect()
+}
+
 fn next_storm<'s>(scenario: &'s Scenario, view: &LiveView) -> Option<&'s Storm> {
     let now = Duration::from_secs(view.second + 1);
     scenario.storms.iter().filter(|storm| storm.at > now).min_by_key(|storm| storm.at)
@@ -275,12 +297,8 @@ mod tests {
             .chain([refused, Sample::Lag(Duration::from_millis(300))])
             .for_each(|sample| tally.apply(&sample));
         tally.apply(&Sample::Count(Counter::TokensFetched, 1_234));
-        LiveView {
-            second,
-            totals: Arc::new(vec![tally.clone()]),
-            last: Arc::new(vec![tally]),
-            ..LiveView::default()
-        }
+        let (totals, last) = (Arc::new(vec![tally.clone()]), Arc::new(vec![tally]));
+        LiveView { second, totals, last, ..LiveView::default() }
     }
 
     fn at(second: u64, width: usize) -> String {

@@ -14,7 +14,7 @@ use crate::clock::Moment;
 use crate::declare::template::Template;
 use crate::drive::{Driver, Timers};
 use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
-use crate::sample::Counter;
+use crate::sample::{ClientNumber, Counter};
 use crate::scenario::keys::KeepAliveKind;
 
 use super::on_session::{first_messages, reason_without_secrets, refusal_in};
@@ -81,7 +81,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
         }
         let now = driven.now();
         let action = machine.step(&driven.context.rules, now, event, &mut samples);
-        driven.context.sink.send_all(now, &mut samples).await;
+        driven.context.sink.send_all(now, Some(ClientNumber::of(number)), &mut samples).await;
         if let Action::Finish(_) = action {
             driven.drop_session().await;
             driven.drop_refresh().await;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::{Clock, Moment};
 use crate::drive::SampleSink;
-use crate::sample::{Counter, GroupId, Sample};
+use crate::sample::{ClientNumber, Counter, GroupId, Sample};
 
 /// A group's end of the channel to the recorder.
 #[derive(Debug, Clone)]
@@ -44,12 +44,12 @@ impl GroupSink {
         self.send(self.clock.now(), Sample::Count(counter, 1)).await;
     }
 
-    /// Sends all that happened at `at`.
-    pub(super) async fn send_all(&self, at: Moment, samples: &mut Vec<Sample>) {
+    /// Sends all that happened at `at`, in a step of a client or beside.
+    pub(super) async fn send_all(&self, at: Moment, client: Option<ClientNumber>, samples: &mut Vec<Sample>) {
         let ended = samples.iter().filter(|sample| matches!(sample, Sample::Attempt(_))).count() as u64;
         if ended > 0 {
             self.attempts_ended.fetch_add(ended, Ordering::Relaxed);
         }
-        self.sink.send_all(at, self.group, samples).await;
+        self.sink.send_all(at, self.group, client, samples).await;
     }
 }

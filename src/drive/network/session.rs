@@ -155,7 +155,7 @@ impl Session {
             let outage = gap.is_outage.then_some(Sample::Count(Counter::OutagesMeasured, 1));
             let mut samples = missed.into_iter().chain(outage).collect();
             // Boxed, as below: it is rare, and every client's state would have to have room for it.
-            Box::pin(terms.sink.send_all(now, &mut samples)).await;
+            Box::pin(terms.sink.send_all(now, None, &mut samples)).await;
         }
         if tally.is_due(now) {
             Box::pin(self.report(terms, tally, now)).await;

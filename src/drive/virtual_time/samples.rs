@@ -3,7 +3,7 @@
 //! In: what clients tell, step by step, and what goes over their sessions. Out: stamped samples, in the order of their moments.
 
 use crate::clock::Moment;
-use crate::sample::{GroupId, Sample, Stamped, Traffic};
+use crate::sample::{ClientNumber, GroupId, Sample, Stamped, Traffic};
 
 use super::taker::SampleTaker;
 
@@ -36,15 +36,20 @@ impl SampleLog {
     }
 
     /// Stamps what the step of a client of `group` has told.
-    pub(super) fn stamp_step(&mut self, at: Moment, group: GroupId) {
+    pub(super) fn stamp_step(&mut self, at: Moment, client: u32, group: GroupId) {
         let keeps_lag = self.keeps_lag;
         // There is no generator that could be late.
         let told = self.step.drain(..).filter(|sample| keeps_lag || !matches!(sample, Sample::Lag(_)));
-        self.told.extend(told.map(|sample| Stamped { at, group, sample }));
+        self.told.extend(told.map(|sample| Stamped {
+            at,
+            client: Some(ClientNumber::of(client)),
+            group,
+            sample,
+        }));
     }
 
     pub(super) fn tell(&mut self, at: Moment, group: GroupId, sample: Sample) {
-        self.told.push(Stamped { at, group, sample });
+        self.told.push(Stamped { at, client: None, group, sample });
     }
 
     /// A client of `group` has sent a message.
@@ -68,7 +73,7 @@ impl SampleLog {
             let traffic = std::mem::take(traffic);
             if traffic != Traffic::default() {
                 let sample = Sample::Traffic(Box::new(traffic));
-                self.told.push(Stamped { at, group: GroupId(index), sample });
+                self.told.push(Stamped { at, client: None, group: GroupId(index), sample });
             }
         }
     }

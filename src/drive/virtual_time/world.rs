@@ -230,7 +230,7 @@ impl World {
         if let Some(audit) = audit {
             audit.step(number, desk.token_of(number), group, log.step(), &action);
         }
-        log.stamp_step(transit.now(), group.id);
+        log.stamp_step(transit.now(), number, group.id);
         action
     }
 

@@ -5,8 +5,10 @@
 mod find;
 mod hazard;
 mod lexis;
+mod live;
 mod run;
 
 pub use find::{Outage, find_outages};
 pub use lexis::{Lexis, LexisBuilder};
+pub use live::{LiveOutage, Recent};
 pub use run::{Chain, OutageIn, RunOutage, run_outages};

@@ -29,6 +29,17 @@ pub struct RunOutage {
     pub groups: Vec<OutageIn>,
 }
 
+impl RunOutage {
+    /// What it came to in a group, if that lost clients; `None`: over all.
+    #[must_use]
+    pub fn of(&self, group: Option<usize>) -> Option<&OutageIn> {
+        match group {
+            None => Some(&self.all),
+            group => self.groups.iter().find(|own| own.group == group),
+        }
+    }
+}
+
 /// What an outage came to, in a group or over all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutageIn {
@@ -288,8 +299,10 @@ impl Gathered {
             cost_ns: u64::try_from(out.integral_ns(until.as_ns())).unwrap_or(0),
             chain: chain_of(&outage),
         };
-        let over = Bin::of(Moment::from_ns(told.over_us().saturating_mul(1_000)));
-        told.connected_least = diagrams.least(index, span.0, over.index());
+        let over = Bin::of(Moment::from_ns(told.over_us().saturating_mul(1_000))).index();
+        // In the run's last tenth of a second all clients leave.
+        let last = over.min(Bin::of(until).index().saturating_sub(1)).max(span.0);
+        told.connected_least = diagrams.least(index, span.0, last);
         Some(told)
     }
 }

@@ -9,12 +9,14 @@ mod help;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::clock::Moment;
 use crate::record::{AnswerTally, Latencies, LiveView, Quantile, Reconnects, Tally};
 use crate::sample::{
     Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, Request, RequestAnswer,
@@ -113,6 +115,8 @@ impl Collector for LiveRun {
         self.encode_attempts(encoder)?;
         self.encode_ends(encoder)?;
         self.encode_storms(encoder)?;
+        self.encode_presence(encoder)?;
+        self.encode_outages(encoder)?;
         self.encode_requests(encoder)?;
         for &counter in Counter::ALL {
             let (name, unit, help) = counter_family(counter);
@@ -165,6 +169,51 @@ impl LiveRun {
         let mut family = encoder.encode_descriptor("sessions_open", help, None, MetricType::Gauge)?;
         for (group, tally) in self.tallies() {
             family.encode_family(&[("group", group)])?.encode_gauge(&(tally.connected() as f64))?;
+        }
+        Ok(())
+    }
+
+    /// Availability: the one over the other, over any time.
+    fn encode_presence(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let until = Moment::ZERO + Duration::from_secs(self.view.second + 1);
+        let client_s = |tally: &Tally| {
+            let (wanted, out) = tally.presence.client_ns(until);
+            (wanted as f64 / 1e9, (wanted - out) as f64 / 1e9)
+        };
+        // What is told late of a moment changes them backwards: they are no counters.
+        let unit = Some(Unit::Seconds);
+        let gauges: [(&str, &str, fn((f64, f64)) -> f64); 2] = [
+            ("clients_wanted", "Time that clients were wanted in so far, of all of them", |(wanted, _)| {
+                wanted
+            }),
+            ("clients_in", "Time that clients were in so far, of all of them", |(_, inside)| inside),
+        ];
+        for (name, help, of) in gauges {
+            let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+            for (group, tally) in self.tallies() {
+                family.encode_family(&[("group", group)])?.encode_gauge(&of(client_s(tally)))?;
+            }
+        }
+        let help = "Clients that are wanted in and are out";
+        let mut family = encoder.encode_descriptor("clients_out", help, None, MetricType::Gauge)?;
+        for (group, tally) in self.tallies() {
+            family.encode_family(&[("group", group)])?.encode_gauge(&(tally.presence.out.net as f64))?;
+        }
+        Ok(())
+    }
+
+    /// The last outage of the last two minutes.
+    fn encode_outages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let found = self.view.recent.outages();
+        let last = found.last();
+        let gauges = [
+            ("outages_recent", "Outages that began in the last two minutes", found.len() as u64),
+            ("outage_lost", "Clients that the last of them lost", last.map_or(0, |outage| outage.lost)),
+            ("outage_back", "Clients of those that are back", last.map_or(0, |outage| outage.back)),
+        ];
+        for (name, help, value) in gauges {
+            let mut gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            gauge.encode_gauge(&(value as f64))?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::super::marks::{HEADER, MOST_ROWS, failed_lines, row};
 use super::super::model::RunModel;
 use super::page::{Block, Section};
 use super::plot::Mark;
+use super::run_outages::outage_marks;
 use super::table::Table;
 use super::tone::Tone;
 
@@ -25,7 +26,7 @@ pub(super) fn time_marks(model: &RunModel) -> Vec<Mark> {
     });
     let told = model.marks.iter().take(MOST_LINES);
     let told = told.map(|mark| Mark::vertical(mark.at_us as f64 / 1e6, &clipped(&mark.name, LONGEST_LABEL)));
-    storms.chain(told).collect()
+    storms.chain(told).chain(outage_marks(model)).collect()
 }
 
 /// The section of events and marks; `None` where there are none.

@@ -27,6 +27,7 @@ mod page;
 mod plot;
 mod plotted;
 mod render;
+mod run_outages;
 mod run_page;
 mod run_tables;
 mod run_time;

@@ -9,6 +9,7 @@ use crate::units::{format_count, format_share, format_us};
 
 use super::super::lost::clients_words;
 use super::super::model::RunModel;
+use super::super::outages::lines;
 use super::super::recovery::RecoveryCurve;
 use super::super::run_json::calendar;
 use super::super::simulated::{SIMULATED, assumptions};
@@ -21,7 +22,7 @@ use super::plotted::{left_out, plotted_groups};
 use super::render::{RenderError, render_page};
 use super::table::Table;
 use super::tone::Tone;
-use super::{marks, run_tables, run_time};
+use super::{marks, run_outages, run_tables, run_time};
 
 /// `report.html`: a run as one page.
 ///
@@ -36,7 +37,7 @@ pub fn report_html(model: &RunModel) -> Result<String, RenderError> {
 pub fn run_page(model: &RunModel) -> Page {
     let manifest = &model.manifest;
     let buckets = Buckets::of(model);
-    let mut sections = vec![verdict(model), setting(model), recovery(model)];
+    let mut sections = vec![verdict(model), setting(model), run_outages::section(model), recovery(model)];
     sections.extend(marks::section(model));
     sections.extend(run_time::sections(model, &buckets));
     sections.extend(run_tables::sections(model, &buckets));
@@ -120,7 +121,13 @@ fn verdict(model: &RunModel) -> Section {
 fn in_words(model: &RunModel) -> Vec<String> {
     let next = model.answer.next.iter().map(|next| format!("Next: {next}"));
     let described = model.answer.description.iter().cloned();
-    described.chain(model.answer.lines()).chain(next).chain(model.verdict.reasons.iter().cloned()).collect()
+    let outages = lines(model);
+    described
+        .chain(model.answer.lines())
+        .chain(outages)
+        .chain(next)
+        .chain(model.verdict.reasons.iter().cloned())
+        .collect()
 }
 
 /// A number of each group, for they are meant to be compared: the value alone where there is one group, else from the least to the most, and whose they are.

@@ -25,6 +25,7 @@ use crate::scenario::{ScenarioError, load};
 use super::super::conduct::{Beside, conduct};
 use super::super::error::RunError;
 use super::super::folder::{check_real_folder, make_folder};
+use super::super::one_process::begin_attempts;
 use super::super::prepare::{self, Bound, Consent, Processes};
 use super::protocol::{Order, Preparation, Report, VERSION, encoded, line, packed, read};
 
@@ -99,6 +100,7 @@ fn run_child(
     let path = folder.join(JOURNAL_FILE);
     let journal = JournalWriter::create(&path, &prepared.manifest)
         .map_err(|source| JournalError::Io { path: path.clone(), source })?;
+    let attempts = preparation.attempts.then(|| begin_attempts(&folder, &prepared.scenario)).transpose()?;
     let runtime = single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
     let control = Arc::new(RunControl::new());
     follow_orders(input, Arc::clone(&control))
@@ -117,6 +119,7 @@ fn run_child(
     let beside = Beside {
         on_progress: None,
         feed: Some(feed),
+        attempts,
         control: Arc::clone(&control),
         on_ready: Some(Box::new(on_ready)),
         on_mark: Some(Box::new(on_mark)),

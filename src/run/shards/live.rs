@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::clock::Moment;
+use crate::record::outages::Recent;
 use crate::record::{LiveView, Mark, PackedTally, Tally, failing_threshold, settled_marks};
 use crate::scenario::keys::{Scenario, Threshold};
 
@@ -14,6 +15,7 @@ pub(super) struct Live {
     totals: Vec<Tally>,
     /// What came since the last view.
     last: Vec<Tally>,
+    recent: Recent,
     /// What was done to the service, as it was told.
     marks: Vec<Mark>,
 }
@@ -21,11 +23,8 @@ pub(super) struct Live {
 impl Live {
     /// Those of a run of so many groups, before its first second.
     pub(super) fn new(groups: usize) -> Self {
-        Self {
-            totals: vec![Tally::default(); groups],
-            last: vec![Tally::default(); groups],
-            marks: Vec::new(),
-        }
+        let nothing = vec![Tally::default(); groups];
+        Self { totals: nothing.clone(), last: nothing, recent: Recent::default(), marks: Vec::new() }
     }
 
     /// Takes in a second of a shard.
@@ -33,7 +32,7 @@ impl Live {
         let own = self.totals.iter_mut().zip(&mut self.last);
         for ((total, last), packed) in own.zip(groups) {
             packed.add_to(total);
-            packed.add_to(last);
+            packed.add_second_to(last);
         }
     }
 
@@ -46,8 +45,10 @@ impl Live {
     pub(super) fn view(&mut self, second: u64) -> LiveView {
         let nothing = vec![Tally::default(); self.totals.len()];
         let last = std::mem::replace(&mut self.last, nothing);
+        self.recent.push(second, &last);
+        let (totals, recent) = (Arc::new(self.totals.clone()), self.recent.clone());
         let marks = Arc::new(self.marks.clone());
-        LiveView { second, totals: Arc::new(self.totals.clone()), last: Arc::new(last), marks }
+        LiveView { second, totals, last: Arc::new(last), recent, marks }
     }
 
     /// The first threshold that is to end the run and fails over all shards.

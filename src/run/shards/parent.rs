@@ -14,7 +14,7 @@ use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
 use crate::exit_code::ExitCode;
 use crate::plan::{Share, check_split, shards_needed};
-use crate::record::{JournalError, LiveView, Machines, MergeInput, plan_merge};
+use crate::record::{ATTEMPTS_FILE, JournalError, LiveView, Machines, MergeInput, join_attempts, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, WriteFault, write_all};
 use crate::scenario::keys::Scenario;
 use crate::scenario::load_for_traffic;
@@ -77,6 +77,7 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
         overrides: request.overrides,
         seed: request.seed,
         authorised: request.authorised,
+        attempts: request.attempts,
         allow_commands: request.allow_commands,
         out: PathBuf::new(),
     };
@@ -139,9 +140,13 @@ fn finish(run: &SplitRun<'_>, mut ended: Ended, display: Option<Display>) -> Res
             model.seconds.last().map(|(_, groups)| groups.iter().map(|group| group.unpack()).collect());
         let totals = model.totals.clone().into();
         let (last, marks) = (Arc::new(last.unwrap_or_default()), Arc::new(model.marks.clone()));
-        display.show(LiveView { second, totals, last, marks });
+        display.show(LiveView { second, totals, last, marks, ..LiveView::default() });
     }
     let mut write_faults = Vec::from_iter(unwritten.map(|source| WriteFault { path, source }));
+    let folders: Vec<PathBuf> = Share::all(run.of).map(|share| run.shard_folder(share)).collect();
+    if let Err(source) = join_attempts(&folders, run.folder) {
+        write_faults.push(WriteFault { path: run.folder.join(ATTEMPTS_FILE), source });
+    }
     write_faults.extend(write_all(&model, run.folder));
     Ok(RunDone { model, folder: run.folder.to_owned(), write_faults })
 }
@@ -405,6 +410,7 @@ mod tests {
             overrides: Vec::new(),
             seed: None,
             authorised: Vec::new(),
+            attempts: false,
             allow_commands: false,
             out: PathBuf::new(),
         };

@@ -54,6 +54,8 @@ pub(super) struct Preparation {
     pub(super) seed: Option<u64>,
     /// Hosts that the user authorised.
     pub(super) authorised: Vec<String>,
+    /// Whether each attempt is written to `attempts.csv`.
+    pub(super) attempts: bool,
     /// Whether events may run commands and signal processes.
     pub(super) allow_commands: bool,
     /// The child's folder.
@@ -62,7 +64,8 @@ pub(super) struct Preparation {
 
 impl fmt::Debug for Preparation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, scenario, hash, seed, authorised, allow_commands, out, overrides } = self;
+        let Self { version, scenario, hash, seed, authorised, attempts, allow_commands, out, overrides } =
+            self;
         let keys: Vec<&str> = overrides.iter().map(|(key, _)| key.as_str()).collect();
         f.debug_struct("Preparation")
             .field("version", version)
@@ -71,6 +74,7 @@ impl fmt::Debug for Preparation {
             .field("overrides", &keys)
             .field("seed", seed)
             .field("authorised", authorised)
+            .field("attempts", attempts)
             .field("allow_commands", allow_commands)
             .field("out", out)
             .finish()

@@ -58,5 +58,5 @@ pub use target_rules::{
     AtSessionLimit, IdleAction, IdleCounts, Invalidation, OnReuse, RefreshTokens, TargetClient, TargetRules,
     TokenEnd, TokenFormat, TokenPlace,
 };
-pub use threshold::{Aggregate, Comparison, ShareOf, Subject, Threshold};
+pub use threshold::{Aggregate, Comparison, OutageOf, ShareOf, Subject, Threshold};
 pub use token::{ClientAuth, ClientCredentials, Feeder, Grant, Sharing, TokenConnection, TokenRules};

@@ -39,6 +39,21 @@ pub enum Subject {
     Share(ShareOf),
     /// All attempts.
     Attempts,
+    /// Client-seconds in over client-seconds wanted.
+    Availability,
+    /// Outages.
+    Outage(OutageOf),
+}
+
+/// What is looked at of outages. Where there was none, there were 0, they cost 0, and recovery took no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutageOf {
+    /// `outages`: how many there were.
+    Number,
+    /// `outage_recovery`: how long it took from the first loss until so many thousandths of a percent of those who were lost were back.
+    Recovery(u32),
+    /// `outage_cost`: for how many client-seconds those who were lost were out.
+    Cost,
 }
 
 /// A share of attempts: numerator over the attempts that say something about the target (for
@@ -115,31 +130,75 @@ pub(crate) const SHARES: &[(&str, ShareOf)] = &[
 
 /// The subject that counts attempts.
 pub(crate) const ATTEMPTS: &str = "attempts";
+/// The share of the time that clients were wanted in.
+pub(crate) const AVAILABILITY: &str = "availability";
+/// The subject that counts outages.
+pub(crate) const OUTAGES: &str = "outages";
+/// How long outages took.
+pub(crate) const OUTAGE_RECOVERY: &str = "outage_recovery";
+/// What outages cost.
+pub(crate) const OUTAGE_COST: &str = "outage_cost";
+
+/// The percentage of `outage_recovery` where its key names none.
+const PERCENT: &str = "95";
+const SELECTORS: &str = "a selector is {group:NAME}, as reconnect_latency{group:fresh-token}; of outage_recovery {percent:95}, or {group:NAME,percent:95}";
 
 /// What a key names: a subject, and the group that it is limited to.
 pub(crate) fn parse_subject(key: &str) -> Result<(Subject, Option<String>), String> {
-    let (name, group) = match key.split_once('{') {
-        None => (key, None),
-        Some((name, selector)) => {
-            let inner = selector.strip_suffix('}').and_then(|inner| inner.trim().strip_prefix("group:"));
-            let group = inner.map(str::trim).filter(|group| !group.is_empty());
-            (
-                name,
-                Some(
-                    group
-                        .ok_or("a selector is {group:NAME}, as reconnect_latency{group:fresh-token}")?
-                        .to_owned(),
-                ),
-            )
-        }
+    let (name, selector) = match key.split_once('{') {
+        None => (key, Selector::default()),
+        Some((name, selector)) => (name, parse_selector(selector).ok_or(SELECTORS)?),
     };
     let name = name.trim();
+    let Selector { group, percent } = selector;
+    if name == OUTAGE_RECOVERY {
+        let percent =
+            parse_percent(percent.unwrap_or(PERCENT)).ok_or("percent is above 0 and at most 100")?;
+        return Ok((Subject::Outage(OutageOf::Recovery(percent)), group));
+    }
+    if percent.is_some() {
+        return Err(SELECTORS.to_owned());
+    }
     subject(name).map(|subject| (subject, group)).ok_or_else(|| unknown_subject(name))
 }
 
+/// What a key is limited to.
+#[derive(Debug, Default)]
+struct Selector<'t> {
+    group: Option<String>,
+    percent: Option<&'t str>,
+}
+
+fn parse_selector(text: &str) -> Option<Selector<'_>> {
+    let mut selector = Selector::default();
+    for part in text.strip_suffix('}')?.split(',') {
+        let (name, value) = part.trim().split_once(':')?;
+        let value = value.trim();
+        match name {
+            "group" if selector.group.is_none() && !value.is_empty() => {
+                selector.group = Some(value.to_owned())
+            }
+            "percent" if selector.percent.is_none() => selector.percent = Some(value),
+            _ => return None,
+        }
+    }
+    Some(selector)
+}
+
+/// A percentage in thousandths: at most three digits behind the point.
+fn parse_percent(text: &str) -> Option<u32> {
+    let percent: f64 = text.parse().ok()?;
+    let is_one = percent > 0.0 && percent <= 100.0;
+    is_one.then_some((percent * 1_000.0).round() as u32)
+}
+
 fn subject(name: &str) -> Option<Subject> {
-    if name == ATTEMPTS {
-        return Some(Subject::Attempts);
+    match name {
+        ATTEMPTS => return Some(Subject::Attempts),
+        AVAILABILITY => return Some(Subject::Availability),
+        OUTAGES => return Some(Subject::Outage(OutageOf::Number)),
+        OUTAGE_COST => return Some(Subject::Outage(OutageOf::Cost)),
+        _ => {}
     }
     share_named(name)
         .map(Subject::Share)
@@ -163,7 +222,8 @@ pub(crate) fn subject_names() -> Vec<&'static str> {
     let metrics = Metric::ALL.iter().map(|metric| metric.name());
     let shares = share_names();
     let counters = Counter::ALL.iter().map(|counter| counter.name());
-    metrics.chain(shares).chain(counters).chain([ATTEMPTS]).collect()
+    let others = [ATTEMPTS, AVAILABILITY, OUTAGES, OUTAGE_RECOVERY, OUTAGE_COST];
+    metrics.chain(shares).chain(counters).chain(others).collect()
 }
 
 fn unknown_subject(name: &str) -> String {
@@ -246,13 +306,20 @@ fn bare_percentile(text: &str) -> Option<String> {
 
 fn check_aggregate(subject: Subject, aggregate: Aggregate) -> Result<(), String> {
     let fits = match subject {
-        Subject::Metric(_) => !matches!(aggregate, Aggregate::Rate),
-        Subject::Share(_) => matches!(aggregate, Aggregate::Rate),
+        Subject::Metric(_) | Subject::Outage(OutageOf::Recovery(_) | OutageOf::Cost) => {
+            !matches!(aggregate, Aggregate::Rate)
+        }
+        Subject::Share(_) | Subject::Availability => matches!(aggregate, Aggregate::Rate),
+        Subject::Outage(OutageOf::Number) => matches!(aggregate, Aggregate::Count),
         Subject::Counter(_) | Subject::Attempts => matches!(aggregate, Aggregate::Count | Aggregate::Rate),
     };
     let allowed = match subject {
-        Subject::Metric(_) => "a time has p(N), min, avg, med, max and count",
-        Subject::Share(_) => "a share has only rate",
+        Subject::Metric(_) | Subject::Outage(OutageOf::Recovery(_)) => {
+            "a time has p(N), min, avg, med, max and count"
+        }
+        Subject::Outage(OutageOf::Cost) => "a cost has p(N), min, avg, med, max and count",
+        Subject::Share(_) | Subject::Availability => "a share has only rate",
+        Subject::Outage(OutageOf::Number) => "a number of outages has only count",
         Subject::Counter(_) | Subject::Attempts => "a count has count, and rate per second",
     };
     if fits { Ok(()) } else { Err(allowed.to_owned()) }
@@ -267,10 +334,11 @@ fn parse_limit(subject: Subject, aggregate: Aggregate, text: &str) -> Result<f64
     match (subject, aggregate) {
         (_, Aggregate::Count) => count(),
         (Subject::Metric(metric), _) if !metric.is_time() => count(),
-        (Subject::Metric(_), _) => units::parse_duration(text)
+        (Subject::Outage(OutageOf::Cost), _) => count(),
+        (Subject::Metric(_) | Subject::Outage(_), _) => units::parse_duration(text)
             .map(|limit| limit.as_secs_f64() * 1e6)
             .map_err(|error| format!("\"{text}\" is no limit for a time: {error}")),
-        (Subject::Share(_), _) => {
+        (Subject::Share(_) | Subject::Availability, _) => {
             units::parse_share(text).map_err(|error| format!("\"{text}\" is no limit for a share: {error}"))
         }
         _ if text == "0" || text == "0/s" => Ok(0.0),
@@ -301,6 +369,13 @@ mod tests {
             ("tokens_fetched", "rate < 200/s", 200.0),
             ("attempts", "count >= 10", 10.0),
             ("cascade_depth", "max < 5", 5.0),
+            ("availability", "rate > 99.9%", 0.999),
+            ("availability{group:a}", "rate >= 1", 1.0),
+            ("outages", "count == 0", 0.0),
+            ("outage_recovery", "max < 30s", 30e6),
+            ("outage_recovery{percent:99.5}", "p(50) < 1s", 1e6),
+            ("outage_recovery{group:a, percent: 100 }", "max < 1s", 1e6),
+            ("outage_cost", "max < 500", 500.0),
         ];
         for (key, expression, limit) in rows {
             let threshold = parse(key, expression).unwrap();
@@ -328,6 +403,13 @@ mod tests {
             ("handshake_403_rate", "p(99) < 1%", "only rate"),
             ("tokens_fetched", "rate < 5", "rate"),
             ("tokens_fetched", "count < -1", "no count"),
+            ("availability", "p(99) > 99%", "only rate"),
+            ("outages", "max < 1", "only count"),
+            ("outage_recovery{percent:0}", "max < 1s", "above 0"),
+            ("outage_recovery{percent:101}", "max < 1s", "at most 100"),
+            ("outage_recovery", "max < 5", "duration"),
+            ("outage_cost{percent:95}", "max < 5", "a selector is"),
+            ("outage_cost", "max < 5s", "no count"),
         ];
         for (key, expression, part) in rows {
             let message = parse(key, expression).unwrap_err();

@@ -10,7 +10,10 @@ use crate::declare::{
 };
 use crate::sample::{Counter, Metric};
 
-use super::threshold::{ATTEMPTS, SHARES, Subject, Threshold, parse_expression, parse_subject};
+use super::threshold::{
+    ATTEMPTS, AVAILABILITY, OUTAGE_COST, OUTAGE_RECOVERY, OUTAGES, SHARES, Subject, Threshold,
+    parse_expression, parse_subject,
+};
 use super::told::GroupNames;
 
 /// `[thresholds]`.
@@ -37,9 +40,16 @@ struct Grammar {
     metrics: Vec<&'static str>,
     pattern: String,
     examples: &'static [&'static str],
+    /// What its keys may be limited to.
+    selector: &'static str,
+    /// Whether it is known while the run goes on.
+    is_live: bool,
 }
 
-fn grammars() -> [Grammar; 4] {
+const SELECTOR: &str = "(\\{ *group: *[A-Za-z0-9_-][A-Za-z0-9._-]{0,63} *\\})?";
+const OUTAGE_SELECTOR: &str = "(\\{ *(group: *[A-Za-z0-9_-][A-Za-z0-9._-]{0,63} *(, *percent: *([1-9][0-9]?(\\.[0-9]{1,3})?|100) *)?|percent: *([1-9][0-9]?(\\.[0-9]{1,3})?|100) *)\\})?";
+
+fn grammars() -> [Grammar; 7] {
     let (times, numbers): (Vec<Metric>, Vec<Metric>) =
         Metric::ALL.iter().partition(|metric| metric.is_time());
     let names = |metrics: Vec<Metric>| metrics.into_iter().map(Metric::name).collect();
@@ -49,31 +59,64 @@ fn grammars() -> [Grammar; 4] {
     let share =
         "((0*([0-9]{1,2}(\\.[0-9]*)?|100(\\.0*)?|\\.[0-9]+)) *%|0*(0(\\.[0-9]*)?|1(\\.0*)?|\\.[0-9]+))";
     let rate = "(0|0/s|0*([1-9][0-9]{0,11}(\\.[0-9]*)?|0?\\.[0-9]*[1-9][0-9]*) */ *(s|m|min|h))";
-    let either = |a: String| format!("^ *({a}|count *{COMPARISON} *{COUNT}) *$");
+    let counting = format!("count *{COMPARISON} *{COUNT}");
+    let either = |a: String| format!("^ *({a}|{counting}) *$");
     [
         Grammar {
             name: "time_expression",
             metrics: names(times),
             pattern: either(format!("{of_values} *{COMPARISON}( *{time})")),
             examples: &["p(99) < 1s", "max <= 250ms", "count > 100"],
+            selector: SELECTOR,
+            is_live: true,
         },
         Grammar {
             name: "number_expression",
             metrics: names(numbers),
             pattern: either(format!("{of_values} *{COMPARISON} *{COUNT}")),
             examples: &["max < 5", "p(99) <= 3"],
+            selector: SELECTOR,
+            is_live: true,
         },
         Grammar {
             name: "share_expression",
-            metrics: SHARES.iter().map(|(name, _)| *name).collect(),
+            metrics: SHARES.iter().map(|(name, _)| *name).chain([AVAILABILITY]).collect(),
             pattern: format!("^ *rate *{COMPARISON} *{share} *$"),
             examples: &["rate < 0.1%", "rate == 0"],
+            selector: SELECTOR,
+            is_live: true,
         },
         Grammar {
             name: "count_expression",
             metrics: counts.collect(),
             pattern: either(format!("rate *{COMPARISON} *{rate}")),
             examples: &["rate < 200/s", "count >= 10"],
+            selector: SELECTOR,
+            is_live: true,
+        },
+        Grammar {
+            name: "outages_expression",
+            metrics: vec![OUTAGES],
+            pattern: format!("^ *{counting} *$"),
+            examples: &["count == 0", "count <= 1"],
+            selector: SELECTOR,
+            is_live: false,
+        },
+        Grammar {
+            name: "outage_recovery_expression",
+            metrics: vec![OUTAGE_RECOVERY],
+            pattern: either(format!("{of_values} *{COMPARISON}( *{time})")),
+            examples: &["max < 30s", "med < 10s"],
+            selector: OUTAGE_SELECTOR,
+            is_live: false,
+        },
+        Grammar {
+            name: "outage_cost_expression",
+            metrics: vec![OUTAGE_COST],
+            pattern: either(format!("{of_values} *{COMPARISON} *{COUNT}")),
+            examples: &["max < 500", "avg < 100"],
+            selector: SELECTOR,
+            is_live: false,
         },
     ]
 }
@@ -89,8 +132,8 @@ impl Grammar {
 
     fn key(&self) -> TextShape {
         let names = self.metrics.join("|");
-        let group = " *(\\{ *group: *[A-Za-z0-9_-][A-Za-z0-9._-]{0,63} *\\})?";
-        TextShape { patterns: vec![format!("^({names}){group}$").into()], ..TextShape::plain("metric") }
+        let selector = self.selector;
+        TextShape { patterns: vec![format!("^({names}) *{selector}$").into()], ..TextShape::plain("metric") }
     }
 
     fn shape(&self) -> Shape {
@@ -102,7 +145,8 @@ impl Grammar {
             presence: Presence::Required,
             since: FIRST,
         };
-        let keys = [vec![expr], abort().keys(), delay().keys()].concat();
+        let when = if self.is_live { [abort().keys(), delay().keys()].concat() } else { Vec::new() };
+        let keys = [vec![expr], when].concat();
         let table = Shape::Table(TableShape { about: EXPR.to_owned(), keys, ..TableShape::default() });
         let one = Shape::Either(vec![expression.clone(), table.clone()]);
         let several = Shape::List { of: Box::new(one), least: 0, most: None, unique: false };
@@ -128,9 +172,9 @@ impl Kind for Thresholds {
             let name = key.get_ref().as_ref();
             let parsed = parse_subject(name).and_then(|(subject, group)| {
                 let grammar = grammars.iter().find(|grammar| grammar.key().fits(name));
-                grammar
-                    .map(|grammar| (subject, group, grammar))
-                    .ok_or_else(|| "write METRIC, or METRIC{group:NAME}".to_owned())
+                grammar.map(|grammar| (subject, group, grammar)).ok_or_else(|| {
+                    "write METRIC, or METRIC{group:NAME}; outage_recovery{percent:95} too".to_owned()
+                })
             });
             let (subject, group, grammar) = match parsed {
                 Ok(parsed) => parsed,
@@ -188,10 +232,15 @@ impl Measured<'_> {
 
     fn read_table(&self, table: &Table<'_>) -> Result<Threshold, String> {
         let text = table.get("expr").and_then(|at| at.text());
-        let abort = abort().take(table).unwrap_or_default();
-        let delay = delay().take(table).unwrap_or_default();
+        let mut abort_after = None;
+        // Outages are known when the run is over.
+        if self.grammar.is_live {
+            let is_wanted = abort().take(table).unwrap_or_default();
+            let delay = delay().take(table).unwrap_or_default();
+            abort_after = is_wanted.then_some(delay);
+        }
         table.finish();
-        self.parse(text.unwrap_or_default(), abort.then_some(delay))
+        self.parse(text.unwrap_or_default(), abort_after)
     }
 
     fn parse(&self, text: &str, abort_after: Option<Duration>) -> Result<Threshold, String> {

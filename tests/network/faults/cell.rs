@@ -390,6 +390,7 @@ fn conduct(what: What, stage: Stage, home: &Path, runtime: &tokio::runtime::Hand
             seed: None,
             out: Some(out),
             authorised: Vec::new(),
+            attempts: false,
             allow_commands: false,
             on_progress: None,
         };

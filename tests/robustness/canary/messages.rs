@@ -120,6 +120,7 @@ fn a_child_that_panics() {
         seed: None,
         out: Some(PathBuf::from("panicked")),
         authorised: Vec::new(),
+        attempts: false,
         allow_commands: false,
         on_progress: Some(Box::new(|scenario, view| panic!("shown: {scenario:?} {scenario:#?} {view:?}"))),
     };

@@ -120,7 +120,7 @@ impl RunShared {
 
     /// Sends what happened to a group on this worker at `at`, and to none of its clients.
     pub async fn tell(&self, at: Moment, group: GroupId, samples: &mut Vec<Sample>) {
-        self.sink.send_all(at, group, samples).await;
+        self.sink.send_all(at, group, None, samples).await;
     }
 
     /// A group's end of the channel to the recorder.
