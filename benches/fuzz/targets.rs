@@ -50,6 +50,17 @@ const JSON_WORDS: &[&[u8]] = &[
     b"#",
     b"\xed\xa0\x80",
 ];
+const NAME_WORDS: &[&[u8]] = &[
+    b"\xc0\x0c",
+    b"\xc0\xff",
+    b"\0\x01\0\x01",
+    b"\0\x1c\0\x01",
+    b"\0\x29\x10\0",
+    b"\0\x2e\0\x01",
+    b"\x3f",
+    b"\xff\xff",
+    b"\x04test\0",
+];
 const SMALL_WORDS: &[&[u8]] = &[
     b"p(99.9)",
     b" < ",
@@ -91,6 +102,11 @@ pub(crate) fn targets() -> Vec<Target> {
     let bodies: &[&[u8]] =
         &[b"\0{\"code\":1001,\"fraction\":1.0}", b"/t\0{\"t\":[{\"id\":\"a\"},\"b\"]}", b"\0[\"a\"]"];
     let small: &[&[u8]] = &[b"HTTP/1.1 200 Established\r\n\r\n", b"7", b"Sun, 06 Nov 1994 08:49:37 GMT"];
+    // The name, its alias, and two addresses of that; then one that did not fit.
+    let names: &[&[u8]] = &[
+        b"\0\x07\x81\x80\0\x01\0\x03\0\0\0\0\x07service\x04test\0\0\x01\0\x01\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x04\x01a\xc0\x14\xc0\x2a\0\x01\0\x01\0\0\0\x05\0\x04\x7f\0\0\x02\xc0\x2a\0\x01\0\x01\0\0\0\x05\0\x04\x7f\0\0\x03",
+        b"\0\x07\x83\x80\0\x01\0\0\0\0\0\0\x07service\x04test\0\0\x1c\0\x01",
+    ];
     let units: &[&[u8]] = &[b"1h30m", b"5/s", b"50%", b"0.5", b"1.5ms", b"api.example.com", b"[2001:db8::1]"];
     let thresholds: &[&[u8]] = &[
         b"reconnect_latency{group:a}: p(99) < 1s",
@@ -122,6 +138,7 @@ pub(crate) fn targets() -> Vec<Target> {
         ),
         of("steps", 16, inputs(steps), JSON_WORDS, || Box::new(strangers::steps)),
         of("observed", 16, inputs(OBSERVED), OBSERVED_WORDS, || Box::new(observed)),
+        of("name_answer", 10, inputs(names), NAME_WORDS, || Box::new(strangers::name_answer)),
         of("small_answers", 10, inputs(small), SMALL_WORDS, || Box::new(strangers::small_answers)),
         of("token_form", 16, inputs(forms), wire::REQUEST_WORDS, || Box::new(target::token_form)),
         of("upgrade_request", 16, wire::requests(), wire::REQUEST_WORDS, || {

@@ -48,7 +48,7 @@ pub(crate) use kinds::texts::{
 pub(crate) use kinds::times::{
     self, Time, above_zero, duration, duration_pattern, interval, or_never, pace, rate, signed,
 };
-pub(crate) use kinds::urls::{address, http_url, loopback, ws_url, ws_url_template};
+pub(crate) use kinds::urls::{address, http_url, loopback, name_server, ws_url, ws_url_template};
 pub(crate) use pages::reference::reference;
 pub(crate) use pages::schema::schema;
 pub(crate) use reading::reader::{At, Reading, Table, nearest, read_capped};

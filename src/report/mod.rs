@@ -20,6 +20,7 @@ mod lost;
 mod markdown;
 mod marks;
 mod model;
+mod named_after;
 mod observed;
 mod observed_json;
 mod outages;

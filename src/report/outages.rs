@@ -8,25 +8,17 @@ use crate::sample::AttemptKey;
 use crate::units::{format_availability, format_count, format_share, format_us};
 
 use super::model::RunModel;
+use super::named_after::{Losses, named_after};
 use super::tables::Table;
 
-/// An outage that begins within this time after a mark is named after it.
-const WINDOW_US: u64 = 30_000_000;
-/// So much earlier than its mark an outage may begin: what a mark is made of takes time to be told.
-const EARLIER_US: u64 = 500_000;
 /// Outages that are told; of more, it is said how many.
 const MOST_OUTAGES: usize = 12;
 /// Kinds of ends, and of refusals, that a sentence has.
 const MOST_KINDS: usize = 3;
 
-/// The mark that an outage follows: the last one in whose window it begins.
+/// The mark that an outage follows.
 pub(super) fn mark_of<'m>(marks: &'m [Mark], outage: &RunOutage) -> Option<&'m Mark> {
-    let first = outage.all.first_us;
-    let follows = |mark: &&Mark| {
-        let over = mark.until_us.unwrap_or(mark.at_us).saturating_add(WINDOW_US);
-        mark.at_us <= first.saturating_add(EARLIER_US) && first <= over
-    };
-    marks.iter().rev().find(follows)
+    named_after(marks, Losses::of(&outage.all))
 }
 
 /// What an outage is called: `outage 2 (deploy of 4f2a)`.

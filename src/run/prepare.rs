@@ -79,8 +79,12 @@ pub(crate) fn check(loaded: Loaded, consent: Consent<'_>) -> Result<(Checked, Ma
     let authorised = consent.hosts;
     let policy = Arc::new(AddressPolicy::new(authorised));
     let urls = remote_urls(&scenario);
-    for url in &urls {
+    for url in urls.iter().filter(|url| asks_system(&scenario, url)) {
         check_address(url, &policy)?;
+    }
+    // A name server is asked by its address alone.
+    for server in scenario.groups.iter().filter_map(|group| group.connect.resolver) {
+        policy.check(&server.ip().to_string(), server.ip())?;
     }
     check_sources(&scenario)?;
     let machine = machine(&scenario);
@@ -104,6 +108,9 @@ fn check_commands(scenario: &Scenario, consent: Consent<'_>, redactor: &Redactor
 fn machine(scenario: &Scenario) -> Machine {
     let machine = machine_of(scenario);
     let Target::Remote(remote) = &scenario.target else { return machine };
+    if !asks_system(scenario, &remote.url) {
+        return machine;
+    }
     let addresses: BTreeSet<_> = addresses_of(&remote.url).map(|address| address.ip()).collect();
     Machine { target_addresses: addresses.len().max(1) as u64, ..machine }
 }
@@ -270,6 +277,13 @@ fn check_sources(scenario: &Scenario) -> Result<(), RunError> {
         }
     }
     Ok(())
+}
+
+/// Whether the system is asked for the addresses of a URL's host: not for a name, where every group has a name server of its own. What that
+/// one says is looked at when a client asks it.
+fn asks_system(scenario: &Scenario, url: &Url) -> bool {
+    let is_name = matches!(url.host(), Some(url::Host::Domain(_)));
+    !is_name || scenario.groups.iter().any(|group| group.connect.resolver.is_none())
 }
 
 /// Checks every address of a URL's host. A name that does not resolve is no fault here: the run will show it.

@@ -27,6 +27,8 @@ pub use policies::policy_names;
 pub use profiles::{profile_names, profile_text};
 
 #[cfg(test)]
+mod name_server_tests;
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ import check_foreign
 import check_formats
 import check_hlog
 import check_observe
+import check_outages
 import check_policies
 import check_prometheus
 import check_report_html
@@ -83,6 +84,7 @@ def main() -> int:
     alone = [*check_report_html.CHECKS, *check_statistics.CHECKS]
     # Most of what the others do is to wait for a run.
     together = [
+        *check_outages.CHECKS,
         *check_policies.CHECKS,
         *check_services.CHECKS,
         *check_prometheus.CHECKS,

@@ -3,7 +3,7 @@
 //! In: strings. Out: addresses, URLs, templates of URLs, or faults. What the pattern takes and the parser of addresses or URLs does not, is a fault of what
 //! lies elsewhere: which addresses and hosts there are.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
 use crate::declare::hidden::Hidden;
@@ -83,6 +83,56 @@ impl Kind for Address {
     }
 
     fn write(&self, out: &IpAddr) -> Option<String> {
+        Some(quoted(&out.to_string()))
+    }
+}
+
+/// A name server: its address, and a port where it is not 53.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NameServer;
+
+/// A name server.
+pub(crate) const fn name_server() -> NameServer {
+    NameServer
+}
+
+const NAME_SERVER_PORT: u16 = 53;
+static NAME_SERVER: LazyLock<String> =
+    LazyLock::new(|| format!("^({}(:[0-9]{{1,5}})?|{IPV6}|\\[{IPV6}\\](:[0-9]{{1,5}})?)$", ipv4()));
+
+impl NameServer {
+    fn text_shape() -> TextShape {
+        TextShape {
+            patterns: vec![NAME_SERVER.as_str().into()],
+            examples: &["127.0.0.1:5353", "10.0.0.2"],
+            ..TextShape::plain("name_server")
+        }
+    }
+}
+
+impl Kind for NameServer {
+    type Out = SocketAddr;
+
+    fn shape(&self) -> Shape {
+        Shape::Text(Self::text_shape())
+    }
+
+    fn read(&self, at: &At<'_>) -> Option<SocketAddr> {
+        let allowed = "the address of a name server is needed, with its port where that is not 53, as \"127.0.0.1:5353\"";
+        let Some(text) = at.text().filter(|text| Self::text_shape().fits(text)) else {
+            at.wrong(allowed);
+            return None;
+        };
+        let bare = || text.trim_start_matches('[').trim_end_matches(']').parse().ok();
+        let server = text.parse().ok().or_else(|| Some(SocketAddr::new(bare()?, NAME_SERVER_PORT)));
+        let server = server.filter(|server: &SocketAddr| server.port() != 0);
+        if server.is_none() {
+            at.unknown(allowed);
+        }
+        server
+    }
+
+    fn write(&self, out: &SocketAddr) -> Option<String> {
         Some(quoted(&out.to_string()))
     }
 }

@@ -18,7 +18,7 @@ use crate::scenario::keys::ConnectRules;
 use super::local::classify_io;
 use super::ports::LocalPorts;
 use super::proxy::Proxy;
-use super::resolve::Resolver;
+use super::resolve::{NameRules, Resolver};
 
 /// Opens a group's connections on one worker.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Dialer {
     spread: Option<Spread>,
     source_addresses: Vec<IpAddr>,
     dns_timeout: Duration,
-    dns_ttl: Duration,
+    name_rules: NameRules,
     tcp_timeout: Duration,
 }
 
@@ -82,7 +82,7 @@ impl Dialer {
             proxy,
             source_addresses: rules.source_addresses.clone(),
             dns_timeout: rules.dns_timeout,
-            dns_ttl: rules.dns_ttl,
+            name_rules: NameRules { server: rules.resolver, ttl: rules.dns_ttl },
             tcp_timeout: rules.tcp_timeout,
         }
     }
@@ -132,7 +132,7 @@ impl Dialer {
             Some(proxy) => (proxy.host(), proxy.port()),
             None => (host, port),
         };
-        let resolving = self.names.resolve(host, port, self.dns_ttl, turn);
+        let resolving = self.names.resolve(host, port, self.name_rules, turn);
         timeout(self.dns_timeout, resolving).await.map_err(|_| ConnectFailure::Timeout)
     }
 

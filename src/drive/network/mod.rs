@@ -15,6 +15,7 @@ mod group_sink;
 mod http;
 mod inquirer;
 mod local;
+mod name_server;
 mod on_session;
 mod ports;
 mod prepare;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body_util::{Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use simple_dns::TYPE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
@@ -27,7 +28,7 @@ use super::retry_after::parse_retry_after;
 use super::traffic::TrafficTally;
 use super::upgrade::{answer_in_order, parse, websocket_config, without_chunk_sizes};
 use super::variables::{LONGEST_VALUE, Variables};
-use super::{endpoint::Endpoint, proxy, token};
+use super::{endpoint::Endpoint, name_server, proxy, token};
 
 /// The key of the handshakes: the one of RFC 6455 §1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -89,6 +90,19 @@ pub fn small_answers(bytes: &[u8]) -> u64 {
     let wait = parse_retry_after(&text, 1_700_000_000_000_000);
     let status = proxy::status(bytes);
     u64::from(wait.is_some()) + 2 * u64::from(status.unwrap_or_default() / 100)
+}
+
+/// Reads a name server's answer to a question for an IPv4 address, and to one for an IPv6 address.
+#[must_use]
+pub fn name_answer(bytes: &[u8]) -> u64 {
+    let read = |kind| match name_server::read_answer(bytes, 7, "service.test", kind) {
+        None => 1,
+        Some(name_server::Answer::Truncated) => 2,
+        Some(name_server::Answer::Found(found)) => {
+            3 + found.addresses.len() as u64 + 100 * u64::from(found.ttl.is_zero())
+        }
+    };
+    read(TYPE::A) + 1000 * read(TYPE::AAAA)
 }
 
 /// Reads an HTTP answer over a connection in memory, as tokens' and steps' are.

@@ -181,7 +181,9 @@ fn trimmed(lexis: &Lexis, lost: &[u64], is_left_out: &[bool], spans: &[(u32, u32
             let at_risk = at_risk.by_began.range(..first).map(|(_, n)| n).sum();
             let bin =
                 Outage { first, last: first, trigger: first, lost: window.lost, lost_again: 0, at_risk };
-            bins.push((bin, chance(window.lost, &expected) < LEVEL_OF_A_BIN));
+            // Where nothing is lost but in outages, the last one to be lost is part of one.
+            let is_alone = window.lost > 0 && expected.evidence == 0.0;
+            bins.push((bin, is_alone || chance(window.lost, &expected) < LEVEL_OF_A_BIN));
         }
     });
     let of_span = |&(from, to): &(u32, u32)| {

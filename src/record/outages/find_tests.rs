@@ -128,6 +128,16 @@ fn a_reload_is_one_outage_of_the_whole_fleet() {
 }
 
 #[test]
+fn the_last_of_a_reload_is_part_of_it_however_short_the_run() {
+    let mut fleet = Fleet::start(1, 200, 1_000, for_ever);
+    (0..199).for_each(|client| fleet.lose(client, 3_000));
+    fleet.lose(199, 3_340);
+    fleet.run_to(10_000);
+    let found = fleet.outages();
+    assert_eq!(found.iter().map(|outage| (outage.lost, outage.last)).collect::<Vec<_>>(), [(200, 33)]);
+}
+
+#[test]
 fn what_is_closed_for_its_age_is_no_outage_whenever_the_fleet_started() {
     for (seed, over_ms) in [(1, 5_000), (2, 2_500), (3, 1_000), (4, 20_000)] {
         let mut fleet = Fleet::start(seed, 400, over_ms, idle);

@@ -2,14 +2,14 @@
 //!
 //! In: the table. Out: [`ConnectRules`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use secrecy::SecretString;
 
 use crate::declare::{
     At, Choices, HEADER_NAME, Hidden, Shape, Table, TextRule, UrlText, Value, above_zero, address, duration,
-    header, list, map, path, ruled, secret, string, strings, table, token_text, ws_url_template,
+    header, list, map, name_server, path, ruled, secret, string, strings, table, token_text, ws_url_template,
 };
 
 use super::told::is_embedded;
@@ -62,7 +62,9 @@ table! {
         token_in: TokenIn = TokenIn::Header;
         /// Longest wait for the name to resolve.
         dns_timeout: Duration = Duration::from_secs(5) => above_zero();
-        /// How long an address is kept; zero: each connect resolves anew.
+        /// The name server that is asked for the addresses of names, as `"127.0.0.1:5353"`. Without it: the system is asked.
+        resolver: Option<SocketAddr> = None => name_server();
+        /// How long an address is kept, or less where `resolver` says so; zero: each connect resolves anew.
         dns_ttl: Duration = Duration::from_secs(60) => duration();
         /// Longest wait for the TCP connection.
         tcp_timeout: Duration = Duration::from_secs(10) => above_zero();

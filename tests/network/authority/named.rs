@@ -102,6 +102,17 @@ pub(crate) fn named_by_the_scenario(world: &mut World) {
         let output = world.program("run", &to_url(url), &[]);
         assert_eq!((output.status.code(), packets()), (Some(77), before), "{url}");
     }
+    // A name server is asked by its address: one of others' only with consent.
+    let mut asked = to_url("ws://service.test:PORT/");
+    asked.group.push_str("\nconnect = { resolver = \"8.8.8.8\" }");
+    for (command, more) in ways_of(0) {
+        let before = packets();
+        let output = world.program(command, &asked, more);
+        assert_eq!((output.status.code(), packets()), (Some(77), before), "{command} {output:?}");
+        let output = world.program(command, &asked, &[&["--authorize", "8.8.8.8"], *more].concat());
+        assert_ne!(output.status.code(), Some(77), "{command} {output:?}");
+        assert!(packets() > before, "{command}: it is asked");
+    }
     // What is no URL, or has a user in it, is a fault of the scenario.
     for url in ["ws://127.0.0.1@8.8.8.8:PORT/", "ws://[fe80::1%25lo]:PORT/", "ws://256.8.8.8:PORT/"] {
         let before = packets();
