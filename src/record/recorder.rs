@@ -235,7 +235,7 @@ impl Recorder {
 pub async fn run_recorder(
     mut recorder: Recorder,
     mut samples: mpsc::Receiver<Vec<Stamped>>,
-    mut notes: mpsc::UnboundedReceiver<Note>,
+    mut notes: mpsc::Receiver<Note>,
     scenario: &Scenario,
     control: &RunControl,
     view: &watch::Sender<LiveView>,
@@ -410,7 +410,7 @@ mod tests {
         let (view, live) = watch::channel(LiveView::default());
         let scenario = minimal();
         let control = RunControl::new();
-        let (_notes, no_notes) = mpsc::unbounded_channel();
+        let (_notes, no_notes) = mpsc::channel(1);
         let recording =
             run_recorder(recorder(&path), samples, no_notes, &scenario, &control, &view, Clock::start());
         let sending = async move {

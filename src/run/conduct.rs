@@ -37,6 +37,9 @@ use super::workers::Workers;
 /// How long the embedded target gets to see the last of its sessions end.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// Notes that may wait for the recorder, which takes them once a second at least.
+const NOTES_WAITING: usize = 4_096;
+
 /// A run that was conducted.
 pub(super) struct Conducted {
     /// The whole journal, where it could not be written to its end.
@@ -80,7 +83,7 @@ pub(super) async fn conduct(
     drop(sink);
     let plan = plan_engine(&prepared, &crew)?;
     let (view, live) = watch::channel(LiveView::default());
-    let (notes, noted) = mpsc::unbounded_channel();
+    let (notes, noted) = mpsc::channel(NOTES_WAITING);
     let marks = Arc::new(Marks::new(clock, note_to(notes.clone()), prepared.redactor.clone(), on_mark));
     let door = open_door(&journal, &prepared, &marks);
     let recorder = Recorder::new(prepared.scenario.groups.len(), journal).feeding(feed).logging(attempts);
@@ -220,10 +223,12 @@ async fn settle_target(prepared: &Prepared) -> Option<TargetCounters> {
 }
 
 /// Takes notes to the recorder.
-fn note_to(notes: mpsc::UnboundedSender<Note>) -> OnNote {
+fn note_to(notes: mpsc::Sender<Note>) -> OnNote {
     Box::new(move |note| {
-        // Without a recorder the run is over.
-        let _ = notes.send(note);
+        if let Err(error) = notes.try_send(note) {
+            // Thousands in a second; or the run is over, and with it the recorder.
+            log::debug!("a mark finds no recorder: {error}");
+        }
     })
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Observers {
 
 impl Observers {
     /// Begins to ask, from the run's start on; `None` where there is nobody to ask, or it is another shard's to do.
-    pub(super) fn begin(prepared: &Prepared, notes: &mpsc::UnboundedSender<Note>) -> Option<Self> {
+    pub(super) fn begin(prepared: &Prepared, notes: &mpsc::Sender<Note>) -> Option<Self> {
         let sources = &prepared.scenario.observe;
         if sources.is_empty() || prepared.share.shard() != 1 {
             return None;
@@ -101,7 +101,7 @@ async fn keep_asking(
     mut source: Source,
     inquirer: Arc<Inquirer>,
     clock: Clock,
-    notes: mpsc::UnboundedSender<Note>,
+    notes: mpsc::Sender<Note>,
     mut stop: watch::Receiver<bool>,
 ) -> Source {
     let mut due = Moment::ZERO;
@@ -118,7 +118,7 @@ async fn keep_asking(
         };
         for observed in told {
             // A recorder that is gone has ended the run.
-            let _ = notes.send(Note::Observed(observed));
+            let _ = notes.send(Note::Observed(observed)).await;
         }
         // What came due meanwhile is left out.
         while due <= clock.now() {
