@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::declare::hidden::Hidden;
 use crate::declare::kind::{Kind, Value};
 use crate::declare::reading::reader::{At, read_capped};
-use crate::declare::reading::secrets::masked;
+use crate::declare::reading::secrets::{is_secret_header, is_secret_name, masked, secrets_in};
 use crate::declare::shape::{Hold, Shape, TextShape};
 use crate::declare::template::{BUILT_IN, Template};
 
@@ -165,7 +165,16 @@ impl<T> Kind for Perhaps<T> {
         let plain = at.text();
         let referred = if plain.is_some() { None } else { Some(read_reference(at)?) };
         let text = plain.or_else(|| referred.as_ref().map(|secret| secret.expose_secret()))?;
-        let fits = (self.shape)().fits(text);
+        let shape = (self.shape)();
+        if is_secret_by_its_key(shape.hold, &at.path) {
+            at.reading.keep_secret(&SecretString::from(text));
+        }
+        if shape.hold != Hold::Never {
+            secrets_in(text)
+                .into_iter()
+                .for_each(|secret| at.reading.keep_secret(&SecretString::from(secret)));
+        }
+        let fits = shape.fits(text);
         let parsed = (self.parse)(at, text)
             .and_then(|parsed| fits.then_some(parsed).ok_or_else(|| self.allowed.to_owned().into()));
         match (parsed, plain) {
@@ -183,6 +192,17 @@ impl<T> Kind for Perhaps<T> {
                 None
             }
         }
+    }
+}
+
+/// Whether what stands at a place is a secret by what its key says.
+fn is_secret_by_its_key(hold: Hold, path: &str) -> bool {
+    let key = path.rsplit('.').next().unwrap_or_default();
+    match hold {
+        Hold::Header => is_secret_header(key),
+        Hold::Variable => is_secret_name(key),
+        Hold::Always => true,
+        Hold::Never | Hold::Perhaps => false,
     }
 }
 

@@ -96,6 +96,13 @@ pub(crate) fn holds_secret(text: &str) -> bool {
     named_spans(text).chain(users).any(is_constant)
 }
 
+/// The secrets in a text that no variable fills.
+pub(crate) fn secrets_in(text: &str) -> Vec<&str> {
+    let users = text.match_indices("://").filter_map(|(at, _)| user_of(text, at + 3, &['/', '?', '#']));
+    let values = named_spans(text).chain(users).map(|span| &text[span]);
+    values.filter(|value| Template::parse(value).variables().next().is_none()).collect()
+}
+
 /// Where values stand whose names say that they are secret: whole characters each.
 fn named_spans(text: &str) -> impl Iterator<Item = Range<usize>> {
     text.match_indices(['=', ':'])

@@ -17,7 +17,8 @@ use crate::lifecycle::StopPhase;
 use crate::record::EventEnd;
 use crate::scenario::keys::{Argument, Event};
 
-use super::groups::{GRACE, Groups};
+use super::groups::Groups;
+use super::process_group::GRACE;
 use super::tail::Tail;
 
 /// How long what is still in the pipe gets to come once the command has exited: a process that it left behind may keep the pipe open.

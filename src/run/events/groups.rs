@@ -4,7 +4,6 @@
 //! its group (setsid(2)) is not found. A guard ([`super::guard`]) knows the groups too, in case this process is killed.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -16,9 +15,8 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::guard::{GUARD_COMMAND, begun_line, over_line};
+use super::process_group::{GRACE, is_alive};
 
-/// How long a group gets to end after a SIGTERM, and again after a SIGKILL.
-pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// How often a group is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// How long the guard gets to hear, or to end.
@@ -127,43 +125,4 @@ fn start_guard() -> std::io::Result<Child> {
     command.arg(GUARD_COMMAND).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     // The terminal's Ctrl-C is not for it.
     command.process_group(0).kill_on_drop(true).spawn()
-}
-
-/// Whether somebody is in a process group who has not exited.
-pub(super) fn is_alive(group: i32) -> bool {
-    // Who has exited is signalled like anybody, until it was waited for, which nobody may ever do.
-    killpg(Pid::from_raw(group), None).is_ok() && has_living(group).unwrap_or(true)
-}
-
-/// The same by the processes that there are; `None` where the system does not say.
-fn has_living(group: i32) -> Option<bool> {
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let mut stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
-    Some(stats.any(|stat| is_living_of(&stat, group)))
-}
-
-/// Whether a process is of a group and has not exited, by its `/proc/PID/stat` (proc(5): state, parent and group stand behind the name's last bracket).
-fn is_living_of(stat: &str, group: i32) -> bool {
-    let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
-    let mut fields = behind.split_whitespace();
-    let (state, own) = (fields.next(), fields.nth(1));
-    own.and_then(|own| own.parse().ok()) == Some(group) && !matches!(state, Some("Z" | "X"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_has_exited_is_not_alive() {
-        for (stat, expected) in [
-            ("77 (sleep) S 1 77 70 0 -1", true),
-            ("78 (a ) Z 1) b) R 1 77 70 0 -1", true),
-            ("79 (sleep) Z 1 77 70 0 -1", false),
-            ("79 (sleep) S 1 78 77 0 -1", false),
-            ("", false),
-        ] {
-            assert_eq!(is_living_of(stat, 77), expected, "{stat}");
-        }
-    }
 }

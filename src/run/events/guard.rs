@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::groups::{GRACE, is_alive};
+use super::process_group::{GRACE, is_alive};
 
 /// The subcommand that is a guard.
 pub(super) const GUARD_COMMAND: &str = "event-guard";

@@ -10,7 +10,7 @@ use super::search::Canaries;
 use crate::support::program::resurge;
 
 /// Every secret that there can be.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 25] = [
     "client-secret",
     "plain-secret",
     "access-token",
@@ -33,6 +33,9 @@ const NAMES: [&str; 22] = [
     "set-secret",
     "target-secret",
     "environment-proxy",
+    "event-secret",
+    "event-plain",
+    "event-header",
 ];
 /// A folder for what the programs are given, and one for what they leave.
 pub(crate) struct Home {

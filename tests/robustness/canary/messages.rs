@@ -121,7 +121,7 @@ fn a_child_that_panics() {
         out: Some(PathBuf::from("panicked")),
         authorised: Vec::new(),
         attempts: false,
-        allow_commands: false,
+        allow_commands: true,
         on_progress: Some(Box::new(|scenario, view| panic!("shown: {scenario:?} {scenario:#?} {view:?}"))),
     };
     let done = run(request);

@@ -33,7 +33,7 @@ fn nothing_of_a_run_tells_a_secret() {
         .collect();
     let mut child = home
         .command()
-        .args(["run", &scenario, "--out", "run", "--metrics", "0", "--progress", "plain"])
+        .args(["run", &scenario, "--allow-commands", "--out", "run", "--metrics", "0", "--progress", "plain"])
         .args(&exports)
         .env("GITHUB_ACTIONS", "true")
         .env("GITHUB_STEP_SUMMARY", "summary.md")
@@ -92,6 +92,7 @@ fn nothing_of_shards_or_a_diagnosis_tells_a_secret() {
         let output = home.run(&[
             "run",
             &scenario,
+            "--allow-commands",
             "--shard",
             shard,
             "--out",
@@ -105,7 +106,19 @@ fn nothing_of_shards_or_a_diagnosis_tells_a_secret() {
     }
     home.run(&["merge", "shard-1", "shard-2", "--out", "merged"]);
     assert!(home.out().join("merged/report.html").exists());
-    home.run(&["run", &scenario, "--shards", "2", "--out", "split", "--progress", "plain", "--set", &set]);
+    home.run(&[
+        "run",
+        &scenario,
+        "--allow-commands",
+        "--shards",
+        "2",
+        "--out",
+        "split",
+        "--progress",
+        "plain",
+        "--set",
+        &set,
+    ]);
     assert!(home.out().join("split/shards/1/journal.bin").exists());
     let groups = [
         "token-word",

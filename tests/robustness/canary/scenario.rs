@@ -127,6 +127,22 @@ impl Home {
         }
         let reacting = "[[groups.session.on_message]]\ncontains = \"HTTP\"\nsave = { x = \"/none\" }\nreply = \"{token}\"";
         group("reacting", &credentials, &format!("url = \"ws://127.0.0.1:{port}/upgrade/ok\""), reacting);
+        let event = env("event-secret");
+        let (plain, header) = (self.text("event-plain"), self.text("event-header"));
+        write!(
+            text,
+            "\n[[events]]\nat = \"50ms\"\nname = \"prints\"\ncommand = [\"sh\", \"-c\", \"echo $1 $MINE $MY_SECRET; echo $MINE >&2; exit 1\", \"x\", {event}]\nenvironment = {{ MINE = {event}, MY_SECRET = \"{plain}\" }}\n"
+        )
+        .unwrap();
+        for way in hostile::STEP_WAYS {
+            let url =
+                format!("http://127.0.0.1:{port}/step/{way}?key={}", self.canaries.get("query-key").word());
+            write!(
+                text,
+                "\n[[events]]\nat = \"60ms\"\ntimeout = \"300ms\"\nhttp = {{ url = \"{url}\", headers = {{ Authorization = {event}, X-Api-Key = \"{header}\" }}, body = '{{\"secret\":\"{plain}\"}}' }}\n"
+            )
+            .unwrap();
+        }
         text + &observed
     }
 }
