@@ -105,7 +105,7 @@ fn rows() -> Vec<Row> {
 
 /// The outages of a run of that scenario.
 fn outages(file: &Path, seed: u64) -> Vec<RunOutage> {
-    let loaded = load(file, &Vec::new(), Some(seed), &|_| None).unwrap_or_else(|error| panic!("{error}"));
+    let loaded = load(file, &Vec::new(), Some(seed), &|_| None).unwrap();
     RunModel::new(simulation_of(loaded, None).unwrap().run_in_memory(InMemory::Seconds)).outages
 }
 

@@ -142,7 +142,8 @@ pub(super) struct Explained {
 impl Explained {
     /// Whether the client was lost: by no wish of its own, and by no storm of the scenario.
     const fn is_lost(&self) -> bool {
-        self.is_asked || matches!(self.key.initiator, Initiator::Target | Initiator::Network)
+        self.storm.is_none()
+            && (self.is_asked || matches!(self.key.initiator, Initiator::Target | Initiator::Network))
     }
 
     /// The disconnect that it is.

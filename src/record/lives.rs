@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
-use crate::sample::{AttemptKey, Bin, CloseKey, Life, NotBack, WayIn, WayOut, WhyNotBack};
+use crate::sample::{Abnormal, AttemptKey, Bin, CloseKey, Life, NotBack, WayIn, WayOut, WhyNotBack};
 
 /// A number that changes at moments: how much it has changed by, and its integral.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -85,6 +85,8 @@ impl Presence {
 pub struct Ends {
     /// They were lost: by no wish of the client's, and by no storm of the scenario's.
     pub lost: i64,
+    /// Of those, how many because nothing was heard of the peer: they are dated back to when it was last heard of.
+    pub silent: i64,
     /// In another way.
     pub otherwise: i64,
 }
@@ -173,7 +175,11 @@ impl Lives {
         if !is_lost {
             return add(&mut self.ends(from, upgraded).otherwise, times);
         }
-        add(&mut self.ends(from, upgraded).lost, times);
+        let ends = self.ends(from, upgraded);
+        add(&mut ends.lost, times);
+        if key.abnormal == Some(Abnormal::Timeout) {
+            add(&mut ends.silent, times);
+        }
         let losses = self.losses(Bin::of(from));
         add(losses.by.entry(key).or_default(), times);
         losses.between_us = joined_us(losses.between_us, Some((from.as_us(), from.as_us())));
@@ -209,6 +215,7 @@ impl Lives {
         for (bins, ends) in &other.ended {
             let own = self.ended.entry(*bins).or_default();
             add(&mut own.lost, ends.lost);
+            add(&mut own.silent, ends.silent);
             add(&mut own.otherwise, ends.otherwise);
         }
         for (bin, losses) in &other.losses {

@@ -80,7 +80,7 @@ impl From<f64> for RunTime {
 /// Evaluates `threshold` on the tallies of the groups that it looks at. One on outages has nothing to look at here.
 #[must_use]
 pub fn evaluate(threshold: &Threshold, groups: &[&Tally], time: impl Into<RunTime>) -> ThresholdResult {
-    result(threshold, measure(threshold, groups, time.into()))
+    result(threshold, &measure(threshold, groups, time.into()))
 }
 
 /// Evaluates a `threshold` on outages: those of the groups that it looks at. `None`: of nobody is known whether it was lost.
@@ -91,7 +91,7 @@ pub fn evaluate_outages(
     outages: Option<&[&OutageIn]>,
 ) -> ThresholdResult {
     let found = outages.map_or(Found::Nothing, |outages| measure_outages(of, threshold.aggregate, outages));
-    result(threshold, found)
+    result(threshold, &found)
 }
 
 fn measure_outages(of: OutageOf, aggregate: Aggregate, outages: &[&OutageIn]) -> Found {
@@ -134,8 +134,8 @@ fn of_quantiles(mut values: Vec<Quantile>, aggregate: Aggregate) -> Option<Quant
     }
 }
 
-fn result(threshold: &Threshold, found: Found) -> ThresholdResult {
-    let holds = match &found {
+fn result(threshold: &Threshold, found: &Found) -> ThresholdResult {
+    let holds = match found {
         Found::Value(value) => holds(*value, threshold.comparison, threshold.limit),
         Found::Beyond(least) | Found::NobodyBack(Some(least), _) => {
             holds_beyond(*least, threshold.comparison, threshold.limit)
@@ -147,16 +147,16 @@ fn result(threshold: &Threshold, found: Found) -> ThresholdResult {
         _ if holds => ThresholdStatus::Passed,
         _ => ThresholdStatus::Failed,
     };
-    let measured_text = match &found {
+    let measured_text = match found {
         Found::Value(value) => for_people(threshold, *value),
         Found::Beyond(least) => Quantile::Beyond(*least as u64).words(),
         Found::NobodyBack(_, words) => words.clone(),
         Found::Nothing => "no samples".to_owned(),
     };
     let (measured, beyond) = match found {
-        Found::Value(value) => (Some(value), None),
-        Found::Beyond(least) => (None, Some(least)),
-        Found::NobodyBack(least, _) => (None, least),
+        Found::Value(value) => (Some(*value), None),
+        Found::Beyond(least) => (None, Some(*least)),
+        Found::NobodyBack(least, _) => (None, *least),
         Found::Nothing => (None, None),
     };
     ThresholdResult {

@@ -107,7 +107,7 @@ pub(super) fn sentence(outage: &OutageIn) -> String {
     );
     match outage.back_us(95.0) {
         Some(Quantile::At(us)) => {
-            said.push_str(&format!("; 95 % were back {} after the first loss", format_us(us)))
+            said.push_str(&format!("; 95 % were back {} after the first loss", format_us(us)));
         }
         Some(Quantile::Beyond(us)) => {
             said.push_str(&format!(

@@ -247,3 +247,14 @@ impl AttemptEnd {
         AttemptKey { kind, outcome, cause, answer: answer.clone() }
     }
 }
+
+/// Attempts that are to be counted otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recount {
+    /// As they were counted.
+    pub from: AttemptKey,
+    /// As they are to be.
+    pub to: AttemptKey,
+    /// How many.
+    pub times: u32,
+}

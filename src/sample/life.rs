@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 
-use super::attempt::AttemptKey;
+use super::attempt::{AttemptKey, Recount};
 use super::session_end::CloseKey;
-use super::{Recount, Sample};
 
 /// A tenth of a second since the run's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -114,12 +113,6 @@ pub enum WhyNotBack {
     GaveUp,
     /// The scenario does not want it back.
     NotWanted,
-}
-
-impl From<Life> for Sample {
-    fn from(life: Life) -> Self {
-        Self::Life(life)
-    }
 }
 
 #[cfg(test)]

@@ -50,7 +50,9 @@ mod metric;
 mod request;
 mod session_end;
 
-pub use attempt::{Answer, AnsweredBy, AttemptEnd, AttemptKey, AttemptKind, Cause, Ground, Outcome, Spoken};
+pub use attempt::{
+    Answer, AnsweredBy, AttemptEnd, AttemptKey, AttemptKind, Cause, Ground, Outcome, Recount, Spoken,
+};
 pub use counter::Counter;
 pub use life::{Bin, Life, NotBack, WayIn, WayOut, WhyNotBack};
 pub use metric::{Metric, Phase, Phases};
@@ -135,15 +137,10 @@ pub enum Sample {
     Away(AwaySample),
 }
 
-/// Attempts that are to be counted otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recount {
-    /// As they were counted.
-    pub from: AttemptKey,
-    /// As they are to be.
-    pub to: AttemptKey,
-    /// How many.
-    pub times: u32,
+impl From<Life> for Sample {
+    fn from(life: Life) -> Self {
+        Self::Life(life)
+    }
 }
 
 /// A session that became ready.

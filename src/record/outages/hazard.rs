@@ -12,7 +12,8 @@ use super::lexis::{AtRisk, Lexis, each_bin};
 /// How many sessions' bins the hazard of all ages counts for in that of one age.
 const PRIOR: f64 = 10.0;
 
-/// Bins at risk and losses by age.
+/// Bins at risk and losses by age; those by silence are not among them: they are dated back to the last sign of life, so that their ages tell of the clients' own
+/// keep-alives.
 #[derive(Debug, Default, Clone)]
 struct ByAge {
     /// `[a]`: of all ages below `a`.
@@ -24,6 +25,8 @@ struct ByAge {
 #[derive(Debug)]
 pub(super) struct Hazard {
     by_age: ByAge,
+    /// Losses by silence, of any age.
+    silent: f64,
 }
 
 /// A window, and who was at risk when it began.
@@ -56,6 +59,7 @@ impl Hazard {
         let bins = lexis.bins() as usize;
         let mut exposed = vec![0.0; bins + 1];
         let mut lost = vec![0.0; bins];
+        let mut silent = 0.0;
         // Each session is at risk from its first bin to its last; here as the difference between an age and the one before.
         let mut open: BTreeMap<u32, u64> = lexis.began().clone();
         let mut add = |began: u32, last: u32, n: u64| {
@@ -68,7 +72,9 @@ impl Hazard {
                 *open = open.saturating_sub(ended.all());
             }
             if !is_left_out[ended.end as usize] {
-                lost[(ended.end - ended.began) as usize] += ended.lost as f64;
+                lost[(ended.end - ended.began) as usize] +=
+                    (ended.lost - ended.silent.min(ended.lost)) as f64;
+                silent += ended.silent as f64;
             }
         }
         for (began, n) in open {
@@ -86,7 +92,7 @@ impl Hazard {
                 }
             }
         });
-        Self { by_age: ByAge { exposed: below(&exposed[..bins]), lost: below(&lost) } }
+        Self { by_age: ByAge { exposed: below(&exposed[..bins]), lost: below(&lost) }, silent }
     }
 
     /// What `window`, of which no bin is left out, should have by all that is outside of it.
@@ -105,8 +111,10 @@ impl Hazard {
         let (all_exposed, all_lost) = self.by_age.between(0, u32::MAX);
         let (inside_exposed, inside_lost) = inside.between(0, u32::MAX);
         let outside_exposed = (all_exposed - inside_exposed).max(0.0);
+        let rate = |losses: f64| if outside_exposed > 0.0 { losses / outside_exposed } else { 0.0 };
         let outside_lost = (all_lost - inside_lost).max(0.0);
-        let pooled = if outside_exposed > 0.0 { outside_lost / outside_exposed } else { 0.0 };
+        let outside_silent = (self.silent - inside.silent).max(0.0);
+        let (pooled, by_silence) = (rate(outside_lost), rate(outside_silent));
         let mut losses = 0.0;
         for (began, n) in &window.at_risk.by_began {
             let hazard: f64 = (window.first..window.first + window.length)
@@ -117,13 +125,13 @@ impl Hazard {
                     let (exposed, lost) = self.by_age.between(from, to);
                     let (own_exposed, own_lost) = inside.between(from, to);
                     let (exposed, lost) = ((exposed - own_exposed).max(0.0), (lost - own_lost).max(0.0));
-                    (lost + PRIOR * pooled) / (exposed + PRIOR)
+                    (lost + PRIOR * pooled) / (exposed + PRIOR) + by_silence
                 })
                 .sum();
             losses += *n as f64 * hazard.min(1.0);
         }
         let exposure_ratio = if outside_exposed > 0.0 { own_exposure / outside_exposed } else { 1.0 };
-        Expected { losses, evidence: outside_lost, exposure_ratio }
+        Expected { losses, evidence: outside_lost + outside_silent, exposure_ratio }
     }
 
     /// What a window should have if ages did not matter.
@@ -133,7 +141,9 @@ impl Hazard {
         if exposed <= 0.0 {
             return 0.0;
         }
-        (lost - window.lost as f64).max(0.0) / exposed * at_risk as f64 * f64::from(window.length)
+        (lost + self.silent - window.lost as f64).max(0.0) / exposed
+            * at_risk as f64
+            * f64::from(window.length)
     }
 }
 
@@ -152,6 +162,8 @@ impl ByAge {
 #[derive(Debug, Default)]
 struct Inside {
     exposed: f64,
+    /// Losses by silence.
+    silent: f64,
     /// By age, ascending: bins at risk and losses of all ages up to it.
     sums: Vec<(u32, f64, f64)>,
 }
@@ -160,6 +172,7 @@ impl Inside {
     fn of(lexis: &Lexis, window: &Window<'_>) -> Self {
         let mut by_age: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
         let mut at_risk = window.at_risk.clone();
+        let mut silent = 0.0;
         for bin in window.first..window.first + window.length {
             if bin > window.first {
                 at_risk.begin_in(lexis, bin);
@@ -168,7 +181,9 @@ impl Inside {
                 by_age.entry(bin - began).or_default().0 += *n as f64;
             }
             for ended in lexis.ended_in(bin) {
-                by_age.entry(bin - ended.began).or_default().1 += ended.lost as f64;
+                let by_silence = ended.silent.min(ended.lost);
+                by_age.entry(bin - ended.began).or_default().1 += (ended.lost - by_silence) as f64;
+                silent += by_silence as f64;
             }
             at_risk.end_in(lexis, bin);
         }
@@ -179,7 +194,7 @@ impl Inside {
             (age, exposed, lost)
         });
         let sums: Vec<_> = sums.collect();
-        Self { exposed, sums }
+        Self { exposed, silent, sums }
     }
 
     fn between(&self, from: u32, to: u32) -> (f64, f64) {

@@ -28,6 +28,8 @@ pub(super) struct Ended {
     pub(super) began: u32,
     /// Ended by no wish of the client's, and by no storm of the scenario's.
     pub(super) lost: u64,
+    /// Of those, how many by silence.
+    pub(super) silent: u64,
     /// Ended in another way.
     pub(super) otherwise: u64,
 }
@@ -65,10 +67,12 @@ impl LexisBuilder {
         for ((end, began), ends) in
             self.ended.into_iter().filter(|((end, began), _)| began <= end && *end < bins)
         {
-            let new = Ended { end, began, lost: count(ends.lost), otherwise: count(ends.otherwise) };
+            let (lost, silent, otherwise) = (count(ends.lost), count(ends.silent), count(ends.otherwise));
+            let new = Ended { end, began, lost, silent, otherwise };
             match ended.last_mut().filter(|last| (last.end, last.began) == (end, began)) {
                 Some(last) => {
                     last.lost += new.lost;
+                    last.silent += new.silent;
                     last.otherwise += new.otherwise;
                 }
                 None => ended.push(new),

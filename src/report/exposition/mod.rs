@@ -182,18 +182,17 @@ impl LiveRun {
         };
         // What is told late of a moment changes them backwards: they are no counters.
         let unit = Some(Unit::Seconds);
-        let gauges: [(&str, &str, fn((f64, f64)) -> f64); 2] = [
-            ("clients_wanted", "Time that clients were wanted in so far, of all of them", |(wanted, _)| {
-                wanted
-            }),
-            ("clients_in", "Time that clients were in so far, of all of them", |(_, inside)| inside),
-        ];
-        for (name, help, of) in gauges {
+        let mut gauge = |name, help, of: fn((f64, f64)) -> f64| {
             let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
             for (group, tally) in self.tallies() {
                 family.encode_family(&[("group", group)])?.encode_gauge(&of(client_s(tally)))?;
             }
-        }
+            fmt::Result::Ok(())
+        };
+        gauge("clients_wanted", "Time that clients were wanted in so far, of all of them", |(wanted, _)| {
+            wanted
+        })?;
+        gauge("clients_in", "Time that clients were in so far, of all of them", |(_, inside)| inside)?;
         let help = "Clients that are wanted in and are out";
         let mut family = encoder.encode_descriptor("clients_out", help, None, MetricType::Gauge)?;
         for (group, tally) in self.tallies() {

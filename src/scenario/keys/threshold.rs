@@ -176,7 +176,7 @@ fn parse_selector(text: &str) -> Option<Selector<'_>> {
         let value = value.trim();
         match name {
             "group" if selector.group.is_none() && !value.is_empty() => {
-                selector.group = Some(value.to_owned())
+                selector.group = Some(value.to_owned());
             }
             "percent" if selector.percent.is_none() => selector.percent = Some(value),
             _ => return None,
