@@ -130,6 +130,7 @@ fn conduct(home: &Path, name: &str, text: &str) -> RunDone {
         seed: None,
         out: Some(home.join(name)),
         authorised: Vec::new(),
+        attempts: false,
         allow_commands: false,
         on_progress: None,
     };
