@@ -242,7 +242,7 @@ mod tests {
             precision: 10,
         };
         let group = GroupBlock { counts, ..GroupBlock::default() };
-        Repeat { facts, blocks: vec![Block { seconds: 10, groups: vec![group] }] }
+        Repeat { facts, blocks: vec![Block { seconds: 10, groups: vec![group] }], outages: None }
     }
 
     const TEXT: &str = "duration = \"10s\"\n[target]\nidle = 1\n[[groups]]\nname = \"g\"\n";

@@ -33,6 +33,11 @@ mod estimate;
 mod judge;
 mod markdown;
 mod measure;
+mod outage_notes;
+mod outages;
+#[cfg(test)]
+mod outages_tests;
+mod packed_buckets;
 mod page;
 mod prediction;
 mod repeat;
@@ -55,9 +60,10 @@ pub use estimate::{Basis, Difference, SideEstimate, difference, estimate_side};
 pub use judge::{Finding, Judged, holm, judge, overall};
 pub use markdown::comparison_markdown;
 pub use measure::{
-    Measure, MinEffect, MinEffectChoice, Quantity, RunNumber, ShareKind, Unit, apply_min_effects,
-    compared_metrics, decide_by, measures, parse_min_effect,
+    Measure, MinEffect, MinEffectChoice, OfAllOutages, OfOutage, Quantity, RunNumber, ShareKind, Unit,
+    apply_min_effects, compared_metrics, decide_by, measures, parse_min_effect,
 };
+pub use outages::{GroupOutage, GroupOutages, MOST_OUTAGES, OutageBegin, RunOutages};
 pub use page::{Compared, comparison_html, trend_html};
 pub use prediction::{PredictionRow, check_prediction, prediction_markdown, prediction_text};
 pub use repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat, RunSet, Validity};
