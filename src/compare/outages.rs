@@ -161,7 +161,7 @@ fn of_group(model: &RunModel, group: Option<usize>) -> GroupOutages {
         wanted_s: presence.wanted_ns as f64 / 1e9,
         in_s: presence.in_ns as f64 / 1e9,
         number: own().flatten().count() as u64,
-        cost_s: own().flatten().map(OutageIn::cost_s).sum(),
+        cost_s: own().flatten().map(|outage| u128::from(outage.cost_ns)).sum::<u128>() as f64 / 1e9,
         each: own().take(MOST_OUTAGES).map(|outage| outage.map(of_outage)).collect(),
     }
 }

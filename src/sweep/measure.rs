@@ -14,7 +14,6 @@
 //!
 //! `{group:NAME}` before the point limits it to a group.
 
-use crate::record::outages::OutageIn;
 use crate::record::{PackedTally, Quantile, Reconnects, Tally, share_of, success_of};
 use crate::report::RunModel;
 use crate::report::html::Unit;
@@ -375,7 +374,10 @@ fn outages_value(run: &RunModel, group: Option<usize>, of: OfOutages) -> Option<
     let own = || run.outages.iter().filter_map(|outage| outage.of(group));
     Some(match of {
         OfOutages::Number => Measured::Value(own().count() as f64),
-        OfOutages::Cost => Measured::Value(own().map(OutageIn::cost_s).sum()),
+        OfOutages::Cost => {
+            let ns: u128 = own().map(|outage| u128::from(outage.cost_ns)).sum();
+            Measured::Value(ns as f64 / 1e9)
+        }
         OfOutages::Recovery(percentage) => {
             let times: Vec<Quantile> = own().filter_map(|outage| outage.back_us(percentage)).collect();
             let longest = times.iter().map(|time| time.least_us()).max().unwrap_or(0) as f64;

@@ -263,6 +263,7 @@ fn an_outage_that_one_side_alone_had_is_told_and_costs() {
     for (baseline, candidate, code) in [("none", "one", 112), ("one", "none", 0), ("none", "none", 0)] {
         let output = in_home(home, &[&["compare", baseline, candidate], cost.as_slice()].concat());
         assert_eq!(output.status.code(), Some(code), "{baseline} {candidate}: {}", said(&output));
+        assert!(text(&output.stdout).contains(" 0.0 client-s"), "{}", text(&output.stdout));
     }
 }
 
