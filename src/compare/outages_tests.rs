@@ -132,7 +132,8 @@ fn each_number_of_an_outage_is_that_of_all_runs_together() {
 #[test]
 fn they_decide_when_they_are_asked() {
     // (outages of the baseline's runs, of the candidate's, its times, by what, verdict)
-    let rows: [(&[usize], &[usize], f64, &str, Finding); 12] = [
+    type Asked<'r> = (&'r [usize], &'r [usize], f64, &'r str, Finding);
+    let rows: [Asked<'_>; 12] = [
         (&ONE, &ONE, 1.5, "outage_1.recovery_p95", Finding::Regressed),
         (&ONE, &ONE, 0.5, "outage_1", Finding::Improved),
         (&ONE, &ONE, 1.0, "outage_1.recovery_p95", Finding::Unchanged),

@@ -100,7 +100,7 @@ fn seconds_of(run: &Run) -> Vec<Tally> {
         for fall in &run.falls {
             let from = us(fall.at_ms * 1_000 + client * 1_000);
             let key = CloseKey::unsaid(Initiator::Target, 1001, None);
-            told.ends(from, key.clone());
+            told.ends(from, key);
             told.at(from, [Sample::Count(Counter::Disconnects, 1)]);
             told.lived(from, Life::Out(Box::new(WayOut { from, upgraded, key, is_lost: true })));
             let later = client as f64 * fall.every_us as f64 * (1.0 + run.wobble / 100.0);
@@ -150,7 +150,7 @@ fn in_home(home: &Path, arguments: &[&str]) -> Output {
 
 fn row<'j>(json: &'j Value, measure: &str) -> &'j Value {
     let rows = json["comparisons"][0]["measures"].as_array().unwrap();
-    rows.iter().find(|row| row["measure"] == measure).unwrap_or_else(|| panic!("no {measure} in {json:#}"))
+    rows.iter().find(|row| row["measure"] == measure).unwrap()
 }
 
 const BY_OUTAGES: [&str; 6] =
@@ -253,7 +253,7 @@ fn an_outage_that_one_side_alone_had_is_told_and_costs() {
     );
     let changed = ["outages ", "outage_1.recovery_p95"].map(|name| {
         let line = told.lines().find(|line| line.trim_start().starts_with(name));
-        line.unwrap_or_else(|| panic!("no {name} in {told}")).split_whitespace().last().unwrap().to_owned()
+        line.unwrap_or_default().split_whitespace().last().unwrap_or_default().to_owned()
     });
     assert_eq!(changed, ["regressed", "unchanged"], "{told}");
     let second = told.lines().find(|line| line.contains("outage_2.recovery_p50"));
