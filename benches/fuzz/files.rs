@@ -463,7 +463,7 @@ pub(crate) fn made_baseline() -> Run {
         std::io::Write::write_all(&mut packer, bytes).unwrap();
         let rest = packer.finish().unwrap();
         let mut file = b"RSRGBASE".to_vec();
-        file.extend(1_u32.to_le_bytes());
+        file.extend(3_u32.to_le_bytes());
         file.extend(crc32c::crc32c(&rest).to_le_bytes());
         file.extend(rest);
         match read_baseline(&file, "x") {

@@ -65,7 +65,7 @@ fn save(args: &SaveArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result
             return Ok(ExitCode::Unreadable);
         }
     };
-    let reasons = incomparable(&set.repeats, &set.repeats, &[]);
+    let reasons = incomparable(&set.repeats, &set.repeats, &[], &[]);
     if !reasons.is_empty() {
         for reason in &reasons {
             writeln!(err, "error: no baseline can be made of these: {reason}")?;

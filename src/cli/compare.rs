@@ -28,6 +28,7 @@ Examples:
   resurge compare --baseline v1.2 --candidate reports/r1 reports/r2 reports/r3 --gate
   resurge compare v1.2 new/ --gate --strict --min-effect reconnect_latency.p99=10%,2ms --format markdown
   resurge compare old/ new/ --allow target.url --allow host
+  resurge compare v1.2 new/ --gate --decide-by availability --decide-by outage_cost
   resurge compare --trend reports/baselines/*.baseline";
 
 /// The forms of a comparison.
@@ -76,10 +77,10 @@ pub(super) struct CompareArgs {
     /// A key of the scenario that may differ, with all below it; or `host`, for another machine; repeatable
     #[arg(long, value_name = "KEY")]
     allow: Vec<String>,
-    /// The least difference that matters [default: 5%,1ms for times, 5% for rates, 0.5% (points) for shares]; repeatable
+    /// The least difference that matters [default: 5%,1ms for times, 5% for rates, 0.5% (points) for shares, 0.1% of the availability]; repeatable
     #[arg(long, value_name = "MEASURE=RELATIVE[,ABSOLUTE]", value_parser = parse_min_effect)]
     min_effect: Vec<MinEffectChoice>,
-    /// Only these measures decide, as reconnect_latency.p99; repeatable
+    /// Only these measures decide, as reconnect_latency.p99, availability, outage_cost or outage_1.recovery_p95; repeatable
     #[arg(long, value_name = "MEASURE")]
     decide_by: Vec<String>,
     /// The chance that any measure is called changed when none is, half of it for worse
@@ -131,7 +132,7 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
     let mut reasons = Vec::new();
     let mut comparisons = Vec::new();
     for candidate in &candidates {
-        let own = incomparable(&baseline.repeats, &candidate.repeats, &args.allow);
+        let own = incomparable(&baseline.repeats, &candidate.repeats, &args.allow, &settings.measures);
         let mut comparison = compare(&baseline, candidate, &settings);
         comparison
             .notes
@@ -217,7 +218,7 @@ fn run_trend(
     order_releases(&mut sets);
     let reasons: Vec<String> = sets
         .windows(2)
-        .flat_map(|pair| incomparable(&pair[0].repeats, &pair[1].repeats, &args.allow))
+        .flat_map(|pair| incomparable(&pair[0].repeats, &pair[1].repeats, &args.allow, &settings.measures))
         .collect();
     if !args.force && tell(&reasons, err)? {
         return Ok(ExitCode::Unreadable);

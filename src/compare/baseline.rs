@@ -1,7 +1,7 @@
 //! Baselines: small files that live in git, to compare later runs with.
 //!
 //! In: repeats. Out: a file's bytes, and the repeats again. A file is [`MAGIC`], its version (u32 LE), a CRC-32C (RFC 3720 §B.4, u32 LE) of the rest, and the rest: deflated
-//! (RFC 1951), each repeat's facts, counts and histograms by block. Where that were too large, blocks are joined and histograms lose binary digits, never counts: the finest
+//! (RFC 1951), each repeat's facts, counts and histograms by block, and its outages. Where that were too large, blocks are joined and histograms lose binary digits, never counts: the finest
 //! form that fits is taken, and comparisons say how fine it is.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,8 @@ use crate::sample::Metric;
 
 use super::buckets::{Buckets, FULL_PRECISION};
 use super::measure::compared_metrics;
+use super::outages::RunOutages;
+use super::packed_buckets::{pack_buckets, unpack_buckets};
 use super::repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat};
 use super::side::ENOUGH_REPEATS;
 
@@ -27,7 +29,7 @@ pub const BASELINE_ENDING: &str = "baseline";
 /// The first bytes of every baseline.
 const MAGIC: &[u8; 8] = b"RSRGBASE";
 /// Version of its contents.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Bytes before the deflated rest.
 const HEAD: usize = 16;
 /// A baseline of up to four groups stays below 200 kB; each further group may take a quarter of it more.
@@ -83,9 +85,20 @@ pub enum BaselineError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct FileRepeat<C> {
+struct FileRepeat<C, O> {
     facts: Facts,
     blocks: Vec<FileBlock<C>>,
+    outages: O,
+}
+
+/// From version 3 on: what is known of outages, their times packed. Before, there was nothing: no byte.
+#[derive(Serialize, Deserialize)]
+struct FileOutages(Option<RunOutages<Vec<u64>>>);
+
+impl From<()> for FileOutages {
+    fn from((): ()) -> Self {
+        Self(None)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -157,12 +170,15 @@ pub fn pack_baseline(repeats: &[Repeat]) -> Result<Vec<u8>, BaselineError> {
 }
 
 fn pack_in(repeats: &[Repeat], blocks: usize, precision: u8) -> Result<Vec<u8>, BaselineError> {
-    let packed: Vec<FileRepeat<Counts>> =
+    let packed: Vec<FileRepeat<Counts, FileOutages>> =
         repeats.iter().map(|repeat| file_repeat(&repeat.reduced(blocks, precision))).collect();
     framed(&packed, VERSION)
 }
 
-fn framed<C: Serialize>(packed: &[FileRepeat<C>], version: u32) -> Result<Vec<u8>, BaselineError> {
+fn framed<C: Serialize, O: Serialize>(
+    packed: &[FileRepeat<C, O>],
+    version: u32,
+) -> Result<Vec<u8>, BaselineError> {
     let fault = |error: &dyn std::fmt::Display| BaselineError::Pack(error.to_string());
     let plain = postcard::to_stdvec(packed).map_err(|error| fault(&error))?;
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
@@ -174,7 +190,7 @@ fn framed<C: Serialize>(packed: &[FileRepeat<C>], version: u32) -> Result<Vec<u8
     Ok(bytes)
 }
 
-fn file_repeat(repeat: &Repeat) -> FileRepeat<Counts> {
+fn file_repeat(repeat: &Repeat) -> FileRepeat<Counts, FileOutages> {
     let kept: Vec<Metric> = compared_metrics().chain([Metric::ReconnectAway]).collect();
     let precision = repeat.facts.precision;
     let pack_group = |group: &GroupBlock| FileGroup {
@@ -190,35 +206,9 @@ fn file_repeat(repeat: &Repeat) -> FileRepeat<Counts> {
         seconds: block.seconds,
         groups: block.groups.iter().map(pack_group).collect(),
     });
-    FileRepeat { facts: repeat.facts.clone(), blocks: blocks.collect() }
-}
-
-fn pack_buckets(buckets: &Buckets, precision: u8) -> Vec<u64> {
-    let mut last = 0;
-    let mut packed = Vec::with_capacity(2 * buckets.cells().len());
-    for (lowest, count) in buckets.cells() {
-        let index = index_of(*lowest, precision);
-        packed.extend([index - last, *count]);
-        last = index;
-    }
-    packed
-}
-
-/// Which bucket a value is in.
-fn index_of(value: u64, precision: u8) -> u64 {
-    let digits = u64::from(63 - value.max(1).leading_zeros());
-    let shift = digits.saturating_sub(u64::from(precision));
-    if shift == 0 { value } else { (shift << precision) + (value >> shift) }
-}
-
-/// A bucket's lowest value; `None` beyond what 64 bits hold.
-fn lowest_of(index: u64, precision: u8) -> Option<u64> {
-    let row = index >> precision;
-    if row < 2 {
-        return Some(index);
-    }
-    let shift = u32::try_from(row - 1).ok().filter(|shift| *shift < 50)?;
-    Some(((index & ((1 << precision) - 1)) + (1 << precision)) << shift)
+    let outages = repeat.outages.clone();
+    let outages = outages.and_then(|outages| outages.map(&|times| Some(pack_buckets(&times, precision))));
+    FileRepeat { facts: repeat.facts.clone(), blocks: blocks.collect(), outages: FileOutages(outages) }
 }
 
 /// Reads a file's bytes. `name` is what the user called it.
@@ -251,8 +241,9 @@ pub fn read_baseline(bytes: &[u8], name: &str) -> Result<Vec<Repeat>, BaselineEr
         .read_to_end(&mut plain)
         .map_err(|_| damaged("it does not unpack"))?;
     let repeats: Option<Vec<Repeat>> = match version {
-        1 => unpack::<CountsV1>(&plain),
-        _ => unpack::<Counts>(&plain),
+        1 => unpack::<CountsV1, ()>(&plain),
+        2 => unpack::<Counts, ()>(&plain),
+        _ => unpack::<Counts, FileOutages>(&plain),
     }
     .map_err(|_| damaged("it cannot be read"))?;
     let can_be = |repeats: &Vec<Repeat>| !repeats.is_empty() && total(repeats) <= MOST_COUNTED;
@@ -261,8 +252,9 @@ pub fn read_baseline(bytes: &[u8], name: &str) -> Result<Vec<Repeat>, BaselineEr
 
 /// The sum of everything that was counted.
 fn total(repeats: &[Repeat]) -> u64 {
+    let outages = repeats.iter().flat_map(|repeat| &repeat.outages).flat_map(RunOutages::counted);
     let blocks = repeats.iter().flat_map(|repeat| &repeat.blocks);
-    blocks.fold(0, |sum: u64, block| {
+    blocks.fold(outages.fold(0, u64::saturating_add), |sum: u64, block| {
         let groups = block.groups.iter().flat_map(|group| {
             let cells = group.histograms.values().flat_map(Buckets::cells).map(|(_, count)| *count);
             group.counts.all().into_iter().chain(cells)
@@ -272,12 +264,16 @@ fn total(repeats: &[Repeat]) -> u64 {
 }
 
 /// The repeats of a file whose groups count so; `None` where a number in it cannot be.
-fn unpack<C: DeserializeOwned + Into<Counts>>(plain: &[u8]) -> Result<Option<Vec<Repeat>>, postcard::Error> {
-    let repeats: Vec<FileRepeat<C>> = postcard::from_bytes(plain)?;
+fn unpack<C, O>(plain: &[u8]) -> Result<Option<Vec<Repeat>>, postcard::Error>
+where
+    C: DeserializeOwned + Into<Counts>,
+    O: DeserializeOwned + Into<FileOutages>,
+{
+    let repeats: Vec<FileRepeat<C, O>> = postcard::from_bytes(plain)?;
     Ok(repeats.into_iter().map(repeat_of).collect())
 }
 
-fn repeat_of<C: Into<Counts>>(file: FileRepeat<C>) -> Option<Repeat> {
+fn repeat_of<C: Into<Counts>, O: Into<FileOutages>>(file: FileRepeat<C, O>) -> Option<Repeat> {
     let precision = file.facts.precision;
     if !(1..=FULL_PRECISION).contains(&precision) {
         return None;
@@ -298,20 +294,17 @@ fn repeat_of<C: Into<Counts>>(file: FileRepeat<C>) -> Option<Repeat> {
             Some(Block { seconds: block.seconds, groups: groups? })
         })
         .collect();
-    Some(Repeat { facts: file.facts, blocks: blocks? })
+    let outages = match file.outages.into().0 {
+        None => None,
+        Some(packed) => Some(outages_of(packed, &file.facts)?),
+    };
+    Some(Repeat { facts: file.facts, blocks: blocks?, outages })
 }
 
-fn unpack_buckets(packed: &[u64], precision: u8) -> Option<Buckets> {
-    let mut index: u64 = 0;
-    let cells: Option<Vec<(u64, u64)>> = packed
-        .chunks(2)
-        .map(|pair| {
-            let [step, count] = pair else { return None };
-            index = index.checked_add(*step)?;
-            (*count < 1 << 48).then_some((lowest_of(index, precision)?, *count))
-        })
-        .collect();
-    cells.map(Buckets::new)
+fn outages_of(packed: RunOutages<Vec<u64>>, facts: &Facts) -> Option<RunOutages> {
+    let mut outages = packed.map(&|times| unpack_buckets(&times, facts.precision))?;
+    outages.begins.iter_mut().for_each(|begin| *begin = begin.tidied());
+    outages.can_be(facts.groups.len()).then_some(outages)
 }
 
 /// The name of a baseline's file: letters, digits, `.`, `-` and `_`.
@@ -392,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn baselines_of_version_1_are_read_and_who_was_away_then_is_not_in_them() {
+    fn baselines_of_before_are_read_and_what_was_not_known_then_is_not_in_them() {
         let mut repeats = repeats(2);
         for block in repeats.iter_mut().flat_map(|repeat| &mut repeat.blocks) {
             for group in &mut block.groups {
@@ -409,7 +402,7 @@ mod tests {
             reconnects_ended: counts.reconnects_ended,
             tokens_for_reconnects: counts.tokens_for_reconnects,
         };
-        let files: Vec<FileRepeat<CountsV1>> = repeats
+        let first: Vec<FileRepeat<CountsV1, ()>> = repeats
             .iter()
             .map(file_repeat)
             .map(|repeat| {
@@ -420,10 +413,18 @@ mod tests {
                     });
                     FileBlock { seconds: block.seconds, groups: groups.collect() }
                 });
-                FileRepeat { facts: repeat.facts, blocks: blocks.collect() }
+                FileRepeat { facts: repeat.facts, blocks: blocks.collect(), outages: () }
             })
             .collect();
-        assert_eq!(read_baseline(&framed(&files, 1).unwrap(), "old").unwrap(), repeats);
+        assert_eq!(read_baseline(&framed(&first, 1).unwrap(), "old").unwrap(), repeats);
+        let of_version_2 = |repeat: &Repeat| {
+            let FileRepeat { facts, blocks, .. } = file_repeat(repeat);
+            FileRepeat { facts, blocks, outages: () }
+        };
+        let second: Vec<FileRepeat<Counts, ()>> = repeats.iter().map(of_version_2).collect();
+        let read = read_baseline(&framed(&second, 2).unwrap(), "old").unwrap();
+        assert_eq!(read, repeats);
+        assert!(read.iter().all(|repeat| repeat.outages.is_none()));
     }
 
     #[test]
@@ -435,12 +436,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn buckets_read_back(cells in prop::collection::vec((0_u32..36, any::<u64>(), 1_u64..9), 0..40), precision in 1_u8..=10) {
-            let buckets = Buckets::new(cells.iter().map(|(bits, n, count)| (n % (1 << bits), *count))).coarsened(precision);
-            prop_assert_eq!(unpack_buckets(&pack_buckets(&buckets, precision), precision), Some(buckets));
-        }
-
         #[test]
         fn no_bytes_make_it_panic(rest in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut bytes = MAGIC.to_vec();

@@ -9,6 +9,7 @@ use toml::Value;
 
 use crate::units::format_count;
 
+use super::measure::Measure;
 use super::repeat::{Facts, Repeat, Validity};
 
 /// Keys of a scenario that change nothing of what is run: who draws, what it is called, what is asked of the result.
@@ -27,9 +28,15 @@ pub fn invalid_runs(runs: &[Repeat]) -> Vec<String> {
     invalid.map(|facts| format!("{} is not valid: {}", facts.source, facts.reasons.join("; "))).collect()
 }
 
-/// Why these sides are not comparable. `allowed` are keys of the scenario (each with all below it) that may differ, and `host`.
+/// Why these sides are not comparable. `allowed` are keys of the scenario (each with all below it) that may differ, and `host`; `measures` is what is
+/// compared: where outages alone decide, a side without reconnects had none, which is a number to compare.
 #[must_use]
-pub fn incomparable(baseline: &[Repeat], candidate: &[Repeat], allowed: &[String]) -> Vec<String> {
+pub fn incomparable(
+    baseline: &[Repeat],
+    candidate: &[Repeat],
+    allowed: &[String],
+    measures: &[Measure],
+) -> Vec<String> {
     let Some(first) = baseline.first().filter(|_| !candidate.is_empty()) else {
         return vec!["there are no runs".to_owned()];
     };
@@ -37,7 +44,8 @@ pub fn incomparable(baseline: &[Repeat], candidate: &[Repeat], allowed: &[String
     for run in baseline.iter().chain(candidate) {
         reasons.extend(unusable(&run.facts));
     }
-    reasons.extend(empty_groups(baseline, candidate));
+    let needs_reconnects = measures.iter().any(|measure| measure.decides && !measure.is_of_outages());
+    reasons.extend(empty_groups(baseline, candidate, needs_reconnects));
     // Each run against the first: of its own side, then of the other.
     for run in baseline.iter().skip(1).chain(candidate) {
         reasons.extend(unlike(&first.facts, &run.facts, allowed));
@@ -69,7 +77,7 @@ fn unusable(facts: &Facts) -> Option<String> {
 }
 
 /// A run in which nothing happened, and a group of which somebody is wanted back on one side only. That nobody came back is a number to compare.
-fn empty_groups(baseline: &[Repeat], candidate: &[Repeat]) -> Vec<String> {
+fn empty_groups(baseline: &[Repeat], candidate: &[Repeat], needs_reconnects: bool) -> Vec<String> {
     let mut reasons = Vec::new();
     for run in baseline.iter().chain(candidate) {
         let attempts: u64 = (0..run.facts.groups.len()).map(|group| run.counts(group).attempts).sum();
@@ -77,7 +85,7 @@ fn empty_groups(baseline: &[Repeat], candidate: &[Repeat]) -> Vec<String> {
             reasons.push(format!("{} is empty: no client made an attempt", run.facts.source));
         }
     }
-    if !reasons.is_empty() {
+    if !reasons.is_empty() || !needs_reconnects {
         return reasons;
     }
     let ended = |runs: &[Repeat], name: &str| -> u64 {
@@ -216,6 +224,7 @@ fn flatten(value: &Value, path: String, flat: &mut BTreeMap<String, String>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::measure::{decide_by, measures};
     use super::*;
     use crate::compare::repeat::{Block, Counts, GroupBlock};
     use crate::record::{GroupManifest, HostManifest};
@@ -242,7 +251,12 @@ mod tests {
             precision: 10,
         };
         let group = GroupBlock { counts, ..GroupBlock::default() };
-        Repeat { facts, blocks: vec![Block { seconds: 10, groups: vec![group] }] }
+        Repeat { facts, blocks: vec![Block { seconds: 10, groups: vec![group] }], outages: None }
+    }
+
+    /// Of what is compared by default.
+    fn incomparable(baseline: &[Repeat], candidate: &[Repeat], allowed: &[String]) -> Vec<String> {
+        super::incomparable(baseline, candidate, allowed, &measures())
     }
 
     const TEXT: &str = "duration = \"10s\"\n[target]\nidle = 1\n[[groups]]\nname = \"g\"\n";
@@ -297,6 +311,11 @@ mod tests {
         assert!(change(&|r| r.blocks[0].groups[0].counts = Counts::default()).contains("b is empty"));
         let silent = change(&|r| r.blocks[0].groups[0].counts.reconnects_ended = 0);
         assert!(silent.contains("candidate (b) has no reconnect in group g, the other side 5"), "{silent}");
+        let mut by_outages = measures();
+        decide_by(&mut by_outages, &["outage_cost".into()]).unwrap();
+        let mut silent = run("b", TEXT);
+        silent.blocks[0].groups[0].counts.reconnects_ended = 0;
+        assert_eq!(super::incomparable(&[run("a", TEXT)], &[silent], &[], &by_outages), [""; 0]);
         let invalid = change(&|r| {
             r.facts.validity = Validity::NotValid;
             r.facts.reasons = vec!["the generator was late".into()];

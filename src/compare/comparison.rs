@@ -5,11 +5,12 @@
 use super::buckets::FULL_PRECISION;
 use super::estimate::{Basis, Difference, SideEstimate, difference, estimate_side};
 use super::judge::{Finding, Judged, judge, overall};
-use super::measure::{Measure, Quantity, measures};
+use super::measure::{Measure, OfOutage, Quantity, measures};
+use super::outage_notes::{knows_outages, outage_notes};
 use super::repeat::{Facts, Repeat, RunSet};
 use super::side::Side;
 
-/// The group that numbers of the run as a whole belong to.
+/// The group that numbers of the run as a whole belong to; where there are several groups, those of outages of all together, too.
 pub const WHOLE_RUN: &str = "(run)";
 
 /// How a comparison is made.
@@ -85,8 +86,10 @@ impl Comparison {
 pub fn compare(baseline_set: &RunSet, candidate_set: &RunSet, settings: &Settings) -> Comparison {
     let (baseline, candidate) = (baseline_set.repeats.as_slice(), candidate_set.repeats.as_slice());
     let of_runs = |measure: &&Measure| matches!(measure.quantity, Quantity::Run(_));
-    let (run_measures, group_measures): (Vec<&Measure>, Vec<&Measure>) =
-        settings.measures.iter().partition(of_runs);
+    // What one side alone knows of is left out.
+    let knows = knows_outages(baseline_set) && knows_outages(candidate_set);
+    let known = settings.measures.iter().filter(|measure| knows || !measure.is_of_outages());
+    let (run_measures, group_measures): (Vec<&Measure>, Vec<&Measure>) = known.partition(of_runs);
     let sides = |of_baseline, of_candidate| {
         let seed = settings.seed;
         [
@@ -99,6 +102,12 @@ pub fn compare(baseline_set: &RunSet, candidate_set: &RunSet, settings: &Setting
         if let Some(other) = groups(baseline).iter().position(|name| name == own) {
             rows.extend(estimates(own, &group_measures, sides(other, group)));
         }
+    }
+    let names = groups(candidate);
+    if names.len() > 1 && is_the_same(&names, &groups(baseline)) {
+        let of_all: Vec<&Measure> =
+            group_measures.iter().filter(|measure| measure.is_of_outages()).copied().collect();
+        rows.extend(estimates(WHOLE_RUN, &of_all, sides(names.len(), names.len())));
     }
     rows.extend(estimates(WHOLE_RUN, &run_measures, sides(0, 0)));
     // Those that decide are one family of tests, those that explain another: explanations cost the verdict no power.
@@ -135,6 +144,7 @@ fn notes(baseline: &RunSet, candidate: &RunSet, rows: &[Row], settings: &Setting
             notes.push(format!("{} keeps times to ±{percent:.1} %", set.name));
         }
     }
+    notes.extend(outage_notes(baseline, candidate));
     for group in groups(&candidate.repeats) {
         let counts = |set: &RunSet| -> u64 {
             let index = groups(&set.repeats).iter().position(|name| *name == group);
@@ -160,6 +170,11 @@ fn notes(baseline: &RunSet, candidate: &RunSet, rows: &[Row], settings: &Setting
     notes
 }
 
+/// Whether two scenarios have the same groups, in whichever order.
+fn is_the_same(names: &[&str], others: &[&str]) -> bool {
+    names.len() == others.len() && names.iter().all(|name| others.contains(name))
+}
+
 fn groups(repeats: &[Repeat]) -> Vec<&str> {
     let groups = repeats.first().map(|repeat| repeat.facts.groups.as_slice()).unwrap_or_default();
     groups.iter().map(|group| group.name.as_str()).collect()
@@ -173,9 +188,8 @@ fn estimates(group: &str, measures: &[&Measure], sides: [Side<'_>; 2]) -> Vec<Ro
         .zip(baseline.into_iter().zip(candidate))
         .filter(|(measure, (baseline, candidate))| {
             let is_something = |side: &Option<SideEstimate>| {
-                // A phase that no reconnect had is zero throughout.
-                side.as_ref()
-                    .is_some_and(|side| side.value > 0.0 || matches!(measure.quantity, Quantity::Share(_)))
+                // A phase that no reconnect had is zero throughout; that there was no outage is told.
+                side.as_ref().is_some_and(|side| side.value > 0.0 || !measure.is_ratio())
             };
             is_something(baseline) || is_something(candidate)
         })
@@ -236,7 +250,7 @@ const LEAST_BEYOND: f64 = 10.0;
 /// Whether a percentile rests on too few values to be compared.
 fn is_thin(measure: &Measure, side: &SideEstimate) -> bool {
     match measure.quantity {
-        Quantity::Percentile(_, percentile) => {
+        Quantity::Percentile(_, percentile) | Quantity::Outage(_, OfOutage::Recovery(percentile)) => {
             let beyond = (percentile / 100.0).min(1.0 - percentile / 100.0);
             beyond * (side.samples as f64) < LEAST_BEYOND
         }
@@ -261,10 +275,17 @@ fn is_same_share(one: &Row, other: &Row) -> bool {
         && same(&one.candidate, &other.candidate)
 }
 
-/// Whether every repeat of both sides has the very same number, and it is one that is counted: no 403 anywhere, a token each time. There is
+/// Whether every repeat of both sides has the very same number, and it is one that is counted: no 403 anywhere, a token each time, no outage. There is
 /// nothing to test then, and no test to correct for (Tarone 1990).
 fn is_same_throughout(measure: &Measure, baseline: &SideEstimate, candidate: &SideEstimate) -> bool {
-    let is_counted = matches!(measure.quantity, Quantity::Share(_) | Quantity::TokensPerReconnect);
+    let is_counted = matches!(
+        measure.quantity,
+        Quantity::Share(_)
+            | Quantity::TokensPerReconnect
+            | Quantity::Availability
+            | Quantity::Outages(_)
+            | Quantity::Outage(_, OfOutage::Lost)
+    );
     let mut all = baseline.repeats.iter().chain(&candidate.repeats).flatten();
     is_counted && all.all(|value| value.to_bits() == baseline.value.to_bits())
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::sample::Metric;
 
-use super::measure::{Measure, Quantity, RunNumber, ShareKind};
+use super::measure::{Measure, OfAllOutages, OfOutage, Quantity, RunNumber, ShareKind};
 use super::repeat::Counts;
 use super::resample::Resamples;
 use super::side::{ENOUGH_REPEATS, Histograms, Side, Stacks};
@@ -28,11 +28,11 @@ pub struct SideEstimate {
     pub repeats: Vec<Option<f64>>,
     /// On how many samples it rests.
     pub samples: u64,
-    /// Variance of the value (of its logarithm, but for shares) if the repeats were had again; `None` below two.
+    /// Variance of the value (of its logarithm, where differences are ratios) if the repeats were had again; `None` below two.
     pub variance_repeats: Option<f64>,
     /// The same if the blocks of seconds within them were had again; only below three repeats.
     pub variance_blocks: Option<f64>,
-    /// What it varies at least, for the histogram's resolution or for the number of attempts.
+    /// What it varies at least, for the histogram's resolution, for the number of attempts, or for that of outages.
     pub variance_floor: f64,
 }
 
@@ -41,6 +41,11 @@ impl SideEstimate {
     #[must_use]
     pub fn seen(&self) -> Option<f64> {
         (!self.is_beyond).then_some(self.value)
+    }
+
+    /// How many of its repeats have a sample.
+    fn runs(&self) -> usize {
+        self.repeats.iter().flatten().count()
     }
 }
 
@@ -70,7 +75,7 @@ impl Basis {
 /// The difference of a quantity between the sides.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Difference {
-    /// Candidate less baseline: of the logarithms, or of the shares.
+    /// Candidate less baseline: of the logarithms, or as they are.
     pub estimate: f64,
     /// Variance of one run on either side: how far repeats lie apart.
     pub per_run: (f64, f64),
@@ -121,10 +126,14 @@ pub fn estimate_side(side: Side<'_>, measures: &[&Measure]) -> Vec<Option<SideEs
             .flatten(),
     };
     let mut stacks: BTreeMap<Metric, Stacks> = BTreeMap::new();
+    let mut outages: BTreeMap<usize, Stacks> = BTreeMap::new();
     let estimates = measures.iter().map(|measure| {
         let stacks = match measure.quantity {
             Quantity::Percentile(metric, _) => {
                 Some(&*stacks.entry(metric).or_insert_with(|| Stacks::new(side, metric)))
+            }
+            Quantity::Outage(index, OfOutage::Recovery(_)) => {
+                Some(&*outages.entry(index).or_insert_with(|| Stacks::of_outage(side, index)))
             }
             _ => None,
         };
@@ -149,9 +158,9 @@ fn estimate(
         units.value(stack, &weights).map(|(value, _)| value)
     };
     let scaled = |value: Option<(f64, bool)>| value.and_then(|(value, _)| on_scale(measure, value));
-    let variance_repeats = drawn.runs.as_ref();
+    let repeats: Vec<Option<f64>> = (0..runs).map(one).collect();
     let variance_repeats =
-        variance_repeats.map(|drawn| drawn.variance(&|weights| scaled(units.value(stack, weights))));
+        variance_over_runs(side, drawn, &repeats, &|weights| scaled(units.value(stack, weights)));
     let variance_blocks = drawn.blocks.as_ref().zip(over_blocks(side, measure)).map(|(drawn, units)| {
         let stack = stacks.and_then(|stacks| stacks.blocks.as_ref());
         drawn.variance(&|weights| scaled(units.value(stack, weights)))
@@ -160,20 +169,42 @@ fn estimate(
     Some(SideEstimate {
         value,
         is_beyond,
-        repeats: (0..runs).map(one).collect(),
+        repeats,
         samples,
         variance_repeats,
         variance_blocks,
-        variance_floor: floor(measure, value, samples, stacks.map(|stacks| stacks.precision)),
+        variance_floor: match measure.quantity {
+            Quantity::Outages(of) => outages_floor(side, of),
+            _ => floor(measure, value, samples, stacks.map(|stacks| stacks.precision)),
+        },
     })
+}
+
+/// Over the runs that have a value: one that has none, as an outage that not every run met, tells nothing of how far they spread.
+fn variance_over_runs(
+    side: Side<'_>,
+    drawn: &Drawn,
+    repeats: &[Option<f64>],
+    value: &dyn Fn(&[u32]) -> Option<f64>,
+) -> Option<f64> {
+    let with: Vec<usize> = (0..repeats.len()).filter(|index| repeats[*index].is_some()).collect();
+    if with.len() == repeats.len() {
+        return drawn.runs.as_ref().map(|drawn| drawn.variance(value));
+    }
+    let drawn = Resamples::of_units(with.len(), side.seed)?;
+    Some(drawn.variance(&|weights| {
+        let mut of_all = vec![0; repeats.len()];
+        with.iter().zip(weights).for_each(|(index, weight)| of_all[*index] = *weight);
+        value(&of_all)
+    }))
 }
 
 /// A value on the scale on which differences are taken; `None` where it has no logarithm.
 fn on_scale(measure: &Measure, value: f64) -> Option<f64> {
     match measure.quantity {
-        Quantity::Share(_) => Some(value),
         // A time below a microsecond is recorded as none.
         Quantity::Percentile(..) => Some(value.max(1.0).ln()),
+        _ if !measure.is_ratio() => Some(value),
         _ => (value > 0.0).then(|| value.ln()),
     }
 }
@@ -181,18 +212,39 @@ fn on_scale(measure: &Measure, value: f64) -> Option<f64> {
 fn over_runs(side: Side<'_>, measure: &Measure) -> Units {
     let counts = side.repeats.iter().map(|repeat| (repeat.counts(side.group), repeat.facts.elapsed_s));
     match measure.quantity {
-        Quantity::Percentile(_, percentile) => Units::Percentile(percentile),
-        Quantity::Run(number) => {
-            let values = side.repeats.iter().map(|repeat| match number {
-                RunNumber::CpuSeconds => repeat.facts.cpu_s,
-                RunNumber::MaxRssBytes => repeat.facts.max_rss_bytes.map(|bytes| bytes as f64),
-            });
+        Quantity::Percentile(_, percentile) | Quantity::Outage(_, OfOutage::Recovery(percentile)) => {
+            Units::Percentile(percentile)
+        }
+        Quantity::Run(number) => each(side.repeats.iter().map(|repeat| match number {
+            RunNumber::CpuSeconds => repeat.facts.cpu_s,
+            RunNumber::MaxRssBytes => repeat.facts.max_rss_bytes.map(|bytes| bytes as f64),
+        })),
+        Quantity::Outage(index, of) => each(side.outage(index).into_iter().map(|outage| match of {
+            OfOutage::Lost => outage.map(|outage| outage.lost as f64),
+            _ => outage.map(|outage| outage.cost_s),
+        })),
+        Quantity::Outages(of) => each(side.repeats.iter().map(|repeat| {
+            let outages = repeat.group_outages(side.group)?;
+            Some(match of {
+                OfAllOutages::Number => outages.number as f64,
+                OfAllOutages::Cost => outages.cost_s,
+            })
+        })),
+        Quantity::Availability => {
+            let own = side.repeats.iter().map(|repeat| repeat.group_outages(side.group));
             let (numerators, denominators) =
-                values.map(|value| (value.unwrap_or(0.0), f64::from(u8::from(value.is_some())))).unzip();
+                own.map(|own| own.map_or((0.0, 0.0), |own| (own.in_s, own.wanted_s))).unzip();
             Units::Ratio { numerators, denominators }
         }
         _ => ratios(measure, counts),
     }
+}
+
+/// The mean of a number that each run has, or has not.
+fn each(values: impl Iterator<Item = Option<f64>>) -> Units {
+    let (numerators, denominators) =
+        values.map(|value| (value.unwrap_or(0.0), f64::from(u8::from(value.is_some())))).unzip();
+    Units::Ratio { numerators, denominators }
 }
 
 /// The same by blocks; `None` where a block has no such number.
@@ -202,6 +254,8 @@ fn over_blocks(side: Side<'_>, measure: &Measure) -> Option<Units> {
         Quantity::Percentile(_, percentile) => Some(Units::Percentile(percentile)),
         // How many come back in which second is the scenario's doing: it says nothing of another run.
         Quantity::Run(_) | Quantity::ReconnectsPerSecond => None,
+        // An outage lies in whichever block it does: to draw blocks would draw whether it was.
+        _ if measure.is_of_outages() => None,
         _ => Some(ratios(
             measure,
             blocks.map(|block| {
@@ -240,9 +294,24 @@ fn floor(measure: &Measure, value: f64, samples: u64, precision: Option<u8>) -> 
             let share = (value * samples + 1.0) / (samples + 2.0);
             share * (1.0 - share) / samples.max(1.0)
         }
-        (Quantity::Percentile(..), Some(precision)) => 0.25_f64.powi(i32::from(precision)) / 12.0,
+        (_, Some(precision)) => 0.25_f64.powi(i32::from(precision)) / 12.0,
         _ => LEAST_VARIANCE,
     }
+}
+
+/// Where a side has too few repeats to tell how often there are outages, their number varies as that of chance events does (Poisson): one run with an outage
+/// and one without tell nothing.
+fn outages_floor(side: Side<'_>, of: OfAllOutages) -> f64 {
+    let known: Vec<_> = side.repeats.iter().filter_map(|repeat| repeat.group_outages(side.group)).collect();
+    let number = known.iter().map(|own| own.number).sum::<u64>() as f64;
+    if known.len() >= ENOUGH_REPEATS || number == 0.0 {
+        return LEAST_VARIANCE;
+    }
+    let of_one = match of {
+        OfAllOutages::Number => 1.0,
+        OfAllOutages::Cost => known.iter().map(|own| own.cost_s).sum::<f64>() / number,
+    };
+    number * (of_one / known.len() as f64).powi(2)
 }
 
 /// The difference of a measure between two sides; `None` where a side has no logarithm of it, and where one lies beyond what was seen and may be either side of
@@ -263,7 +332,7 @@ pub fn difference(
     }
     let estimate = on_scale(measure, candidate.value)? - on_scale(measure, baseline.value)?;
     let (variances, df, basis) = uncertainty(measure, baseline, candidate, spread);
-    let per_run = (variances.0 * baseline.repeats.len() as f64, variances.1 * candidate.repeats.len() as f64);
+    let per_run = (variances.0 * baseline.runs() as f64, variances.1 * candidate.runs() as f64);
     Some(Difference { estimate, per_run, standard_error: (variances.0 + variances.1).sqrt(), df, basis })
 }
 
@@ -274,14 +343,14 @@ fn uncertainty(
     spread: f64,
 ) -> ((f64, f64), f64, Basis) {
     let own = |side: &SideEstimate| {
-        let enough = side.repeats.len() >= ENOUGH_REPEATS;
+        let enough = side.runs() >= ENOUGH_REPEATS;
         side.variance_repeats.filter(|_| enough).map(|variance| variance.max(side.variance_floor))
     };
-    let df_of = |side: &SideEstimate| side.repeats.len() as f64 - 1.0;
+    let df_of = |side: &SideEstimate| side.runs() as f64 - 1.0;
     let borrowed = |from: &SideEstimate, variance: f64, to: &SideEstimate| {
-        let per_run = variance * from.repeats.len() as f64;
+        let per_run = variance * from.runs() as f64;
         let within = to.variance_blocks.unwrap_or(0.0).max(to.variance_floor);
-        (per_run / to.repeats.len() as f64).max(within)
+        (per_run / to.runs() as f64).max(within)
     };
     match (own(baseline), own(candidate)) {
         (Some(a), Some(b)) => ((a, b), welch_df(a, df_of(baseline), b, df_of(candidate)), Basis::Repeats),
@@ -290,17 +359,18 @@ fn uncertainty(
         (None, None) => {
             let assumed = |side: &SideEstimate| {
                 let within = side.variance_blocks.unwrap_or(0.0).max(side.variance_floor);
-                assumed_variance(measure, side.value, spread) / side.repeats.len() as f64 + within
+                assumed_variance(measure, side.value, spread) / side.runs() as f64 + within
             };
             ((assumed(baseline), assumed(candidate)), ASSUMED_DF, Basis::Assumed)
         }
     }
 }
 
-/// A spread relative to the value; of a share, relative to its odds, so that none and all do not spread.
+/// A spread relative to the value, on the scale of differences; of a share, relative to its odds, so that none and all do not spread.
 fn assumed_variance(measure: &Measure, value: f64, spread: f64) -> f64 {
     match measure.quantity {
-        Quantity::Share(_) => (spread * value * (1.0 - value)).powi(2),
+        Quantity::Share(_) | Quantity::Availability => (spread * value * (1.0 - value)).powi(2),
+        Quantity::Outages(_) => (spread * value).powi(2),
         _ => spread.powi(2),
     }
 }

@@ -107,7 +107,7 @@ pub fn holm(ps: &[f64]) -> Vec<f64> {
 
 /// The least effect from `baseline` on, downwards and upwards, on the scale of differences.
 fn margin(measure: &Measure, baseline: f64) -> (f64, f64) {
-    let least = measure.min_effect.from(baseline);
+    let least = measure.least_effect(baseline);
     if !measure.is_ratio() {
         return (-least, least);
     }
@@ -206,6 +206,17 @@ mod tests {
             ("reconnect_success_rate", 1.0, -0.02, 0.001, Finding::Regressed),
             ("reconnects_per_s", 50.0, up(20.0), 0.01, Finding::Improved),
             ("reconnects_per_s", 50.0, up(-20.0), 0.01, Finding::Regressed),
+            // Of the availability, a tenth of a point and a twentieth of the time that clients were out.
+            ("availability", 0.999, -0.0011, 0.000_1, Finding::Regressed),
+            ("availability", 0.999, -0.0009, 0.000_01, Finding::Unchanged),
+            ("availability", 0.900, -0.0040, 0.000_1, Finding::Unchanged),
+            ("availability", 0.900, 0.0060, 0.000_1, Finding::Improved),
+            ("outage_cost", 0.0, 412.0, 20.0, Finding::Regressed),
+            ("outage_cost", 412.0, -412.0, 20.0, Finding::Improved),
+            ("outage_cost", 400.0, 19.0, 0.1, Finding::Unchanged),
+            ("outages", 0.0, 0.4, 0.01, Finding::Unchanged),
+            ("outages", 1.0, 1.0, 0.1, Finding::Regressed),
+            ("outage_1.recovery_p95", 5e6, up(10.0), 0.01, Finding::Regressed),
         ];
         for (name, baseline, estimate, error, expected) in rows {
             let judged = finding_of(name, baseline, estimate, error);

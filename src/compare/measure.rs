@@ -5,6 +5,8 @@
 use crate::sample::Metric;
 use crate::units::{parse_duration, parse_share};
 
+use super::outages::MOST_OUTAGES;
+
 /// A share of attempts or reconnects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShareKind {
@@ -25,6 +27,26 @@ pub enum RunNumber {
     MaxRssBytes,
 }
 
+/// A number of all outages of a run together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfAllOutages {
+    /// How many there were.
+    Number,
+    /// Client-seconds that they cost; 0 where there was none.
+    Cost,
+}
+
+/// A number of one outage.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum OfOutage {
+    /// Microseconds from the first loss until this percentage (0..100) of those who were lost were back.
+    Recovery(f64),
+    /// Client-seconds that it cost.
+    Cost,
+    /// How many clients were lost.
+    Lost,
+}
+
 /// A quantity of a group, or of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Quantity {
@@ -38,6 +60,12 @@ pub enum Quantity {
     TokensPerReconnect,
     /// A number of the run as a whole, not of a group.
     Run(RunNumber),
+    /// Client-seconds in over client-seconds wanted, 0..1.
+    Availability,
+    /// A number of all outages of a run.
+    Outages(OfAllOutages),
+    /// A number of an outage, by its order in the run, from 0.
+    Outage(usize, OfOutage),
 }
 
 /// In what a value is given.
@@ -55,6 +83,8 @@ pub enum Unit {
     Seconds,
     /// Bytes.
     Bytes,
+    /// Client-seconds.
+    ClientSeconds,
 }
 
 impl Unit {
@@ -68,6 +98,7 @@ impl Unit {
             Self::Number => "number",
             Self::Seconds => "s",
             Self::Bytes => "bytes",
+            Self::ClientSeconds => "client_s",
         }
     }
 }
@@ -75,7 +106,7 @@ impl Unit {
 /// The least difference that matters: both parts must be reached.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MinEffect {
-    /// Relative to the baseline, 0..
+    /// Relative to the baseline, 0..; of the availability, to what it lacks of 1.
     pub relative: f64,
     /// In the measure's own unit.
     pub absolute: f64,
@@ -110,10 +141,15 @@ impl Measure {
     #[must_use]
     pub const fn unit(&self) -> Unit {
         match self.quantity {
-            Quantity::Percentile(..) => Unit::Us,
-            Quantity::Share(_) => Unit::Share,
+            Quantity::Percentile(..) | Quantity::Outage(_, OfOutage::Recovery(_)) => Unit::Us,
+            Quantity::Share(_) | Quantity::Availability => Unit::Share,
             Quantity::ReconnectsPerSecond => Unit::PerSecond,
-            Quantity::TokensPerReconnect => Unit::Number,
+            Quantity::TokensPerReconnect
+            | Quantity::Outages(OfAllOutages::Number)
+            | Quantity::Outage(_, OfOutage::Lost) => Unit::Number,
+            Quantity::Outages(OfAllOutages::Cost) | Quantity::Outage(_, OfOutage::Cost) => {
+                Unit::ClientSeconds
+            }
             Quantity::Run(RunNumber::CpuSeconds) => Unit::Seconds,
             Quantity::Run(RunNumber::MaxRssBytes) => Unit::Bytes,
         }
@@ -122,7 +158,23 @@ impl Measure {
     /// Whether differences are looked at as ratios, on the logarithmic scale; else as they are.
     #[must_use]
     pub const fn is_ratio(&self) -> bool {
-        !matches!(self.quantity, Quantity::Share(_))
+        !matches!(self.quantity, Quantity::Share(_) | Quantity::Availability | Quantity::Outages(_))
+    }
+
+    /// Whether it is of outages or of the availability: of runs of before, nothing of it is known.
+    #[must_use]
+    pub const fn is_of_outages(&self) -> bool {
+        matches!(self.quantity, Quantity::Availability | Quantity::Outages(_) | Quantity::Outage(..))
+    }
+
+    /// The least difference that matters from `baseline` on, in its unit. Of the availability, what matters is the time that clients were out: its relative
+    /// part is of that.
+    #[must_use]
+    pub const fn least_effect(&self, baseline: f64) -> f64 {
+        match self.quantity {
+            Quantity::Availability => self.min_effect.from(1.0 - baseline),
+            _ => self.min_effect.from(baseline),
+        }
     }
 }
 
@@ -132,6 +184,12 @@ const MIN_RELATIVE: f64 = 0.05;
 const MIN_US: f64 = 1_000.0;
 /// Least absolute difference of shares.
 const MIN_SHARE: f64 = 0.005;
+/// Of the availability: a tenth of a point, from 99.9 % to 99.8 %.
+const MIN_AVAILABILITY: f64 = 0.001;
+/// Of the number of outages: one more in every second run.
+const MIN_OUTAGES: f64 = 0.5;
+/// Of what outages cost, in client-seconds.
+const MIN_COST_S: f64 = 1.0;
 
 const RECONNECT: &[(f64, bool)] =
     &[(50.0, true), (90.0, false), (95.0, true), (99.0, true), (99.9, false), (100.0, false)];
@@ -198,7 +256,36 @@ pub fn measures() -> Vec<Measure> {
         ratio("generator_cpu_s", Quantity::Run(RunNumber::CpuSeconds), true, false),
         ratio("generator_max_rss_bytes", Quantity::Run(RunNumber::MaxRssBytes), true, false),
     ];
-    times.chain(others).collect()
+    times.chain(others).chain(of_outages()).collect()
+}
+
+/// What is compared of outages. It explains, unless it is asked to decide: whether a run meets an outage may be chance.
+fn of_outages() -> impl Iterator<Item = Measure> {
+    let explains = |name: String, quantity, absolute| Measure {
+        name,
+        quantity,
+        less_is_better: quantity != Quantity::Availability,
+        decides: false,
+        min_effect: MinEffect { relative: MIN_RELATIVE, absolute },
+    };
+    let of_all = [
+        explains("availability".to_owned(), Quantity::Availability, MIN_AVAILABILITY),
+        explains("outages".to_owned(), Quantity::Outages(OfAllOutages::Number), MIN_OUTAGES),
+        explains("outage_cost".to_owned(), Quantity::Outages(OfAllOutages::Cost), MIN_COST_S),
+    ];
+    let each = (0..MOST_OUTAGES).flat_map(move |index| {
+        let own = [
+            ("recovery_p50", OfOutage::Recovery(50.0), MIN_US),
+            ("recovery_p95", OfOutage::Recovery(95.0), MIN_US),
+            ("recovery_max", OfOutage::Recovery(100.0), MIN_US),
+            ("cost", OfOutage::Cost, MIN_COST_S),
+            ("lost", OfOutage::Lost, 0.0),
+        ];
+        own.map(|(name, number, absolute)| {
+            explains(format!("outage_{}.{name}", index + 1), Quantity::Outage(index, number), absolute)
+        })
+    });
+    of_all.into_iter().chain(each)
 }
 
 /// `p50`, `p99_9`, `max`.
@@ -211,10 +298,11 @@ fn percentile_name(percentile: f64) -> String {
 pub struct MinEffectChoice {
     name: String,
     relative: Option<f64>,
-    absolute: Option<f64>,
+    /// In this unit: of measures of another it says nothing.
+    absolute: Option<(f64, Unit)>,
 }
 
-/// Parses `reconnect_latency.p99=10%,2ms`, `reconnects_per_s=3%` or `handshake_403_rate=1%` (of a share: points, not relative).
+/// Parses `reconnect_latency.p99=10%,2ms`, `reconnects_per_s=3%`, `outage_cost=10%,50` or `handshake_403_rate=1%` (of a share: points, not relative).
 ///
 /// # Errors
 /// A sentence that says what is allowed.
@@ -225,19 +313,40 @@ pub fn parse_min_effect(text: &str) -> Result<MinEffectChoice, String> {
     let known = measures();
     let chosen: Vec<&Measure> = known.iter().filter(|measure| is_named(measure, name)).collect();
     let Some(first) = chosen.first() else {
-        let names: Vec<&str> = known.iter().map(|measure| measure.name.as_str()).collect();
-        return Err(format!("nothing that is compared is called {name}; known are: {}", names.join(", ")));
+        return Err(unknown(name));
     };
+    let unit = first.unit();
     let mut choice = MinEffectChoice { name: name.to_owned(), relative: None, absolute: None };
     for part in effect.split(',').map(str::trim) {
-        match (first.unit(), parse_share(part), parse_duration(part)) {
-            (Unit::Share, Ok(share), _) => choice.absolute = Some(share),
-            (_, Ok(share), _) if part.ends_with('%') => choice.relative = Some(share),
-            (Unit::Us, _, Ok(time)) => choice.absolute = Some(time.as_secs_f64() * 1e6),
+        let number = || part.parse().ok().filter(|number: &f64| *number >= 0.0 && number.is_finite());
+        let absolute = match unit {
+            Unit::Share => parse_share(part).ok(),
+            _ if part.ends_with('%') => None,
+            Unit::Us => parse_duration(part).ok().map(|time| time.as_secs_f64() * 1e6),
+            Unit::Number | Unit::ClientSeconds => number(),
+            Unit::PerSecond | Unit::Seconds | Unit::Bytes => None,
+        };
+        match (absolute, parse_share(part)) {
+            (Some(absolute), _) => choice.absolute = Some((absolute, unit)),
+            (None, Ok(share)) if part.ends_with('%') => choice.relative = Some(share),
             _ => return Err(format!("{part} is no least effect of {name}: {allowed}")),
+        }
+        if unit == Unit::Share {
+            choice.relative = Some(0.0);
         }
     }
     Ok(choice)
+}
+
+/// That there is no such measure; of outages, the first one's stand for all.
+fn unknown(name: &str) -> String {
+    let known = measures();
+    let is_told = |measure: &&Measure| !matches!(measure.quantity, Quantity::Outage(index, _) if index > 0);
+    let names: Vec<&str> = known.iter().filter(is_told).map(|measure| measure.name.as_str()).collect();
+    format!(
+        "nothing that is compared is called {name}; known are: {} (and so on up to outage_{MOST_OUTAGES})",
+        names.join(", ")
+    )
 }
 
 /// A name with or without the percentile.
@@ -250,7 +359,11 @@ pub fn apply_min_effects(measures: &mut [Measure], choices: &[MinEffectChoice]) 
     for choice in choices {
         for measure in measures.iter_mut().filter(|measure| is_named(measure, &choice.name)) {
             measure.min_effect.relative = choice.relative.unwrap_or(measure.min_effect.relative);
-            measure.min_effect.absolute = choice.absolute.unwrap_or(measure.min_effect.absolute);
+            if let Some((absolute, unit)) = choice.absolute
+                && unit == measure.unit()
+            {
+                measure.min_effect.absolute = absolute;
+            }
         }
     }
 }
@@ -262,7 +375,7 @@ pub fn apply_min_effects(measures: &mut [Measure], choices: &[MinEffectChoice]) 
 pub fn decide_by(measures: &mut [Measure], names: &[String]) -> Result<(), String> {
     for name in names {
         if !measures.iter().any(|measure| is_named(measure, name)) {
-            return Err(format!("nothing that is compared is called {name}"));
+            return Err(unknown(name));
         }
     }
     for measure in measures.iter_mut() {
@@ -284,19 +397,35 @@ mod tests {
 
     #[test]
     fn least_effects_are_settable_by_measure_and_by_metric() {
-        let rows: [(&str, &[&str], f64, f64); 6] = [
+        let rows: [(&str, &[&str], f64, f64); 12] = [
             ("reconnect_latency.p99", &[], 0.05, 1_000.0),
             ("reconnect_latency.p99", &["reconnect_latency.p99=10%,2ms"], 0.10, 2_000.0),
             ("reconnect_latency.p50", &["reconnect_latency=500us"], 0.05, 500.0),
             ("reconnect_latency.p99", &["reconnect_latency=1%", "reconnect_latency.p99=20%"], 0.20, 1_000.0),
             ("handshake_403_rate", &["handshake_403_rate=2%"], 0.0, 0.02),
             ("reconnects_per_s", &["reconnects_per_s=3%"], 0.03, 0.0),
+            ("availability", &[], 0.05, 0.001),
+            ("availability", &["availability=0.2%"], 0.0, 0.002),
+            ("outage_cost", &["outage_cost=10%,50"], 0.10, 50.0),
+            ("outages", &["outages=2"], 0.05, 2.0),
+            ("outage_2.recovery_p95", &["outage_2=20%,3s"], 0.20, 3e6),
+            // What is a time is no cost.
+            ("outage_2.cost", &["outage_2=20%,3s"], 0.20, 1.0),
         ];
         for (name, choices, relative, absolute) in rows {
             assert_eq!(of(name, choices), MinEffect { relative, absolute }, "{name} {choices:?}");
         }
-        for wrong in ["x", "nothing=5%", "reconnect_latency.p99=fast", "reconnects_per_s=2ms", "reconnect=5%"]
-        {
+        let wrong = [
+            "x",
+            "nothing=5%",
+            "reconnect_latency.p99=fast",
+            "reconnects_per_s=2ms",
+            "reconnect=5%",
+            "outage_cost=-1",
+            "outage_cost=3s",
+            "outage_9=5%",
+        ];
+        for wrong in wrong {
             assert!(parse_min_effect(wrong).is_err(), "{wrong}");
         }
     }
@@ -313,6 +442,11 @@ mod tests {
         decide_by(&mut all, &["reconnect_latency.p99".into(), "handshake_403_rate".into()]).unwrap();
         assert_eq!(all.iter().filter(|measure| measure.decides).count(), 2);
         assert!(decide_by(&mut all, &["p99".into()]).is_err());
+        decide_by(&mut all, &["outage_1".into(), "availability".into()]).unwrap();
+        let deciding = all.iter().filter(|measure| measure.decides).map(|measure| measure.name.as_str());
+        let expected =
+            ["availability", "outage_1.recovery_p50", "outage_1.recovery_p95", "outage_1.recovery_max"];
+        assert_eq!(deciding.take(4).collect::<Vec<_>>(), expected);
         let names: Vec<String> = measures().into_iter().map(|measure| measure.name).collect();
         assert!(names.contains(&"reconnect_latency.p99_9".to_owned()), "{names:?}");
     }

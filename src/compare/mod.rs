@@ -5,7 +5,7 @@
 //!
 //! # Method
 //! A side's value is that of its repeats together: a percentile of their merged histograms, a share of summed counts. Percentiles are never averaged.
-//! Differences of times and rates are taken on the logarithmic scale (so they are ratios), differences of shares as they are.
+//! Differences of times and rates are taken on the logarithmic scale (so they are ratios), differences of shares, and of what may be none (outages and their cost), as they are.
 //!
 //! What varies is looked at on two levels. *From run to run* (whole runs drawn with replacement, histograms merged anew each time) and *within a run*
 //! (blocks of consecutive seconds drawn with replacement, so that neighbouring seconds, which resemble each other, stay together: Carlstein 1986).
@@ -13,6 +13,9 @@
 //! blocks as well would count that twice (Davison and Hinkley 1997, §3.8). Where a side has fewer, it is taken to spread from run to run like the other side, but never less than
 //! over its own blocks. Where neither has three, the spread from run to run is *assumed* (10 % unless told otherwise) and added to that over the blocks: a
 //! single pair of runs can show only large differences, and says so.
+//!
+//! An outage happens once in a run, or does not: it has no blocks. Its numbers are of the runs that met it. How many outages a run has, and what they cost, is at
+//! least as uncertain as chance events are (Poisson) where a side has fewer than three repeats.
 //!
 //! The difference over its standard error is judged by Student's t with Welch's degrees of freedom: the bootstrap's own percentile intervals are too short for
 //! few repeats (it cannot see more than n−1 of n parts of the variance), which `benches/gate_error.rs` measures. The p-values of all measures that decide are adjusted
@@ -33,6 +36,11 @@ mod estimate;
 mod judge;
 mod markdown;
 mod measure;
+mod outage_notes;
+mod outages;
+#[cfg(test)]
+mod outages_tests;
+mod packed_buckets;
 mod page;
 mod prediction;
 mod repeat;
@@ -55,9 +63,10 @@ pub use estimate::{Basis, Difference, SideEstimate, difference, estimate_side};
 pub use judge::{Finding, Judged, holm, judge, overall};
 pub use markdown::comparison_markdown;
 pub use measure::{
-    Measure, MinEffect, MinEffectChoice, Quantity, RunNumber, ShareKind, Unit, apply_min_effects,
-    compared_metrics, decide_by, measures, parse_min_effect,
+    Measure, MinEffect, MinEffectChoice, OfAllOutages, OfOutage, Quantity, RunNumber, ShareKind, Unit,
+    apply_min_effects, compared_metrics, decide_by, measures, parse_min_effect,
 };
+pub use outages::{GroupOutage, GroupOutages, MOST_OUTAGES, OutageBegin, RunOutages};
 pub use page::{Compared, comparison_html, trend_html};
 pub use prediction::{PredictionRow, check_prediction, prediction_markdown, prediction_text};
 pub use repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat, RunSet, Validity};

@@ -13,6 +13,7 @@ use crate::sample::Metric;
 use super::comparison::{Comparison, Row, WHOLE_RUN};
 use super::judge::Finding;
 use super::measure::Unit;
+use super::outages::MOST_OUTAGES;
 use super::repeat::{Facts, RunSet};
 use super::trend::{Trend, TrendRow};
 use super::words;
@@ -110,20 +111,33 @@ fn group_section(index: usize, group: usize, name: &str, one: Compared<'_>) -> S
         lines.iter().map(|line| (line.name.as_str(), &line.curve)).collect();
     let mut recovery = Plot::recovery(&id("recovery"), "Share back by time since the disconnect", &curves);
     for plot in [&mut percentiles, &mut recovery] {
-        for series in &mut plot.series {
-            if let Some(line) = lines.iter().find(|line| line.name == series.name) {
-                series.colour = line.side;
-                series.line = if line.is_single { Line::Dotted } else { Line::Solid };
-            }
-        }
+        painted(plot, &lines);
     }
     section.plots_or(vec![percentiles, recovery], "No completed reconnect on either side.");
+    for (number, lines) in outage_lines(group, name, one) {
+        let title = format!("Outage {number}: share back by time since the first loss");
+        let curves: Vec<(&str, &RecoveryCurve)> =
+            lines.iter().map(|line| (line.name.as_str(), &line.curve)).collect();
+        let mut plot = Plot::recovery(&id(&format!("outage-{number}")), &title, &curves);
+        painted(&mut plot, &lines);
+        section.push(Block::Plots { plots: vec![plot] });
+    }
     let rows: Vec<&Row> = one.comparison.rows.iter().filter(|row| row.group == name).collect();
     let (deciding, explaining): (Vec<&Row>, Vec<&Row>) =
         rows.into_iter().partition(|row| row.measure.decides);
     section.push(Block::Table(measures_table("Measures that decide", &deciding)));
     section.push(Block::Table(measures_table("Measures that explain", &explaining)));
     section
+}
+
+/// Each side has its colour, single runs are dotted.
+fn painted(plot: &mut Plot, lines: &[DrawnLine]) {
+    for series in &mut plot.series {
+        if let Some(line) = lines.iter().find(|line| line.name == series.name) {
+            series.colour = line.side;
+            series.line = if line.is_single { Line::Dotted } else { Line::Solid };
+        }
+    }
 }
 
 /// A line of the plots.
@@ -137,10 +151,8 @@ struct DrawnLine {
 
 fn lines(group: usize, name: &str, one: Compared<'_>) -> Vec<DrawnLine> {
     let mut lines = Vec::new();
-    for (side, set, word) in [(0, one.baseline, "baseline"), (1, one.candidate, "candidate")] {
-        let names = set.repeats.first().map(|run| run.facts.groups.as_slice()).unwrap_or_default();
-        let index = if side == 1 { Some(group) } else { names.iter().position(|group| group.name == name) };
-        let Some(index) = index else { continue };
+    for (side, set, word) in sides(one) {
+        let Some(index) = index_in(set, side, group, name) else { continue };
         let singles: Vec<RecoveryCurve> = set.repeats.iter().map(|run| curve(&[run], index)).collect();
         let all: Vec<&super::repeat::Repeat> = set.repeats.iter().collect();
         lines.push(DrawnLine {
@@ -158,6 +170,46 @@ fn lines(group: usize, name: &str, one: Compared<'_>) -> Vec<DrawnLine> {
         }));
     }
     lines
+}
+
+/// Each side, with its colour and its word.
+const fn sides(one: Compared<'_>) -> [(usize, &RunSet, &str); 2] {
+    [(0, one.baseline, "baseline"), (1, one.candidate, "candidate")]
+}
+
+/// The index of a group of the candidate on a side.
+fn index_in(set: &RunSet, side: usize, group: usize, name: &str) -> Option<usize> {
+    let names = set.repeats.first().map(|run| run.facts.groups.as_slice()).unwrap_or_default();
+    if side == 1 { Some(group) } else { names.iter().position(|group| group.name == name) }
+}
+
+/// The outages that both sides had in a group, by number, with a line for each side: its runs together.
+fn outage_lines(group: usize, name: &str, one: Compared<'_>) -> Vec<(usize, Vec<DrawnLine>)> {
+    let numbered = (0..MOST_OUTAGES).map(|outage| {
+        let lines = sides(one).into_iter().filter_map(|(side, set, word)| {
+            let index = index_in(set, side, group, name)?;
+            let curve = outage_curve(set, index, outage).filter(|curve| curve.disconnects > 0)?;
+            Some(DrawnLine { name: format!("{word} {}", set.name), side, is_single: false, curve })
+        });
+        (outage + 1, lines.collect::<Vec<_>>())
+    });
+    numbered.filter(|(_, lines)| lines.len() == 2).collect()
+}
+
+/// How those came back who were lost in an outage, over all runs of a side together; `None` where none met it.
+fn outage_curve(set: &RunSet, group: usize, outage: usize) -> Option<RecoveryCurve> {
+    let (mut back, mut away) = (Latencies::new(), Latencies::new());
+    let mut given_up = 0;
+    let mut is_any = false;
+    for run in &set.repeats {
+        let Some(own) = run.outage(group, outage) else { continue };
+        own.back.add_to(&mut back, run.facts.precision);
+        own.away.add_to(&mut away, run.facts.precision);
+        given_up += own.gave_up;
+        is_any = true;
+    }
+    let disconnects = back.count() + away.count() + given_up;
+    is_any.then_some(RecoveryCurve { group: None, storm: None, disconnects, back, away })
 }
 
 /// How a group came back, over these runs together.
@@ -271,7 +323,7 @@ fn trend_plot(id: &str, trend: &Trend, row: &TrendRow) -> Plot {
         Unit::Us => PlotUnit::Us,
         Unit::Share => PlotUnit::Share,
         Unit::PerSecond => PlotUnit::PerSecond,
-        Unit::Number | Unit::Seconds | Unit::Bytes => PlotUnit::Count,
+        Unit::Number | Unit::Seconds | Unit::Bytes | Unit::ClientSeconds => PlotUnit::Count,
     };
     let x = Axis::Even { from: 1.0, step: 1.0, count: trend.names.len() };
     let mut plot = Plot::new(id, &row.measure.name, PlotKind::Releases, x, "", unit);

@@ -16,6 +16,7 @@ use crate::sample::{Counter, Metric};
 use crate::scenario::keys::ShareOf;
 
 use super::buckets::{Buckets, FULL_PRECISION};
+use super::outages::{GroupOutage, GroupOutages, RunOutages};
 
 /// Into how many blocks a run is cut. Long blocks keep what hangs together together: neighbouring seconds resemble each other.
 pub const MOST_BLOCKS: usize = 12;
@@ -165,6 +166,8 @@ pub struct Repeat {
     pub facts: Facts,
     /// Its blocks, in order.
     pub blocks: Vec<Block>,
+    /// Its outages and its availability; `None` where it was recorded before these were.
+    pub outages: Option<RunOutages>,
 }
 
 /// One side of a comparison: one run, or several repeats of it.
@@ -184,7 +187,11 @@ impl Repeat {
     pub fn of(model: &RunModel, source: &str) -> Self {
         let survivals: Vec<Survival> =
             model.totals.iter().map(|tally| Reconnects::of(tally).survival).collect();
-        Self { facts: facts(model, source), blocks: blocks(&model.seconds, &survivals) }
+        Self {
+            facts: facts(model, source),
+            blocks: blocks(&model.seconds, &survivals),
+            outages: RunOutages::of(model),
+        }
     }
 
     /// What was counted of a group in the whole run.
@@ -205,6 +212,18 @@ impl Repeat {
         Buckets::merged(groups.filter_map(|block| block.histograms.get(&metric)))
     }
 
+    /// The outages of a group, by its index, or of all together, whose index is behind the last group's.
+    #[must_use]
+    pub fn group_outages(&self, group: usize) -> Option<&GroupOutages> {
+        self.outages.as_ref()?.groups.get(group)
+    }
+
+    /// An outage of a group, by its order from 0; `None` where the group lost nobody in it.
+    #[must_use]
+    pub fn outage(&self, group: usize, index: usize) -> Option<&GroupOutage> {
+        self.group_outages(group)?.each.get(index)?.as_ref()
+    }
+
     /// A group over the whole run.
     #[must_use]
     pub fn whole(&self, group: usize) -> GroupBlock {
@@ -217,7 +236,8 @@ impl Repeat {
         let each = self.blocks.len().div_ceil(blocks.max(1)).max(1);
         let merged = self.blocks.chunks(each).map(|chunk| merge_blocks(chunk, precision));
         let facts = Facts { precision: self.facts.precision.min(precision), ..self.facts.clone() };
-        Self { facts, blocks: merged.collect() }
+        let outages = self.outages.as_ref().map(|outages| outages.coarsened(facts.precision));
+        Self { facts, blocks: merged.collect(), outages }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::record::percentile_of_ascending;
 use crate::sample::Metric;
 
 use super::buckets::{Buckets, FULL_PRECISION, Stack};
+use super::outages::GroupOutage;
 use super::repeat::{GroupBlock, Repeat};
 
 /// From so many repeats on, a side's spread from run to run is measured on itself.
@@ -29,7 +30,7 @@ pub(super) struct Histograms {
     not_back: Option<NotBack>,
 }
 
-/// Of the reconnect latency: who was still away when a run ended and who gave up, for each unit.
+/// Of reconnects, and of those who were lost in an outage: who was still away when a run ended and who gave up, for each unit.
 struct NotBack {
     away: Stack,
     given_up: Vec<u64>,
@@ -52,6 +53,23 @@ impl Histograms {
         let not_back = (metric == Metric::ReconnectLatency && is_any)
             .then(|| NotBack { away: Stack::new(&away, precision), given_up });
         Self { values: Stack::new(&of(metric), precision), not_back }
+    }
+
+    /// Of an outage, how those came back who were lost in it.
+    fn of_outage(outages: &[Option<&GroupOutage>], precision: u8) -> Self {
+        let of = |times: fn(&GroupOutage) -> &Buckets| {
+            let fit = |outage: &&GroupOutage| {
+                let buckets = times(outage);
+                if precision < FULL_PRECISION { buckets.coarsened(precision) } else { buckets.clone() }
+            };
+            outages.iter().map(|outage| outage.as_ref().map(fit).unwrap_or_default()).collect::<Vec<_>>()
+        };
+        let given_up = outages.iter().map(|outage| outage.map_or(0, |outage| outage.gave_up)).collect();
+        let away = Stack::new(&of(|outage| &outage.away), precision);
+        Self {
+            values: Stack::new(&of(|outage| &outage.back), precision),
+            not_back: Some(NotBack { away, given_up }),
+        }
     }
 
     /// A percentile (0..100) in which unit *i* counts `weights[i]` times; and whether it is only what the value is longer than.
@@ -85,10 +103,27 @@ pub(super) struct Stacks {
     pub(super) precision: u8,
 }
 
+impl Side<'_> {
+    /// An outage of its group, by its order, in each run.
+    pub(super) fn outage(&self, index: usize) -> Vec<Option<&GroupOutage>> {
+        self.repeats.iter().map(|repeat| repeat.outage(self.group, index)).collect()
+    }
+
+    fn precision(&self) -> u8 {
+        self.repeats.iter().map(|repeat| repeat.facts.precision).min().unwrap_or(FULL_PRECISION)
+    }
+}
+
 impl Stacks {
+    /// Of an outage, by its order: it happened once, and has no blocks.
+    pub(super) fn of_outage(side: Side<'_>, index: usize) -> Self {
+        let precision = side.precision();
+        let runs = Histograms::of_outage(&side.outage(index), precision);
+        Self { samples: runs.samples(side.repeats.len()), runs, blocks: None, precision }
+    }
+
     pub(super) fn new(side: Side<'_>, metric: Metric) -> Self {
-        let precision =
-            side.repeats.iter().map(|repeat| repeat.facts.precision).min().unwrap_or(FULL_PRECISION);
+        let precision = side.precision();
         let whole: Vec<GroupBlock> = side.repeats.iter().map(|repeat| repeat.whole(side.group)).collect();
         let runs: Vec<Option<&GroupBlock>> = whole.iter().map(Some).collect();
         let blocks = (side.repeats.len() < ENOUGH_REPEATS).then(|| {

@@ -2,12 +2,12 @@
 //!
 //! In: numbers with their units. Out: short texts.
 
-use crate::units::{format_count, format_share, format_us};
+use crate::units::{format_availability, format_count, format_share, format_us};
 
 use super::comparison::{Comparison, Row};
 use super::estimate::SideEstimate;
 use super::judge::Finding;
-use super::measure::{Measure, Unit};
+use super::measure::{Measure, Quantity, Unit};
 
 /// A side's value in its unit.
 pub(super) fn value(row: &Row, side: Option<&SideEstimate>) -> String {
@@ -20,15 +20,17 @@ pub(super) fn value_of(measure: &Measure, value: Option<f64>) -> String {
     let Some(value) = value else { return "-".to_owned() };
     match measure.unit() {
         Unit::Us => format_us(value.round() as u64),
+        Unit::Share if measure.quantity == Quantity::Availability => format_availability(value),
         Unit::Share => format_share(value),
         Unit::PerSecond => format!("{value:.1}/s"),
         Unit::Number => format!("{value:.2}"),
         Unit::Seconds => format!("{value:.2} s"),
         Unit::Bytes => format!("{:.1} MiB", value / 1_048_576.0),
+        Unit::ClientSeconds => format!("{value:.1} client-s"),
     }
 }
 
-/// A difference on its scale as a reader sees it: of ratios in percent, of shares in points.
+/// A difference on its scale as a reader sees it: of ratios in percent, of shares in points, else in the measure's unit.
 pub(super) fn change(row: &Row, difference: f64) -> String {
     if row.measure.is_ratio() {
         // Adding zero makes a negative zero a zero.
@@ -39,7 +41,13 @@ pub(super) fn change(row: &Row, difference: f64) -> String {
             format!("{percent:+.1}%")
         }
     } else {
-        format!("{:+.2} pp", (10_000.0 * difference).round() / 100.0 + 0.0)
+        let rounded = |value: f64, digits: f64| (value * digits).round() / digits + 0.0;
+        match (row.measure.quantity, row.measure.unit()) {
+            (Quantity::Availability, _) => format!("{:+.3} pp", rounded(100.0 * difference, 1_000.0)),
+            (_, Unit::Share) => format!("{:+.2} pp", rounded(100.0 * difference, 100.0)),
+            (_, Unit::ClientSeconds) => format!("{:+.1} client-s", rounded(difference, 10.0)),
+            _ => format!("{:+.2}", rounded(difference, 100.0)),
+        }
     }
 }
 

@@ -51,6 +51,7 @@ pub use junit::junit_xml;
 pub(crate) use markdown::escape as escape_markdown;
 pub use markdown::markdown;
 pub use model::RunModel;
+pub use outages::outage_name;
 pub use recovery::{RecoveryCurve, RecoveryStep};
 pub use run_json::{RunJson, run_json, run_json_schema};
 pub use text::{Style, summary_text};

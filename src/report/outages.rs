@@ -21,13 +21,17 @@ pub(super) fn mark_of<'m>(marks: &'m [Mark], outage: &RunOutage) -> Option<&'m M
     named_after(marks, Losses::of(&outage.all))
 }
 
+/// The name of the mark that an outage of a run follows, from 0; `None` where it follows none.
+#[must_use]
+pub fn outage_name(model: &RunModel, index: usize) -> Option<&str> {
+    let mark = model.outages.get(index).and_then(|outage| mark_of(&model.marks, outage));
+    mark.map(|mark| mark.name.as_str())
+}
+
 /// What an outage is called: `outage 2 (deploy of 4f2a)`.
 pub(super) fn title(model: &RunModel, index: usize) -> String {
-    let mark = model.outages.get(index).and_then(|outage| mark_of(&model.marks, outage));
-    mark.map_or_else(
-        || format!("outage {}", index + 1),
-        |mark| format!("outage {} ({})", index + 1, mark.name),
-    )
+    outage_name(model, index)
+        .map_or_else(|| format!("outage {}", index + 1), |name| format!("outage {} ({name})", index + 1))
 }
 
 /// How often each came about, for people: `target 1012 × 1,180, other × 20`.

@@ -8,21 +8,34 @@
 //! | a time's name with `.pN`, `.min`, `.mean`, `.max`, `.count` | as a threshold has it |
 //! | a share's name | 0..1 |
 //! | a count's name with `.count`, `.rate`, `.peak` | in all, per second of the run, and in its busiest second; also of `attempts` and `token_requests` |
+//! | `availability` | client-seconds in over client-seconds wanted |
+//! | `outages`, `outage_cost` | how many there were, and the client-seconds that all of them cost |
+//! | `outage_recovery.pN` | until N % of those who were lost were back, of the outage that took the longest; 0 where there was none |
 //!
 //! `{group:NAME}` before the point limits it to a group.
 
-use crate::record::{PackedTally, Reconnects, Tally, share_of, success_of};
+use crate::record::{PackedTally, Quantile, Reconnects, Tally, share_of, success_of};
 use crate::report::RunModel;
 use crate::report::html::Unit;
 use crate::sample::{Counter, Metric};
 use crate::scenario::keys::ShareOf;
 use crate::scenario::{share_named, share_names};
-use crate::units::{format_count, format_share, format_us, parse_duration, parse_rate, parse_share};
+use crate::units::{
+    format_availability, format_count, format_share, format_us, parse_duration, parse_rate, parse_share,
+};
 
 use super::measured::Measured;
 
 /// How the recovery is called.
 const RECOVERY: &str = "recovery";
+/// How the recovery from outages is called.
+const OUTAGE_RECOVERY: &str = "outage_recovery";
+/// What is no count and has no percentiles.
+const PLAIN: [(&str, Subject); 3] = [
+    ("availability", Subject::Availability),
+    ("outages", Subject::Outages(OfOutages::Number)),
+    ("outage_cost", Subject::Outages(OfOutages::Cost)),
+];
 
 /// What a number is taken of.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,6 +48,20 @@ enum Subject {
     Share(ShareOf),
     /// A count, and which number of it.
     Count(Counted, Rate),
+    /// Client-seconds in over client-seconds wanted.
+    Availability,
+    /// A number of the outages.
+    Outages(OfOutages),
+}
+
+/// A number of outages.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum OfOutages {
+    Number,
+    /// Client-seconds of all of them.
+    Cost,
+    /// Until this percentage (0..100) was back from the one that took the longest.
+    Recovery(f64),
 }
 
 /// A number of a histogram.
@@ -97,7 +124,7 @@ pub struct Condition {
 }
 
 /// Parses `reconnect_latency.p99` or `recovery.p99{group:a}`, with `lowest` or `highest` before it; by itself the better end: high for
-/// `reconnect_success_rate`, low for anything else.
+/// `reconnect_success_rate` and `availability`, low for anything else.
 ///
 /// # Errors
 /// A sentence that says what is wrong.
@@ -109,7 +136,9 @@ pub fn parse_goal(text: &str) -> Result<Goal, String> {
         None => (None, text),
     };
     let measure = parse_measure(name)?;
-    let is_highest = end.unwrap_or(measure.subject == Subject::Share(ShareOf::ReconnectSuccess));
+    let is_better_high =
+        matches!(measure.subject, Subject::Share(ShareOf::ReconnectSuccess) | Subject::Availability);
+    let is_highest = end.unwrap_or(is_better_high);
     Ok(Goal { measure, is_highest })
 }
 
@@ -154,6 +183,18 @@ fn parse_subject(name: &str, number: Option<&str>) -> Result<Subject, String> {
             number.and_then(percentile).ok_or("recovery has pN, as recovery.p99: until 99 % were back")?;
         return Ok(Subject::Recovery(share / 100.0));
     }
+    if name == OUTAGE_RECOVERY {
+        let percentage = number.and_then(percentile);
+        let percentage =
+            percentage.ok_or("outage_recovery has pN, as outage_recovery.p95: until 95 % were back")?;
+        return Ok(Subject::Outages(OfOutages::Recovery(percentage)));
+    }
+    if let Some((_, subject)) = PLAIN.iter().find(|(plain, _)| *plain == name) {
+        return match number {
+            None => Ok(*subject),
+            Some(other) => Err(format!("{name} is one number: it has no {other}")),
+        };
+    }
     if let Some(share) = share_named(name) {
         return match number {
             None | Some("rate") => Ok(Subject::Share(share)),
@@ -191,8 +232,9 @@ fn parse_subject(name: &str, number: Option<&str>) -> Result<Subject, String> {
 fn names() -> Vec<&'static str> {
     let metrics = Metric::ALL.iter().map(|metric| metric.name());
     let counters = Counter::ALL.iter().map(|counter| counter.name());
-    [RECOVERY]
+    [RECOVERY, OUTAGE_RECOVERY]
         .into_iter()
+        .chain(PLAIN.map(|(name, _)| name))
         .chain(metrics)
         .chain(share_names())
         .chain(["attempts", "token_requests"])
@@ -211,15 +253,15 @@ impl Measure {
     #[must_use]
     pub const fn unit(&self) -> Unit {
         match self.subject {
-            Subject::Recovery(_) => Unit::Us,
+            Subject::Recovery(_) | Subject::Outages(OfOutages::Recovery(_)) => Unit::Us,
             Subject::Metric(metric, Number::Percentile(_) | Number::Min | Number::Mean)
                 if metric.is_time() =>
             {
                 Unit::Us
             }
-            Subject::Share(_) => Unit::Share,
+            Subject::Share(_) | Subject::Availability => Unit::Share,
             Subject::Count(_, Rate::PerSecond | Rate::Peak) => Unit::PerSecond,
-            Subject::Metric(..) | Subject::Count(_, Rate::Count) => Unit::Count,
+            Subject::Metric(..) | Subject::Count(_, Rate::Count) | Subject::Outages(_) => Unit::Count,
         }
     }
 
@@ -235,6 +277,7 @@ impl Measure {
     fn value_words(&self, value: f64) -> String {
         match self.unit() {
             Unit::Us => format_us(value as u64),
+            Unit::Share if self.subject == Subject::Availability => format_availability(value),
             Unit::Share => format_share(value),
             Unit::PerSecond if value >= 100.0 => format!("{}/s", format_count(value.round() as u64)),
             Unit::PerSecond => format!("{value:.1}/s"),
@@ -273,13 +316,17 @@ impl Measure {
             Subject::Metric(Metric::ReconnectLatency, Number::Percentile(percentile)) => {
                 Reconnects::of(tally).percentile(percentile).map(Measured::from)
             }
+            Subject::Outages(of) => outages_value(run, group, of),
             _ => self.seen_value(run, group, tally).map(Measured::Value),
         }
     }
 
     fn seen_value(&self, run: &RunModel, group: Option<usize>, tally: &Tally) -> Option<f64> {
         match self.subject {
-            Subject::Recovery(_) => None,
+            Subject::Recovery(_) | Subject::Outages(_) => None,
+            Subject::Availability => {
+                run.availability.get(group.unwrap_or(run.totals.len())).and_then(|own| own.all.share())
+            }
             Subject::Metric(metric, number) => {
                 let histogram = tally.histograms.get(&metric).filter(|histogram| histogram.count() > 0)?;
                 Some(match number {
@@ -321,6 +368,25 @@ fn count(counted: Counted, tally: &Tally) -> u64 {
     }
 }
 
+/// A number of the outages of a group, or of all; `None` where they were not recorded.
+fn outages_value(run: &RunModel, group: Option<usize>, of: OfOutages) -> Option<Measured> {
+    run.availability.last()?.all.share()?;
+    let own = || run.outages.iter().filter_map(|outage| outage.of(group));
+    Some(match of {
+        OfOutages::Number => Measured::Value(own().count() as f64),
+        OfOutages::Cost => {
+            let ns: u128 = own().map(|outage| u128::from(outage.cost_ns)).sum();
+            Measured::Value(ns as f64 / 1e9)
+        }
+        OfOutages::Recovery(percentage) => {
+            let times: Vec<Quantile> = own().filter_map(|outage| outage.back_us(percentage)).collect();
+            let longest = times.iter().map(|time| time.least_us()).max().unwrap_or(0) as f64;
+            let is_beyond = times.iter().any(|time| time.beyond_us().is_some());
+            if is_beyond { Measured::Beyond(longest) } else { Measured::Value(longest) }
+        }
+    })
+}
+
 /// The largest count in a second.
 fn peak(run: &RunModel, group: Option<usize>, counted: Counted) -> f64 {
     let in_second = |tallies: &[PackedTally]| -> u64 {
@@ -352,115 +418,5 @@ impl Condition {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::record::{Journal, Manifest, StormManifest, manifest_of_a_test};
-    use crate::sample::{AttemptKind, Phases, ReadySample, Sample, StormId};
-
-    #[test]
-    fn goals_and_conditions_parse_in_the_unit_of_their_measure() {
-        // (text, unit, is highest)
-        let goals = [
-            ("recovery.p99", Unit::Us, false),
-            ("lowest reconnect_latency{group:a}.p99.9", Unit::Us, false),
-            ("reconnect_success_rate", Unit::Share, true),
-            ("lowest reconnect_success_rate", Unit::Share, false),
-            ("highest reconnects.rate", Unit::PerSecond, true),
-            ("token_requests.peak", Unit::PerSecond, false),
-            ("attempts.count", Unit::Count, false),
-            ("cascade_depth.p99", Unit::Count, false),
-        ];
-        for (text, unit, is_highest) in goals {
-            let goal = parse_goal(text).unwrap();
-            assert_eq!((goal.measure.unit(), goal.is_highest), (unit, is_highest), "{text}");
-        }
-        // (text, limit, a value that holds, one that does not)
-        let conditions = [
-            ("token_requests.peak < 2000/s", 2_000.0, 1_999.0, 2_000.0),
-            ("recovery.p99 <= 1m", 60e6, 60e6, 60_000_001.0),
-            ("handshake_403_rate<1%", 0.01, 0.0, 0.01),
-            ("reconnects.count >= 1_000", 1_000.0, 1_000.0, 999.0),
-            ("reconnect_success_rate > 99%", 0.99, 0.995, 0.99),
-        ];
-        for (text, limit, good, bad) in conditions {
-            let condition = parse_condition(text).unwrap();
-            assert!((condition.limit - limit).abs() < 1e-9, "{text}: {}", condition.limit);
-            let holds = |value| condition.holds(Measured::Value(value));
-            assert!(holds(good) && !holds(bad), "{text}");
-            // Of a time beyond what was seen only this is known: that it is longer.
-            assert_eq!(condition.holds(Measured::Beyond(limit)), text.contains('>'), "{text}");
-            assert!(!condition.holds(Measured::Beyond(limit - 0.001)), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_does_not_parse_is_told_why() {
-        // (text, part of the message)
-        let goals = [
-            ("recovery", "pN"),
-            ("recovery.p0", "pN"),
-            ("speed.p99", "no measure `speed`"),
-            ("fastest recovery.p99", "neither lowest nor highest"),
-            ("reconnect_latency", "reconnect_latency.p99"),
-            ("handshake_403_rate.p99", "is a share"),
-            ("tokens_fetched", "peak"),
-            ("recovery{x}.p99", "{group:NAME}"),
-        ];
-        for (text, part) in goals {
-            let message = parse_goal(text).unwrap_err();
-            assert!(message.contains(part), "{text}: {message}");
-        }
-        for (text, part) in [
-            ("recovery.p99", "MEASURE < LIMIT"),
-            ("recovery.p99 < 5", "no limit"),
-            ("attempts.count < x", "a number"),
-        ] {
-            let message = parse_condition(text).unwrap_err();
-            assert!(message.contains(part), "{text}: {message}");
-        }
-    }
-
-    fn second(ms: u64, tokens: u64, storm: Option<StormId>) -> PackedTally {
-        let mut tally = Tally::default();
-        tally.apply(&Sample::Count(Counter::Disconnects, 1));
-        storm.map(Sample::StormDisconnect).iter().for_each(|sample| tally.apply(sample));
-        let latency = Duration::from_millis(ms);
-        let (kind, phases) = (AttemptKind::Reconnect, Phases::default());
-        let ready = ReadySample { kind, storm, latency, service_time: latency, phases };
-        tally.apply(&Sample::Ready(Box::new(ready)));
-        tally.apply(&Sample::Count(Counter::TokensFetched, tokens));
-        PackedTally::of(&tally)
-    }
-
-    #[test]
-    fn each_measure_is_taken_of_its_group_and_peaks_of_the_busiest_second() {
-        let storm = Some(StormId::of(0));
-        let seconds = [second(10, 5, None), second(20, 9, storm), second(40, 1, storm)];
-        let intervals = seconds.into_iter().enumerate().map(|(n, tally)| (n as u64, vec![tally])).collect();
-        let manifest = manifest_of_a_test();
-        let storms = vec![StormManifest { at_s: 1.0, what: "1012".into(), fraction: 1.0 }];
-        let manifest = Manifest { storms, ..manifest };
-        let run = RunModel::new(Journal { manifest, intervals, notes: Vec::new(), end: None, torn_bytes: 0 });
-        let value = |text: &str| parse_goal(text).unwrap().measure.value(&run)?.seen();
-        assert_eq!(value("token_requests.peak"), Some(9.0));
-        assert_eq!(value("tokens_fetched.count"), Some(15.0));
-        assert_eq!(value("tokens_fetched.rate"), Some(5.0));
-        assert_eq!(value("tokens_fetched{group:g}.peak"), Some(9.0));
-        assert_eq!(value("tokens_fetched{group:x}.peak"), None);
-        assert_eq!(value("reconnect_latency.p1"), Some(10_007.0));
-        assert_eq!(value("recovery.p50"), Some(20_015.0), "by storms where there are any");
-        assert_eq!(value("recovery.p99"), Some(40_031.0));
-        assert_eq!((value("handshake_403_rate"), value("connect_latency.p50")), (None, None));
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_it_panic(text in ".{0,40}") {
-            let _ = (parse_goal(&text), parse_condition(&text));
-        }
-    }
-}
+#[path = "measure_tests.rs"]
+mod tests;

@@ -82,8 +82,12 @@ def check_test(measure: dict) -> None:
     """Welch's t-test from the same variances, and the interval."""
     test, sides = measure["test"], [measure["baseline"], measure["candidate"]]
     variances = [max(side["variance_repeats"], side["variance_floor"]) for side in sides]
-    spreads = [math.sqrt(variance * REPEATS) for variance in variances]
-    welch = stats.ttest_ind_from_stats(test["difference"], spreads[1], REPEATS, 0.0, spreads[0], REPEATS, equal_var=False)
+    # An outage that a run did not meet is none of its values.
+    old, new = [sum(value is not None for value in side["repeats"]) for side in sides]
+    if min(old, new) < 3:
+        return
+    spreads = [math.sqrt(variance * repeats) for variance, repeats in zip(variances, (old, new))]
+    welch = stats.ttest_ind_from_stats(test["difference"], spreads[1], new, 0.0, spreads[0], old, equal_var=False)
     name = measure["measure"]
     close(test["t"], float(welch.statistic), f"{name} t")
     close(test["p"], float(welch.pvalue), f"{name} p")

@@ -10,6 +10,7 @@ mod support {
 }
 
 mod compare;
+mod compare_outages;
 mod exposition;
 mod folder;
 mod forms;
