@@ -3,11 +3,16 @@
 //! In: a run. Out: a table of least, mean and most, and a sentence for each series that had no answer or no value. Numbers of bytes and seconds are written with
 //! their prefixes.
 
+use crate::record::outages::RunOutage;
 use crate::record::{ObservedSeries, ObservedSpread, Unanswered, around};
 use crate::units::{format_count, format_us};
 
 use super::model::RunModel;
+use super::outages::title;
 use super::tables::Table;
+
+/// Outages around which the series are told in tables.
+const MOST_OUTAGES: usize = 12;
 
 /// Each series, and what it was over the whole run.
 pub(super) fn spreads(model: &RunModel) -> Vec<(&ObservedSeries, Option<ObservedSpread>)> {
@@ -15,12 +20,35 @@ pub(super) fn spreads(model: &RunModel) -> Vec<(&ObservedSeries, Option<Observed
     model.manifest.observed.iter().zip(spreads).collect()
 }
 
+/// The same around an outage: from its first loss until all were back, or the last was seen away.
+pub(super) fn spreads_around<'m>(
+    model: &'m RunModel,
+    outage: &RunOutage,
+) -> Vec<(&'m ObservedSeries, Option<ObservedSpread>)> {
+    let spreads = around(&model.observed, outage.all.first_us, outage.all.over_us());
+    model.manifest.observed.iter().zip(spreads.into_iter().chain(std::iter::repeat(None))).collect()
+}
+
+/// When a series is looked at, what it was then: over the whole run, and around each outage.
+pub(super) fn spreads_by_time(model: &RunModel) -> Vec<(&ObservedSeries, String, Option<ObservedSpread>)> {
+    let whole =
+        spreads(model).into_iter().map(|(series, spread)| (series, "the whole run".to_owned(), spread));
+    let mut rows: Vec<_> = whole.collect();
+    for (index, outage) in model.outages.iter().enumerate().take(MOST_OUTAGES) {
+        let name = title(model, index);
+        rows.extend(
+            spreads_around(model, outage).into_iter().map(|(series, spread)| (series, name.clone(), spread)),
+        );
+    }
+    rows
+}
+
 /// Least, mean and most of each series; `None` where nothing was asked for.
 pub(super) fn observed(model: &RunModel) -> Option<Table> {
-    let header = ["series", "least", "mean", "most", "seconds"].map(str::to_owned).to_vec();
-    let rows = spreads(model).into_iter().map(|(series, spread)| {
+    let header = ["series", "in", "least", "mean", "most", "seconds"].map(str::to_owned).to_vec();
+    let rows = spreads_by_time(model).into_iter().map(|(series, when, spread)| {
         let numbers = spread.map(|spread| [spread.least, spread.mean, spread.most]);
-        let mut row = vec![series.name.clone()];
+        let mut row = vec![series.name.clone(), when];
         row.extend(match numbers {
             Some(numbers) => numbers.map(|number| with_unit(number, &series.unit)),
             None => [(); 3].map(|()| "-".to_owned()),
@@ -29,7 +57,7 @@ pub(super) fn observed(model: &RunModel) -> Option<Table> {
         row
     });
     let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
-    let note = "over the whole run; seconds: how many have a value";
+    let note = "over the whole run, and from each outage's first loss until all were back; seconds: how many have a value";
     (rows.len() > 1).then_some(Table { title: "The service's own numbers", note, rows })
 }
 
@@ -181,7 +209,7 @@ mod tests {
             ]
         );
         let rows = observed(&model).unwrap().rows;
-        assert_eq!(rows[3], ["db", "5", "5", "5", "1"]);
-        assert_eq!(rows[4], ["none", "-", "-", "-", "0"]);
+        assert_eq!(rows[3], ["db", "the whole run", "5", "5", "5", "1"]);
+        assert_eq!(rows[4], ["none", "the whole run", "-", "-", "-", "0"]);
     }
 }

@@ -6,7 +6,7 @@
 use crate::record::{Observed, ObservedSeries};
 
 use super::super::model::RunModel;
-use super::super::observed::{faults, spreads, with_unit};
+use super::super::observed::{faults, spreads_by_time, with_unit};
 use super::buckets::Buckets;
 use super::marks::time_marks;
 use super::page::{Block, Section};
@@ -36,13 +36,16 @@ pub(super) fn section(model: &RunModel, buckets: &Buckets) -> Option<Section> {
             "The first {MOST_PLOTS} series are plotted. The table and observed.csv have all."
         ));
     }
-    let mut table =
-        Table::new("", &["<series", "least", "mean", "most", "seconds with a value", "<of", "<asked of"]);
-    for (series, spread) in spreads(model) {
+    let mut table = Table::new(
+        "",
+        &["<series", "<in", "least", "mean", "most", "seconds with a value", "<of", "<asked of"],
+    );
+    for (series, when, spread) in spreads_by_time(model) {
         let number =
             |of: Option<f64>| of.map_or_else(|| "–".to_owned(), |value| with_unit(value, &series.unit));
         table.row(vec![
             series.name.clone(),
+            when,
             number(spread.map(|spread| spread.least)),
             number(spread.map(|spread| spread.mean)),
             number(spread.map(|spread| spread.most)),
