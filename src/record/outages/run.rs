@@ -347,3 +347,7 @@ fn most_first<K: Ord>(counts: std::collections::BTreeMap<K, i64>) -> Vec<(K, u64
     counted.sort_by(|(key, n), (other_key, other)| other.cmp(n).then_with(|| key.cmp(other_key)));
     counted
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
