@@ -135,6 +135,12 @@ impl Mark {
         }
     }
 
+    /// Whether it is an event that must be done.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.outcome.as_ref().is_some_and(|outcome| outcome.is_required)
+    }
+
     /// Whether it is an event that did not do what it was to do.
     #[must_use]
     pub fn has_failed(&self) -> bool {

@@ -118,6 +118,7 @@ impl RunModel {
             reconciliation: reconciliation.as_ref(),
             health_faults: end.as_ref().map(|end| health_faults(&end.health)).unwrap_or_default(),
             no_generator: manifest.simulated.is_some().then_some(NO_GENERATOR),
+            has_required_events: marks.iter().any(Mark::is_required),
             event_faults: event_faults(&marks),
             clients_started: all.counter(Counter::ClientsStarted),
             kept_out: &what_keeps_out(&manifest, &totals),

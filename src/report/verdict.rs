@@ -90,7 +90,9 @@ pub(super) struct Findings<'a> {
     /// Why there is no generator to be judged, where there is none.
     pub(super) no_generator: Option<&'static str>,
     pub(super) clients_started: u64,
-    /// Events that must be done and were not, a sentence each.
+    /// Whether there were events that must be done.
+    pub(super) has_required_events: bool,
+    /// Those of them that were not, a sentence each.
     pub(super) event_faults: Vec<String>,
     /// What keeps each group from ever getting to a handshake.
     pub(super) kept_out: &'a [Option<String>],
@@ -162,7 +164,7 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
     let stuck = findings.end.is_some_and(|end| !end.drained);
     let undrained = stuck.then(|| "some clients did not end even when they were cut off".to_owned());
     let check = |what, skipped, faults| ValidityCheck { what, skipped, faults };
-    vec![
+    let mut checks = vec![
         check("the generator kept up", cut_off.or(findings.no_generator), findings.health_faults.clone()),
         check("the accounts close", None, accounts),
         check("clients and target agree", lost.or(no_counters), mismatches(findings.reconciliation)),
@@ -170,8 +172,11 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
         check("the load was achieved", cut_off.or(load_lost), load_faults(findings)),
         check("handshakes were answered", None, never_answered(findings).into_iter().collect()),
         check("every client came to its end", cut_off, undrained.into_iter().collect()),
-        check("required events were done", None, findings.event_faults.clone()),
-    ]
+    ];
+    if findings.has_required_events {
+        checks.push(check("required events were done", None, findings.event_faults.clone()));
+    }
+    checks
 }
 
 fn mismatches(reconciliation: Option<&Reconciliation>) -> Vec<String> {
@@ -313,6 +318,7 @@ mod tests {
                 health_faults: if *sick { vec!["late".into()] } else { Vec::new() },
                 no_generator: None,
                 clients_started: *started,
+                has_required_events: false,
                 event_faults: Vec::new(),
                 kept_out: &[],
                 groups: &[],

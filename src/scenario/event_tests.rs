@@ -45,7 +45,7 @@ event = "hook"
     )
     .unwrap_or_else(|error| panic!("{error}"));
     let events = &loaded.scenario.events;
-    assert_eq!(events[0].name, "kubectl --token *** 'rollout restart' api_key=**** --password ***");
+    assert_eq!(events[0].name, "kubectl --token *** 'rollout restart' … --password ***");
     assert_eq!(
         events[0].times(Duration::from_secs(46)).map(|at| at.as_secs()).collect::<Vec<_>>(),
         [5, 25, 45]
@@ -69,7 +69,7 @@ event = "hook"
     assert!(!shown.contains("from-env") && !shown.contains("hush"), "{shown}");
     let told = describe(&loaded);
     for line in [
-        "event at 5s, and every 20s: kubectl --token *** 'rollout restart' api_key=**** --password ***, within 30s; outages up to 30s after it is over are named after it; with KUBECONFIG, MY_SECRET; the run is not valid where it fails; needs --allow-commands",
+        "event at 5s, and every 20s: kubectl --token *** 'rollout restart' … --password ***, within 30s; outages up to 30s after it is over are named after it; with KUBECONFIG, MY_SECRET; the run is not valid where it fails; needs --allow-commands",
         "event at 6s (hook): POST https://127.0.0.1/hook, within 5s; outages up to 10s after it is over are named after it\n",
         "outages up to 30s after it began are named after it; needs --allow-commands",
         "storm at 6s: whom the service loses by the event hook",

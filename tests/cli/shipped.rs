@@ -126,9 +126,11 @@ fn smoke_leaves_a_whole_run_folder_that_can_be_reported_again() {
         .collect();
     names.sort();
     let expected = [
+        "availability.csv",
         "closes.csv",
         "histograms.hlog",
         "journal.bin",
+        "outages.csv",
         "outcomes.csv",
         "report.html",
         "run.json",

@@ -39,7 +39,7 @@ fn the_same_seed_writes_the_same_bytes_whatever_the_threads() {
         (files(&out), summary)
     };
     let (one, summary) = run("one", &["--threads", "1"]);
-    assert_eq!(one.len(), 11, "{:?}", one.keys());
+    assert_eq!(one.len(), 13, "{:?}", one.keys());
     let (two, _) = run("two", &["--threads", "4"]);
     for (file, bytes) in &one {
         assert!(two[file] == *bytes, "{file} differs");

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::declare::hidden::Hidden;
 use crate::declare::kind::{Kind, Value};
 use crate::declare::reading::reader::{At, read_capped};
-use crate::declare::reading::secrets::{is_secret_header, is_secret_name, masked, secrets_in};
+use crate::declare::reading::secrets::{holds_secret, is_secret_header, is_secret_name, masked, secrets_in};
 use crate::declare::shape::{Hold, Shape, TextShape};
 use crate::declare::template::{BUILT_IN, Template};
 
@@ -239,7 +239,9 @@ pub(crate) const fn argument<T: From<(String, String)>>() -> Perhaps<T> {
         shape: || TextShape { hold: Hold::Perhaps, ..NO_NUL.shape() },
         allowed: NO_NUL.allowed,
         parse: |at, text| {
-            let shown = if at.text().is_some() { masked(text) } else { "…".to_owned() };
+            // One that is a secret becomes a reference in the copy of the scenario, and is shown as one.
+            let is_plain = at.text().is_some() && !holds_secret(text);
+            let shown = if is_plain { masked(text) } else { "…".to_owned() };
             Ok(T::from((text.to_owned(), shown)))
         },
     }

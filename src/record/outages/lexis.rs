@@ -99,7 +99,12 @@ impl Lexis {
 
     /// The ends in a bin, by the bin of the beginning.
     pub(super) fn ended_in(&self, bin: u32) -> &[Ended] {
-        &self.ended[self.before[bin as usize]..self.before[bin as usize + 1]]
+        let bin = bin as usize;
+        match (self.before.get(bin), self.before.get(bin + 1)) {
+            (Some(from), Some(to)) => &self.ended[*from..*to],
+            // Nothing happened any more.
+            _ => &[],
+        }
     }
 
     /// All ends: by the bin of the end, that of the beginning.
