@@ -53,6 +53,9 @@ pub(super) fn write_counters(counters: &TargetCounters, err: &mut dyn Write) -> 
     for fault in &counters.faults_injected {
         writeln!(err, "faults       {} {}", fault.count, fault.kind)?;
     }
+    if counters.restarts > 0 {
+        writeln!(err, "restarts     {}, as its probe had failed", counters.restarts)?;
+    }
     Ok(())
 }
 
@@ -90,6 +93,7 @@ mod tests {
             tickets_evicted: 0,
             refresh_tokens_reused: 5,
             refresh_families_ended: 2,
+            restarts: 3,
             refused_otherwise: vec![RefusedOtherwise {
                 manner: "reset".to_owned(),
                 cause: Cause::NoToken,
@@ -113,6 +117,7 @@ mod tests {
         messages     7 sent, 8 received
         bad requests 0
         faults       2 half_open
+        restarts     3, as its probe had failed
         "#);
     }
 }

@@ -15,6 +15,7 @@ pub fn own_limits(scenario: &Scenario) -> Vec<&'static str> {
         ("token_limit", rules.token_limit.is_some()),
         ("token_capacity", rules.token_capacity.is_some()),
         ("upgrade_capacity", rules.upgrade_capacity.is_some()),
+        ("probe", rules.probe.is_some()),
         ("request_limits", !rules.request_limits.is_empty()),
         ("sessions_per_client", rules.sessions_per_client.is_some()),
         ("client_lock", rules.client_lock.is_some()),

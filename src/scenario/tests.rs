@@ -76,6 +76,7 @@ fn the_hashes_of_the_shipped_scenarios_stay() {
         ("million-deploy.toml", "37224d51f2b13e44"),
         ("missing-scope.toml", "e467878f15c693d2"),
         ("phoenix.toml", "23ec05bd3b264ce9"),
+        ("probe-cascade.toml", "b438c0b7e30cef69"),
         ("pusher.toml", "8beb00a4e0c40c83"),
         ("refetch-loop.toml", "d80e05be6df67b03"),
         ("refresh-race.toml", "f044ea58b1fcd52e"),

@@ -61,6 +61,9 @@ pub struct TargetCounters {
     /// Families of tokens that ended because of that.
     #[serde(default)]
     pub refresh_families_ended: u64,
+    /// Restarts because a probe had failed too often.
+    #[serde(default)]
+    pub restarts: u64,
     /// Faults that struck, by kind. All else is counted as the clients see it: an upgrade request that got no proper answer is no
     /// upgrade and no refusal, one that got a status is a refusal, a token that was not given is not issued, and a session that is
     /// struck was upgraded and ends once.
@@ -87,6 +90,7 @@ impl TargetCounters {
             (&mut self.tickets_evicted, other.tickets_evicted),
             (&mut self.refresh_tokens_reused, other.refresh_tokens_reused),
             (&mut self.refresh_families_ended, other.refresh_families_ended),
+            (&mut self.restarts, other.restarts),
         ] {
             *own += others;
         }

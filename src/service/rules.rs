@@ -15,7 +15,7 @@ use crate::scenario::keys::{
     Delay, FaultKind, FaultStage, Invalidation, RefusalManner, RouteDoes, StatusFault, TargetRules,
 };
 
-use super::capacity::Capacities;
+use super::capacity::{Capacities, Endpoint};
 use super::client_key::ClientKey;
 use super::counters::TargetCounters;
 use super::delay;
@@ -58,6 +58,8 @@ pub struct TargetState {
     upgrade_delays: Stream,
     token_delays: Stream,
     pub(super) capacities: Capacities,
+    /// How many probes in a row have failed.
+    failed_probes: u32,
     pub(super) storms: Draws,
     faults: FaultDraws,
     pub(super) tally: Tally,
@@ -112,6 +114,7 @@ impl TargetState {
             last_session: 0,
             upgrade_delays: Stream::new(seed, Purpose::TargetDelay, 0),
             token_delays: Stream::new(seed, Purpose::TargetDelay, 1),
+            failed_probes: 0,
             storms: Draws::new(seed, Purpose::TargetStorm, 0),
             faults: FaultDraws::new(seed),
             tally: Tally::default(),
@@ -127,6 +130,19 @@ impl TargetState {
     /// Where the access token of that text stands.
     pub(super) fn standing(&self, now: Moment, text: &str) -> Standing {
         self.writer.read(text).map_or(Standing::Unknown, |id| self.tokens.look_up(now, &id))
+    }
+
+    /// The service is probed; `true`: that failed often enough, and it restarts. Its sessions are to be closed.
+    pub fn probe(&mut self) -> bool {
+        let Some(probe) = self.rules.probe else { return false };
+        let waiting = self.capacities.at(Endpoint::Upgrade).map_or(0, |queue| queue.waiting());
+        self.failed_probes = if waiting > probe.waiting { self.failed_probes + 1 } else { 0 };
+        let restarts = self.failed_probes >= probe.failures;
+        if restarts {
+            self.failed_probes = 0;
+            self.tally.count_restart();
+        }
+        restarts
     }
 
     /// The rules.

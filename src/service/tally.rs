@@ -30,6 +30,7 @@ pub(super) struct Tally {
     tickets_evicted: u64,
     refresh_tokens_reused: u64,
     refresh_families_ended: u64,
+    restarts: u64,
     routes_refused: BTreeMap<(u16, Cause), u64>,
     refused: BTreeMap<(u16, Cause), u64>,
     refused_otherwise: BTreeMap<(&'static str, Cause), u64>,
@@ -93,6 +94,11 @@ impl Tally {
 
     pub(super) const fn end_family(&mut self) {
         self.refresh_families_ended += 1;
+    }
+
+    /// A probe has failed too often: the service restarts.
+    pub(super) const fn count_restart(&mut self) {
+        self.restarts += 1;
     }
 
     pub(super) fn refuse(&mut self, status: u16, cause: Cause) {
@@ -161,6 +167,7 @@ impl Tally {
             tickets_evicted: self.tickets_evicted,
             refresh_tokens_reused: self.refresh_tokens_reused,
             refresh_families_ended: self.refresh_families_ended,
+            restarts: self.restarts,
             refused_otherwise: self
                 .refused_otherwise
                 .iter()

@@ -282,6 +282,7 @@ fn shipped_scenarios_hold_their_thresholds_in_virtual_time() {
         "refetch-loop",
         "refresh-race",
         "eviction-cascade",
+        "probe-cascade",
         "bad-day",
     ] {
         let out = root.path().join(scenario).display().to_string();

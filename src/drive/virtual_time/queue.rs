@@ -33,13 +33,15 @@ pub(super) enum Kind {
     Storm,
     /// A storm of the target's own schedule strikes.
     TargetStorm,
+    /// The target is probed.
+    Probe,
     /// The run's time is over.
     End,
     /// The time to drain is over.
     CutOff,
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind::Start,
     Kind::Wake,
     Kind::Stage,
@@ -51,6 +53,7 @@ const KINDS: [Kind; 13] = [
     Kind::Known,
     Kind::Storm,
     Kind::TargetStorm,
+    Kind::Probe,
     Kind::End,
     Kind::CutOff,
 ];

@@ -123,6 +123,9 @@ impl VirtualRun {
         for (index, storm) in (0_u32..).zip(&rules.storms) {
             self.world.put(Moment::ZERO + storm.at, Kind::TargetStorm, index);
         }
+        if let Some(probe) = rules.probe {
+            self.world.put(Moment::ZERO + probe.every, Kind::Probe, 0);
+        }
         self.world.put(self.end, Kind::End, 0);
     }
 
@@ -146,6 +149,7 @@ impl VirtualRun {
             Kind::Start => self.start_next(index),
             Kind::Storm => self.storm(index),
             Kind::TargetStorm => self.target_storm(happening.index),
+            Kind::Probe => self.probe(),
             Kind::End => self.stop(EndedBy::Time),
             Kind::CutOff => self.cut_off(),
             _ => self.world.happen(happening),
@@ -185,6 +189,15 @@ impl VirtualRun {
         if let Some(every) = storm.every {
             self.world.put(self.world.now() + every, Kind::TargetStorm, index);
         }
+    }
+
+    fn probe(&mut self) {
+        let probe = self.world.rules().probe.filter(|_| self.phase != Phase::Over);
+        let Some(probe) = probe else { return };
+        if self.world.probe() {
+            self.world.storm(probe.code, 1.0);
+        }
+        self.world.put(self.world.now() + probe.every, Kind::Probe, 0);
     }
 
     /// The run's time is over, or it is to end early: it drains.

@@ -376,6 +376,11 @@ impl ServiceSide {
         self.sessions.arm(&mut Reach { target: &mut self.target, transit }, link);
     }
 
+    /// The target is probed; `true`: it restarts.
+    pub(super) fn probe(&mut self) -> bool {
+        self.target.probe()
+    }
+
     /// A storm strikes this share of the sessions.
     pub(super) fn storm(&mut self, transit: &mut Transit, code: u16, fraction: f64) {
         match self.target.storm(transit.now(), code, fraction) {

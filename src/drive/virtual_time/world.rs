@@ -166,13 +166,18 @@ impl World {
                 self.service.receive(&mut self.transit, key, frame);
             }
             Kind::Known => self.end_is_known(key),
-            Kind::Start | Kind::Storm | Kind::TargetStorm | Kind::End | Kind::CutOff => {}
+            Kind::Start | Kind::Storm | Kind::TargetStorm | Kind::Probe | Kind::End | Kind::CutOff => {}
         }
     }
 
     /// A storm strikes this share of the sessions.
     pub(super) fn storm(&mut self, code: u16, fraction: f64) {
         self.service.storm(&mut self.transit, code, fraction);
+    }
+
+    /// The target is probed; `true`: it restarts.
+    pub(super) fn probe(&mut self) -> bool {
+        self.service.probe()
     }
 
     /// The run drains: who waits is told so.

@@ -33,6 +33,8 @@ const CHAIN_WINDOW: u32 = 10;
 const CHAIN_GAP: u32 = 30;
 /// The level of the test of one of its windows: it is looked for behind an outage alone.
 const LEVEL_OF_A_CHAIN: f64 = 1e-5;
+/// The trigger of an outage is over where so many bins do not stand out.
+const TRIGGER_GAP: u32 = 5;
 /// So many times the diagram is gone through at most.
 const MOST_ROUNDS: usize = 32;
 
@@ -43,7 +45,7 @@ pub struct Outage {
     pub first: u32,
     /// The bin in which the last was lost.
     pub last: u32,
-    /// The bin in which the trigger was over: what was lost from then on is a chain reaction.
+    /// The last bin of its trigger. Where sessions are lost behind it that began within the outage, that is a chain reaction.
     pub trigger: u32,
     /// How many were lost from the first bin to the last, those among them whose time had come.
     pub lost: u64,
@@ -56,12 +58,7 @@ pub struct Outage {
 impl Outage {
     /// The two as one.
     fn followed_by(self, later: Self) -> Self {
-        Self {
-            last: self.last.max(later.last),
-            trigger: self.trigger.max(later.trigger),
-            lost: self.lost + later.lost,
-            ..self
-        }
+        Self { last: self.last.max(later.last), lost: self.lost + later.lost, ..self }
     }
 }
 
@@ -192,7 +189,16 @@ fn trimmed(lexis: &Lexis, lost: &[u64], is_left_out: &[bool], spans: &[(u32, u32
         let is_edge = |(bin, own): &&(Outage, bool)| if stands_out { *own } else { bin.lost > 0 };
         let first = own.iter().position(&is_edge)?;
         let last = own.iter().rposition(is_edge)?;
-        own[first..=last].iter().map(|(bin, _)| *bin).reduce(Outage::followed_by)
+        let outage = own[first..=last].iter().map(|(bin, _)| *bin).reduce(Outage::followed_by)?;
+        // The bins of the trigger follow each other closely.
+        let mut trigger = outage.first;
+        for (bin, _) in own[first..=last].iter().filter(|own| is_edge(own)) {
+            if bin.first > trigger + TRIGGER_GAP {
+                break;
+            }
+            trigger = bin.first;
+        }
+        Some(Outage { trigger, ..outage })
     };
     spans.iter().filter_map(of_span).collect()
 }

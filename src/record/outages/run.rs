@@ -242,8 +242,8 @@ impl Diagrams {
 
     /// The outage that a group had within a span; where none was found in it alone, as if it had been.
     fn outage_in(&self, index: usize, (first, last): (u32, u32)) -> Outage {
-        let own = self.found[index].iter().filter(|outage| outage.first >= first && outage.last <= last);
-        let trigger = own.map(|outage| outage.trigger).max().unwrap_or(last);
+        let mut own = self.found[index].iter().filter(|outage| outage.first >= first && outage.last <= last);
+        let trigger = own.next().map_or(last, |outage| outage.trigger);
         counted(&self.lexis[index], Outage { first, last, trigger, lost: 0, lost_again: 0, at_risk: 0 })
     }
 

@@ -38,6 +38,15 @@ pub fn describe(loaded: &Loaded) -> String {
                 capacity.map(|capacity| format!("  {endpoint} requests: {}", describe_capacity(&capacity))),
             );
         }
+        lines.extend(rules.probe.map(|probe| {
+            format!(
+                "  probe: every {}; it fails where more than {} upgrade requests wait, and after {} failures in a row all sessions are closed with {}",
+                format_duration(probe.every),
+                format_count(u64::from(probe.waiting)),
+                probe.failures,
+                probe.code
+            )
+        }));
         lines.extend(rules.faults.iter().map(|fault| format!("  fault: {}", describe_fault(fault))));
     }
     for (index, group) in scenario.groups.iter().enumerate() {

@@ -17,6 +17,7 @@ use super::capacity::Capacity;
 use super::delay::Delay;
 use super::fault::TargetFault;
 use super::limit::{RequestLimit, WindowLimit};
+use super::probe::Probe;
 use super::refusal::{Codes, REFUSED, RefusalDetail, RefusalManner, RefusalStatus};
 use super::route::{Route, TicketEnd, Tickets};
 use super::script::{MessageToken, ScriptRule, TargetStorm};
@@ -119,6 +120,8 @@ table! {
         token_capacity: Option<Capacity> = None => of::<Capacity>();
         /// How many upgrade requests it works on at once, and how long each takes. Without it: any number, in no time.
         upgrade_capacity: Option<Capacity> = None => of::<Capacity>();
+        /// A probe that waits behind the upgrade requests, and restarts the service where it fails. Without it: none.
+        probe: Option<Probe> = None => of::<Probe>();
         /// How long the target waits for the answer to its close frame before it drops the connection.
         close_timeout: Duration = Duration::from_secs(5) => above_zero();
         /// Whether it speaks TLS, by a certificate made at its start.

@@ -8,14 +8,33 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::clock::Moment;
-use crate::scenario::keys::TargetStorm;
+use crate::scenario::keys::{Probe, TargetStorm};
 
 use super::shared::Shared;
 
-/// Has every storm of the rules strike when it is due.
+/// Has every storm of the rules strike when it is due, and the service probed.
 pub(super) fn schedule(runtime: &Handle, shared: &Arc<Shared>) {
     for index in 0..shared.rules.storms.len() {
         runtime.spawn(run(Arc::clone(shared), index));
+    }
+    if let Some(probe) = shared.rules.probe {
+        runtime.spawn(keep_probing(Arc::clone(shared), probe));
+    }
+}
+
+/// Probes the service; where that fails often enough, all its sessions are closed.
+async fn keep_probing(shared: Arc<Shared>, probe: Probe) {
+    let mut at = probe.every;
+    loop {
+        sleep_until(&shared, at).await;
+        if shared.change(|state, _| state.probe())
+            && let Err(error) = shared.storm(probe.code, 1.0)
+        {
+            log::error!("a restart by the target's probe could not be: {error}");
+        }
+        while Moment::ZERO + at <= shared.clock.now() {
+            at += probe.every;
+        }
     }
 }
 
