@@ -3,7 +3,7 @@
 //! Each row is a scenario that is simulated by so many seeds. Where nothing but churn ends sessions, an outage is a false alarm. Where a share of the clients is cut off
 //! within a second, a run without exactly that one outage is a miss.
 //!
-//! `cargo bench --bench outage_rule` takes some minutes for 1,000 seeds; `-- --seeds 50` takes fewer.
+//! `cargo bench --bench outage_rule` takes some minutes for 1,000 seeds; `-- --seeds 50` takes fewer, `-- beside` the rows whose names hold that word.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -20,8 +20,10 @@ use resurge::scenario::load;
 
 /// Seeds of a row, where no number is given.
 const SEEDS: u64 = 1_000;
-/// Of 1,000 runs, so many may miss their outage.
+/// This share of the runs may miss their outage.
 const MOST_MISSED: f64 = 0.01;
+/// This share of the runs may have a false alarm, where sessions end at random; where they are closed for being idle, none may.
+const MOST_ALARMS: f64 = 0.01;
 
 /// A row: what it is, the scenario's text, and what is to be found.
 struct Row {
@@ -92,7 +94,8 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "the same beside ends at random",
-            &[target("never"), cut(0.05), churn(0.005), group(1_000, "1s")],
+            // A tenth of the clients begin in the first second; the others spread what ends at random.
+            &[target("never"), cut(0.5), churn(0.005), group(1_000, "10s")],
             one(50),
         ),
         row(
@@ -116,7 +119,9 @@ fn main() -> ExitCode {
     let home = tempfile::tempdir().unwrap();
     println!("| in {seeds} runs each | false alarms | misses | lost, in the mean |\n|---|---:|---:|---:|");
     let mut is_fine = true;
-    for (number, row) in rows().iter().enumerate() {
+    let word = arguments.iter().skip(1).find(|argument| argument.chars().all(char::is_alphabetic));
+    let is_wanted = |row: &&Row| word.is_none_or(|word| row.name.contains(word.as_str()));
+    for (number, row) in rows().iter().filter(is_wanted).enumerate() {
         let file = home.path().join(format!("row-{number}.toml"));
         std::fs::write(&file, &row.text).unwrap();
         let (mut alarms, mut misses, mut lost) = (0_u64, 0_u64, 0_u64);
@@ -143,7 +148,9 @@ fn main() -> ExitCode {
             }
         };
         println!("| {} | {alarms} | {missed} | {mean} |", row.name);
-        is_fine &= alarms == 0 && misses as f64 <= MOST_MISSED * seeds as f64;
+        let most_alarms =
+            if row.name.starts_with("idle") { 0.0 } else { (MOST_ALARMS * seeds as f64).ceil() };
+        is_fine &= alarms as f64 <= most_alarms && misses as f64 <= MOST_MISSED * seeds as f64;
     }
     if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
