@@ -22,7 +22,9 @@ pub struct Share {
 }
 
 impl Share {
-    fn of(presence: &Presence, until: Moment) -> Self {
+    /// Of those who were present up to `until`.
+    #[must_use]
+    pub fn of(presence: &Presence, until: Moment) -> Self {
         let (wanted, out) = presence.client_ns(until);
         let wanted_ns = u128::try_from(wanted).unwrap_or(0);
         let out_ns = u128::try_from(out).unwrap_or(0).min(wanted_ns);

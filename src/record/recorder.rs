@@ -115,6 +115,8 @@ pub struct Recorder {
     feed: Option<IntervalFeed>,
     /// Where each attempt is written to, if it is.
     attempts: Option<AttemptLog>,
+    /// The marks among the notes, settled.
+    marks: Arc<Vec<Mark>>,
     current: Vec<Tally>,
     words: Vec<WordBook>,
     recorded: Recorded,
@@ -138,6 +140,7 @@ impl Recorder {
         Self {
             feed: None,
             attempts: None,
+            marks: Arc::default(),
             current: vec![Tally::default(); groups],
             words,
             recorded,
@@ -171,6 +174,9 @@ impl Recorder {
 
     /// Takes in a note. It is written with the interval that is open, or with a later one.
     pub fn note(&mut self, note: Note) {
+        if let Note::Mark(mark) = &note {
+            self.marks = Arc::new(settled_marks(self.marks.iter().chain([mark]).cloned()));
+        }
         self.recorded.notes.push(note);
     }
 
@@ -262,7 +268,7 @@ pub async fn run_recorder(
             // What was late in coming is counted where it came.
             let closing = if is_open { now.as_second() - 1 } else { now.as_second() };
             let last = recorder.close_interval(closing);
-            publish(view, closing, &recorder.recorded, last, &mut recent);
+            publish(view, closing, &recorder, last, &mut recent);
             second = now.as_second();
             abort_on_thresholds(scenario, recorder.totals(), now, control);
         }
@@ -275,17 +281,13 @@ pub async fn run_recorder(
 fn publish(
     view: &watch::Sender<LiveView>,
     second: u64,
-    recorded: &Recorded,
+    recorder: &Recorder,
     last: Vec<Tally>,
     recent: &mut Recent,
 ) {
     if view.receiver_count() > 0 {
         recent.push(second, &last);
-        let marks = recorded.notes.iter().filter_map(|note| match note {
-            Note::Mark(mark) => Some(mark.clone()),
-            Note::Observed(_) => None,
-        });
-        let (totals, marks) = (Arc::new(recorded.totals.clone()), Arc::new(settled_marks(marks)));
+        let (totals, marks) = (Arc::new(recorder.totals().to_vec()), Arc::clone(&recorder.marks));
         let live = LiveView { second, totals, last: Arc::new(last), recent: recent.clone(), marks };
         view.send_replace(live);
     }

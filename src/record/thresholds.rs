@@ -13,6 +13,7 @@ use crate::sample::{Counter, Metric, Outcome};
 use crate::scenario::keys::{Aggregate, Comparison, OutageOf, ShareOf, Subject, Threshold};
 use crate::units::{format_availability, format_count, format_share, format_us};
 
+use super::availability::Share;
 use super::histogram::Latencies;
 use super::outages::OutageIn;
 use super::reconnects::{Reconnects, success_of};
@@ -215,15 +216,10 @@ fn measure(threshold: &Threshold, groups: &[&Tally], time: RunTime) -> Found {
         Subject::Metric(metric) if is_of_reconnects(metric) => {
             return measure_reconnects(metric, threshold.aggregate, tally);
         }
-        Subject::Availability => availability(tally, time.until),
+        Subject::Availability => Share::of(&tally.presence, time.until).share(),
         _ => measure_value(threshold, tally, time.elapsed_s),
     };
     value.map_or(Found::Nothing, Found::Value)
-}
-
-fn availability(tally: &Tally, until: Moment) -> Option<f64> {
-    let (wanted, out) = tally.presence.client_ns(until);
-    (wanted > 0).then(|| 1.0 - out as f64 / wanted as f64)
 }
 
 fn ratio((part, whole): (u64, u64)) -> Option<f64> {

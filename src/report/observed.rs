@@ -8,11 +8,8 @@ use crate::record::{ObservedSeries, ObservedSpread, Unanswered, around};
 use crate::units::{format_count, format_us};
 
 use super::model::RunModel;
-use super::outages::title;
+use super::outages::{MOST_OUTAGES, title};
 use super::tables::Table;
-
-/// Outages around which the series are told in tables.
-const MOST_OUTAGES: usize = 12;
 
 /// Each series, and what it was over the whole run.
 pub(super) fn spreads(model: &RunModel) -> Vec<(&ObservedSeries, Option<ObservedSpread>)> {

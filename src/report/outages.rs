@@ -12,7 +12,7 @@ use super::named_after::{Losses, named_after};
 use super::tables::Table;
 
 /// Outages that are told; of more, it is said how many.
-const MOST_OUTAGES: usize = 12;
+pub(super) const MOST_OUTAGES: usize = 12;
 /// Kinds of ends, and of refusals, that a sentence has.
 const MOST_KINDS: usize = 3;
 
@@ -76,7 +76,7 @@ fn refusal(key: &AttemptKey) -> String {
     }
 }
 
-/// A span of time: the shortest one shown is that of a tenth of a second.
+/// From the first loss to the last.
 fn within(outage: &OutageIn) -> String {
     format_us(outage.last_us.saturating_sub(outage.first_us))
 }
@@ -85,7 +85,7 @@ fn after(outage: &OutageIn, percentage: f64) -> String {
     outage.back_us(percentage).map_or_else(|| "-".to_owned(), Quantile::words)
 }
 
-/// `sustained itself for 40 s: 2.3 disconnects for each client`.
+/// `self-sustaining for 40.0 s: 2.3 disconnects for each client`.
 pub(super) fn chain_words(outage: &OutageIn) -> Option<String> {
     let chain = outage.chain?;
     Some(format!(

@@ -135,7 +135,7 @@ fn repeats(home: &Path, name: &str, run: &Run) -> PathBuf {
     folder
 }
 
-fn in_home(home: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn in_home(home: &Path, arguments: &[&str]) -> Output {
     resurge().current_dir(home).args(arguments).env("NO_COLOR", "1").output().unwrap()
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::time::Duration;
 
 use resurge::clock::Moment;
@@ -14,8 +13,8 @@ use resurge::sample::{
 };
 use serde_json::{Value, json};
 
+use crate::compare::in_home;
 use crate::support::output::{said, text};
-use crate::support::program::resurge;
 use crate::synthetic::{self, attempt, run_end};
 
 /// Clients of each run. One comes every 5 ms, and is in at once.
@@ -142,10 +141,6 @@ fn repeats(home: &Path, name: &str, run: &Run) -> PathBuf {
         write_run(&folder.join(format!("r{n}")), &Run { wobble, ..run.clone() }, n as u64);
     }
     folder
-}
-
-fn in_home(home: &Path, arguments: &[&str]) -> Output {
-    resurge().current_dir(home).args(arguments).env("NO_COLOR", "1").output().unwrap()
 }
 
 fn row<'j>(json: &'j Value, measure: &str) -> &'j Value {

@@ -34,11 +34,7 @@ impl Asker {
     /// One that asks where `policy` allows it. `tls` is needed where a URL is `https`.
     #[must_use]
     pub fn new(clock: Clock, policy: Arc<AddressPolicy>, tls: Option<Arc<ClientConfig>>) -> Self {
-        let names = Arc::new(Resolver::new(clock, policy));
-        let ports = Arc::new(LocalPorts::of_machine());
-        let dialer = Dialer::new(clock, names, ports, &ConnectRules::default(), None, None);
-        let tls = tls.map(|config| Arc::new(TlsClient::uncounted(config)));
-        Self { http: HttpClient::new(Arc::new(dialer), tls, clock) }
+        Self { http: client_of_the_run(clock, policy, tls) }
     }
 
     /// Sends a request whose body, where it has one, is of a type. Answers with status and body.
@@ -70,6 +66,19 @@ impl Asker {
             Err(failure) => Err(failure.answer().name().replace('_', " ")),
         }
     }
+}
+
+/// An HTTP client that is none of the clients'. It connects where `policy` allows it; `tls` is needed where a URL is `https`.
+pub(super) fn client_of_the_run(
+    clock: Clock,
+    policy: Arc<AddressPolicy>,
+    tls: Option<Arc<ClientConfig>>,
+) -> HttpClient {
+    let names = Arc::new(Resolver::new(clock, policy));
+    let ports = Arc::new(LocalPorts::of_machine());
+    let dialer = Dialer::new(clock, names, ports, &ConnectRules::default(), None, None);
+    let tls = tls.map(|config| Arc::new(TlsClient::uncounted(config)));
+    HttpClient::new(Arc::new(dialer), tls, clock)
 }
 
 fn put(lines: &mut HeaderMap, name: &str, value: &str) -> Result<(), String> {

@@ -16,15 +16,11 @@ use url::Url;
 use crate::clock::Clock;
 use crate::declare::Hidden;
 use crate::lifecycle::ConnectFailure;
-use crate::scenario::keys::ConnectRules;
 
 use super::address::AddressPolicy;
-use super::dial::Dialer;
+use super::asker::client_of_the_run;
 use super::endpoint::PRODUCT;
 use super::http::{HttpClient, HttpFailure, HttpRequest};
-use super::ports::LocalPorts;
-use super::resolve::Resolver;
-use super::tls::TlsClient;
 
 /// Shorter texts say nothing of a credential, and stand in many a sentence.
 const SHORTEST: usize = 4;
@@ -42,10 +38,7 @@ impl Inquirer {
     /// One that asks only where `policy` lets it. `tls` is needed where a URL is `https`.
     #[must_use]
     pub fn new(clock: Clock, policy: Arc<AddressPolicy>, tls: Option<Arc<rustls::ClientConfig>>) -> Self {
-        let (names, ports) = (Arc::new(Resolver::new(clock, policy)), Arc::new(LocalPorts::of_machine()));
-        let dialer = Dialer::new(clock, names, ports, &ConnectRules::default(), None, None);
-        let tls = tls.map(|config| Arc::new(TlsClient::uncounted(config)));
-        Self { http: HttpClient::new(Arc::new(dialer), tls, clock) }
+        Self { http: client_of_the_run(clock, policy, tls) }
     }
 
     /// Asks for what is at `url`; `take` gets the pieces of the answer's body, of which no more than `cap` bytes are read. Answers with the status.

@@ -153,14 +153,13 @@ pub fn run_outages(seconds: &[(u64, Vec<PackedTally>)], groups: usize, until: Mo
     let bins = u32::try_from(last.saturating_add(2).saturating_mul(10)).unwrap_or(u32::MAX / 2);
     let diagrams = Diagrams::of(seconds, groups, bins);
     let spans = diagrams.spans();
-    let mut outages: Vec<Vec<Gathered>> =
-        spans.iter().map(|_| vec![Gathered::default(); groups + 1]).collect();
+    let mut outages: Vec<Vec<Losses>> = spans.iter().map(|_| vec![Losses::default(); groups + 1]).collect();
     let of = |bin: u32| spans.iter().position(|(first, last)| (*first..=*last).contains(&bin));
     for (group, lives) in each_lives(seconds) {
         for (bin, losses) in &lives.losses {
             if let Some(outage) = of(*bin) {
                 for index in [group, groups] {
-                    outages[outage][index].losses.merge(losses);
+                    outages[outage][index].merge(losses);
                 }
             }
         }
@@ -169,7 +168,7 @@ pub fn run_outages(seconds: &[(u64, Vec<PackedTally>)], groups: usize, until: Mo
     for (span, gathered) in spans.iter().zip(outages) {
         let told = gathered.into_iter().enumerate().filter_map(|(index, own)| {
             let group = (index < groups).then_some(index);
-            own.told(group, &diagrams, *span, until)
+            told_of(own, group, &diagrams, *span, until)
         });
         let mut told: Vec<OutageIn> = told.collect();
         if let Some(all) = told.pop_if(|last| last.group.is_none()) {
@@ -256,55 +255,47 @@ impl Diagrams {
     }
 }
 
-/// What is gathered of an outage in a group.
-#[derive(Debug, Clone, Default)]
-struct Gathered {
+/// What was gathered of an outage in a group; `None` where nobody was lost.
+fn told_of(
     losses: Losses,
-}
-
-impl Gathered {
-    /// `None` where nobody was lost.
-    fn told(
-        self,
-        group: Option<usize>,
-        diagrams: &Diagrams,
-        span: (u32, u32),
-        until: Moment,
-    ) -> Option<OutageIn> {
-        let Losses { by, between_us, out, back, away, gave_up, not_wanted, failed } = self.losses;
-        let (first_us, last_us) = between_us?;
-        let index = group.unwrap_or(diagrams.lexis.len() - 1);
-        let outage = diagrams.outage_in(index, span);
-        // By the end of the millisecond: nobody is told to be back before it was.
-        let since = |ms: u32| (u64::from(ms) * 1_000 + 1_000).saturating_sub(first_us);
-        let times = |by_ms: std::collections::BTreeMap<u32, i64>| {
-            let told = by_ms.into_iter().map(|(ms, n)| (since(ms), positive(n)));
-            told.filter(|(_, n)| *n > 0).collect::<Vec<_>>()
-        };
-        let mut told = OutageIn {
-            group,
-            first_us,
-            last_us,
-            lost: by.values().map(|n| positive(*n)).sum(),
-            at_risk: outage.at_risk,
-            ends: most_first(by),
-            connected_least: 0,
-            back: times(back),
-            away: times(away),
-            gave_up: positive(gave_up),
-            not_wanted: positive(not_wanted),
-            failed: most_first(failed),
-            token_requests_peak: 0,
-            messages_missed: 0,
-            cost_ns: u64::try_from(out.integral_ns(until.as_ns())).unwrap_or(0),
-            chain: chain_of(&outage),
-        };
-        let over = Bin::of(Moment::from_ns(told.over_us().saturating_mul(1_000))).index();
-        // In the run's last tenth of a second all clients leave.
-        let last = over.min(Bin::of(until).index().saturating_sub(1)).max(span.0);
-        told.connected_least = diagrams.least(index, span.0, last);
-        Some(told)
-    }
+    group: Option<usize>,
+    diagrams: &Diagrams,
+    span: (u32, u32),
+    until: Moment,
+) -> Option<OutageIn> {
+    let Losses { by, between_us, out, back, away, gave_up, not_wanted, failed } = losses;
+    let (first_us, last_us) = between_us?;
+    let index = group.unwrap_or(diagrams.lexis.len() - 1);
+    let outage = diagrams.outage_in(index, span);
+    // By the end of the millisecond: nobody is told to be back before it was.
+    let since = |ms: u32| (u64::from(ms) * 1_000 + 1_000).saturating_sub(first_us);
+    let times = |by_ms: std::collections::BTreeMap<u32, i64>| {
+        let told = by_ms.into_iter().map(|(ms, n)| (since(ms), positive(n)));
+        told.filter(|(_, n)| *n > 0).collect::<Vec<_>>()
+    };
+    let mut told = OutageIn {
+        group,
+        first_us,
+        last_us,
+        lost: by.values().map(|n| positive(*n)).sum(),
+        at_risk: outage.at_risk,
+        ends: most_first(by),
+        connected_least: 0,
+        back: times(back),
+        away: times(away),
+        gave_up: positive(gave_up),
+        not_wanted: positive(not_wanted),
+        failed: most_first(failed),
+        token_requests_peak: 0,
+        messages_missed: 0,
+        cost_ns: u64::try_from(out.integral_ns(until.as_ns())).unwrap_or(0),
+        chain: chain_of(&outage),
+    };
+    let over = Bin::of(Moment::from_ns(told.over_us().saturating_mul(1_000))).index();
+    // In the run's last tenth of a second all clients leave.
+    let last = over.min(Bin::of(until).index().saturating_sub(1)).max(span.0);
+    told.connected_least = diagrams.least(index, span.0, last);
+    Some(told)
 }
 
 /// Whether an outage went on by itself.

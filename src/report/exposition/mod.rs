@@ -17,7 +17,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::Moment;
-use crate::record::{AnswerTally, Latencies, LiveView, Quantile, Reconnects, Tally};
+use crate::record::{AnswerTally, Latencies, LiveView, Quantile, Reconnects, Share, Tally};
 use crate::sample::{
     Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, Request, RequestAnswer,
 };
@@ -176,23 +176,20 @@ impl LiveRun {
     /// Availability: the one over the other, over any time.
     fn encode_presence(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let until = Moment::ZERO + Duration::from_secs(self.view.second + 1);
-        let client_s = |tally: &Tally| {
-            let (wanted, out) = tally.presence.client_ns(until);
-            (wanted as f64 / 1e9, (wanted - out) as f64 / 1e9)
-        };
         // What is told late of a moment changes them backwards: they are no counters.
         let unit = Some(Unit::Seconds);
-        let mut gauge = |name, help, of: fn((f64, f64)) -> f64| {
+        let mut gauge = |name, help, of: fn(Share) -> u128| {
             let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
             for (group, tally) in self.tallies() {
-                family.encode_family(&[("group", group)])?.encode_gauge(&of(client_s(tally)))?;
+                let client_s = of(Share::of(&tally.presence, until)) as f64 / 1e9;
+                family.encode_family(&[("group", group)])?.encode_gauge(&client_s)?;
             }
             fmt::Result::Ok(())
         };
-        gauge("clients_wanted", "Time that clients were wanted in so far, of all of them", |(wanted, _)| {
-            wanted
+        gauge("clients_wanted", "Time that clients were wanted in so far, of all of them", |share| {
+            share.wanted_ns
         })?;
-        gauge("clients_in", "Time that clients were in so far, of all of them", |(_, inside)| inside)?;
+        gauge("clients_in", "Time that clients were in so far, of all of them", |share| share.in_ns)?;
         let help = "Clients that are wanted in and are out";
         let mut family = encoder.encode_descriptor("clients_out", help, None, MetricType::Gauge)?;
         for (group, tally) in self.tallies() {
