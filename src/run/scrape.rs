@@ -28,7 +28,7 @@ use crate::scenario::keys::Scenario;
 use super::signals::StopSignals;
 
 /// Connections at a time; more wait.
-const MOST_CONNECTIONS: usize = 16;
+const MOST_CONNECTIONS: u32 = 16;
 /// How long a request's head may take, also that of the next one on a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long the last numbers wait for a reader whose interval is not known, and at most for any.
@@ -164,12 +164,12 @@ async fn serve(shared: Arc<Shared>, listener: StdListener, mut stop: watch::Rece
         Ok(listener) => listener,
         Err(error) => return log::warn!("the metrics cannot be served: {error}"),
     };
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.changed() => return,
+            _ = stop.changed() => break,
         };
         match accepted {
             Ok((stream, _)) => {
@@ -185,8 +185,12 @@ async fn serve(shared: Arc<Shared>, listener: StdListener, mut stop: watch::Rece
             }
         }
     }
+    // An answer under way is the last numbers: it is written to its end.
+    drop(listener);
+    let _ = tokio::time::timeout(GRACE, room.acquire_many(MOST_CONNECTIONS)).await;
 }
 
+/// Serves until the reader goes, or until it is to stop: then an answer under way is written to its end.
 async fn serve_connection(shared: Arc<Shared>, stream: TcpStream, mut stop: watch::Receiver<()>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -195,11 +199,16 @@ async fn serve_connection(shared: Arc<Shared>, stream: TcpStream, mut stop: watc
         async move { answer }
     });
     let served = http.serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
-        result = served => if let Err(error) = result {
-            log::debug!("a reader of the metrics went away: {error}");
-        },
-        _ = stop.changed() => {}
+    tokio::pin!(served);
+    let result = tokio::select! {
+        result = served.as_mut() => result,
+        _ = stop.changed() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = result {
+        log::debug!("a reader of the metrics went away: {error}");
     }
 }
 

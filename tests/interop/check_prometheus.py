@@ -7,11 +7,13 @@ import contextlib
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -117,7 +119,8 @@ def check_final_numbers(address, value):
         return {tuple(row["metric"].get(label, "") for label in labels): float(row["value"][1]) for row in result}
 
     compared = 0
-    assert list(last("last_over_time(resurge_run_finished[5m])").values()) == [1], "its last scrape had the last numbers"
+    # Prometheus stores what it has read a moment after it has read it.
+    wait_until("the last numbers in Prometheus", lambda: list(last("last_over_time(resurge_run_finished[5m])").values()) == [1])
     attempts = last("sum by (group, outcome) (last_over_time(resurge_attempts_total[5m]))", "group", "outcome")
     ended = last("sum by (group) (last_over_time(resurge_sessions_ended_total[5m]))", "group")
     percentiles = last("last_over_time(resurge_reconnect_latency_percentile_seconds[5m])", "group", "percentile")
@@ -200,6 +203,33 @@ def check_metrics_without_a_reader_do_not_wait():
         assert not os.path.exists(f"{home}/other"), "and nothing was run"
 
 
+def check_a_slow_reader_has_the_last_numbers_whole():
+    """The run ends while they are on their way to a reader who has not begun to read."""
+    token = '{ client_id = "demo-client", client_secret = "demo-secret", on_reconnect = "fetch" }'
+    groups = [f'{{ name = "g{number}", clients = 1, token = {token} }}' for number in range(100)]
+    with tempfile.TemporaryDirectory() as home, socket.socket() as reader:
+        command = [RESURGE, "run", "scenarios/smoke.toml", "--progress", "none", "--set", "duration=4s", "--set", "thresholds={}", "--set", "storms=[]"]
+        command += ["--set", "groups=[" + ", ".join(groups) + "]", *UNTIMED_SETS, "--out", f"{home}/run", "--metrics", "0"]
+        with started(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
+            # What it prints of 100 groups is more than a pipe holds.
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            metrics = process.stderr.readline().strip().removeprefix("metrics: ")
+            get(metrics)
+            while "waiting" not in (line := process.stderr.readline()):
+                assert line, "it ended without waiting"
+            host, _, port = metrics.removeprefix("http://").removesuffix("/metrics").partition(":")
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.connect((host, int(port)))
+            reader.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            time.sleep(1)
+            head, _, body = b"".join(iter(lambda: reader.recv(1 << 16), b"")).partition(b"\r\n\r\n")
+            length = int(re.search(rb"content-length: (\d+)", head)[1])
+            assert len(body) == length > 1 << 20, (len(body), length)
+            assert re.search(rb"^resurge_run_finished 1.0$", body, re.MULTILINE), "these are not the last"
+            process.stderr.close()
+            assert process.wait(LONGEST) == 0
+
+
 def check_an_interrupt_ends_the_wait():
     """A user who interrupts while the last numbers wait for their reader does not wait for it."""
     with tempfile.TemporaryDirectory() as home:
@@ -217,4 +247,9 @@ def check_an_interrupt_ends_the_wait():
             assert process.wait(LONGEST) == 0 and time.monotonic() - begun < 10
 
 
-CHECKS = [check_a_prometheus_scrapes_a_run, check_metrics_without_a_reader_do_not_wait, check_an_interrupt_ends_the_wait]
+CHECKS = [
+    check_a_prometheus_scrapes_a_run,
+    check_metrics_without_a_reader_do_not_wait,
+    check_a_slow_reader_has_the_last_numbers_whole,
+    check_an_interrupt_ends_the_wait,
+]
