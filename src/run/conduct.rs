@@ -31,7 +31,7 @@ use super::host;
 use super::observe::Observers;
 use super::prepare::Prepared;
 use super::request::OnProgress;
-use super::signals::{StopSignals, mark_signals};
+use super::signals::{StopSignals, mark_signals, tell_interrupt};
 use super::workers::Workers;
 
 /// How long the embedded target gets to see the last of its sessions end.
@@ -92,7 +92,7 @@ pub(super) async fn conduct(
         async move { run_recorder(recorder, samples, noted, &prepared.scenario, &control, &view, clock).await }
     });
     let listening = [
-        tokio::spawn(listen_to_signals(signals, Arc::clone(&control))),
+        tokio::spawn(listen_to_signals(signals, Arc::clone(&control), prepared.scenario.drain)),
         tokio::spawn(enforce_policy(Arc::clone(&prepared), Arc::clone(&control))),
         tokio::spawn(listen_to_marks(marking, Arc::clone(&prepared), Arc::clone(&marks))),
     ];
@@ -260,15 +260,13 @@ async fn listen_to_marks(mut signals: Signal, prepared: Arc<Prepared>, marks: Ar
 }
 
 /// Once: the run drains. Twice: it is cut off.
-async fn listen_to_signals(mut signals: StopSignals, control: Arc<RunControl>) {
-    let mut heard = 0;
+async fn listen_to_signals(mut signals: StopSignals, control: Arc<RunControl>, drain: Duration) {
+    signals.next().await;
+    tell_interrupt(drain);
+    control.stop(StopReason::Interrupted);
     loop {
         signals.next().await;
-        heard += 1;
-        control.stop(StopReason::Interrupted);
-        if heard > 1 {
-            control.abort();
-        }
+        control.abort();
     }
 }
 

@@ -4,11 +4,13 @@
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 use nix::sys::signal::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::event_loop::single_loop;
+use crate::units::format_duration;
 
 /// Wishes that the run should end: Ctrl-C, a polite kill, a terminal that was closed.
 #[derive(Debug)]
@@ -47,6 +49,12 @@ impl StopSignals {
             _ = hangup => {}
         }
     }
+}
+
+/// Says what an interrupt does: to drain takes its time.
+pub(super) fn tell_interrupt(drain: Duration) {
+    let most = format_duration(drain);
+    log::warn!("interrupted: the clients drain, for {most} at most; once more cuts them off");
 }
 
 /// Whether the process was started with `number` ignored.

@@ -213,6 +213,7 @@ def check_rolling_restart():
     """Three of them behind nginx, one after the other: who has come back from one may be lost with the next."""
     command = '["python3", "scenarios/falls/rig.py", "roll", "--pause", "3"]'
     sets = {**QUICK, "duration": "18s", "events.0.at": "3s", "events.0.command": command, "groups.0.clients": "150"}
+    sets |= {"thresholds.outages": "count == 3", "thresholds.availability": "rate > 90%"}
     fall = Fall("rolling-restart", sets, rig=["--services", "3", "--restart-after", "0.5"])
     moments = fall.said("closing", code=1001)
     assert len(moments) > 150 and len(fall.said("up")) == 6, fall.services

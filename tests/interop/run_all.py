@@ -15,6 +15,7 @@ import jsonschema
 
 import check_attempts
 import check_cases
+import check_dropped_packets
 import check_foreign
 import check_formats
 import check_hlog
@@ -85,6 +86,7 @@ def main() -> int:
     # Most of what the others do is to wait for a run.
     together = [
         *check_outages.CHECKS,
+        *check_dropped_packets.CHECKS,
         *check_policies.CHECKS,
         *check_services.CHECKS,
         *check_prometheus.CHECKS,

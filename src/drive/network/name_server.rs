@@ -187,9 +187,15 @@ pub(super) mod served {
     /// Answers the questions for IPv4 addresses by turns, the last answer for ever, and says how many were asked; `None`: it is not heard. Over TCP
     /// the last answer is whole. There are no IPv6 addresses.
     pub(crate) async fn serve(answers: Vec<Option<(PacketFlag, Records)>>) -> (SocketAddr, Arc<AtomicUsize>) {
-        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        // A port that is free over UDP may be taken over TCP.
+        let (udp, tcp) = loop {
+            let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            match TcpListener::bind(udp.local_addr().unwrap()).await {
+                Ok(tcp) => break (udp, tcp),
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse),
+            }
+        };
         let address = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(address).await.unwrap();
         let whole = answers.last().cloned().flatten().unwrap().1;
         tokio::spawn(async move {
             let (mut stream, _) = tcp.accept().await.unwrap();

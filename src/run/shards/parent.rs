@@ -27,7 +27,7 @@ use super::super::one_process::run_share;
 use super::super::prepare::{self, Consent};
 use super::super::request::RunRequest;
 use super::super::shard_check::{check_shards, warn_of_own_limits};
-use super::super::signals::{StopSignals, mark_signals};
+use super::super::signals::{StopSignals, mark_signals, tell_interrupt};
 use super::children::{Children, Heard};
 use super::live::Live;
 use super::protocol::{Order, Preparation, Report, VERSION, decoded, unpacked};
@@ -374,7 +374,10 @@ impl State {
     async fn interrupt(&mut self, children: &mut Children, drain: Duration) {
         self.interrupts += 1;
         match self.interrupts {
-            1 => self.stop(children, StopReason::Interrupted, drain).await,
+            1 => {
+                tell_interrupt(drain);
+                self.stop(children, StopReason::Interrupted, drain).await;
+            }
             2 => {
                 children.tell_all(&Order::Abort).await;
                 self.stuck_at = self.stuck_at.min(self.clock.now() + STUCK_AFTER);

@@ -133,6 +133,16 @@ table! {
         /// When it closes many sessions at one moment, by itself.
         storms: Vec<TargetStorm> = Vec::new();
     }
+    check: check_probe;
+}
+
+fn check_probe(rules: TargetRules, table: &Table<'_>) -> Option<TargetRules> {
+    if rules.probe.is_some() && rules.upgrade_capacity.is_none() {
+        let message = format!("`{}` would never fail", table.path_of("probe"));
+        let help = "without `upgrade_capacity` no upgrade request waits: give it one, or take the probe away";
+        table.between(Some("probe"), message, help);
+    }
+    Some(rules)
 }
 
 words! {
