@@ -109,6 +109,13 @@ impl Clock {
         Self { origin, origin_unix_us: unix_us }
     }
 
+    /// A clock that counts from `origin`, a moment of this one, whose calendar time is told from elsewhere: this machine's calendar does not matter to it.
+    #[cfg(feature = "cluster")]
+    #[must_use]
+    pub fn counting_from(&self, origin: Moment, unix_us: u64) -> Self {
+        Self { origin: self.instant(origin), origin_unix_us: unix_us }
+    }
+
     /// The moment that it is now.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]

@@ -5,6 +5,8 @@
 mod baseline;
 mod check;
 mod ci;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod compare;
 mod completions;
 mod counters_text;
@@ -23,6 +25,8 @@ mod serve;
 mod simulate;
 mod streams;
 mod sweep;
+#[cfg(feature = "cluster")]
+mod worker;
 
 use std::io::{self, Write};
 
@@ -45,6 +49,9 @@ struct Arguments {
 enum Command {
     /// Run a scenario, write a run folder, print the summary; the exit code says how it came out
     Run(run::RunArgs),
+    /// Take a share of a run that is led from elsewhere over a NATS server
+    #[cfg(feature = "cluster")]
+    Worker(worker::WorkerArgs),
     /// Run a scenario in virtual time, without sockets: any number of clients, a day in seconds, the same bytes for the same seed
     Simulate(simulate::SimulateArgs),
     /// Run the embedded target alone, for any client
@@ -93,6 +100,8 @@ pub fn main() -> ExitCode {
     let (mut out, mut err) = (UntilClosed::new(io::stdout().lock()), Unheard(io::stderr()));
     let code = match &arguments.command {
         Command::Run(args) => run::run(args, &mut out, &mut err),
+        #[cfg(feature = "cluster")]
+        Command::Worker(args) => worker::run(args, &mut err),
         Command::Simulate(args) => simulate::run(args, &mut out, &mut err),
         Command::Serve(args) => serve::run(args, &mut out, &mut err),
         Command::Check(args) => check::run(args, &mut out, &mut err),

@@ -12,8 +12,11 @@ use crate::drive::network::parse_host;
 use crate::exit_code::ExitCode;
 use crate::plan::{MOST_SHARDS, Share};
 use crate::report::Status;
+#[cfg(feature = "cluster")]
+use crate::run::run_cluster;
 use crate::run::{
-    MetricsServer, OnProgress, RunRequest, Split, obey_parent, run_split, survive_mark_signals,
+    MetricsServer, OnProgress, RunDone, RunError, RunRequest, Split, obey_parent, run_split,
+    survive_mark_signals,
 };
 
 use super::ended::{tell_done, tell_refusal};
@@ -73,6 +76,9 @@ pub(super) struct RunArgs {
     /// Let the scenario's events run commands and send signals on this machine, with your rights; `resurge check` says which
     #[arg(long)]
     allow_commands: bool,
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    lead: super::cluster::LeadArgs,
 }
 
 pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
@@ -112,7 +118,8 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         on_progress: with_metrics(show, metrics.as_ref()),
     };
     let own = args.shard.map(Split::Share);
-    let done = run_split(request, own.or(args.shards).unwrap_or(Split::Share(Share::WHOLE)));
+    let split = own.or(args.shards).unwrap_or(Split::Share(Share::WHOLE));
+    let done = run_as_told(request, args, split, err);
     finish();
     let done = match done {
         Ok(done) => done,
@@ -123,6 +130,31 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         await_last_scrape(server, done.model.verdict.status, err)?;
     }
     Ok(done.model.verdict.exit_code.if_written(is_written))
+}
+
+/// Runs it here, or leads those that do.
+#[cfg(feature = "cluster")]
+fn run_as_told(
+    request: RunRequest,
+    args: &RunArgs,
+    split: Split,
+    err: &mut dyn Write,
+) -> Result<RunDone, RunError> {
+    match args.lead.request() {
+        Some(cluster) => run_cluster(request, &cluster, &mut |text| drop(writeln!(err, "{text}"))),
+        None => run_split(request, split),
+    }
+}
+
+/// Runs it here.
+#[cfg(not(feature = "cluster"))]
+fn run_as_told(
+    request: RunRequest,
+    _args: &RunArgs,
+    split: Split,
+    _err: &mut dyn Write,
+) -> Result<RunDone, RunError> {
+    run_split(request, split)
 }
 
 /// Shows the progress and feeds the metrics, where either is wanted.

@@ -14,6 +14,7 @@ mod frame;
 mod health;
 mod histogram;
 mod journal;
+mod journal_copy;
 mod journal_error;
 mod journal_reader;
 mod lives;
@@ -47,6 +48,7 @@ pub use histogram::Latencies;
 #[cfg(test)]
 pub(crate) use journal::tests::manifest as manifest_of_a_test;
 pub use journal::{Journal, JournalWriter, journal_bytes, read_journal};
+pub use journal_copy::{CopyFault, JournalCopy, Piece, Told};
 pub use journal_error::JournalError;
 pub use journal_reader::{JournalReader, open_journal};
 pub use lives::{Ends, Level, Lives, Losses, Presence};

@@ -37,6 +37,10 @@ pub enum RunError {
         /// What its events do, in words.
         events: Vec<String>,
     },
+    /// The machines of a run cannot be led, or joined.
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Cluster(#[from] super::cluster::ClusterError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -73,6 +77,16 @@ pub enum RunError {
         exit_code: ExitCode,
         /// Why.
         message: String,
+    },
+    /// Not all shards could begin in time, and none did.
+    #[error("of {of} shards {} not ready within {} s; none was started", words_of(missing), within.as_secs())]
+    NotReady {
+        /// Which.
+        missing: Vec<u32>,
+        /// Of how many.
+        of: u32,
+        /// How long they had.
+        within: std::time::Duration,
     },
     /// This machine does not have an address from which a group is to connect.
     #[error(
@@ -129,10 +143,20 @@ impl RunError {
             }
             Self::Shard { exit_code, .. } => *exit_code,
             Self::Interrupted => ExitCode::Interrupted,
-            Self::Merge(_) => ExitCode::Incomplete,
+            Self::Merge(_) | Self::NotReady { .. } => ExitCode::Incomplete,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(error) => error.exit_code(),
             Self::Folder(_) | Self::Tls(_) | Self::Context(_) | Self::Journal(_) | Self::Start { .. } => {
                 ExitCode::Unexpected
             }
         }
     }
+}
+
+/// Which shards, as the subject of a sentence.
+fn words_of(shards: &[u32]) -> String {
+    let named: Vec<String> = shards.iter().take(20).map(u32::to_string).collect();
+    let more = shards.len().saturating_sub(named.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more} {}", named.join(", "), if shards.len() == 1 { "was" } else { "were" })
 }

@@ -4,6 +4,8 @@
 //! nothing about clients, keeps no statistics and never prints.
 
 mod calibrate;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod conduct;
 mod crew;
 mod display;
@@ -28,6 +30,10 @@ mod watchdog;
 mod workers;
 
 pub use calibrate::CalibrateError;
+#[cfg(feature = "cluster")]
+pub use cluster::{
+    ClusterError, ClusterLink, ClusterRequest, NoRunName, RunName, WorkRequest, run_cluster, work,
+};
 pub use done::RunDone;
 pub use error::RunError;
 pub use events::{KnockError, guard_commands, mark_run};

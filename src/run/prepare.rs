@@ -193,6 +193,11 @@ pub(crate) fn prepare_share(
 }
 
 impl Bound {
+    /// The scenario's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.checked.scenario.name
+    }
+
     /// Starts the target, and has everything ready for the clients. The run's origin is the clock's.
     pub(crate) fn begin(self, clock: Clock) -> Result<Prepared, RunError> {
         let Self { checked, needs, share, processes, doors } = self;

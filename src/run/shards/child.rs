@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -20,13 +21,14 @@ use crate::exit_code::ExitCode;
 use crate::plan::{Share, check_budget};
 use crate::record::{JournalError, JournalWriter, Mark, PackedTally, journal_bytes};
 use crate::report::JOURNAL_FILE;
-use crate::scenario::{ScenarioError, load};
+use crate::scenario::{Loaded, ScenarioError, load};
 
 use super::super::conduct::{Beside, conduct};
 use super::super::error::RunError;
 use super::super::folder::{check_real_folder, make_folder};
 use super::super::one_process::begin_attempts;
 use super::super::prepare::{self, Bound, Consent, Processes};
+use super::channel::{Orders, Voice};
 use super::protocol::{Order, Preparation, Report, VERSION, encoded, line, packed, read};
 
 /// How long a child without a parent gets to end by itself.
@@ -38,10 +40,9 @@ const ENDED_EARLY: ExitCode = ExitCode::Interrupted;
 
 /// Where a child speaks.
 #[derive(Clone)]
-struct Voice(Arc<Mutex<File>>);
+struct Output(Arc<Mutex<File>>);
 
-impl Voice {
-    /// A parent that does not listen any more is told nothing.
+impl Voice for Output {
     fn say(&self, report: &Report) {
         let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let said = out.write_all(line(report).as_bytes()).and_then(|()| out.flush());
@@ -58,10 +59,10 @@ impl Voice {
 pub fn obey_parent(share: Share) -> io::Result<ExitCode> {
     // Its own handle: the command line holds the usual one.
     let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let voice = Voice(Arc::new(Mutex::new(out)));
-    let mut input = BufReader::new(File::from(io::stdin().as_fd().try_clone_to_owned()?));
-    let Some(Order::Prepare(preparation)) = next_order(&mut input) else { return Ok(ENDED_EARLY) };
-    match run_child(share, &preparation, input, &voice) {
+    let voice = Output(Arc::new(Mutex::new(out)));
+    let mut orders = Input(BufReader::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)));
+    let Some(Order::Prepare(preparation)) = orders.next() else { return Ok(ENDED_EARLY) };
+    match run_child(share, &preparation, orders, &voice) {
         Ok(code) => Ok(code),
         Err(error) => {
             let message = match &error {
@@ -74,36 +75,62 @@ pub fn obey_parent(share: Share) -> io::Result<ExitCode> {
     }
 }
 
-fn next_order(input: &mut impl BufRead) -> Option<Order> {
-    let mut text = String::new();
-    match input.read_line(&mut text) {
-        Ok(0) | Err(_) => None,
-        Ok(_) => read(text.trim_end()),
+/// Where a child hears.
+struct Input(BufReader<File>);
+
+impl Orders for Input {
+    fn next(&mut self) -> Option<Order> {
+        let mut text = String::new();
+        match self.0.read_line(&mut text) {
+            Ok(0) | Err(_) => None,
+            Ok(_) => read(text.trim_end()),
+        }
     }
 }
 
 fn run_child(
     share: Share,
     preparation: &Preparation,
-    mut input: BufReader<File>,
-    voice: &Voice,
+    mut orders: impl Orders,
+    voice: &impl Voice,
 ) -> Result<ExitCode, RunError> {
     let bound = bind(share, preparation)?;
     voice.say(&Report::Ready);
-    let Some(Order::Start { unix_us }) = next_order(&mut input) else { return Ok(ENDED_EARLY) };
-    let clock = Clock::starting_at(unix_us);
-    let prepared = bound.begin(clock)?;
+    let Some(Order::Start { unix_us }) = orders.next() else { return Ok(ENDED_EARLY) };
     if let Some(shards) = preparation.out.parent() {
         check_real_folder(shards)?;
     }
-    let folder = make_folder(Some(&preparation.out), &prepared.scenario.name, unix_us)?;
-    let path = folder.join(JOURNAL_FILE);
+    let folder = make_folder(Some(&preparation.out), bound.name(), unix_us)?;
+    let run = ShareRun { attempts: preparation.attempts, folder, clock: Clock::starting_at(unix_us) };
+    run_bound(bound, &run, orders, voice)?;
+    Ok(ExitCode::Pass)
+}
+
+/// A share that is about to start.
+pub(in super::super) struct ShareRun {
+    /// Whether each attempt is written to `attempts.csv`.
+    pub(in super::super) attempts: bool,
+    /// Where its journal goes.
+    pub(in super::super) folder: PathBuf,
+    /// The run's clock.
+    pub(in super::super) clock: Clock,
+}
+
+/// Runs a share to its end, as it is told, and tells how it goes. What cannot be written is told too.
+pub(in super::super) fn run_bound(
+    bound: Bound,
+    run: &ShareRun,
+    orders: impl Orders,
+    voice: &impl Voice,
+) -> Result<(), RunError> {
+    let prepared = bound.begin(run.clock)?;
+    let path = run.folder.join(JOURNAL_FILE);
     let journal = JournalWriter::create(&path, &prepared.manifest)
         .map_err(|source| JournalError::Io { path: path.clone(), source })?;
-    let attempts = preparation.attempts.then(|| begin_attempts(&folder, &prepared.scenario)).transpose()?;
+    let attempts = run.attempts.then(|| begin_attempts(&run.folder, &prepared.scenario)).transpose()?;
     let runtime = single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
     let control = Arc::new(RunControl::new());
-    follow_orders(input, Arc::clone(&control))
+    follow_orders(orders, Arc::clone(&control))
         .map_err(|source| RunError::Start { what: "the thread that hears the parent", source })?;
     let (feed, seconds) = sync_channel(SECONDS_WAITING);
     let telling = tell_seconds(seconds, voice.clone())
@@ -134,11 +161,11 @@ fn run_child(
         Some(Err(error)) => {
             let message = format!("{} could not be written to its end: {error}", path.display());
             voice.say(&Report::Failed { exit_code: ExitCode::Unexpected, message });
-            return Ok(ExitCode::Pass);
+            return Ok(());
         }
     };
     voice.say(&Report::Done { reason: control.reason(), unwritten });
-    Ok(ExitCode::Pass)
+    Ok(())
 }
 
 /// Everything up to the moment of the start.
@@ -149,24 +176,34 @@ fn bind(share: Share, preparation: &Preparation) -> Result<Bound, RunError> {
     if *version != VERSION {
         return Err(mismatch("the program was replaced while it ran; start it again"));
     }
-    let mut loaded = load(scenario, overrides, *seed, &|name| std::env::var(name).ok())?;
-    // What ends the run early is judged by the parent, over all shards.
+    let loaded = load(scenario, overrides, *seed, &|name| std::env::var(name).ok())?;
+    if loaded.hash != *hash {
+        return Err(mismatch("the scenario's file has changed meanwhile; start again"));
+    }
+    let consent = Consent { hosts: authorised, commands: *allow_commands };
+    bind_share(loaded, consent, share, Processes(share.of()))
+}
+
+/// Everything of a share up to the moment of its start; `processes` of the run share this machine.
+pub(in super::super) fn bind_share(
+    mut loaded: Loaded,
+    consent: Consent<'_>,
+    share: Share,
+    processes: Processes,
+) -> Result<Bound, RunError> {
+    // What ends the run early is judged by who leads it, over all shards.
     for threshold in &mut loaded.scenario.thresholds {
         threshold.abort_after = None;
     }
-    let (checked, machine) =
-        prepare::check(loaded, Consent { hosts: authorised, commands: *allow_commands })?;
-    if checked.hash() != hash {
-        return Err(mismatch("the scenario's file has changed meanwhile; start again"));
-    }
+    let (checked, machine) = prepare::check(loaded, consent)?;
     let needs = check_budget(&checked.scenario, &machine, share)?;
-    checked.bind(needs, share, Processes(share.of()))
+    checked.bind(needs, share, processes)
 }
 
 /// Does what the parent says until its input ends; then there is no parent.
-fn follow_orders(mut input: BufReader<File>, control: Arc<RunControl>) -> io::Result<()> {
+fn follow_orders(mut orders: impl Orders, control: Arc<RunControl>) -> io::Result<()> {
     let follow = move || {
-        while let Some(order) = next_order(&mut input) {
+        while let Some(order) = orders.next() {
             match order {
                 Order::Stop { reason } => control.stop(reason),
                 Order::Abort => {
@@ -179,6 +216,9 @@ fn follow_orders(mut input: BufReader<File>, control: Arc<RunControl>) -> io::Re
                     }
                 }
                 Order::Prepare(_) | Order::Start { .. } => log::debug!("an order that comes too late"),
+                Order::Resend { .. } | Order::Seen => {
+                    log::debug!("an order for those whose journals go out in pieces");
+                }
             }
         }
         control.stop(StopReason::Interrupted);
@@ -190,7 +230,7 @@ fn follow_orders(mut input: BufReader<File>, control: Arc<RunControl>) -> io::Re
 }
 
 /// Tells the parent each second's numbers, on a thread of its own: a parent that reads slowly must not hold up a client.
-fn tell_seconds(seconds: Receiver<(u64, Vec<PackedTally>)>, voice: Voice) -> io::Result<JoinHandle<()>> {
+fn tell_seconds(seconds: Receiver<(u64, Vec<PackedTally>)>, voice: impl Voice) -> io::Result<JoinHandle<()>> {
     let tell = move || {
         for (_, groups) in seconds {
             voice.say(&Report::Second { groups: packed(&groups) });

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -15,16 +16,14 @@ use tokio::task::JoinHandle;
 
 use crate::plan::Share;
 
-use super::protocol::{Order, Preparation, Report, line, read};
+use super::channel::{Channel, Heard};
+use super::protocol::{Order, Preparation, Report, line, read, unpacked};
+use super::roll::Patience;
 
-/// What a child has let its parent know.
-#[derive(Debug)]
-pub(super) enum Heard {
-    /// What it said.
-    Report(Report),
-    /// It is gone, in this way.
-    Gone(String),
-}
+/// How long a child may say nothing while the run goes on: it tells its numbers each second.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
+/// And once its time is over, while its target sees the last sessions end.
+const SILENT_AT_THE_END: Duration = Duration::from_secs(15);
 
 /// All children of a run.
 pub(super) struct Children {
@@ -67,9 +66,11 @@ impl Children {
         }
         Ok(children)
     }
+}
 
-    /// Gives one child an order. One that does not hear is on its way out, which is heard of.
-    pub(super) async fn tell(&mut self, share: Share, order: &Order) {
+impl Channel for Children {
+    /// A child that does not hear is on its way out, which is heard of.
+    async fn tell(&mut self, share: Share, order: &Order) {
         let handle = self.all.iter_mut().find(|handle| handle.share == share);
         let Some(handle) = handle else { return };
         let Some(input) = &mut handle.input else { return };
@@ -83,26 +84,26 @@ impl Children {
         }
     }
 
-    /// Gives all children an order.
-    pub(super) async fn tell_all(&mut self, order: &Order) {
+    async fn tell_all(&mut self, order: &Order) {
         let shares: Vec<Share> = self.all.iter().map(|handle| handle.share).collect();
         for share in shares {
             self.tell(share, order).await;
         }
     }
 
-    /// What a child lets know next; `None` when all are gone and heard.
-    pub(super) async fn hear(&mut self) -> Option<(Share, Heard)> {
+    async fn hear(&mut self) -> Option<(Share, Heard)> {
         self.heard.recv().await
     }
 
-    /// Kills those that still run.
-    pub(super) fn kill(&self) {
+    fn patience(&self) -> Patience {
+        Patience { silent_after: SILENT_AFTER, silent_at_the_end: SILENT_AT_THE_END, lost_after: None }
+    }
+
+    fn kill(&self) {
         self.kill.send_replace(true);
     }
 
-    /// Kills those that still run, and waits until all are gone.
-    pub(super) async fn end(mut self) {
+    async fn end(mut self) {
         self.kill();
         // Whoever waits for room to report must not wait for ever.
         self.heard.close();
@@ -144,6 +145,10 @@ async fn watch_child(
         };
         let Ok(Some(line)) = line else { break };
         match read(&line) {
+            Some(Report::Second { groups }) => match unpacked(&groups) {
+                Some(groups) => drop(heard.send((share, Heard::Second(groups))).await),
+                None => log::warn!("a second of shard {share} cannot be read; its journal has it"),
+            },
             Some(report) => {
                 // Where nobody listens, there is nobody to tell.
                 let _ = heard.send((share, Heard::Report(report))).await;

@@ -20,7 +20,7 @@ pub(super) const VERSION: u32 = 3;
 /// What a parent tells a child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case")]
-pub(super) enum Order {
+pub(in super::super) enum Order {
     /// What to run. The first order.
     Prepare(Box<Preparation>),
     /// When to start.
@@ -37,11 +37,18 @@ pub(super) enum Order {
     Abort,
     /// The parent got a SIGUSR1: mark this moment.
     Mark,
+    /// Bytes of the journal's copy were lost on the way.
+    Resend {
+        /// From this one on.
+        from: u64,
+    },
+    /// Its end is known, and its whole journal is there.
+    Seen,
 }
 
 /// What a child has to run. Its overrides may hold secrets.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Preparation {
+pub(in super::super) struct Preparation {
     /// [`VERSION`] of the parent.
     pub(super) version: u32,
     /// The scenario's file.
@@ -84,7 +91,7 @@ impl fmt::Debug for Preparation {
 /// What a child tells its parent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "report", rename_all = "snake_case")]
-pub(super) enum Report {
+pub(in super::super) enum Report {
     /// It can start: its target has its addresses.
     Ready,
     /// It was not ready when it should have started.
@@ -108,6 +115,13 @@ pub(super) enum Report {
         reason: StopReason,
         /// Its whole journal in base64, where that could not be written to its file; otherwise the file is whole.
         unwritten: Option<String>,
+    },
+    /// It has ended, and its journal goes out in pieces.
+    Sealed {
+        /// How long that is, in bytes.
+        length: u64,
+        /// Why it ended.
+        reason: StopReason,
     },
     /// It cannot go on.
     Failed {

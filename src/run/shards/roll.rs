@@ -7,16 +7,23 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// How long a shard may say nothing while the run goes on: it tells its numbers each second.
-const SILENT_AFTER: Duration = Duration::from_secs(5);
-/// And once its time is over, while its target sees the last sessions end.
-const SILENT_AT_THE_END: Duration = Duration::from_secs(15);
+/// How long a shard may say nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Patience {
+    /// Until that is told, while the run goes on: each second it tells something.
+    pub(in super::super) silent_after: Duration,
+    /// And once its time is over, while its target sees the last sessions end.
+    pub(in super::super) silent_at_the_end: Duration,
+    /// Until it is taken for lost, though it may come back; `None`: its end is known otherwise.
+    pub(in super::super) lost_after: Option<Duration>,
+}
 
 /// The shards of a run.
 #[derive(Debug)]
 pub(super) struct Roll {
     shards: BTreeMap<u32, Entry>,
     over: Moment,
+    patience: Patience,
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +31,8 @@ struct Entry {
     heard: Moment,
     /// Its silence was told.
     is_silent: bool,
+    /// It has been silent for so long that nobody waits for it.
+    is_lost: bool,
     is_gone: bool,
     /// It came to its end; and whether that was by a signal of its own.
     ended: Option<bool>,
@@ -31,20 +40,39 @@ struct Entry {
 
 impl Roll {
     /// That of `of` shards, all running, whose time is over at `over`.
-    pub(super) fn of(of: u32, over: Moment) -> Self {
-        Self { shards: (1..=of).map(|shard| (shard, Entry::default())).collect(), over }
+    pub(super) fn of(of: u32, over: Moment, patience: Patience) -> Self {
+        Self { shards: (1..=of).map(|shard| (shard, Entry::default())).collect(), over, patience }
     }
 
     /// How many still run.
     pub(super) fn running(&self) -> usize {
-        self.shards.values().filter(|entry| !entry.is_gone).count()
+        self.shards.values().filter(|entry| !entry.is_gone && !entry.is_lost).count()
     }
 
     /// Something was heard of it. Answers whether it had been silent.
     pub(super) fn hear(&mut self, shard: u32, now: Moment) -> bool {
         let Some(entry) = self.shards.get_mut(&shard) else { return false };
         entry.heard = now;
+        entry.is_lost = false;
         std::mem::take(&mut entry.is_silent)
+    }
+
+    /// Nobody can be heard now, and nobody is blamed for it.
+    pub(super) fn excuse(&mut self, now: Moment) {
+        self.shards.values_mut().for_each(|entry| entry.heard = entry.heard.max(now));
+    }
+
+    /// Those that are taken for lost from now on.
+    pub(super) fn newly_lost(&mut self, now: Moment) -> Vec<u32> {
+        let Some(after) = self.patience.lost_after else { return Vec::new() };
+        let mut found = Vec::new();
+        for (shard, entry) in &mut self.shards {
+            if !entry.is_gone && !entry.is_lost && now.since(entry.heard) > after {
+                entry.is_lost = true;
+                found.push(*shard);
+            }
+        }
+        found
     }
 
     /// It came to its end, `alone` by a signal that nobody else had.
@@ -68,7 +96,10 @@ impl Roll {
 
     /// Those that have said nothing for too long, each told once until it is heard again.
     pub(super) fn newly_silent(&mut self, now: Moment) -> Vec<u32> {
-        let patience = if now < self.over { SILENT_AFTER } else { SILENT_AT_THE_END };
+        let patience = match self.patience {
+            Patience { silent_after, .. } if now < self.over => silent_after,
+            Patience { silent_at_the_end, .. } => silent_at_the_end,
+        };
         let mut found = Vec::new();
         for (shard, entry) in &mut self.shards {
             let is_over = entry.is_gone || entry.ended.is_some() || entry.is_silent;
@@ -106,13 +137,19 @@ impl Roll {
 mod tests {
     use super::*;
 
+    const HERE: Patience = Patience {
+        silent_after: Duration::from_secs(5),
+        silent_at_the_end: Duration::from_secs(15),
+        lost_after: None,
+    };
+
     fn at(seconds: u64) -> Moment {
         Moment::ZERO + Duration::from_secs(seconds)
     }
 
     #[test]
     fn silence_is_told_once_and_not_of_those_that_ended() {
-        let mut roll = Roll::of(3, at(60));
+        let mut roll = Roll::of(3, at(60), HERE);
         roll.hear(1, at(4));
         roll.end(3, false);
         assert_eq!(roll.newly_silent(at(5)), Vec::<u32>::new());
@@ -122,14 +159,14 @@ mod tests {
         assert!(roll.hear(2, at(8)) && !roll.hear(2, at(8)));
         assert_eq!(roll.newly_silent(at(14)), [1, 2]);
         // At the end a shard may be busy with its target for longer.
-        let mut roll = Roll::of(1, at(60));
+        let mut roll = Roll::of(1, at(60), HERE);
         roll.hear(1, at(59));
         assert_eq!((roll.newly_silent(at(70)), roll.newly_silent(at(75))), (vec![], vec![1]));
     }
 
     #[test]
     fn what_becomes_of_the_others_is_true() {
-        let mut roll = Roll::of(3, at(60));
+        let mut roll = Roll::of(3, at(60), HERE);
         assert!(!roll.gone(2));
         assert_eq!(roll.others_words(), "2 of 3 go on");
         roll.end(1, true);
@@ -138,5 +175,21 @@ mod tests {
         roll.gone(3);
         assert_eq!((roll.running(), roll.others_words().as_str()), (0, "No other is running"));
         assert_eq!(roll.stopped_alone().map(|(shard, _)| shard).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn who_is_silent_for_too_long_is_lost_until_it_is_heard() {
+        let mut roll = Roll::of(2, at(60), Patience { lost_after: Some(Duration::from_secs(10)), ..HERE });
+        roll.hear(1, at(9));
+        assert_eq!(
+            (roll.newly_lost(at(10)), roll.newly_lost(at(11)), roll.newly_lost(at(12))),
+            (vec![], vec![2], vec![])
+        );
+        assert_eq!(roll.running(), 1);
+        roll.hear(2, at(13));
+        assert_eq!(roll.running(), 2);
+        // What this end could not hear is nobody's silence.
+        roll.excuse(at(30));
+        assert_eq!((roll.newly_lost(at(40)), roll.newly_lost(at(41))), (vec![], vec![1, 2]));
     }
 }

@@ -67,6 +67,21 @@ pub fn load_for_traffic(
     load_checked(path, overrides, seed, env, above_ceilings)
 }
 
+/// Loads the copy of a scenario that another machine has made ([`Loaded::copy`]), for a run with real traffic; files that it names are looked for from the
+/// current folder on.
+///
+/// # Errors
+/// As [`load`].
+#[cfg(feature = "cluster")]
+pub fn load_text(
+    text: &str,
+    name: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, ScenarioError> {
+    let edit = Edit::new("the scenario of the run", text.to_owned(), &Overrides::new())?;
+    load_edited(edit, name.to_owned(), Reading::new(env, PathBuf::new()), above_ceilings)
+}
+
 fn load_checked(
     path: &Path,
     overrides: &Overrides,
@@ -83,7 +98,15 @@ fn load_checked(
     let mut overrides = overrides.clone();
     overrides.extend(seed.map(|seed| ("seed".to_owned(), seed.to_string())));
     let edit = Edit::new(&origin, text, &overrides)?;
-    let reading = Reading::new(env, folder);
+    load_edited(edit, stem, Reading::new(env, folder), also)
+}
+
+fn load_edited(
+    edit: Edit,
+    stem: String,
+    reading: Reading<'_>,
+    also: fn(&Scenario) -> Vec<Conflict>,
+) -> Result<Loaded, ScenarioError> {
     reading.tell(Stem(stem));
     let scenario = reading.parse(&edit.text).and_then(|root| read_scenario(&Table::root(&reading, &root)));
     let redactor = reading.redactor();

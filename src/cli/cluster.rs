@@ -1,0 +1,77 @@
+//! What the commands of a run over many machines have in common.
+//!
+//! In: arguments. Out: the way to the NATS server.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::run::{ClusterLink, ClusterRequest, RunName};
+use crate::units::parse_duration;
+
+/// Most workers of a run.
+const MOST_WORKERS: u32 = 10_000;
+
+/// How a NATS server lets us in.
+#[derive(Debug, Args)]
+pub(super) struct LinkArgs {
+    /// A credentials file for the NATS server, as `nsc` writes it
+    #[arg(long, value_name = "FILE")]
+    nats_creds: Option<PathBuf>,
+    /// A file of authorities (PEM) that vouch for the NATS server, in place of the system's
+    #[arg(long, value_name = "FILE")]
+    nats_ca: Option<PathBuf>,
+    /// Accept a NATS server of another machine in plain text, or without a user: for a network of your own
+    #[arg(long)]
+    nats_insecure: bool,
+}
+
+impl LinkArgs {
+    /// The way to the server at `address`.
+    pub(super) fn link(&self, address: &str) -> ClusterLink {
+        ClusterLink {
+            address: address.to_owned(),
+            creds: self.nats_creds.clone(),
+            ca_file: self.nats_ca.clone(),
+            insecure: self.nats_insecure,
+        }
+    }
+}
+
+/// How a run is led over many machines.
+#[derive(Debug, Args)]
+pub(super) struct LeadArgs {
+    /// Lead workers on other machines (resurge worker) over this NATS server, as nats://127.0.0.1:4222
+    #[arg(long, value_name = "URL", requires = "workers", conflicts_with_all = ["shards", "shard"])]
+    cluster: Option<String>,
+    /// How many workers share the clients
+    #[arg(long, value_name = "N", requires = "cluster", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_WORKERS)))]
+    workers: Option<u32>,
+    /// The run's name, by which workers find it; a name is used once [default: <scenario>-<4 hex>]
+    #[arg(long = "run", value_name = "NAME", requires = "cluster")]
+    name: Option<RunName>,
+    /// How long the workers get to become ready
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_time)]
+    ready_within: Duration,
+    #[command(flatten)]
+    link: LinkArgs,
+}
+
+impl LeadArgs {
+    /// The machines, where there are any.
+    pub(super) fn request(&self) -> Option<ClusterRequest> {
+        let (address, workers) = self.cluster.as_ref().zip(self.workers)?;
+        let (link, run) = (self.link.link(address), self.name.clone());
+        Some(ClusterRequest { link, run, workers, ready_within: self.ready_within })
+    }
+}
+
+/// A duration above zero, of a day at most.
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(time) if !time.is_zero() && time <= Duration::from_secs(86_400) => Ok(time),
+        Ok(_) => Err("above zero, and a day at most".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

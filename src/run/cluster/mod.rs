@@ -1,0 +1,21 @@
+//! A run over many machines, by way of a NATS server.
+//!
+//! In: a scenario and how many workers; or the name of a run. Out: one run folder at the coordinator ([`coordinator`]), whose channel to the workers is
+//! [`remote`]; a share's folder at each worker ([`worker`]), whose post ([`post`]) sends what its journal grows by. The server keeps what is under way, and nothing of it
+//! is the truth: each worker's own journal is.
+
+mod coordinator;
+mod error;
+mod link;
+mod names;
+mod offset;
+mod post;
+mod remote;
+mod spec;
+mod worker;
+
+pub use coordinator::{ClusterRequest, run_cluster};
+pub use error::ClusterError;
+pub use link::ClusterLink;
+pub use names::{NoRunName, RunName};
+pub use worker::{WorkRequest, work};

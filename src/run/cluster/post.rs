@@ -1,0 +1,322 @@
+//! A worker's post: reports and the journal go to the coordinator, orders come from it.
+//!
+//! In: reports, the file that the journal grows in. Out: messages that are sent until the server has kept them, again from wherever the coordinator misses some; signs of
+//! life; orders. On a thread of its own with a connection of its own: neither a slow server nor one that is away holds up a client.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::kv::Store;
+use async_nats::{Client, HeaderMap};
+use futures::StreamExt as _;
+use tokio::sync::{mpsc, watch};
+
+use crate::plan::Share;
+use crate::report::JOURNAL_FILE;
+
+use super::super::shards::{Order, Orders, Report, Voice};
+use super::error::ClusterError;
+use super::link::ClusterLink;
+use super::names::RunName;
+use super::spec::{AT, Addressed, EPOCH, ORDER_KEYS};
+
+/// How often a sign of life is given.
+const BEAT: Duration = Duration::from_secs(1);
+/// How often the journal is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long until something is tried again.
+const RETRY: Duration = Duration::from_millis(300);
+/// The most bytes of a journal in a message: half of what a server takes.
+const MOST_BYTES: usize = 512 * 1024;
+/// How many reports, and orders, may wait.
+const WAITING: usize = 256;
+
+/// Where a worker's post goes.
+#[derive(Debug, Clone)]
+pub(super) struct PostPlace {
+    pub(super) link: ClusterLink,
+    pub(super) run: RunName,
+    pub(super) share: Share,
+    pub(super) epoch: u64,
+}
+
+/// The post of a worker.
+pub(super) struct Post {
+    say: mpsc::Sender<Report>,
+    orders: Mutex<Option<Receiver<Order>>>,
+    /// The folder of the journal, once there is one.
+    folder: watch::Sender<Option<PathBuf>>,
+    /// How long the coordinator may take for the rest, once nothing more is to come.
+    closing: watch::Sender<Option<Duration>>,
+    thread: Mutex<Option<JoinHandle<bool>>>,
+}
+
+/// What a worker says.
+#[derive(Clone)]
+pub(super) struct PostVoice(mpsc::Sender<Report>);
+
+impl Voice for PostVoice {
+    fn say(&self, report: &Report) {
+        // Seconds and marks are in the journal, whose copy goes out.
+        if matches!(report, Report::Second { .. } | Report::Mark { .. }) {
+            return;
+        }
+        if self.0.try_send(report.clone()).is_err() {
+            log::warn!("the coordinator is not told: too much waits for it");
+        }
+    }
+}
+
+/// What a worker is told.
+pub(super) struct PostOrders(Option<Receiver<Order>>);
+
+impl Orders for PostOrders {
+    fn next(&mut self) -> Option<Order> {
+        self.0.as_ref()?.recv().ok()
+    }
+}
+
+impl Post {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// There is no thread, or no runtime.
+    pub(super) fn open(place: PostPlace) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (say, reports) = mpsc::channel(WAITING);
+        let (give, orders) = sync_channel(WAITING);
+        let (folder, followed) = watch::channel(None);
+        let (closing, closed) = watch::channel(None);
+        let carry = move || {
+            let carried = runtime.block_on(carry(place, reports, give, followed, closed));
+            carried.unwrap_or_else(|error| {
+                log::warn!("{error}");
+                false
+            })
+        };
+        let thread = std::thread::Builder::new().name("post".to_owned()).spawn(carry)?;
+        let (orders, thread) = (Mutex::new(Some(orders)), Mutex::new(Some(thread)));
+        Ok(Self { say, orders, folder, closing, thread })
+    }
+
+    /// Where to speak.
+    pub(super) fn voice(&self) -> PostVoice {
+        PostVoice(self.say.clone())
+    }
+
+    /// Where to hear; whoever asks first has them.
+    pub(super) fn orders(&self) -> PostOrders {
+        PostOrders(self.orders.lock().unwrap_or_else(PoisonError::into_inner).take())
+    }
+
+    /// Sends the journal that grows in `folder` from now on.
+    pub(super) fn follow(&self, folder: &Path) {
+        self.folder.send_replace(Some(folder.to_owned()));
+    }
+
+    /// Nothing more is to come: sends what is left. Answers whether the coordinator has all of it, for which it has `grace`.
+    pub(super) fn close(&self, grace: Duration) -> bool {
+        self.closing.send_replace(Some(grace));
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A thread that panicked has said so.
+        thread.is_some_and(|thread| thread.join().unwrap_or(false))
+    }
+}
+
+/// What the coordinator has asked the post itself for.
+#[derive(Debug, Default)]
+struct Asked {
+    /// From where on bytes of the journal are missing.
+    missing: Option<u64>,
+    /// It has all of it.
+    is_seen: bool,
+}
+
+/// Carries the post until it is closed; answers whether the coordinator has all.
+async fn carry(
+    place: PostPlace,
+    reports: mpsc::Receiver<Report>,
+    give: SyncSender<Order>,
+    folder: watch::Receiver<Option<PathBuf>>,
+    mut closed: watch::Receiver<Option<Duration>>,
+) -> Result<bool, ClusterError> {
+    let name = format!("resurge worker {} of {}", place.share, place.run);
+    let client = Box::pin(place.link.connect(&name)).await?;
+    let context = place.link.jetstream(&client).await?;
+    let failed = |error: async_nats::jetstream::context::KeyValueError| ClusterError::Failed {
+        what: "the run's key-value store",
+        why: error.to_string(),
+    };
+    let store = context.get_key_value(place.run.bucket()).await.map_err(failed)?;
+    let asked = Arc::new(Mutex::new(Asked::default()));
+    let beating = tokio::spawn(beat(client.clone(), place.clone()));
+    let hearing = tokio::spawn(hear_orders(store, place.share, give, Arc::clone(&asked)));
+    let sender = Sender { context, place, folder, asked, queue: VecDeque::new(), sent: 0, is_ended: None };
+    let grace = async {
+        let grace = closed.wait_for(Option::is_some).await.ok().and_then(|grace| *grace).unwrap_or_default();
+        tokio::time::sleep(grace).await;
+    };
+    let is_whole = tokio::select! {
+        () = sender.send_all(reports) => true,
+        () = grace => false,
+    };
+    beating.abort();
+    hearing.abort();
+    Ok(is_whole)
+}
+
+/// Gives signs of life.
+async fn beat(client: Client, place: PostPlace) {
+    let (subject, epoch) = (place.run.beat(place.share.shard()), place.epoch.to_string());
+    let mut every = tokio::time::interval(BEAT);
+    loop {
+        every.tick().await;
+        let _ = client.publish(subject.clone(), epoch.clone().into()).await;
+    }
+}
+
+/// Hears orders, each once and in order.
+async fn hear_orders(store: Store, share: Share, give: SyncSender<Order>, asked: Arc<Mutex<Asked>>) {
+    let mut last = String::new();
+    loop {
+        if let Ok(mut orders) = store.watch_with_history(ORDER_KEYS).await {
+            while let Some(entry) = orders.next().await {
+                let Ok(entry) = entry else { break };
+                if entry.key <= last {
+                    continue;
+                }
+                let Ok(Addressed { to, order }) = serde_json::from_slice(&entry.value) else { continue };
+                last = entry.key;
+                if to.is_some_and(|to| to != share.shard()) {
+                    continue;
+                }
+                let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+                match order {
+                    Order::Resend { from } => asked.missing = Some(from),
+                    Order::Seen => asked.is_seen = true,
+                    // Whoever has stopped listening is on its way out.
+                    order => drop(give.try_send(order)),
+                }
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Who sends reports and the journal, in order.
+struct Sender {
+    context: Context,
+    place: PostPlace,
+    folder: watch::Receiver<Option<PathBuf>>,
+    asked: Arc<Mutex<Asked>>,
+    queue: VecDeque<Report>,
+    /// How many bytes of the journal the server has.
+    sent: u64,
+    /// The report of its end, once there is one; and whether it went out.
+    is_ended: Option<(Report, bool)>,
+}
+
+impl Sender {
+    /// Until the coordinator has all of it.
+    async fn send_all(mut self, mut reports: mpsc::Receiver<Report>) {
+        let mut every = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                report = reports.recv(), if !reports.is_closed() || !reports.is_empty() => self.queue.extend(report),
+                _ = every.tick() => {}
+            }
+            while let Some(report) = self.queue.pop_front() {
+                match report {
+                    Report::Done { reason, unwritten } => {
+                        self.is_ended = Some((Report::Sealed { length: 0, reason }, false));
+                        if unwritten.is_some() {
+                            log::warn!(
+                                "the journal could not be written to its end: the coordinator has what was"
+                            );
+                        }
+                    }
+                    report => self.publish(None, serde_json::to_vec(&report).unwrap_or_default()).await,
+                }
+            }
+            self.send_journal().await;
+            let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
+            if asked.is_seen {
+                return;
+            }
+            if let Some(from) = asked.missing {
+                self.sent = self.sent.min(from);
+                if let Some((_, is_out)) = &mut self.is_ended {
+                    *is_out = false;
+                }
+            }
+        }
+    }
+
+    /// Sends what the journal has grown by, and its seal behind the last of it.
+    async fn send_journal(&mut self) {
+        let Some(path) = self.folder.borrow().as_ref().map(|folder| folder.join(JOURNAL_FILE)) else {
+            return;
+        };
+        loop {
+            match piece(&path, self.sent) {
+                Ok(bytes) if bytes.is_empty() => break,
+                Ok(bytes) => {
+                    let length = bytes.len() as u64;
+                    self.publish(Some(self.sent), bytes).await;
+                    self.sent += length;
+                }
+                Err(error) => {
+                    log::debug!("{}: {error}", path.display());
+                    return;
+                }
+            }
+        }
+        if let Some((Report::Sealed { reason, .. }, false)) = &self.is_ended {
+            let sealed = Report::Sealed { length: self.sent, reason: reason.clone() };
+            self.publish(None, serde_json::to_vec(&sealed).unwrap_or_default()).await;
+            self.is_ended = Some((sealed, true));
+        }
+    }
+
+    /// Until the server has kept it.
+    async fn publish(&self, at: Option<u64>, payload: Vec<u8>) {
+        let subject = self.place.run.report(self.place.share.shard());
+        let mut headers = HeaderMap::new();
+        headers.insert(EPOCH, self.place.epoch.to_string());
+        if let Some(at) = at {
+            headers.insert(AT, at.to_string());
+        }
+        let payload = bytes::Bytes::from(payload);
+        loop {
+            let kept = match self
+                .context
+                .publish_with_headers(subject.clone(), headers.clone(), payload.clone())
+                .await
+            {
+                Ok(kept) => kept.await.map(drop),
+                Err(error) => Err(error),
+            };
+            match kept {
+                Ok(()) => return,
+                Err(error) => log::debug!("a report is not out yet: {error}"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// What stands in a file from there on, up to a message full.
+fn piece(path: &Path, from: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
