@@ -131,6 +131,8 @@ impl Mark {
         match &self.outcome {
             None if self.by == MarkBy::Event => Some("not over when the numbers break off".to_owned()),
             None => None,
+            // What was not done took no time.
+            Some(outcome) if outcome.took_us == 0 => Some(outcome.end.words()),
             Some(outcome) => Some(format!("{} after {}", outcome.end.words(), format_us(outcome.took_us))),
         }
     }

@@ -182,11 +182,17 @@ fn what_stood_in_the_way<'a>(
             None => bad.push((obstacle, *n)),
         }
     }
-    let (obstacle, count) = bad.into_iter().max_by_key(|(_, n)| *n)?;
+    let at = (0..bad.len()).max_by_key(|at| bad[*at].1)?;
+    let (obstacle, count) = bad.swap_remove(at);
     let reconnecting =
         tally.attempts_where(|kind, outcome, _| kind == AttemptKind::Reconnect && outcome.is_about_target());
     let all = tally.attempts_where(|_, outcome, _| outcome.is_about_target());
     let is_every = count == all || (reconnecting == count && obstacle.of_reconnects);
+    // Of all attempts, those of the other kind count that came to the same.
+    let alike =
+        |other: &Obstacle| Obstacle { of_reconnects: obstacle.of_reconnects, ..other.clone() } == obstacle;
+    let others_alike: u64 = bad.iter().filter(|(other, _)| alike(other)).map(|(_, n)| n).sum();
+    let count = if is_every { count } else { count + others_alike };
     let how_many = match (is_every, obstacle.of_reconnects && count == reconnecting) {
         (true, true) if count < all => format!("every attempt to come back ({})", format_count(count)),
         (true, _) => format!("every attempt ({})", format_count(count)),

@@ -89,7 +89,7 @@ fn strike_rows() -> Rows<Strike> {
     );
     let event = field(
         "event",
-        "Name of the event. It strikes when the event is done; whom the service loses within the event's `window` was struck.",
+        "Name of the event. It strikes whom the service loses from the event's start until its `window` is over; times count from each loss.",
         then(string(), event_strike),
     )
     .needed("name the event that strikes, as event = \"reload\"");
