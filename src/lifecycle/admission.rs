@@ -6,7 +6,7 @@
 //! taken back.
 
 use crate::clock::Moment;
-use crate::sample::{AttemptEnd, AttemptKind, Life, Outcome, Phase, Sample, Spoken, WayIn};
+use crate::sample::{AttemptEnd, Life, Outcome, Phase, Sample, Spoken};
 use crate::scenario::keys::{Ready, ResetOn};
 
 use super::cause::Evidence;
@@ -72,15 +72,8 @@ impl Step<'_> {
         let end =
             AttemptEnd { token_age: *token_age, ..AttemptEnd::plain(recovery.kind, Outcome::Ok, latency) };
         self.samples.push(Sample::Attempt(end));
-        let way_in = recovery.way_in(upgraded);
-        if self.client.stopping && recovery.kind == AttemptKind::Reconnect {
-            // When the run ended it was away, as those are whose next attempt was not due by then: were it back, who takes longest would count as the quickest.
-            self.unfinished(recovery);
-            self.samples.push(Life::In(WayIn { lost_in: None, ..way_in }).into());
-        } else {
-            self.samples.push(Sample::Ready(Box::new(recovery.ready_sample())));
-            self.samples.push(Life::In(way_in).into());
-        }
+        self.samples.push(Sample::Ready(Box::new(recovery.ready_sample())));
+        self.samples.push(Life::In(recovery.way_in(upgraded)).into());
         entering.let_in(Admitted { tries: self.client.tries, upgraded });
         if matches!(self.rules.reconnect.reset_on, ResetOn::Admitted | ResetOn::Ready) {
             self.client.set_tries(Tries::default());

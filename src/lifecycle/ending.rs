@@ -339,16 +339,11 @@ impl Step<'_> {
 
     pub(super) fn finish_unfinished(&mut self, recovery: &Recovery) -> Action {
         if recovery.kind == AttemptKind::Reconnect {
-            self.unfinished(recovery);
+            self.not_back(recovery, WhyNotBack::RunEnded);
+            self.count(Counter::ReconnectsUnfinished);
+            self.samples.push(Sample::Away(recovery.away_sample(self.now)));
         }
         Action::Finish(Finish::RunEnded)
-    }
-
-    /// The client was away when the run ended.
-    pub(super) fn unfinished(&mut self, recovery: &Recovery) {
-        self.not_back(recovery, WhyNotBack::RunEnded);
-        self.count(Counter::ReconnectsUnfinished);
-        self.samples.push(Sample::Away(recovery.away_sample(self.now)));
     }
 
     /// A client that was lost does not come back.
