@@ -147,7 +147,16 @@ fn accounts(summary: &str) -> [u64; 3] {
 #[test]
 fn the_axes_along_which_services_differ_are_settings() {
     let axes = [
-        axis("idle-drop", "idle_timeout = '400ms'\nidle_action = 'drop'", FETCHED, &["network 1006 (fin)"]),
+        Axis {
+            // A drop at the run's end may cross a client's goodbye: which of them it was is not the same to both.
+            is_exact: false,
+            ..axis(
+                "idle-drop",
+                "idle_timeout = '400ms'\nidle_action = 'drop'",
+                FETCHED,
+                &["network 1006 (fin)"],
+            )
+        },
         Axis {
             // Nobody tells the target that the client has given up, until TCP does.
             is_exact: false,
