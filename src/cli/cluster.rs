@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::plan::MOST_SHARDS;
 use crate::run::{ClusterLink, ClusterRequest, RunName};
-use crate::units::parse_duration;
 
-/// Most workers of a run.
-const MOST_WORKERS: u32 = 10_000;
+use super::key_value::parse_time;
 
 /// How a NATS server lets us in.
 #[derive(Debug, Args)]
@@ -46,7 +45,7 @@ pub(super) struct LeadArgs {
     #[arg(long, value_name = "URL", requires = "workers", conflicts_with_all = ["shards", "shard"])]
     cluster: Option<String>,
     /// How many workers share the clients
-    #[arg(long, value_name = "N", requires = "cluster", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_WORKERS)))]
+    #[arg(long, value_name = "N", requires = "cluster", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     workers: Option<u32>,
     /// The run's name, by which workers find it; a name is used once [default: <scenario>-<4 hex>]
     #[arg(long = "run", value_name = "NAME", requires = "cluster")]
@@ -64,14 +63,5 @@ impl LeadArgs {
         let (address, workers) = self.cluster.as_ref().zip(self.workers)?;
         let (link, run) = (self.link.link(address), self.name.clone());
         Some(ClusterRequest { link, run, workers, ready_within: self.ready_within })
-    }
-}
-
-/// A duration above zero, of a day at most.
-pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(time) if !time.is_zero() && time <= Duration::from_secs(86_400) => Ok(time),
-        Ok(_) => Err("above zero, and a day at most".to_owned()),
-        Err(error) => Err(error.to_string()),
     }
 }

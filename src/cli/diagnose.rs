@@ -14,9 +14,9 @@ use crate::exit_code::ExitCode;
 use crate::run::RunError;
 use crate::scenario::ScenarioError;
 use crate::scenario::keys::check_origin;
-use crate::units::{format_duration, parse_duration};
+use crate::units::format_duration;
 
-use super::key_value::parse_override;
+use super::key_value::{parse_override, parse_time};
 use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
@@ -46,10 +46,10 @@ pub(super) struct DiagnoseArgs {
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
     /// The target's idle timeout, where it is known; without it, up to 330s are waited for its idle close
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_time)]
     idle_timeout: Option<Duration>,
     /// How long to wait where a wait is the experiment
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "5s")]
     wait: Duration,
     /// Form of the answer
     #[arg(long, value_enum, default_value = "text")]
@@ -74,15 +74,6 @@ const LOOK: Duration = Duration::from_millis(300);
 const LONGEST_IDLE: Duration = Duration::from_secs(330);
 /// How long after a given idle timeout the close may come.
 const IDLE_MARGIN: Duration = Duration::from_secs(5);
-
-fn duration(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(duration) if duration.is_zero() => Err("it must be above 0".to_owned()),
-        Ok(duration) if duration > Duration::from_secs(24 * 60 * 60) => Err("24h is the most".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(error.to_string()),
-    }
-}
 
 fn parse_origin(text: &str) -> Result<String, String> {
     check_origin(text).map(|()| text.to_owned())

@@ -1,10 +1,24 @@
-//! An override of a scenario's key, as it is typed.
+//! An override of a scenario's key, and a duration, as they are typed.
+
+use std::time::Duration;
+
+use crate::units::parse_duration;
 
 /// Splits `KEY=VALUE`.
 pub(super) fn parse_override(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
         _ => Err("write it as KEY=VALUE, as groups.0.clients=200".to_owned()),
+    }
+}
+
+/// A duration above zero, of a day at most.
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("it must be above 0".to_owned()),
+        Ok(duration) if duration > Duration::from_secs(24 * 60 * 60) => Err("24h is the most".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -10,10 +10,12 @@ use clap::Args;
 
 use crate::drive::network::parse_host;
 use crate::exit_code::ExitCode;
+use crate::plan::MOST_SHARDS;
 use crate::run::{RunName, WorkRequest, work};
 
-use super::cluster::{LinkArgs, parse_time};
+use super::cluster::LinkArgs;
 use super::ended::tell_refusal;
+use super::key_value::parse_time;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -37,7 +39,7 @@ pub(super) struct WorkerArgs {
     #[arg(long, value_name = "NAME", env = "RESURGE_RUN")]
     run: RunName,
     /// The share to take, from 1
-    #[arg(long, value_name = "I", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "I", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     index: Option<u32>,
     /// The folder of the share's journal; it must not exist yet [default: reports/<scenario>-<share>-<UTC>-<4 hex>]
     #[arg(long, value_name = "DIR")]

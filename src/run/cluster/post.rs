@@ -18,6 +18,7 @@ use async_nats::{Client, HeaderMap};
 use futures::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 
+use crate::engine::StopReason;
 use crate::plan::Share;
 use crate::report::JOURNAL_FILE;
 
@@ -158,7 +159,7 @@ async fn carry(
     let asked = Arc::new(Mutex::new(Asked::default()));
     let beating = tokio::spawn(beat(client.clone(), place.clone()));
     let hearing = tokio::spawn(hear_orders(store, place.share, give, Arc::clone(&asked)));
-    let sender = Sender { context, place, folder, asked, queue: VecDeque::new(), sent: 0, is_ended: None };
+    let sender = Sender { context, place, folder, asked, queue: VecDeque::new(), sent: 0, ended: None };
     let grace = async {
         let grace = closed.wait_for(Option::is_some).await.ok().and_then(|grace| *grace).unwrap_or_default();
         tokio::time::sleep(grace).await;
@@ -219,8 +220,8 @@ struct Sender {
     queue: VecDeque<Report>,
     /// How many bytes of the journal the server has.
     sent: u64,
-    /// The report of its end, once there is one; and whether it went out.
-    is_ended: Option<(Report, bool)>,
+    /// Why the run has ended, once it has; and whether the journal's seal went out.
+    ended: Option<(StopReason, bool)>,
 }
 
 impl Sender {
@@ -235,7 +236,7 @@ impl Sender {
             while let Some(report) = self.queue.pop_front() {
                 match report {
                     Report::Done { reason, unwritten } => {
-                        self.is_ended = Some((Report::Sealed { length: 0, reason }, false));
+                        self.ended = Some((reason, false));
                         if unwritten.is_some() {
                             log::warn!(
                                 "the journal could not be written to its end: the coordinator has what was"
@@ -252,7 +253,7 @@ impl Sender {
             }
             if let Some(from) = asked.missing {
                 self.sent = self.sent.min(from);
-                if let Some((_, is_out)) = &mut self.is_ended {
+                if let Some((_, is_out)) = &mut self.ended {
                     *is_out = false;
                 }
             }
@@ -278,10 +279,10 @@ impl Sender {
                 }
             }
         }
-        if let Some((Report::Sealed { reason, .. }, false)) = &self.is_ended {
+        if let Some((reason, false)) = self.ended.clone() {
             let sealed = Report::Sealed { length: self.sent, reason: reason.clone() };
             self.publish(None, serde_json::to_vec(&sealed).unwrap_or_default()).await;
-            self.is_ended = Some((sealed, true));
+            self.ended = Some((reason, true));
         }
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::engine::StopReason;
 use crate::plan::Share;
 use crate::record::{JournalCopy, Note, Piece, Told as Entry};
 use crate::report::JOURNAL_FILE;
@@ -106,7 +107,7 @@ impl Remote {
             copies: BTreeMap::new(),
             epochs: BTreeMap::new(),
             refused: BTreeSet::new(),
-            done: BTreeMap::new(),
+            sealed: BTreeMap::new(),
             sender: sender.clone(),
         };
         let tasks = vec![
@@ -218,8 +219,8 @@ struct Desk {
     epochs: BTreeMap<u32, u64>,
     /// Of whom it was told that he does not count.
     refused: BTreeSet<String>,
-    /// How long the journals are that were ended, and what their workers said.
-    done: BTreeMap<u32, (u64, Report)>,
+    /// How long the journals are that were sealed, and why their shares ended.
+    sealed: BTreeMap<u32, (u64, StopReason)>,
     sender: mpsc::Sender<(Share, Heard)>,
 }
 
@@ -341,8 +342,8 @@ impl Desk {
 
     async fn take_report(&mut self, share: Share, report: Report) {
         match report {
-            Report::Sealed { length, .. } => {
-                self.done.insert(share.shard(), (length, report));
+            Report::Sealed { length, reason } => {
+                self.sealed.insert(share.shard(), (length, reason));
                 self.end_if_whole(share).await;
             }
             report => self.say(share, Heard::Report(report)).await,
@@ -352,13 +353,12 @@ impl Desk {
     /// A worker is done when its whole journal is here.
     async fn end_if_whole(&mut self, share: Share) {
         let here = self.copies.get(&share.shard()).map_or(0, |(copy, _)| copy.length());
-        let Some((length, report)) = self.done.get(&share.shard()) else { return };
+        let Some((length, reason)) = self.sealed.get(&share.shard()) else { return };
         if here < *length {
             return self.say(share, Heard::Missing(here)).await;
         }
-        let Report::Sealed { reason, .. } = report else { return };
         let done = Report::Done { reason: reason.clone(), unwritten: None };
-        self.done.remove(&share.shard());
+        self.sealed.remove(&share.shard());
         self.say(share, Heard::Report(done)).await;
         self.say(share, Heard::Gone("it has ended".to_owned())).await;
     }

@@ -76,13 +76,13 @@ pub fn work(request: &WorkRequest, told: &mut dyn FnMut(&str)) -> Result<ExitCod
     let (spec, taken, offset) = runtime.block_on(async {
         let client = Box::pin(request.link.connect(&format!("resurge worker of {}", request.run))).await?;
         let context = request.link.jetstream(&client).await?;
-        let joined = Box::pin(join(request, &client, &context)).await;
+        let joined = Box::pin(join(request, &context)).await;
         if let Err(error) = &joined {
             let who = format!("{}: {error}", here());
             let _ = client.publish(request.run.refusals(), who.into()).await;
             let _ = client.flush().await;
         }
-        let (spec, _, taken) = joined?;
+        let (spec, taken) = joined?;
         let offset = measure(request, &client, &clock).await?;
         Ok::<_, ClusterError>((spec, taken, offset))
     })?;
@@ -117,12 +117,7 @@ pub fn work(request: &WorkRequest, told: &mut dyn FnMut(&str)) -> Result<ExitCod
 }
 
 /// Finds the run, and takes a share.
-async fn join(
-    request: &WorkRequest,
-    client: &Client,
-    context: &Context,
-) -> Result<(RunSpec, Store, Taken), ClusterError> {
-    let _ = client;
+async fn join(request: &WorkRequest, context: &Context) -> Result<(RunSpec, Taken), ClusterError> {
     let (store, spec) = find(request, context).await?;
     let run = request.run.to_string();
     if spec.protocol != PROTOCOL || spec.tool_version != VERSION {
@@ -139,7 +134,7 @@ async fn join(
     let claim = serde_json::to_vec(&Claim { by: here() }).unwrap_or_default();
     for share in &shares {
         if let Ok(epoch) = store.create(claim_key(share.shard()), claim.clone().into()).await {
-            return Ok((spec, store, Taken { share: *share, epoch }));
+            return Ok((spec, Taken { share: *share, epoch }));
         }
     }
     match shares.as_slice() {

@@ -191,8 +191,8 @@ impl SplitRun<'_> {
                         return Err(fault(share, exit_code, message));
                     }
                     Some((share, Heard::Gone(how))) => return Err(fault(share, ExitCode::Unexpected, how)),
-                    Some((_, Heard::Report(_) | Heard::Second(_) | Heard::Beat)) => {}
-                    Some((share, Heard::Missing(from))) => channel.tell(share, &Order::Resend { from }).await,
+                    // Nobody has a journal before the start.
+                    Some((_, Heard::Report(_) | Heard::Second(_) | Heard::Beat | Heard::Missing(_))) => {}
                     None => return Err(RunError::Interrupted),
                 }
             }
@@ -242,9 +242,8 @@ impl SplitRun<'_> {
                         state.roll.excuse(now);
                     }
                     for shard in state.roll.newly_lost(now) {
-                        let why = format!("nothing was heard of it for {} s", state.roll.silence(shard, now).as_secs());
-                        log::warn!("shard {shard} of {} is lost: {why}. {}", self.of, state.roll.others_words());
-                        state.ended.lost.insert(shard, why);
+                        let silence = state.roll.silence(shard, now).as_secs();
+                        log::warn!("shard {shard} of {} is lost: nothing was heard of it for {silence} s. {}", self.of, state.roll.others_words());
                     }
                     for shard in state.roll.newly_silent(now) {
                         let of = self.of;
@@ -264,6 +263,9 @@ impl SplitRun<'_> {
         if state.interrupts == 0 {
             state.ended.lost.extend(state.roll.stopped_alone());
         }
+        for (shard, why) in state.roll.fallen_silent() {
+            state.ended.lost.entry(shard).or_insert(why);
+        }
         state.ended
     }
 
@@ -278,7 +280,6 @@ impl SplitRun<'_> {
         let (shard, of) = (share.shard(), self.of);
         if !matches!(heard, Heard::Gone(_)) && state.roll.hear(shard, state.clock.now()) {
             log::warn!("shard {shard} of {of} is heard again");
-            state.ended.lost.remove(&shard);
         }
         match heard {
             Heard::Second(groups) => state.live.add(&groups),

@@ -32,7 +32,7 @@ struct Entry {
     /// Its silence was told.
     is_silent: bool,
     /// It has been silent for so long that nobody waits for it.
-    is_lost: bool,
+    lost: Option<Duration>,
     is_gone: bool,
     /// It came to its end; and whether that was by a signal of its own.
     ended: Option<bool>,
@@ -46,14 +46,14 @@ impl Roll {
 
     /// How many still run.
     pub(super) fn running(&self) -> usize {
-        self.shards.values().filter(|entry| !entry.is_gone && !entry.is_lost).count()
+        self.shards.values().filter(|entry| !entry.is_gone && entry.lost.is_none()).count()
     }
 
     /// Something was heard of it. Answers whether it had been silent.
     pub(super) fn hear(&mut self, shard: u32, now: Moment) -> bool {
         let Some(entry) = self.shards.get_mut(&shard) else { return false };
         entry.heard = now;
-        entry.is_lost = false;
+        entry.lost = None;
         std::mem::take(&mut entry.is_silent)
     }
 
@@ -67,8 +67,9 @@ impl Roll {
         let Some(after) = self.patience.lost_after else { return Vec::new() };
         let mut found = Vec::new();
         for (shard, entry) in &mut self.shards {
-            if !entry.is_gone && !entry.is_lost && now.since(entry.heard) > after {
-                entry.is_lost = true;
+            let silence = now.since(entry.heard);
+            if !entry.is_gone && entry.lost.is_none() && silence > after {
+                entry.lost = Some(silence);
                 found.push(*shard);
             }
         }
@@ -121,6 +122,13 @@ impl Roll {
         let why = "it was stopped alone, by a signal of its own (SIGINT, SIGTERM or SIGHUP)";
         let alone = self.shards.iter().filter(|(_, entry)| entry.ended == Some(true));
         alone.map(move |(shard, _)| (*shard, why.to_owned()))
+    }
+
+    /// Those that are lost because nothing was heard of them, each with that reason.
+    pub(super) fn fallen_silent(&self) -> impl Iterator<Item = (u32, String)> {
+        let lost = self.shards.iter().filter(|(_, entry)| !entry.is_gone);
+        let lost = lost.filter_map(|(shard, entry)| entry.lost.map(|silence| (*shard, silence)));
+        lost.map(|(shard, silence)| (shard, format!("nothing was heard of it for {} s", silence.as_secs())))
     }
 
     /// What becomes of the others.
