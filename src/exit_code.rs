@@ -27,6 +27,8 @@ pub enum ExitCode {
     Usage = 2,
     /// A run folder or a baseline that cannot be read or compared.
     Unreadable = 65,
+    /// Somebody else has to be there first: the same command may pass later.
+    TryAgain = 75,
     /// A target that the user did not authorise.
     NotAuthorised = 77,
     /// A threshold of the scenario failed.
@@ -45,11 +47,12 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, by its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Pass,
         Self::Unexpected,
         Self::Usage,
         Self::Unreadable,
+        Self::TryAgain,
         Self::NotAuthorised,
         Self::ThresholdFailed,
         Self::ScenarioInvalid,
@@ -75,6 +78,7 @@ impl ExitCode {
             Self::Unexpected => "unexpected",
             Self::Usage => "usage",
             Self::Unreadable => "unreadable",
+            Self::TryAgain => "try_again",
             Self::NotAuthorised => "not_authorised",
             Self::ThresholdFailed => "threshold_failed",
             Self::ScenarioInvalid => "scenario_invalid",
@@ -93,6 +97,7 @@ impl ExitCode {
             Self::Unexpected => "unexpected error, or a file or stdout that could not be written",
             Self::Usage => "usage",
             Self::Unreadable => "run folder damaged, unreadable or not comparable",
+            Self::TryAgain => "try again: the NATS server or the run is not there, or a target is in use",
             Self::NotAuthorised => "target or command not authorised",
             Self::ThresholdFailed => "a threshold failed",
             Self::ScenarioInvalid => "scenario invalid",
@@ -116,6 +121,9 @@ impl ExitCode {
             Self::Unreadable => {
                 "Run folders and baselines of `report`, `merge`, `compare`, `baseline`, `simulate --calibrate` and `--against`."
             }
+            Self::TryAgain => {
+                "Of runs over many machines: no NATS server answers, it has no JetStream, it does not keep what it is given; no run has that name, or it has begun already; another run has the target."
+            }
             Self::NotAuthorised => {
                 "An address that is neither loopback nor private, and not named by `--authorize`; events that run commands or send signals, without `--allow-commands`."
             }
@@ -135,6 +143,16 @@ impl ExitCode {
             Self::Regression => {
                 "Of `compare --gate`; of `simulate --against` where the prediction deviates by more than is allowed."
             }
+        }
+    }
+
+    /// This code, or the other where that tells of something graver: of several processes that were one.
+    #[must_use]
+    pub const fn max_by_gravity(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Pass, other) => other,
+            (Self::Incomplete, other) if !matches!(other, Self::Pass) => other,
+            (code, _) => code,
         }
     }
 

@@ -356,6 +356,8 @@ fn begun() -> Written {
         shards: 1,
         held: Vec::new(),
         lost: Vec::new(),
+        absent: Vec::new(),
+        workers: Vec::new(),
         groups: vec![group("no-jitter"), group("full-jitter")],
         storms: Vec::new(),
         observed: Vec::new(),

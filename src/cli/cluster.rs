@@ -42,7 +42,7 @@ impl LinkArgs {
 #[derive(Debug, Args)]
 pub(super) struct LeadArgs {
     /// Lead workers on other machines (resurge worker) over this NATS server, as nats://127.0.0.1:4222
-    #[arg(long, value_name = "URL", requires = "workers", conflicts_with_all = ["shards", "shard"])]
+    #[arg(long, value_name = "URL", requires = "workers")]
     cluster: Option<String>,
     /// How many workers share the clients
     #[arg(long, value_name = "N", requires = "cluster", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
@@ -50,6 +50,12 @@ pub(super) struct LeadArgs {
     /// The run's name, by which workers find it; a name is used once [default: <scenario>-<4 hex>]
     #[arg(long = "run", value_name = "NAME", requires = "cluster")]
     name: Option<RunName>,
+    /// Begin with so many workers, where not all are ready in time: a smaller run, and declared as that
+    #[arg(long, value_name = "M", requires = "cluster", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
+    min_workers: Option<u32>,
+    /// Run though another run over this NATS server has the same target
+    #[arg(long, requires = "cluster")]
+    share_target: bool,
     /// How long the workers get to become ready
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_time)]
     ready_within: Duration,
@@ -58,10 +64,17 @@ pub(super) struct LeadArgs {
 }
 
 impl LeadArgs {
-    /// The machines, where there are any.
-    pub(super) fn request(&self) -> Option<ClusterRequest> {
+    /// The machines, where there are any; each runs its part in so many processes, `None`: in as many as it takes.
+    pub(super) fn request(&self, processes: Option<u32>) -> Option<ClusterRequest> {
         let (address, workers) = self.cluster.as_ref().zip(self.workers)?;
-        let (link, run) = (self.link.link(address), self.name.clone());
-        Some(ClusterRequest { link, run, workers, ready_within: self.ready_within })
+        Some(ClusterRequest {
+            link: self.link.link(address),
+            run: self.name.clone(),
+            workers,
+            min_workers: self.min_workers.map(|least| least.min(workers)),
+            processes,
+            ready_within: self.ready_within,
+            share_target: self.share_target,
+        })
     }
 }

@@ -54,6 +54,7 @@ pub(super) struct RunArgs {
     shards: Option<Split>,
     /// Run one share of the clients alone, shard I of N, for the machines of a cluster: `resurge merge` makes one run of them
     #[arg(long, value_name = "I/N")]
+    #[cfg_attr(feature = "cluster", arg(conflicts_with = "cluster"))]
     shard: Option<Share>,
     /// Be one of the processes of --shards
     #[arg(long, hide = true, requires = "shard")]
@@ -140,7 +141,11 @@ fn run_as_told(
     split: Split,
     err: &mut dyn Write,
 ) -> Result<RunDone, RunError> {
-    match args.lead.request() {
+    let processes = match args.shards {
+        Some(Split::Into(processes)) => Some(processes),
+        _ => None,
+    };
+    match args.lead.request(processes) {
         Some(cluster) => run_cluster(request, &cluster, &mut |text| drop(writeln!(err, "{text}"))),
         None => run_split(request, split),
     }

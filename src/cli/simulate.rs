@@ -9,9 +9,12 @@ use clap::Args;
 
 use crate::compare::{check_prediction, prediction_text};
 use crate::exit_code::ExitCode;
+use crate::plan::MOST_SHARDS;
 use crate::record::read_journal;
 use crate::report::{JOURNAL_FILE, RunModel, Style};
-use crate::run::{SimulateRequest, VIRTUAL_START_UNIX_US, simulate};
+#[cfg(feature = "cluster")]
+use crate::run::simulate_cluster;
+use crate::run::{RunDone, RunError, SimulateRequest, VIRTUAL_START_UNIX_US, simulate_split};
 
 use super::ended::{tell_done, tell_refusal};
 use super::key_value::parse_override;
@@ -42,6 +45,7 @@ pub(super) struct SimulateArgs {
     clients: Option<u32>,
     /// Take what each stage takes from a real run's folder, where it was measured, in place of [simulate.stages]
     #[arg(long, value_name = "RUN")]
+    #[cfg_attr(feature = "cluster", arg(conflicts_with = "cluster"))]
     calibrate: Option<PathBuf>,
     /// The run folder; it must not exist yet [default: reports/<scenario>-<UTC>-<4 hex>]
     #[arg(long, value_name = "DIR")]
@@ -64,12 +68,18 @@ pub(super) struct SimulateArgs {
     /// Compare with a real run of the same scenario: how far each number deviates; exit with 112 where it is more than 2 % of a count or 15 % of a time
     #[arg(long, value_name = "RUN")]
     against: Option<PathBuf>,
+    /// Split the clients over so many processes, each with a target of its own: faster, and the same numbers where clients have nothing in common
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
+    shards: Option<u32>,
     /// How progress is shown, on stderr
     #[arg(long, value_enum, default_value = "auto")]
     progress: ProgressKind,
     /// Write a report to a file of its own as well, as junit=reports/junit.xml; repeatable
     #[arg(long = "export", value_name = "FORMAT=PATH", value_parser = parse_export)]
     exports: Vec<Export>,
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    lead: super::cluster::LeadArgs,
 }
 
 pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
@@ -98,7 +108,7 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
         attempts: args.attempts,
         on_progress: show,
     };
-    let done = simulate(request);
+    let done = simulate_as_told(request, args, err);
     finish();
     let done = match done {
         Ok(done) => done,
@@ -127,6 +137,29 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
         ExitCode::Pass if rows.iter().flatten().any(|row| !row.holds()) => ExitCode::Regression,
         code => code,
     })
+}
+
+/// Simulates it here, or leads those that do.
+#[cfg(feature = "cluster")]
+fn simulate_as_told(
+    request: SimulateRequest,
+    args: &SimulateArgs,
+    err: &mut dyn Write,
+) -> Result<RunDone, RunError> {
+    match args.lead.request(args.shards) {
+        Some(cluster) => simulate_cluster(request, &cluster, &mut |text| drop(writeln!(err, "{text}"))),
+        None => simulate_split(request, args.shards),
+    }
+}
+
+/// Simulates it here.
+#[cfg(not(feature = "cluster"))]
+fn simulate_as_told(
+    request: SimulateRequest,
+    args: &SimulateArgs,
+    _err: &mut dyn Write,
+) -> Result<RunDone, RunError> {
+    simulate_split(request, args.shards)
 }
 
 /// A real run, to be predicted.

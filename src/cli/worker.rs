@@ -50,12 +50,18 @@ pub(super) struct WorkerArgs {
     /// Let the scenario's events run commands and send signals on this machine, with your rights
     #[arg(long)]
     allow_commands: bool,
-    /// How long the run is waited for
+    /// How long the run is waited for, and a way to NATS that is quick enough for the common start
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_time)]
     wait: Duration,
+    /// Stop where nothing is heard of the coordinator for so long [default: go on to the planned end]
+    #[arg(long, value_name = "DURATION", value_parser = parse_time)]
+    orphan_grace: Option<Duration>,
     /// How long the coordinator may take for the rest of the journal, once the share has ended
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_time)]
-    orphan_grace: Duration,
+    upload_within: Duration,
+    /// Be one of the further processes of a worker
+    #[arg(long, hide = true, requires = "index")]
+    part: bool,
     #[command(flatten)]
     link: LinkArgs,
 }
@@ -75,7 +81,9 @@ pub(super) fn run(args: &WorkerArgs, err: &mut dyn Write) -> io::Result<ExitCode
         authorised: args.authorize.clone(),
         allow_commands: args.allow_commands,
         wait: args.wait,
+        is_part: args.part,
         orphan_grace: args.orphan_grace,
+        upload_within: args.upload_within,
     };
     let mut told = |text: &str| drop(writeln!(err, "{text}"));
     match work(&request, &mut told) {

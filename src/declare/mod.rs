@@ -41,6 +41,8 @@ pub(crate) use kinds::numbers::{List, flag, int, list, map, number, share, share
 pub(crate) use kinds::rule::{
     ENVIRONMENT_NAME, HEADER_NAME, INNER_POINTER, NAME, NOT_EMPTY, POINTER, TextRule, VARIABLE,
 };
+#[cfg(feature = "cluster")]
+pub(crate) use kinds::texts::SecretsElsewhere;
 pub(crate) use kinds::texts::{
     Variables, argument, built_in, environment_value, file, header, header_template, path, ruled, secret,
     string, strings, target_header, target_text, template, text, token_text, variable,

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::clock::Moment;
 use crate::lifecycle::StopPhase;
 
 /// Why a run stopped.
@@ -35,6 +36,8 @@ pub enum StopReason {
 pub struct RunControl {
     phase: watch::Sender<StopPhase>,
     reason: Mutex<Option<StopReason>>,
+    /// When the first client was due to start, and when it did.
+    first_start: Mutex<Option<(Moment, Moment)>>,
 }
 
 impl Default for RunControl {
@@ -47,7 +50,8 @@ impl RunControl {
     /// The control of a run that has not begun to stop.
     #[must_use]
     pub fn new() -> Self {
-        Self { phase: watch::Sender::new(StopPhase::Running), reason: Mutex::new(None) }
+        let phase = watch::Sender::new(StopPhase::Running);
+        Self { phase, reason: Mutex::new(None), first_start: Mutex::new(None) }
     }
 
     /// A view of the phase.
@@ -73,6 +77,20 @@ impl RunControl {
             *now = phase.max(*now);
             further
         });
+    }
+
+    /// A client that was due at `due` is started at `at`.
+    pub fn note_start(&self, due: Moment, at: Moment) {
+        let mut first = self.first_start.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none_or(|(known, _)| due < known) {
+            *first = Some((due, at));
+        }
+    }
+
+    /// When the first client was due, and when it was started; `None`: none was.
+    #[must_use]
+    pub fn first_start(&self) -> Option<(Moment, Moment)> {
+        *self.first_start.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How far the stop has come.

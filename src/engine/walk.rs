@@ -64,7 +64,7 @@ pub async fn walk_plan<D: Driver>(plan: EnginePlan<D>, control: &Arc<RunControl>
     let timers = populations.first().map(|population| Arc::clone(population.driver.timers()));
     for population in populations {
         let worker = population.worker.clone();
-        worker.spawn(start_clients(population, control.subscribe(), clock));
+        worker.spawn(start_clients(population, Arc::clone(control), clock));
     }
     let stormy = tokio::spawn(raise_storms(storms, strike, control.subscribe(), timers));
     let mut phase = control.subscribe();
@@ -87,12 +87,9 @@ pub async fn walk_plan<D: Driver>(plan: EnginePlan<D>, control: &Arc<RunControl>
 }
 
 /// Starts each client when it is due, until the run stops.
-async fn start_clients<D: Driver>(
-    population: Population<D>,
-    mut phase: watch::Receiver<StopPhase>,
-    clock: Clock,
-) {
+async fn start_clients<D: Driver>(population: Population<D>, control: Arc<RunControl>, clock: Clock) {
     let Population { driver, starts, .. } = population;
+    let mut phase = control.subscribe();
     for (nth, (number, due)) in starts.enumerate() {
         if due > clock.now() {
             tokio::select! {
@@ -104,6 +101,9 @@ async fn start_clients<D: Driver>(
         } else if nth.is_multiple_of(64) {
             // Many clients due at one moment must not keep those already started from running.
             tokio::task::yield_now().await;
+        }
+        if nth == 0 {
+            control.note_start(due, clock.now());
         }
         tokio::spawn(Arc::clone(&driver).drive(number, due));
     }

@@ -178,6 +178,16 @@ pub fn shards_needed(scenario: &Scenario, machine: &Machine) -> u32 {
     least.max(u32::try_from(that_pay).unwrap_or(1)).clamp(1, most)
 }
 
+/// In how many processes each of `workers` machines like this one has to run its part of a scenario.
+#[must_use]
+pub fn processes_each(scenario: &Scenario, machine: &Machine, workers: u32) -> u32 {
+    let clients = scenario.clients().max(1);
+    let most = (clients / workers.max(1)).clamp(1, MOST_SHARDS);
+    let planned = (machine.descriptors as f64 * HEADROOM) as u64;
+    let fits = |each: &u32| widest(scenario, workers * each, machine.target_addresses).descriptors <= planned;
+    if fits(&1) { 1 } else { (2..=most).find(fits).unwrap_or(most) }
+}
+
 /// Whether `share` of a scenario fits into one process of `machine`, where the other shards run elsewhere.
 ///
 /// # Errors

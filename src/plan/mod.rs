@@ -10,7 +10,9 @@ mod share;
 mod starts;
 mod storms;
 
-pub use budget::{BudgetError, Machine, Needs, check_budget, check_split, needs, shards_needed};
+pub use budget::{
+    BudgetError, Machine, Needs, check_budget, check_split, needs, processes_each, shards_needed,
+};
 pub use numbering::first_number;
 pub use own_limits::own_limits;
 pub use share::{MOST_SHARDS, NoShare, Share};

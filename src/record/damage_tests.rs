@@ -19,6 +19,7 @@ fn end() -> RunEnd {
         health: GeneratorHealth::default(),
         target_counters: None,
         write_faults: Vec::new(),
+        first_starts: Vec::new(),
         delays: Steps::default(),
         stalls: Steps::default(),
         target_reconnects: None,

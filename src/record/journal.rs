@@ -186,6 +186,8 @@ pub(super) mod tests {
             shards: 1,
             held: Vec::new(),
             lost: Vec::new(),
+            absent: Vec::new(),
+            workers: Vec::new(),
             groups: vec![GroupManifest { name: "g".into(), clients: 1 }],
             steps: Vec::new(),
             storms: Vec::new(),

@@ -51,6 +51,12 @@ pub struct Manifest {
     /// Shards whose numbers are missing, from some second on or all of them. Only a merge knows of such.
     #[serde(default)]
     pub lost: Vec<LostShard>,
+    /// Shards without which the run began, as the user allowed. Only a merge knows of such.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<AbsentShard>,
+    /// The workers of a run over many machines; none: it was not one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<Worker>,
     /// The groups.
     pub groups: Vec<GroupManifest>,
     /// The names of each group's steps before a handshake, in order.
@@ -86,6 +92,39 @@ pub struct LostShard {
     pub from_s: u64,
     /// Why, as far as it is known.
     pub why: String,
+}
+
+/// A shard without which the run began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AbsentShard {
+    /// Which, from 1.
+    pub shard: u32,
+    /// Why it did not take part.
+    pub why: String,
+}
+
+/// Who ran a share of a run over many machines, and how well it knew the time of its coordinator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Worker {
+    /// Its share, from 1.
+    pub shard: u32,
+    /// Its machine and process.
+    pub by: String,
+    /// By how much the coordinator's calendar was ahead of its own, in microseconds; below 0: behind.
+    pub clock_ahead_us: i64,
+    /// The truth is no further from that (half of the shortest way there and back), in microseconds.
+    pub clock_uncertainty_us: u64,
+}
+
+/// When the first client of a share was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FirstStart {
+    /// Its share, from 1.
+    pub shard: u32,
+    /// When it was due, in microseconds since the run's start.
+    pub due_us: u64,
+    /// When it was, in microseconds since the run's start, by the share's own clock.
+    pub began_us: u64,
 }
 
 impl Manifest {
@@ -189,6 +228,9 @@ pub struct RunEnd {
     pub target_counters: Option<TargetCounters>,
     /// What could not be written while the run went on.
     pub write_faults: Vec<String>,
+    /// When the first clients were started, of each share of a run over many machines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_starts: Vec<FirstStart>,
     /// How late the clients' event loops were, once for each attempt, when it ended.
     #[serde(default)]
     pub delays: Steps,

@@ -14,7 +14,7 @@ use super::entry::Entry;
 use super::journal::{Journal, JournalWriter, read_journal};
 use super::journal_error::JournalError;
 use super::journal_reader::{JournalReader, open_journal};
-use super::manifest::{LostShard, Manifest, RunEnd, SCHEMA_VERSION};
+use super::manifest::{AbsentShard, LostShard, Manifest, RunEnd, SCHEMA_VERSION};
 use super::merge_ends::{Machines, merge_ends};
 use super::note::Note;
 use super::packed::PackedTally;
@@ -236,7 +236,12 @@ fn merged_manifest(parts: &[Surveyed<'_>], why_lost: &BTreeMap<u32, String>) -> 
             }
         }
     }
-    for shard in (1..=manifest.shards).filter(|shard| !held.contains(shard)) {
+    let absent: BTreeMap<u32, &AbsentShard> =
+        parts.iter().flat_map(|part| &part.manifest.absent).map(|absent| (absent.shard, absent)).collect();
+    manifest.absent = absent.into_values().filter(|absent| !held.contains(&absent.shard)).cloned().collect();
+    manifest.workers = parts.iter().flat_map(|part| part.manifest.workers.iter().cloned()).collect();
+    let is_absent = |shard: &u32| manifest.absent.iter().any(|absent| absent.shard == *shard);
+    for shard in (1..=manifest.shards).filter(|shard| !held.contains(shard) && !is_absent(shard)) {
         let why =
             why_lost.get(&shard).cloned().unwrap_or_else(|| "it is not among what was merged".to_owned());
         lost.insert(shard, LostShard { shard, from_s: 0, why });
@@ -254,6 +259,15 @@ fn merged_manifest(parts: &[Surveyed<'_>], why_lost: &BTreeMap<u32, String>) -> 
 }
 
 impl MergePlan<'_> {
+    /// The same; these shards never took part, which the user allowed, and so are not lost. Each with the reason.
+    #[must_use]
+    pub fn without(mut self, absent: &BTreeMap<u32, String>) -> Self {
+        self.manifest.lost.retain(|lost| !absent.contains_key(&lost.shard));
+        let told = absent.iter().map(|(shard, why)| AbsentShard { shard: *shard, why: why.clone() });
+        self.manifest.absent.extend(told);
+        self
+    }
+
     /// The merged run's manifest.
     #[must_use]
     pub const fn manifest(&self) -> &Manifest {

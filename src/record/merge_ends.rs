@@ -40,6 +40,7 @@ pub fn merge_ends(ends: &[&RunEnd], all: &Tally, machines: Machines) -> Option<R
             _ => None::<TargetCounters>,
         };
         merged.write_faults.extend(end.write_faults.iter().cloned());
+        merged.first_starts.extend(&end.first_starts);
         merged.delays.add(&end.delays);
         merged.stalls.add(&end.stalls);
         merged.target_reconnects = match (merged.target_reconnects.take(), &end.target_reconnects) {

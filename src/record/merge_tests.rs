@@ -46,6 +46,7 @@ fn end(seconds: u64) -> RunEnd {
         health,
         target_counters: None,
         write_faults: Vec::new(),
+        first_starts: Vec::new(),
         delays: Steps::default(),
         stalls: Steps::default(),
         target_reconnects: None,

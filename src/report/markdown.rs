@@ -21,6 +21,7 @@ use super::tables::{
     reconnects, recovery, throughput, tokens, worst_first,
 };
 use super::verdict::Status;
+use super::workers::worker_lines;
 
 /// Rows of a table, and items of a list.
 const MOST_ROWS: usize = 100;
@@ -132,7 +133,7 @@ fn head(model: &RunModel) -> String {
     for line in model.answer.lines() {
         let _ = writeln!(text, "- {}", escape(&line));
     }
-    for said in lines(model) {
+    for said in lines(model).into_iter().chain(worker_lines(model)) {
         let _ = writeln!(text, "- {}", escape(&said));
     }
     for next in &model.answer.next {

@@ -30,11 +30,13 @@ mod requests;
 mod run_json;
 mod run_json_ends;
 mod run_json_outages;
+mod run_json_shards;
 mod simulated;
 mod sparkline;
 mod tables;
 mod text;
 mod verdict;
+mod workers;
 mod write;
 
 pub(crate) use aligned::aligned;

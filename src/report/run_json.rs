@@ -11,20 +11,19 @@ use serde::Serialize;
 
 use crate::engine::StopReason;
 use crate::record::{
-    GeneratorHealth, HostManifest, Latencies, Manifest, Mark, Quantile, ReconciliationRow, ReconnectClocks,
-    Reconnects, SCHEMA_VERSION, Simulated, StormManifest, Survival, SurvivalStep, Tally, ThresholdResult,
-    Times,
+    GeneratorHealth, HostManifest, Latencies, Mark, Quantile, ReconciliationRow, ReconnectClocks, Reconnects,
+    SCHEMA_VERSION, Simulated, StormManifest, Survival, SurvivalStep, Tally, ThresholdResult, Times,
 };
 use crate::sample::{ABNORMAL_CLOSURE, Abnormal, Counter, ErrorWord, Ground, Metric, Outcome, RequestAnswer};
 use crate::service::counters::TargetCounters;
 
 use super::answer::InWords;
-use super::lost::clients_of;
 use super::model::RunModel;
 use super::observed_json::{ObservedJson, observed_json};
 use super::requests::{rows, step_name};
 use super::run_json_ends::{EndJson, ends};
 use super::run_json_outages::{AvailabilityJson, OutageJson, availability_json, outages_json};
+use super::run_json_shards::{ShardsJson, shards};
 use super::verdict::Verdict;
 
 /// About so many places of the curve of those who are still away.
@@ -110,27 +109,6 @@ struct TargetJson<'m> {
     url: &'m str,
     /// Hosts that the user authorised.
     authorised_hosts: &'m [String],
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct ShardsJson<'m> {
-    count: u32,
-    /// Those whose numbers are here, from 1: all of them, unless this is one shard's own folder, or a merge that lacks some.
-    held: Vec<u32>,
-    /// Shards whose numbers are missing, from some second on or all of them.
-    lost: Vec<LostJson<'m>>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct LostJson<'m> {
-    /// Which, from 1.
-    shard: u32,
-    /// The first second whose numbers are missing; 0: there are none of it.
-    from_s: u64,
-    /// Why, as far as it is known.
-    why: &'m str,
-    /// Its clients, by group; groups without any are not there.
-    clients: BTreeMap<&'m str, u64>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -313,7 +291,7 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
         end: end.and_then(|end| calendar(manifest.started_unix_us + (end.elapsed_s * 1e6) as u64)),
         elapsed_s: model.elapsed_s,
         ended: end.map(|end| &end.reason),
-        shards: shards(manifest),
+        shards: shards(model),
         torn_bytes: model.torn_bytes,
         observed: observed_json(model),
         verdict: &model.verdict,
@@ -335,16 +313,6 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
 pub fn run_json_schema() -> Schema {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     settings.into_generator().into_root_schema_for::<RunJson<'static>>()
-}
-
-fn shards(manifest: &Manifest) -> ShardsJson<'_> {
-    let lost = manifest.lost.iter().map(|lost| LostJson {
-        shard: lost.shard,
-        from_s: lost.from_s,
-        why: &lost.why,
-        clients: clients_of(manifest, lost.shard).into_iter().collect(),
-    });
-    ShardsJson { count: manifest.shards, held: manifest.held_shards(), lost: lost.collect() }
 }
 
 fn reconciliation(model: &RunModel) -> Option<ReconciliationJson<'_>> {

@@ -21,6 +21,7 @@ use super::tables::{
     reconnects, recovery, throughput, tokens,
 };
 use super::verdict::Status;
+use super::workers::worker_lines;
 
 /// The longest line of a sentence.
 const WIDTH: usize = 108;
@@ -128,7 +129,7 @@ fn write_head(text: &mut String, model: &RunModel, style: Style) {
     for said in model.answer.lines() {
         wrapped("  ", &said, 4, WIDTH).iter().for_each(|part| line(text, part));
     }
-    for said in lines(model) {
+    for said in lines(model).into_iter().chain(worker_lines(model)) {
         wrapped("  ", &said, 4, WIDTH).iter().for_each(|part| line(text, part));
     }
     for next in &model.answer.next {

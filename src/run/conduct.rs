@@ -16,8 +16,9 @@ use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike,
 use crate::lifecycle::GroupRules;
 use crate::plan::{own_starts, target_storms};
 use crate::record::{
-    AttemptLog, Entry, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, Manifest, MarkBy,
-    Note, PackedTally, Recorded, Recorder, RunEnd, Steps, Tally, merge_all, read_journal, run_recorder,
+    AttemptLog, Entry, FirstStart, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, Manifest,
+    MarkBy, Note, PackedTally, Recorded, Recorder, RunEnd, Steps, Tally, merge_all, read_journal,
+    run_recorder,
 };
 use crate::sample::{Counter, GroupId, Outcome};
 use crate::scenario::keys::Ready;
@@ -162,11 +163,18 @@ pub(super) async fn conduct(
         health,
         target_counters,
         write_faults: Vec::new(),
+        first_starts: first_start(&prepared, &control).into_iter().collect(),
         delays: Steps::of(&watched.delays),
         stalls: Steps::of(&watched.stalls),
         target_reconnects: target_reconnects(&prepared),
     };
     Ok(Conducted { in_memory: end_journal(&prepared.manifest, recorded, end) })
+}
+
+/// When the first client was started, where the share's machine has a clock of its own.
+fn first_start(prepared: &Prepared, control: &RunControl) -> Option<FirstStart> {
+    let (due, at) = control.first_start().filter(|_| !prepared.manifest.workers.is_empty())?;
+    Some(FirstStart { shard: prepared.share.shard(), due_us: due.as_us(), began_us: at.as_us() })
 }
 
 /// The engine's plan: each group's clients spread evenly over the workers.

@@ -32,7 +32,8 @@ mod workers;
 pub use calibrate::CalibrateError;
 #[cfg(feature = "cluster")]
 pub use cluster::{
-    ClusterError, ClusterLink, ClusterRequest, NoRunName, RunName, WorkRequest, run_cluster, work,
+    ClusterError, ClusterLink, ClusterRequest, NoRunName, RunName, WorkRequest, run_cluster,
+    simulate_cluster, work,
 };
 pub use done::RunDone;
 pub use error::RunError;
@@ -68,5 +69,16 @@ pub fn run_split(request: RunRequest, split: Split) -> Result<RunDone, RunError>
     match split {
         Split::Share(share) => run_share(request, share),
         Split::Auto | Split::Into(_) => shards::run_shards(request, split),
+    }
+}
+
+/// Simulates a scenario, in so many processes where that is more than one, and writes its run folder.
+///
+/// # Errors
+/// [`RunError`] when the run cannot begin, or its shards would have something in common. What goes wrong later is in the result.
+pub fn simulate_split(request: SimulateRequest, shards: Option<u32>) -> Result<RunDone, RunError> {
+    match shards {
+        Some(of) if of > 1 => shards::simulate_in_shards(request, of),
+        _ => simulate(request),
     }
 }

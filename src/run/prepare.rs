@@ -385,6 +385,8 @@ fn manifest(
         shards: share.of(),
         held: vec![share.shard()],
         lost: Vec::new(),
+        absent: Vec::new(),
+        workers: Vec::new(),
         groups: groups.collect(),
         steps: scenario.groups.iter().map(Group::step_names).collect(),
         storms: scenario.storms.iter().map(|own| storm(scenario, own)).collect(),

@@ -21,3 +21,14 @@ pub(super) fn check_shards(shards: u32, scenario: &Scenario) -> Result<(), RunEr
     let clients = scenario.clients();
     if shards > clients { Err(RunError::TooManyShards { shards, clients }) } else { Ok(()) }
 }
+
+/// In virtual time there is no moment that is the same for all shards: nobody can end them together.
+pub(super) fn check_simulated_shares(scenario: &Scenario) -> Result<(), RunError> {
+    let ending = scenario.thresholds.iter().find(|threshold| threshold.abort_after.is_some());
+    let Some(threshold) = ending else { return Ok(()) };
+    let reasons = vec![format!(
+        "the threshold {} ends a run early, and shards in virtual time have no moment in common. Simulate it in one process, or take abort_on_fail out",
+        threshold.source
+    )];
+    Err(RunError::NotSimulable { scenario: scenario.name.clone(), reasons })
+}

@@ -3,7 +3,7 @@
 //! In: a scenario, what takes time. Out: the same run folder that a real run leaves, or a journal in memory. No socket is opened and no clock
 //! is read for anything that is recorded: the same seed gives the same bytes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
@@ -11,6 +11,7 @@ use crate::drive::virtual_time::{
     EndedBy, SampleTaker, StageTimes, VirtualEnd, VirtualRun, VirtualSetup, unsupported,
 };
 use crate::engine::StopReason;
+use crate::plan::Share;
 use crate::record::{
     GeneratorHealth, GroupManifest, HostManifest, Journal, JournalError, JournalWriter, Manifest, Recorded,
     Recorder, RunEnd, SCHEMA_VERSION, Simulated, Steps, read_journal,
@@ -73,6 +74,7 @@ pub struct Simulation {
     times: StageTimes,
     assumptions: Vec<String>,
     start_unix_us: u64,
+    share: Share,
 }
 
 /// How a run in memory is recorded.
@@ -88,10 +90,7 @@ pub enum InMemory {
 ///
 /// # Errors
 /// [`RunError::NotSimulable`] with every reason, or [`RunError::Calibrate`].
-pub fn simulation_of(
-    loaded: Loaded,
-    calibrated_by: Option<&std::path::Path>,
-) -> Result<Simulation, RunError> {
+pub fn simulation_of(loaded: Loaded, calibrated_by: Option<&Path>) -> Result<Simulation, RunError> {
     let Loaded { scenario, copy, hash, .. } = loaded;
     let not_simulable = |reasons| Err(RunError::NotSimulable { scenario: scenario.name.clone(), reasons });
     let mut rules = match (&scenario.target, &scenario.simulate.service) {
@@ -126,7 +125,16 @@ pub fn simulation_of(
         assumptions.push("stages as measured in a real run, where it measured them:".to_owned());
         assumptions.extend(calibrate(run, &mut times)?);
     }
-    Ok(Simulation { rules, times, assumptions, start_unix_us: VIRTUAL_START_UNIX_US, scenario, copy, hash })
+    Ok(Simulation {
+        rules,
+        times,
+        assumptions,
+        start_unix_us: VIRTUAL_START_UNIX_US,
+        scenario,
+        copy,
+        hash,
+        share: Share::WHOLE,
+    })
 }
 
 /// What a remote target lacks.
@@ -137,6 +145,12 @@ impl Simulation {
     #[must_use]
     pub fn starting_at(self, unix_us: u64) -> Self {
         Self { start_unix_us: unix_us, ..self }
+    }
+
+    /// The same, of a share of the clients: with a target of its own.
+    #[must_use]
+    pub fn of_share(self, share: Share) -> Self {
+        Self { share, ..self }
     }
 
     /// The scenario.
@@ -183,6 +197,7 @@ impl Simulation {
     fn run(&self, taker: &mut impl SampleTaker, audit_every: Option<u64>) -> VirtualEnd {
         let setup = VirtualSetup {
             scenario: &self.scenario,
+            share: self.share,
             rules: self.rules.clone(),
             times: self.times.clone(),
             start_unix_us: self.start_unix_us,
@@ -222,6 +237,26 @@ impl Simulation {
         })
     }
 
+    /// Runs it, and writes its journal into `folder`; answers with why it ended, and with the journal where that is in memory alone.
+    pub(super) fn write_journal(
+        &self,
+        folder: &Path,
+        threads: usize,
+        attempts: bool,
+        on_progress: Option<OnProgress>,
+    ) -> Result<(StopReason, Option<Journal>), RunError> {
+        check_seconds(&self.scenario)?;
+        let path = folder.join(JOURNAL_FILE);
+        let manifest = self.manifest();
+        let journal = JournalWriter::create(&path, &manifest)
+            .map_err(|source| JournalError::Io { path: path.clone(), source })?;
+        let attempts = attempts.then(|| begin_attempts(folder, &self.scenario)).transpose()?;
+        let recorder = Recorder::new(self.scenario.groups.len(), journal).logging(attempts);
+        let (end, recorded, ended_by) = self.record(recorder, threads, on_progress)?;
+        let run_end = self.end(&end, ended_by.as_ref());
+        Ok((run_end.reason.clone(), end_journal(&manifest, recorded, run_end)))
+    }
+
     /// How the run was begun. Nothing in it is of this machine or of the time of day.
     fn manifest(&self) -> Manifest {
         let scenario = &self.scenario;
@@ -245,9 +280,11 @@ impl Simulation {
             target_kind: "simulated".to_owned(),
             target_url: service,
             authorised_hosts: Vec::new(),
-            shards: 1,
-            held: vec![1],
+            shards: self.share.of(),
+            held: vec![self.share.shard()],
             lost: Vec::new(),
+            absent: Vec::new(),
+            workers: Vec::new(),
             groups: groups.collect(),
             steps: scenario.groups.iter().map(Group::step_names).collect(),
             storms: scenario.storms.iter().map(|own| storm(scenario, own)).collect(),
@@ -274,11 +311,12 @@ impl Simulation {
         RunEnd {
             reason,
             elapsed_s: end.elapsed.as_us() as f64 / 1e6,
-            clients_planned: u64::from(self.scenario.clients()),
+            clients_planned: u64::from(self.share.clients(&self.scenario)),
             drained: true,
             health,
             target_counters: Some(end.counters.clone()),
             write_faults: Vec::new(),
+            first_starts: Vec::new(),
             delays: Steps::default(),
             stalls: Steps::default(),
             target_reconnects: None,
@@ -311,19 +349,9 @@ pub fn simulate(request: SimulateRequest) -> Result<RunDone, RunError> {
     check_seconds(&simulation.scenario)?;
     let now = Clock::start().unix_us(Moment::ZERO);
     let folder = make_folder(out.as_deref(), &simulation.scenario.name, now)?;
+    let (_, journal) = simulation.write_journal(&folder, threads, attempts, on_progress)?;
     let journal_path = folder.join(JOURNAL_FILE);
-    let manifest = simulation.manifest();
-    let journal = JournalWriter::create(&journal_path, &manifest)
-        .map_err(|source| JournalError::Io { path: journal_path.clone(), source })?;
-    let attempts = attempts.then(|| begin_attempts(&folder, &simulation.scenario)).transpose()?;
-    let recorder = Recorder::new(simulation.scenario.groups.len(), journal).logging(attempts);
-    let (end, recorded, ended_by) = simulation.record(recorder, threads, on_progress)?;
-    let run_end = simulation.end(&end, ended_by.as_ref());
-    let journal = match end_journal(&manifest, recorded, run_end) {
-        Some(journal) => journal,
-        None => read_journal(&journal_path)?,
-    };
-    let model = RunModel::new(journal);
+    let model = RunModel::new(journal.map_or_else(|| read_journal(&journal_path), Ok)?);
     let write_faults = write_all(&model, &folder);
     Ok(RunDone { model, folder, write_faults })
 }
@@ -333,19 +361,30 @@ pub fn simulate(request: SimulateRequest) -> Result<RunDone, RunError> {
 /// # Errors
 /// [`RunError`] when the scenario cannot be used, or not with so few clients.
 pub fn load_scaled(
-    file: &std::path::Path,
+    file: &Path,
     overrides: &Overrides,
     seed: Option<u64>,
     clients: Option<u32>,
 ) -> Result<Loaded, RunError> {
+    load_scaled_by(file, overrides, seed, clients).map(|(loaded, _)| loaded)
+}
+
+/// The same, and the overrides that make it so many.
+pub(super) fn load_scaled_by(
+    file: &Path,
+    overrides: &Overrides,
+    seed: Option<u64>,
+    clients: Option<u32>,
+) -> Result<(Loaded, Overrides), RunError> {
     let env = |name: &str| std::env::var(name).ok();
     let loaded = load(file, overrides, seed, &env)?;
-    let Some(total) = clients else { return Ok(loaded) };
+    let Some(total) = clients else { return Ok((loaded, Overrides::new())) };
     let scaling = scaled(&loaded.scenario, total).map_err(|reason| RunError::NotSimulable {
         scenario: loaded.scenario.name.clone(),
         reasons: vec![reason],
     })?;
-    Ok(load(file, &[overrides.clone(), scaling].concat(), seed, &env)?)
+    let loaded = load(file, &[overrides.clone(), scaling.clone()].concat(), seed, &env)?;
+    Ok((loaded, scaling))
 }
 
 /// A run folder has a row for each second.

@@ -21,9 +21,9 @@ pub use derived::describe_simulate::{describe_delay, describe_simulate};
 pub use derived::pages::{reference, schema};
 pub use file::edit::Overrides;
 pub use file::error::ScenarioError;
-#[cfg(feature = "cluster")]
-pub use file::load::load_text;
 pub use file::load::{Loaded, load, load_for_traffic, load_target_rules, target_rules_of};
+#[cfg(feature = "cluster")]
+pub use file::load::{load_text, load_to_lead};
 pub use keys::threshold::{parse_threshold, share_named, share_names};
 pub use policies::policy_names;
 pub use profiles::{profile_names, profile_text};

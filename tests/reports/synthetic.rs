@@ -24,6 +24,8 @@ pub(crate) fn manifest(groups: &[(&str, u32)]) -> Manifest {
         shards: 1,
         held: Vec::new(),
         lost: Vec::new(),
+        absent: Vec::new(),
+        workers: Vec::new(),
         groups: groups
             .iter()
             .map(|(name, clients)| GroupManifest { name: (*name).into(), clients: *clients })
@@ -51,6 +53,7 @@ pub(crate) fn run_end(clients: u64, elapsed_s: f64) -> RunEnd {
         },
         target_counters: None,
         write_faults: Vec::new(),
+        first_starts: Vec::new(),
         delays: Steps::default(),
         stalls: Steps::default(),
         target_reconnects: None,

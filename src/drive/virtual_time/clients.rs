@@ -4,9 +4,8 @@
 //! thing at a time.
 
 use crate::clock::Moment;
-use crate::lifecycle::StopPhase;
-use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Signs};
-use crate::plan::first_number;
+use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Signs, StopPhase};
+use crate::plan::{Share, first_number};
 use crate::sample::{Abnormal, Said, Sample, Word};
 use crate::scenario::keys::Scenario;
 
@@ -110,14 +109,16 @@ pub(super) struct Missed {
 #[derive(Debug)]
 pub(super) struct Clients {
     slots: Vec<Slot>,
+    /// Whose they are; the slots of others stay as they are.
+    share: Share,
     /// Those that are not done.
     alive: u32,
     stop: StopPhase,
 }
 
 impl Clients {
-    /// All clients of a scenario; none has started.
-    pub(super) fn new(scenario: &Scenario) -> Self {
+    /// The clients of a scenario that are `share`'s own; none has started.
+    pub(super) fn new(scenario: &Scenario, share: Share) -> Self {
         let mut slots = Vec::with_capacity(scenario.clients() as usize);
         for (index, group) in scenario.groups.iter().enumerate() {
             let (first, group_index) =
@@ -125,19 +126,20 @@ impl Clients {
             let numbers = first..first + group.clients;
             slots.extend(numbers.map(|number| Slot::new(scenario.seed, number, group_index)));
         }
-        Self { slots, alive: scenario.clients(), stop: StopPhase::Running }
+        Self { slots, share, alive: share.clients(scenario), stop: StopPhase::Running }
     }
 
     pub(super) const fn alive(&self) -> u32 {
         self.alive
     }
 
-    pub(super) fn numbers(&self) -> std::ops::Range<u32> {
-        0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
+        let share = self.share;
+        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).filter(move |number| share.has(*number))
     }
 
     pub(super) fn slots(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        (0_u32..).zip(&self.slots)
+        (0_u32..).zip(&self.slots).filter(|(number, _)| self.share.has(*number))
     }
 
     pub(super) fn slot(&self, number: u32) -> &Slot {

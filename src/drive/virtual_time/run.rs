@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::clock::Moment;
 use crate::lifecycle::Event;
-use crate::plan::{first_number, starts, target_storms};
+use crate::plan::{Share, own_starts, target_storms};
 use crate::scenario::keys::{Scenario, TargetRules};
 
 use super::audit::Audit;
@@ -20,6 +20,8 @@ use super::world::{Parts, World};
 pub struct VirtualSetup<'s> {
     /// The scenario; [`super::unsupported`] must have nothing against it.
     pub scenario: &'s Scenario,
+    /// Whose clients run.
+    pub share: Share,
     /// The rules of the target.
     pub rules: TargetRules,
     /// What each stage takes.
@@ -60,17 +62,15 @@ impl VirtualRun {
     /// A run that has not begun.
     #[must_use]
     pub fn new(setup: VirtualSetup<'_>) -> Self {
-        let VirtualSetup { scenario, rules, times, start_unix_us, audit_every } = setup;
+        let VirtualSetup { scenario, share, rules, times, start_unix_us, audit_every } = setup;
         let times = TimeModel::new(times, scenario.simulate.faults.clone(), scenario.seed);
-        let audit = audit_every.map(|every| Box::new(Audit::new(every, scenario.clients())));
+        let audit = audit_every.map(|every| Box::new(Audit::new(every, share.clients(scenario))));
         let groups = scenario.groups.iter().enumerate();
         let end = Moment::ZERO + scenario.duration;
         Self {
-            world: World::new(Parts { scenario, rules, times, start_unix_us, audit }),
+            world: World::new(Parts { scenario, share, rules, times, start_unix_us, audit }),
             phase: Phase::Running,
-            starts: groups
-                .map(|(index, group)| starts(group, first_number(scenario, index)).peekable())
-                .collect(),
+            starts: groups.map(|(index, _)| own_starts(scenario, index, share).peekable()).collect(),
             storms: target_storms(scenario),
             end,
             cut_off: end + scenario.drain,

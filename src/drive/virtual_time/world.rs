@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::clock::Moment;
-use crate::lifecycle::StopPhase;
-use crate::lifecycle::{Action, Event};
+use crate::lifecycle::{Action, Event, StopPhase};
+use crate::plan::Share;
 use crate::sample::{Counter, Sample};
 use crate::scenario::keys::{Scenario, TargetRules};
 use crate::service::capacity::Endpoint;
@@ -49,6 +49,7 @@ pub(super) struct World {
 /// What a world is made of.
 pub(super) struct Parts<'s> {
     pub(super) scenario: &'s Scenario,
+    pub(super) share: Share,
     pub(super) rules: TargetRules,
     pub(super) times: TimeModel,
     pub(super) start_unix_us: u64,
@@ -58,14 +59,14 @@ pub(super) struct Parts<'s> {
 impl World {
     /// The parts, before anything has happened.
     pub(super) fn new(parts: Parts<'_>) -> Self {
-        let Parts { scenario, rules, times, start_unix_us, audit } = parts;
+        let Parts { scenario, share, rules, times, start_unix_us, audit } = parts;
         let groups: Arc<[Group]> =
             (0..scenario.groups.len()).map(|index| Group::of(scenario, index, &rules)).collect();
         let keeps_lag = scenario.thresholds.iter().any(|threshold| threshold.source.starts_with("lag"));
         Self {
             transit: Transit::new(Network::new(times)),
             service: ServiceSide::new(rules, scenario.seed, start_unix_us),
-            clients: Clients::new(scenario),
+            clients: Clients::new(scenario, share),
             handshakes: Handshakes::default(),
             desk: TokenDesk::new(scenario, Arc::clone(&groups)),
             log: SampleLog::new(groups.len(), keeps_lag),

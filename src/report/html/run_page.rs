@@ -15,6 +15,7 @@ use super::super::run_json::calendar;
 use super::super::simulated::{SIMULATED, assumptions};
 use super::super::tables::{in_order, never_in};
 use super::super::verdict::Status;
+use super::super::workers::worker_lines;
 use super::buckets::Buckets;
 use super::page::{Block, Figure, Page, Section};
 use super::plot::Plot;
@@ -126,7 +127,7 @@ fn verdict(model: &RunModel) -> Section {
 fn in_words(model: &RunModel) -> Vec<String> {
     let next = model.answer.next.iter().map(|next| format!("Next: {next}"));
     let described = model.answer.description.iter().cloned();
-    let outages = lines(model);
+    let outages = lines(model).into_iter().chain(worker_lines(model));
     described
         .chain(model.answer.lines())
         .chain(outages)

@@ -126,6 +126,40 @@ pub enum ClusterError {
         /// Of how many.
         of: u32,
     },
+    /// It was not begun.
+    #[error("run `{run}` did not begin: its coordinator called it off, or is gone")]
+    CalledOff {
+        /// The run.
+        run: String,
+    },
+    /// It has begun without this worker.
+    #[error(
+        "run `{run}` began {late_s:.1} s ago: share {shard} of {of} is not begun late, for it would bend what all measure together"
+    )]
+    Begun {
+        /// The run.
+        run: String,
+        /// Which share.
+        shard: u32,
+        /// Of how many.
+        of: u32,
+        /// How long ago.
+        late_s: f64,
+    },
+    /// Another run has the same target.
+    #[error(
+        "{target} is under load by run `{run}`, begun by {by}, until {until}: both would measure each other. Wait for its end, or run all the same with --share-target"
+    )]
+    TargetInUse {
+        /// Its host and port.
+        target: String,
+        /// The run that has it.
+        run: String,
+        /// Who began it.
+        by: String,
+        /// When it ends at the latest.
+        until: String,
+    },
     /// A worker too many.
     #[error("run `{run}`: all {of} shares are taken; this worker is not needed")]
     NoneLeft {
@@ -158,12 +192,15 @@ impl ClusterError {
             Self::Away { .. }
             | Self::NoJetStream { .. }
             | Self::NoRun { .. }
-            | Self::OtherVersion { .. }
+            | Self::Begun { .. }
+            | Self::CalledOff { .. }
+            | Self::Uncertain { .. }
+            | Self::TargetInUse { .. }
+            | Self::Failed { .. } => ExitCode::TryAgain,
+            Self::OtherVersion { .. }
             | Self::OtherScenario { .. }
             | Self::ShareTaken { .. }
-            | Self::NoneLeft { .. }
-            | Self::Uncertain { .. }
-            | Self::Failed { .. } => ExitCode::Unexpected,
+            | Self::NoneLeft { .. } => ExitCode::Usage,
         }
     }
 }

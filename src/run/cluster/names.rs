@@ -72,6 +72,11 @@ impl RunName {
         format!("resurge.{self}.beat.*")
     }
 
+    /// Where the coordinator says that it is there.
+    pub(super) fn lead(&self) -> String {
+        format!("resurge.{self}.lead")
+    }
+
     /// Where a worker asks for the time.
     pub(super) fn time(&self) -> String {
         format!("resurge.{self}.time")

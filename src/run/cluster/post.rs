@@ -7,16 +7,18 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::Context;
+use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::kv::Store;
 use async_nats::{Client, HeaderMap};
 use futures::StreamExt as _;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use crate::engine::StopReason;
 use crate::plan::Share;
@@ -26,7 +28,8 @@ use super::super::shards::{Order, Orders, Report, Voice};
 use super::error::ClusterError;
 use super::link::ClusterLink;
 use super::names::RunName;
-use super::spec::{AT, Addressed, EPOCH, ORDER_KEYS};
+use super::seal::sha256_of;
+use super::spec::{AT, EPOCH, order_keys};
 
 /// How often a sign of life is given.
 const BEAT: Duration = Duration::from_secs(1);
@@ -36,8 +39,12 @@ const LOOK: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(300);
 /// The most bytes of a journal in a message: half of what a server takes.
 const MOST_BYTES: usize = 512 * 1024;
+/// Bytes of a message beside its payload, at most.
+const HEADERS: usize = 4 * 1024;
 /// How many reports, and orders, may wait.
 const WAITING: usize = 256;
+/// How long a run that has not begun may be without its coordinator.
+const LEADERLESS: Duration = Duration::from_secs(60);
 
 /// Where a worker's post goes.
 #[derive(Debug, Clone)]
@@ -46,6 +53,8 @@ pub(super) struct PostPlace {
     pub(super) run: RunName,
     pub(super) share: Share,
     pub(super) epoch: u64,
+    /// How long the run goes on without its coordinator; `None`: to its planned end.
+    pub(super) orphan_grace: Option<Duration>,
 }
 
 /// The post of a worker.
@@ -56,7 +65,7 @@ pub(super) struct Post {
     folder: watch::Sender<Option<PathBuf>>,
     /// How long the coordinator may take for the rest, once nothing more is to come.
     closing: watch::Sender<Option<Duration>>,
-    thread: Mutex<Option<JoinHandle<bool>>>,
+    thread: Mutex<Option<std::thread::JoinHandle<bool>>>,
 }
 
 /// What a worker says.
@@ -149,32 +158,51 @@ async fn carry(
     mut closed: watch::Receiver<Option<Duration>>,
 ) -> Result<bool, ClusterError> {
     let name = format!("resurge worker {} of {}", place.share, place.run);
-    let client = Box::pin(place.link.connect(&name)).await?;
-    let context = place.link.jetstream(&client).await?;
-    let failed = |error: async_nats::jetstream::context::KeyValueError| ClusterError::Failed {
-        what: "the run's key-value store",
-        why: error.to_string(),
-    };
-    let store = context.get_key_value(place.run.bucket()).await.map_err(failed)?;
-    let asked = Arc::new(Mutex::new(Asked::default()));
-    let beating = tokio::spawn(beat(client.clone(), place.clone()));
-    let hearing = tokio::spawn(hear_orders(store, place.share, give, Arc::clone(&asked)));
-    let sender = Sender { context, place, folder, asked, queue: VecDeque::new(), sent: 0, ended: None };
     let grace = async {
         let grace = closed.wait_for(Option::is_some).await.ok().and_then(|grace| *grace).unwrap_or_default();
         tokio::time::sleep(grace).await;
     };
-    let is_whole = tokio::select! {
-        () = sender.send_all(reports) => true,
-        () = grace => false,
+    let working = async {
+        let (client, context, store) = Box::pin(open_run(&place, &name)).await;
+        let asked = Arc::new(Mutex::new(Asked::default()));
+        let own = place.share.shard();
+        let most_bytes = client.server_info().max_payload.saturating_sub(HEADERS).clamp(1, MOST_BYTES);
+        let aside = [
+            tokio::spawn(beat(client.clone(), place.clone())),
+            tokio::spawn(hear_orders(store.clone(), None, give.clone(), Arc::clone(&asked))),
+            tokio::spawn(hear_orders(store, Some(own), give.clone(), Arc::clone(&asked))),
+            tokio::spawn(watch_leader(client, place.clone(), folder.clone(), give)),
+        ];
+        let (queue, sent, ended, is_refused) = (VecDeque::new(), 0, None, AtomicBool::new(false));
+        let sender = Sender { context, place, folder, asked, queue, sent, ended, most_bytes, is_refused };
+        sender.send_all(reports).await;
+        aside.iter().for_each(JoinHandle::abort);
     };
-    beating.abort();
-    hearing.abort();
-    Ok(is_whole)
+    tokio::select! {
+        () = working => Ok(true),
+        () = grace => Ok(false),
+    }
+}
+
+/// The connection, and the run's store: until they are there.
+async fn open_run(place: &PostPlace, name: &str) -> (Client, Context, Store) {
+    loop {
+        match Box::pin(place.link.connect(name)).await {
+            Ok(client) => {
+                let context = async_nats::jetstream::new(client.clone());
+                match context.get_key_value(place.run.bucket()).await {
+                    Ok(store) => return (client, context, store),
+                    Err(error) => log::debug!("the run's key-value store: {error}"),
+                }
+            }
+            Err(error) => log::debug!("{error}"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 /// Gives signs of life.
-async fn beat(client: Client, place: PostPlace) {
+pub(super) async fn beat(client: Client, place: PostPlace) {
     let (subject, epoch) = (place.run.beat(place.share.shard()), place.epoch.to_string());
     let mut every = tokio::time::interval(BEAT);
     loop {
@@ -183,21 +211,54 @@ async fn beat(client: Client, place: PostPlace) {
     }
 }
 
-/// Hears orders, each once and in order.
-async fn hear_orders(store: Store, share: Share, give: SyncSender<Order>, asked: Arc<Mutex<Asked>>) {
+/// Hears whether there is a coordinator. Without one, a run that has not begun does not; one that has goes on, unless it was told for how long.
+async fn watch_leader(
+    client: Client,
+    place: PostPlace,
+    folder: watch::Receiver<Option<PathBuf>>,
+    give: SyncSender<Order>,
+) {
+    let mut heard = Instant::now();
+    loop {
+        let Ok(mut beats) = client.subscribe(place.run.lead()).await else {
+            tokio::time::sleep(RETRY).await;
+            continue;
+        };
+        loop {
+            let has_begun = folder.borrow().is_some();
+            match tokio::time::timeout(BEAT, beats.next()).await {
+                Ok(Some(_)) => heard = Instant::now(),
+                Ok(None) => break,
+                Err(_) => {}
+            }
+            let patience = if has_begun { place.orphan_grace } else { Some(LEADERLESS) };
+            let silence = heard.elapsed();
+            if patience.is_some_and(|patience| silence > patience) {
+                let seconds = silence.as_secs();
+                log::warn!(
+                    "nothing was heard of the coordinator for {seconds} s: share {} stops",
+                    place.share
+                );
+                // Whoever has stopped listening is on its way out.
+                let _ = give.try_send(Order::Stop { reason: StopReason::Interrupted });
+                return;
+            }
+        }
+    }
+}
+
+/// Hears orders of one kind, each once and in order.
+async fn hear_orders(store: Store, to: Option<u32>, give: SyncSender<Order>, asked: Arc<Mutex<Asked>>) {
     let mut last = String::new();
     loop {
-        if let Ok(mut orders) = store.watch_with_history(ORDER_KEYS).await {
+        if let Ok(mut orders) = store.watch_with_history(order_keys(to)).await {
             while let Some(entry) = orders.next().await {
                 let Ok(entry) = entry else { break };
                 if entry.key <= last {
                     continue;
                 }
-                let Ok(Addressed { to, order }) = serde_json::from_slice(&entry.value) else { continue };
+                let Ok(order) = serde_json::from_slice(&entry.value) else { continue };
                 last = entry.key;
-                if to.is_some_and(|to| to != share.shard()) {
-                    continue;
-                }
                 let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
                 match order {
                     Order::Resend { from } => asked.missing = Some(from),
@@ -222,6 +283,10 @@ struct Sender {
     sent: u64,
     /// Why the run has ended, once it has; and whether the journal's seal went out.
     ended: Option<(StopReason, bool)>,
+    /// The most bytes of a journal in a message of this server.
+    most_bytes: usize,
+    /// It was told that the server does not keep what it is given.
+    is_refused: AtomicBool,
 }
 
 impl Sender {
@@ -266,7 +331,7 @@ impl Sender {
             return;
         };
         loop {
-            match piece(&path, self.sent) {
+            match piece(&path, self.sent, self.most_bytes) {
                 Ok(bytes) if bytes.is_empty() => break,
                 Ok(bytes) => {
                     let length = bytes.len() as u64;
@@ -280,7 +345,14 @@ impl Sender {
             }
         }
         if let Some((reason, false)) = self.ended.clone() {
-            let sealed = Report::Sealed { length: self.sent, reason: reason.clone() };
+            let sha256 = match sha256_of(&path) {
+                Ok(sha256) => sha256,
+                Err(error) => {
+                    log::debug!("{}: {error}", path.display());
+                    return;
+                }
+            };
+            let sealed = Report::Sealed { length: self.sent, sha256, reason: reason.clone() };
             self.publish(None, serde_json::to_vec(&sealed).unwrap_or_default()).await;
             self.ended = Some((reason, true));
         }
@@ -305,8 +377,24 @@ impl Sender {
                 Err(error) => Err(error),
             };
             match kept {
-                Ok(()) => return,
-                Err(error) => log::debug!("a report is not out yet: {error}"),
+                Ok(()) => {
+                    if self.is_refused.swap(false, Ordering::Relaxed) {
+                        log::warn!("the NATS server keeps reports again");
+                    }
+                    return;
+                }
+                Err(error) => {
+                    log::debug!("a report is not out yet: {error}");
+                    // A server that is away says nothing; one that says no is full, or does not let us.
+                    let says_no =
+                        matches!(error.kind(), PublishErrorKind::Other | PublishErrorKind::StreamNotFound);
+                    if says_no && !self.is_refused.swap(true, Ordering::Relaxed) {
+                        log::warn!(
+                            "the NATS server does not keep what share {} reports ({error}): it is tried again, and the journal here is whole",
+                            self.place.share
+                        );
+                    }
+                }
             }
             tokio::time::sleep(RETRY).await;
         }
@@ -314,10 +402,10 @@ impl Sender {
 }
 
 /// What stands in a file from there on, up to a message full.
-fn piece(path: &Path, from: u64) -> io::Result<Vec<u8>> {
+fn piece(path: &Path, from: u64, most: usize) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES as u64).read_to_end(&mut bytes)?;
+    file.take(most as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -4,8 +4,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::shards::Order;
-
 /// Version of what is said over NATS.
 pub(super) const PROTOCOL: u32 = 1;
 
@@ -27,10 +25,23 @@ pub(super) struct RunSpec {
     pub(super) text: String,
     /// Its hash.
     pub(super) hash: String,
-    /// How many shares there are.
+    /// How many workers there are.
     pub(super) workers: u32,
+    /// In how many processes each runs its part: so many shares it has.
+    pub(super) processes: u32,
+    /// Whether it is run in virtual time.
+    pub(super) is_simulated: bool,
+    /// When it begins then, in microseconds since 1970.
+    pub(super) virtual_start_unix_us: u64,
     /// Whether each worker writes its attempts.
     pub(super) attempts: bool,
+}
+
+impl RunSpec {
+    /// How many shares there are: worker `w` runs those whose number is `w`, `w` + workers, and so on.
+    pub(super) const fn shares(&self) -> u32 {
+        self.workers * self.processes
+    }
 }
 
 /// Who has taken a share. The revision of its key is the *epoch*.
@@ -45,21 +56,18 @@ pub(super) fn claim_key(shard: u32) -> String {
     format!("claim.{shard}")
 }
 
-/// The keys of the orders, in order.
-pub(super) const ORDER_KEYS: &str = "order.*";
-
-/// The key of an order.
-pub(super) fn order_key(number: u64) -> String {
-    format!("order.{number:08}")
+/// The keys of orders to the worker of a share, in order; `None`: to all.
+pub(super) fn order_keys(to: Option<u32>) -> String {
+    format!("{}*", order_prefix(to))
 }
 
-/// An order, and for whom.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Addressed {
-    /// The share; `None`: all of them.
-    pub(super) to: Option<u32>,
-    /// What it is to do.
-    pub(super) order: Order,
+/// The key of an order.
+pub(super) fn order_key(to: Option<u32>, number: u64) -> String {
+    format!("{}{number:08}", order_prefix(to))
+}
+
+fn order_prefix(to: Option<u32>) -> String {
+    to.map_or_else(|| "order.all.".to_owned(), |shard| format!("order.{shard}."))
 }
 
 /// What a coordinator's clock says, in nanoseconds since 1970.

@@ -15,6 +15,9 @@ pub(in super::super) enum Heard {
     Report(Report),
     /// A second's numbers, of each group.
     Second(Vec<PackedTally>),
+    /// Somebody else runs it from now on.
+    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "a child is never replaced"))]
+    Replaced,
     /// A sign of life.
     #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "a child is heard by what it tells"))]
     Beat,

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -19,7 +19,7 @@ use crate::engine::{RunControl, StopReason};
 use crate::event_loop::single_loop;
 use crate::exit_code::ExitCode;
 use crate::plan::{Share, check_budget};
-use crate::record::{JournalError, JournalWriter, Mark, PackedTally, journal_bytes};
+use crate::record::{JournalError, JournalWriter, Mark, PackedTally, Worker, journal_bytes};
 use crate::report::JOURNAL_FILE;
 use crate::scenario::{Loaded, ScenarioError, load};
 
@@ -28,8 +28,9 @@ use super::super::error::RunError;
 use super::super::folder::{check_real_folder, make_folder};
 use super::super::one_process::begin_attempts;
 use super::super::prepare::{self, Bound, Consent, Processes};
+use super::super::simulate::{Simulation, simulation_of};
 use super::channel::{Orders, Voice};
-use super::protocol::{Order, Preparation, Report, VERSION, encoded, line, packed, read};
+use super::protocol::{Order, Preparation, Report, VERSION, Virtual, encoded, line, packed, read};
 
 /// How long a child without a parent gets to end by itself.
 const ORPHAN_GRACE: Duration = Duration::from_secs(20);
@@ -94,16 +95,62 @@ fn run_child(
     mut orders: impl Orders,
     voice: &impl Voice,
 ) -> Result<ExitCode, RunError> {
+    if let Some(simulated) = &preparation.simulated {
+        return simulate_child(share, preparation, simulated, orders, voice);
+    }
     let bound = bind(share, preparation)?;
     voice.say(&Report::Ready);
-    let Some(Order::Start { unix_us }) = orders.next() else { return Ok(ENDED_EARLY) };
+    let Some(Order::Start { unix_us, .. }) = orders.next() else { return Ok(ENDED_EARLY) };
     if let Some(shards) = preparation.out.parent() {
         check_real_folder(shards)?;
     }
     let folder = make_folder(Some(&preparation.out), bound.name(), unix_us)?;
-    let run = ShareRun { attempts: preparation.attempts, folder, clock: Clock::starting_at(unix_us) };
+    let run =
+        ShareRun { attempts: preparation.attempts, folder, clock: Clock::starting_at(unix_us), worker: None };
     run_bound(bound, &run, orders, voice)?;
     Ok(ExitCode::Pass)
+}
+
+/// The same, in virtual time.
+fn simulate_child(
+    share: Share,
+    preparation: &Preparation,
+    simulated: &Virtual,
+    mut orders: impl Orders,
+    voice: &impl Voice,
+) -> Result<ExitCode, RunError> {
+    let simulation = simulation_of(load_as_parent(preparation)?, simulated.calibrate.as_deref())?
+        .starting_at(simulated.start_unix_us)
+        .of_share(share);
+    voice.say(&Report::Ready);
+    let Some(Order::Start { unix_us, .. }) = orders.next() else { return Ok(ENDED_EARLY) };
+    if let Some(shards) = preparation.out.parent() {
+        check_real_folder(shards)?;
+    }
+    let folder = make_folder(Some(&preparation.out), &simulation.scenario().name, unix_us)?;
+    simulate_share(&simulation, &folder, preparation.attempts, orders, voice)?;
+    Ok(ExitCode::Pass)
+}
+
+/// Runs a share in virtual time, and tells how it ends.
+pub(in super::super) fn simulate_share(
+    simulation: &Simulation,
+    folder: &Path,
+    attempts: bool,
+    orders: impl Orders,
+    voice: &impl Voice,
+) -> Result<(), RunError> {
+    // It comes to its end by itself; where nobody wants it any more, the process goes.
+    follow_orders(orders, Arc::new(RunControl::new()))
+        .map_err(|source| RunError::Start { what: "the thread that hears the parent", source })?;
+    let (reason, in_memory) = simulation.write_journal(folder, 1, attempts, None)?;
+    let unwritten = in_memory
+        .as_ref()
+        .map(journal_bytes)
+        .transpose()
+        .map_err(|source| RunError::Start { what: "a journal that could not be written", source })?;
+    voice.say(&Report::Done { reason, unwritten: unwritten.map(|bytes| encoded(&bytes)) });
+    Ok(())
 }
 
 /// A share that is about to start.
@@ -114,6 +161,8 @@ pub(in super::super) struct ShareRun {
     pub(in super::super) folder: PathBuf,
     /// The run's clock.
     pub(in super::super) clock: Clock,
+    /// Who runs it, where that is one of several machines.
+    pub(in super::super) worker: Option<Worker>,
 }
 
 /// Runs a share to its end, as it is told, and tells how it goes. What cannot be written is told too.
@@ -123,7 +172,8 @@ pub(in super::super) fn run_bound(
     orders: impl Orders,
     voice: &impl Voice,
 ) -> Result<(), RunError> {
-    let prepared = bound.begin(run.clock)?;
+    let mut prepared = bound.begin(run.clock)?;
+    prepared.manifest.workers.extend(run.worker.clone());
     let path = run.folder.join(JOURNAL_FILE);
     let journal = JournalWriter::create(&path, &prepared.manifest)
         .map_err(|source| JournalError::Io { path: path.clone(), source })?;
@@ -168,10 +218,9 @@ pub(in super::super) fn run_bound(
     Ok(())
 }
 
-/// Everything up to the moment of the start.
-fn bind(share: Share, preparation: &Preparation) -> Result<Bound, RunError> {
-    let Preparation { version, scenario, hash, overrides, seed, authorised, allow_commands, .. } =
-        preparation;
+/// The scenario, if it is the one that the parent has read.
+fn load_as_parent(preparation: &Preparation) -> Result<Loaded, RunError> {
+    let Preparation { version, scenario, hash, overrides, seed, .. } = preparation;
     let mismatch = |what| RunError::Start { what: "a shard", source: io::Error::other(what) };
     if *version != VERSION {
         return Err(mismatch("the program was replaced while it ran; start it again"));
@@ -180,6 +229,13 @@ fn bind(share: Share, preparation: &Preparation) -> Result<Bound, RunError> {
     if loaded.hash != *hash {
         return Err(mismatch("the scenario's file has changed meanwhile; start again"));
     }
+    Ok(loaded)
+}
+
+/// Everything up to the moment of the start.
+fn bind(share: Share, preparation: &Preparation) -> Result<Bound, RunError> {
+    let Preparation { authorised, allow_commands, .. } = preparation;
+    let loaded = load_as_parent(preparation)?;
     let consent = Consent { hosts: authorised, commands: *allow_commands };
     bind_share(loaded, consent, share, Processes(share.of()))
 }

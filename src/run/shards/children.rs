@@ -96,7 +96,12 @@ impl Channel for Children {
     }
 
     fn patience(&self) -> Patience {
-        Patience { silent_after: SILENT_AFTER, silent_at_the_end: SILENT_AT_THE_END, lost_after: None }
+        Patience {
+            silent_after: SILENT_AFTER,
+            silent_at_the_end: SILENT_AT_THE_END,
+            lost_after: None,
+            alone: "by a signal of its own (SIGINT, SIGTERM or SIGHUP)",
+        }
     }
 
     fn kill(&self) {

@@ -2,7 +2,7 @@
 //!
 //! In: the way to those that run its shares. Out: a run folder like any other, made from the shards' merged journals; the shards' own lie in `shards/`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use tokio::signal::unix::Signal;
 
 use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
-use crate::exit_code::ExitCode;
 use crate::plan::Share;
 use crate::record::{ATTEMPTS_FILE, JournalError, LiveView, Machines, MergeInput, join_attempts, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, WriteFault, write_all};
@@ -22,6 +21,7 @@ use super::super::display::Display;
 use super::super::done::RunDone;
 use super::super::error::RunError;
 use super::super::signals::{StopSignals, mark_signals, tell_interrupt};
+use super::barrier::Barrier;
 use super::channel::{Channel, Heard};
 use super::live::Live;
 use super::protocol::{Order, Report, decoded};
@@ -29,12 +29,16 @@ use super::roll::Roll;
 
 /// How long a shard may take beyond its time before it is taken for stuck: cutting off, the target's last sessions, and as much again.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// How often it is looked whether all are ready.
+const LOOK: Duration = Duration::from_millis(250);
 /// How long after a second's end its numbers are shown: shards need a moment to close it.
 const SHOWN_AFTER: Duration = Duration::from_millis(300);
 
 /// What the shards left.
 #[derive(Debug, Default)]
 pub(in super::super) struct Ended {
+    /// Why those did not take part without which the run began.
+    absent: BTreeMap<u32, String>,
     /// Why each lost shard was.
     lost: BTreeMap<u32, String>,
     /// Journals that shards could not write to their files.
@@ -44,7 +48,7 @@ pub(in super::super) struct Ended {
 /// Merges the shards' journals, and writes the run folder.
 fn finish(run: &SplitRun<'_>, mut ended: Ended, display: Option<Display>) -> Result<RunDone, RunError> {
     let mut inputs = Vec::new();
-    for share in Share::all(run.of) {
+    for share in Share::all(run.of).filter(|share| !ended.absent.contains_key(&share.shard())) {
         let in_memory = ended.unwritten.remove(&share.shard());
         let input = MergeInput { in_memory, ..MergeInput::in_folder(&run.shard_folder(share), JOURNAL_FILE) };
         match input.check() {
@@ -59,7 +63,8 @@ fn finish(run: &SplitRun<'_>, mut ended: Ended, display: Option<Display>) -> Res
         }
     }
     let path = run.folder.join(JOURNAL_FILE);
-    let (journal, unwritten) = plan_merge(&inputs, run.machines, &ended.lost)?.write_or_keep(&path)?;
+    let plan = plan_merge(&inputs, run.machines, &ended.lost)?.without(&ended.absent);
+    let (journal, unwritten) = plan.write_or_keep(&path)?;
     let model = RunModel::new(journal);
     if let Some(display) = display {
         let second = model.seconds.last().map_or(0, |(second, _)| *second);
@@ -92,6 +97,10 @@ pub(in super::super) struct SplitRun<'r> {
     pub(in super::super) ready_within: Duration,
     /// Whether they share a machine.
     pub(in super::super) machines: Machines,
+    /// How many are enough to begin with, where not all are ready in time; `None`: all.
+    pub(in super::super) at_least: Option<u32>,
+    /// Whether it is run in virtual time: then nobody knows how long it takes.
+    pub(in super::super) is_simulated: bool,
 }
 
 /// How far a run has come.
@@ -123,21 +132,32 @@ impl SplitRun<'_> {
     ) -> Result<Ended, RunError> {
         let mut signals =
             StopSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
-        if let Err(error) = self.await_ready(&mut channel, &mut signals).await {
-            channel.end().await;
-            return Err(error);
+        let absent = match self.await_ready(&mut channel, &mut signals).await {
+            Ok(absent) => absent,
+            Err(error) => {
+                channel.tell_all(&Order::Abort).await;
+                channel.end().await;
+                return Err(error);
+            }
+        };
+        for (shard, why) in &absent {
+            log::warn!("shard {shard} of {} does not take part, which --min-workers allows: {why}", self.of);
         }
         let now = Clock::start();
         let unix_us = now.unix_us(Moment::ZERO + self.ahead);
-        channel.tell_all(&Order::Start { unix_us }).await;
+        channel.tell_all(&Order::Start { unix_us, absent: absent.keys().copied().collect() }).await;
+        let present = (1..=self.of).filter(|shard| !absent.contains_key(shard));
         let state = State {
             clock: Clock::starting_at(unix_us),
             live: Live::new(self.scenario.groups.len()),
-            ended: Ended::default(),
-            roll: Roll::of(self.of, Moment::ZERO + self.scenario.duration, channel.patience()),
+            roll: Roll::of(present, Moment::ZERO + self.scenario.duration, channel.patience()),
+            ended: Ended { absent, ..Ended::default() },
             interrupts: 0,
             stopped: false,
-            stuck_at: Moment::ZERO + self.scenario.duration + self.scenario.drain + STUCK_AFTER,
+            stuck_at: match self.is_simulated {
+                true => Moment::NEVER,
+                false => Moment::ZERO + self.scenario.duration + self.scenario.drain + STUCK_AFTER,
+            },
         };
         let ended = self.accompany(state, &mut channel, &mut signals, display).await;
         channel.end().await;
@@ -165,46 +185,47 @@ impl SplitRun<'_> {
         }
     }
 
-    /// Waits until every shard is ready.
+    /// Waits until every shard is ready; answers with those without which the run begins, and why.
     async fn await_ready(
         &self,
         channel: &mut impl Channel,
         signals: &mut StopSignals,
-    ) -> Result<(), RunError> {
-        let of = self.of;
-        let mut missing: BTreeSet<u32> = (1..=of).collect();
-        let all_ready = async {
-            while !missing.is_empty() {
-                let heard = tokio::select! {
-                    heard = channel.hear() => heard,
-                    () = signals.next() => return Err(RunError::Interrupted),
-                };
-                let fault = |share: Share, exit_code, message| RunError::Shard {
-                    shard: share.shard(),
-                    of,
-                    exit_code,
-                    message,
-                };
-                match heard {
-                    Some((share, Heard::Report(Report::Ready))) => drop(missing.remove(&share.shard())),
-                    Some((share, Heard::Report(Report::Failed { exit_code, message }))) => {
-                        return Err(fault(share, exit_code, message));
-                    }
-                    Some((share, Heard::Gone(how))) => return Err(fault(share, ExitCode::Unexpected, how)),
-                    // Nobody has a journal before the start.
-                    Some((_, Heard::Report(_) | Heard::Second(_) | Heard::Beat | Heard::Missing(_))) => {}
+    ) -> Result<BTreeMap<u32, String>, RunError> {
+        let clock = Clock::start();
+        let mut barrier = Barrier::of(self.of, channel.patience());
+        let mut looks = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                heard = channel.hear() => match heard {
+                    Some((share, heard)) => barrier.take(share, &heard, clock.now()),
                     None => return Err(RunError::Interrupted),
-                }
+                },
+                () = signals.next() => return Err(RunError::Interrupted),
+                _ = looks.tick() => {}
             }
-            Ok(())
-        };
-        match tokio::time::timeout(self.ready_within, all_ready).await {
-            Ok(result) => result,
-            Err(_) => Err(RunError::NotReady {
-                missing: missing.into_iter().collect(),
-                of,
-                within: self.ready_within,
-            }),
+            let now = clock.now();
+            let missing = barrier.missing(now);
+            if missing.is_empty() {
+                return Ok(BTreeMap::new());
+            }
+            let there = self.of - missing.len() as u32;
+            let is_over = now.since(Moment::ZERO) >= self.ready_within;
+            match self.at_least {
+                None => {
+                    if let Some(error) = barrier.first_unable() {
+                        return Err(error);
+                    }
+                }
+                Some(least) if is_over && there >= least => return Ok(barrier.absent(now, self.ready_within)),
+                Some(_) => {}
+            }
+            if is_over {
+                return Err(RunError::NotReady {
+                    missing: missing.into_iter().collect(),
+                    of: self.of,
+                    within: self.ready_within,
+                });
+            }
         }
     }
 
@@ -278,12 +299,18 @@ impl SplitRun<'_> {
 
     async fn take_in(&self, state: &mut State, channel: &mut impl Channel, share: Share, heard: Heard) {
         let (shard, of) = (share.shard(), self.of);
+        if !state.roll.has(shard) {
+            return log::debug!("shard {shard} of {of} takes no part: {heard:?}");
+        }
         if !matches!(heard, Heard::Gone(_)) && state.roll.hear(shard, state.clock.now()) {
             log::warn!("shard {shard} of {of} is heard again");
         }
         match heard {
             Heard::Second(groups) => state.live.add(&groups),
             Heard::Beat => {}
+            Heard::Replaced => log::warn!(
+                "shard {shard} of {of} was taken over after the start: what its new worker tells does not count"
+            ),
             Heard::Missing(from) => channel.tell(share, &Order::Resend { from }).await,
             Heard::Report(Report::Mark { mark }) => state.live.mark(*mark),
             Heard::Report(Report::Late { by_us }) => {

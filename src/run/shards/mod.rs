@@ -6,6 +6,7 @@
 //! the parent is one way of a [`channel`].
 //! A child whose parent is gone stops; one that dies is told as lost, and the others go on.
 
+mod barrier;
 mod channel;
 mod child;
 mod children;
@@ -20,12 +21,12 @@ mod split;
 pub(super) use channel::{Channel, Heard, Orders, Voice};
 pub use child::obey_parent;
 #[cfg(feature = "cluster")]
-pub(super) use child::{ShareRun, bind_share, run_bound};
+pub(super) use child::{ShareRun, bind_share, run_bound, simulate_share};
 #[cfg(feature = "cluster")]
 pub(super) use lead::SplitRun;
-pub(super) use parent::run_shards;
 #[cfg(feature = "cluster")]
 pub(super) use parent::start_display;
+pub(super) use parent::{run_shards, simulate_in_shards};
 #[cfg(feature = "cluster")]
 pub(super) use protocol::{Order, Report};
 #[cfg(feature = "cluster")]

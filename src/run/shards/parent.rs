@@ -3,7 +3,7 @@
 //! In: what to run and how to split it. Out: the children, led to the run's end.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
@@ -20,10 +20,11 @@ use super::super::folder::{FolderError, make_folder};
 use super::super::one_process::run_share;
 use super::super::prepare::{self, Consent};
 use super::super::request::{OnProgress, RunRequest};
-use super::super::shard_check::{check_shards, warn_of_own_limits};
+use super::super::shard_check::{check_shards, check_simulated_shares, warn_of_own_limits};
+use super::super::simulate::{SimulateRequest, load_scaled_by, simulation_of};
 use super::children::Children;
 use super::lead::SplitRun;
-use super::protocol::{Preparation, VERSION};
+use super::protocol::{Preparation, VERSION, Virtual};
 use super::split::Split;
 
 /// How long all shards together get to become ready.
@@ -53,11 +54,6 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
     if !fs::metadata(&request.scenario).is_ok_and(|found| found.is_file()) {
         return Err(RunError::NoFile { path: request.scenario });
     }
-    warn_of_own_limits(&checked.scenario, of);
-    let folder =
-        make_folder(request.out.as_deref(), &checked.scenario.name, Clock::start().unix_us(Moment::ZERO))?;
-    let shards = folder.join(SHARDS_FOLDER);
-    fs::create_dir(&shards).map_err(|source| FolderError::Unwritable { path: shards.clone(), source })?;
     let preparation = Preparation {
         version: VERSION,
         scenario: request.scenario,
@@ -68,26 +64,83 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
         attempts: request.attempts,
         allow_commands: request.allow_commands,
         out: PathBuf::new(),
+        simulated: None,
     };
+    lead_children(of, &checked.scenario, preparation, request.out.as_deref(), request.on_progress)
+}
+
+/// Has `of` children run what `preparation` says, which is `scenario`.
+fn lead_children(
+    of: u32,
+    scenario: &Scenario,
+    preparation: Preparation,
+    out: Option<&Path>,
+    on_progress: Option<OnProgress>,
+) -> Result<RunDone, RunError> {
+    warn_of_own_limits(scenario, of);
+    let folder = make_folder(out, &scenario.name, Clock::start().unix_us(Moment::ZERO))?;
+    let shards = folder.join(SHARDS_FOLDER);
+    fs::create_dir(&shards).map_err(|source| FolderError::Unwritable { path: shards.clone(), source })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| RunError::Start { what: "the runtime", source })?;
     let run = SplitRun {
         of,
-        scenario: &checked.scenario,
+        scenario,
         folder: &folder,
         ahead: AHEAD + AHEAD_EACH * of,
         ready_within: READY_TIMEOUT,
         machines: Machines::One,
+        at_least: None,
+        is_simulated: preparation.simulated.is_some(),
     };
-    let display = start_display(&checked.scenario, request.on_progress)?;
+    let display = start_display(scenario, on_progress)?;
     let led = runtime.block_on(async {
         let start = Children::start(of, &preparation, &shards);
         let children = start.await.map_err(|source| RunError::Start { what: "a shard's process", source })?;
         run.lead(children, display.as_ref()).await
     });
     run.end(led, display)
+}
+
+/// Simulates a scenario in `of` processes, each with its share of the clients and a target of its own.
+pub(in super::super) fn simulate_in_shards(request: SimulateRequest, of: u32) -> Result<RunDone, RunError> {
+    let SimulateRequest {
+        scenario: file,
+        mut overrides,
+        seed,
+        clients,
+        calibrate,
+        start_unix_us,
+        out,
+        attempts,
+        on_progress,
+        ..
+    } = request;
+    let (loaded, scaling) = load_scaled_by(&file, &overrides, seed, clients)?;
+    overrides.extend(scaling);
+    let hash = loaded.hash.clone();
+    let simulation = simulation_of(loaded, calibrate.as_deref())?;
+    let scenario = simulation.scenario();
+    check_shards(of, scenario)?;
+    check_simulated_shares(scenario)?;
+    if !fs::metadata(&file).is_ok_and(|found| found.is_file()) {
+        return Err(RunError::NoFile { path: file });
+    }
+    let preparation = Preparation {
+        version: VERSION,
+        scenario: file,
+        hash,
+        overrides,
+        seed,
+        authorised: Vec::new(),
+        attempts,
+        allow_commands: false,
+        out: PathBuf::new(),
+        simulated: Some(Virtual { start_unix_us, calibrate }),
+    };
+    lead_children(of, scenario, preparation, out.as_deref(), on_progress)
 }
 
 /// The thread that shows the progress, where anybody wants to see it.
@@ -127,6 +180,7 @@ mod tests {
             attempts: false,
             allow_commands: false,
             out: PathBuf::new(),
+            simulated: None,
         };
         let run = SplitRun {
             of: 3,
@@ -135,6 +189,8 @@ mod tests {
             ahead: AHEAD,
             ready_within: READY_TIMEOUT,
             machines: Machines::One,
+            at_least: None,
+            is_simulated: false,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let error = runtime.block_on(async {

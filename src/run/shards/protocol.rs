@@ -15,7 +15,7 @@ use crate::exit_code::ExitCode;
 use crate::record::{Mark, PackedTally};
 
 /// Version of the protocol.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// What a parent tells a child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub(in super::super) enum Order {
     Start {
         /// Microseconds since 1970.
         unix_us: u64,
+        /// Shards without which the run begins.
+        #[serde(default)]
+        absent: Vec<u32>,
     },
     /// Drain.
     Stop {
@@ -67,12 +70,23 @@ pub(in super::super) struct Preparation {
     pub(super) allow_commands: bool,
     /// The child's folder.
     pub(super) out: PathBuf,
+    /// In virtual time; `None`: in real time.
+    pub(super) simulated: Option<Virtual>,
+}
+
+/// What a run in virtual time takes beside its scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in super::super) struct Virtual {
+    /// When it begins, in microseconds since 1970.
+    pub(super) start_unix_us: u64,
+    /// A run whose measured times are taken.
+    pub(super) calibrate: Option<PathBuf>,
 }
 
 impl fmt::Debug for Preparation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, scenario, hash, seed, authorised, attempts, allow_commands, out, overrides } =
-            self;
+        let Self { version, scenario, hash, seed, authorised, attempts, allow_commands, out, .. } = self;
+        let Self { overrides, simulated, .. } = self;
         let keys: Vec<&str> = overrides.iter().map(|(key, _)| key.as_str()).collect();
         f.debug_struct("Preparation")
             .field("version", version)
@@ -84,6 +98,7 @@ impl fmt::Debug for Preparation {
             .field("attempts", attempts)
             .field("allow_commands", allow_commands)
             .field("out", out)
+            .field("simulated", simulated)
             .finish()
     }
 }
@@ -120,6 +135,8 @@ pub(in super::super) enum Report {
     Sealed {
         /// How long that is, in bytes.
         length: u64,
+        /// Its SHA-256, in hexadecimal digits.
+        sha256: String,
         /// Why it ended.
         reason: StopReason,
     },

@@ -16,6 +16,8 @@ pub(in super::super) struct Patience {
     pub(in super::super) silent_at_the_end: Duration,
     /// Until it is taken for lost, though it may come back; `None`: its end is known otherwise.
     pub(in super::super) lost_after: Option<Duration>,
+    /// By what one can have stopped where nobody told it to.
+    pub(in super::super) alone: &'static str,
 }
 
 /// The shards of a run.
@@ -39,9 +41,15 @@ struct Entry {
 }
 
 impl Roll {
-    /// That of `of` shards, all running, whose time is over at `over`.
-    pub(super) fn of(of: u32, over: Moment, patience: Patience) -> Self {
-        Self { shards: (1..=of).map(|shard| (shard, Entry::default())).collect(), over, patience }
+    /// That of these shards, all running, whose time is over at `over`.
+    pub(super) fn of(shards: impl IntoIterator<Item = u32>, over: Moment, patience: Patience) -> Self {
+        let shards = shards.into_iter().map(|shard| (shard, Entry::default())).collect();
+        Self { shards, over, patience }
+    }
+
+    /// Whether it is one of them.
+    pub(super) fn has(&self, shard: u32) -> bool {
+        self.shards.contains_key(&shard)
     }
 
     /// How many still run.
@@ -119,9 +127,9 @@ impl Roll {
 
     /// Those that were stopped by a signal of their own, each with the reason that it is lost.
     pub(super) fn stopped_alone(&self) -> impl Iterator<Item = (u32, String)> {
-        let why = "it was stopped alone, by a signal of its own (SIGINT, SIGTERM or SIGHUP)";
+        let why = format!("it was stopped alone, {}", self.patience.alone);
         let alone = self.shards.iter().filter(|(_, entry)| entry.ended == Some(true));
-        alone.map(move |(shard, _)| (*shard, why.to_owned()))
+        alone.map(move |(shard, _)| (*shard, why.clone()))
     }
 
     /// Those that are lost because nothing was heard of them, each with that reason.
@@ -149,6 +157,7 @@ mod tests {
         silent_after: Duration::from_secs(5),
         silent_at_the_end: Duration::from_secs(15),
         lost_after: None,
+        alone: "by a signal",
     };
 
     fn at(seconds: u64) -> Moment {
@@ -157,7 +166,7 @@ mod tests {
 
     #[test]
     fn silence_is_told_once_and_not_of_those_that_ended() {
-        let mut roll = Roll::of(3, at(60), HERE);
+        let mut roll = Roll::of(1..=3, at(60), HERE);
         roll.hear(1, at(4));
         roll.end(3, false);
         assert_eq!(roll.newly_silent(at(5)), Vec::<u32>::new());
@@ -167,14 +176,14 @@ mod tests {
         assert!(roll.hear(2, at(8)) && !roll.hear(2, at(8)));
         assert_eq!(roll.newly_silent(at(14)), [1, 2]);
         // At the end a shard may be busy with its target for longer.
-        let mut roll = Roll::of(1, at(60), HERE);
+        let mut roll = Roll::of(1..=1, at(60), HERE);
         roll.hear(1, at(59));
         assert_eq!((roll.newly_silent(at(70)), roll.newly_silent(at(75))), (vec![], vec![1]));
     }
 
     #[test]
     fn what_becomes_of_the_others_is_true() {
-        let mut roll = Roll::of(3, at(60), HERE);
+        let mut roll = Roll::of(1..=3, at(60), HERE);
         assert!(!roll.gone(2));
         assert_eq!(roll.others_words(), "2 of 3 go on");
         roll.end(1, true);
@@ -187,7 +196,8 @@ mod tests {
 
     #[test]
     fn who_is_silent_for_too_long_is_lost_until_it_is_heard() {
-        let mut roll = Roll::of(2, at(60), Patience { lost_after: Some(Duration::from_secs(10)), ..HERE });
+        let mut roll =
+            Roll::of(1..=2, at(60), Patience { lost_after: Some(Duration::from_secs(10)), ..HERE });
         roll.hear(1, at(9));
         assert_eq!(
             (roll.newly_lost(at(10)), roll.newly_lost(at(11)), roll.newly_lost(at(12))),

@@ -10,6 +10,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml_edit::DocumentMut;
 
+#[cfg(feature = "cluster")]
+use crate::declare::SecretsElsewhere;
 use crate::declare::{Fault, Faults, Keys as _, Reading, Redactor, Rule, Table, read_capped, shown};
 use crate::scenario::keys::scenario::Scenario;
 use crate::scenario::keys::target::Embedded;
@@ -67,6 +69,19 @@ pub fn load_for_traffic(
     load_checked(path, overrides, seed, env, above_ceilings)
 }
 
+/// Loads a scenario to lead workers on other machines: they have its secrets, and here a name stands for each.
+///
+/// # Errors
+/// As [`load`].
+#[cfg(feature = "cluster")]
+pub fn load_to_lead(path: &Path, overrides: &Overrides, seed: Option<u64>) -> Result<Loaded, ScenarioError> {
+    let (edit, stem, folder) = edit_file(path, overrides, seed)?;
+    let env = |name: &str| std::env::var(name).ok();
+    let reading = Reading::new(&env, folder);
+    reading.tell(SecretsElsewhere);
+    load_edited(edit, stem, reading, above_ceilings)
+}
+
 /// Loads the copy of a scenario that another machine has made ([`Loaded::copy`]), for a run with real traffic; files that it names are looked for from the
 /// current folder on.
 ///
@@ -89,6 +104,16 @@ fn load_checked(
     env: &dyn Fn(&str) -> Option<String>,
     also: fn(&Scenario) -> Vec<Conflict>,
 ) -> Result<Loaded, ScenarioError> {
+    let (edit, stem, folder) = edit_file(path, overrides, seed)?;
+    load_edited(edit, stem, Reading::new(env, folder), also)
+}
+
+/// A scenario's text with its overrides, the name that it has without another, and its folder.
+fn edit_file(
+    path: &Path,
+    overrides: &Overrides,
+    seed: Option<u64>,
+) -> Result<(Edit, String, PathBuf), ScenarioError> {
     let origin = path.display().to_string();
     let text = read_capped(path, MAX_BYTES)
         .map_err(|source| ScenarioError::Unreadable { path: origin.clone(), source })?;
@@ -97,8 +122,7 @@ fn load_checked(
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut overrides = overrides.clone();
     overrides.extend(seed.map(|seed| ("seed".to_owned(), seed.to_string())));
-    let edit = Edit::new(&origin, text, &overrides)?;
-    load_edited(edit, stem, Reading::new(env, folder), also)
+    Ok((Edit::new(&origin, text, &overrides)?, stem, folder))
 }
 
 fn load_edited(
