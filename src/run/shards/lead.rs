@@ -112,6 +112,8 @@ struct State {
     roll: Roll,
     interrupts: u32,
     stopped: bool,
+    /// Since when nobody can be heard, because of this end.
+    deaf_since: Option<Moment>,
     /// When those that still run are taken for stuck.
     stuck_at: Moment,
 }
@@ -154,6 +156,7 @@ impl SplitRun<'_> {
             ended: Ended { absent, ..Ended::default() },
             interrupts: 0,
             stopped: false,
+            deaf_since: None,
             stuck_at: match self.is_simulated {
                 true => Moment::NEVER,
                 false => Moment::ZERO + self.scenario.duration + self.scenario.drain + STUCK_AFTER,
@@ -259,9 +262,7 @@ impl SplitRun<'_> {
                     if let Some(threshold) = failing.filter(|_| !state.stopped) {
                         state.stop(channel, StopReason::Threshold { threshold }, self.scenario.drain).await;
                     }
-                    if channel.is_deaf() {
-                        state.roll.excuse(now);
-                    }
+                    state.hear_at_all(channel.is_deaf(), now);
                     for shard in state.roll.newly_lost(now) {
                         let silence = state.roll.silence(shard, now).as_secs();
                         log::warn!("shard {shard} of {} is lost: nothing was heard of it for {silence} s. {}", self.of, state.roll.others_words());
@@ -363,6 +364,26 @@ async fn next_mark(marking: &mut std::io::Result<Signal>) {
 }
 
 impl State {
+    /// Nobody is blamed for what this end could not hear.
+    fn hear_at_all(&mut self, is_deaf: bool, now: Moment) {
+        match (is_deaf, self.deaf_since) {
+            (true, None) => {
+                self.deaf_since = Some(now);
+                log::warn!(
+                    "no shard can be heard now: the way to them is broken at this end. They go on as planned"
+                );
+            }
+            (false, Some(since)) => {
+                self.deaf_since = None;
+                log::warn!("shards can be heard again, after {} s", now.since(since).as_secs());
+            }
+            _ => {}
+        }
+        if is_deaf {
+            self.roll.excuse(now);
+        }
+    }
+
     /// Why the parent itself has killed those that still ran.
     fn killed_by_us(&self) -> Option<String> {
         if self.interrupts > 2 {
