@@ -15,9 +15,9 @@ const MOST_PENDING: usize = 64 * 1024 * 1024;
 /// How far a copy of a journal has come.
 #[derive(Debug, Default)]
 pub struct JournalCopy {
-    /// What has come, from the journal's first byte on, without a gap.
-    length: u64,
-    /// The last of it, as far as it is no whole frame yet.
+    /// What has come in whole frames, from the journal's first byte on.
+    whole: u64,
+    /// What has come behind them, as far as it is no whole frame yet.
     pending: Vec<u8>,
     manifest: Option<Manifest>,
     has_ended: bool,
@@ -25,11 +25,11 @@ pub struct JournalCopy {
 
 /// What a piece brought.
 #[derive(Debug, PartialEq)]
-pub enum Piece<'b> {
-    /// What was not there before, and what is whole now; both may be nothing.
+pub enum Piece {
+    /// What is whole now, and was not before; it may be nothing.
     Fresh {
         /// To be appended to the copy.
-        bytes: &'b [u8],
+        bytes: Vec<u8>,
         /// What was told, in order.
         told: Vec<Told>,
     },
@@ -60,32 +60,49 @@ impl JournalCopy {
     /// How many bytes have come, from the first on, without a gap.
     #[must_use]
     pub const fn length(&self) -> u64 {
-        self.length
+        self.whole + self.pending.len() as u64
+    }
+
+    /// What has come behind the last whole frame, and is in no copy yet.
+    #[must_use]
+    pub fn rest(&self) -> &[u8] {
+        &self.pending
     }
 
     /// Takes in `bytes`, whose first one is byte `at` of the journal.
     ///
     /// # Errors
     /// [`CopyFault`]: nothing of them was taken.
-    pub fn take<'b>(&mut self, at: u64, bytes: &'b [u8]) -> Result<Piece<'b>, CopyFault> {
-        if at > self.length {
-            return Ok(Piece::Gap(self.length));
+    pub fn take(&mut self, at: u64, bytes: &[u8]) -> Result<Piece, CopyFault> {
+        if at > self.length() {
+            return Ok(Piece::Gap(self.length()));
         }
-        let known = usize::try_from(self.length - at).unwrap_or(usize::MAX).min(bytes.len());
-        let fresh = &bytes[known..];
+        let fault = match self.take_behind(self.length(), at, bytes) {
+            Err(fault) if !self.pending.is_empty() => fault,
+            taken => return taken,
+        };
+        // What is wrong may have come before: frames that are whole are sound, and nothing behind them is known to be.
+        log::debug!("{fault}");
+        self.pending.clear();
+        if at > self.whole { Ok(Piece::Gap(self.whole)) } else { self.take_behind(self.whole, at, bytes) }
+    }
+
+    /// Takes in what of `bytes` lies behind byte `known`, which is as far as anything has come.
+    fn take_behind(&mut self, known: u64, at: u64, bytes: &[u8]) -> Result<Piece, CopyFault> {
+        let known = usize::try_from(known - at).unwrap_or(usize::MAX).min(bytes.len());
         let mut next = Next {
-            pending: [self.pending.as_slice(), fresh].concat(),
-            begin: self.length - self.pending.len() as u64,
+            pending: [self.pending.as_slice(), &bytes[known..]].concat(),
+            begin: self.whole,
             groups: self.manifest.as_ref().map(|manifest| manifest.groups.len()),
             manifest: None,
             has_ended: self.has_ended,
         };
-        let told = next.whole()?;
+        let (told, bytes) = next.whole()?;
         self.manifest = self.manifest.take().or(next.manifest);
         self.pending = next.pending;
         self.has_ended = next.has_ended;
-        self.length += fresh.len() as u64;
-        Ok(Piece::Fresh { bytes: fresh, told })
+        self.whole += bytes.len() as u64;
+        Ok(Piece::Fresh { bytes, told })
     }
 
     /// How the run was begun there, once that has come.
@@ -113,8 +130,8 @@ struct Next {
 }
 
 impl Next {
-    /// Takes what is whole out of what is pending.
-    fn whole(&mut self) -> Result<Vec<Told>, CopyFault> {
+    /// Takes what is whole out of what is pending: what it tells, and its bytes.
+    fn whole(&mut self) -> Result<(Vec<Told>, Vec<u8>), CopyFault> {
         let (mut told, mut used) = (Vec::new(), 0);
         if self.begin == 0 {
             let magic = &self.pending[..self.pending.len().min(MAGIC.len())];
@@ -122,7 +139,7 @@ impl Next {
                 return Err(CopyFault { at: 0, what: "this is no journal" });
             }
             if magic.len() < MAGIC.len() {
-                return Ok(told);
+                return Ok((told, Vec::new()));
             }
             used = MAGIC.len();
         }
@@ -156,10 +173,10 @@ impl Next {
             return Err(CopyFault { at: self.begin + used as u64, what: "an entry is too long" });
         }
         // Without its manifest a journal is looked at from its first byte again.
-        if self.groups.is_some() {
-            self.pending.drain(..used);
-        }
-        Ok(told)
+        let used = if self.groups.is_some() { used } else { 0 };
+        let rest = self.pending.split_off(used);
+        let whole = std::mem::replace(&mut self.pending, rest);
+        Ok((told, whole))
     }
 }
 
@@ -176,12 +193,12 @@ mod tests {
         for (at, piece) in pieces {
             match copy.take(at, piece).unwrap() {
                 Piece::Fresh { bytes: fresh, told } => {
-                    bytes.extend_from_slice(fresh);
+                    bytes.extend_from_slice(&fresh);
                     all.extend(told);
                 }
                 Piece::Gap(from) => assert!(from < at),
             }
-            assert_eq!(copy.length(), bytes.len() as u64);
+            assert_eq!(copy.length(), (bytes.len() + copy.rest().len()) as u64);
         }
         (bytes, all, copy)
     }
@@ -233,10 +250,34 @@ mod tests {
         flipped[half + 30] ^= 1;
         assert!(copy.take(0, &flipped).is_err());
         copy.take(0, &journal[..half]).unwrap();
-        assert!(copy.take(half as u64, &flipped[half..]).is_err());
-        assert_eq!(copy.length(), half as u64);
-        copy.take(half as u64, &journal[half..]).unwrap();
-        assert!(!copy.has_ended());
+        // It may be what came before that is wrong: all behind the last whole frame is wanted again.
+        let Ok(Piece::Gap(whole)) = copy.take(half as u64, &flipped[half..]) else { panic!("it was taken") };
+        assert!(copy.rest().is_empty() && copy.length() == whole && whole < half as u64);
+        assert!(copy.take(whole, &flipped[whole as usize..]).is_err());
+        copy.take(whole, &journal[whole as usize..]).unwrap();
+        assert!(!copy.has_ended() && copy.length() == journal.len() as u64);
         assert!(copy.take(journal.len() as u64, b"garbage that is no frame").is_err());
+    }
+
+    /// Some bytes that may be the beginning of a frame, and are not.
+    #[test]
+    fn what_a_stranger_puts_in_between_is_dropped_again() {
+        let journal = written(3);
+        let (mut copy, mut bytes) = (JournalCopy::default(), Vec::new());
+        let mut put = |copy: &mut JournalCopy, at: u64, piece: &[u8]| match copy.take(at, piece) {
+            Ok(Piece::Fresh { bytes: fresh, .. }) => {
+                bytes.extend(fresh);
+                None
+            }
+            Ok(Piece::Gap(from)) => Some(from),
+            Err(_) => Some(u64::MAX),
+        };
+        let half = journal.len() / 2;
+        assert_eq!(put(&mut copy, 0, &journal[..half]), None);
+        assert_eq!(put(&mut copy, half as u64, &[7, 0, 0]), None);
+        let from = put(&mut copy, half as u64, &journal[half..]).unwrap();
+        assert!(from <= half as u64);
+        assert_eq!(put(&mut copy, from, &journal[from as usize..]), None);
+        assert_eq!(bytes, journal);
     }
 }

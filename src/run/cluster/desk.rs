@@ -25,6 +25,9 @@ use super::remote::RETRY;
 use super::seal::sha256_of;
 use super::spec::{AT, EPOCH};
 
+/// How often a journal whose copy is not what its worker wrote is asked for again.
+const MOST_AGAIN: u32 = 3;
+
 /// Who takes in what the workers tell.
 pub(super) struct Desk {
     claims: Claims,
@@ -47,8 +50,8 @@ struct Copy {
     taken: JournalCopy,
     path: PathBuf,
     file: File,
-    /// It was wrong and is made anew: what is in it was told.
-    is_again: bool,
+    /// How often it was wrong and is made anew: what is in it was told.
+    again: u32,
 }
 
 /// What a worker says of its journal when it is whole.
@@ -134,7 +137,7 @@ impl Desk {
         };
         let mut told = Vec::new();
         match copy.taken.take(at, bytes) {
-            Ok(Piece::Fresh { bytes, told: fresh }) => match copy.file.write_all(bytes) {
+            Ok(Piece::Fresh { bytes, told: fresh }) => match copy.file.write_all(&bytes) {
                 Ok(()) => told = fresh,
                 Err(error) => log::warn!(
                     "the copy of share {share}'s journal cannot be written: {error}; its worker has it"
@@ -147,7 +150,7 @@ impl Desk {
             Err(fault) => self.refuse(&format!("share {share}"), &fault.to_string()),
         }
         let is_strange = copy.taken.manifest().is_some_and(|manifest| manifest.scenario_hash != self.hash);
-        let is_again = copy.is_again;
+        let is_again = copy.again > 0;
         self.copies.insert(shard, copy);
         if is_strange {
             return self.refuse(&format!("share {share}"), "its journal is of another scenario");
@@ -171,7 +174,7 @@ impl Desk {
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
         // What another epoch's worker sent, before the start, is nothing.
         file.set_len(0)?;
-        Ok(Copy { epoch, taken: JournalCopy::default(), path, file, is_again: false })
+        Ok(Copy { epoch, taken: JournalCopy::default(), path, file, again: 0 })
     }
 
     async fn take_report(&mut self, share: Share, report: Report) {
@@ -191,18 +194,25 @@ impl Desk {
         if here < length {
             return self.say(share, Heard::Missing(here)).await;
         }
+        // A journal that could not be written to its end ends within a frame.
+        if let Some(copy) = self.copies.get_mut(&share.shard())
+            && let Err(error) = copy.file.write_all(copy.taken.rest())
+        {
+            log::debug!("{}: {error}", copy.path.display());
+        }
         if let Some(copy) = self.copies.get_mut(&share.shard())
             && !copy.path.metadata().is_ok_and(|file| file.len() == length)
         {
             // The disk is full, perhaps: its worker has it.
             log::warn!("the copy of share {share}'s journal is not whole; its worker has it");
         } else if let Some(copy) = self.copies.get_mut(&share.shard())
+            && copy.again < MOST_AGAIN
             && sha256_of(&copy.path).is_ok_and(|found| found != sha256)
         {
             log::warn!(
                 "the copy of share {share}'s journal is not what its worker wrote: it is asked for again"
             );
-            copy.is_again = true;
+            copy.again += 1;
             copy.taken = JournalCopy::default();
             match copy.file.set_len(0) {
                 Ok(()) => return self.say(share, Heard::Missing(0)).await,

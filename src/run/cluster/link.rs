@@ -16,6 +16,8 @@ use super::error::ClusterError;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer is waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest message that a server has to take, at the least.
+const LEAST_PAYLOAD: usize = 64 * 1024;
 /// How long until it is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// How often the server is asked whether it is there.
@@ -78,6 +80,9 @@ impl ClusterLink {
             .ping_interval(PING_INTERVAL)
             .reconnect_delay_callback(|_| RETRY_AFTER)
             .ignore_discovered_servers();
+        if let Some((user, password)) = server.username().zip(server.password()) {
+            options = options.user_and_password(user.to_owned(), password.to_owned());
+        }
         if let Some(file) = &self.creds {
             let refused = |why: String| ClusterError::Refused { address: self.shown(), why };
             let text = std::fs::read_to_string(file)
@@ -104,8 +109,15 @@ impl ClusterLink {
     /// The server's JetStream.
     ///
     /// # Errors
-    /// It has none, or none for us.
+    /// It has none, or none for us; or it takes small messages alone.
     pub(super) async fn jetstream(&self, client: &Client) -> Result<Context, ClusterError> {
+        let most = client.server_info().max_payload;
+        if most < LEAST_PAYLOAD {
+            let why = format!(
+                "it takes messages of {most} bytes at most, and {LEAST_PAYLOAD} are needed: raise its max_payload"
+            );
+            return Err(ClusterError::Failed { what: "the server", why });
+        }
         let none = |why: String| ClusterError::NoJetStream { address: self.shown(), why };
         // Read as it comes: older servers leave out what a client's types expect.
         let answer =

@@ -2,8 +2,9 @@
 //!
 //! In: signs of life, questions for the time, refusals. Out: who is there; what time it is here; that the coordinator is there, which it hears itself.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_nats::Client;
 use futures::StreamExt as _;
@@ -50,21 +51,25 @@ pub(super) async fn hear_beats(
 
 /// When this end last heard itself.
 #[derive(Debug, Clone)]
-pub(super) struct Echo(Arc<Mutex<Instant>>);
+pub(super) struct Echo {
+    clock: Clock,
+    /// In nanoseconds by the clock.
+    heard: Arc<AtomicU64>,
+}
 
 impl Echo {
     /// Just now.
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+        Self { clock: Clock::start(), heard: Arc::default() }
     }
 
     fn hear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.heard.store(self.clock.now().as_ns(), Ordering::Relaxed);
     }
 
     /// For how long it has not heard itself.
     pub(super) fn silence(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.clock.now().since(Moment::from_ns(self.heard.load(Ordering::Relaxed)))
     }
 }
 

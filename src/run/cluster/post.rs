@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::PublishErrorKind;
@@ -20,6 +20,7 @@ use futures::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::clock::Clock;
 use crate::engine::StopReason;
 use crate::plan::Share;
 use crate::report::JOURNAL_FILE;
@@ -218,7 +219,8 @@ async fn watch_leader(
     folder: watch::Receiver<Option<PathBuf>>,
     give: SyncSender<Order>,
 ) {
-    let mut heard = Instant::now();
+    let clock = Clock::start();
+    let mut heard = clock.now();
     loop {
         let Ok(mut beats) = client.subscribe(place.run.lead()).await else {
             tokio::time::sleep(RETRY).await;
@@ -227,12 +229,12 @@ async fn watch_leader(
         loop {
             let has_begun = folder.borrow().is_some();
             match tokio::time::timeout(BEAT, beats.next()).await {
-                Ok(Some(_)) => heard = Instant::now(),
+                Ok(Some(_)) => heard = clock.now(),
                 Ok(None) => break,
                 Err(_) => {}
             }
             let patience = if has_begun { place.orphan_grace } else { Some(LEADERLESS) };
-            let silence = heard.elapsed();
+            let silence = clock.now().since(heard);
             if patience.is_some_and(|patience| silence > patience) {
                 let seconds = silence.as_secs();
                 log::warn!(

@@ -32,6 +32,11 @@ pub(super) const RETRY: Duration = Duration::from_millis(300);
 /// How long a worker may give no sign of life until that is told, and until nobody waits for it.
 const SUSPECT_AFTER: Duration = Duration::from_secs(3);
 const LOST_AFTER: Duration = Duration::from_secs(10);
+/// A value that is put to see whether the server keeps it.
+const PROBE_KEY: &str = "probe";
+const PROBE_BYTES: usize = 4 * 1024;
+/// So many times an order may fail until that is told.
+const TELL_AFTER: u32 = 10;
 /// How long this end may not hear itself until nobody's silence means anything.
 const DEAF_AFTER: Duration = Duration::from_secs(2);
 /// How many things may wait to be heard, or told.
@@ -82,7 +87,15 @@ impl Remote {
             let by = spec.map_or_else(|_| "another version".to_owned(), |spec| spec.by);
             return Err(ClusterError::NameUsed { run: name.to_string(), by });
         }
-        let reports = match make_stream(&context, name).await {
+        // Whether it keeps more than one small value is known before anybody waits for the run.
+        let kept = match store.put(PROBE_KEY, vec![b' '; PROBE_BYTES].into()).await {
+            Ok(_) => make_stream(&context, name).await,
+            Err(error) => Err(ClusterError::Failed {
+                what: "the server does not keep what it is given",
+                why: error.to_string(),
+            }),
+        };
+        let reports = match kept {
             Ok(reports) => reports,
             Err(error) => {
                 Self::clear(&context, name).await;
@@ -200,7 +213,7 @@ impl Channel for Remote {
         drop(self.orders);
         match tokio::time::timeout(LAST_ORDERS, self.giving).await {
             Ok(_) => tokio::time::sleep(HEARD_BY_ALL).await,
-            Err(_) => log::warn!("not all orders could be given: NATS is away"),
+            Err(_) => log::warn!("not all orders could be given"),
         }
         self.tasks.iter().for_each(JoinHandle::abort);
         Self::clear(&self.context, &self.name).await;
@@ -213,8 +226,13 @@ async fn give_orders(store: Store, mut orders: mpsc::Receiver<(Option<u32>, Orde
     while let Some((to, order)) = orders.recv().await {
         number += 1;
         let value = serde_json::to_vec(&order).unwrap_or_default();
+        let mut failed = 0;
         while let Err(error) = store.put(order_key(to, number), value.clone().into()).await {
-            log::debug!("an order is not out yet: {error}");
+            failed += 1;
+            match failed {
+                TELL_AFTER => log::warn!("an order is not out yet, and is tried again: {error}"),
+                _ => log::debug!("an order is not out yet: {error}"),
+            }
             tokio::time::sleep(RETRY).await;
         }
     }

@@ -16,10 +16,13 @@ pub(in super::super) enum Heard {
     /// A second's numbers, of each group.
     Second(Vec<PackedTally>),
     /// Somebody else runs it from now on.
-    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "a child is never replaced"))]
+    #[cfg_attr(not(any(feature = "cluster", test)), expect(dead_code, reason = "a child is never replaced"))]
     Replaced,
     /// A sign of life.
-    #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "a child is heard by what it tells"))]
+    #[cfg_attr(
+        not(any(feature = "cluster", test)),
+        expect(dead_code, reason = "a child is heard by what it tells")
+    )]
     Beat,
     /// Bytes of its journal are missing here, from this one on.
     #[cfg_attr(

@@ -66,14 +66,14 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
         out: PathBuf::new(),
         simulated: None,
     };
-    lead_children(of, &checked.scenario, preparation, request.out.as_deref(), request.on_progress)
+    lead_children(of, &checked.scenario, &preparation, request.out.as_deref(), request.on_progress)
 }
 
 /// Has `of` children run what `preparation` says, which is `scenario`.
 fn lead_children(
     of: u32,
     scenario: &Scenario,
-    preparation: Preparation,
+    preparation: &Preparation,
     out: Option<&Path>,
     on_progress: Option<OnProgress>,
 ) -> Result<RunDone, RunError> {
@@ -97,7 +97,7 @@ fn lead_children(
     };
     let display = start_display(scenario, on_progress)?;
     let led = runtime.block_on(async {
-        let start = Children::start(of, &preparation, &shards);
+        let start = Children::start(of, preparation, &shards);
         let children = start.await.map_err(|source| RunError::Start { what: "a shard's process", source })?;
         run.lead(children, display.as_ref()).await
     });
@@ -140,7 +140,7 @@ pub(in super::super) fn simulate_in_shards(request: SimulateRequest, of: u32) ->
         out: PathBuf::new(),
         simulated: Some(Virtual { start_unix_us, calibrate }),
     };
-    lead_children(of, scenario, preparation, out.as_deref(), on_progress)
+    lead_children(of, scenario, &preparation, out.as_deref(), on_progress)
 }
 
 /// The thread that shows the progress, where anybody wants to see it.
