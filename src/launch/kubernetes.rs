@@ -75,9 +75,9 @@ pub fn kubernetes_manifests(order: &KubernetesLaunch) -> Result<String, LaunchEr
         instance => instance,
         in_namespace => plain(namespace.map(|name| format!("-n {name} ")).unwrap_or_default()),
         namespace => plain(namespace.map(|name| format!("  namespace: {}", yaml_quoted(name))).unwrap_or_default()),
-        claim => order.reports_claim,
-        variables => contents.variables,
-        secret => order.secret,
+        claim => order.reports_claim.as_deref(),
+        variables => contents.variables.iter().map(plain).collect::<Vec<_>>(),
+        secret => order.secret.as_str(),
         is_copy => contents.is_copy,
         descriptors => needs.descriptors,
         has_many_ports => needs.has_many_ports,
@@ -85,11 +85,11 @@ pub fn kubernetes_manifests(order: &KubernetesLaunch) -> Result<String, LaunchEr
         text => plain(yaml_block(&contents.text, 2)),
         public_files => public,
         secret_files => secret,
-        files_secret => order.files_secret,
+        files_secret => order.files_secret.as_deref(),
         roles => roles,
         deadline_s => launch.times().whole_s(),
         ttl_s => KEPT_S,
-        image => order.image,
+        image => order.image.as_str(),
         nats_secrets => order.nats_secrets(),
     };
     let text = FORM.render(values)?;
@@ -200,7 +200,7 @@ impl KubernetesLaunch {
     /// The scenario's variables, each from the Secret.
     fn variables(&self) -> impl Iterator<Item = Value> {
         let variables = self.launch.contents.variables.iter();
-        variables.map(|name| context! { name, secret => self.secret, value => () })
+        variables.map(|name| context! { name, secret => self.secret.as_str(), value => () })
     }
 
     fn coordinator(&self, address: &str, key: &str) -> Value {

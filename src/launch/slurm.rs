@@ -57,7 +57,7 @@ pub fn slurm_script(order: &SlurmLaunch) -> Result<String, LaunchError> {
     let text = FORM.render(context! {
         path => one_line(&contents.path.display().to_string()),
         version => plain(env!("CARGO_PKG_VERSION")),
-        program => order.program,
+        program => order.program.as_str(),
         workers => launch.workers,
         last => launch.workers - 1,
         drain => plain(format_duration(contents.scenario.drain)),
@@ -68,7 +68,7 @@ pub fn slurm_script(order: &SlurmLaunch) -> Result<String, LaunchError> {
         time => plain(order.time.clone().unwrap_or_else(|| time_of(times.whole_s()))),
         partitions => plain(order.partitions.join(",")),
         end_s => times.coordinator_end_s().min(65_535),
-        nats => launch.nats,
+        nats => launch.nats.as_deref(),
         run => plain(run),
         variables => contents.variables.iter().map(plain).collect::<Vec<_>>(),
         descriptors => needs.descriptors,
@@ -160,7 +160,7 @@ mod tests {
         "#);
         assert!(text.contains("resurge='/opt/it'\\''s here/resurge'\n"), "{text}");
         assert!(text.contains("export RESURGE_RUN=\"Nightly_7-${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-0}}\"\n"));
-        assert!(text.contains("[ -n \"${SECRET:-}\" ] || fail "), "{text}");
+        assert!(text.contains("for name in SECRET; do\n"), "{text}");
         let named = slurm_script(&SlurmLaunch { is_named: true, ..order(3) }).unwrap();
         assert!(named.contains("export RESURGE_RUN='Nightly_7'\n"), "{named}");
     }

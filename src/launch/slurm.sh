@@ -41,9 +41,11 @@ export RESURGE_CLUSTER={{ nats }}
 export RESURGE_CLUSTER
 {% endif %}
 export RESURGE_RUN={{ run }}
-{% for name in variables %}
-[ -n "${{ '{' }}{{ name }}:-}" ] || fail 'the environment variable {{ name }} is not set, or empty: export it before sbatch' 104
-{% endfor %}
+{% if variables %}
+for name in{% for name in variables %} {{ name }}{% endfor %}; do
+  [ -n "${!name:-}" ] || fail "the environment variable $name, which the scenario names, is not set, or empty: export it before sbatch" 104
+done
+{% endif %}
 
 # Each worker holds up to {{ descriptors }} descriptors; srun hands the limit on.
 needed={{ descriptors }}
