@@ -162,8 +162,9 @@ pub(super) mod tests {
 
     /// The contents of a scenario with `more` in it.
     pub(in super::super) fn contents(more: &str, overrides: &[(&str, &str)]) -> Contents {
+        let target = if more.contains("[target]") { "" } else { "[target]\nkind = \"embedded\"" };
         let text = format!(
-            "duration = \"60s\"\n{more}\n[[groups]]\nname = \"g\"\nclients = 1000\ntoken = {{ client_id = \"a\", client_secret = {{ env = \"SECRET\" }} }}\n"
+            "name = \"n\"\nduration = \"60s\"\n{more}\n{target}\n[[groups]]\nname = \"g\"\nclients = 1000\ntoken = {{ client_id = \"a\", client_secret = {{ env = \"SECRET\" }} }}\n"
         );
         read_text(&text, overrides)
     }
@@ -178,21 +179,21 @@ pub(super) mod tests {
     }
 
     const REMOTE: &str =
-        "name = \"n\"\n[target]\nurl = \"wss://127.0.0.1/\"\ntoken_url = \"https://127.0.0.1/\"\nca_file = \"ca.pem\"\n";
+        "[target]\nurl = \"wss://127.0.0.1/\"\ntoken_url = \"https://127.0.0.1/\"\nca_file = \"ca.pem\"\n";
 
     #[test]
     fn what_workers_read_is_found() {
         let found = contents(REMOTE, &[]);
         assert_eq!(Vec::from_iter(&found.variables), ["SECRET"]);
         assert_eq!(Vec::from_iter(&found.public_files), ["ca.pem"]);
-        assert!(!found.is_copy && !found.is_read_by_coordinator && found.text.starts_with("duration"));
+        assert!(!found.is_copy && !found.is_read_by_coordinator && found.text.starts_with("name"));
         assert!(found.secret_files.is_empty() && found.local_files.is_empty());
     }
 
     #[test]
     fn a_secret_in_the_text_becomes_a_reference() {
         let text = format!(
-            "duration = \"1s\"\n{REMOTE}[[groups]]\nname = \"g\"\nclients = 2\ntoken = {{ client_id = \"a\", client_secret = \"hush\" }}"
+            "name = \"n\"\nduration = \"1s\"\n{REMOTE}[[groups]]\nname = \"g\"\nclients = 2\ntoken = {{ client_id = \"a\", client_secret = \"hush\" }}"
         );
         let found = read_text(&text, &[("duration", "\"2s\"")]);
         assert!(found.is_copy && !found.is_secret_set && found.overrides.is_empty());
@@ -206,7 +207,7 @@ pub(super) mod tests {
     #[test]
     fn files_of_secrets_are_told_apart() {
         let text = format!(
-            "duration = \"1s\"\n{REMOTE}[[groups]]\nname = \"g\"\nclients = 2\ntoken = {{ feeder = \"rows.csv\" }}"
+            "name = \"n\"\nduration = \"1s\"\n{REMOTE}[[groups]]\nname = \"g\"\nclients = 2\ntoken = {{ feeder = \"rows.csv\" }}"
         );
         let found = read_text(&text, &[]);
         assert_eq!(Vec::from_iter(&found.secret_files), ["rows.csv"]);

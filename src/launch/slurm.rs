@@ -52,12 +52,13 @@ pub fn slurm_script(order: &SlurmLaunch) -> Result<String, LaunchError> {
     };
     let file = contents.path.file_name().map(Path::new).unwrap_or(&contents.path);
     let times = launch.times();
-    let memory_mib = needs.memory_mib.div_ceil(needs.processors).max(launch.coordinator_mib().div_ceil(needs.processors));
+    // Nobody knows which task has the coordinator beside it.
+    let memory_mib = (needs.memory_mib + launch.coordinator_mib()).div_ceil(needs.processors);
     let with_way = |options: Vec<String>| [options, order.nats_options()].concat();
     let text = FORM.render(context! {
         path => one_line(&contents.path.display().to_string()),
         version => plain(env!("CARGO_PKG_VERSION")),
-        program => order.program.as_str(),
+        program => if order.program.contains('/') { absolute(Path::new(&order.program)) } else { order.program.clone() },
         workers => launch.workers,
         last => launch.workers - 1,
         drain => plain(format_duration(contents.scenario.drain)),

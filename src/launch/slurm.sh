@@ -4,11 +4,14 @@
 #   scenario  {{ path }}, which the nodes must see at that path
 #   resurge   {{ version }} at {{ program }} on each node, built with the feature `cluster`
 #
-#   sbatch THIS                                     the coordinator in the batch step, the workers by srun
-#   sbatch --array=0-{{ last }} --ntasks=1 THIS     the same as an array job: each task a worker, task 0 the coordinator as well
-#   scancel --batch --signal=TERM JOB               ends the run early: the clients drain, and the run is reported
-#   scancel JOB                                     the same, and what takes longer than the cluster's KillWait (30 s mostly) is cut off;
-#                                                   to drain takes up to {{ drain }} here
+#   sbatch FILE
+#       the coordinator runs in the batch step, the workers by srun
+#   sbatch --array=0-{{ last }} --ntasks=1 FILE
+#       the same as an array job: each task is a worker, task 0 the coordinator as well
+#   scancel --batch --signal=TERM JOB
+#       ends the run early: the clients drain (for {{ drain }} at most), and the run is reported; of an array job name JOB_0
+#   scancel JOB
+#       the same, but what takes longer than the cluster's KillWait (30 s mostly) is cut off
 #
 # An array job needs all of its tasks at once: no limit as in --array=0-7%2. The job's exit code is the run's.
 {% if is_copy %}

@@ -189,7 +189,7 @@ def check_pods_that_end():
     if not is_clustered():
         return print("        not built with the feature cluster: not checked")
     server = servers()[-1]
-    with pods(server, "12s") as (coordinator, workers, _):
+    with pods(server, "8s") as (coordinator, workers, _):
         started_load(coordinator)
         workers[1].send_signal(signal.SIGTERM)
         code, said = ended(workers[1])
