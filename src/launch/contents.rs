@@ -81,9 +81,11 @@ pub fn read_contents(
         return Err(LaunchError::NoFile { path: path.to_owned() });
     }
     let named = Named::default();
-    let loaded =
-        load_for_traffic(path, overrides, None, &|name| named.tell(name, env(name).unwrap_or_else(|| stand_in(name))))?;
-    let is_read_by_coordinator = load_for_traffic(path, overrides, None, &|name| Some(stand_in(name))).is_err();
+    let loaded = load_for_traffic(path, overrides, None, &|name| {
+        named.tell(name, env(name).unwrap_or_else(|| stand_in(name)))
+    })?;
+    let is_read_by_coordinator =
+        load_for_traffic(path, overrides, None, &|name| Some(stand_in(name))).is_err();
     let by_text = named.into_names();
     let by_copy = variables_of(&loaded.copy, &loaded.scenario.name);
     let is_copy = by_copy != by_text;
@@ -174,7 +176,8 @@ pub(super) mod tests {
         let path = folder.path().join("Night ly.toml");
         fs::write(&path, text).unwrap();
         fs::write(folder.path().join("rows.csv"), "client_id,client_secret\na,b\n").unwrap();
-        let overrides = overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let overrides =
+            overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         read_contents(&path, &overrides, &|_| None).unwrap()
     }
 
@@ -225,6 +228,9 @@ pub(super) mod tests {
         assert!(found.is_read_by_coordinator);
         let refused = read_contents(&path, &Overrides::new(), &|_| None);
         assert!(matches!(refused, Err(LaunchError::Scenario(_))));
-        assert!(matches!(read_contents(folder.path(), &Overrides::new(), &env), Err(LaunchError::NoFile { .. })));
+        assert!(matches!(
+            read_contents(folder.path(), &Overrides::new(), &env),
+            Err(LaunchError::NoFile { .. })
+        ));
     }
 }

@@ -67,7 +67,9 @@ pub enum LaunchError {
         why: &'static str,
     },
     /// The address holds a password.
-    #[error("--nats: the address holds a user or a password, which would stand in what is printed: {instead}")]
+    #[error(
+        "--nats: the address holds a user or a password, which would stand in what is printed: {instead}"
+    )]
     Password {
         /// What to do instead.
         instead: &'static str,

@@ -180,13 +180,17 @@ impl KubernetesLaunch {
             ("--nats-ca-secret", self.ca_secret.as_ref()),
             ("--reports-claim", self.reports_claim.as_ref()),
         ];
-        objects.into_iter().try_for_each(|(option, name)| name.map_or(Ok(()), |name| check_object(option, name)))
+        objects
+            .into_iter()
+            .try_for_each(|(option, name)| name.map_or(Ok(()), |name| check_object(option, name)))
     }
 
     /// The Secrets by which pods are let in at NATS.
     fn nats_secrets(&self) -> Vec<Value> {
         let both = [(&self.creds_secret, CREDS_KEY), (&self.ca_secret, CA_KEY)];
-        both.iter().filter_map(|(name, key)| Some(context! { name => (*name).clone()?, key => *key })).collect()
+        both.iter()
+            .filter_map(|(name, key)| Some(context! { name => (*name).clone()?, key => *key }))
+            .collect()
     }
 
     /// How NATS lets pods in, as options.
@@ -267,10 +271,30 @@ mod tests {
     #[test]
     fn a_workers_pod_has_what_it_needs_and_no_more() {
         let text = kubernetes_manifests(&order("")).unwrap();
-        assert!(text.contains("\n  name: resurge-nightly-7-worker\n  namespace: \"123\"\n  labels:"), "{text}");
+        assert!(
+            text.contains("\n  name: resurge-nightly-7-worker\n  namespace: \"123\"\n  labels:"),
+            "{text}"
+        );
         let (before, container) = text.rsplit_once("          args:\n").unwrap();
         let (container, _) = container.split_once("          resources:").unwrap();
         insta::assert_snapshot!(container, @r#"
+          - "worker"
+          - "--out=/reports/share"
+          - "--wait=5m"
+          - "--authorize=api.example.com"
+          - "--nats-creds=/nats/nats.creds"
+        # Files that the scenario names are looked for from here on.
+        workingDir: /scenario
+        env:
+          - name: "RESURGE_CLUSTER"
+            value: "tls://nats:4222"
+          - name: "RESURGE_RUN"
+            value: "Nightly_7"
+          - name: "SECRET"
+            valueFrom:
+              secretKeyRef:
+                name: "resurge-secrets"
+                key: "SECRET"
         "#);
         assert!(!before.contains("secretKeyRef"), "the coordinator needs no secret");
         assert!(before.contains("- \"--run=Nightly_7\"\n"), "the run keeps its name");
@@ -286,7 +310,10 @@ mod tests {
         };
         assert!(with(None, true, false).unwrap().contains("--cluster=tls://nats:4222"));
         let insecure = with(None, false, true).unwrap();
-        assert!(insecure.contains("--cluster=nats://nats:4222") && insecure.matches("--nats-insecure\"").count() == 2);
+        assert!(
+            insecure.contains("--cluster=nats://nats:4222")
+                && insecure.matches("--nats-insecure\"").count() == 2
+        );
         for (nats, creds) in [(Some("nats://nats:4222"), true), (None, false)] {
             let error = with(nats, creds, false).unwrap_err();
             assert_eq!(error.exit_code(), ExitCode::NotAuthorised);
@@ -323,6 +350,9 @@ mod tests {
         order.files_secret = Some("rows".to_owned());
         order.launch.contents.secret_files = BTreeSet::from(["of/rows.csv".to_owned()]);
         let text = kubernetes_manifests(&order).unwrap();
-        assert!(text.contains("- key: \"of_rows.csv\"\n                      path: \"of/rows.csv\"\n"), "{text}");
+        assert!(
+            text.contains("- key: \"of_rows.csv\"\n                      path: \"of/rows.csv\"\n"),
+            "{text}"
+        );
     }
 }

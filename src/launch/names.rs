@@ -36,7 +36,8 @@ pub(super) fn check_object(option: &'static str, text: &str) -> Result<(), Launc
 
 /// Refuses what is no name of a namespace: a DNS label.
 pub(super) fn check_namespace(option: &'static str, text: &str) -> Result<(), LaunchError> {
-    let allowed = "a namespace has lower-case letters, digits and `-`, a letter or digit first and last, 63 at most";
+    let allowed =
+        "a namespace has lower-case letters, digits and `-`, a letter or digit first and last, 63 at most";
     if is_label(text) { Ok(()) } else { Err(LaunchError::Name { option, text: text.to_owned(), allowed }) }
 }
 

@@ -148,8 +148,12 @@ impl Launch {
     /// There are some.
     pub(super) fn check_commands(&self) -> Result<(), LaunchError> {
         let scenario = &self.contents.scenario;
-        let events: Vec<String> =
-            scenario.events.iter().filter(|event| event.needs_consent()).map(|event| event.in_words()).collect();
+        let events: Vec<String> = scenario
+            .events
+            .iter()
+            .filter(|event| event.needs_consent())
+            .map(|event| event.in_words())
+            .collect();
         if events.is_empty() || self.allow_commands {
             return Ok(());
         }
@@ -197,7 +201,7 @@ pub(super) mod tests {
     fn needs_grow_with_a_workers_clients() {
         let needs = |workers| launch("", workers).needs();
         let whole = needs(1).unwrap();
-        assert!(whole.descriptors > 2_000 && whole.memory_mib == 192 && whole.processors == 1, "{whole:?}");
+        assert!(whole.descriptors > 2_000 && whole.memory_mib == 256 && whole.processors == 1, "{whole:?}");
         let each = needs(4).unwrap();
         assert!(each.descriptors < whole.descriptors / 3 && each.clients == 250, "{each:?}");
         assert!(matches!(needs(1_001), Err(LaunchError::TooManyWorkers { clients: 1_000, .. })));

@@ -157,10 +157,21 @@ mod tests {
     fn a_job_asks_for_what_its_workers_need() {
         let text = slurm_script(&order(3)).unwrap();
         let asked: Vec<&str> = text.lines().filter(|line| line.starts_with("#SBATCH")).collect();
-        insta::assert_snapshot!(asked.join("\n"), @r#"
-        "#);
+        insta::assert_snapshot!(asked.join("\n"), @"
+        #SBATCH --job-name=Nightly_7
+        #SBATCH --ntasks=3
+        #SBATCH --cpus-per-task=1
+        #SBATCH --mem-per-cpu=512M
+        #SBATCH --time=00:14:10
+        #SBATCH --partition=a,b
+        #SBATCH --signal=B:TERM@190
+        #SBATCH --no-requeue
+        #SBATCH --no-kill
+        ");
         assert!(text.contains("resurge='/opt/it'\\''s here/resurge'\n"), "{text}");
-        assert!(text.contains("export RESURGE_RUN=\"Nightly_7-${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-0}}\"\n"));
+        assert!(
+            text.contains("export RESURGE_RUN=\"Nightly_7-${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-0}}\"\n")
+        );
         assert!(text.contains("for name in SECRET; do\n"), "{text}");
         let named = slurm_script(&SlurmLaunch { is_named: true, ..order(3) }).unwrap();
         assert!(named.contains("export RESURGE_RUN='Nightly_7'\n"), "{named}");

@@ -105,7 +105,10 @@ mod tests {
 
     #[test]
     fn texts_become_scalars() {
-        assert_eq!(yaml_quoted("a\u{85}\u{2028}\u{feff}\r\u{1f600}"), "\"a\\U00000085\\U00002028\\U0000FEFF\\r\u{1f600}\"");
+        assert_eq!(
+            yaml_quoted("a\u{85}\u{2028}\u{feff}\r\u{1f600}"),
+            "\"a\\U00000085\\U00002028\\U0000FEFF\\r\u{1f600}\""
+        );
         for (text, block) in [
             ("a\n b\n", "|2\n    a\n     b"),
             (" a\n\n---\t\n", "|2\n     a\n\n    ---\t"),
