@@ -50,7 +50,8 @@ impl Contents {
     pub(super) fn stem(&self) -> String {
         let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let is_one = |one: char| one.is_ascii_alphanumeric() || matches!(one, '-' | '_' | '.');
-        if stem.is_empty() || !stem.chars().all(is_one) { "scenario".to_owned() } else { stem }
+        let is_key = !stem.is_empty() && !stem.starts_with('.') && stem.chars().all(is_one);
+        if is_key { stem } else { "scenario".to_owned() }
     }
 
     /// The folder from which the scenario names files.

@@ -123,12 +123,20 @@ fn keys_of(names: &BTreeSet<String>) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     for name in names {
         let mut key: String = name.chars().map(|one| if is_one(one) { one } else { '_' }).collect();
+        if key.starts_with("..") {
+            key.insert(0, '_');
+        }
         while keys.contains(&key) {
             key.push('_');
         }
         keys.push(key);
     }
     keys
+}
+
+/// A text of a container's command or environment in which nothing stands for a variable: Kubernetes fills `$(NAME)` there, and reads `$$` as `$`.
+fn literal(text: &str) -> String {
+    text.replace('$', "$$")
 }
 
 /// Whether a pod can have a file of that name below the scenario's folder.
@@ -220,7 +228,7 @@ impl KubernetesLaunch {
             is_worker => false,
             pods => 1,
             end_s => launch.times().coordinator_end_s(),
-            args,
+            args => args.iter().map(|arg| literal(arg)).collect::<Vec<_>>(),
             env,
             processors => plain("500m"),
             memory => plain(format!("{}Mi", launch.coordinator_mib())),
@@ -234,14 +242,14 @@ impl KubernetesLaunch {
         args.extend(self.nats_options());
         let run = launch.run.to_string();
         let told = [("RESURGE_CLUSTER", address), ("RESURGE_RUN", &run)];
-        let told = told.map(|(name, value)| context! { name, value, secret => () });
+        let told = told.map(|(name, value)| context! { name, value => literal(value), secret => () });
         let env: Vec<Value> = told.into_iter().chain(self.variables()).collect();
         context! {
             word => plain("worker"),
             is_worker => true,
             pods => launch.workers,
             end_s => launch.times().worker_end_s(),
-            args,
+            args => args.iter().map(|arg| literal(arg)).collect::<Vec<_>>(),
             env,
             processors => plain(format!("\"{}\"", needs.processors)),
             memory => plain(format!("{}Mi", needs.memory_mib)),

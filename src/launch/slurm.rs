@@ -17,6 +17,9 @@ use super::text::{Form, plain, shell_quoted};
 const FORM: Form = Form { template: include_str!("slurm.sh"), quoted: shell_quoted };
 /// The longest stem of a run's name: the job's number follows.
 const MOST_STEM: usize = 28;
+/// How long before the time limit Slurm can be asked for a signal, and how much earlier it may send it (sbatch(1), `--signal`), in seconds.
+const MOST_SIGNAL_S: u64 = 65_535;
+const SIGNAL_EARLY_S: u64 = 60;
 
 /// How a run is launched by Slurm.
 #[derive(Debug)]
@@ -52,6 +55,7 @@ pub fn slurm_script(order: &SlurmLaunch) -> Result<String, LaunchError> {
     };
     let file = contents.path.file_name().map(Path::new).unwrap_or(&contents.path);
     let times = launch.times();
+    let end_s = times.coordinator_end_s().min(MOST_SIGNAL_S);
     // Nobody knows which task has the coordinator beside it.
     let memory_mib = (needs.memory_mib + launch.coordinator_mib()).div_ceil(needs.processors);
     let with_way = |options: Vec<String>| [options, order.nats_options()].concat();
@@ -66,9 +70,9 @@ pub fn slurm_script(order: &SlurmLaunch) -> Result<String, LaunchError> {
         job => plain(stem_of(&name)),
         processors => needs.processors,
         memory_mib,
-        time => plain(order.time.clone().unwrap_or_else(|| time_of(times.whole_s()))),
+        time => plain(order.time.clone().unwrap_or_else(|| time_of(times.whole_s() + end_s + SIGNAL_EARLY_S))),
         partitions => plain(order.partitions.join(",")),
-        end_s => times.coordinator_end_s().min(65_535),
+        end_s,
         nats => launch.nats.as_deref(),
         run => plain(run),
         variables => contents.variables.iter().map(plain).collect::<Vec<_>>(),
@@ -162,7 +166,7 @@ mod tests {
         #SBATCH --ntasks=3
         #SBATCH --cpus-per-task=1
         #SBATCH --mem-per-cpu=512M
-        #SBATCH --time=00:14:10
+        #SBATCH --time=00:18:20
         #SBATCH --partition=a,b
         #SBATCH --signal=B:TERM@190
         #SBATCH --no-requeue

@@ -19,6 +19,8 @@ from processes import LONGEST, RESURGE, ROOT, UNTIMED_SETS
 OLDEST = 29
 WORKERS = 3
 SECRETS = {"FORUM_SECRET": "demo-secret"}
+# Kubernetes would fill the first of these in.
+TOLD = "$(RESURGE_RUN) is $$ {{ told }}"
 SMOKE = (ROOT / "scenarios/smoke.toml").read_text()
 SCENARIO = SMOKE.replace('"demo-secret"', '{ env = "FORUM_SECRET" }')
 # Texts that YAML would change where they are not written with care.
@@ -105,7 +107,7 @@ class Pods:
         if index is not None:
             env["JOB_COMPLETION_INDEX"] = str(index)
         assert container["command"] == ["resurge"]
-        command = [RESURGE, *(mapped(arg, mounts) for arg in container["args"])]
+        command = [RESURGE, *(mapped(filled(arg), mounts) for arg in container["args"])]
         said = stack.enter_context((own / "said").open("w"))
         process = subprocess.Popen(command, env=env, cwd=mapped(container["workingDir"], mounts), stdout=said, stderr=said)
         stack.callback(end, process)
@@ -117,11 +119,17 @@ class Pods:
     def value(variable):
         """What a pod's variable holds."""
         source = variable.get("valueFrom")
-        return SECRETS[source["secretKeyRef"]["key"]] if source else variable["value"]
+        return SECRETS[source["secretKeyRef"]["key"]] if source else filled(variable["value"])
 
     def start_all(self, stack):
         """The coordinator, and the workers."""
         return self.start(stack, "coordinator"), [self.start(stack, "worker", index) for index in range(WORKERS)]
+
+
+def filled(text):
+    """An argument or a value as Kubernetes makes it, where no variable is meant."""
+    assert "$(" not in text.replace("$$", ""), text
+    return text.replace("$$", "$")
 
 
 def mapped(text, mounts):
@@ -147,7 +155,7 @@ def pods(server, duration):
         address = stack.enter_context(nats(server, f"{home}/nats"))
         scenario = Path(home) / "smoke.toml"
         scenario.write_text(SCENARIO)
-        sets = [*UNTIMED_SETS, "--set", f"duration={duration}"]
+        sets = [*UNTIMED_SETS, "--set", f"duration={duration}", "--set", f'description="{TOLD}"']
         made = Pods(manifests(scenario, "--nats", address, "--run", "Nightly_7", *sets), home)
         coordinator, workers = made.start_all(stack)
         yield coordinator, workers, Path(home) / "coordinator-0/Nightly_7"
@@ -168,7 +176,7 @@ def check_pods():
     for server in found:
         with pods(server, "2s") as (coordinator, workers, folder):
             code, said = ended(coordinator)
-            assert code == 0 and f"in {WORKERS} shards" in said, (code, said)
+            assert code == 0 and f"in {WORKERS} shards" in said and TOLD in said, (code, said)
             assert (folder / "report.html").exists()
             for worker in workers:
                 code, said = ended(worker)
