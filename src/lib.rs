@@ -57,4 +57,7 @@ pub mod run;
 
 pub mod diagnose;
 
+#[cfg(feature = "cluster")]
+pub mod launch;
+
 pub mod cli;

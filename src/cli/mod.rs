@@ -13,6 +13,8 @@ mod counters_text;
 mod diagnose;
 mod ended;
 mod key_value;
+#[cfg(feature = "cluster")]
+mod launch;
 mod logging;
 mod mark;
 mod merge;
@@ -52,6 +54,9 @@ enum Command {
     /// Take a share of a run that is led from elsewhere over a NATS server
     #[cfg(feature = "cluster")]
     Worker(worker::WorkerArgs),
+    /// Print what starts a run on many machines: manifests for Kubernetes, a batch script for Slurm
+    #[cfg(feature = "cluster")]
+    Cluster(launch::LaunchArgs),
     /// Run a scenario in virtual time, without sockets: any number of clients, a day in seconds, the same bytes for the same seed
     Simulate(simulate::SimulateArgs),
     /// Run the embedded target alone, for any client
@@ -102,6 +107,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &mut out, &mut err),
         #[cfg(feature = "cluster")]
         Command::Worker(args) => worker::run(args, &mut err),
+        #[cfg(feature = "cluster")]
+        Command::Cluster(args) => launch::run(args, &mut out, &mut err),
         Command::Simulate(args) => simulate::run(args, &mut out, &mut err),
         Command::Serve(args) => serve::run(args, &mut out, &mut err),
         Command::Check(args) => check::run(args, &mut out, &mut err),

@@ -74,7 +74,7 @@ pub(crate) struct Consent<'c> {
 
 /// Checks addresses and events against the user's consent, and finds out what this machine has.
 pub(crate) fn check(loaded: Loaded, consent: Consent<'_>) -> Result<(Checked, Machine), RunError> {
-    let Loaded { scenario, copy, hash, redactor } = loaded;
+    let Loaded { scenario, copy, hash, redactor, .. } = loaded;
     check_commands(&scenario, consent, &redactor)?;
     let authorised = consent.hosts;
     let policy = Arc::new(AddressPolicy::new(authorised));

@@ -19,12 +19,14 @@ import check_dropped_packets
 import check_foreign
 import check_formats
 import check_hlog
+import check_launchers
 import check_observe
 import check_outages
 import check_policies
 import check_prometheus
 import check_report_html
 import check_services
+import check_slurm
 import check_statistics
 import check_strangers
 import check_survival
@@ -98,6 +100,8 @@ def main() -> int:
         *check_thread.CHECKS,
         *check_survival.CHECKS,
         *check_attempts.CHECKS,
+        *check_launchers.CHECKS,
+        *check_slurm.CHECKS,
         check_histograms,
         check_schema,
     ]

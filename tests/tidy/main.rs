@@ -29,6 +29,7 @@ const FLOW: &[&str] = &[
     "sweep",
     "run",
     "diagnose",
+    "launch",
     "cli",
 ];
 /// Words that everybody may use. They use nothing but each other.

@@ -40,6 +40,8 @@ pub(crate) struct Reading<'a> {
     told: RefCell<BTreeMap<TypeId, Box<dyn Any>>>,
     /// The secrets that the document holds or refers to.
     secrets: RefCell<Vec<SecretString>>,
+    /// The files that the document names, as it writes them.
+    files: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Reading<'a> {
@@ -50,6 +52,7 @@ impl<'a> Reading<'a> {
             folder,
             told: RefCell::default(),
             secrets: RefCell::default(),
+            files: RefCell::default(),
         }
     }
 
@@ -98,7 +101,13 @@ impl<'a> Reading<'a> {
 
     /// A file that the scenario names.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.files.borrow_mut().insert(name.to_owned());
         self.folder.join(name)
+    }
+
+    /// The files that were named, as they were.
+    pub(crate) fn files(&self) -> BTreeSet<String> {
+        self.files.borrow().clone()
     }
 
     /// Parses a text; `None`, and a fault for each, where it is no TOML.

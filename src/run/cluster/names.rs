@@ -35,11 +35,17 @@ impl fmt::Display for RunName {
 
 impl RunName {
     /// The name of a run that was given none: after its scenario, and unlike any other by `mark`.
-    pub(super) fn of(scenario: &str, mark: u16) -> Self {
+    #[must_use]
+    pub fn of(scenario: &str, mark: u16) -> Self {
+        Self(format!("{}-{mark:04x}", Self::after(scenario)))
+    }
+
+    /// The name after a scenario, to which a mark is added where it is to be unlike any other.
+    #[must_use]
+    pub fn after(scenario: &str) -> Self {
         let plain =
             |one: char| if one.is_ascii_alphanumeric() || one == '-' || one == '_' { one } else { '-' };
-        let stem: String = scenario.chars().map(plain).take(MOST - 5).collect();
-        Self(format!("{stem}-{mark:04x}"))
+        Self(scenario.chars().map(plain).take(MOST - 5).collect())
     }
 
     /// The key-value store of the run: what to run, who has which share, orders.

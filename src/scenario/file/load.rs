@@ -2,6 +2,7 @@
 //!
 //! In: a path, overrides, a seed, the environment. Out: [`Loaded`], or every fault at once.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,8 @@ pub struct Loaded {
     pub hash: String,
     /// Takes the secrets that it holds or refers to out of texts.
     pub redactor: Redactor,
+    /// The files that it names, as it writes them.
+    pub files: BTreeSet<String>,
 }
 
 /// Loads a scenario file.
@@ -133,7 +136,7 @@ fn load_edited(
 ) -> Result<Loaded, ScenarioError> {
     reading.tell(Stem(stem));
     let scenario = reading.parse(&edit.text).and_then(|root| read_scenario(&Table::root(&reading, &root)));
-    let redactor = reading.redactor();
+    let (redactor, files) = (reading.redactor(), reading.files());
     let mut faults = reading.into_faults();
     if let Some(scenario) = scenario.as_ref().filter(|_| faults.is_empty()) {
         faults.extend(check_scenario(scenario).into_iter().chain(also(scenario)).map(|conflict| Fault {
@@ -150,7 +153,7 @@ fn load_edited(
             let copy = copied(Demo::Stays);
             // Hashes of before were made without it.
             let hash = hash(&copied(Demo::Hidden));
-            Ok(Loaded { scenario, copy, hash, redactor })
+            Ok(Loaded { scenario, copy, hash, redactor, files })
         }
         _ => Err(edit.faults(faults)),
     }
