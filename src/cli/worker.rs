@@ -22,11 +22,11 @@ Examples:
   resurge run staging.toml --cluster nats://127.0.0.1:4222 --workers 2 --run nightly
   resurge worker --cluster nats://127.0.0.1:4222 --run nightly    (twice, on any machine)
 
-Without --index, the number is taken from JOB_COMPLETION_INDEX (from 0), SLURM_PROCID (from 0) or SLURM_ARRAY_TASK_ID
+Without --index, the number is taken from JOB_COMPLETION_INDEX (from 0), SLURM_ARRAY_TASK_ID (from 0) or SLURM_PROCID
 (from 0), and without any of them a free share is taken.";
 
-/// The variables that schedulers set, which count from 0.
-const INDEXES: [&str; 3] = ["JOB_COMPLETION_INDEX", "SLURM_PROCID", "SLURM_ARRAY_TASK_ID"];
+/// The variables that schedulers set, which count from 0. In each task of an array SLURM_PROCID is 0.
+const INDEXES: [&str; 3] = ["JOB_COMPLETION_INDEX", "SLURM_ARRAY_TASK_ID", "SLURM_PROCID"];
 
 /// Arguments of `resurge worker`.
 #[derive(Debug, Args)]

@@ -183,6 +183,11 @@ impl Desk {
                 self.sealed.insert(share.shard(), Seal { length, sha256, reason });
                 self.end_if_whole(share).await;
             }
+            Report::Failed { exit_code, message } => {
+                let gone = Heard::Gone(message.clone());
+                self.say(share, Heard::Report(Report::Failed { exit_code, message })).await;
+                self.say(share, gone).await;
+            }
             report => self.say(share, Heard::Report(report)).await,
         }
     }

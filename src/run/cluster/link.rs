@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use serde::Deserialize;
+use tokio::sync::watch;
 
 use super::error::ClusterError;
 
@@ -72,8 +73,23 @@ impl ClusterLink {
     /// # Errors
     /// The address is none, or not to be used so; nobody answers, or we are not let in.
     pub(super) async fn connect(&self, name: &str) -> Result<Client, ClusterError> {
+        self.connect_telling(name, watch::Sender::new(0)).await
+    }
+
+    /// The same; `connections` counts how often there was a connection.
+    pub(super) async fn connect_telling(
+        &self,
+        name: &str,
+        connections: watch::Sender<u64>,
+    ) -> Result<Client, ClusterError> {
         let server = self.server()?;
         let mut options = ConnectOptions::new()
+            .event_callback(move |event| {
+                if matches!(event, Event::Connected) {
+                    connections.send_modify(|count| *count += 1);
+                }
+                std::future::ready(())
+            })
             .name(name)
             .connection_timeout(CONNECT_TIMEOUT)
             .request_timeout(Some(ANSWER_TIMEOUT))

@@ -164,14 +164,22 @@ async fn carry(
         tokio::time::sleep(grace).await;
     };
     let working = async {
-        let (client, context, store) = Box::pin(open_run(&place, &name)).await;
+        let connections = watch::Sender::new(0);
+        let connected = connections.subscribe();
+        let (client, context, store) = Box::pin(open_run(&place, &name, connections)).await;
         let asked = Arc::new(Mutex::new(Asked::default()));
         let own = place.share.shard();
         let most_bytes = client.server_info().max_payload.saturating_sub(HEADERS).clamp(1, MOST_BYTES);
         let aside = [
             tokio::spawn(beat(client.clone(), place.clone())),
-            tokio::spawn(hear_orders(store.clone(), None, give.clone(), Arc::clone(&asked))),
-            tokio::spawn(hear_orders(store, Some(own), give.clone(), Arc::clone(&asked))),
+            tokio::spawn(hear_orders(
+                store.clone(),
+                None,
+                give.clone(),
+                Arc::clone(&asked),
+                connected.clone(),
+            )),
+            tokio::spawn(hear_orders(store, Some(own), give.clone(), Arc::clone(&asked), connected)),
             tokio::spawn(watch_leader(client, place.clone(), folder.clone(), give)),
         ];
         let (queue, sent, ended, is_refused) = (VecDeque::new(), 0, None, AtomicBool::new(false));
@@ -186,9 +194,13 @@ async fn carry(
 }
 
 /// The connection, and the run's store: until they are there.
-async fn open_run(place: &PostPlace, name: &str) -> (Client, Context, Store) {
+async fn open_run(
+    place: &PostPlace,
+    name: &str,
+    connections: watch::Sender<u64>,
+) -> (Client, Context, Store) {
     loop {
-        match Box::pin(place.link.connect(name)).await {
+        match Box::pin(place.link.connect_telling(name, connections.clone())).await {
             Ok(client) => {
                 let context = async_nats::jetstream::new(client.clone());
                 match context.get_key_value(place.run.bucket()).await {
@@ -249,13 +261,24 @@ async fn watch_leader(
     }
 }
 
-/// Hears orders of one kind, each once and in order.
-async fn hear_orders(store: Store, to: Option<u32>, give: SyncSender<Order>, asked: Arc<Mutex<Asked>>) {
+/// Hears orders of one kind, each once and in order. A server that was away has forgotten who listens: it is told anew at each connection.
+async fn hear_orders(
+    store: Store,
+    to: Option<u32>,
+    give: SyncSender<Order>,
+    asked: Arc<Mutex<Asked>>,
+    mut connected: watch::Receiver<u64>,
+) {
     let mut last = String::new();
     loop {
+        connected.mark_unchanged();
         if let Ok(mut orders) = store.watch_with_history(order_keys(to)).await {
-            while let Some(entry) = orders.next().await {
-                let Ok(entry) = entry else { break };
+            loop {
+                let entry = tokio::select! {
+                    entry = orders.next() => entry,
+                    Ok(()) = connected.changed() => break,
+                };
+                let Some(Ok(entry)) = entry else { break };
                 if entry.key <= last {
                     continue;
                 }

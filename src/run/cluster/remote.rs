@@ -43,8 +43,8 @@ const DEAF_AFTER: Duration = Duration::from_secs(2);
 const WAITING: usize = 1_024;
 /// How long the last orders may take to go out.
 const LAST_ORDERS: Duration = Duration::from_secs(10);
-/// How long the workers have to hear the last orders, before the server forgets them.
-const HEARD_BY_ALL: Duration = Duration::from_millis(700);
+/// After so long without a sign of life all workers are gone, and the server may forget the last orders.
+const ALL_GONE: Duration = Duration::from_millis(1_300);
 
 /// All workers of a run.
 pub(super) struct Remote {
@@ -209,12 +209,15 @@ impl Channel for Remote {
         self.kill.send_replace(true);
     }
 
-    async fn end(self) {
+    async fn end(mut self) {
         drop(self.orders);
-        match tokio::time::timeout(LAST_ORDERS, self.giving).await {
-            Ok(_) => tokio::time::sleep(HEARD_BY_ALL).await,
-            Err(_) => log::warn!("not all orders could be given"),
+        if tokio::time::timeout(LAST_ORDERS, self.giving).await.is_err() {
+            log::warn!("not all orders could be given");
         }
+        // Who has heard that all is well gives no more signs of life.
+        let gone =
+            async { while let Ok(Some(_)) = tokio::time::timeout(ALL_GONE, self.heard.recv()).await {} };
+        let _ = tokio::time::timeout(LAST_ORDERS, gone).await;
         self.tasks.iter().for_each(JoinHandle::abort);
         Self::clear(&self.context, &self.name).await;
     }

@@ -4,6 +4,8 @@
 //! planned, and what is missing is sent when it is back.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::Client;
@@ -20,6 +22,7 @@ use super::super::prepare::{Bound, Consent, Processes};
 use super::super::shards::{
     Order, Orders as _, Report, ShareRun, Voice as _, bind_share, run_bound, simulate_share,
 };
+use super::super::signals::StopSignals;
 use super::super::simulate::{Simulation, simulation_of};
 use super::error::ClusterError;
 use super::link::ClusterLink;
@@ -79,6 +82,7 @@ pub fn work(request: &WorkRequest, told: &mut dyn FnMut(&str)) -> Result<ExitCod
         .map_err(|source| RunError::Start { what: "the runtime", source })?;
     // The post has its own thread and connection; this one is for what comes before.
     let clock = Clock::start();
+    let begun = leave_when_told().map_err(|source| RunError::Start { what: "hearing signals", source })?;
     let (spec, place, offset) = runtime.block_on(Box::pin(take_share(request, &clock)))?;
     let share = place.share;
     told(&format!(
@@ -87,9 +91,28 @@ pub fn work(request: &WorkRequest, told: &mut dyn FnMut(&str)) -> Result<ExitCod
         offset.uncertainty.as_secs_f64() * 1e3
     ));
     let parts = if request.is_part { Parts::none() } else { Parts::start(request, &spec, share)? };
-    let outcome = work_share(request, &spec, place, offset, clock, told);
+    let outcome = work_share(request, &spec, place, (offset, clock, &begun), told);
     let of_parts = parts.wait();
     Ok(outcome?.max_by_gravity(of_parts))
+}
+
+/// Has a wish to stop end this process for as long as its share has not begun; answers with what says that it has. Process 1 of a container would not hear of it otherwise.
+fn leave_when_told() -> std::io::Result<Arc<AtomicBool>> {
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let known = Arc::clone(&has_begun);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listen = move || {
+        runtime.block_on(async {
+            let Ok(mut signals) = StopSignals::listen() else { return };
+            signals.next().await;
+            if !known.load(Ordering::Relaxed) {
+                log::warn!("stopped before the run began");
+                std::process::exit(i32::from(ExitCode::Interrupted.number()));
+            }
+        });
+    };
+    std::thread::Builder::new().name("until it begins".to_owned()).spawn(listen)?;
+    Ok(has_begun)
 }
 
 /// Takes a share, and finds out what time it is for its coordinator.
@@ -128,13 +151,12 @@ fn work_share(
     request: &WorkRequest,
     spec: &RunSpec,
     place: PostPlace,
-    offset: Offset,
-    clock: Clock,
+    time: (Offset, Clock, &AtomicBool),
     told: &mut dyn FnMut(&str),
 ) -> Result<ExitCode, RunError> {
     let share = place.share;
     let post = Post::open(place).map_err(|source| RunError::Start { what: "the thread of NATS", source })?;
-    match run_taken(request, spec, share, offset, clock, &post) {
+    match run_taken(request, spec, share, time, &post) {
         Ok(folder) => {
             let is_whole = post.close(request.upload_within);
             let folder = folder.display();
@@ -198,8 +220,7 @@ fn run_taken(
     request: &WorkRequest,
     spec: &RunSpec,
     share: Share,
-    offset: Offset,
-    clock: Clock,
+    (offset, clock, has_begun): (Offset, Clock, &AtomicBool),
     post: &Post,
 ) -> Result<PathBuf, RunError> {
     let able = prepare(request, spec, share)?;
@@ -217,6 +238,7 @@ fn run_taken(
     let name = format!("{}-{}", spec.scenario, share.shard());
     let folder = make_folder(request.out.as_deref(), &name, start)?;
     post.follow(&folder);
+    has_begun.store(true, Ordering::Relaxed);
     match able {
         Able::Virtual(simulation) => {
             simulate_share(&simulation, &folder, spec.attempts, orders, &voice)?;
