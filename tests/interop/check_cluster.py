@@ -22,6 +22,7 @@ from pathlib import Path
 from cluster import (
     LONGEST, NEW, OLD, SHARES, accounts, check_books, check_nothing_left, check_whole, cluster, scenario, served, sum_of, until, wired,
 )
+from nats_credentials import Credentials
 from processes import RESURGE, UNTIMED, free_port, started
 
 KILLS = int(os.environ.get("RESURGE_KILLS", "4"))
@@ -754,6 +755,23 @@ def check_encrypted():
         encrypted(OLD, home)
 
 
+def check_credentials_file():
+    """`--nats-creds`: a user by a signed text and a key, which nobody is shown."""
+    own = Credentials()
+    with served(config=own.config) as server, tempfile.NamedTemporaryFile("w") as file:
+        file.write(own.file())
+        file.flush()
+        with cluster(server, scenario(4, 20), shares=2, link=["--nats-creds", file.name]) as run:
+            run.lead = run.coordinate()
+            for index in (1, 2):
+                run.workers[index] = run.work(index)
+            check_plan(check_whole(run), 20, 4)
+            assert not any(own.key.seed in text or own.jwt in text for text in run.told().values()), run.told()
+        with cluster(server, scenario(4, 2), shares=1) as run:
+            check_refused(run, run.coordinate(), "whole", 77, "does not let us in")
+        check_nothing_left(server, answer=own.answer)
+
+
 # Many workers: only where it is asked for.
 
 
@@ -827,6 +845,7 @@ CHECKS = [
     check_garbage_in_the_right_epoch,
     check_least_permissions,
     check_encrypted,
+    check_credentials_file,
     check_whole_run_on_the_newest_server,
     check_whole_run_on_an_old_server,
     check_busy_worker,

@@ -137,7 +137,7 @@ class Message:
 class Wire:
     """A client of NATS that knows as little as there is to know: https://docs.nats.io/reference/reference-protocols/nats-protocol."""
 
-    def __init__(self, server, user=None, password=None):
+    def __init__(self, server, user=None, password=None, answer=None):
         self.socket = socket.create_connection(("127.0.0.1", server.port), LONGEST)
         self.socket.settimeout(None)
         self.stream = self.socket.makefile("rb")
@@ -145,7 +145,9 @@ class Wire:
         self.heard, self.faults, self.subscriptions = [], [], 0
         self.sending = threading.Lock()
         options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "check", "version": "0"}
-        self.send(b"CONNECT " + json.dumps(options | ({"user": user, "pass": password} if user else {})).encode() + b"\r\nPING\r\n")
+        options |= {"user": user, "pass": password} if user else {}
+        options |= answer(self.info["nonce"]) if answer else {}
+        self.send(b"CONNECT " + json.dumps(options).encode() + b"\r\nPING\r\n")
         self.ready = threading.Event()
         threading.Thread(target=self.read, daemon=True).start()
         assert self.ready.wait(LONGEST), "the NATS server does not answer"
@@ -219,9 +221,9 @@ class Wire:
 
 
 @contextlib.contextmanager
-def wired(server, *user):
+def wired(server, *user, **options):
     """A client that is connected while the block runs."""
-    wire = Wire(server, *user)
+    wire = Wire(server, *user, **options)
     try:
         yield wire
     finally:
@@ -387,7 +389,7 @@ def check_whole(run, codes=None):
     return report
 
 
-def check_nothing_left(server, *user):
+def check_nothing_left(server, *user, **options):
     """The server keeps nothing of the run."""
-    with wired(server, *user) as wire:
+    with wired(server, *user, **options) as wire:
         assert wire.streams() == [], wire.streams()
