@@ -41,16 +41,13 @@ def planned(clients=CLIENTS, duration=DURATION):
     return clients * (duration - 1)
 
 
-def quick(seconds):
-    """The argument that says how long a worker waits for its coordinator once it has ended."""
-    text = subprocess.run([RESURGE, "worker", "--help"], capture_output=True, text=True, timeout=LONGEST).stdout
-    return ["--upload-within" if "--upload-within" in text else "--orphan-grace", seconds]
-
-
-def check_plan(report, clients=CLIENTS, duration=DURATION):
-    """All attempts were made, each let in, each counted once."""
-    count = planned(clients, duration)
-    assert sum_of(report) == {"attempts": count, "sessions": count, "ok": count}, sum_of(report)
+def check_plan(report, clients=CLIENTS, duration=DURATION, without=0):
+    """All attempts were made but those of `without` clients, and each was counted once. On a busy machine a client may still be on its way when all leave, which
+    is then no reason for another attempt: a few less are fine, and none too many. A share that is missing, or there twice, is more than that."""
+    most, counted = planned(clients, duration), sum_of(report)
+    least = planned(clients - without, duration) * (1 - 0.4 / SHARES)
+    outcomes = sum(count for outcome, count in counted.items() if outcome not in ("attempts", "sessions"))
+    assert least <= counted["attempts"] <= most and outcomes == counted["attempts"] and set(counted) <= {"attempts", "sessions", "ok", "aborted"}, (counted, most)
 
 
 def whole(binary):
@@ -63,7 +60,7 @@ def whole(binary):
         assert code == 0 and accounts(own) == accounts(report), (code, sum_of(own))
         # What there was to say, and no warning.
         said = run.err().splitlines()
-        assert len(said) == 1 and f"run {run.name} waits for {SHARES} workers" in said[0], said
+        assert len(said) == 2 and f"run {run.name} waits for {SHARES} workers" in said[0] and said[1].startswith("run folder: "), said
         for index in run.workers:
             said = run.err(f"worker-{index}")
             assert f"share {index}/{SHARES} of run {run.name}" in said and "the coordinator has the journal" in said, said
@@ -130,10 +127,11 @@ def kill_worker(chosen, binary):
         assert code == 111 and accounts(merged) == accounts(report), (sum_of(merged), sum_of(report))
         code, whole = run.merge_own()
         assert code == 111, code
-        others = planned() - planned() // SHARES
+        _, others = run.merge([run.home / f"worker-{index}" for index in workers], "others")
+        check_plan(others, without=CLIENTS // SHARES)
         least, most = attempts_by(int(lived - 1)), attempts_by(lived)
         for told in (report, whole):
-            assert least <= sum_of(told)["attempts"] - others <= most, (victim, lived, sum_of(told))
+            assert least <= sum_of(told)["attempts"] - sum_of(others)["attempts"] <= most, (victim, lived, sum_of(told))
         assert sum_of(whole)["attempts"] >= sum_of(report)["attempts"], (sum_of(whole), sum_of(report))
         if own:
             seconds = seconds_of(run, [run.home / f"worker-{victim}"], "alone")
@@ -145,7 +143,7 @@ def kill_coordinator(chosen, binary):
     """The workers end as planned, and `resurge merge` makes the whole run of their journals."""
     after = chosen.uniform(0.3, DURATION - 0.5)
     with served(binary) as server, cluster(server, scenario(DURATION)) as run:
-        start = run.begin(worker=quick("2s"))
+        start = run.begin(worker=["--upload-within", "2s"])
         wait_for(start + after)
         run.lead.kill()
         lead, workers = run.end(DURATION + 30)
@@ -189,7 +187,9 @@ def stop_worker(chosen, binary):
         assert f"shard {victim} of {SHARES} has said nothing for" in said and f"shard {victim} of {SHARES} is heard again" in said, said
         assert "is lost" not in said, said
         report = check_whole(run, (0, workers))
-        check_plan(report)
+        check_plan(report, without=CLIENTS // SHARES)
+        _, own = run.merge_own()
+        assert accounts(own) == accounts(report), (sum_of(own), sum_of(report))
         check_nothing_left(server)
 
 
@@ -288,7 +288,7 @@ def stranger_says(wire, run, epochs, journals):
         wire.publish(f"resurge.{name}.refused", payload + b"\x1b[2J\r\n\x07")
         wire.publish(f"resurge.{name}.{chosen.randrange(10**6)}", payload)
         said += 5
-    for key in ("order.x", "order.99999999", "claim.0", "claim.x", "other"):
+    for key in ("order.x", "order.all.x", "order.all.99999999", "order.1.99999999", "claim.0", "claim.x", "other"):
         wire.publish(f"$KV.resurge_{name}.{key}", chosen.choice(payloads))
         said += 1
     wire.flush()
@@ -312,8 +312,8 @@ def check_strangers_of_a_run():
         start = run.begin()
         others = {
             "second": (run.coordinate(name="second"), 2, "there is a run"),
-            "taken": (run.work(2, name="taken"), 1, "share 2 of 4 was taken by"),
-            "many": (run.work(None, name="many"), 1, "all 4 shares are taken"),
+            "taken": (run.work(2, name="taken"), 2, "share 2 of 4 was taken by"),
+            "many": (run.work(None, name="many"), 2, "all 4 shares are taken"),
             "no-share": (run.work(5, name="no-share"), 2, "there is no share 5"),
         }
         epochs = epochs_of(wire, run)
@@ -463,7 +463,7 @@ def check_small_messages():
     with served(config="max_payload: 4096") as server, cluster(server, scenario(4, 200), shares=2) as run:
         run.lead = run.coordinate("--ready-within", "10s")
         for index in (1, 2):
-            run.workers[index] = run.work(index, *quick("3s"))
+            run.workers[index] = run.work(index, "--upload-within", "3s")
         lead, workers = run.end()
         if lead == 0:
             check_plan(check_whole(run, (lead, workers)), 200, 4)
@@ -672,10 +672,11 @@ authorization {{
         "$JS.API.DIRECT.GET.KV_resurge_{run}.>", "$JS.API.STREAM.MSG.GET.KV_resurge_{run}"
         "$JS.API.CONSUMER.DURABLE.CREATE.RESURGE_{run}.coordinator", "$JS.API.CONSUMER.CREATE.RESURGE_{run}.>"
         "$JS.API.CONSUMER.MSG.NEXT.RESURGE_{run}.coordinator", "$JS.ACK.RESURGE_{run}.coordinator.>"
-        "$KV.resurge_{run}.>"
+        "$KV.resurge_{run}.run", "$KV.resurge_{run}.order.>"
+        "resurge.{run}.lead"
         "_INBOX.>"
       ]
-      subscribe: ["_INBOX.>", "resurge.{run}.beat.*", "resurge.{run}.time", "resurge.{run}.refused"]
+      subscribe: ["_INBOX.>", "resurge.{run}.beat.*", "resurge.{run}.lead", "resurge.{run}.time", "resurge.{run}.refused"]
     }} }}
     {{ user: work, password: "work-pass", permissions: {{
       publish: [
@@ -686,7 +687,7 @@ authorization {{
         "$KV.resurge_{run}.claim.*"
         "resurge.{run}.report.*", "resurge.{run}.beat.*", "resurge.{run}.time", "resurge.{run}.refused"
       ]
-      subscribe: ["_INBOX.>"]
+      subscribe: ["_INBOX.>", "resurge.{run}.lead", "resurge.{run}.beat.*"]
     }} }}
     {{ user: checker, password: "check-pass" }}
   ]
@@ -703,7 +704,7 @@ def least(binary):
             run.url = server.url("lead:lead-pass")
             run.lead = run.coordinate()
             for index in (1, 2):
-                run.workers[index] = run.work(index, *quick("5s"), url=server.url("work:work-pass"))
+                run.workers[index] = run.work(index, "--upload-within", "5s", url=server.url("work:work-pass"))
             run.started(wire)
         check_plan(check_whole(run), 20, 4)
         assert "iolation" not in server.said(), re.findall(".*iolation.*", server.said())[:20]
@@ -782,7 +783,7 @@ def check_many_workers():
         print("        SKIPPED: RESURGE_CLUSTER_SCALE says how many workers")
         return
     duration, clients = 20, 50 * count
-    text = scenario(duration, clients, storms=[5, 12]).replace('messages_every = "200ms"', 'messages_every = "5s"').replace('over = "500ms"', 'over = "3s"')
+    text = scenario(duration, clients, storms=[5, 12]).replace('messages_every = "200ms"', 'messages_every = "5s"').replace('over = "300ms"', 'over = "3s"')
     with served() as server, cluster(server, text, shares=count) as run, wired(server) as wire:
         wire.subscribe(f"$KV.resurge_{run.name}.>")
         run.lead = run.coordinate("--ready-within", "300s")
@@ -790,7 +791,7 @@ def check_many_workers():
         for index in range(1, count + 1):
             run.workers[index] = run.work(index, "--wait", "300s")
         claimed = until(lambda: len({m.subject for m in wire.on(f"$KV.resurge_{run.name}.claim")}) == count and time.monotonic(), "all have a share", 300)
-        start = until(lambda: run.has_ended() or next((json.loads(m.payload)["order"] for m in wire.on(f"$KV.resurge_{run.name}.order")), None), "the run starts", 300)
+        start = until(lambda: run.has_ended() or next((json.loads(m.payload) for m in wire.on(f"$KV.resurge_{run.name}.order.all")), None), "the run starts", 300)
         ready = time.monotonic()
         assert start is not True, run.err()
         ahead = start["unix_us"] / 1e6 - time.time()

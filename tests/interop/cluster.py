@@ -42,7 +42,7 @@ messages_every = "200ms"
 [[groups]]
 name = "clients"
 clients = {clients}
-start = {{ over = "500ms" }}
+start = {{ over = "300ms" }}
 token = {{ client_id = "demo-client", client_secret = "demo-secret", on_reconnect = "fetch" }}
 reconnect = {{ backoff = {{ kind = "constant", base = "100ms" }} }}
 """
@@ -278,8 +278,8 @@ class Cluster:
     def started(self, wire):
         """Waits for the order to start; answers with the moment that it names, in Unix time."""
         def ordered():
-            orders = (json.loads(message.payload)["order"] for message in wire.on(f"$KV.resurge_{self.name}.order") if message.payload)
-            return next((order["unix_us"] / 1e6 for order in orders if order["order"] == "start"), None) or self.has_ended()
+            orders = (json.loads(message.payload) for message in wire.on(f"$KV.resurge_{self.name}.order.all") if message.payload)
+            return next((order["unix_us"] / 1e6 for order in orders if order.get("order") == "start"), None) or self.has_ended()
         moment = until(ordered, "the run starts")
         assert moment is not True, f"it has ended before it began: {self.told()}"
         return moment
