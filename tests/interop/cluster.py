@@ -91,7 +91,8 @@ class Server:
 
     def start(self):
         """Starts it, or starts it again."""
-        store = f'jetstream {{ {self.jetstream if isinstance(self.jetstream, str) else ""} store_dir: "{self.store}" }}' if self.jetstream else ""
+        limits = self.jetstream if isinstance(self.jetstream, str) else ""
+        store = f'jetstream {{\nstore_dir: "{self.store}"\n{limits}\n}}' if self.jetstream else ""
         file = self.home / "nats.conf"
         file.write_text(f'listen: "{self.listen}:{self.port}"\nhttp: "127.0.0.1:{self.monitor}"\n{store}\n{self.config}\n')
         log = self.home / "nats.log"
@@ -142,7 +143,7 @@ class Wire:
         self.socket.settimeout(None)
         self.stream = self.socket.makefile("rb")
         self.info = json.loads(self.stream.readline().removeprefix(b"INFO "))
-        self.heard, self.faults, self.subscriptions = [], [], 0
+        self.heard, self.faults, self.answers, self.subscriptions = [], [], {}, 0
         self.sending = threading.Lock()
         options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "check", "version": "0"}
         options |= {"user": user, "pass": password} if user else {}
@@ -175,7 +176,10 @@ class Wire:
                     data = self.stream.read(sizes[-1] + 2)[:-2]
                     head = sizes[0] if count == 2 else 0
                     names = words[:-count]
-                    self.heard.append(Message(names[0], names[2] if len(names) > 2 else None, data[:head], data[head:]))
+                    message = Message(names[0], names[2] if len(names) > 2 else None, data[:head], data[head:])
+                    self.heard.append(message)
+                    if message.reply and message.subject in self.answers:
+                        self.publish(message.reply, self.answers[message.subject]())
 
     def subscribe(self, subject):
         """Hears a subject from now on."""
@@ -212,6 +216,11 @@ class Wire:
     def streams(self):
         """The names of the streams that the server keeps."""
         return json.loads(self.request("$JS.API.STREAM.NAMES", b"{}").payload).get("streams") or []
+
+    def answer(self, subject, told):
+        """Answers questions on a subject from now on, by what `told()` gives."""
+        self.answers[subject] = told
+        self.subscribe(subject)
 
     def close(self):
         """Leaves."""
