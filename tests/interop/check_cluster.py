@@ -673,8 +673,8 @@ authorization {{
         "$JS.API.INFO"
         "$JS.API.STREAM.CREATE.KV_resurge_{run}", "$JS.API.STREAM.INFO.KV_resurge_{run}", "$JS.API.STREAM.DELETE.KV_resurge_{run}"
         "$JS.API.STREAM.CREATE.RESURGE_{run}", "$JS.API.STREAM.DELETE.RESURGE_{run}"
-        "$JS.API.DIRECT.GET.KV_resurge_{run}.>", "$JS.API.STREAM.MSG.GET.KV_resurge_{run}"
-        "$JS.API.CONSUMER.DURABLE.CREATE.RESURGE_{run}.coordinator", "$JS.API.CONSUMER.CREATE.RESURGE_{run}.>"
+        "$JS.API.DIRECT.GET.KV_resurge_{run}.>"
+        "$JS.API.CONSUMER.CREATE.RESURGE_{run}.coordinator", "$JS.API.CONSUMER.INFO.RESURGE_{run}.coordinator"
         "$JS.API.CONSUMER.MSG.NEXT.RESURGE_{run}.coordinator", "$JS.ACK.RESURGE_{run}.coordinator.>"
         "$KV.resurge_{run}.run", "$KV.resurge_{run}.order.>"
         "resurge.{run}.lead"
@@ -686,7 +686,7 @@ authorization {{
       publish: [
         "$JS.API.INFO"
         "$JS.API.STREAM.INFO.KV_resurge_{run}"
-        "$JS.API.DIRECT.GET.KV_resurge_{run}.>", "$JS.API.STREAM.MSG.GET.KV_resurge_{run}"
+        "$JS.API.DIRECT.GET.KV_resurge_{run}.>"
         "$JS.API.CONSUMER.CREATE.KV_resurge_{run}", "$JS.API.CONSUMER.CREATE.KV_resurge_{run}.>", "$JS.API.CONSUMER.DELETE.KV_resurge_{run}.>"
         "$KV.resurge_{run}.claim.*"
         "resurge.{run}.report.*", "resurge.{run}.beat.*", "resurge.{run}.time", "resurge.{run}.refused"
@@ -711,6 +711,7 @@ def least(binary):
                 run.workers[index] = run.work(index, "--upload-within", "5s", url=server.url("work:work-pass"))
             run.started(wire)
         check_plan(check_whole(run), 20, 4)
+        # The server tells of each that tried more.
         assert "iolation" not in server.said(), re.findall(".*iolation.*", server.said())[:20]
         for text in run.told().values():
             assert "lead-pass" not in text and "work-pass" not in text, text
