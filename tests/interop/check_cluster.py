@@ -245,6 +245,108 @@ def check_busy_worker():
         assert "has said nothing" not in run.err() and "is lost" not in run.err(), run.err()
 
 
+def check_without_coordinator():
+    """`--orphan-grace 2s`: who hears nothing of the coordinator for so long stops at once, and its journal can be merged."""
+    duration = 20
+    with served() as server, cluster(server, scenario(duration, 20), shares=2) as run:
+        start = run.begin(worker=["--orphan-grace", "2s", "--upload-within", "1s"])
+        wait_for(start + 2)
+        run.lead.kill()
+        _, workers = run.end()
+        assert time.time() < start + duration - 5 and set(workers.values()) == {111}, (time.time() - start, workers, run.told())
+        for index in workers:
+            said = run.err(f"worker-{index}")
+            assert "nothing was heard of the coordinator for" in said and "resurge merge takes" in said, said
+        _, report = run.merge_own()
+        assert 3 * 20 <= sum_of(report)["attempts"] < planned(20, duration) and report["accounting"]["closes"], sum_of(report)
+
+
+def check_replaced_before_the_start():
+    """A worker that dies before the start is no longer ready, and is replaced by another of its index; the run is whole, and nothing of the dead one counts."""
+    with served() as server, cluster(server, scenario(4, 20), shares=2) as run, wired(server) as wire:
+        wire.subscribe(f"resurge.{run.name}.report.>")
+        wire.subscribe(f"$KV.resurge_{run.name}.order.>")
+        run.lead = run.coordinate()
+        dead = run.work(1, name="dead")
+        until(lambda: wire.on(f"resurge.{run.name}.report.1"), "share 1 is ready")
+        dead.kill()
+        # It is noticed by its silence.
+        time.sleep(5)
+        run.workers[2] = run.work(2)
+        until(lambda: wire.on(f"resurge.{run.name}.report.2"), "share 2 is ready")
+        time.sleep(0.5)
+        assert not wire.on(f"$KV.resurge_{run.name}.order"), "the run begins without share 1"
+        run.workers[1] = run.work(1)
+        run.started(wire)
+        report = check_whole(run)
+        check_plan(report, 20, 4)
+        assert "is taken over" in run.err("worker-1"), run.err("worker-1")
+        check_nothing_left(server)
+
+
+def check_fewer_workers():
+    """`--min-workers`: begins with those that are there, and says who is not; without it, nobody begins, and who is missing is named."""
+    with served() as server, cluster(server, scenario(4, 30), shares=3) as run:
+        run.lead = run.coordinate("--min-workers", "2", "--ready-within", "3s")
+        for index in (1, 3):
+            run.workers[index] = run.work(index)
+        lead, workers = run.end()
+        report = run.report()
+        assert not any(workers.values()) and not lost(report) and [entry["shard"] for entry in report["shards"]["absent"]] == [2], (lead, report["shards"], run.told())
+        assert report["shards"]["held"] == [1, 3] and lead == 0, (lead, report["verdict"], report["shards"])
+        check_books(report)
+        check_plan(report, 20, 4)
+        assert run.work(2, "--wait", "1s", name="late").wait(LONGEST) == AWAY, run.err("late")
+        check_nothing_left(server)
+    with served() as server, cluster(server, scenario(4, 30), shares=3) as run:
+        run.lead = run.coordinate("--ready-within", "3s")
+        for index in (1, 3):
+            run.workers[index] = run.work(index)
+        lead, workers = run.end()
+        assert lead == 111 and set(workers.values()) == {AWAY} and "2" in run.err().splitlines()[-1], (lead, workers, run.told())
+        assert not any((run.home / name).exists() for name in ("whole", "worker-1", "worker-3")), "a folder is left"
+        check_nothing_left(server)
+
+
+def check_late_start():
+    """A worker that hears of the start when it is over does not begin: it says so, and the run says that it is incomplete."""
+    with served() as server, cluster(server, scenario(DURATION, 20), shares=2) as run, wired(server) as wire:
+        wire.subscribe(f"resurge.{run.name}.report.>")
+        wire.subscribe(f"$KV.resurge_{run.name}.order.>")
+        run.lead = run.coordinate()
+        run.workers[1] = run.work(1)
+        until(lambda: any(b'"ready"' in message.payload for message in wire.on(f"resurge.{run.name}.report.1")), "share 1 is ready")
+        run.workers[1].send_signal(signal.SIGSTOP)
+        run.workers[2] = run.work(2)
+        wait_for(run.started(wire) + 1)
+        run.workers[1].send_signal(signal.SIGCONT)
+        lead, workers = run.end()
+        assert lead == 111 and workers == {1: AWAY, 2: 0}, (lead, workers, run.told())
+        assert "is not begun late" in run.err("worker-1") and set(lost(run.report())) == {1}, (run.err("worker-1"), run.report()["shards"])
+        _, other = run.merge([run.home / "worker-2"], "other")
+        assert accounts(other) == accounts(run.report()), (sum_of(other), sum_of(run.report()))
+        check_nothing_left(server)
+
+
+def check_one_run_a_target():
+    """A second run on a target that is under load is refused, and told by whom; `--share-target` allows it; the target is free again afterwards."""
+    with served() as server, started([sys.executable, "-c", SERVICE, "token"]) as service:
+        text = TOGETHER.format(port=service.stdout.readline().split()[0], clients=2).replace('"1s"', '"4s"') + UNTIMED
+        with cluster(server, text, shares=1, environment={"WHO": "of-1"}) as run, cluster(server, text, shares=1, environment={"WHO": "of-1"}) as other:
+            run.begin()
+            refused = other.coordinate(name="refused")
+            assert refused.wait(LONGEST) == AWAY and f"is under load by run `{run.name}`" in other.err("refused"), other.err("refused")
+            assert not (other.home / "refused").exists(), "it has left a folder"
+            other.begin(lead=["--share-target"])
+            assert run.end() == (0, {1: 0}) and other.end() == (0, {1: 0}), (run.told(), other.told())
+        with cluster(server, text, shares=1, environment={"WHO": "of-1"}) as run:
+            run.begin()
+            run.lead.send_signal(signal.SIGINT)
+            lead, workers = run.end()
+            assert lead == 105 and workers == {1: 0}, (lead, workers, run.told())
+        check_nothing_left(server)
+
+
 # Those who do not belong to the run.
 
 
@@ -847,6 +949,11 @@ CHECKS = [
     check_coordinator_killed,
     check_worker_stopped,
     check_full_disk,
+    check_replaced_before_the_start,
+    check_fewer_workers,
+    check_late_start,
+    check_one_run_a_target,
+    check_without_coordinator,
     check_strangers_of_a_run,
     check_garbage_in_the_right_epoch,
     check_least_permissions,
