@@ -778,7 +778,7 @@ authorization {{
         "$JS.API.DIRECT.GET.KV_resurge_{run}.>"
         "$JS.API.CONSUMER.CREATE.RESURGE_{run}.coordinator", "$JS.API.CONSUMER.INFO.RESURGE_{run}.coordinator"
         "$JS.API.CONSUMER.MSG.NEXT.RESURGE_{run}.coordinator", "$JS.ACK.RESURGE_{run}.coordinator.>"
-        "$KV.resurge_{run}.run", "$KV.resurge_{run}.order.>"
+        "$KV.resurge_{run}.run", "$KV.resurge_{run}.probe", "$KV.resurge_{run}.order.>"
         "resurge.{run}.lead"
         "_INBOX.>"
       ]
