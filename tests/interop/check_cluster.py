@@ -19,9 +19,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from cluster import (
-    LONGEST, NEW, OLD, SHARES, accounts, check_books, check_nothing_left, check_whole, cluster, scenario, served, sum_of, until, wired,
-)
+from cluster import LONGEST, NEW, OLD, SHARES, accounts, check_books, check_nothing_left, check_whole, cluster, scenario, served, sum_of, until, wired
 from nats_credentials import Credentials
 from processes import RESURGE, UNTIMED, free_port, started
 
@@ -849,10 +847,9 @@ def encrypted(binary, home):
                 run.workers[index] = run.work(index)
             check_plan(check_whole(run), 20, 4)
             assert not any("of-this-check" in text for text in run.told().values()), run.told()
-        for link, code in ((["--nats-ca", f"{home}/other.pem"], AWAY), ([], AWAY)):
-            with cluster(server, scenario(4, 2), shares=1, url=url, link=link) as run:
-                check_refused(run, run.coordinate(), "whole", code, "ertificate")
-                check_refused(run, run.work(1, "--wait", "1s"), "worker-1", code, "ertificate")
+        with cluster(server, scenario(4, 2), shares=1, url=url, link=["--nats-ca", f"{home}/other.pem"]) as run, cluster(server, "", shares=1, url=url) as none:
+            check_refused(run, run.coordinate(), "whole", AWAY, "ertificate")
+            check_refused(none, none.work(1, "--wait", "1s"), "worker-1", AWAY, "ertificate")
 
 
 def check_encrypted():

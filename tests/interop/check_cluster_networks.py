@@ -17,7 +17,7 @@ from cluster import LONGEST, check_nothing_left, check_whole, cluster, scenario,
 LONG, SHORT = int(os.environ.get("RESURGE_LINK_DOWN", "13")), 5
 AFTER = 1
 # Until TCP, or the client of NATS, notices that the link is up again.
-BACK = 20
+BACK = 14
 SHARES, CLIENTS = 3, 30
 
 
