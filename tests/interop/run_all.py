@@ -15,6 +15,8 @@ import jsonschema
 
 import check_attempts
 import check_cases
+import check_cluster
+import check_cluster_networks
 import check_dropped_packets
 import check_foreign
 import check_formats
@@ -88,6 +90,8 @@ def main() -> int:
     # Most of what the others do is to wait for a run.
     together = [
         *check_outages.CHECKS,
+        *check_cluster_networks.CHECKS,
+        *check_cluster.CHECKS,
         *check_dropped_packets.CHECKS,
         *check_policies.CHECKS,
         *check_services.CHECKS,
