@@ -148,13 +148,18 @@ fn subcommands() -> BTreeSet<String> {
 
 /// The subcommand of a command line, both words of `baseline save`.
 fn subcommand(words: &[String]) -> Vec<&str> {
-    let depth = if words[0] == "baseline" { 2 } else { 1 };
+    let depth = if matches!(words[0].as_str(), "baseline" | "cluster") { 2 } else { 1 };
     words.iter().take(depth).map(String::as_str).collect()
 }
 
 /// What is wrong with a command line, if anything: judged by the program's own help, and by its own parser.
 fn fault_of_command(command: &CommandLine) -> Option<String> {
     let words = &command.words;
+    let is_clustered = matches!(words.first()?.as_str(), "worker" | "cluster")
+        || command.long_options().any(|option| option == "--cluster");
+    if is_clustered && cfg!(not(feature = "cluster")) {
+        return None;
+    }
     let known = subcommands();
     if !known.contains(words.first()?) {
         return Some(format!("there is no subcommand {}", words[0]));
@@ -203,14 +208,23 @@ fn the_page_of_commands_names_every_command_and_option() {
     for name in &names {
         let section = markdown::section(&page, name);
         assert!(section.is_some(), "no section of {name}");
-        let words = [name.clone(), "save".to_owned()];
-        let mut there = options_of(&stdout(&[&subcommand(&words)[..], &["--help"]].concat()));
+        let second = if name == "cluster" { &["kubernetes", "slurm"][..] } else { &["save"] };
+        let helps = second.iter().map(|second| {
+            let words = [name.clone(), (*second).to_owned()];
+            options_of(&stdout(&[&subcommand(&words)[..], &["--help"]].concat()))
+        });
+        let mut there: BTreeSet<String> = helps.flatten().collect();
         there.remove("--help");
         let lines = markdown::prose(section.unwrap());
         let spans =
             lines.iter().flat_map(|line| markdown::code_spans(line)).filter(|span| span.starts_with("--"));
         let told: BTreeSet<String> =
             spans.filter_map(|span| span.split_whitespace().next()).map(str::to_owned).collect();
+        // A program without the feature `cluster` has fewer.
+        let told = match cfg!(feature = "cluster") {
+            true => told,
+            false => told.intersection(&there).cloned().collect(),
+        };
         assert_eq!(told, there, "{name}: left what the page names, right what --help does");
     }
 }

@@ -90,8 +90,6 @@ def main() -> int:
     # Most of what the others do is to wait for a run.
     together = [
         *check_outages.CHECKS,
-        *check_cluster_networks.CHECKS,
-        *check_cluster.CHECKS,
         *check_dropped_packets.CHECKS,
         *check_policies.CHECKS,
         *check_services.CHECKS,
@@ -104,11 +102,13 @@ def main() -> int:
         *check_thread.CHECKS,
         *check_survival.CHECKS,
         *check_attempts.CHECKS,
-        *check_launchers.CHECKS,
-        *check_slurm.CHECKS,
         check_histograms,
         check_schema,
     ]
+    # Runs over many machines take a program that was built with them, and nats-server, faketime, Slurm and munge beside it.
+    if "  worker " in subprocess.run([RESURGE, "--help"], capture_output=True, text=True, check=True).stdout:
+        clusters = [check_cluster_networks, check_cluster, check_launchers, check_slurm]
+        together = [check for checks in clusters for check in checks.CHECKS] + together
     failed = told(map(judged, alone))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         failed += told(pool.map(judged, together))

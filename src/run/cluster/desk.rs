@@ -21,9 +21,8 @@ use crate::report::JOURNAL_FILE;
 use super::super::shards::{Heard, Report};
 use super::claims::{Claims, Held};
 use super::names::shard_of;
-use super::remote::RETRY;
 use super::seal::sha256_of;
-use super::spec::{AT, EPOCH};
+use super::spec::{AT, EPOCH, RETRY};
 
 /// How often a journal whose copy is not what its worker wrote is asked for again.
 const MOST_AGAIN: u32 = 3;

@@ -17,8 +17,7 @@ use crate::plan::Share;
 use super::super::shards::Heard;
 use super::claims::{Claims, Held};
 use super::names::{RunName, shard_of};
-use super::remote::RETRY;
-use super::spec::Told;
+use super::spec::{RETRY, Told};
 
 /// How often a coordinator says that it is there.
 const LEAD_BEAT: Duration = Duration::from_millis(500);

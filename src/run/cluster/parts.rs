@@ -14,8 +14,8 @@ use crate::plan::Share;
 
 use super::super::error::RunError;
 use super::super::signals::StopSignals;
+use super::request::WorkRequest;
 use super::spec::RunSpec;
-use super::worker::WorkRequest;
 
 /// The further processes of a worker.
 pub(super) struct Parts {

@@ -30,14 +30,12 @@ use super::error::ClusterError;
 use super::link::ClusterLink;
 use super::names::RunName;
 use super::seal::sha256_of;
-use super::spec::{AT, EPOCH, order_keys};
+use super::spec::{AT, EPOCH, RETRY, order_keys};
 
 /// How often a sign of life is given.
 const BEAT: Duration = Duration::from_secs(1);
 /// How often the journal is looked at.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long until something is tried again.
-const RETRY: Duration = Duration::from_millis(300);
 /// The most bytes of a journal in a message: half of what a server takes.
 const MOST_BYTES: usize = 512 * 1024;
 /// Bytes of a message beside its payload, at most.

@@ -23,12 +23,10 @@ use super::error::ClusterError;
 use super::link::ClusterLink;
 use super::listen::{Echo, hear_beats, hear_echo, hear_refusals, lead_beat, tell_time};
 use super::names::RunName;
-use super::spec::{RUN_KEY, RunSpec, order_key};
+use super::spec::{RETRY, RUN_KEY, RunSpec, order_key};
 
 /// How long what a run has left on the server stays there where nobody takes it away.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long until something is tried again.
-pub(super) const RETRY: Duration = Duration::from_millis(300);
 /// How long a worker may give no sign of life until that is told, and until nobody waits for it.
 const SUSPECT_AFTER: Duration = Duration::from_secs(3);
 const LOST_AFTER: Duration = Duration::from_secs(10);

@@ -14,9 +14,11 @@ use crate::plan::Share;
 
 use super::error::ClusterError;
 use super::names::shard_of;
+use super::request::WorkRequest;
 use super::spec::{Claim, PROTOCOL, RUN_KEY, RunSpec, claim_key, here, order_key};
-use super::worker::{VERSION, WorkRequest};
 
+/// What this program is.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How often the run is looked for, while it is not there.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// Who gives no sign of life for so long before the start is replaced.

@@ -2,6 +2,8 @@
 //!
 //! In: a checked scenario. Out: JSON. No secret is in it: the text holds references, which each worker resolves where it runs.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Version of what is said over NATS.
@@ -78,6 +80,9 @@ pub(super) struct Told {
     /// When it answered.
     pub(super) told_ns: i64,
 }
+
+/// How long until something is tried again.
+pub(super) const RETRY: Duration = Duration::from_millis(300);
 
 /// The header that names a worker's epoch.
 pub(super) const EPOCH: &str = "Resurge-Epoch";

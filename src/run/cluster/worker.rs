@@ -25,11 +25,10 @@ use super::super::shards::{
 use super::super::signals::StopSignals;
 use super::super::simulate::{Simulation, simulation_of};
 use super::error::ClusterError;
-use super::link::ClusterLink;
-use super::names::RunName;
 use super::offset::{Exchange, Offset, best_offset};
 use super::parts::Parts;
 use super::post::{Post, PostOrders, PostPlace, beat};
+use super::request::WorkRequest;
 use super::share::{Taken, join};
 use super::spec::{RunSpec, Told, here};
 
@@ -43,34 +42,6 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 const MOST_LATE: Duration = Duration::from_millis(50);
 /// How long it may take to tell that a share cannot be run.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// What this program is.
-pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// What a worker is to do.
-#[derive(Debug, Clone)]
-pub struct WorkRequest {
-    /// The NATS server.
-    pub link: ClusterLink,
-    /// The run.
-    pub run: RunName,
-    /// The share, from 1; `None`: a free one.
-    pub index: Option<u32>,
-    /// Whether this is one of the further processes of a worker.
-    pub is_part: bool,
-    /// Its folder; `None`: one under `reports/`.
-    pub out: Option<PathBuf>,
-    /// Hosts that the user of this machine authorised.
-    pub authorised: Vec<String>,
-    /// Whether events may run commands and signal processes here.
-    pub allow_commands: bool,
-    /// How long the run is waited for, and a time that is known well enough.
-    pub wait: Duration,
-    /// How long the run goes on without its coordinator; `None`: to its planned end.
-    pub orphan_grace: Option<Duration>,
-    /// How long the coordinator may take for the rest of the journal, once the share has ended.
-    pub upload_within: Duration,
-}
-
 /// Takes a share and runs it; answers with the exit code, and says where its journal is.
 ///
 /// # Errors
