@@ -913,7 +913,8 @@ def check_many_workers():
         print(f"        the coordinator: {rss / 2**20:.0f} MiB, {100 * used / took:.1f} % of a core")
         print(f"        each worker and second: {(after[0] - before[0]) / took / count:.2f} messages, {(after[1] - before[1]) / took / count:.0f} bytes into the server")
         assert lead in (0, 110) and not any(workers.values()), (lead, [w for w in workers.items() if w[1]][:5], run.err()[-3000:])
-        report = check_whole(run, (0, workers))
+        # So many processes of two cores: what crosses at the end is explained, and not exact.
+        report = check_whole(run, (0, workers), is_exact=False)
         assert sum_of(report)["attempts"] == clients * 3, sum_of(report)
         assert ready - claimed < 5 and rss < 100 * 2**20 and used / took < 0.1, "the control plane costs too much"
         check_nothing_left(server)

@@ -377,22 +377,25 @@ def sum_of(report):
     return {"attempts": whole["attempts"], "sessions": whole["sessions"], **whole["outcomes"]}
 
 
-def check_books(report):
+def check_books(report, is_exact=True):
     """Both sides' books close, by themselves and with each other."""
     assert report["accounting"]["closes"] and not report["accounting"]["faults"], report["accounting"]["faults"]
     books = report["reconciliation"]
-    assert books["holds"] and books["exact"], books["rows"]
+    assert books["holds"], books["rows"]
+    if not is_exact:
+        return
+    assert books["exact"], books["rows"]
     assert all(row["clients"] == row["target"] for row in books["rows"]), books["rows"]
 
 
-def check_whole(run, codes=None):
+def check_whole(run, codes=None, is_exact=True):
     """Nothing is missing from a run: its books are exact, and each copy is the journal."""
     lead, workers = codes or run.end()
     assert lead == 0, (lead, run.err(), run.told())
     assert not any(workers.values()), (workers, run.told())
     report = run.report()
     assert report["shards"]["count"] == run.shares and not report["shards"]["lost"], report["shards"]
-    check_books(report)
+    check_books(report, is_exact)
     for index in run.workers:
         assert run.copy(index) == run.journal(index), f"the copy of share {index}'s journal differs"
     return report
