@@ -12,7 +12,7 @@ from pathlib import Path
 import kubernetes_validate
 import yaml
 
-from nats import is_clustered, nats, servers
+from cluster import NEW, OLD, served
 from processes import LONGEST, RESURGE, ROOT, UNTIMED_SETS
 
 # backoffLimitPerIndex and podReplacementPolicy are served without being asked for from 1.29 on.
@@ -46,8 +46,6 @@ def manifests(scenario, *options, fails=None):
 
 def check_manifests():
     """Each is valid by the schemas of Kubernetes, strictly, and the scenario's text comes back as it was."""
-    if not is_clustered():
-        return print("        not built with the feature cluster: not checked")
     versions = [version for version in kubernetes_validate.utils.all_versions() if int(version.split(".")[1]) >= OLDEST]
     choices = [
         ["--nats-insecure"],
@@ -152,7 +150,7 @@ def end(process):
 def pods(server, duration):
     """The pods of a run of so long, started."""
     with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as stack:
-        address = stack.enter_context(nats(server, f"{home}/nats"))
+        address = stack.enter_context(served(server)).url()
         scenario = Path(home) / "smoke.toml"
         scenario.write_text(SCENARIO)
         sets = [*UNTIMED_SETS, "--set", f"duration={duration}", "--set", f'description="{TOLD}"']
@@ -169,11 +167,8 @@ def ended(process):
 
 def check_pods():
     """With the command and environment of the manifests alone, all shares make a whole run."""
-    if not is_clustered():
-        return print("        not built with the feature cluster: not checked")
-    found = servers()
-    assert found, "there is no nats-server"
-    for server in found:
+    for server in (OLD, NEW):
+        assert server, "there is no nats-server"
         with pods(server, "2s") as (coordinator, workers, folder):
             code, said = ended(coordinator)
             assert code == 0 and f"in {WORKERS} shards" in said and TOLD in said, (code, said)
@@ -181,7 +176,7 @@ def check_pods():
             for worker in workers:
                 code, said = ended(worker)
                 assert code == 0 and "the coordinator has the journal" in said, (code, said)
-    print(f"        {WORKERS} of {WORKERS} shares with each of {len(found)} NATS servers")
+    print(f"        {WORKERS} of {WORKERS} shares with each of two NATS servers")
 
 
 def started_load(coordinator):
@@ -194,10 +189,7 @@ def started_load(coordinator):
 
 def check_pods_that_end():
     """A worker that is told to end seals its journal and sends it; a coordinator that is ends all, and reports."""
-    if not is_clustered():
-        return print("        not built with the feature cluster: not checked")
-    server = servers()[-1]
-    with pods(server, "8s") as (coordinator, workers, _):
+    with pods(NEW, "8s") as (coordinator, workers, _):
         started_load(coordinator)
         workers[1].send_signal(signal.SIGTERM)
         code, said = ended(workers[1])
@@ -205,7 +197,7 @@ def check_pods_that_end():
         assert coordinator.poll() is None, "the others go on"
         code, said = ended(coordinator)
         assert code == 111 and "stopped alone" in said, (code, said)
-    with pods(server, "60s") as (coordinator, workers, folder):
+    with pods(NEW, "60s") as (coordinator, workers, folder):
         started_load(coordinator)
         began = time.monotonic()
         coordinator.send_signal(signal.SIGTERM)

@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from nats import is_clustered, nats, servers
+from cluster import served
 from processes import RESURGE, ROOT, UNTIMED_SETS
 from slurm_cluster import cluster, missing_programs
 
@@ -40,13 +40,11 @@ def until_said(home, pattern, word, longest=20):
 
 def check_slurm():
     """A job and an array job make whole runs; a cancelled one drains and reports."""
-    if not is_clustered():
-        return print("        not built with the feature cluster: not checked")
     missing = missing_programs()
     assert not missing, f"Slurm is not installed: {missing}"
     with tempfile.TemporaryDirectory(prefix="slurm-") as home, contextlib.ExitStack() as stack:
         home = Path(home)
-        address = stack.enter_context(nats(servers()[-1], home / "nats"))
+        address = stack.enter_context(served()).url()
         (home / "cluster").mkdir()
         slurm = stack.enter_context(cluster(home / "cluster"))
         folder = home / "it's a $(folder)"

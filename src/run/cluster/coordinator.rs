@@ -147,9 +147,17 @@ fn lead(led: Led<'_>, cluster: &ClusterRequest, told: &mut dyn FnMut(&str)) -> R
         .collect();
     let display = start_display(scenario, on_progress)?;
     let led = runtime.block_on(async {
-        let lock = Box::pin(lock_target(cluster, scenario, &name, spec.is_simulated)).await?;
+        let client = Box::pin(cluster.link.connect(&format!("resurge coordinator of {name}"))).await?;
+        let context = cluster.link.jetstream(&client).await?;
+        let lock = match locked_host(cluster, scenario, spec.is_simulated) {
+            Some(host) => {
+                let lasts = cluster.ready_within + scenario.duration + scenario.drain + LOCKED_BEYOND;
+                Some(Box::pin(TargetLock::take(&context, host, &name, lasts)).await?)
+            }
+            None => None,
+        };
         let led = async {
-            let remote = Box::pin(Remote::open(&cluster.link, &name, &spec, folders)).await?;
+            let remote = Box::pin(Remote::open((client, context.clone()), &name, &spec, folders)).await?;
             let each = if processes > 1 { format!(", each in {processes} processes") } else { String::new() };
             told(&format!(
                 "run {name} waits for {workers} workers{each}: resurge worker --cluster {} --run {name}",
@@ -158,7 +166,7 @@ fn lead(led: Led<'_>, cluster: &ClusterRequest, told: &mut dyn FnMut(&str)) -> R
             Box::pin(run.lead(remote, display.as_ref())).await
         }
         .await;
-        if let Some((context, lock)) = lock {
+        if let Some(lock) = lock {
             lock.give_back(&context).await;
         }
         led
@@ -166,20 +174,8 @@ fn lead(led: Led<'_>, cluster: &ClusterRequest, told: &mut dyn FnMut(&str)) -> R
     run.end(led, display)
 }
 
-/// The lock of the target that all workers share, where they share one and the user does not share it with others.
-async fn lock_target(
-    cluster: &ClusterRequest,
-    scenario: &Scenario,
-    name: &RunName,
-    is_simulated: bool,
-) -> Result<Option<(async_nats::jetstream::Context, TargetLock)>, RunError> {
-    let Target::Remote(remote) = &scenario.target else { return Ok(None) };
-    let Some(host) = remote.url.host_str().filter(|_| !cluster.share_target && !is_simulated) else {
-        return Ok(None);
-    };
-    let client = Box::pin(cluster.link.connect(&format!("resurge coordinator of {name}"))).await?;
-    let context = cluster.link.jetstream(&client).await?;
-    let lasts = cluster.ready_within + scenario.duration + scenario.drain + LOCKED_BEYOND;
-    let lock = TargetLock::take(&context, host, name, lasts).await?;
-    Ok(Some((context, lock)))
+/// The host of the target that all workers share, where they share one and the user does not share it with others.
+fn locked_host<'s>(cluster: &ClusterRequest, scenario: &'s Scenario, is_simulated: bool) -> Option<&'s str> {
+    let Target::Remote(remote) = &scenario.target else { return None };
+    remote.url.host_str().filter(|_| !cluster.share_target && !is_simulated)
 }

@@ -20,7 +20,6 @@ use super::super::shards::{Channel, Heard, Order, Patience};
 use super::claims::Claims;
 use super::desk::{Desk, hear_reports};
 use super::error::ClusterError;
-use super::link::ClusterLink;
 use super::listen::{Echo, hear_beats, hear_echo, hear_refusals, lead_beat, tell_time};
 use super::names::RunName;
 use super::spec::{RETRY, RUN_KEY, RunSpec, order_key};
@@ -65,15 +64,13 @@ impl Remote {
     /// Publishes the run, and hears its workers from then on; copies of their journals go to `folders`, by share.
     ///
     /// # Errors
-    /// NATS is away, does not let us in, or keeps nothing; the name was used.
+    /// NATS keeps nothing; the name was used.
     pub(super) async fn open(
-        link: &ClusterLink,
+        (client, context): (Client, Context),
         name: &RunName,
         spec: &RunSpec,
         folders: BTreeMap<u32, PathBuf>,
     ) -> Result<Self, ClusterError> {
-        let client = Box::pin(link.connect(&format!("resurge coordinator of {name}"))).await?;
-        let context = link.jetstream(&client).await?;
         let store = make_store(&context, name).await?;
         let value = serde_json::to_vec(spec).unwrap_or_default();
         if let Err(error) = store.create(RUN_KEY, value.into()).await {

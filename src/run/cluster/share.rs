@@ -56,19 +56,19 @@ pub(super) async fn join(
             return Ok((spec, Taken { share: *share, epoch }));
         }
     }
+    // Who has it is asked before it is waited for: by then the run may be over.
+    let named = shares.first().filter(|_| request.index.is_some());
+    let holder = match named {
+        Some(share) => store.get(claim_key(share.shard())).await.ok().flatten(),
+        None => None,
+    };
     if let Some(taken) = replace_silent(request, client, &store, &shares, claim).await {
         return Ok((spec, taken));
     }
-    match shares.as_slice() {
-        [share] if request.index.is_some() => {
-            let shard = share.shard();
-            let found = store.get(claim_key(shard)).await.ok().flatten();
-            let by = found.and_then(|value| serde_json::from_slice::<Claim>(&value).ok());
-            let by = by.map_or_else(|| "somebody".to_owned(), |claim| claim.by);
-            Err(ClusterError::ShareTaken { run, shard, of, by })
-        }
-        _ => Err(ClusterError::NoneLeft { run, of: open }),
-    }
+    let Some(share) = named else { return Err(ClusterError::NoneLeft { run, of: open }) };
+    let by = holder.and_then(|value| serde_json::from_slice::<Claim>(&value).ok());
+    let by = by.map_or_else(|| "somebody".to_owned(), |claim| claim.by);
+    Err(ClusterError::ShareTaken { run, shard: share.shard(), of, by })
 }
 
 /// Takes the share of a worker that gives no sign of life, where the run has not begun.
