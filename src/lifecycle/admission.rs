@@ -6,7 +6,7 @@
 //! taken back.
 
 use crate::clock::Moment;
-use crate::sample::{AttemptEnd, Life, Outcome, Phase, Sample, Spoken};
+use crate::sample::{AttemptEnd, AttemptKind, Life, Outcome, Phase, Sample, Spoken, WayIn};
 use crate::scenario::keys::{Ready, ResetOn};
 
 use super::cause::Evidence;
@@ -58,7 +58,7 @@ impl Step<'_> {
     }
 
     fn go_on_in_session(&mut self, entering: Option<Box<Entering>>, timetable: Timetable) -> Action {
-        if self.client.stopping {
+        if self.client.is_stopping() {
             self.settle(entering);
             return self.leave_at_end(None, timetable.upgraded);
         }
@@ -72,8 +72,17 @@ impl Step<'_> {
         let end =
             AttemptEnd { token_age: *token_age, ..AttemptEnd::plain(recovery.kind, Outcome::Ok, latency) };
         self.samples.push(Sample::Attempt(end));
-        self.samples.push(Sample::Ready(Box::new(recovery.ready_sample())));
-        self.samples.push(Life::In(recovery.way_in(upgraded)).into());
+        let way_in = recovery.way_in(upgraded);
+        let is_late = self.client.over.is_some_and(|over| way_in.at > over);
+        if is_late && recovery.kind == AttemptKind::Reconnect {
+            // When the run ended it was away, as those are whose next attempt was due later. All others leave at that moment: how long it took under that load
+            // is no measurement, and as a return it would stand for those who are never seen to come back.
+            self.unfinished(recovery);
+            self.samples.push(Life::In(WayIn { lost_in: None, ..way_in }).into());
+        } else {
+            self.samples.push(Sample::Ready(Box::new(recovery.ready_sample())));
+            self.samples.push(Life::In(way_in).into());
+        }
         entering.let_in(Admitted { tries: self.client.tries, upgraded });
         if matches!(self.rules.reconnect.reset_on, ResetOn::Admitted | ResetOn::Ready) {
             self.client.set_tries(Tries::default());

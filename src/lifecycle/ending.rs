@@ -183,7 +183,7 @@ impl Step<'_> {
         if self.rules.token.as_ref().is_some_and(|token| disconnect_wants_token(token, code)) {
             self.client.token.want(self.now);
         }
-        if self.client.stopping {
+        if self.client.is_stopping() {
             return self.finish_unfinished(&recovery);
         }
         if !self.wants_back(code) {
@@ -201,7 +201,7 @@ impl Step<'_> {
     /// After a session that the target asked the client to leave for another one: at once.
     fn come_back_as_asked(&mut self, recovery: Option<Recovery>, explained: Explained) -> Action {
         let recovery = self.begin_recovery(recovery, explained);
-        if self.client.stopping {
+        if self.client.is_stopping() {
             return self.finish_unfinished(&recovery);
         }
         self.begin_attempt(recovery, self.now)
@@ -211,7 +211,7 @@ impl Step<'_> {
     /// stop before it knew of the end has no time to come back: its way is none.
     fn begin_recovery(&mut self, recovery: Option<Recovery>, explained: Explained) -> Recovery {
         let was_ready = recovery.is_none();
-        let from = if self.client.stopping { self.now } else { explained.from };
+        let from = if self.client.is_stopping() { self.now } else { explained.from };
         let explained = Explained { from, ..explained };
         let mut recovery =
             recovery.unwrap_or_else(|| Recovery::back(from, explained.storm, explained.lost_in()));
@@ -320,7 +320,7 @@ impl Step<'_> {
     }
 
     pub(super) fn give_up(&mut self, recovery: &Recovery) -> Action {
-        self.not_back(recovery, WhyNotBack::GaveUp);
+        self.not_back(recovery, WhyNotBack::GaveUp, self.now);
         self.count(match recovery.kind {
             AttemptKind::First => Counter::FirstGivenUp,
             AttemptKind::Reconnect => Counter::ReconnectsGivenUp,
@@ -329,7 +329,7 @@ impl Step<'_> {
     }
 
     pub(super) fn not_wanted(&mut self, recovery: &Recovery) -> Action {
-        self.not_back(recovery, WhyNotBack::NotWanted);
+        self.not_back(recovery, WhyNotBack::NotWanted, self.now);
         self.count(match recovery.kind {
             AttemptKind::First => Counter::FirstGivenUp,
             AttemptKind::Reconnect => Counter::ReconnectsNotWanted,
@@ -339,17 +339,23 @@ impl Step<'_> {
 
     pub(super) fn finish_unfinished(&mut self, recovery: &Recovery) -> Action {
         if recovery.kind == AttemptKind::Reconnect {
-            self.not_back(recovery, WhyNotBack::RunEnded);
-            self.count(Counter::ReconnectsUnfinished);
-            self.samples.push(Sample::Away(recovery.away_sample(self.now)));
+            self.unfinished(recovery);
         }
         Action::Finish(Finish::RunEnded)
     }
 
+    /// The client was away when the run ended.
+    pub(super) fn unfinished(&mut self, recovery: &Recovery) {
+        let (until, sample) = recovery.away(self.client.over.unwrap_or(self.now));
+        self.not_back(recovery, WhyNotBack::RunEnded, until);
+        self.count(Counter::ReconnectsUnfinished);
+        self.samples.push(Sample::Away(sample));
+    }
+
     /// A client that was lost does not come back.
-    fn not_back(&mut self, recovery: &Recovery, why: WhyNotBack) {
+    fn not_back(&mut self, recovery: &Recovery, why: WhyNotBack, at: Moment) {
         if let Some(lost_in) = recovery.lost_in.filter(|_| self.client.wanted) {
-            self.samples.push(Life::NotBack(NotBack { lost_in, at: self.now, why }).into());
+            self.samples.push(Life::NotBack(NotBack { lost_in, at, why }).into());
         }
     }
 

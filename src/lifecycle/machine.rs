@@ -36,7 +36,8 @@ pub struct Client {
     number: u32,
     pub(super) draws: Draws,
     pub(super) token: TokenState,
-    pub(super) stopping: bool,
+    /// When the run was over; `None`: it is not yet.
+    pub(super) over: Option<Moment>,
     /// Whether it has begun, and has not been told off since.
     pub(super) wanted: bool,
     /// Attempts since the policy last counted from anew.
@@ -79,7 +80,7 @@ impl Client {
             number,
             draws: Draws::new(seed, Purpose::Lifecycle, number),
             token: TokenState::default(),
-            stopping: false,
+            over: None,
             wanted: false,
             tries: Tries::default(),
             refused_in_row: 0,
@@ -89,9 +90,14 @@ impl Client {
         }
     }
 
-    /// From now on the client begins no new attempt; what is under way goes on to its end.
-    pub fn stop(&mut self) {
-        self.stopping = true;
+    /// The run was over at that moment. From now on the client begins no new attempt; what is under way goes on to its end.
+    pub fn stop(&mut self, at: Moment) {
+        self.over.get_or_insert(at);
+    }
+
+    /// Whether the run is over.
+    pub(super) const fn is_stopping(&self) -> bool {
+        self.over.is_some()
     }
 
     /// It is wanted in no longer. Answers with whether it was.
@@ -141,7 +147,7 @@ impl Client {
         samples: &mut Vec<Sample>,
     ) -> Action {
         if event == Event::Stop {
-            self.stopping = true;
+            self.stop(now);
         }
         let state = std::mem::replace(&mut self.state, State::Outside);
         let mut step = Step { client: self, rules, now, samples };
@@ -236,7 +242,7 @@ impl Step<'_> {
     }
 
     pub(super) fn begin_attempt(&mut self, recovery: Recovery, due: Moment) -> Action {
-        if self.client.stopping {
+        if self.client.is_stopping() {
             return self.finish_unfinished(&recovery);
         }
         let Tries { count, wait } = self.client.tries;
@@ -449,7 +455,7 @@ impl Step<'_> {
         if wait.is_zero() {
             return self.begin_attempt(recovery, due);
         }
-        if self.client.stopping {
+        if self.client.is_stopping() {
             return self.finish_unfinished(&recovery);
         }
         self.client.enter(State::Waiting { recovery, due, since: self.now });

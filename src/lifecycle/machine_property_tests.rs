@@ -281,7 +281,7 @@ proptest! {
         let mut bench = Bench::new(rules);
         let mut now = ms(0);
         let mut action = bench.step(now, Event::Begin { due: now });
-        bench.client.stop();
+        bench.client.stop(now);
         for choice in choices {
             now = now + Duration::from_millis(5);
             action = match action {

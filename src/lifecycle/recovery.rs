@@ -216,9 +216,16 @@ impl Recovery {
         WayIn { at: self.accounted, upgraded, lost_in: self.lost_in }
     }
 
-    /// The way back is broken off at `now`, by the run's end.
-    pub(super) fn away_sample(&self, now: Moment) -> AwaySample {
-        AwaySample { storm: self.storm, away: self.phases.total() + now.since(self.accounted) }
+    /// When it began: at the disconnect, or when the client was due to start.
+    fn from(&self) -> Moment {
+        let total = u64::try_from(self.phases.total().as_nanos()).unwrap_or(u64::MAX);
+        Moment::from_ns(self.accounted.as_ns().saturating_sub(total))
+    }
+
+    /// Up to when the client is known to have been away in a run that was over at `over`, and the sample that says so.
+    pub(super) fn away(&self, over: Moment) -> (Moment, AwaySample) {
+        let until = over.max(self.from());
+        (until, AwaySample { storm: self.storm, away: until.since(self.from()) })
     }
 
     pub(super) fn ready_sample(&self) -> ReadySample {

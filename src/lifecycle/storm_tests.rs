@@ -105,6 +105,28 @@ fn who_is_away_when_the_run_ends_tells_since_when_and_by_which_storm() {
 }
 
 #[test]
+fn who_gets_in_while_the_run_drains_was_away_when_it_ended() {
+    let mut rules = rules(OnReconnect::Reuse);
+    let growth = Growth::Constant { base: Duration::from_millis(100) };
+    rules.reconnect.backoff = Backoff { growth, jitter: Jitter::None };
+    let mut bench = Bench::new(rules);
+    bench.bring_into_session(ms(0));
+    bench.step(ms(550), Event::Ended(Ending::new(ms(550), EndingHow::PeerClosed(1001))));
+    bench.step(ms(650), Event::Due(Signs::default()));
+    bench.client.stop(ms(670));
+    let action = bench.step(ms(690), Event::Connected(marks(ms(690), ms(690))));
+    assert_eq!(action, Action::Leave(Leave::Close { code: 1000 }), "the attempt goes on to its end");
+    let is_back =
+        |sample: &Sample| matches!(sample, Sample::Ready(ready) if ready.kind == AttemptKind::Reconnect);
+    assert!(!bench.samples.iter().any(is_back));
+    let away = bench.samples.iter().find_map(|sample| match sample {
+        Sample::Away(away) => Some(away.away),
+        _ => None,
+    });
+    assert_eq!(away, Some(Duration::from_millis(120)));
+}
+
+#[test]
 fn whom_the_service_loses_by_an_event_was_struck_by_it_and_counts_from_its_own_loss() {
     let by_event = |every: Option<u64>| StormRule::ByEvent {
         at: ms(500),

@@ -110,7 +110,7 @@ pub(super) async fn watch_loop(
             () = worker.sleep_until(due) => false,
         };
         if is_over {
-            let now = clock.now();
+            let now = worker.over();
             watched.take(&second, now);
             second.tell(&worker, now, groups).await;
             return watched;

@@ -77,7 +77,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
     let mut event = Event::Begin { due };
     loop {
         if *driven.stop.borrow() >= StopPhase::Draining {
-            machine.stop();
+            machine.stop(driven.context.run.over());
         }
         let now = driven.now();
         let action = machine.step(&driven.context.rules, now, event, &mut samples);

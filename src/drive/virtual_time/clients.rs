@@ -114,6 +114,8 @@ pub(super) struct Clients {
     /// Those that are not done.
     alive: u32,
     stop: StopPhase,
+    /// When the run was over; `None`: it is not yet.
+    over: Option<Moment>,
 }
 
 impl Clients {
@@ -126,7 +128,7 @@ impl Clients {
             let numbers = first..first + group.clients;
             slots.extend(numbers.map(|number| Slot::new(scenario.seed, number, group_index)));
         }
-        Self { slots, share, alive: share.clients(scenario), stop: StopPhase::Running }
+        Self { slots, share, alive: share.clients(scenario), stop: StopPhase::Running, over: None }
     }
 
     pub(super) const fn alive(&self) -> u32 {
@@ -155,9 +157,10 @@ impl Clients {
         &mut self.slots[number as usize]
     }
 
-    /// From now on clients stop as `phase` says.
-    pub(super) const fn stop(&mut self, phase: StopPhase) {
+    /// From `now` on clients stop as `phase` says.
+    pub(super) fn stop(&mut self, phase: StopPhase, now: Moment) {
         self.stop = phase;
+        self.over.get_or_insert(now);
     }
 
     /// What the run's end has to say to a client that waits.
@@ -178,10 +181,10 @@ impl Clients {
         group: &Group,
         samples: &mut Vec<Sample>,
     ) -> Action {
-        let is_stopping = self.stop > StopPhase::Running;
+        let over = self.over;
         let machine = &mut self.slot_mut(number).machine;
-        if is_stopping {
-            machine.stop();
+        if let Some(over) = over {
+            machine.stop(over);
         }
         machine.step(&group.rules, now, event, samples)
     }

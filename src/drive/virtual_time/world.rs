@@ -183,7 +183,7 @@ impl World {
 
     /// The run drains: who waits is told so.
     pub(super) fn drain(&mut self) {
-        self.clients.stop(StopPhase::Draining);
+        self.clients.stop(StopPhase::Draining, self.now());
         for number in self.clients.numbers() {
             match self.clients.slot(number).doing() {
                 Doing::Outside => self.clients.never_starts(number),
@@ -195,7 +195,7 @@ impl World {
 
     /// The run is cut off.
     pub(super) fn cut_off(&mut self) {
-        self.clients.stop(StopPhase::Aborting);
+        self.clients.stop(StopPhase::Aborting, self.now());
         for number in self.clients.numbers() {
             let slot = self.clients.slot(number);
             let (doing, request, link) = (slot.doing(), slot.request(), slot.link());

@@ -105,15 +105,10 @@ impl OutageIn {
         self.away.iter().map(|(_, n)| n).sum()
     }
 
-    /// How those who were lost came back, by the time since the first loss. Of those who got in only when the run had ended for others, it is known no more than of
-    /// these that they were away until then: as returns they would be the only ones that could still be seen, and the share that is back would reach 1.
+    /// How those who were lost came back, by the time since the first loss.
     #[must_use]
     pub fn recovery(&self) -> Survival {
-        let over = self.away.first().map_or(u64::MAX, |(us, _)| *us);
-        let (in_time, late) = self.back.split_at(self.back.partition_point(|(us, _)| *us <= over));
-        let late: u64 = late.iter().map(|(_, n)| n).sum();
-        let away = self.away.iter().copied().chain((late > 0).then_some((over, late)));
-        Survival::new(in_time.iter().copied(), away, self.gave_up)
+        Survival::new(self.back.iter().copied(), self.away.iter().copied(), self.gave_up)
     }
 
     /// Microseconds from the first loss until this percentage (0..100) of those who were lost were back; `None`: nobody was wanted back.

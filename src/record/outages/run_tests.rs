@@ -118,29 +118,6 @@ fn an_outage_of_one_group_is_told_with_all_that_became_of_its_clients() {
 }
 
 #[test]
-fn who_gets_in_after_the_runs_end_does_not_make_the_others_come_back() {
-    let mut run = Run::default();
-    run.begin(0, 100);
-    for client in 0..20 {
-        let bin = run.lose(0, client, 20_000 + client, AWAY);
-        let unfinished = NotBack { lost_in: bin, at: at(30_000), why: WhyNotBack::RunEnded };
-        match client {
-            0..12 => run.live(22_000, 0, way_in(22_000, Some(bin))),
-            12..16 => run.live(30_000, 0, Life::NotBack(unfinished)),
-            // Their attempts were under way at the end, and went on.
-            _ => run.live(31_000, 0, way_in(31_000 + client, Some(bin))),
-        }
-    }
-    let found = run.outages(32_000);
-    let RunOutage { all, .. } = &found[0];
-    assert_eq!((all.lost, all.back_count(), all.away_count()), (20, 16, 4));
-    assert_eq!(all.back_us(50.0), Some(Quantile::At(2_001_000)));
-    for beyond in [75.0, 95.0, 100.0] {
-        assert_eq!(all.back_us(beyond), Some(Quantile::Beyond(10_001_000)), "{beyond}");
-    }
-}
-
-#[test]
 fn outages_of_two_groups_at_one_time_are_one_and_later_ones_another() {
     let mut run = Run::default();
     run.begin(0, 40);

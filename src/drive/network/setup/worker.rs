@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -31,6 +31,8 @@ pub struct RunShared {
     sink: SampleSink,
     flushing: JoinHandle<()>,
     stop: watch::Receiver<StopPhase>,
+    /// When it was first seen that the run is over.
+    over: OnceLock<Moment>,
     tls: Option<Arc<rustls::ClientConfig>>,
     names: Arc<Resolver>,
     ports: Arc<LocalPorts>,
@@ -61,6 +63,7 @@ impl RunShared {
             flushing: tokio::spawn(sink.clone().keep_flushing(clock)),
             sink,
             stop,
+            over: OnceLock::new(),
             tls,
             names: Arc::new(Resolver::new(clock, policy)),
             ports: Arc::new(LocalPorts::of_machine()),
@@ -107,6 +110,11 @@ impl RunShared {
 
     pub(in crate::drive::network) const fn timers(&self) -> &Arc<Timers> {
         &self.timers
+    }
+
+    /// When the run was over, for whoever sees that it is.
+    pub fn over(&self) -> Moment {
+        *self.over.get_or_init(|| self.clock.now())
     }
 
     pub(in crate::drive::network) fn stop(&self) -> watch::Receiver<StopPhase> {
