@@ -55,15 +55,35 @@ def values_of(folder: Path, tag: str) -> numpy.ndarray:
     return numpy.repeat([value for value, _ in items], [count for _, count in items])
 
 
-def quantile(values: numpy.ndarray, percentile: float) -> float:
-    """By rank, the least of which at least that share lies at or below."""
-    return float(stats.quantile(values, min(percentile / 100, 1.0), method="inverted_cdf"))
+# What was measured, and how long those had been away that were still away at the end.
+Times = tuple[numpy.ndarray, numpy.ndarray]
 
 
-def bootstrap_variance(repeats: list[numpy.ndarray], percentile: float) -> float:
+def times_of(folder: Path, group: str, metric: str) -> Times:
+    """A metric's values; beside those of ways back, the ones that the run's end has cut off."""
+    away = values_of(folder, f"{group}.reconnect_away") if metric == "reconnect_latency" else numpy.array([])
+    return values_of(folder, f"{group}.{metric}"), away
+
+
+def merged(repeats: list[Times]) -> Times:
+    return numpy.concatenate([back for back, _ in repeats]), numpy.concatenate([away for _, away in repeats])
+
+
+def quantile(times: Times, percentile: float) -> float:
+    """By rank, the least of which at least that share lies at or below; by the product-limit estimator (Kaplan-Meier) where some are cut off."""
+    back, away = times
+    if not len(away):
+        return float(stats.quantile(back, min(percentile / 100, 1.0), method="inverted_cdf"))
+    cdf = stats.ecdf(stats.CensoredData(uncensored=back, right=away)).cdf
+    reached = cdf.probabilities >= percentile / 100 - 1e-12
+    # Beyond what was seen, it is known to be longer than the longest that was.
+    return float(cdf.quantiles[reached][0] if reached.any() else cdf.quantiles[-1])
+
+
+def bootstrap_variance(repeats: list[Times], percentile: float) -> float:
     """Over every resample of whole runs, times n/(n-1); of the logarithm of the percentile of the merged values."""
     drawn = [
-        math.log(max(quantile(numpy.concatenate([repeats[index] for index in picked]), percentile), 1.0))
+        math.log(max(quantile(merged([repeats[index] for index in picked]), percentile), 1.0))
         for picked in itertools.product(range(len(repeats)), repeat=len(repeats))
     ]
     return float(numpy.var(drawn)) * len(repeats) / (len(repeats) - 1)
@@ -102,10 +122,10 @@ def check_percentiles(measure: dict, runs: dict[str, list[Path]]) -> bool:
         return False
     percentile = float(part[1:].replace("_", "."))
     for side in ("baseline", "candidate"):
-        repeats = [values_of(folder, f"{measure['group']}.{name}") for folder in runs[side]]
-        close(measure[side]["value"], quantile(numpy.concatenate(repeats), percentile), f"{measure['measure']} of the {side}")
-        for ours, values in zip(measure[side]["repeats"], repeats):
-            close(ours, quantile(values, percentile), f"{measure['measure']} of a repeat")
+        repeats = [times_of(folder, measure["group"], name) for folder in runs[side]]
+        close(measure[side]["value"], quantile(merged(repeats), percentile), f"{measure['measure']} of the {side}")
+        for ours, times in zip(measure[side]["repeats"], repeats):
+            close(ours, quantile(times, percentile), f"{measure['measure']} of a repeat")
         close(measure[side]["variance_repeats"], bootstrap_variance(repeats, percentile), f"{measure['measure']} variance")
     return True
 
