@@ -8,9 +8,12 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::plan::MOST_SHARDS;
-use crate::run::{ClusterLink, ClusterRequest, RunName};
+use crate::run::{ClusterError, ClusterLink, ClusterRequest, RunName};
 
 use super::key_value::parse_time;
+
+/// The variable with the NATS server's address.
+pub(super) const ADDRESS: &str = "RESURGE_CLUSTER";
 
 /// How a NATS server lets us in.
 #[derive(Debug, Args)]
@@ -41,20 +44,20 @@ impl LinkArgs {
 /// How a run is led over many machines.
 #[derive(Debug, Args)]
 pub(super) struct LeadArgs {
-    /// Lead workers on other machines (resurge worker) over this NATS server, as nats://127.0.0.1:4222
+    /// Lead workers on other machines (resurge worker) over this NATS server, as nats://127.0.0.1:4222 [default with --workers: RESURGE_CLUSTER]
     #[arg(long, value_name = "URL", requires = "workers")]
     cluster: Option<String>,
     /// How many workers share the clients
-    #[arg(long, value_name = "N", requires = "cluster", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     workers: Option<u32>,
     /// The run's name, by which workers find it; a name is used once [default: <scenario>-<4 hex>]
-    #[arg(long = "run", value_name = "NAME", requires = "cluster")]
+    #[arg(long = "run", value_name = "NAME", requires = "workers")]
     name: Option<RunName>,
     /// Begin with so many workers, where not all are ready in time: a smaller run, and declared as that
-    #[arg(long, value_name = "M", requires = "cluster", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
+    #[arg(long, value_name = "M", requires = "workers", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     min_workers: Option<u32>,
     /// Run though another run over this NATS server has the same target
-    #[arg(long, requires = "cluster")]
+    #[arg(long, requires = "workers")]
     share_target: bool,
     /// How long the workers get to become ready
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_time)]
@@ -65,16 +68,25 @@ pub(super) struct LeadArgs {
 
 impl LeadArgs {
     /// The machines, where there are any; each runs its part in so many processes, `None`: in as many as it takes.
-    pub(super) fn request(&self, processes: Option<u32>) -> Option<ClusterRequest> {
-        let (address, workers) = self.cluster.as_ref().zip(self.workers)?;
-        Some(ClusterRequest {
-            link: self.link.link(address),
+    ///
+    /// # Errors
+    /// There are workers, and no NATS server to lead them over.
+    pub(super) fn request(&self, processes: Option<u32>) -> Result<Option<ClusterRequest>, ClusterError> {
+        let Some(workers) = self.workers else { return Ok(None) };
+        let address =
+            self.cluster.clone().or_else(|| std::env::var(ADDRESS).ok().filter(|text| !text.is_empty()));
+        let address = address.ok_or_else(|| ClusterError::Address {
+            address: String::new(),
+            why: format!("--workers needs it, or {ADDRESS}"),
+        })?;
+        Ok(Some(ClusterRequest {
+            link: self.link.link(&address),
             run: self.name.clone(),
             workers,
             min_workers: self.min_workers.map(|least| least.min(workers)),
             processes,
             ready_within: self.ready_within,
             share_target: self.share_target,
-        })
+        }))
     }
 }

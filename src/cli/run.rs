@@ -145,7 +145,7 @@ fn run_as_told(
         Some(Split::Into(processes)) => Some(processes),
         _ => None,
     };
-    match args.lead.request(processes) {
+    match args.lead.request(processes)? {
         Some(cluster) => run_cluster(request, &cluster, &mut |text| drop(writeln!(err, "{text}"))),
         None => run_split(request, split),
     }

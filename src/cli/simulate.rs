@@ -146,7 +146,7 @@ fn simulate_as_told(
     args: &SimulateArgs,
     err: &mut dyn Write,
 ) -> Result<RunDone, RunError> {
-    match args.lead.request(args.shards) {
+    match args.lead.request(args.shards)? {
         Some(cluster) => simulate_cluster(request, &cluster, &mut |text| drop(writeln!(err, "{text}"))),
         None => simulate_split(request, args.shards),
     }

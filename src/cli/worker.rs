@@ -13,7 +13,7 @@ use crate::exit_code::ExitCode;
 use crate::plan::MOST_SHARDS;
 use crate::run::{RunName, WorkRequest, work};
 
-use super::cluster::LinkArgs;
+use super::cluster::{ADDRESS, LinkArgs};
 use super::ended::tell_refusal;
 use super::key_value::parse_time;
 
@@ -33,7 +33,7 @@ const INDEXES: [&str; 3] = ["JOB_COMPLETION_INDEX", "SLURM_ARRAY_TASK_ID", "SLUR
 #[command(after_help = EXAMPLE)]
 pub(super) struct WorkerArgs {
     /// The NATS server, as nats://127.0.0.1:4222
-    #[arg(long, value_name = "URL", env = "RESURGE_CLUSTER", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = ADDRESS, hide_env_values = true)]
     cluster: String,
     /// The run's name
     #[arg(long, value_name = "NAME", env = "RESURGE_RUN")]

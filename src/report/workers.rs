@@ -19,7 +19,7 @@ fn common_start(model: &RunModel) -> Option<String> {
     let workers = &model.manifest.workers;
     let vaguest = workers.iter().max_by_key(|worker| worker.clock_uncertainty_us)?;
     let known = format!(
-        "{} workers: the time of their coordinator was known to {} at worst (shard {})",
+        "{} shares of workers: the time of their coordinator was known to {} at worst (shard {})",
         workers.len(),
         format_us(vaguest.clock_uncertainty_us),
         vaguest.shard,

@@ -389,7 +389,7 @@ def stranger_says(wire, run, epochs, journals):
         wire.publish(f"resurge.{name}.{chosen.randrange(10**6)}", payload)
         said += 5
     for key in ("order.x", "order.all.x", "order.all.99999999", "order.1.99999999", "claim.0", "claim.x", "other"):
-        wire.publish(f"$KV.resurge_{name}.{key}", chosen.choice(payloads))
+        wire.publish(f"$KV.resurge_{name}.{key}", b'{"order":"abort"}' if key == "order.1.99999999" else chosen.choice(payloads))
         said += 1
     wire.flush()
     return said
@@ -429,6 +429,7 @@ def check_strangers_of_a_run():
         for share, epoch in epochs.items():
             for text in (f"report.{share} in epoch {epoch - 1} does not count", f"report.{share} does not count: it says no epoch"):
                 assert text in said, (text, said[:3000])
+        assert "an order that is not the coordinator's does not count" in run.err("worker-1"), run.err("worker-1")
         for text in ("there is no such share", "a worker is not taken: ", "share 2 of 4 was taken", "all 4 shares are taken", "there is no share 5"):
             assert text in said, (text, said[:3000])
         assert not wire.faults, wire.faults

@@ -262,9 +262,9 @@ class Cluster:
         self.names[process.pid] = name
         return process
 
-    def coordinate(self, *more, name="whole", prefix=(), **options):
+    def coordinate(self, *more, name="whole", verb="run", prefix=(), **options):
         """Starts a coordinator."""
-        command = [*prefix, RESURGE, "run", str(self.file), "--cluster", self.url, "--workers", str(self.shares), "--run", self.name]
+        command = [*prefix, RESURGE, verb, str(self.file), "--cluster", self.url, "--workers", str(self.shares), "--run", self.name]
         command += ["--out", str(self.home / name), "--progress", "none", *self.link, *more]
         return self.start(command, name, **options)
 

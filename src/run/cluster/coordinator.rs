@@ -24,7 +24,7 @@ use super::super::simulate::{SimulateRequest, load_scaled, simulation_of};
 use super::link::ClusterLink;
 use super::names::RunName;
 use super::remote::Remote;
-use super::spec::{PROTOCOL, RunSpec, here};
+use super::spec::{PROTOCOL, RunSpec, here, new_lead};
 use super::target_lock::TargetLock;
 
 /// How far ahead the common start is: all have to hear of it and to start their targets; so much, and so much for each.
@@ -112,6 +112,7 @@ fn lead(led: Led<'_>, cluster: &ClusterRequest, told: &mut dyn FnMut(&str)) -> R
         protocol: PROTOCOL,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         by: here(),
+        lead: new_lead(),
         scenario: scenario.name.clone(),
         text: copy.clone(),
         hash: hash.clone(),

@@ -6,7 +6,7 @@ use crate::exit_code::ExitCode;
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// It is no address.
-    #[error("--cluster {address}: {why}. Write it as nats://HOST:4222, or tls://HOST:4222")]
+    #[error("--cluster{}{address}: {why}. Write it as nats://HOST:4222, or tls://HOST:4222", if address.is_empty() { "" } else { " " })]
     Address {
         /// What the user wrote, without a password.
         address: String,

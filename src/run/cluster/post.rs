@@ -30,7 +30,7 @@ use super::error::ClusterError;
 use super::link::ClusterLink;
 use super::names::RunName;
 use super::seal::sha256_of;
-use super::spec::{AT, EPOCH, RETRY, order_keys};
+use super::spec::{AT, EPOCH, Given, RETRY, order_keys};
 
 /// How often a sign of life is given.
 const BEAT: Duration = Duration::from_secs(1);
@@ -50,6 +50,8 @@ const LEADERLESS: Duration = Duration::from_secs(60);
 pub(super) struct PostPlace {
     pub(super) link: ClusterLink,
     pub(super) run: RunName,
+    /// Whose orders count.
+    pub(super) lead: String,
     pub(super) share: Share,
     pub(super) epoch: u64,
     /// How long the run goes on without its coordinator; `None`: to its planned end.
@@ -172,12 +174,20 @@ async fn carry(
             tokio::spawn(beat(client.clone(), place.clone())),
             tokio::spawn(hear_orders(
                 store.clone(),
+                place.lead.clone(),
                 None,
                 give.clone(),
                 Arc::clone(&asked),
                 connected.clone(),
             )),
-            tokio::spawn(hear_orders(store, Some(own), give.clone(), Arc::clone(&asked), connected)),
+            tokio::spawn(hear_orders(
+                store,
+                place.lead.clone(),
+                Some(own),
+                give.clone(),
+                Arc::clone(&asked),
+                connected,
+            )),
             tokio::spawn(watch_leader(client, place.clone(), folder.clone(), give)),
         ];
         let (queue, sent, ended, is_refused) = (VecDeque::new(), 0, None, AtomicBool::new(false));
@@ -262,12 +272,13 @@ async fn watch_leader(
 /// Hears orders of one kind, each once and in order. A server that was away has forgotten who listens: it is told anew at each connection.
 async fn hear_orders(
     store: Store,
+    lead: String,
     to: Option<u32>,
     give: SyncSender<Order>,
     asked: Arc<Mutex<Asked>>,
     mut connected: watch::Receiver<u64>,
 ) {
-    let mut last = String::new();
+    let (mut last, mut is_told) = (String::new(), false);
     loop {
         connected.mark_unchanged();
         if let Ok(mut orders) = store.watch_with_history(order_keys(to)).await {
@@ -280,7 +291,13 @@ async fn hear_orders(
                 if entry.key <= last {
                     continue;
                 }
-                let Ok(order) = serde_json::from_slice(&entry.value) else { continue };
+                let given = serde_json::from_slice::<Given>(&entry.value);
+                let Some(Given { order, .. }) = given.ok().filter(|given| given.lead == lead) else {
+                    if !std::mem::replace(&mut is_told, true) {
+                        log::warn!("an order that is not the coordinator's does not count");
+                    }
+                    continue;
+                };
                 last = entry.key;
                 let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
                 match order {

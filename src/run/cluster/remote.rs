@@ -22,7 +22,7 @@ use super::desk::{Desk, hear_reports};
 use super::error::ClusterError;
 use super::listen::{Echo, hear_beats, hear_echo, hear_refusals, lead_beat, tell_time};
 use super::names::RunName;
-use super::spec::{RETRY, RUN_KEY, RunSpec, order_key};
+use super::spec::{Given, RETRY, RUN_KEY, RunSpec, order_key};
 
 /// How long what a run has left on the server stays there where nobody takes it away.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -112,7 +112,7 @@ impl Remote {
         ];
         client.flush().await.map_err(failed("the subscriptions"))?;
         let (orders, given) = mpsc::channel(WAITING);
-        let giving = tokio::spawn(give_orders(store, given));
+        let giving = tokio::spawn(give_orders(store, spec.lead.clone(), given));
         Ok(Self { context, name: name.clone(), orders, giving, heard, kill, tasks, client, echo })
     }
 
@@ -219,11 +219,11 @@ impl Channel for Remote {
 }
 
 /// Gives the orders, one after the other, each until the server has it: none is lost because that is away for a while.
-async fn give_orders(store: Store, mut orders: mpsc::Receiver<(Option<u32>, Order)>) {
+async fn give_orders(store: Store, lead: String, mut orders: mpsc::Receiver<(Option<u32>, Order)>) {
     let mut number = 0;
     while let Some((to, order)) = orders.recv().await {
         number += 1;
-        let value = serde_json::to_vec(&order).unwrap_or_default();
+        let value = serde_json::to_vec(&Given { lead: lead.clone(), order }).unwrap_or_default();
         let mut failed = 0;
         while let Err(error) = store.put(order_key(to, number), value.clone().into()).await {
             failed += 1;

@@ -2,9 +2,12 @@
 //!
 //! In: a checked scenario. Out: JSON. No secret is in it: the text holds references, which each worker resolves where it runs.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::super::shards::Order;
 
 /// Version of what is said over NATS.
 pub(super) const PROTOCOL: u32 = 1;
@@ -21,6 +24,8 @@ pub(super) struct RunSpec {
     pub(super) tool_version: String,
     /// Where it runs.
     pub(super) by: String,
+    /// By what its orders are known: others who write into the run's store give none.
+    pub(super) lead: String,
     /// The scenario's name.
     pub(super) scenario: String,
     /// Its text as run: overrides applied, secrets as references only.
@@ -44,6 +49,21 @@ impl RunSpec {
     pub(super) const fn shares(&self) -> u32 {
         self.workers * self.processes
     }
+}
+
+/// An order, and whose it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Given {
+    /// [`RunSpec::lead`].
+    pub(super) lead: String,
+    /// The order.
+    #[serde(flatten)]
+    pub(super) order: Order,
+}
+
+/// A coordinator's own, which no other has.
+pub(super) fn new_lead() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// Who has taken a share. The revision of its key is the *epoch*.

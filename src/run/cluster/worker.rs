@@ -106,7 +106,8 @@ async fn take_share(
         }
     };
     let (link, run, orphan_grace) = (request.link.clone(), request.run.clone(), request.orphan_grace);
-    let place = PostPlace { link, run, share, epoch, orphan_grace };
+    let lead = spec.lead.clone();
+    let place = PostPlace { link, run, lead, share, epoch, orphan_grace };
     // Who gives no sign of life is replaced.
     let beating = tokio::spawn(beat(client.clone(), place.clone()));
     let measured = measure(request, &client, clock).await;
