@@ -27,6 +27,7 @@ import check_outages
 import check_policies
 import check_prometheus
 import check_report_html
+import check_same_numbers
 import check_services
 import check_slurm
 import check_statistics
@@ -107,7 +108,7 @@ def main() -> int:
     ]
     # Runs over many machines take a program that was built with them, and nats-server, faketime, Slurm and munge beside it.
     if "  worker " in subprocess.run([RESURGE, "--help"], capture_output=True, text=True, check=True).stdout:
-        clusters = [check_cluster_networks, check_cluster, check_launchers, check_slurm]
+        clusters = [check_same_numbers, check_cluster_networks, check_cluster, check_launchers, check_slurm]
         together = [check for checks in clusters for check in checks.CHECKS] + together
     failed = told(map(judged, alone))
     with ThreadPoolExecutor(AT_ONCE) as pool:
