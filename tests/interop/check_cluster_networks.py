@@ -14,10 +14,10 @@ from check_dropped_packets import network
 from cluster import LONGEST, check_nothing_left, check_whole, cluster, scenario, served, wired
 
 # Longer than a worker is waited for; and shorter.
-LONG, SHORT = int(os.environ.get("RESURGE_LINK_DOWN", "13")), 5
+LONG, SHORT = int(os.environ.get("RESURGE_LINK_DOWN", "12")), 5
 AFTER = 1
 # Until TCP, or the client of NATS, notices that the link is up again.
-BACK = 14
+BACK = 12
 SHARES, CLIENTS = 3, 30
 
 
@@ -69,11 +69,12 @@ def partition():
             for text in ("shard 1 of 3 has said nothing", "shard 1 of 3 is heard again", "shard 2 of 3 is lost", "shard 2 of 3 is heard again"):
                 assert text in said, (text, said)
             assert "shard 1 of 3 is lost" not in said and "shard 3" not in said, said
-            # Each second's load was that of the scenario, with a link or without.
-            plan = sum_of(report)["attempts"] // SHARES
+            # The load was that of the scenario, with a link or without; in each three seconds, for a busy machine may be late by one.
+            plan, each = sum_of(report)["attempts"] / SHARES, CLIENTS / SHARES
             for index in networks:
                 seconds = attempts_of(run, index)
-                assert sum(seconds.values()) == plan and all(seconds[second] for second in range(duration - 1)), (index, seconds)
+                assert abs(sum(seconds.values()) - plan) <= 0.05 * plan, (index, seconds, plan)
+                assert all(sum(seconds[second + more] for more in range(3)) >= 1.5 * each for second in range(duration - 4)), (index, seconds)
             check_nothing_left(server)
     finally:
         for process in networks.values():

@@ -37,7 +37,7 @@ import check_thread
 from processes import UNTIMED_SETS
 
 ROOT = Path(__file__).resolve().parents[2]
-AT_ONCE = 3
+AT_ONCE = 4
 RESURGE = str(Path(os.environ["RESURGE_BIN"]).resolve())
 
 
