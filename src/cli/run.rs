@@ -54,7 +54,7 @@ pub(super) struct RunArgs {
     shards: Option<Split>,
     /// Run one share of the clients alone, shard I of N, for the machines of a cluster: `resurge merge` makes one run of them
     #[arg(long, value_name = "I/N")]
-    #[cfg_attr(feature = "cluster", arg(conflicts_with = "cluster"))]
+    #[cfg_attr(feature = "cluster", arg(conflicts_with = "workers"))]
     shard: Option<Share>,
     /// Be one of the processes of --shards
     #[arg(long, hide = true, requires = "shard")]

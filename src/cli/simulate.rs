@@ -45,7 +45,7 @@ pub(super) struct SimulateArgs {
     clients: Option<u32>,
     /// Take what each stage takes from a real run's folder, where it was measured, in place of [simulate.stages]
     #[arg(long, value_name = "RUN")]
-    #[cfg_attr(feature = "cluster", arg(conflicts_with = "cluster"))]
+    #[cfg_attr(feature = "cluster", arg(conflicts_with = "workers"))]
     calibrate: Option<PathBuf>,
     /// The run folder; it must not exist yet [default: reports/<scenario>-<UTC>-<4 hex>]
     #[arg(long, value_name = "DIR")]

@@ -19,7 +19,7 @@ fn common_start(model: &RunModel) -> Option<String> {
     let workers = &model.manifest.workers;
     let vaguest = workers.iter().max_by_key(|worker| worker.clock_uncertainty_us)?;
     let known = format!(
-        "{} shares of workers: the time of their coordinator was known to {} at worst (shard {})",
+        "{} shards on workers: the coordinator's time was known to {} at worst (shard {})",
         workers.len(),
         format_us(vaguest.clock_uncertainty_us),
         vaguest.shard,
@@ -30,7 +30,7 @@ fn common_start(model: &RunModel) -> Option<String> {
         Some(start) => {
             let late = format_us(start.began_us.saturating_sub(start.due_us));
             format!(
-                "{known}, and beside that their first clients began {late} late at worst (shard {})",
+                "{known}; by their own clocks, the first clients began {late} late at worst (shard {})",
                 start.shard
             )
         }

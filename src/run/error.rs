@@ -52,7 +52,7 @@ pub enum RunError {
     Journal(#[from] JournalError),
     /// There are more shards than clients.
     #[error(
-        "{shards} shards are more than the scenario has clients ({clients}): name at most {clients}, or --shards auto"
+        "{shards} shards are more than the scenario has clients ({clients}): name at most {clients}, or --shards auto where one machine runs it"
     )]
     TooManyShards {
         /// How many shards were asked for.
