@@ -13,12 +13,13 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::jetstream::{self, kv::Store};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use futures::StreamExt as _;
+use resurge::clock::{Clock, Moment};
 use resurge::plan::Share;
 use resurge::record::journal_bytes;
 use resurge::run::{InMemory, host, simulation_of};
@@ -175,7 +176,7 @@ async fn measure(workers: u32) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let begun = Instant::now();
+    let clock = Clock::start();
     let mocks: Vec<_> =
         journals.into_iter().map(|(share, journal)| tokio::spawn(mock(share, journal))).collect();
     let client = async_nats::connect(format!("127.0.0.1:{PORT}")).await.unwrap();
@@ -186,30 +187,29 @@ async fn measure(workers: u32) {
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     };
-    wait_for(store, "order.all.*".to_owned(), "start").await;
-    let barrier = begun.elapsed();
+    Box::pin(wait_for(store, "order.all.*".to_owned(), "start")).await;
+    let barrier = clock.now();
     // The middle of the run, between the barrier and the end.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let (before, (cpu_before, _)) = (traffic(), used(&coordinator));
-    let steady = Instant::now();
+    let steady = clock.now();
     tokio::time::sleep(Duration::from_secs(SECONDS - 8)).await;
     let (after, (cpu_after, peak)) = (traffic(), used(&coordinator));
-    let each = |before: u64, after: u64| {
-        (after - before) as f64 / steady.elapsed().as_secs_f64() / f64::from(workers)
-    };
+    let took = clock.now().since(steady).as_secs_f64();
+    let each = |before: u64, after: u64| (after - before) as f64 / took / f64::from(workers);
     for mock in mocks {
         mock.await.unwrap();
     }
     let code = coordinator.wait().unwrap().code();
     println!(
         "| {workers} | {:.1} s | {:.1} | {:.1} | {:.1} KiB | {:.1} KiB | {:.1} KiB | {:.1} % | {:.0} MiB | {} |",
-        barrier.as_secs_f64(),
+        barrier.since(Moment::ZERO).as_secs_f64(),
         each(before.messages[0], after.messages[0]),
         each(before.messages[1], after.messages[1]),
         each(before.bytes[0], after.bytes[0]) / 1024.0,
         each(before.bytes[1], after.bytes[1]) / 1024.0,
         bytes as f64 / f64::from(workers) / 1024.0,
-        (cpu_after - cpu_before).as_secs_f64() / steady.elapsed().as_secs_f64() * 100.0,
+        (cpu_after - cpu_before).as_secs_f64() / took * 100.0,
         peak as f64 / 1024.0,
         code.map_or_else(|| "-".to_owned(), |code| code.to_string()),
     );
