@@ -125,20 +125,20 @@ impl ExitCode {
                 "Of runs over many machines: no NATS server answers, it has no JetStream, it does not keep what it is given; no run has that name, or it has begun already; another run has the target."
             }
             Self::NotAuthorised => {
-                "An address that is neither loopback nor private, and not named by `--authorize`; events that run commands or send signals, without `--allow-commands`."
+                "An address that is neither loopback nor private, and not named by `--authorize`; events that run commands or send signals, without `--allow-commands`; a NATS server that does not let us in, or a way there that others could read or use."
             }
             Self::ThresholdFailed => "Of `run` and `simulate`; of `sweep` where no point holds.",
             Self::ScenarioInvalid => {
                 "The faults are on stderr, each with its line and what mends it. Also a profile or a rule of `serve`."
             }
             Self::Interrupted => {
-                "Ctrl-C, SIGTERM or a closed terminal. The run drained and its reports are there."
+                "Ctrl-C, SIGTERM or a closed terminal. The run drained and its reports are there, unless it had not begun."
             }
             Self::NotValid => {
                 "Also where this machine cannot hold the run; a candidate of `compare --gate`, or a run for `baseline`, that is not valid; of `sweep` where no point tells anything."
             }
             Self::Incomplete => {
-                "`merge` again when the missing shard is there. `report` of a run that was cut off shows what it had measured, and ends with 0."
+                "Also where workers or shards were not ready in time. `merge` again when the missing shard is there. `report` of a run that was cut off shows what it had measured, and ends with 0."
             }
             Self::Regression => {
                 "Of `compare --gate`; of `simulate --against` where the prediction deviates by more than is allowed."

@@ -70,9 +70,12 @@ impl LeadArgs {
     /// The machines, where there are any; each runs its part in so many processes, `None`: in as many as it takes.
     ///
     /// # Errors
-    /// There are workers, and no NATS server to lead them over.
+    /// There are workers, and no NATS server to lead them over; or fewer than the run shall begin with.
     pub(super) fn request(&self, processes: Option<u32>) -> Result<Option<ClusterRequest>, ClusterError> {
         let Some(workers) = self.workers else { return Ok(None) };
+        if let Some(least) = self.min_workers.filter(|least| *least > workers) {
+            return Err(ClusterError::Least { least, workers });
+        }
         let address =
             self.cluster.clone().or_else(|| std::env::var(ADDRESS).ok().filter(|text| !text.is_empty()));
         let address = address.ok_or_else(|| ClusterError::Address {
@@ -83,7 +86,7 @@ impl LeadArgs {
             link: self.link.link(&address),
             run: self.name.clone(),
             workers,
-            min_workers: self.min_workers.map(|least| least.min(workers)),
+            min_workers: self.min_workers,
             processes,
             ready_within: self.ready_within,
             share_target: self.share_target,

@@ -46,13 +46,14 @@ impl Way<'_> {
         }
         let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
         let is_here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-        let what = match (is_encrypted, self.has_credentials) {
+        let (what, remedy) = match (is_encrypted, self.has_credentials) {
             _ if is_here || self.is_insecure => return Ok(()),
-            (false, _) => "plain text",
-            (true, false) => "open to anybody",
+            (false, true) => ("plain text", "Use --nats tls://HOST:4222".to_owned()),
+            (false, false) => ("plain text", format!("Use --nats tls://HOST:4222 and {credentials}")),
+            (true, false) => ("open to anybody", format!("Give {credentials}")),
             (true, true) => return Ok(()),
         };
-        Err(LaunchError::Insecure { address: self.address.to_owned(), what, credentials })
+        Err(LaunchError::Insecure { address: self.address.to_owned(), what, remedy })
     }
 }
 

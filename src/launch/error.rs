@@ -76,15 +76,15 @@ pub enum LaunchError {
     },
     /// Others on the way could read it, or take part.
     #[error(
-        "the way to {address} would be {what}. Use --nats tls://HOST:4222 and {credentials}, or --nats-insecure where the network is your own"
+        "the way to {address} would be {what}. {remedy}, or --nats-insecure where the network is your own"
     )]
     Insecure {
         /// The address.
         address: String,
         /// What is missing.
         what: &'static str,
-        /// The option that names credentials.
-        credentials: &'static str,
+        /// What to give.
+        remedy: String,
     },
     /// A name that the scheduler does not take.
     #[error("{option} {text}: {allowed}")]

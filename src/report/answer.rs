@@ -141,20 +141,20 @@ fn who_came_back(reconnects: &Reconnects, lost: u64) -> String {
             _ => String::new(),
         }
     };
-    let mut not_back = Vec::new();
+    let (mut not_back, were) = (Vec::new(), |count| if count == 1 { "was" } else { "were" });
     if reconnects.given_up > 0 {
         not_back.push(format!("{} gave up", format_count(reconnects.given_up)));
     }
     if reconnects.away > 0 {
-        let away = format_count(reconnects.away);
+        let (away, verb) = (format_count(reconnects.away), were(reconnects.away));
         not_back.push(match reconnects.longest_away_us {
             Some(0) => format!("{away} lost theirs as the run ended"),
-            Some(us) => format!("{away} were away when the run ended, for up to {}", format_us(us)),
-            None => format!("{away} were away when the run ended"),
+            Some(us) => format!("{away} {verb} away when the run ended, for up to {}", format_us(us)),
+            None => format!("{away} {verb} away when the run ended"),
         });
     }
     if lost > wanted {
-        not_back.push(format!("{} were not wanted back", format_count(lost - wanted)));
+        not_back.push(format!("{} {} not wanted back", format_count(lost - wanted), were(lost - wanted)));
     }
     match reconnects.back {
         0 => format!("none came back ({})", not_back.join("; ")),

@@ -19,8 +19,8 @@ fn common_start(model: &RunModel) -> Option<String> {
     let workers = &model.manifest.workers;
     let vaguest = workers.iter().max_by_key(|worker| worker.clock_uncertainty_us)?;
     let known = format!(
-        "{} shards on workers: the coordinator's time was known to {} at worst (shard {})",
-        workers.len(),
+        "{} on workers: the coordinator's time was known to {} at worst (shard {})",
+        if workers.len() == 1 { "1 shard".to_owned() } else { format!("{} shards", workers.len()) },
         format_us(vaguest.clock_uncertainty_us),
         vaguest.shard,
     );

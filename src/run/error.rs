@@ -79,7 +79,7 @@ pub enum RunError {
         message: String,
     },
     /// Not all shards could begin in time, and none did.
-    #[error("of {of} shards {} not ready within {} s; none was started", words_of(missing), within.as_secs())]
+    #[error("{} not ready within {} s; none was started", words_of(missing, *of), within.as_secs())]
     NotReady {
         /// Which.
         missing: Vec<u32>,
@@ -153,10 +153,11 @@ impl RunError {
     }
 }
 
-/// Which shards, as the subject of a sentence.
-fn words_of(shards: &[u32]) -> String {
+/// Which shards of how many, as the subject of a sentence.
+fn words_of(shards: &[u32], of: u32) -> String {
     let named: Vec<String> = shards.iter().take(20).map(u32::to_string).collect();
     let more = shards.len().saturating_sub(named.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more} {}", named.join(", "), if shards.len() == 1 { "was" } else { "were" })
+    let (noun, verb) = if shards.len() == 1 { ("shard", "was") } else { ("shards", "were") };
+    format!("{noun} {}{more} of {of} {verb}", named.join(", "))
 }

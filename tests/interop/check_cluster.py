@@ -212,6 +212,22 @@ def check_coordinator_killed():
     killed(kill_coordinator)
 
 
+def check_name_of_a_dead_coordinator():
+    """A name is used once, until nobody is heard of its run; who comes then takes it, and leaves nothing."""
+    with served() as server, cluster(server, scenario(4, 8), shares=2) as run, wired(server) as wire:
+        wire.subscribe(f"$KV.resurge_{run.name}.run")
+        first = run.coordinate(name="first")
+        until(lambda: wire.on(f"$KV.resurge_{run.name}.run"), "the run is published")
+        check_refused(run, run.coordinate(name="used"), "used", 2, "there is a run")
+        first.kill()
+        run.lead = run.coordinate("--ready-within", "30s")
+        late = until(lambda: "its name is free again" in run.err() or run.has_ended(), "the name is free", 30)
+        assert late and not run.has_ended(), run.err()
+        run.workers = {index: run.work(index) for index in (1, 2)}
+        check_plan(check_whole(run), 8, 4)
+        check_nothing_left(server)
+
+
 def check_server_killed():
     """SIGKILL, and started again."""
     killed(kill_server)
@@ -520,7 +536,7 @@ def check_bad_input():
                 check_refused(run, run.start(command, name), name, code, text)
             for number, (url, more, code, text) in enumerate(rows[:7]):
                 name = f"worker-of-{number}"
-                command = [RESURGE, "worker", "--cluster", url, "--run", f"bad-{number}", "--wait", "1s", "--out", str(run.home / name), *more]
+                command = [RESURGE, "worker", "--cluster", url, "--run", f"bad-{number}", "--wait", "2s", "--out", str(run.home / name), *more]
                 check_refused(run, run.start(command, name), name, code, text)
             check_refused(run, run.work(1, "--wait", "1s", name="no-run"), "no-run", AWAY, "there is no run")
             check_nothing_left(guarded, "right", "pass-word-1")
@@ -951,6 +967,7 @@ CHECKS = [
     check_worker_stopped,
     check_full_disk,
     check_replaced_before_the_start,
+    check_name_of_a_dead_coordinator,
     check_fewer_workers,
     check_late_start,
     check_one_run_a_target,

@@ -158,12 +158,11 @@ fn lead(led: Led<'_>, cluster: &ClusterRequest, told: &mut dyn FnMut(&str)) -> R
             None => None,
         };
         let led = async {
-            let remote = Box::pin(Remote::open((client, context.clone()), &name, &spec, folders)).await?;
+            let mut remote = Box::pin(Remote::open((client, context.clone()), &name, &spec, folders)).await?;
             let each = if processes > 1 { format!(", each in {processes} processes") } else { String::new() };
-            told(&format!(
-                "run {name} waits for {workers} workers{each}: resurge worker --cluster {} --run {name}",
-                cluster.link.shown()
-            ));
+            let noun = if workers == 1 { "worker" } else { "workers" };
+            told(&format!("run {name} waits for {workers} {noun}{each}: {}", worker_command(cluster, &name)));
+            remote.tell_of_arrivals(told);
             Box::pin(run.lead(remote, display.as_ref())).await
         }
         .await;
@@ -173,6 +172,16 @@ fn lead(led: Led<'_>, cluster: &ClusterRequest, told: &mut dyn FnMut(&str)) -> R
         led
     });
     run.end(led, display)
+}
+
+/// What starts a worker. Whose address has a user is not the workers', who have one of their own.
+fn worker_command(cluster: &ClusterRequest, name: &RunName) -> String {
+    if cluster.link.address.contains('@') {
+        return format!(
+            "resurge worker --run {name}, with the address and the workers' user in RESURGE_CLUSTER"
+        );
+    }
+    format!("resurge worker --cluster {} --run {name}", cluster.link.shown())
 }
 
 /// The host of the target that all workers share, where they share one and the user does not share it with others.

@@ -24,6 +24,14 @@ pub enum ClusterError {
         /// What is missing.
         what: &'static str,
     },
+    /// A run cannot begin with more workers than it has.
+    #[error("--min-workers {least} is more than --workers {workers}")]
+    Least {
+        /// What was asked for.
+        least: u32,
+        /// How many there are.
+        workers: u32,
+    },
     /// Nobody answers.
     #[error(
         "no NATS server answers at {address}: {why}. Start one (nats-server -js), or name another with --cluster"
@@ -72,7 +80,7 @@ pub enum ClusterError {
     },
     /// Nobody has begun it.
     #[error(
-        "there is no run `{run}` at {address}, and none came within {waited_s} s: begin it with resurge run --cluster {address} --run {run}"
+        "there is no run `{run}` at {address}, and none came within {waited_s} s: begin it with resurge run SCENARIO --cluster {address} --workers N --run {run}"
     )]
     NoRun {
         /// The name.
@@ -187,7 +195,9 @@ impl ClusterError {
     #[must_use]
     pub const fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Address { .. } | Self::NameUsed { .. } | Self::NoShare { .. } => ExitCode::Usage,
+            Self::Address { .. } | Self::Least { .. } | Self::NameUsed { .. } | Self::NoShare { .. } => {
+                ExitCode::Usage
+            }
             Self::Insecure { .. } | Self::Refused { .. } => ExitCode::NotAuthorised,
             Self::Away { .. }
             | Self::NoJetStream { .. }

@@ -2,7 +2,7 @@
 //!
 //! In: orders; what the desk takes in of the run's stream, signs of life. Out: what is heard. Everything of the run on the server is made here, and taken away here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::kv::Store;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy};
+use futures::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -29,6 +30,8 @@ const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a worker may give no sign of life until that is told, and until nobody waits for it.
 const SUSPECT_AFTER: Duration = Duration::from_secs(3);
 const LOST_AFTER: Duration = Duration::from_secs(10);
+/// How long nobody may be heard of a run until its name is free again.
+const LEFT_AFTER: Duration = Duration::from_secs(12);
 /// A value that is put to see whether the server keeps it.
 const PROBE_KEY: &str = "probe";
 const PROBE_BYTES: usize = 4 * 1024;
@@ -36,6 +39,8 @@ const PROBE_BYTES: usize = 4 * 1024;
 const TELL_AFTER: u32 = 10;
 /// How long this end may not hear itself until nobody's silence means anything.
 const DEAF_AFTER: Duration = Duration::from_secs(2);
+/// How many shards are named that are not ready.
+const MOST_NAMED: usize = 10;
 /// How many things may wait to be heard, or told.
 const WAITING: usize = 1_024;
 /// How long the last orders may take to go out.
@@ -44,7 +49,7 @@ const LAST_ORDERS: Duration = Duration::from_secs(10);
 const ALL_GONE: Duration = Duration::from_millis(1_300);
 
 /// All workers of a run.
-pub(super) struct Remote {
+pub(super) struct Remote<'t> {
     context: Context,
     name: RunName,
     orders: mpsc::Sender<(Option<u32>, Order)>,
@@ -54,13 +59,14 @@ pub(super) struct Remote {
     tasks: Vec<JoinHandle<()>>,
     client: Client,
     echo: Echo,
+    told: Option<&'t mut dyn FnMut(&str)>,
 }
 
 fn failed<E: ToString>(what: &'static str) -> impl Fn(E) -> ClusterError {
     move |error| ClusterError::Failed { what, why: error.to_string() }
 }
 
-impl Remote {
+impl<'t> Remote<'t> {
     /// Publishes the run, and hears its workers from then on; copies of their journals go to `folders`, by share.
     ///
     /// # Errors
@@ -71,16 +77,25 @@ impl Remote {
         spec: &RunSpec,
         folders: BTreeMap<u32, PathBuf>,
     ) -> Result<Self, ClusterError> {
-        let store = make_store(&context, name).await?;
-        let value = serde_json::to_vec(spec).unwrap_or_default();
-        if let Err(error) = store.create(RUN_KEY, value.into()).await {
-            let Ok(Some(value)) = store.get(RUN_KEY).await else {
+        let mut store = make_store(&context, name).await?;
+        let value = bytes::Bytes::from(serde_json::to_vec(spec).unwrap_or_default());
+        if let Err(error) = store.create(RUN_KEY, value.clone()).await {
+            let Ok(Some(used)) = store.get(RUN_KEY).await else {
                 Self::clear(&context, name).await;
                 return Err(ClusterError::Failed { what: "the run's key", why: error.to_string() });
             };
-            let spec = serde_json::from_slice::<RunSpec>(&value);
-            let by = spec.map_or_else(|_| "another version".to_owned(), |spec| spec.by);
-            return Err(ClusterError::NameUsed { run: name.to_string(), by });
+            let used = serde_json::from_slice::<RunSpec>(&used);
+            let by = used.map_or_else(|_| "another version".to_owned(), |used| used.by);
+            let is_used = || ClusterError::NameUsed { run: name.to_string(), by: by.clone() };
+            if !Box::pin(is_left(&client, name)).await {
+                return Err(is_used());
+            }
+            log::warn!(
+                "run `{name}` was left on the NATS server by {by}, and nobody is heard of it any more: its name is free again"
+            );
+            Self::clear(&context, name).await;
+            store = make_store(&context, name).await?;
+            store.create(RUN_KEY, value).await.map_err(|_| is_used())?;
         }
         // Whether it keeps more than one small value is known before anybody waits for the run.
         let kept = match store.put(PROBE_KEY, vec![b' '; PROBE_BYTES].into()).await {
@@ -113,7 +128,12 @@ impl Remote {
         client.flush().await.map_err(failed("the subscriptions"))?;
         let (orders, given) = mpsc::channel(WAITING);
         let giving = tokio::spawn(give_orders(store, spec.lead.clone(), given));
-        Ok(Self { context, name: name.clone(), orders, giving, heard, kill, tasks, client, echo })
+        Ok(Self { context, name: name.clone(), orders, giving, heard, kill, tasks, client, echo, told: None })
+    }
+
+    /// From now on it is told how many workers are ready.
+    pub(super) fn tell_of_arrivals(&mut self, told: &'t mut dyn FnMut(&str)) {
+        self.told = Some(told);
     }
 
     /// Takes everything of the run off the server.
@@ -126,6 +146,16 @@ impl Remote {
             }
         }
     }
+}
+
+/// Whether nobody is heard of a run whose name is used: neither its coordinator nor a worker.
+async fn is_left(client: &Client, name: &RunName) -> bool {
+    let (Ok(leads), Ok(beats)) = (client.subscribe(name.lead()).await, client.subscribe(name.beats()).await)
+    else {
+        return false;
+    };
+    let mut signs = futures::stream::select(leads, beats);
+    tokio::time::timeout(LEFT_AFTER, signs.next()).await.is_err()
 }
 
 /// The run's stream of reports, and the coordinator's place in it.
@@ -173,7 +203,7 @@ async fn make_store(context: &Context, name: &RunName) -> Result<Store, ClusterE
     context.get_key_value(bucket).await.map_err(failed("the run's key-value store"))
 }
 
-impl Channel for Remote {
+impl Channel for Remote<'_> {
     async fn tell(&mut self, share: Share, order: &Order) {
         let _ = self.orders.send((Some(share.shard()), order.clone())).await;
     }
@@ -198,6 +228,16 @@ impl Channel for Remote {
     fn is_deaf(&self) -> bool {
         self.client.connection_state() != async_nats::connection::State::Connected
             || self.echo.silence() > DEAF_AFTER
+    }
+
+    fn note_ready(&mut self, ready: u32, missing: &BTreeSet<u32>) {
+        let named: Vec<String> = missing.iter().take(MOST_NAMED).map(u32::to_string).collect();
+        let more = missing.len() - named.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let of = ready as usize + missing.len();
+        if let Some(told) = &mut self.told {
+            told(&format!("{ready} of {of} shards ready; missing: {}{more}", named.join(", ")));
+        }
     }
 
     fn kill(&self) {

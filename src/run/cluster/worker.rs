@@ -36,6 +36,8 @@ use super::spec::{RunSpec, Told, here};
 const QUESTIONS: usize = 20;
 /// The largest bound of the error of the coordinator's time.
 const MOST_UNCERTAIN: Duration = Duration::from_millis(50);
+/// How long until a server that is away is tried again.
+const CONNECT_AGAIN: Duration = Duration::from_secs(1);
 /// How long until the time is asked for again, where it is not known well enough.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// By how much a start may have passed when it is heard of.
@@ -86,12 +88,31 @@ fn leave_when_told() -> std::io::Result<Arc<AtomicBool>> {
     Ok(has_begun)
 }
 
+/// A connection to the server, which may come later than its workers.
+async fn connect(request: &WorkRequest, clock: &Clock) -> Result<Client, ClusterError> {
+    let mut is_told = false;
+    loop {
+        match Box::pin(request.link.connect(&format!("resurge worker of {}", request.run))).await {
+            Err(ClusterError::Away { .. })
+                if clock.now().since(Moment::ZERO) + CONNECT_AGAIN < request.wait =>
+            {
+                if !std::mem::replace(&mut is_told, true) {
+                    let (address, most) = (request.link.shown(), request.wait.as_secs());
+                    log::warn!("no NATS server answers at {address} yet: it is waited for, {most} s at most");
+                }
+                tokio::time::sleep(CONNECT_AGAIN).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Takes a share, and finds out what time it is for its coordinator.
 async fn take_share(
     request: &WorkRequest,
     clock: &Clock,
 ) -> Result<(RunSpec, PostPlace, Offset), ClusterError> {
-    let client = Box::pin(request.link.connect(&format!("resurge worker of {}", request.run))).await?;
+    let client = Box::pin(connect(request, clock)).await?;
     let context = request.link.jetstream(&client).await?;
     let refused = async |error: &ClusterError| {
         let who = format!("{}: {error}", here());

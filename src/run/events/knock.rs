@@ -33,7 +33,7 @@ pub enum KnockError {
         path: PathBuf,
     },
     /// Nobody is there.
-    #[error("{} takes no marks: the run is over, or was killed, or has not begun", path.display())]
+    #[error("{} takes no marks: the run is over, or was killed, or has not begun, or workers run it: then the folder of the first takes them", path.display())]
     Nobody {
         /// The folder.
         path: PathBuf,

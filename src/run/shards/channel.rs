@@ -2,6 +2,8 @@
 //!
 //! In: orders at one end, reports at the other. Out: the same, at the other end each. Neither knows whether the other is a process of this machine.
 
+use std::collections::BTreeSet;
+
 use crate::plan::Share;
 use crate::record::PackedTally;
 
@@ -52,6 +54,9 @@ pub(in super::super) trait Channel {
     fn is_deaf(&self) -> bool {
         false
     }
+
+    /// So many are ready, and those are not.
+    fn note_ready(&mut self, _ready: u32, _missing: &BTreeSet<u32>) {}
 
     /// Ends those that still run, at once.
     fn kill(&self);

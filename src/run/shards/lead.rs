@@ -31,6 +31,8 @@ use super::roll::Roll;
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 /// How often it is looked whether all are ready.
 const LOOK: Duration = Duration::from_millis(250);
+/// How often it is told that more are ready, or fewer.
+const TOLD_EVERY: Duration = Duration::from_secs(2);
 /// How long after a second's end its numbers are shown: shards need a moment to close it.
 const SHOWN_AFTER: Duration = Duration::from_millis(300);
 
@@ -196,6 +198,8 @@ impl SplitRun<'_> {
     ) -> Result<BTreeMap<u32, String>, RunError> {
         let clock = Clock::start();
         let mut barrier = Barrier::of(self.of, channel.patience());
+        // How many were ready when that was told last, and when.
+        let mut told = (0, clock.now());
         let mut looks = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
@@ -212,6 +216,10 @@ impl SplitRun<'_> {
                 return Ok(BTreeMap::new());
             }
             let there = self.of - missing.len() as u32;
+            if there != told.0 && now.since(told.1) >= TOLD_EVERY {
+                channel.note_ready(there, &missing);
+                told = (there, now);
+            }
             let is_over = now.since(Moment::ZERO) >= self.ready_within;
             match self.at_least {
                 None => {
