@@ -121,6 +121,10 @@ impl Tally {
         self.count(Counter::MessagesOut, traffic.messages_out);
         self.count(Counter::BytesIn, traffic.bytes_in);
         self.count(Counter::BytesOut, traffic.bytes_out);
+        self.count(Counter::PlainBytesIn, traffic.deflated.plain_in);
+        self.count(Counter::PayloadBytesIn, traffic.deflated.wire_in);
+        self.count(Counter::PlainBytesOut, traffic.deflated.plain_out);
+        self.count(Counter::PayloadBytesOut, traffic.deflated.wire_out);
         if !traffic.message_latencies_us.is_empty() {
             let histogram = self.histogram(Metric::MessageLatency);
             traffic.message_latencies_us.iter().for_each(|us| histogram.record_us(u64::from(*us)));

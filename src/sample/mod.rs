@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
+use crate::deflate::Volume;
 
 /// Declares an enum whose variants have one name each, the same in code, CSV, JSON and on the terminal.
 macro_rules! named_enum {
@@ -180,6 +181,8 @@ pub struct Traffic {
     pub bytes_out: u64,
     /// Latency of each message that carried its due time, in microseconds.
     pub message_latencies_us: Vec<u32>,
+    /// Payloads of a session whose messages may be compressed.
+    pub deflated: Volume,
 }
 
 #[cfg(test)]

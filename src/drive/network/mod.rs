@@ -8,6 +8,7 @@ mod asker;
 mod client;
 mod close_watch;
 mod connect;
+mod deflated;
 mod dial;
 mod echo;
 mod endpoint;

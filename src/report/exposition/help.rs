@@ -54,6 +54,11 @@ fn counter_help(counter: Counter) -> &'static str {
             "Handshakes refused though a token had been fetched because of the refusal before"
         }
         Counter::RefreshTokensRefused => "Refresh tokens that the token endpoint refused",
+        Counter::CompressedSessions => "Sessions that agreed on permessage-deflate",
+        Counter::PlainBytesIn => "Bytes of messages received in compressed sessions, inflated",
+        Counter::PayloadBytesIn => "Bytes of payload that carried them",
+        Counter::PlainBytesOut => "Bytes of messages sent in compressed sessions, before compression",
+        Counter::PayloadBytesOut => "Bytes of payload that carried those",
         Counter::CertificatesNotTrusted => "TLS handshakes broken off because of the server's certificate",
     }
 }

@@ -12,6 +12,7 @@ use crate::declare::{
     header, list, map, name_server, path, ruled, secret, string, strings, table, token_text, ws_url_template,
 };
 
+use super::compression::{Compression, compression};
 use super::told::is_embedded;
 
 /// The names of headers that a scenario may set: those that the handshake itself does not.
@@ -58,6 +59,8 @@ table! {
         origin: Option<String> = None => ruled(ORIGIN);
         /// Subprotocols offered, in order.
         subprotocols: Vec<String> = Vec::new() => strings();
+        /// permessage-deflate (RFC 7692): `true` offers it as Chrome does, a table offers what it says. Without it: it is not offered.
+        compression: Option<Compression> = None => compression();
         /// Where the token goes.
         token_in: TokenIn = TokenIn::Header;
         /// Longest wait for the name to resolve.

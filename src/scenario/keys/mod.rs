@@ -4,6 +4,7 @@
 //! rates per second. A key stands in one place: its field. Rules between keys are functions beside it.
 
 pub mod capacity;
+pub mod compression;
 pub mod connect;
 pub mod delay;
 pub mod event;
@@ -34,6 +35,7 @@ pub mod token;
 pub(crate) mod told;
 
 pub use capacity::{Abandoned, Capacity};
+pub use compression::Compression;
 pub use connect::{ConnectRules, TokenIn, check_origin};
 pub use delay::Delay;
 pub use event::{Argument, Event, EventDoes, EventRequest, EventSignal, EventWait, SignalTo};
