@@ -285,7 +285,7 @@ pub(super) mod tests {
         stale_token expired_token missing_scope no_token unknown_token rate_limited displaced edge forbidden_other unknown overloaded
         target client network storm
         fin rst timeout protocol dropped bad_close_code masked_frame reserved_bits bad_opcode bad_utf8 too_large bad_control_frame bad_continuation bad_deflate
-        reconnect_latency reconnect_service_time connect_latency refused_latency phase_detect phase_backoff phase_token phase_dns phase_tcp phase_tls phase_upgrade phase_ready session_length message_latency lag token_age cascade_depth reconnect_away
+        reconnect_latency reconnect_service_time connect_latency refused_latency phase_detect phase_backoff phase_token phase_dns phase_tcp phase_tls phase_upgrade phase_ready session_length message_latency lag token_age cascade_depth reconnect_away tls_full tls_resumed
         clients_started disconnects reconnects reconnects_given_up reconnects_not_wanted reconnects_unfinished first_given_up tokens_fetched token_failures ready_timeouts messages_in messages_out bytes_in bytes_out messages_missed outages_measured token_pool_waits tcp_connections unsettled tokens_for_reconnects dead_token_handshakes refetch_turns refresh_tokens_refused certificates_not_trusted upgrades compressed_sessions plain_bytes_in payload_bytes_in plain_bytes_out payload_bytes_out
         ");
         let payload = encode(&interval(1)).unwrap();

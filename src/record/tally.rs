@@ -74,6 +74,10 @@ impl Tally {
                 self.histogram(Metric::SessionLength).record(end.length);
             }
             Sample::Lag(lag) => self.histogram(Metric::Lag).record(*lag),
+            Sample::Tls { is_resumed, took } => {
+                let metric = if *is_resumed { Metric::TlsResumed } else { Metric::TlsFull };
+                self.histogram(metric).record(*took);
+            }
             Sample::Count(counter, n) => self.count(*counter, *n),
             Sample::Traffic(traffic) => self.apply_traffic(traffic),
             Sample::StormDisconnect(storm) => self.storms.entry(*storm).or_default().disconnects += 1,

@@ -118,6 +118,13 @@ pub enum Sample {
     SessionEnd(SessionEnd),
     /// The generator did something late by this much.
     Lag(Duration),
+    /// A TLS handshake of a client that may resume its session.
+    Tls {
+        /// It did.
+        is_resumed: bool,
+        /// How long it took.
+        took: Duration,
+    },
     /// Counts since the client's last sample of this kind.
     Count(Counter, u64),
     /// Traffic on a session since the client's last sample of this kind, at most one in a second while it lives.

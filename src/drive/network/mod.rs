@@ -30,6 +30,7 @@ mod session;
 mod setup;
 #[doc(hidden)]
 pub mod strangers;
+mod tickets;
 mod tls;
 mod token;
 mod traffic;

@@ -1,28 +1,31 @@
 //! TLS: one configuration for the whole run, and its handshakes.
 //!
 //! In: a PEM file of certificate authorities to trust beside the system's; connections. Out: a `rustls::ClientConfig`, shared by the
-//! WebSocket connections and the token client; the same connections, secured. Sessions are not resumed: the clients of a fleet share no
-//! tickets.
+//! WebSocket connections and the token client; the same connections, secured. Sessions are resumed only where a group asks for it, and by each
+//! client its own: the clients of a fleet share no tickets.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::RootCertStore;
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::clock::Moment;
 use crate::lifecycle::ConnectFailure;
-use crate::sample::Counter;
+use crate::sample::{Counter, Sample};
+use crate::scenario::keys::TlsResumption;
 
 use super::endpoint::Endpoint;
 use super::group_sink::GroupSink;
 use super::local::classify_io;
+use super::tickets::TicketBook;
 use super::wire::Wire;
 
 /// Why there is no TLS configuration.
@@ -101,23 +104,82 @@ pub(super) struct TlsClient {
     connector: TlsConnector,
     /// `None`: nothing is counted.
     sink: Option<GroupSink>,
+    /// Where clients resume their sessions.
+    resuming: Option<Box<Resuming>>,
+}
+
+/// What it takes to resume.
+struct Resuming {
+    config: Arc<ClientConfig>,
+    book: TicketBook,
+}
+
+/// A secured connection.
+pub(super) struct Secured {
+    pub(super) wire: Wire,
+    /// Whether an earlier session was resumed.
+    is_resumed: bool,
 }
 
 impl TlsClient {
     pub(super) fn new(config: Arc<ClientConfig>, sink: GroupSink) -> Self {
-        Self { connector: TlsConnector::from(config), sink: Some(sink) }
+        Self { connector: TlsConnector::from(config), sink: Some(sink), resuming: None }
     }
 
     /// One whose handshakes are no group's.
     pub(super) fn uncounted(config: Arc<ClientConfig>) -> Self {
-        Self { connector: TlsConnector::from(config), sink: None }
+        Self { connector: TlsConnector::from(config), sink: None, resuming: None }
     }
 
-    /// Makes the TLS handshake with `endpoint`. A certificate that is not trusted is counted, and told once.
+    /// The same, but that each client resumes its sessions where that is wanted.
+    pub(super) fn resuming(mut self, resumption: TlsResumption) -> Self {
+        let config = Arc::clone(self.connector.config());
+        let resuming = || Box::new(Resuming { config, book: TicketBook::default() });
+        self.resuming = (resumption == TlsResumption::PerClient).then(resuming);
+        self
+    }
+
+    /// Makes the TLS handshake with `endpoint`, of a connection that is no client's own.
     pub(super) async fn secure(&self, endpoint: &Endpoint, tcp: TcpStream) -> Result<Wire, ConnectFailure> {
+        let secured = self.handshake(&self.connector, endpoint, tcp).await?;
+        Ok(secured.wire)
+    }
+
+    /// Makes the TLS handshake of client `number` with `endpoint`.
+    pub(super) async fn secure_own(
+        &self,
+        number: u32,
+        endpoint: &Endpoint,
+        tcp: TcpStream,
+    ) -> Result<Secured, ConnectFailure> {
+        let Some(resuming) = &self.resuming else {
+            return self.handshake(&self.connector, endpoint, tcp).await;
+        };
+        let mut config = ClientConfig::clone(&resuming.config);
+        config.resumption = Resumption::store(resuming.book.of(number));
+        self.handshake(&TlsConnector::from(Arc::new(config)), endpoint, tcp).await
+    }
+
+    /// Tells how long such a handshake took, where some are resumed.
+    pub(super) async fn tell(&self, at: Moment, took: Duration, secured: &Secured) {
+        if let (Some(sink), Some(_)) = (&self.sink, &self.resuming) {
+            sink.send(at, Sample::Tls { is_resumed: secured.is_resumed, took }).await;
+        }
+    }
+
+    /// A certificate that is not trusted is counted, and told once.
+    async fn handshake(
+        &self,
+        connector: &TlsConnector,
+        endpoint: &Endpoint,
+        tcp: TcpStream,
+    ) -> Result<Secured, ConnectFailure> {
         let name = server_name(&endpoint.host).ok_or(ConnectFailure::Tls)?;
-        match self.connector.connect(name, tcp).await {
-            Ok(stream) => Ok(Wire::tls(Box::new(stream))),
+        match connector.connect(name, tcp).await {
+            Ok(stream) => {
+                let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                Ok(Secured { wire: Wire::tls(Box::new(stream)), is_resumed })
+            }
             Err(error) => {
                 if let Some(why) = certificate_fault(&error) {
                     tell_once(&endpoint.authority, &why);

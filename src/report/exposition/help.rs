@@ -84,6 +84,8 @@ pub(super) fn histogram_family(metric: Metric) -> Option<(&'static str, Bounds, 
             Bounds::Length,
             "How long the clients had been away whose reconnect was under way at the run's end",
         ),
+        Metric::TlsFull => (Bounds::Latency, "A full TLS handshake, of clients that may resume"),
+        Metric::TlsResumed => (Bounds::Latency, "A TLS handshake that resumed an earlier session"),
         Metric::PhaseDetect
         | Metric::PhaseBackoff
         | Metric::PhaseToken

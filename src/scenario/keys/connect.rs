@@ -9,7 +9,8 @@ use secrecy::SecretString;
 
 use crate::declare::{
     At, Choices, HEADER_NAME, Hidden, Shape, Table, TextRule, UrlText, Value, above_zero, address, duration,
-    header, list, map, name_server, path, ruled, secret, string, strings, table, token_text, ws_url_template,
+    header, list, map, name_server, path, ruled, secret, string, strings, table, token_text, words,
+    ws_url_template,
 };
 
 use super::compression::{Compression, compression};
@@ -73,12 +74,24 @@ table! {
         tcp_timeout: Duration = Duration::from_secs(10) => above_zero();
         /// Longest wait for the TLS handshake.
         tls_timeout: Duration = Duration::from_secs(10) => above_zero();
+        /// Whether a client that comes back resumes its TLS session. Early data is never sent.
+        tls_resumption: TlsResumption = TlsResumption::Never;
         /// Longest wait for the answer to the upgrade request.
         upgrade_timeout: Duration = Duration::from_secs(10) => above_zero();
         /// Longest wait for the peer's part of the closing handshake.
         close_timeout: Duration = Duration::from_secs(2) => above_zero();
     }
     check: check_path;
+}
+
+words! {
+    /// Whether TLS sessions are resumed.
+    pub enum TlsResumption {
+        /// Every handshake is a full one.
+        Never = "never",
+        /// Each client keeps the tickets that it was given, and shows them when it comes back, as a browser does.
+        PerClient = "per-client",
+    }
 }
 
 fn check_path(rules: ConnectRules, table: &Table<'_>) -> Option<ConnectRules> {

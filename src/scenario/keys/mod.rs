@@ -36,7 +36,7 @@ pub(crate) mod told;
 
 pub use capacity::{Abandoned, Capacity};
 pub use compression::Compression;
-pub use connect::{ConnectRules, TokenIn, check_origin};
+pub use connect::{ConnectRules, TlsResumption, TokenIn, check_origin};
 pub use delay::Delay;
 pub use event::{Argument, Event, EventDoes, EventRequest, EventSignal, EventWait, SignalTo};
 pub use fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};

@@ -165,7 +165,9 @@ impl Ways {
             None
         };
         let dialer = Arc::new(Dialer::new(clock, run.names(), run.ports(), connect, proxy, spread));
-        let tls = run.tls().map(|config| Arc::new(TlsClient::new(config, sink.clone())));
+        let tls_client =
+            |config| Arc::new(TlsClient::new(config, sink.clone()).resuming(connect.tls_resumption));
+        let tls = run.tls().map(tls_client);
         let http = Arc::new(HttpClient::new(Arc::clone(&dialer), tls.clone(), clock));
         Ok(Self { sink, dialer, tls, http })
     }
