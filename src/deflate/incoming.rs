@@ -34,9 +34,15 @@ pub(super) struct Incoming {
 enum Stage {
     Header,
     /// A payload that passes.
-    Pass { left: u64, counts: bool },
+    Pass {
+        left: u64,
+        counts: bool,
+    },
     /// A compressed payload.
-    Deflated { header: Header, read: u64 },
+    Deflated {
+        header: Header,
+        read: u64,
+    },
 }
 
 /// A message of which more frames are to come.

@@ -21,7 +21,13 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// Compresses by these terms what has `threshold` bytes or more.
     pub(super) const fn new(own: Side, threshold: usize) -> Self {
-        Self { compressor: Compressor::new(own), threshold: threshold as u64, held: Vec::new(), plain: 0, wire: 0 }
+        Self {
+            compressor: Compressor::new(own),
+            threshold: threshold as u64,
+            held: Vec::new(),
+            plain: 0,
+            wire: 0,
+        }
     }
 
     /// Bytes of messages, and bytes that carry them, since the last call.
@@ -129,7 +135,8 @@ mod tests {
     #[test]
     fn fragments_with_a_ping_between_them_are_one_message() {
         // RFC 7692 §7.2.3.1: "Hello" in two fragments.
-        let wire = [&[0x41, 0x03, 0xf2, 0x48, 0xcd, 0x89, 0x01, b'p', 0x80, 0x04, 0xc9, 0xc9, 0x07, 0x00][..]];
+        let wire =
+            [&[0x41, 0x03, 0xf2, 0x48, 0xcd, 0x89, 0x01, b'p', 0x80, 0x04, 0xc9, 0xc9, 0x07, 0x00][..]];
         let each: Vec<&[u8]> = wire[0].chunks(1).collect();
         for pieces in [&wire[..], &each] {
             let mut incoming = Incoming::new(FULL, 100);

@@ -320,14 +320,22 @@ mod tests {
             (ANY, "permessage-deflate; client_no_context_takeover", agreed(side(false, 15), side(true, 15))),
             (ANY, "permessage-deflate; server_max_window_bits=\"9\"", agreed(side(true, 15), side(true, 9))),
             (ANY, "permessage-deflate; client_max_window_bits=9", Err(OtherTerms)),
-            (Offer::BROWSER, "permessage-deflate; client_max_window_bits=9", agreed(side(true, 9), side(true, 15))),
+            (
+                Offer::BROWSER,
+                "permessage-deflate; client_max_window_bits=9",
+                agreed(side(true, 9), side(true, 15)),
+            ),
             (Offer::BROWSER, "permessage-deflate; client_max_window_bits", Err(Parameter)),
             (Offer::BROWSER, "permessage-deflate; client_max_window_bits=7", Err(Parameter)),
             (Offer::BROWSER, "permessage-deflate; client_max_window_bits=16", Err(Parameter)),
             (Offer::BROWSER, "permessage-deflate; client_max_window_bits=09", Err(Parameter)),
             (Offer::BROWSER, "permessage-deflate; server_max_window_bits", Err(Parameter)),
             (ANY, "permessage-deflate; server_no_context_takeover=1", Err(Parameter)),
-            (ANY, "permessage-deflate; server_no_context_takeover; server_no_context_takeover", Err(Parameter)),
+            (
+                ANY,
+                "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
+                Err(Parameter),
+            ),
             (ANY, "permessage-deflate; unknown", Err(Parameter)),
             (ANY, "permessage-deflate, permessage-deflate", Err(NotOffered)),
             (ANY, "permessage-bzip2", Err(NotOffered)),
@@ -337,7 +345,11 @@ mod tests {
             (strict, "permessage-deflate", Err(OtherTerms)),
             (strict, "permessage-deflate; server_no_context_takeover", Err(OtherTerms)),
             (strict, "permessage-deflate; server_max_window_bits=10", Err(OtherTerms)),
-            (strict, "permessage-deflate; server_no_context_takeover; server_max_window_bits=11", Err(OtherTerms)),
+            (
+                strict,
+                "permessage-deflate; server_no_context_takeover; server_max_window_bits=11",
+                Err(OtherTerms),
+            ),
             (
                 strict,
                 "permessage-deflate; server_no_context_takeover; server_max_window_bits=8",
@@ -425,7 +437,11 @@ mod tests {
             let header = client.header();
             let (answer, theirs) = server.accept([header.as_str()].into_iter()).unwrap();
             let ours = client.agree([answer.as_str()].into_iter()).unwrap().unwrap();
-            assert_eq!((ours.peer, ours.own.takes_over), (theirs.own, theirs.peer.takes_over), "{header}: {answer}");
+            assert_eq!(
+                (ours.peer, ours.own.takes_over),
+                (theirs.own, theirs.peer.takes_over),
+                "{header}: {answer}"
+            );
             assert!(ours.own.window_bits <= theirs.peer.window_bits, "{header}: {answer}");
         }
     }

@@ -50,7 +50,12 @@ pub fn markdown(model: &RunModel) -> String {
         phases(model, &groups).map(|phases| table(&phases)).unwrap_or_default(),
         table(&throughput(model, &groups)),
         messages(&groups).map(|messages| table(&messages)).unwrap_or_default(),
-        [compression(&groups), resumption(&groups)].iter().flatten().map(table).collect::<Vec<_>>().join("\n"),
+        [compression(&groups), resumption(&groups)]
+            .iter()
+            .flatten()
+            .map(table)
+            .collect::<Vec<_>>()
+            .join("\n"),
         observed(model).map(|own| table(&own)).unwrap_or_default() + &unobserved(model),
         closes_list(&groups),
         marks_table(model),

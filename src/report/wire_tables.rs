@@ -12,9 +12,19 @@ use super::tables::{GroupTotals, Table};
 pub(super) fn compression(groups: &[GroupTotals<'_>]) -> Option<Table> {
     let has = |group: &&GroupTotals<'_>| group.tally.counter(Counter::CompressedSessions) > 0;
     let mut rows = vec![
-        ["group", "sessions", "received B", "as payload B", "ratio", "sent B", "as payload B", "ratio", "wire B/client"]
-            .map(str::to_owned)
-            .to_vec(),
+        [
+            "group",
+            "sessions",
+            "received B",
+            "as payload B",
+            "ratio",
+            "sent B",
+            "as payload B",
+            "ratio",
+            "wire B/client",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     ];
     rows.extend(groups.iter().filter(has).map(|group| {
         let count = |counter| group.tally.counter(counter);
@@ -50,7 +60,8 @@ pub(super) fn resumption(groups: &[GroupTotals<'_>]) -> Option<Table> {
             .to_vec(),
     ];
     rows.extend(groups.iter().filter_map(|group| {
-        let (full, resumed) = (handshakes(group.tally, Metric::TlsFull), handshakes(group.tally, Metric::TlsResumed));
+        let (full, resumed) =
+            (handshakes(group.tally, Metric::TlsFull), handshakes(group.tally, Metric::TlsResumed));
         let count = |of: Option<&Latencies>| of.map_or(0, Latencies::count);
         let (all, share) = (count(full) + count(resumed), count(resumed));
         let mut row = vec![

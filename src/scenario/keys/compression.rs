@@ -66,7 +66,9 @@ impl Kind for Compressions {
             return Compression::read(at).map(Some);
         }
         if at.value().as_bool().is_none() {
-            at.wrong("true, false or a table is needed, as { client_max_window_bits = 15, threshold = 1024 }");
+            at.wrong(
+                "true, false or a table is needed, as { client_max_window_bits = 15, threshold = 1024 }",
+            );
             return None;
         }
         flag().read(at).map(|is_on| is_on.then_some(Compression::BROWSER))

@@ -92,7 +92,8 @@ pub(super) async fn answer(
                 admitted.session.plan_fault(fault);
             }
             let mut answer = switch_protocols(request.headers());
-            let deflate = rules.compression.and_then(|wanted| accept(request.headers(), &wanted, &mut answer));
+            let deflate =
+                rules.compression.and_then(|wanted| accept(request.headers(), &wanted, &mut answer));
             connection.hand_over(Pending { admitted, in_flight, deflate });
             Ok(answer)
         }
