@@ -68,5 +68,7 @@ named_enum! {
         PlainBytesOut = "plain_bytes_out",
         /// Bytes of payload that carried them.
         PayloadBytesOut = "payload_bytes_out",
+        /// TCP connections under way that clients gave up because another address of the same name had answered (`race_after`).
+        ConnectionsOvertaken = "connections_overtaken",
     }
 }

@@ -130,7 +130,7 @@ fn wrong_answers_and_wrong_messages_are_told_by_name() {
         let failed = model.all.outcome(Outcome::Protocol);
         assert_eq!(failed > 0, fails, "{extensions}");
         let ends: Vec<String> = model.all.closes.keys().map(ToString::to_string).collect();
-        assert!(ends.iter().any(|told| told.contains(end)), "{extensions}: {ends:?}");
+        assert!(end.is_empty() || ends.iter().any(|told| told.contains(end)), "{extensions}: {ends:?}");
         if number == 0 {
             assert_eq!(
                 (count(&model, Counter::PlainBytesIn), count(&model, Counter::PayloadBytesIn)),

@@ -23,6 +23,7 @@ mod prepare;
 mod probe;
 mod probe_session;
 mod proxy;
+mod race;
 mod react;
 mod resolve;
 mod retry_after;

@@ -59,6 +59,9 @@ fn counter_help(counter: Counter) -> &'static str {
         Counter::PayloadBytesIn => "Bytes of payload that carried them",
         Counter::PlainBytesOut => "Bytes of messages sent in compressed sessions, before compression",
         Counter::PayloadBytesOut => "Bytes of payload that carried those",
+        Counter::ConnectionsOvertaken => {
+            "TCP connections given up because another address of the name had answered"
+        }
         Counter::CertificatesNotTrusted => "TLS handshakes broken off because of the server's certificate",
     }
 }

@@ -70,6 +70,9 @@ table! {
         resolver: Option<SocketAddr> = None => name_server();
         /// How long an address is kept, or less where `resolver` says so; zero: each connect resolves anew.
         dns_ttl: Duration = Duration::from_secs(60) => duration();
+        /// How long an address of a name may be silent before the next one, of the other family where there is one, is tried beside it (RFC 8305 says
+        /// `"250ms"`). Without it: one after the other.
+        race_after: Option<Duration> = None => above_zero();
         /// Longest wait for the TCP connection.
         tcp_timeout: Duration = Duration::from_secs(10) => above_zero();
         /// Longest wait for the TLS handshake.
@@ -102,8 +105,19 @@ fn check_path(rules: ConnectRules, table: &Table<'_>) -> Option<ConnectRules> {
             "give the group a whole url instead",
         );
     }
+    if rules.race_after.is_some_and(|after| after < LEAST_RACE) {
+        let message = "`race_after` is less than 10 ms: addresses would not get the time to answer";
+        table.between(
+            Some("race_after"),
+            message,
+            "RFC 8305 recommends \"250ms\", and allows 10 ms at least",
+        );
+    }
     Some(rules)
 }
+
+/// What RFC 8305 §5 allows at least.
+const LEAST_RACE: Duration = Duration::from_millis(10);
 
 /// Where the token goes in the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -164,7 +164,8 @@ impl Ways {
         } else {
             None
         };
-        let dialer = Arc::new(Dialer::new(clock, run.names(), run.ports(), connect, proxy, spread));
+        let dialer = Dialer::new(clock, run.names(), run.ports(), connect, proxy, spread);
+        let dialer = Arc::new(dialer.racing(connect.race_after, &sink));
         let tls_client =
             |config| Arc::new(TlsClient::new(config, sink.clone()).resuming(connect.tls_resumption));
         let tls = run.tls().map(tls_client);
