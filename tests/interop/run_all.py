@@ -27,6 +27,7 @@ import check_observe
 import check_outages
 import check_policies
 import check_prometheus
+import check_race
 import check_report_html
 import check_same_numbers
 import check_services
@@ -105,6 +106,7 @@ def main() -> int:
         *check_thread.CHECKS,
         *check_deflate.CHECKS,
         *check_tls.CHECKS,
+        *check_race.CHECKS,
         *check_survival.CHECKS,
         *check_attempts.CHECKS,
         check_histograms,

