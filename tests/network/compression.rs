@@ -1,15 +1,18 @@
-//! permessage-deflate and resumed TLS sessions: against the embedded target, and against services that do them wrong.
+//! permessage-deflate, resumed TLS sessions and failing TLS: against the embedded target, and against services that do them wrong.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Stdio;
 
 use resurge::report::RunModel;
 use resurge::sample::{Counter, Metric, Outcome};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::support::in_process::run_file;
+use crate::support::program::resurge;
 use crate::support::requests::{header, read_head};
+use crate::support::served::Served;
 
 const CLIENTS: u64 = 6;
 
@@ -153,4 +156,44 @@ fn clients_that_come_back_resume_their_own_tls_sessions_and_no_others() {
     let never = embedded(folder.path(), "never", "tls = true", "");
     assert!(count(&never, Counter::Upgrades) > CLIENTS);
     assert_eq!(handshakes(&never, Metric::TlsFull) + handshakes(&never, Metric::TlsResumed), 0);
+}
+
+#[test]
+fn a_tls_handshake_that_fails_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let make = |name: &str, until: i32| {
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        std::fs::write(path(&format!("{name}.pem")), params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(path(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    };
+    make("expired", 2021);
+    make("good", 2090);
+    // (the certificate, the authorities, the host, what is said)
+    let rows = [
+        ("expired", "expired", "localhost", "certificate expired"),
+        ("good", "expired", "localhost", "certificate unknown_issuer"),
+        ("good", "good", "127.0.0.1", "certificate not_valid_for_name"),
+    ];
+    for (certificate, authorities, host, expected) in rows {
+        let (pem, key) = (path(&format!("{certificate}.pem")), path(&format!("{certificate}.key")));
+        let serving = Served::start(resurge(), &["--tls-cert", &pem, "--tls-key", &key], Stdio::null());
+        let port = serving.addr.port();
+        let text = format!(
+            "duration = \"500ms\"\n[target]\nurl = \"wss://{host}:{port}/api/v2/analytics/events\"\nca_file = \"{}\"\n[[groups]]\nname = \"g\"\nclients = 2\ntoken = {{ grant = \"none\" }}\n[groups.reconnect]\nmax_attempts = 1\n",
+            path(&format!("{authorities}.pem"))
+        );
+        let model = run(folder.path(), &expected.replace(' ', "-"), &text);
+        let said: Vec<(Outcome, String)> = model
+            .all
+            .attempts
+            .keys()
+            .map(|key| (key.outcome, key.answer.as_ref().map(|answer| answer.said()).unwrap_or_default()))
+            .collect();
+        assert_eq!(said, [(Outcome::Tls, expected.to_owned())]);
+        assert_eq!(count(&model, Counter::CertificatesNotTrusted), 2);
+    }
 }

@@ -86,7 +86,7 @@ impl Connector {
         marks.tcp = Some(self.clock.now());
         let is_secure = endpoint.is_secure();
         let wire = if is_secure {
-            let tls = self.tls.as_ref().ok_or(ConnectFailure::Tls)?;
+            let tls = self.tls.as_ref().ok_or(ConnectFailure::Tls(None))?;
             let securing = timeout(self.tls_timeout, tls.secure_own(number, endpoint, tcp));
             let secured = Box::pin(securing).await.map_err(|_| ConnectFailure::Timeout)??;
             let now = self.clock.now();

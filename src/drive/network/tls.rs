@@ -174,7 +174,7 @@ impl TlsClient {
         endpoint: &Endpoint,
         tcp: TcpStream,
     ) -> Result<Secured, ConnectFailure> {
-        let name = server_name(&endpoint.host).ok_or(ConnectFailure::Tls)?;
+        let name = server_name(&endpoint.host).ok_or(ConnectFailure::Tls(None))?;
         match connector.connect(name, tcp).await {
             Ok(stream) => {
                 let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
@@ -196,6 +196,34 @@ impl TlsClient {
 /// The name that a certificate has to be for; `None` where no certificate can be for this host.
 pub(super) fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.to_owned()).ok()
+}
+
+/// The name of what is wrong: of the certificate's fault, of the peer's alert (RFC 8446 §6.2), or of the library's error.
+fn fault_name(error: &io::Error) -> Option<Box<str>> {
+    let fault = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let (of, shown) = match fault {
+        rustls::Error::InvalidCertificate(fault) => ("certificate", format!("{fault:?}")),
+        rustls::Error::AlertReceived(alert) => ("alert", format!("{alert:?}")),
+        other => ("", format!("{other:?}")),
+    };
+    // The name of a variant, without what it holds.
+    let name: String = shown.chars().take_while(char::is_ascii_alphanumeric).collect();
+    let name = snake(name.trim_end_matches("Context"));
+    Some([of, &name].join(" ").trim().into())
+}
+
+/// `UnknownIssuer` as `unknown_issuer`.
+fn snake(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    let mut was_small = false;
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && was_small {
+            out.push('_');
+        }
+        was_small = !c.is_ascii_uppercase();
+        out.push(c.to_ascii_lowercase());
+    }
+    out
 }
 
 /// What is wrong with a server's certificate, where that is why the handshake failed.
@@ -220,7 +248,7 @@ fn classify_tls(error: &io::Error) -> ConnectFailure {
     match classify_io(error) {
         ConnectFailure::LocalLimit => ConnectFailure::LocalLimit,
         ConnectFailure::Reset => ConnectFailure::Reset,
-        _ => ConnectFailure::Tls,
+        _ => ConnectFailure::Tls(fault_name(error)),
     }
 }
 
@@ -234,6 +262,25 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_has_a_name() {
+        use rustls::{AlertDescription, CertificateError, Error};
+        let rows = [
+            (Error::InvalidCertificate(CertificateError::Expired), "certificate expired"),
+            (Error::InvalidCertificate(CertificateError::UnknownIssuer), "certificate unknown_issuer"),
+            (Error::InvalidCertificate(CertificateError::NotValidForName), "certificate not_valid_for_name"),
+            (Error::AlertReceived(AlertDescription::CertificateExpired), "alert certificate_expired"),
+            (Error::AlertReceived(AlertDescription::UnknownCA), "alert unknown_ca"),
+            (Error::NoApplicationProtocol, "no_application_protocol"),
+            (Error::General("some text".into()), "general"),
+        ];
+        for (error, name) in rows {
+            let error = io::Error::new(io::ErrorKind::InvalidData, error);
+            assert_eq!(classify_tls(&error), ConnectFailure::Tls(Some(name.into())));
+        }
+        assert_eq!(classify_tls(&io::Error::other("?")), ConnectFailure::Tls(None));
+    }
 
     #[test]
     fn a_bad_file_is_named() {
