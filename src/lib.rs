@@ -24,6 +24,7 @@
 //! through controlled experiments.
 
 pub mod clock;
+pub mod deflate;
 mod event_loop;
 pub mod exit_code;
 pub mod random;

@@ -87,6 +87,27 @@ const SMALL_WORDS: &[&[u8]] = &[
     b"%31",
 ];
 
+/// Compressed messages, those of RFC 7692 §7.2.3 among them, behind what was agreed on.
+const DEFLATED: &[&[u8]] = &[
+    b"permessage-deflate\0\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\0\xc1\x05\xf2\0\x11\0\0",
+    b"permessage-deflate; server_max_window_bits=10; client_max_window_bits=9\0\x41\x03\xf2\x48\xcd\x89\0\x80\x04\xc9\xc9\x07\0",
+    b"permessage-deflate; server_no_context_takeover\0\xc1\x08\xf3\x48\xcd\xc9\xc9\x07\0\0\x88\x02\x03\xe8",
+    b"\0\xc2\x0b\0\x05\0\xfa\xff\x48\x65\x6c\x6c\x6f\0\x81\x02{}",
+];
+const DEFLATE_WORDS: &[&[u8]] = &[
+    b"permessage-deflate",
+    b"; server_max_window_bits=",
+    b"; client_max_window_bits",
+    b"; client_no_context_takeover",
+    b"=\"15\"",
+    b", ",
+    b"\0",
+    b"\xc1\x7e\xff\xff",
+    b"\x00\x00\xff\xff",
+    b"\xc2\x02\x03\0",
+    b"\xec\xc1\x01\x01\0\0\0\x80",
+];
+
 /// Every target.
 pub(crate) fn targets() -> Vec<Target> {
     let token = b"\x64\0{\"access_token\":\"t\",\"expires_in\":60,\"refresh_token\":\"r\"}";
@@ -129,6 +150,7 @@ pub(crate) fn targets() -> Vec<Target> {
         }),
         of("http_answer", 6, wire::answers(), wire::ANSWER_WORDS, http_answer),
         of("frames", 20, inputs(&[frames]), wire::ANSWER_WORDS, || Box::new(strangers::frames)),
+        of("deflated", 16, inputs(DEFLATED), DEFLATE_WORDS, || Box::new(strangers::deflated)),
         of(
             "token_answer",
             20,

@@ -293,7 +293,7 @@ pub const fn is_attributed(evidence: &Evidence) -> bool {
     match evidence.spoken {
         Spoken::Http => matches!(evidence.status, 401 | 403 | 429 | 503),
         Spoken::Close | Spoken::Message => true,
-        Spoken::Silence => false,
+        Spoken::Silence | Spoken::Tls => false,
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sample::{
-    Abnormal, AttemptEnd, AttemptKey, AttemptKind, Bin, Cause, CloseKey, Counter, Ground, Initiator, Life,
-    NotBack, Outcome, Phase, Recount, Said, Sample, SessionEnd, StormId, WhyNotBack, Word,
+    Abnormal, Answer, AttemptEnd, AttemptKey, AttemptKind, Bin, Cause, CloseKey, Counter, Ground, Initiator,
+    Life, NotBack, Outcome, Phase, Recount, Said, Sample, SessionEnd, StormId, WhyNotBack, Word,
 };
 
 use crate::scenario::keys::PrepareRules;
@@ -243,8 +243,19 @@ impl Step<'_> {
         outcome: Outcome,
         token_age: Option<Duration>,
     ) {
+        self.end_told(recovery, attempt, (outcome, None), token_age);
+    }
+
+    /// An attempt ends without an answer of the service's, of which something is told all the same.
+    pub(super) fn end_told(
+        &mut self,
+        recovery: &Recovery,
+        attempt: Attempt,
+        (outcome, answer): (Outcome, Option<Box<Answer>>),
+        token_age: Option<Duration>,
+    ) {
         let latency = self.now.since(attempt.due);
-        let end = AttemptEnd { token_age, ..AttemptEnd::plain(recovery.kind, outcome, latency) };
+        let end = AttemptEnd { token_age, answer, ..AttemptEnd::plain(recovery.kind, outcome, latency) };
         self.push_failed(recovery, end);
     }
 

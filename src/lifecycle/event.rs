@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::sample::{Abnormal, Outcome, Said, Word};
+use crate::sample::{Abnormal, Answer, AnsweredBy, Ground, Outcome, Said, Spoken, Word};
 
 use super::cause::Evidence;
 
@@ -242,8 +242,8 @@ pub enum ConnectFailure {
     Reset,
     /// A stage took too long.
     Timeout,
-    /// TLS failed.
-    Tls,
+    /// TLS failed, for this reason where it has a name.
+    Tls(Option<Box<str>>),
     /// The answer was no HTTP, or a 101 that is not in order.
     Protocol,
     /// The upgrade was answered by HTTP with another status than 101.
@@ -253,6 +253,15 @@ pub enum ConnectFailure {
 }
 
 impl ConnectFailure {
+    /// What is told of it beside the outcome: why TLS failed.
+    #[must_use]
+    pub fn told(&self) -> Option<Box<Answer>> {
+        let Self::Tls(Some(words)) = self else { return None };
+        let words = Some(words.clone());
+        let (by, ground) = (AnsweredBy::Unknown, Ground::Unknown);
+        Some(Box::new(Answer { spoken: Spoken::Tls, code: 0, words, by, ground }))
+    }
+
     /// The outcome of an attempt whose requests before the handshake failed so.
     #[must_use]
     pub fn outcome_of_step(&self) -> Outcome {
@@ -271,7 +280,7 @@ impl ConnectFailure {
             Self::Refused => Outcome::TcpRefused,
             Self::Reset => Outcome::TcpReset,
             Self::Timeout => Outcome::Timeout,
-            Self::Tls => Outcome::Tls,
+            Self::Tls(_) => Outcome::Tls,
             Self::Protocol => Outcome::Protocol,
             Self::LocalLimit => Outcome::LocalLimit,
             Self::Http(evidence) => match evidence.status {

@@ -357,7 +357,7 @@ impl Step<'_> {
         let token_age = self.token_age(marks);
         let ConnectFailure::Http(evidence) = failure else {
             recovery.refuse(false);
-            self.end_plainly(&recovery, attempt, outcome, token_age);
+            self.end_told(&recovery, attempt, (outcome, failure.told()), token_age);
             return self.after_failure(recovery, None);
         };
         let carried = self.carried(marks.tls.unwrap_or(marks.ended));
@@ -469,7 +469,7 @@ pub(super) const fn may_be_the_tokens(evidence: &Evidence) -> bool {
         Spoken::Http => matches!(evidence.status, 401 | 403),
         Spoken::Close => !matches!(evidence.status, 1013 | 4429),
         Spoken::Message => true,
-        Spoken::Silence => false,
+        Spoken::Silence | Spoken::Tls => false,
     }
 }
 

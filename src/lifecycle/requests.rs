@@ -50,7 +50,7 @@ impl ConnectFailure {
             Self::Refused => RequestAnswer::TcpRefused,
             Self::Reset => RequestAnswer::TcpReset,
             Self::Timeout => RequestAnswer::Timeout,
-            Self::Tls => RequestAnswer::Tls,
+            Self::Tls(_) => RequestAnswer::Tls,
             Self::Protocol => RequestAnswer::ConnectionBroken,
             // Nobody but a proxy answers over HTTP before the request is made.
             Self::Http(_) => RequestAnswer::ProxyRefused,

@@ -284,9 +284,9 @@ pub(super) mod tests {
         ok http_403 http_401 http_429 http_4xx http_5xx token_refused token_error dns tcp_refused tcp_reset timeout tls protocol local_limit aborted step_refused step_error refused_close refused_message ended_early not_ready
         stale_token expired_token missing_scope no_token unknown_token rate_limited displaced edge forbidden_other unknown overloaded
         target client network storm
-        fin rst timeout protocol dropped bad_close_code masked_frame reserved_bits bad_opcode bad_utf8 too_large bad_control_frame bad_continuation
-        reconnect_latency reconnect_service_time connect_latency refused_latency phase_detect phase_backoff phase_token phase_dns phase_tcp phase_tls phase_upgrade phase_ready session_length message_latency lag token_age cascade_depth reconnect_away
-        clients_started disconnects reconnects reconnects_given_up reconnects_not_wanted reconnects_unfinished first_given_up tokens_fetched token_failures ready_timeouts messages_in messages_out bytes_in bytes_out messages_missed outages_measured token_pool_waits tcp_connections unsettled tokens_for_reconnects dead_token_handshakes refetch_turns refresh_tokens_refused certificates_not_trusted upgrades
+        fin rst timeout protocol dropped bad_close_code masked_frame reserved_bits bad_opcode bad_utf8 too_large bad_control_frame bad_continuation bad_deflate
+        reconnect_latency reconnect_service_time connect_latency refused_latency phase_detect phase_backoff phase_token phase_dns phase_tcp phase_tls phase_upgrade phase_ready session_length message_latency lag token_age cascade_depth reconnect_away tls_full tls_resumed
+        clients_started disconnects reconnects reconnects_given_up reconnects_not_wanted reconnects_unfinished first_given_up tokens_fetched token_failures ready_timeouts messages_in messages_out bytes_in bytes_out messages_missed outages_measured token_pool_waits tcp_connections unsettled tokens_for_reconnects dead_token_handshakes refetch_turns refresh_tokens_refused certificates_not_trusted upgrades compressed_sessions plain_bytes_in payload_bytes_in plain_bytes_out payload_bytes_out connections_overtaken
         ");
         let payload = encode(&interval(1)).unwrap();
         insta::assert_snapshot!(payload.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), @"0201010000010702010e2b1c849313000000030000000000000003000000000000000100000000000000023ff0000000000000cf0f0200000000000000");

@@ -74,6 +74,10 @@ impl Tally {
                 self.histogram(Metric::SessionLength).record(end.length);
             }
             Sample::Lag(lag) => self.histogram(Metric::Lag).record(*lag),
+            Sample::Tls { is_resumed, took } => {
+                let metric = if *is_resumed { Metric::TlsResumed } else { Metric::TlsFull };
+                self.histogram(metric).record(*took);
+            }
             Sample::Count(counter, n) => self.count(*counter, *n),
             Sample::Traffic(traffic) => self.apply_traffic(traffic),
             Sample::StormDisconnect(storm) => self.storms.entry(*storm).or_default().disconnects += 1,
@@ -121,6 +125,10 @@ impl Tally {
         self.count(Counter::MessagesOut, traffic.messages_out);
         self.count(Counter::BytesIn, traffic.bytes_in);
         self.count(Counter::BytesOut, traffic.bytes_out);
+        self.count(Counter::PlainBytesIn, traffic.deflated.plain_in);
+        self.count(Counter::PayloadBytesIn, traffic.deflated.wire_in);
+        self.count(Counter::PlainBytesOut, traffic.deflated.plain_out);
+        self.count(Counter::PayloadBytesOut, traffic.deflated.wire_out);
         if !traffic.message_latencies_us.is_empty() {
             let histogram = self.histogram(Metric::MessageLatency);
             traffic.message_latencies_us.iter().for_each(|us| histogram.record_us(u64::from(*us)));

@@ -21,6 +21,7 @@ use super::tables::{
     reconnects, recovery, throughput, tokens, worst_first,
 };
 use super::verdict::Status;
+use super::wire_tables::{compression, resumption};
 use super::workers::worker_lines;
 
 /// Rows of a table, and items of a list.
@@ -49,6 +50,12 @@ pub fn markdown(model: &RunModel) -> String {
         phases(model, &groups).map(|phases| table(&phases)).unwrap_or_default(),
         table(&throughput(model, &groups)),
         messages(&groups).map(|messages| table(&messages)).unwrap_or_default(),
+        [compression(&groups), resumption(&groups)]
+            .iter()
+            .flatten()
+            .map(table)
+            .collect::<Vec<_>>()
+            .join("\n"),
         observed(model).map(|own| table(&own)).unwrap_or_default() + &unobserved(model),
         closes_list(&groups),
         marks_table(model),

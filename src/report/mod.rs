@@ -36,6 +36,7 @@ mod sparkline;
 mod tables;
 mod text;
 mod verdict;
+mod wire_tables;
 mod workers;
 mod write;
 

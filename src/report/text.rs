@@ -21,6 +21,7 @@ use super::tables::{
     reconnects, recovery, throughput, tokens,
 };
 use super::verdict::Status;
+use super::wire_tables::{compression, resumption};
 use super::workers::worker_lines;
 
 /// The longest line of a sentence.
@@ -80,8 +81,8 @@ pub fn summary_text(model: &RunModel, style: Style) -> String {
         write_table(&mut text, &table, style);
     }
     write_table(&mut text, &throughput(model, &groups), style);
-    if let Some(table) = messages(&groups) {
-        write_table(&mut text, &table, style);
+    for table in [messages(&groups), compression(&groups), resumption(&groups)].iter().flatten() {
+        write_table(&mut text, table, style);
     }
     write_observed(&mut text, model, style);
     write_closes(&mut text, &groups, style);

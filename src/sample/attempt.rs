@@ -149,6 +149,8 @@ named_enum! {
         Message = "message",
         /// Nowhere: nothing came.
         Silence = "silence",
+        /// In the TLS handshake: by either side, for neither spoke HTTP.
+        Tls = "tls",
     }
 }
 

@@ -58,5 +58,17 @@ named_enum! {
         CertificatesNotTrusted = "certificates_not_trusted",
         /// Handshakes that were answered with 101: sessions that began, whether the client was then let in or not.
         Upgrades = "upgrades",
+        /// Sessions that agreed on permessage-deflate.
+        CompressedSessions = "compressed_sessions",
+        /// Bytes of the messages that were received in such sessions, inflated.
+        PlainBytesIn = "plain_bytes_in",
+        /// Bytes of payload that carried them.
+        PayloadBytesIn = "payload_bytes_in",
+        /// Bytes of the messages that were sent in such sessions, before they were compressed.
+        PlainBytesOut = "plain_bytes_out",
+        /// Bytes of payload that carried them.
+        PayloadBytesOut = "payload_bytes_out",
+        /// TCP connections under way that clients gave up because another address of the same name had answered (`race_after`).
+        ConnectionsOvertaken = "connections_overtaken",
     }
 }

@@ -68,6 +68,10 @@ named_enum! {
         CascadeDepth = "cascade_depth",
         /// How long the clients had been away, of each reconnect that was under way when the run ended.
         ReconnectAway = "reconnect_away",
+        /// A full TLS handshake, of clients that may resume their sessions (`tls_resumption`).
+        TlsFull = "tls_full",
+        /// A TLS handshake that resumed an earlier session.
+        TlsResumed = "tls_resumed",
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
+use crate::deflate::Volume;
 
 /// Declares an enum whose variants have one name each, the same in code, CSV, JSON and on the terminal.
 macro_rules! named_enum {
@@ -117,6 +118,13 @@ pub enum Sample {
     SessionEnd(SessionEnd),
     /// The generator did something late by this much.
     Lag(Duration),
+    /// A TLS handshake of a client that may resume its session.
+    Tls {
+        /// It did.
+        is_resumed: bool,
+        /// How long it took.
+        took: Duration,
+    },
     /// Counts since the client's last sample of this kind.
     Count(Counter, u64),
     /// Traffic on a session since the client's last sample of this kind, at most one in a second while it lives.
@@ -180,6 +188,8 @@ pub struct Traffic {
     pub bytes_out: u64,
     /// Latency of each message that carried its due time, in microseconds.
     pub message_latencies_us: Vec<u32>,
+    /// Payloads of a session whose messages may be compressed.
+    pub deflated: Volume,
 }
 
 #[cfg(test)]

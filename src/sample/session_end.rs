@@ -53,6 +53,8 @@ named_enum! {
         BadControlFrame = "bad_control_frame",
         /// A fragment that continues nothing, or a message begun within another (RFC 6455 §5.4).
         BadContinuation = "bad_continuation",
+        /// A compressed message that cannot be inflated (RFC 7692 §7.2.2).
+        BadDeflate = "bad_deflate",
     }
 }
 
@@ -68,7 +70,8 @@ impl Abnormal {
             | Self::BadUtf8
             | Self::TooLarge
             | Self::BadControlFrame
-            | Self::BadContinuation => true,
+            | Self::BadContinuation
+            | Self::BadDeflate => true,
             Self::Fin | Self::Rst | Self::Timeout | Self::Protocol | Self::Dropped => false,
         }
     }
@@ -77,7 +80,7 @@ impl Abnormal {
     #[must_use]
     pub const fn failure_code(self) -> u16 {
         match self {
-            Self::BadUtf8 => 1007,
+            Self::BadUtf8 | Self::BadDeflate => 1007,
             Self::TooLarge => 1009,
             _ => 1002,
         }

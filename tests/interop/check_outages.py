@@ -272,6 +272,7 @@ def check_certificate_rotated():
     assert [outage.name for outage in fall.outages] == ["rotated", "rotated by another authority"], fall.outages
     failed = {row["outcome"]: int(row["count"]) for row in fall.outcomes if row["outcome"] != "ok"}
     assert set(failed) == {"tls"} and failed["tls"] >= FEW, failed
+    assert {row["said"] for row in fall.outcomes if row["outcome"] == "tls"} == {"certificate unknown_issuer"}, fall.outcomes
     # From when sessions are lost under the other authority's, until it is mended; some attempt may be under way then.
     seconds = [fall.start + int(row["second"]) for row in fall.seconds if int(row["attempts"]) > int(row["ok"])]
     assert fall.outages[1].first - 1 <= min(seconds) and max(seconds) <= fall.done["mended"] + 1, (seconds, fall.done)

@@ -17,6 +17,7 @@ import check_attempts
 import check_cases
 import check_cluster
 import check_cluster_networks
+import check_deflate
 import check_dropped_packets
 import check_foreign
 import check_formats
@@ -26,6 +27,7 @@ import check_observe
 import check_outages
 import check_policies
 import check_prometheus
+import check_race
 import check_report_html
 import check_same_numbers
 import check_services
@@ -34,6 +36,7 @@ import check_statistics
 import check_strangers
 import check_survival
 import check_thread
+import check_tls
 from processes import UNTIMED_SETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +104,9 @@ def main() -> int:
         *check_cases.CHECKS,
         *check_strangers.CHECKS,
         *check_thread.CHECKS,
+        *check_deflate.CHECKS,
+        *check_tls.CHECKS,
+        *check_race.CHECKS,
         *check_survival.CHECKS,
         *check_attempts.CHECKS,
         check_histograms,

@@ -23,6 +23,7 @@ mod support {
 
 mod authority;
 mod causes;
+mod compression;
 mod driver;
 mod ends;
 mod faults;

@@ -113,6 +113,17 @@ fn cases() -> Vec<Case> {
         fails("kind = \"oversized_frame\"", Abnormal::TooLarge, 1009),
         fails("kind = \"malformed_frame\"", Abnormal::ReservedBits, 1002),
         fails("kind = \"malformed_frame\"\nflaw = \"opcode\"", Abnormal::BadOpcode, 1002),
+        fails("kind = \"malformed_frame\"\nflaw = \"deflate\"", Abnormal::ReservedBits, 1002),
+        Case {
+            target: "compression = true\n",
+            group: &[("connect.compression", "true")],
+            ..fails("kind = \"malformed_frame\"\nflaw = \"deflate\"", Abnormal::BadDeflate, 1007)
+        },
+        Case {
+            target: "compression = true\n",
+            group: &[("connect.compression", "true")],
+            ..fails("kind = \"oversized_frame\"", Abnormal::TooLarge, 1009)
+        },
         fails("kind = \"invalid_utf8\"\nafter = \"50ms\"", Abnormal::BadUtf8, 1007),
         fails("kind = \"masked_frame\"", Abnormal::MaskedFrame, 1002),
         refused("kind = \"unsolicited_subprotocol\"", Protocol, None),

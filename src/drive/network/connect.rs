@@ -86,13 +86,19 @@ impl Connector {
         marks.tcp = Some(self.clock.now());
         let is_secure = endpoint.is_secure();
         let wire = if is_secure {
-            let tls = self.tls.as_ref().ok_or(ConnectFailure::Tls)?;
-            let securing = timeout(self.tls_timeout, tls.secure(endpoint, tcp));
-            Box::pin(securing).await.map_err(|_| ConnectFailure::Timeout)??
+            let tls = self.tls.as_ref().ok_or(ConnectFailure::Tls(None))?;
+            let securing = timeout(self.tls_timeout, tls.secure_own(number, endpoint, tcp));
+            let secured = Box::pin(securing).await.map_err(|_| ConnectFailure::Timeout)??;
+            let now = self.clock.now();
+            marks.tls = Some(now);
+            Box::pin(tls.tell(now, now.since(marks.tcp.unwrap_or(now)), &secured)).await;
+            secured.wire
         } else {
             Wire::plain(tcp)
         };
-        marks.tls = Some(if is_secure { self.clock.now() } else { marks.tcp.unwrap_or_default() });
+        if !is_secure {
+            marks.tls = marks.tcp;
+        }
         let request = self.upgrader.request(endpoint, number, token.as_ref());
         Box::pin(self.upgrader.upgrade(wire, request, marks)).await
     }

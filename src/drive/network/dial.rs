@@ -13,11 +13,14 @@ use tokio::time::timeout;
 
 use crate::clock::{Clock, Moment};
 use crate::lifecycle::ConnectFailure;
+use crate::sample::{Counter, Sample};
 use crate::scenario::keys::ConnectRules;
 
+use super::group_sink::GroupSink;
 use super::local::classify_io;
 use super::ports::LocalPorts;
 use super::proxy::Proxy;
+use super::race::race;
 use super::resolve::{NameRules, Resolver};
 
 /// Opens a group's connections on one worker.
@@ -32,6 +35,16 @@ pub(super) struct Dialer {
     dns_timeout: Duration,
     name_rules: NameRules,
     tcp_timeout: Duration,
+    /// Where a name's addresses race.
+    racing: Option<Box<Racing>>,
+}
+
+/// What a race goes by.
+#[derive(Debug)]
+struct Racing {
+    delay: Duration,
+    /// Where connections are counted that were given up for another.
+    sink: GroupSink,
 }
 
 /// What a proxy is asked for, where there is one.
@@ -84,7 +97,14 @@ impl Dialer {
             dns_timeout: rules.dns_timeout,
             name_rules: NameRules { server: rules.resolver, ttl: rules.dns_ttl },
             tcp_timeout: rules.tcp_timeout,
+            racing: None,
         }
+    }
+
+    /// The same, but that a name's addresses race where that is wanted.
+    pub(super) fn racing(mut self, delay: Option<Duration>, sink: &GroupSink) -> Self {
+        self.racing = delay.map(|delay| Box::new(Racing { delay, sink: sink.clone() }));
+        self
     }
 
     /// Whether requests go to a proxy; and its credentials for those that it passes on, where it wants such.
@@ -107,7 +127,10 @@ impl Dialer {
         }
         *resolved = Some(self.clock.now());
         let opening = async {
-            let mut stream = self.open(addresses, number).await?;
+            let mut stream = match &self.racing {
+                Some(racing) if addresses.len() > 1 => Box::pin(self.race(racing, addresses, number)).await?,
+                _ => self.open(addresses, number).await?,
+            };
             if let Some(proxy) = self.proxy.as_ref().filter(|_| way == Way::Tunnel) {
                 proxy.tunnel(&mut stream, host, port).await?;
             }
@@ -134,6 +157,24 @@ impl Dialer {
         };
         let resolving = self.names.resolve(host, port, self.name_rules, turn);
         timeout(self.dns_timeout, resolving).await.map_err(|_| ConnectFailure::Timeout)
+    }
+
+    async fn race(
+        &self,
+        racing: &Racing,
+        addresses: Vec<SocketAddr>,
+        number: u32,
+    ) -> Result<TcpStream, ConnectFailure> {
+        let connect = |address| async move {
+            let source = source_address(&self.source_addresses, number, address);
+            self.ports.connect(source, address).await.map_err(|error| classify_io(&error))
+        };
+        let (stream, overtaken) = race(addresses, racing.delay, connect).await?;
+        if overtaken > 0 {
+            let now = self.clock.now();
+            racing.sink.send(now, Sample::Count(Counter::ConnectionsOvertaken, overtaken as u64)).await;
+        }
+        Ok(stream)
     }
 
     async fn open(&self, addresses: Vec<SocketAddr>, number: u32) -> Result<TcpStream, ConnectFailure> {

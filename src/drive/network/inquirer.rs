@@ -79,7 +79,7 @@ fn in_words(failure: &HttpFailure, cap: usize) -> String {
         HttpFailure::Connect(ConnectFailure::Refused) => "connection refused",
         HttpFailure::Connect(ConnectFailure::Reset) => "the connection was reset",
         HttpFailure::Connect(ConnectFailure::Timeout) => "no connection in time",
-        HttpFailure::Connect(ConnectFailure::Tls) => "the TLS handshake failed",
+        HttpFailure::Connect(ConnectFailure::Tls(_)) => "the TLS handshake failed",
         HttpFailure::Connect(ConnectFailure::LocalLimit) | HttpFailure::LocalLimit => {
             "this machine ran out of descriptors or ports"
         }

@@ -170,8 +170,9 @@ impl Session {
 
     /// Sends what has gone over the session to the recorder.
     pub(super) async fn report(&mut self, terms: &SessionTerms, tally: &mut TrafficTally, now: Moment) {
-        let bytes = self.socket.get_mut().take_counts();
-        if let Some(traffic) = tally.report(now, bytes) {
+        let wire = self.socket.get_mut();
+        let (bytes, deflated) = (wire.take_counts(), wire.take_deflated());
+        if let Some(traffic) = tally.report(now, bytes, deflated) {
             terms.sink.send(now, Sample::Traffic(Box::new(traffic))).await;
         }
     }

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::declare::template::Template;
+use crate::deflate::{Layer, Offer, Side, Terms};
 use crate::lifecycle::{Evidence, TokenKnowledge, attribute, oauth_code};
 use crate::sample::Word;
 use crate::scenario::keys::{Heartbeat, OnMessage};
@@ -37,6 +38,47 @@ const SENT: &[u8] =
     b"GET /x?ticket=secret-ticket HTTP/1.1\r\nAuthorization: Bearer secret-token-1234\r\n\r\n";
 /// The most of a message, and of a body.
 const CAP: usize = 64 * 1024;
+
+/// Agrees on permessage-deflate, and reads frames whose messages may be compressed: a header's value, a zero byte, frames.
+///
+/// # Panics
+/// Where a message is larger than it may be, or read otherwise when it comes in pieces.
+#[must_use]
+pub fn deflated(bytes: &[u8]) -> u64 {
+    let split = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let text = std::str::from_utf8(&bytes[..split]).unwrap_or_default();
+    let frames = bytes.get(split + 1..).unwrap_or_default();
+    let agreed = Offer::BROWSER.agree([text].into_iter());
+    if let Some((answer, _)) = Offer::default().accept([text].into_iter()) {
+        assert!(Offer::default().accept([answer.as_str()].into_iter()).is_some(), "{answer}");
+    }
+    let code = match agreed {
+        Ok(None) => 1,
+        Ok(Some(_)) => 2,
+        Err(disagreement) => 3 + disagreement as u64,
+    };
+    let side = Side { takes_over: true, window_bits: 15 };
+    let terms = agreed.ok().flatten().unwrap_or(Terms { own: side, peer: side });
+    let read = |piece: usize| {
+        let (mut layer, mut all, mut room) = (Layer::new(terms, CAP, 0, &[]), Vec::new(), [0; 512]);
+        for raw in frames.chunks(piece) {
+            layer.feed(raw);
+            loop {
+                match layer.give(&mut room) {
+                    Ok(0) => break,
+                    Ok(count) => all.extend_from_slice(&room[..count]),
+                    Err(broken) => return (all, Some(broken), layer.take_volume()),
+                }
+            }
+        }
+        (all, None, layer.take_volume())
+    };
+    let whole = read(usize::MAX);
+    let apart = read(3);
+    assert!(whole.0 == apart.0 && whole.1 == apart.1, "the same, in whatever pieces");
+    assert!(whole.2.plain_in <= (whole.0.len() as u64), "what was told came");
+    code + 10 * whole.1.map_or(0, |broken| 1 + broken as u64) + 100 * u64::from(whole.2.plain_in > 0)
+}
 
 /// Reads the answer to an upgrade request.
 ///

@@ -1,28 +1,31 @@
 //! TLS: one configuration for the whole run, and its handshakes.
 //!
 //! In: a PEM file of certificate authorities to trust beside the system's; connections. Out: a `rustls::ClientConfig`, shared by the
-//! WebSocket connections and the token client; the same connections, secured. Sessions are not resumed: the clients of a fleet share no
-//! tickets.
+//! WebSocket connections and the token client; the same connections, secured. Sessions are resumed only where a group asks for it, and by each
+//! client its own: the clients of a fleet share no tickets.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::RootCertStore;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::clock::Moment;
 use crate::lifecycle::ConnectFailure;
-use crate::sample::Counter;
+use crate::sample::{Counter, Sample};
+use crate::scenario::keys::TlsResumption;
 
 use super::endpoint::Endpoint;
 use super::group_sink::GroupSink;
 use super::local::classify_io;
+use super::tickets::TicketBook;
 use super::wire::Wire;
 
 /// Why there is no TLS configuration.
@@ -101,23 +104,82 @@ pub(super) struct TlsClient {
     connector: TlsConnector,
     /// `None`: nothing is counted.
     sink: Option<GroupSink>,
+    /// Where clients resume their sessions.
+    resuming: Option<Box<Resuming>>,
+}
+
+/// What it takes to resume.
+struct Resuming {
+    config: Arc<ClientConfig>,
+    book: TicketBook,
+}
+
+/// A secured connection.
+pub(super) struct Secured {
+    pub(super) wire: Wire,
+    /// Whether an earlier session was resumed.
+    is_resumed: bool,
 }
 
 impl TlsClient {
     pub(super) fn new(config: Arc<ClientConfig>, sink: GroupSink) -> Self {
-        Self { connector: TlsConnector::from(config), sink: Some(sink) }
+        Self { connector: TlsConnector::from(config), sink: Some(sink), resuming: None }
     }
 
     /// One whose handshakes are no group's.
     pub(super) fn uncounted(config: Arc<ClientConfig>) -> Self {
-        Self { connector: TlsConnector::from(config), sink: None }
+        Self { connector: TlsConnector::from(config), sink: None, resuming: None }
     }
 
-    /// Makes the TLS handshake with `endpoint`. A certificate that is not trusted is counted, and told once.
+    /// The same, but that each client resumes its sessions where that is wanted.
+    pub(super) fn resuming(mut self, resumption: TlsResumption) -> Self {
+        let config = Arc::clone(self.connector.config());
+        let resuming = || Box::new(Resuming { config, book: TicketBook::default() });
+        self.resuming = (resumption == TlsResumption::PerClient).then(resuming);
+        self
+    }
+
+    /// Makes the TLS handshake with `endpoint`, of a connection that is no client's own.
     pub(super) async fn secure(&self, endpoint: &Endpoint, tcp: TcpStream) -> Result<Wire, ConnectFailure> {
-        let name = server_name(&endpoint.host).ok_or(ConnectFailure::Tls)?;
-        match self.connector.connect(name, tcp).await {
-            Ok(stream) => Ok(Wire::tls(Box::new(stream))),
+        let secured = self.handshake(&self.connector, endpoint, tcp).await?;
+        Ok(secured.wire)
+    }
+
+    /// Makes the TLS handshake of client `number` with `endpoint`.
+    pub(super) async fn secure_own(
+        &self,
+        number: u32,
+        endpoint: &Endpoint,
+        tcp: TcpStream,
+    ) -> Result<Secured, ConnectFailure> {
+        let Some(resuming) = &self.resuming else {
+            return self.handshake(&self.connector, endpoint, tcp).await;
+        };
+        let mut config = ClientConfig::clone(&resuming.config);
+        config.resumption = Resumption::store(resuming.book.of(number));
+        self.handshake(&TlsConnector::from(Arc::new(config)), endpoint, tcp).await
+    }
+
+    /// Tells how long such a handshake took, where some are resumed.
+    pub(super) async fn tell(&self, at: Moment, took: Duration, secured: &Secured) {
+        if let (Some(sink), Some(_)) = (&self.sink, &self.resuming) {
+            sink.send(at, Sample::Tls { is_resumed: secured.is_resumed, took }).await;
+        }
+    }
+
+    /// A certificate that is not trusted is counted, and told once.
+    async fn handshake(
+        &self,
+        connector: &TlsConnector,
+        endpoint: &Endpoint,
+        tcp: TcpStream,
+    ) -> Result<Secured, ConnectFailure> {
+        let name = server_name(&endpoint.host).ok_or(ConnectFailure::Tls(None))?;
+        match connector.connect(name, tcp).await {
+            Ok(stream) => {
+                let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                Ok(Secured { wire: Wire::tls(Box::new(stream)), is_resumed })
+            }
             Err(error) => {
                 if let Some(why) = certificate_fault(&error) {
                     tell_once(&endpoint.authority, &why);
@@ -134,6 +196,34 @@ impl TlsClient {
 /// The name that a certificate has to be for; `None` where no certificate can be for this host.
 pub(super) fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.to_owned()).ok()
+}
+
+/// The name of what is wrong: of the certificate's fault, of the peer's alert (RFC 8446 §6.2), or of the library's error.
+fn fault_name(error: &io::Error) -> Option<Box<str>> {
+    let fault = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let (of, shown) = match fault {
+        rustls::Error::InvalidCertificate(fault) => ("certificate", format!("{fault:?}")),
+        rustls::Error::AlertReceived(alert) => ("alert", format!("{alert:?}")),
+        other => ("", format!("{other:?}")),
+    };
+    // The name of a variant, without what it holds.
+    let name: String = shown.chars().take_while(char::is_ascii_alphanumeric).collect();
+    let name = snake(name.trim_end_matches("Context"));
+    Some([of, &name].join(" ").trim().into())
+}
+
+/// `UnknownIssuer` as `unknown_issuer`.
+fn snake(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    let mut was_small = false;
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && was_small {
+            out.push('_');
+        }
+        was_small = !c.is_ascii_uppercase();
+        out.push(c.to_ascii_lowercase());
+    }
+    out
 }
 
 /// What is wrong with a server's certificate, where that is why the handshake failed.
@@ -158,7 +248,7 @@ fn classify_tls(error: &io::Error) -> ConnectFailure {
     match classify_io(error) {
         ConnectFailure::LocalLimit => ConnectFailure::LocalLimit,
         ConnectFailure::Reset => ConnectFailure::Reset,
-        _ => ConnectFailure::Tls,
+        _ => ConnectFailure::Tls(fault_name(error)),
     }
 }
 
@@ -172,6 +262,25 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_has_a_name() {
+        use rustls::{AlertDescription, CertificateError, Error};
+        let rows = [
+            (Error::InvalidCertificate(CertificateError::Expired), "certificate expired"),
+            (Error::InvalidCertificate(CertificateError::UnknownIssuer), "certificate unknown_issuer"),
+            (Error::InvalidCertificate(CertificateError::NotValidForName), "certificate not_valid_for_name"),
+            (Error::AlertReceived(AlertDescription::CertificateExpired), "alert certificate_expired"),
+            (Error::AlertReceived(AlertDescription::UnknownCA), "alert unknown_ca"),
+            (Error::NoApplicationProtocol, "no_application_protocol"),
+            (Error::General("some text".into()), "general"),
+        ];
+        for (error, name) in rows {
+            let error = io::Error::new(io::ErrorKind::InvalidData, error);
+            assert_eq!(classify_tls(&error), ConnectFailure::Tls(Some(name.into())));
+        }
+        assert_eq!(classify_tls(&io::Error::other("?")), ConnectFailure::Tls(None));
+    }
 
     #[test]
     fn a_bad_file_is_named() {

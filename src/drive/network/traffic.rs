@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::deflate::Volume;
 use crate::sample::Traffic;
 use crate::service::message::numbers_of;
 
@@ -76,8 +77,8 @@ impl TrafficTally {
         now.since(self.reported) >= REPORT_EVERY || self.latencies_us.len() >= MOST_LATENCIES
     }
 
-    /// What has gone over the session since the last report, with `bytes` (in, out); `None` when nothing has.
-    pub(super) fn report(&mut self, now: Moment, bytes: (u64, u64)) -> Option<Traffic> {
+    /// What has gone over the session since the last report, with `bytes` (in, out) and the payloads of `deflated`; `None` when nothing has.
+    pub(super) fn report(&mut self, now: Moment, bytes: (u64, u64), deflated: Volume) -> Option<Traffic> {
         self.reported = now;
         let traffic = Traffic {
             messages_in: std::mem::take(&mut self.messages_in),
@@ -85,6 +86,7 @@ impl TrafficTally {
             bytes_in: bytes.0,
             bytes_out: bytes.1,
             message_latencies_us: std::mem::take(&mut self.latencies_us),
+            deflated,
         };
         (traffic != Traffic::default()).then_some(traffic)
     }
@@ -124,12 +126,12 @@ mod tests {
         tally.sent();
         assert!(!tally.is_due(Moment::from_ns(1)));
         assert!(tally.is_due(Moment::from_ns(1_000_000_000)));
-        let traffic = tally.report(Moment::from_ns(5), (10, 20)).unwrap();
+        let traffic = tally.report(Moment::from_ns(5), (10, 20), Volume::default()).unwrap();
         assert_eq!(
             (traffic.messages_in, traffic.messages_out, traffic.bytes_in, traffic.bytes_out),
             (3, 1, 10, 20)
         );
         assert_eq!(traffic.message_latencies_us, [250]);
-        assert_eq!(tally.report(Moment::from_ns(6), (0, 0)), None);
+        assert_eq!(tally.report(Moment::from_ns(6), (0, 0), Volume::default()), None);
     }
 }

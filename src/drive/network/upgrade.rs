@@ -20,11 +20,14 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::clock::Clock;
+use crate::deflate::{Layer, Offer, Terms};
 use crate::lifecycle::{ConnectFailure, Evidence, Marks};
-use crate::scenario::keys::{ConnectRules, TokenIn};
+use crate::sample::Counter;
+use crate::scenario::keys::{Compression, ConnectRules, TokenIn};
 
 use super::echo::without_echo;
 use super::endpoint::Endpoint;
+use super::group_sink::GroupSink;
 use super::local::classify_io;
 use super::retry_after::parse_retry_after;
 use super::token::Token;
@@ -56,6 +59,17 @@ pub(super) struct Upgrader {
     subprotocols: Vec<String>,
     timeout: Duration,
     max_message_bytes: usize,
+    /// Where permessage-deflate is offered.
+    compression: Option<Box<Compressing>>,
+}
+
+/// How a group's clients have messages compressed.
+struct Compressing {
+    offer: Offer,
+    /// The line of the request.
+    line: String,
+    threshold: usize,
+    sink: GroupSink,
 }
 
 /// A request on its way.
@@ -106,7 +120,18 @@ impl Upgrader {
             subprotocols: rules.subprotocols.clone(),
             timeout: rules.upgrade_timeout,
             max_message_bytes,
+            compression: None,
         }
+    }
+
+    /// The same, but that permessage-deflate is offered where the rules say so. Sessions that agree on it are counted.
+    pub(super) fn offering(mut self, compression: Option<&Compression>, sink: &GroupSink) -> Self {
+        self.compression = compression.map(|compression| {
+            let offer = compression.offer();
+            let line = format!("Sec-WebSocket-Extensions: {}\r\n", offer.header());
+            Box::new(Compressing { offer, line, threshold: compression.threshold, sink: sink.clone() })
+        });
+        self
     }
 
     /// The same, but that requests name the client to the embedded target, which spreads its messages by it.
@@ -149,6 +174,9 @@ impl Upgrader {
         if let Some(protocol) = &token_protocol {
             put(&["Sec-WebSocket-Protocol: ", protocol, "\r\n"]);
         }
+        if let Some(compressing) = &self.compression {
+            put(&[&compressing.line]);
+        }
         if self.names_client {
             put(&["X-Resurge-Client: ", &number.to_string(), "\r\n"]);
         }
@@ -176,10 +204,35 @@ impl Upgrader {
         if !is_in_order(&answer, &request.key, |name| offered.any(|offered| offered == name)) {
             return Err(ConnectFailure::Protocol);
         }
+        let mut early = answer.bytes[answer.end..].to_vec();
+        match self.agreed(&answer)? {
+            None => wire.watch_frames(&early),
+            Some((compressing, terms)) => {
+                let early = std::mem::take(&mut early);
+                wire = wire.deflate(Layer::new(terms, self.max_message_bytes, compressing.threshold, &early));
+                wire.watch_frames(&[]);
+                Box::pin(compressing.sink.count(Counter::CompressedSessions)).await;
+            }
+        }
         let config = websocket_config(self.max_message_bytes);
-        let early = answer.bytes[answer.end..].to_vec();
-        wire.watch_frames(&early);
         Ok(WebSocketStream::from_partially_read(wire, early, Role::Client, Some(config)).await)
+    }
+
+    /// How messages are compressed, where both sides agree on it. An extension that was not offered, or on other terms, fails the
+    /// connection (RFC 6455 §9.1).
+    fn agreed(&self, answer: &Answer) -> Result<Option<(&Compressing, Terms)>, ConnectFailure> {
+        let mut extensions = answer.all(&SEC_WEBSOCKET_EXTENSIONS);
+        let Some(compressing) = &self.compression else {
+            let is_any = extensions.any(|list| !list.is_empty());
+            return if is_any { Err(ConnectFailure::Protocol) } else { Ok(None) };
+        };
+        match compressing.offer.agree(extensions) {
+            Ok(terms) => Ok(terms.map(|terms| (&**compressing, terms))),
+            Err(disagreement) => {
+                log::debug!("the upgrade's answer: {disagreement}");
+                Err(ConnectFailure::Protocol)
+            }
+        }
     }
 
     /// What an HTTP answer that is no upgrade says; its body is waited for so long.
@@ -278,13 +331,11 @@ impl Answer {
     }
 }
 
-/// Whether a 101 is what RFC 6455 §4.1 has a client insist on: the upgrade, the key's answer, no extension, and a subprotocol only of those that
-/// were offered. It may choose none.
+/// Whether a 101 is what RFC 6455 §4.1 has a client insist on: the upgrade, the key's answer, and a subprotocol only of those that were offered. It
+/// may choose none. What it says of extensions is looked at apart.
 fn is_in_order(answer: &Answer, key: &str, mut was_offered: impl FnMut(&str) -> bool) -> bool {
     let accepts = answer.header(&SEC_WEBSOCKET_ACCEPT) == Some(derive_accept_key(key.as_bytes()).as_str());
-    let has_extension = answer.all(&SEC_WEBSOCKET_EXTENSIONS).any(|list| !list.is_empty());
     accepts
-        && !has_extension
         && answer.lists(&UPGRADE, "websocket")
         && answer.lists(&CONNECTION, "upgrade")
         && answer.header(&SEC_WEBSOCKET_PROTOCOL).is_none_or(&mut was_offered)
@@ -369,11 +420,8 @@ mod tests {
                 .collect();
             is_in_order(&answer(&format!("{lines}\r\n")), KEY, offered)
         };
-        assert!(
-            with("") && with("Sec-WebSocket-Protocol: chat\r\n") && with("Sec-WebSocket-Extensions:\r\n")
-        );
+        assert!(with("") && with("Sec-WebSocket-Protocol: chat\r\n"));
         assert!(!with("Sec-WebSocket-Protocol: other\r\n"), "never offered");
-        assert!(!with("Sec-WebSocket-Extensions: permessage-deflate\r\n"), "never offered");
         for name in ["upgrade", "connection", "sec-websocket-accept"] {
             assert!(!without(name), "{name} is missing");
         }

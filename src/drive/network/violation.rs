@@ -8,10 +8,18 @@ use std::io;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, error::ProtocolError};
 
+use crate::deflate::Broken;
 use crate::sample::Abnormal;
 
 /// What ended a session without a close frame.
 pub(super) fn classify(error: &WsError) -> Abnormal {
+    if let Some(broken) = broken(error) {
+        return match broken {
+            Broken::Garbage => Abnormal::BadDeflate,
+            Broken::TooLarge => Abnormal::TooLarge,
+            Broken::Nested => Abnormal::BadContinuation,
+        };
+    }
     match error {
         WsError::ConnectionClosed
         | WsError::AlreadyClosed
@@ -28,6 +36,12 @@ pub(super) fn classify(error: &WsError) -> Abnormal {
         WsError::Capacity(_) => Abnormal::TooLarge,
         _ => Abnormal::Protocol,
     }
+}
+
+/// What is wrong with a compressed message, where that is the error.
+fn broken(error: &WsError) -> Option<Broken> {
+    let WsError::Io(error) = error else { return None };
+    error.get_ref()?.downcast_ref::<Broken>().copied()
 }
 
 const fn violation(error: &ProtocolError) -> Abnormal {
@@ -54,7 +68,7 @@ pub(super) fn code_of_failure(error: &WsError) -> Option<CloseCode> {
         WsError::Protocol(_) => Some(CloseCode::Protocol),
         WsError::Utf8(_) => Some(CloseCode::Invalid),
         WsError::Capacity(_) => Some(CloseCode::Size),
-        _ => None,
+        error => broken(error).map(|_| CloseCode::from(classify(error).failure_code())),
     }
 }
 

@@ -12,9 +12,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::deflate::{Layer, Volume};
 use crate::sample::Word;
 
 use super::close_watch::CloseWatch;
+use super::deflated;
 
 /// How much is read ahead at most.
 const AHEAD: usize = 16 * 1024;
@@ -37,6 +39,25 @@ pub(super) struct Wire {
 enum Io {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// Over one of the two, from the upgrade on.
+    Deflated(Box<Deflated>),
+}
+
+/// A stream, and what stands above it.
+#[derive(Debug)]
+struct Deflated {
+    io: Io,
+    layer: Layer,
+}
+
+impl Io {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+            Self::Deflated(deflated) => deflated.io.tcp(),
+        }
+    }
 }
 
 impl Wire {
@@ -64,6 +85,19 @@ impl Wire {
         self.watch.read(early);
     }
 
+    /// From now on messages may be compressed; what stands above the stream has got what was read already.
+    pub(super) fn deflate(self, layer: Layer) -> Self {
+        Self { io: Io::Deflated(Box::new(Deflated { io: self.io, layer })), ..self }
+    }
+
+    /// What has gone over a session whose messages may be compressed since the last call.
+    pub(super) fn take_deflated(&mut self) -> Volume {
+        match &mut self.io {
+            Io::Deflated(deflated) => deflated.layer.take_volume(),
+            Io::Plain(_) | Io::Tls(_) => Volume::default(),
+        }
+    }
+
     /// What the peer's close frame held on the wire, where one has come.
     pub(super) fn close_frame(&self) -> Option<Word> {
         self.watch.said()
@@ -71,11 +105,7 @@ impl Wire {
 
     /// Makes the close of this connection a reset (`SO_LINGER` 0).
     pub(super) fn set_reset_on_close(&self) -> io::Result<()> {
-        let tcp = match &self.io {
-            Io::Plain(tcp) => tcp,
-            Io::Tls(tls) => tls.get_ref().0,
-        };
-        socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO))
+        socket2::SockRef::from(self.io.tcp()).set_linger(Some(std::time::Duration::ZERO))
     }
 }
 
@@ -127,6 +157,10 @@ impl AsyncRead for Wire {
                 ready!(Pin::new(tls).poll_read(cx, buf))?;
                 this.bytes_in += (buf.filled().len() - before) as u64;
             }
+            Io::Deflated(deflated) => {
+                let Deflated { io, layer } = &mut **deflated;
+                ready!(deflated::poll_read(layer, io, cx, buf, &mut this.bytes_in))?;
+            }
         }
         this.watch.read(&buf.filled()[before..]);
         Poll::Ready(Ok(()))
@@ -136,10 +170,11 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = match &mut this.io {
-            Io::Plain(tcp) => Pin::new(tcp).poll_write(cx, data),
-            Io::Tls(tls) => Pin::new(tls).poll_write(cx, data),
-        };
+        if let Io::Deflated(deflated) = &mut this.io {
+            let Deflated { io, layer } = &mut **deflated;
+            return deflated::poll_write(layer, io, cx, data, &mut this.bytes_out);
+        }
+        let polled = Pin::new(&mut this.io).poll_write(cx, data);
         if let Poll::Ready(Ok(written)) = polled {
             this.bytes_out += written as u64;
         }
@@ -147,16 +182,64 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
-            Io::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Io::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        let this = self.get_mut();
+        ready!(this.poll_drain(cx))?;
+        Pin::new(&mut this.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_drain(cx))?;
+        Pin::new(&mut this.io).poll_shutdown(cx)
+    }
+}
+
+impl Wire {
+    /// Writes what stands above the stream has still to write.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Deflated(deflated) => {
+                let Deflated { io, layer } = &mut **deflated;
+                deflated::poll_drain(layer, io, cx, &mut self.bytes_out)
+            }
+            Io::Plain(_) | Io::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// The stream itself; of one with something above it, the one beneath.
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+            Self::Deflated(deflated) => Pin::new(&mut deflated.io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, data),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, data),
+            Self::Deflated(deflated) => Pin::new(&mut deflated.io).poll_write(cx, data),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Self::Deflated(deflated) => Pin::new(&mut deflated.io).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
-            Io::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Io::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Self::Deflated(deflated) => Pin::new(&mut deflated.io).poll_shutdown(cx),
         }
     }
 }

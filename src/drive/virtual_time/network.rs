@@ -102,7 +102,7 @@ impl Network {
         let timeouts = [
             (TimeStage::Dns, rules.dns_timeout, ConnectFailure::Dns),
             (TimeStage::Tcp, rules.tcp_timeout, ConnectFailure::Refused),
-            (TimeStage::Tls, rules.tls_timeout, ConnectFailure::Tls),
+            (TimeStage::Tls, rules.tls_timeout, ConnectFailure::Tls(None)),
         ];
         let mut opening = Opening { marks: Marks { began: now, ..Marks::default() }, at: now, failure: None };
         for (stage, timeout, refused) in timeouts {

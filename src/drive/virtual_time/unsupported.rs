@@ -3,7 +3,7 @@
 //! In: a scenario, the target's rules. Out: a sentence for each thing in them that would need what is not simulated: texts that clients and
 //! service exchange beside tokens, programs, other services.
 
-use crate::scenario::keys::{Grant, Group, Scenario, TargetRules, TokenIn};
+use crate::scenario::keys::{FaultKind, FrameFlaw, Grant, Group, Scenario, TargetRules, TokenIn};
 
 /// Why a scenario cannot be run in virtual time, a sentence for each reason; empty: it can.
 #[must_use]
@@ -17,9 +17,18 @@ pub fn unsupported(scenario: &Scenario, rules: &TargetRules) -> Vec<String> {
             rules.storms.iter().any(|storm| storm.warning.is_some()),
             "the target warns of its storms (target.storms, warning)",
         ),
+        (
+            rules.faults.iter().any(|fault| is_of_deflate(&fault.kind)),
+            "the target breaks compressed messages (target.faults, flaw = \"deflate\")",
+        ),
     ];
     reasons.extend(of_rules.into_iter().filter(|(holds, _)| *holds).map(|(_, why)| why.to_owned()));
     reasons
+}
+
+/// In virtual time no message has a payload that could be compressed.
+const fn is_of_deflate(fault: &FaultKind) -> bool {
+    matches!(fault, FaultKind::MalformedFrame { flaw: FrameFlaw::Deflate, .. })
 }
 
 fn of_group(group: &Group) -> Vec<String> {

@@ -54,6 +54,14 @@ fn counter_help(counter: Counter) -> &'static str {
             "Handshakes refused though a token had been fetched because of the refusal before"
         }
         Counter::RefreshTokensRefused => "Refresh tokens that the token endpoint refused",
+        Counter::CompressedSessions => "Sessions that agreed on permessage-deflate",
+        Counter::PlainBytesIn => "Bytes of messages received in compressed sessions, inflated",
+        Counter::PayloadBytesIn => "Bytes of payload that carried them",
+        Counter::PlainBytesOut => "Bytes of messages sent in compressed sessions, before compression",
+        Counter::PayloadBytesOut => "Bytes of payload that carried those",
+        Counter::ConnectionsOvertaken => {
+            "TCP connections given up because another address of the name had answered"
+        }
         Counter::CertificatesNotTrusted => "TLS handshakes broken off because of the server's certificate",
     }
 }
@@ -79,6 +87,8 @@ pub(super) fn histogram_family(metric: Metric) -> Option<(&'static str, Bounds, 
             Bounds::Length,
             "How long the clients had been away whose reconnect was under way at the run's end",
         ),
+        Metric::TlsFull => (Bounds::Latency, "A full TLS handshake, of clients that may resume"),
+        Metric::TlsResumed => (Bounds::Latency, "A TLS handshake that resumed an earlier session"),
         Metric::PhaseDetect
         | Metric::PhaseBackoff
         | Metric::PhaseToken

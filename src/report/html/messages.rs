@@ -1,17 +1,25 @@
-//! How long messages were under way, on the page.
+//! How long messages were under way, and what compression and resumption saved, on the page.
 //!
-//! In: a run. Out: the same table as the summary's, where messages were measured.
+//! In: a run. Out: the same tables as the summary's, where there is something to tell.
 
 use super::super::model::RunModel;
 use super::super::tables::{in_order, messages};
+use super::super::wire_tables::{compression, resumption};
 use super::page::Block;
 use super::table::Table;
 
-pub(super) fn message_times(model: &RunModel) -> Option<Block> {
-    let measured = messages(&in_order(model))?;
-    let (_, rows) = measured.rows.split_first()?;
-    let header = ["<group", "received", "measured", "p50", "p95", "p99", "p99.9", "max"];
-    let mut table = Table::new(measured.title, &header);
+/// The tables that there are.
+pub(super) fn message_tables(model: &RunModel) -> Vec<Block> {
+    let groups = in_order(model);
+    let tables = [messages(&groups), compression(&groups), resumption(&groups)];
+    tables.iter().flatten().filter_map(as_block).collect()
+}
+
+fn as_block(told: &super::super::tables::Table) -> Option<Block> {
+    let (header, rows) = told.rows.split_first()?;
+    let mut names: Vec<&str> = header.iter().map(String::as_str).collect();
+    *names.first_mut()? = "<group";
+    let mut table = Table::new(told.title, &names);
     rows.iter().for_each(|row| table.row(row.clone()));
     Some(Block::Table(table))
 }

@@ -12,7 +12,7 @@ use crate::units::{format_count, format_duration, format_us, parse_duration};
 use super::super::model::RunModel;
 use super::buckets::{Bucket, Buckets, Spread};
 use super::marks::time_marks;
-use super::messages::message_times;
+use super::messages::message_tables;
 use super::page::{BarRow, Bars, Block, Section};
 use super::plot::{Line, Mark, Plot, PlotKind, Series, Unit};
 use super::plotted::{MOST_GROUPS, left_out, plotted_groups};
@@ -357,11 +357,11 @@ impl<'a> TimePlots<'a> {
                 table.row(vec![name.to_owned(), format_count(missed), format_count(outages), per]);
             }
             section.push(Block::Table(table));
-            section.blocks.extend(message_times(self.model));
+            section.blocks.extend(message_tables(self.model));
             return section;
         }
         section.blocks.extend(self.message_latency().map(|plot| Block::Plots { plots: vec![plot] }));
-        section.blocks.extend(message_times(self.model));
+        section.blocks.extend(message_tables(self.model));
         section
     }
 

@@ -9,9 +9,11 @@ use secrecy::SecretString;
 
 use crate::declare::{
     At, Choices, HEADER_NAME, Hidden, Shape, Table, TextRule, UrlText, Value, above_zero, address, duration,
-    header, list, map, name_server, path, ruled, secret, string, strings, table, token_text, ws_url_template,
+    header, list, map, name_server, path, ruled, secret, string, strings, table, token_text, words,
+    ws_url_template,
 };
 
+use super::compression::{Compression, compression};
 use super::told::is_embedded;
 
 /// The names of headers that a scenario may set: those that the handshake itself does not.
@@ -58,6 +60,8 @@ table! {
         origin: Option<String> = None => ruled(ORIGIN);
         /// Subprotocols offered, in order.
         subprotocols: Vec<String> = Vec::new() => strings();
+        /// permessage-deflate (RFC 7692): `true` offers it as Chrome does, a table offers what it says. Without it: it is not offered.
+        compression: Option<Compression> = None => compression();
         /// Where the token goes.
         token_in: TokenIn = TokenIn::Header;
         /// Longest wait for the name to resolve.
@@ -66,16 +70,31 @@ table! {
         resolver: Option<SocketAddr> = None => name_server();
         /// How long an address is kept, or less where `resolver` says so; zero: each connect resolves anew.
         dns_ttl: Duration = Duration::from_secs(60) => duration();
+        /// How long an address of a name may be silent before the next one, of the other family where there is one, is tried beside it (RFC 8305 says
+        /// `"250ms"`). Without it: one after the other.
+        race_after: Option<Duration> = None => above_zero();
         /// Longest wait for the TCP connection.
         tcp_timeout: Duration = Duration::from_secs(10) => above_zero();
         /// Longest wait for the TLS handshake.
         tls_timeout: Duration = Duration::from_secs(10) => above_zero();
+        /// Whether a client that comes back resumes its TLS session. Early data is never sent.
+        tls_resumption: TlsResumption = TlsResumption::Never;
         /// Longest wait for the answer to the upgrade request.
         upgrade_timeout: Duration = Duration::from_secs(10) => above_zero();
         /// Longest wait for the peer's part of the closing handshake.
         close_timeout: Duration = Duration::from_secs(2) => above_zero();
     }
     check: check_path;
+}
+
+words! {
+    /// Whether TLS sessions are resumed.
+    pub enum TlsResumption {
+        /// Every handshake is a full one.
+        Never = "never",
+        /// Each client keeps the tickets that it was given, and shows them when it comes back, as a browser does.
+        PerClient = "per-client",
+    }
 }
 
 fn check_path(rules: ConnectRules, table: &Table<'_>) -> Option<ConnectRules> {
@@ -86,8 +105,19 @@ fn check_path(rules: ConnectRules, table: &Table<'_>) -> Option<ConnectRules> {
             "give the group a whole url instead",
         );
     }
+    if rules.race_after.is_some_and(|after| after < LEAST_RACE) {
+        let message = "`race_after` is less than 10 ms: addresses would not get the time to answer";
+        table.between(
+            Some("race_after"),
+            message,
+            "RFC 8305 recommends \"250ms\", and allows 10 ms at least",
+        );
+    }
     Some(rules)
 }
+
+/// What RFC 8305 §5 allows at least.
+const LEAST_RACE: Duration = Duration::from_millis(10);
 
 /// Where the token goes in the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -149,10 +149,12 @@ impl Value for Skew {
 words! {
     /// What is wrong with a frame.
     pub enum FrameFlaw {
-        /// RSV1 is set, and no extension was agreed on.
+        /// RSV2 is set, which no extension gives a meaning.
         ReservedBits = "reserved-bits",
         /// 0x3, which is reserved.
         Opcode = "opcode",
+        /// A compressed message that is no DEFLATE; without permessage-deflate, a reserved bit.
+        Deflate = "deflate",
     }
 }
 

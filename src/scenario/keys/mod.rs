@@ -4,6 +4,7 @@
 //! rates per second. A key stands in one place: its field. Rules between keys are functions beside it.
 
 pub mod capacity;
+pub mod compression;
 pub mod connect;
 pub mod delay;
 pub mod event;
@@ -34,7 +35,8 @@ pub mod token;
 pub(crate) mod told;
 
 pub use capacity::{Abandoned, Capacity};
-pub use connect::{ConnectRules, TokenIn, check_origin};
+pub use compression::Compression;
+pub use connect::{ConnectRules, TlsResumption, TokenIn, check_origin};
 pub use delay::Delay;
 pub use event::{Argument, Event, EventDoes, EventRequest, EventSignal, EventWait, SignalTo};
 pub use fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};

@@ -14,6 +14,7 @@ use crate::declare::{
 use crate::sample::Cause;
 
 use super::capacity::Capacity;
+use super::compression::{Compression, compression};
 use super::delay::Delay;
 use super::fault::TargetFault;
 use super::limit::{RequestLimit, WindowLimit};
@@ -122,6 +123,8 @@ table! {
         upgrade_capacity: Option<Capacity> = None => of::<Capacity>();
         /// A probe that waits behind the upgrade requests, and restarts the service where it fails. Without it: none.
         probe: Option<Probe> = None => of::<Probe>();
+        /// permessage-deflate (RFC 7692) for clients that offer it: `true`, or a table with what it asks for. Without it: it is declined.
+        compression: Option<Compression> = None => compression();
         /// How long the target waits for the answer to its close frame before it drops the connection.
         close_timeout: Duration = Duration::from_secs(5) => above_zero();
         /// Whether it speaks TLS, by a certificate made at its start.

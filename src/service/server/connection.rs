@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::deflate::Terms;
+
 use super::busy::InFlight;
 use super::cut::{Cut, CutOff};
 use super::door::Caller;
@@ -33,6 +35,8 @@ pub(super) enum Stage {
 pub(super) struct Pending {
     pub(super) admitted: Admitted,
     pub(super) in_flight: InFlight,
+    /// How messages are compressed, where both sides agreed on it.
+    pub(super) deflate: Option<Terms>,
 }
 
 impl Connection {

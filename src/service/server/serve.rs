@@ -16,6 +16,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 
+use crate::deflate::{Layer, Terms};
 use crate::sample::Abnormal;
 use crate::scenario::keys::path_fits;
 use crate::service::refusal::NOT_FOUND;
@@ -28,9 +29,9 @@ use super::connection::{Connection, Pending, Stage};
 use super::cut::CutOff;
 use super::door::{Caller, Door};
 use super::paths::{CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, REVOKE_PATH, TOKEN_PATH};
-use super::session::run_session;
+use super::session::{MESSAGE_CAP, run_session};
 use super::shared::Shared;
-use super::wire::HttpWire;
+use super::wire::{HttpWire, SessionWire};
 use super::{control, route, token, upgrade};
 
 /// How long the end of a connection may take.
@@ -53,15 +54,10 @@ pub(super) async fn serve_connection(
     let mut wire = parts.io.into_inner();
     match (connection.set(Stage::Used), result) {
         (Stage::Upgrading(pending), Ok(())) => {
-            let Pending { admitted, in_flight } = *pending;
+            let Pending { admitted, in_flight, deflate } = *pending;
             let shared = Arc::clone(&connection.shared);
-            tokio::spawn(run_session(
-                shared,
-                admitted,
-                wire.into_session(),
-                parts.read_buf.to_vec(),
-                in_flight,
-            ));
+            let (wire, early) = session_wire(&shared, wire.into_session(), parts.read_buf.to_vec(), deflate);
+            tokio::spawn(run_session(shared, admitted, wire, early, in_flight));
             return;
         }
         (Stage::Upgrading(pending), Err(error)) => {
@@ -78,6 +74,22 @@ pub(super) async fn serve_connection(
     }
     // A peer that is gone, or does not read, is left to itself.
     let _ = tokio::time::timeout(END_TIMEOUT, wire.shutdown()).await;
+}
+
+/// A session's wire, and what has been read from it already.
+fn session_wire(
+    shared: &Shared,
+    wire: SessionWire,
+    early: Vec<u8>,
+    deflate: Option<Terms>,
+) -> (SessionWire, Vec<u8>) {
+    match deflate.zip(shared.rules.compression) {
+        None => (wire, early),
+        Some((terms, rules)) => {
+            let layer = Layer::new(terms, MESSAGE_CAP, rules.threshold, &early);
+            (wire.deflate(layer), Vec::new())
+        }
+    }
 }
 
 /// Whether a connection ended in something that is no HTTP. An idle connection that ran into the header's timeout, and

@@ -4,7 +4,7 @@
 //! as it can: there are thousands.
 
 use std::future::{Future as _, poll_fn};
-use std::io::{self, Write as _};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,7 +29,7 @@ use super::wire::SessionWire;
 /// A session's read buffer. It grows for larger messages; most sessions are idle, and memory for each counts.
 const READ_BUFFER: usize = 512;
 /// The largest message that a client may send.
-const MESSAGE_CAP: usize = 1 << 20;
+pub(super) const MESSAGE_CAP: usize = 1 << 20;
 /// What may wait to be written, beside one message: a peer that reads slower than this is dropped.
 const WRITE_CAP: usize = 256 * 1024;
 /// This many frames are read in a row before deadlines and storms get their turn.
@@ -382,7 +382,7 @@ impl Live {
         // Not into the middle of a frame.
         poll_fn(|context| self.poll_flush(context)).await?;
         while !bytes.is_empty() {
-            match self.socket.get_mut().write(bytes) {
+            match self.socket.get_mut().write_frames(bytes) {
                 Ok(written) => bytes = &bytes[written..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.socket.get_ref().tcp().writable().await?;
@@ -404,8 +404,10 @@ fn faulty_frame(fault: &FaultKind) -> Vec<u8> {
             frame.extend_from_slice(&bytes.to_be_bytes());
             frame
         }
-        FaultKind::MalformedFrame { flaw: FrameFlaw::ReservedBits, .. } => vec![0xc1, 1, b'x'],
+        FaultKind::MalformedFrame { flaw: FrameFlaw::ReservedBits, .. } => vec![0xa1, 1, b'x'],
         FaultKind::MalformedFrame { flaw: FrameFlaw::Opcode, .. } => vec![0x83, 1, b'x'],
+        // RSV1; a final block of a type that does not exist (RFC 1951 §3.2.3).
+        FaultKind::MalformedFrame { flaw: FrameFlaw::Deflate, .. } => vec![0xc1, 2, 0x07, 0xff],
         // 0xc3 begins a sequence of two bytes, and 0x28 is none that may follow it.
         FaultKind::InvalidUtf8 { .. } => vec![0x81, 2, 0xc3, 0x28],
         FaultKind::MaskedFrame { .. } => vec![0x81, 0x80 | 1, 1, 2, 3, 4, b'x' ^ 1],

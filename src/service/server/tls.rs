@@ -119,6 +119,8 @@ fn server_config(
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
+    // Tickets hold all that it takes: whoever comes back may resume, however many came in between.
+    config.ticketer = rustls::crypto::ring::Ticketer::new()?;
     // A browser offers HTTP/2 too, and must be told which it gets (RFC 7301 §3.2).
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))

@@ -8,15 +8,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+    ALLOW, CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::declare::template::Template;
+use crate::deflate::Terms;
 use crate::sample::Cause;
-use crate::scenario::keys::{FaultKind, FaultStage, RefusalDetail, RefusalManner};
+use crate::scenario::keys::{Compression, FaultKind, FaultStage, RefusalDetail, RefusalManner};
 use crate::service::capacity::Endpoint;
 use crate::service::refusal::HandshakeRefusal;
 use crate::service::refusal_text::{challenge, own_code, refusal_text};
@@ -90,8 +91,10 @@ pub(super) async fn answer(
             if let Some(fault) = fault {
                 admitted.session.plan_fault(fault);
             }
-            let answer = switch_protocols(request.headers());
-            connection.hand_over(Pending { admitted, in_flight });
+            let mut answer = switch_protocols(request.headers());
+            let deflate =
+                rules.compression.and_then(|wanted| accept(request.headers(), &wanted, &mut answer));
+            connection.hand_over(Pending { admitted, in_flight, deflate });
             Ok(answer)
         }
     }
@@ -214,6 +217,14 @@ fn switch_protocols(headers: &HeaderMap) -> Answer {
         fields.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     answer
+}
+
+/// Accepts permessage-deflate, where it is offered in a way that will do.
+fn accept(headers: &HeaderMap, wanted: &Compression, answer: &mut Answer) -> Option<Terms> {
+    let lists = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).into_iter();
+    let (text, terms) = wanted.offer().accept(lists.filter_map(|value| value.to_str().ok()))?;
+    answer.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::try_from(text).ok()?);
+    Some(terms)
 }
 
 /// A refusal by the rules.

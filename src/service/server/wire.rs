@@ -13,6 +13,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::deflate::{Broken, Layer};
+
+/// How much of a compressed session is read at once.
+const AT_ONCE: usize = 4096;
+
 /// A connection while it speaks HTTP.
 #[derive(Debug)]
 pub(super) enum HttpWire {
@@ -24,7 +29,15 @@ pub(super) enum HttpWire {
 #[derive(Debug)]
 pub(super) struct SessionWire {
     tcp: TcpStream,
-    tls: Option<Box<ServerConnection>>,
+    above: Option<Box<Above>>,
+}
+
+/// What stands above TCP.
+#[derive(Debug)]
+struct Above {
+    tls: Option<ServerConnection>,
+    /// Where messages may be compressed.
+    deflate: Option<Box<Layer>>,
 }
 
 /// Makes the close of a connection a reset (`SO_LINGER` 0).
@@ -45,10 +58,10 @@ impl HttpWire {
 
     pub(super) fn into_session(self) -> SessionWire {
         match self {
-            Self::Plain(tcp) => SessionWire { tcp, tls: None },
+            Self::Plain(tcp) => SessionWire { tcp, above: None },
             Self::Tls(tls) => {
                 let (tcp, tls) = tls.into_inner();
-                SessionWire { tcp, tls: Some(Box::new(tls)) }
+                SessionWire { tcp, above: Some(Box::new(Above { tls: Some(tls), deflate: None })) }
             }
         }
     }
@@ -102,9 +115,24 @@ impl SessionWire {
         socket2::SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write)
     }
 
+    /// From now on messages may be compressed.
+    pub(super) fn deflate(mut self, layer: Layer) -> Self {
+        let above = self.above.get_or_insert_with(|| Box::new(Above { tls: None, deflate: None }));
+        above.deflate = Some(Box::new(layer));
+        self
+    }
+
+    /// Writes frames as they are, past any compression.
+    pub(super) fn write_frames(&mut self, frames: &[u8]) -> io::Result<usize> {
+        match &mut self.above {
+            None => self.tcp.try_write(frames),
+            Some(above) => write_beneath(&mut above.tls, &self.tcp, frames),
+        }
+    }
+
     /// Says that TLS is over (RFC 8446 §6.1), as far as the socket takes it.
     pub(super) fn say_goodbye(&mut self) {
-        if let Some(tls) = &mut self.tls {
+        if let Some(tls) = self.above.as_mut().and_then(|above| above.tls.as_mut()) {
             tls.send_close_notify();
             if let Err(error) = send(tls, &self.tcp) {
                 log::debug!("the end of TLS could not be told: {error}");
@@ -140,44 +168,91 @@ fn send(tls: &mut ServerConnection, tcp: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// Reads what is beneath any compression.
+fn read_beneath(tls: &mut Option<ServerConnection>, tcp: &TcpStream, buf: &mut [u8]) -> io::Result<usize> {
+    let Some(tls) = tls else { return tcp.try_read(buf) };
+    loop {
+        match tls.reader().read(buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+        // An end of TCP without the end of TLS is told by the reader, as `UnexpectedEof`.
+        tls.read_tls(&mut Tcp(tcp))?;
+        let taken = tls.process_new_packets();
+        // What TLS itself has to answer, as an alert that says what is wrong with the peer's records. What the socket does not
+        // take now goes with the next write; that it is gone, the next read says.
+        let _ = send(tls, tcp);
+        taken.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    }
+}
+
+/// Writes beneath any compression.
+fn write_beneath(tls: &mut Option<ServerConnection>, tcp: &TcpStream, data: &[u8]) -> io::Result<usize> {
+    let Some(tls) = tls else { return tcp.try_write(data) };
+    if let Err(error) = send(tls, tcp)
+        && error.kind() != io::ErrorKind::WouldBlock
+    {
+        return Err(error);
+    }
+    // No room for another record is not the end of the stream.
+    match tls.writer().write(data)? {
+        0 if !data.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
+        taken => Ok(taken),
+    }
+}
+
+impl Above {
+    /// Writes what has been compressed.
+    fn drain(&mut self, tcp: &TcpStream) -> io::Result<()> {
+        let Some(layer) = &mut self.deflate else { return Ok(()) };
+        while !layer.unsent().is_empty() {
+            match write_beneath(&mut self.tls, tcp, layer.unsent())? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => layer.sent(count),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn failure(broken: Broken) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, broken)
+}
+
 impl Read for SessionWire {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else { return self.tcp.try_read(buf) };
+        let Some(above) = &mut self.above else { return self.tcp.try_read(buf) };
+        let Some(layer) = &mut above.deflate else { return read_beneath(&mut above.tls, &self.tcp, buf) };
         loop {
-            match tls.reader().read(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return read,
+            match layer.give(buf).map_err(failure)? {
+                0 => {}
+                count => return Ok(count),
             }
-            // An end of TCP without the end of TLS is told by the reader, as `UnexpectedEof`.
-            tls.read_tls(&mut Tcp(&self.tcp))?;
-            let taken = tls.process_new_packets();
-            // What TLS itself has to answer, as an alert that says what is wrong with the peer's records. What the socket does not
-            // take now goes with the next write; that it is gone, the next read says.
-            let _ = send(tls, &self.tcp);
-            taken.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let mut raw = [0; AT_ONCE];
+            match read_beneath(&mut above.tls, &self.tcp, &mut raw)? {
+                0 => return Ok(0),
+                count => layer.feed(&raw[..count]),
+            }
         }
     }
 }
 
 impl Write for SessionWire {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else { return self.tcp.try_write(data) };
-        if let Err(error) = send(tls, &self.tcp)
-            && error.kind() != io::ErrorKind::WouldBlock
-        {
-            return Err(error);
-        }
-        // No room for another record is not the end of the stream.
-        match tls.writer().write(data)? {
-            0 if !data.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
-            taken => Ok(taken),
+        let Some(above) = &mut self.above else { return self.tcp.try_write(data) };
+        above.drain(&self.tcp)?;
+        let Some(layer) = &mut above.deflate else { return write_beneath(&mut above.tls, &self.tcp, data) };
+        layer.take(data).map_err(failure)?;
+        match above.drain(&self.tcp) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            // What is left goes with the next flush.
+            _ => Ok(data.len()),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match &mut self.tls {
-            Some(tls) => send(tls, &self.tcp),
-            None => Ok(()),
-        }
+        let Some(above) = &mut self.above else { return Ok(()) };
+        above.drain(&self.tcp)?;
+        above.tls.as_mut().map_or(Ok(()), |tls| send(tls, &self.tcp))
     }
 }

@@ -241,7 +241,7 @@ impl HttpClient {
         let wire = match &self.tls {
             _ if !endpoint.is_secure() => Wire::plain(tcp),
             Some(tls) => tls.secure(endpoint, tcp).await.map_err(HttpFailure::Connect)?,
-            None => return Err(HttpFailure::Connect(ConnectFailure::Tls)),
+            None => return Err(HttpFailure::Connect(ConnectFailure::Tls(None))),
         };
         Link::over(wire).await.map_err(|_| HttpFailure::Broken)
     }

@@ -98,10 +98,11 @@ impl GroupContext {
         let clock = run.clock();
         let endpoint = endpoint(target.websocket_url(&connect)?)?;
         let is_embedded = target.is_embedded() && connect.url.as_ref().and_then(UrlText::fixed).is_none();
+        let ways = Ways::of(&run, id, &name, &connect, &endpoint, is_embedded)?;
         let upgrader =
             Upgrader::new(clock, &connect, header_lines(&name, &connect)?, rules.session.max_message_bytes)
-                .naming_client(is_embedded);
-        let ways = Ways::of(&run, id, &name, &connect, &endpoint, is_embedded)?;
+                .naming_client(is_embedded)
+                .offering(connect.compression.as_ref(), &ways.sink);
         let token = match (&rules.token, &token_common) {
             (Some(token), Some(common)) => {
                 Some(ways.token_source(&run, &name, rules.first, token, target, common)?)
@@ -163,8 +164,11 @@ impl Ways {
         } else {
             None
         };
-        let dialer = Arc::new(Dialer::new(clock, run.names(), run.ports(), connect, proxy, spread));
-        let tls = run.tls().map(|config| Arc::new(TlsClient::new(config, sink.clone())));
+        let dialer = Dialer::new(clock, run.names(), run.ports(), connect, proxy, spread);
+        let dialer = Arc::new(dialer.racing(connect.race_after, &sink));
+        let tls_client =
+            |config| Arc::new(TlsClient::new(config, sink.clone()).resuming(connect.tls_resumption));
+        let tls = run.tls().map(tls_client);
         let http = Arc::new(HttpClient::new(Arc::clone(&dialer), tls.clone(), clock));
         Ok(Self { sink, dialer, tls, http })
     }
