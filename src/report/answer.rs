@@ -277,6 +277,7 @@ const fn because(cause: Cause) -> &'static str {
         Cause::Edge => " by something in front of the service",
         Cause::ForbiddenOther => " for a reason that the service names",
         Cause::Overloaded => " for want of room",
+        Cause::Origin => " because of its Origin",
         Cause::Unknown => ", and nothing tells why",
     }
 }
@@ -345,6 +346,10 @@ fn next_steps(totals: &[Tally], status: Status) -> Vec<String> {
     say(
         refused(|cause| cause == Cause::MissingScope) > 0,
         "give the client the scope that the service wants (token.scopes)",
+    );
+    say(
+        refused(|cause| cause == Cause::Origin) > 0,
+        "send the Origin of a page that the service lets in (connect.origin): resurge diagnose tries some",
     );
     say(crowded > 0, "spread the way back over more time (reconnect.backoff): resurge sweep finds how far");
     if next.is_empty() && status != Status::Pass {

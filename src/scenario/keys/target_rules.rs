@@ -35,6 +35,16 @@ const ENDPOINT_PATH: TextRule = TextRule {
     examples: &["/api/v2/analytics/events", "/channels/*"],
 };
 
+/// An origin that may connect, or any.
+const ALLOWED_ORIGIN: TextRule = TextRule {
+    name: "origin",
+    patterns: &["^(\\*|null|[a-z][a-z0-9+.-]*://[^\\x00-\\x20\\x7f/?#@]+)$"],
+    except: None,
+    allowed: "an origin is a scheme, a host and perhaps a port, as \"https://app.example.com\", or \"null\"; \"*\" is any",
+    examples: &["https://app.example.com", "*"],
+};
+const ORIGINS: &str = "a list of origins is needed, as [\"https://app.example.com\"]";
+
 table! {
     /// The rules of the embedded target. The defaults are the profile `forum`.
     #[derive(PartialEq)]
@@ -96,6 +106,10 @@ table! {
         /// Where it looks for a token in a handshake, in this order.
         accepts_token_in: Vec<TokenPlace> = vec![TokenPlace::Header, TokenPlace::Query, TokenPlace::Subprotocol]
             => list(of(), PLACES).least(1);
+        /// Pages that may connect, by their origin; `"*"`: any. Empty: the `Origin` of a handshake is not looked at.
+        allowed_origins: Vec<String> = Vec::new() => list(ruled(ALLOWED_ORIGIN), ORIGINS);
+        /// With `allowed_origins`: whether a handshake without an `Origin` is refused, too.
+        origin_required: bool = false;
         /// A client id is refused for this long after a session of it has ended.
         client_lock: Option<Duration> = None => or_never();
         /// Sessions that a client id may have at once. Without it: any number.
@@ -137,6 +151,14 @@ table! {
 }
 
 fn check_probe(rules: TargetRules, table: &Table<'_>) -> Option<TargetRules> {
+    if rules.origin_required && rules.allowed_origins.is_empty() {
+        let message = format!("`{}` is for a target that looks at origins", table.path_of("origin_required"));
+        table.between(
+            Some("origin_required"),
+            message,
+            "name the origins that may connect (allowed_origins), or take it away",
+        );
+    }
     if rules.probe.is_some() && rules.upgrade_capacity.is_none() {
         let message = format!("`{}` would never fail", table.path_of("probe"));
         let help = "without `upgrade_capacity` no upgrade request waits: give it one, or take the probe away";
