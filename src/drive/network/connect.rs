@@ -20,6 +20,7 @@ use super::tls::TlsClient;
 use super::token::Token;
 use super::upgrade::{Socket, Upgrader};
 use super::variables::Renderer;
+use super::variation::Variation;
 use super::wire::Wire;
 
 /// Connects a group's clients on one worker.
@@ -46,6 +47,22 @@ impl Connector {
     ) -> Self {
         let template = rules.url.as_ref().and_then(UrlText::template).cloned();
         Self { clock, endpoint, template, dialer, tls, tls_timeout: rules.tls_timeout, upgrader }
+    }
+
+    /// The same, but for one thing.
+    pub(super) fn vary(&mut self, variation: &Variation) {
+        match variation {
+            Variation::Host(host) => self.endpoint.authority.clone_from(host),
+            Variation::OtherSlash => {
+                let mut url = self.endpoint.url.clone();
+                let path = url.path().to_owned();
+                url.set_path(&path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned));
+                if let Some(endpoint) = Endpoint::of(url) {
+                    self.endpoint = endpoint;
+                }
+            }
+            Variation::PlainGet | Variation::OldHttp => self.upgrader.vary(variation),
+        }
     }
 
     /// Where the next handshake goes, where the group's URL has variables; `None`: to the group's endpoint. A URL that is none is

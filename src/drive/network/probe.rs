@@ -20,6 +20,7 @@ use super::session::Session;
 use super::setup::{ContextError, GroupContext, GroupSetup, RunShared, TargetAddress};
 use super::token::{Refusal, Token, Wish};
 use super::variables::{Renderer, Variables};
+use super::variation::Variation;
 
 /// What probes of one target share.
 pub struct ProbeShared {
@@ -143,6 +144,23 @@ impl Probe {
         let (done, receiver) = mpsc::channel(1);
         let context = GroupContext::new(Arc::clone(&shared.run), setup, target, done)?;
         Ok(Self { context: Arc::new(context), made: Mutex::new(None), _done: receiver })
+    }
+
+    /// The same, but that its handshakes differ in one thing.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn varied(
+        shared: &ProbeShared,
+        setup: GroupSetup,
+        target: &TargetAddress,
+        variation: &Variation,
+    ) -> Result<Self, ContextError> {
+        let mut probe = Self::new(shared, setup, target)?;
+        if let Some(context) = Arc::get_mut(&mut probe.context) {
+            context.connector.vary(variation);
+        }
+        Ok(probe)
     }
 
     /// The moment that it is now.

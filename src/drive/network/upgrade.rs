@@ -28,6 +28,7 @@ use super::endpoint::Endpoint;
 use super::local::classify_io;
 use super::retry_after::parse_retry_after;
 use super::token::Token;
+use super::variation::Variation;
 use super::wire::Wire;
 
 /// A session's read buffer. It grows for larger messages; most sessions are idle, and memory for each counts.
@@ -56,6 +57,8 @@ pub(super) struct Upgrader {
     subprotocols: Vec<String>,
     timeout: Duration,
     max_message_bytes: usize,
+    /// What a probe asks otherwise.
+    variation: Option<Variation>,
 }
 
 /// A request on its way.
@@ -106,6 +109,7 @@ impl Upgrader {
             subprotocols: rules.subprotocols.clone(),
             timeout: rules.upgrade_timeout,
             max_message_bytes,
+            variation: None,
         }
     }
 
@@ -113,6 +117,11 @@ impl Upgrader {
     pub(super) const fn naming_client(mut self, names_client: bool) -> Self {
         self.names_client = names_client;
         self
+    }
+
+    /// From here on it asks otherwise.
+    pub(super) fn vary(&mut self, variation: &Variation) {
+        self.variation = Some(variation.clone());
     }
 
     /// The request of client `number`: the group's headers, a key, and the token where the group puts it. A token that cannot stand
@@ -138,11 +147,16 @@ impl Upgrader {
                 put(&[&url[url::Position::BeforePath..url::Position::AfterQuery]]);
             }
         }
-        put(&[" HTTP/1.1\r\nHost: ", &endpoint.authority, "\r\n"]);
-        put(&[
-            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ",
-        ]);
-        put(&[&key, "\r\n"]);
+        let version = if self.variation == Some(Variation::OldHttp) { " HTTP/1.0" } else { " HTTP/1.1" };
+        put(&[version, "\r\nHost: ", &endpoint.authority, "\r\n"]);
+        if self.variation == Some(Variation::PlainGet) {
+            put(&["Connection: close\r\n"]);
+        } else {
+            put(&[
+                "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ",
+            ]);
+            put(&[&key, "\r\n"]);
+        }
         if let Some(text) = authorization {
             put(&["Authorization: Bearer ", text, "\r\n"]);
         }
