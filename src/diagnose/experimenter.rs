@@ -230,7 +230,10 @@ impl<'a> Experimenter<'a> {
         let facts = token.facts();
         let now = self.now();
         let knowledge = match token.look() {
-            TokenLook::Absent | TokenLook::Empty => TokenKnowledge::NotSent,
+            // What a cookie stands for is not known.
+            TokenLook::Absent | TokenLook::Empty if !self.probes.main.keeps_cookies() => {
+                TokenKnowledge::NotSent
+            }
             _ if facts.expires <= now => TokenKnowledge::Expired,
             _ => TokenKnowledge::Sent,
         };

@@ -99,6 +99,8 @@ pub struct Case<'a> {
     pub fetches_each_time: bool,
     /// Whether the scenario makes its requests before each handshake.
     pub prepares_each_time: bool,
+    /// Whether the scenario's clients keep cookies, which may stand in a token's place.
+    pub keeps_cookies: bool,
     /// The `Origin` that the scenario sends.
     pub origin: Option<&'a str>,
 }

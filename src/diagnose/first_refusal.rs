@@ -39,12 +39,15 @@ pub(super) fn judge_first_refusal(case: &Case<'_>, first: &Refused) -> Finding {
     if first.step.is_some() {
         return step_refused(case, first);
     }
+    if first.cause == Cause::Origin {
+        return by_cause(case, first);
+    }
     if first.manner == Manner::Status
         && let Some(by_status) = by_status(case, first)
     {
         return by_status;
     }
-    if case.look != TokenLook::Plain {
+    if case.look != TokenLook::Plain && !case.keeps_cookies {
         return no_token_sent(case.look, first);
     }
     if first.is_by_edge() && case.refused(Experiment::NonsenseToken).is_some_and(is_by_service) {

@@ -270,6 +270,7 @@ fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -
             .prepare
             .as_ref()
             .is_some_and(|prepare| prepare.when == PrepareWhen::EachAttempt),
+        keeps_cookies: group.prepare.as_ref().is_some_and(|prepare| prepare.cookies),
         origin: origin_of(group),
     };
     let was_let_in = case.was_let_in();

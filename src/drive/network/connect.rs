@@ -14,6 +14,7 @@ use crate::declare::template::{Template, UrlText};
 use crate::lifecycle::{ConnectFailure, Marks};
 use crate::scenario::keys::ConnectRules;
 
+use super::cookies::Jar;
 use super::dial::{Dialer, Way};
 use super::endpoint::Endpoint;
 use super::tls::TlsClient;
@@ -75,15 +76,16 @@ impl Connector {
         found.map(|endpoint| Some(Box::new(endpoint))).ok_or(ConnectFailure::Protocol)
     }
 
-    /// Connects client `number` with `token`; to `elsewhere` instead of the group's endpoint, where it is given.
+    /// Connects client `number` with `token`; to `elsewhere` instead of the group's endpoint, where it is given. Cookies come from `jar`, and go there.
     pub(super) async fn connect(
         &self,
         number: u32,
         token: Option<Token>,
         elsewhere: Option<Box<Endpoint>>,
+        jar: Option<&Jar>,
     ) -> (Marks, Result<Socket, ConnectFailure>) {
         let mut marks = Marks { began: self.clock.now(), ..Marks::default() };
-        let result = self.connect_in_stages(number, token, elsewhere.as_deref(), &mut marks).await;
+        let result = self.connect_in_stages((number, token), elsewhere.as_deref(), jar, &mut marks).await;
         if marks.ended == Moment::default() {
             marks.ended = self.clock.now();
         }
@@ -92,9 +94,9 @@ impl Connector {
 
     async fn connect_in_stages(
         &self,
-        number: u32,
-        token: Option<Token>,
+        (number, token): (u32, Option<Token>),
         elsewhere: Option<&Endpoint>,
+        jar: Option<&Jar>,
         marks: &mut Marks,
     ) -> Result<Socket, ConnectFailure> {
         let endpoint = elsewhere.unwrap_or(&self.endpoint);
@@ -110,7 +112,8 @@ impl Connector {
             Wire::plain(tcp)
         };
         marks.tls = Some(if is_secure { self.clock.now() } else { marks.tcp.unwrap_or_default() });
-        let request = self.upgrader.request(endpoint, number, token.as_ref());
-        Box::pin(self.upgrader.upgrade(wire, request, marks)).await
+        let request = self.upgrader.request(endpoint, number, token.as_ref(), jar);
+        let keep = jar.map(|jar| (jar, &endpoint.url));
+        Box::pin(self.upgrader.upgrade(wire, request, keep, marks)).await
     }
 }

@@ -8,6 +8,7 @@ mod asker;
 mod client;
 mod close_watch;
 mod connect;
+mod cookies;
 mod dial;
 mod echo;
 mod endpoint;
@@ -25,6 +26,7 @@ mod proxy;
 mod react;
 mod resolve;
 mod retry_after;
+mod saving;
 mod session;
 mod setup;
 #[doc(hidden)]

@@ -13,6 +13,7 @@ use crate::lifecycle::{ConnectFailure, Marks, StopPhase, TokenFacts};
 use crate::scenario::keys::Sharing;
 
 use super::address::AddressPolicy;
+use super::cookies::Jar;
 use super::endpoint::Endpoint;
 use super::prepare::prepare_noting;
 use super::probe_session::ProbeSession;
@@ -175,6 +176,12 @@ impl Probe {
         self.context.token.as_ref().is_some_and(|source| source.fixed_token().is_none())
     }
 
+    /// Whether its client keeps cookies.
+    #[must_use]
+    pub fn keeps_cookies(&self) -> bool {
+        self.context.rules.prepare.as_ref().is_some_and(|rules| rules.cookies)
+    }
+
     /// Gets a token as the group does: from its endpoint, its fixed one, or none.
     ///
     /// # Errors
@@ -201,7 +208,9 @@ impl Probe {
         let variables = match &self.context.rules.prepare {
             Some(rules) => {
                 let (client, mut step) = (self.renderer(token, None), None);
-                let made = prepare_noting(self.context.preparer.as_ref(), rules, client, &mut step).await;
+                let jar = rules.cookies.then(Jar::default);
+                let made =
+                    prepare_noting(self.context.preparer.as_ref(), rules, client, jar, &mut step).await;
                 Some(made.map_err(|failure| NotConnected { step: step.map(str::to_owned), failure })?)
             }
             None => None,
@@ -245,7 +254,12 @@ impl Probe {
                 return (Marks { began, ended: self.now(), ..Marks::default() }, Err(failure));
             }
         };
-        let (marks, connected) = self.context.connector.connect(0, token.token.clone(), elsewhere).await;
+        let jar = {
+            let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.as_ref().and_then(Variables::jar).cloned()
+        };
+        let connecting = self.context.connector.connect(0, token.token.clone(), elsewhere, jar.as_ref());
+        let (marks, connected) = connecting.await;
         let socket = match connected {
             Ok(socket) => socket,
             Err(failure) => return (marks, Err(failure.into())),

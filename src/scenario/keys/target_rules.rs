@@ -24,7 +24,15 @@ use super::script::{MessageToken, ScriptRule, TargetStorm};
 
 /// Path of the WebSocket endpoint, unless the rules say otherwise.
 const EVENTS_PATH: &str = "/api/v2/analytics/events";
-const PLACES: &str = "one or more of \"header\", \"query\", \"subprotocol\", \"path\" are needed";
+const PLACES: &str = "one or more of \"header\", \"query\", \"subprotocol\", \"path\", \"cookie\" are needed";
+/// The name of a cookie (RFC 6265 §4.1.1).
+const COOKIE_NAME: TextRule = TextRule {
+    name: "cookie_name",
+    patterns: &["^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$"],
+    except: None,
+    allowed: "letters, digits, `-` and `_` are allowed",
+    examples: &["sessionid"],
+};
 const LOOPBACK: &str = "write loopback addresses, each once, as [\"127.0.0.1\", \"127.0.0.2\"]";
 /// A path of the embedded target's that is not taken.
 const ENDPOINT_PATH: TextRule = TextRule {
@@ -89,6 +97,8 @@ table! {
         path: String = EVENTS_PATH.to_owned() => ruled(ENDPOINT_PATH);
         /// Name of the query parameter that carries a token or a ticket.
         query_parameter: String = "access_token".to_owned();
+        /// Name of the cookie that carries a token or a ticket.
+        cookie: String = "session".to_owned() => ruled(COOKIE_NAME);
         /// HTTP requests that it answers.
         routes: Vec<Route> = Vec::new();
         /// How many of those requests a token or a client id may make in a window, over all routes.
@@ -279,6 +289,8 @@ words! {
 words! {
     /// A place of a token in a handshake.
     pub enum TokenPlace {
+        /// A cookie: `session`, or another.
+        Cookie = "cookie",
         /// `Authorization: Bearer …` (RFC 6750 §2.1).
         Header = "header",
         /// The last segment of the path.

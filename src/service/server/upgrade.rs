@@ -78,7 +78,8 @@ pub(super) async fn answer(
     // Decided when the answer leaves: a client that has gone by then has no session, and is counted nowhere.
     let rules = &shared.rules;
     let places = &rules.accepts_token_in;
-    let token = credential::token(request.headers(), request.uri(), places, &rules.query_parameter);
+    let token =
+        credential::token(request.headers(), request.uri(), places, &rules.query_parameter, &rules.cookie);
     match shared.handshake(token.as_deref(), origin(request.headers()), stream_number(request.headers())) {
         Err(refusal) => match rules.refusal_manner {
             RefusalManner::Reset => Err(connection.cut_off(Cut::Reset(b""), in_flight)),
