@@ -42,7 +42,7 @@ pub(super) struct Probes {
     /// The same with one thing changed of what it offers or how it is written.
     pub(super) varied: Vec<(Experiment, Option<String>, Probe)>,
     /// The same with each of the subprotocols that may be meant.
-    pub(super) subprotocols: Vec<(Experiment, Option<String>, Probe)>,
+    pub(super) each_alone: Vec<(Experiment, Option<String>, Probe)>,
     /// The same with tokens of another scope.
     pub(super) other_scope: Option<Probe>,
     /// What they share.

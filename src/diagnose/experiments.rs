@@ -74,7 +74,7 @@ impl Experimenter<'_> {
             if !self.attempt_varied(varied).await {
                 continue;
             }
-            for alone in if is_offer { std::mem::take(&mut self.probes.subprotocols) } else { Vec::new() } {
+            for alone in if is_offer { std::mem::take(&mut self.probes.each_alone) } else { Vec::new() } {
                 if self.attempt_varied(alone).await {
                     break;
                 }

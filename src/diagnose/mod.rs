@@ -191,7 +191,7 @@ fn probes(prepared: &Prepared, index: usize, tries: &Tries) -> Result<Probes, Ru
     let (mut changes, alone) = variations::subprotocols(&prepared.scenario, index, &tries.subprotocols);
     changes.extend(variations::written(&prepared.scenario, &prepared.address, index, &tries.hosts));
     let varied = changes.into_iter().map(vary).collect::<Result<_, _>>()?;
-    let subprotocols = alone.into_iter().map(vary).collect::<Result<_, _>>()?;
+    let each_alone = alone.into_iter().map(vary).collect::<Result<_, _>>()?;
     let mut rescoped = setup.clone();
     let other_scope = match rescoped.rules.token.as_mut().map(|token| &mut token.grant) {
         Some(Grant::ClientCredentials(credentials)) => {
@@ -201,7 +201,7 @@ fn probes(prepared: &Prepared, index: usize, tries: &Tries) -> Result<Probes, Ru
         _ => None,
     };
     let main = probe(setup)?;
-    Ok(Probes { main, elsewhere, origins, varied, subprotocols, other_scope, _shared: shared })
+    Ok(Probes { main, elsewhere, origins, varied, each_alone, other_scope, _shared: shared })
 }
 
 /// Where else in the handshake the token could go.

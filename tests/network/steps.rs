@@ -165,8 +165,9 @@ fn what_check_says_of_steps() {
     let folder = TempDir::new().unwrap();
     let step = |keys: &str| format!("[[groups.prepare.steps]]\nurl = \"http://localhost:1/\"\n{keys}\n");
     let rows = [
-        (step("save = { a = { regex = 'x' } }"), "it has no group"),
+        (step("save = { a = { regex = 'x' } }"), "a regular expression with a group"),
         (step("save = { a = { regex = '(' } }"), "it is no regular expression"),
+        (step("save = { a = { regex = '(?:x)' } }"), "it has no group"),
         (step("save = { a = { cookies = 'x' } }"), "{ cookie = "),
         (step("save = { a = 'nowhere' }"), "it begins with `/`"),
         (step("redirects = 21"), "20"),

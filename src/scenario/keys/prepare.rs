@@ -188,11 +188,13 @@ impl Value for Pattern {
     }
 
     fn read(at: &At<'_>) -> Option<Self> {
-        let Some(text) = at.text() else {
-            at.wrong("a regular expression with a group is needed, as 'value=\"([^\"]+)\"'");
+        const NEEDED: &str = "a regular expression with a group is needed, as 'value=\"([^\"]+)\"'";
+        let Some(text) = at.text().filter(|text| text.contains('(')) else {
+            at.wrong(NEEDED);
             return None;
         };
-        Self::new(text).map_err(|why| at.wrong(why)).ok()
+        let pattern = Self::new(text);
+        pattern.map_err(|why| at.elsewhere(format!("`{}` cannot be used: {why}", at.path), NEEDED)).ok()
     }
 
     fn write(&self) -> Option<String> {

@@ -45,7 +45,7 @@ const ENDPOINT_PATH: TextRule = TextRule {
 
 /// An origin that may connect, or any.
 const ALLOWED_ORIGIN: TextRule = TextRule {
-    name: "origin",
+    name: "allowed_origin",
     patterns: &["^(\\*|null|[a-z][a-z0-9+.-]*://[^\\x00-\\x20\\x7f/?#@]+)$"],
     except: None,
     allowed: "an origin is a scheme, a host and perhaps a port, as \"https://app.example.com\", or \"null\"; \"*\" is any",

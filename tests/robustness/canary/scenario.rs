@@ -126,7 +126,7 @@ impl Home {
         }
         for way in ["401", "word", "frames", "close-at-once", "ok"] {
             let url = format!("url = \"ws://127.0.0.1:{port}/upgrade/{way}\"");
-            group(&format!("jar-{way}"), "grant = \"none\"", &url, &cookies("ok"));
+            group(&format!("jar-{way}"), &fixed, &url, &cookies("ok"));
         }
         for way in OBSERVE_WAYS {
             for (kind, what) in [("url", "metric = \"up\""), ("prometheus", "query = \"sum(up\"")] {
