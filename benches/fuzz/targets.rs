@@ -50,6 +50,29 @@ const JSON_WORDS: &[&[u8]] = &[
     b"#",
     b"\xed\xa0\x80",
 ];
+const COOKIES: &[&[u8]] = &[
+    b"sessionid=38afes7a8; Path=/; HttpOnly; Secure; SameSite=Lax; Expires=Wed, 21-Oct-2026 07:28:00 GMT",
+    b"_xsrf=2|abc|def; Domain=.a.example; Max-Age=3600\nid=; Max-Age=0\n__Host-x=1; Secure; Path=/",
+];
+const COOKIE_WORDS: &[&[u8]] = &[
+    b"; Domain=a.example",
+    b"; Domain=example",
+    b"; Domain=.",
+    b"; Domain=b.example",
+    b"; Path=/login",
+    b"; Path=",
+    b"; Max-Age=-1",
+    b"; Max-Age=99999999999999999999",
+    b"; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+    b"; Expires=99 99 9999 99:99:99",
+    b"; Secure",
+    b"__Secure-",
+    b"=",
+    b";",
+    b"\n",
+    b"\0",
+    b"\xc3\xa9",
+];
 const NAME_WORDS: &[&[u8]] = &[
     b"\xc0\x0c",
     b"\xc0\xff",
@@ -159,6 +182,7 @@ pub(crate) fn targets() -> Vec<Target> {
             || Box::new(strangers::token_answer),
         ),
         of("steps", 16, inputs(steps), JSON_WORDS, || Box::new(strangers::steps)),
+        of("cookies", 10, inputs(COOKIES), COOKIE_WORDS, || Box::new(strangers::cookies)),
         of("observed", 16, inputs(OBSERVED), OBSERVED_WORDS, || Box::new(observed)),
         of("name_answer", 10, inputs(names), NAME_WORDS, || Box::new(strangers::name_answer)),
         of("small_answers", 10, inputs(small), SMALL_WORDS, || Box::new(strangers::small_answers)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::diagnose::{DiagnoseError, DiagnoseRequest, Step, Waits, diagnose, diagnosis_text};
+use crate::diagnose::{DiagnoseError, DiagnoseRequest, Step, Tries, Waits, diagnose, diagnosis_text};
 use crate::drive::network::parse_host;
 use crate::exit_code::ExitCode;
 use crate::run::RunError;
@@ -66,6 +66,12 @@ pub(super) struct DiagnoseArgs {
     /// An Origin to try where the first handshake is refused, as https://app.example.com; repeatable
     #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
     origin: Vec<String>,
+    /// A Host to try there, as api.example.com or localhost:8080; repeatable
+    #[arg(long, value_name = "HOST", value_parser = parse_authority)]
+    host: Vec<String>,
+    /// A subprotocol to try there; repeatable
+    #[arg(long, value_name = "NAME", value_parser = parse_subprotocol)]
+    subprotocol: Vec<String>,
 }
 
 /// How long a session is watched for a close at once: longer than a service thinks about a token.
@@ -79,6 +85,24 @@ fn parse_origin(text: &str) -> Result<String, String> {
     check_origin(text).map(|()| text.to_owned())
 }
 
+fn parse_authority(text: &str) -> Result<String, String> {
+    let needed = "write a host, perhaps with a port, as api.example.com or localhost:8080";
+    let url = url::Url::parse(&format!("http://{text}/")).map_err(|error| format!("{needed} ({error})"))?;
+    let is_bare = !text.contains(['/', '?', '#', '@']) && url.has_host();
+    if is_bare { Ok(text.to_owned()) } else { Err(needed.to_owned()) }
+}
+
+/// A subprotocol is a token (RFC 6455 §4.1, RFC 9110 §5.6.2).
+fn parse_subprotocol(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_token = !text.is_empty() && text.bytes().all(fits);
+    if is_token {
+        Ok(text.to_owned())
+    } else {
+        Err("letters, digits and !#$%&'*+-.^_`|~ are allowed".to_owned())
+    }
+}
+
 pub(super) fn run(args: &DiagnoseArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let idle = args.idle_timeout.map_or(LONGEST_IDLE, |known| known + IDLE_MARGIN);
     let request = DiagnoseRequest {
@@ -87,7 +111,11 @@ pub(super) fn run(args: &DiagnoseArgs, out: &mut dyn Write, err: &mut dyn Write)
         group: args.group.clone(),
         waits: Waits { look: LOOK, idle, pause: args.wait },
         authorised: args.authorize.clone(),
-        origins: args.origin.clone(),
+        tries: Tries {
+            origins: args.origin.clone(),
+            hosts: args.host.clone(),
+            subprotocols: args.subprotocol.clone(),
+        },
     };
     let mut show = |step: &Step| {
         if !args.quiet {

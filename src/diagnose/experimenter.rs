@@ -39,6 +39,10 @@ pub(super) struct Probes {
     pub(super) elsewhere: Vec<(Experiment, Probe)>,
     /// The same with another `Origin`, or without one.
     pub(super) origins: Vec<(Experiment, Option<String>, Probe)>,
+    /// The same with one thing changed of what it offers or how it is written.
+    pub(super) varied: Vec<(Experiment, Option<String>, Probe)>,
+    /// The same with each of the subprotocols that may be meant.
+    pub(super) each_alone: Vec<(Experiment, Option<String>, Probe)>,
     /// The same with tokens of another scope.
     pub(super) other_scope: Option<Probe>,
     /// What they share.
@@ -89,13 +93,25 @@ pub(super) struct Experimenter<'a> {
     pub(super) opened: Moment,
     /// The `Origin` that the experiment under way sends in place of the scenario's.
     origin: Option<String>,
+    /// The subprotocol or `Host` that it sends in place of the scenario's.
+    sent: Option<String>,
 }
 
 impl<'a> Experimenter<'a> {
     pub(super) fn new(probes: Probes, waits: Waits, on_step: OnStep<'a>) -> Self {
         let began = probes.main.now();
         let results = Results::default();
-        Self { probes, waits, began, on_step, results, is_locked: false, opened: began, origin: None }
+        Self {
+            probes,
+            waits,
+            began,
+            on_step,
+            results,
+            is_locked: false,
+            opened: began,
+            origin: None,
+            sent: None,
+        }
     }
 
     /// A session with a fresh token; with `fixed` where none can be fetched.
@@ -188,6 +204,20 @@ impl<'a> Experimenter<'a> {
         }
     }
 
+    /// A handshake with one thing changed, closed at once. Answers whether it opened a session.
+    pub(super) async fn attempt_varied(
+        &mut self,
+        (experiment, sent, probe): (Experiment, Option<String>, Probe),
+    ) -> bool {
+        let Ok(token) = self.fetch_quietly(&probe).await else { return false };
+        self.sent = sent;
+        let session = self.handshake_by(experiment, &probe, &token).await;
+        self.sent = None;
+        let opened = session.is_some();
+        close(session).await;
+        opened
+    }
+
     /// What a handshake came to. A refusing close is waited for up to `late` where nothing is heard.
     async fn note_handshake(
         &mut self,
@@ -200,7 +230,10 @@ impl<'a> Experimenter<'a> {
         let facts = token.facts();
         let now = self.now();
         let knowledge = match token.look() {
-            TokenLook::Absent | TokenLook::Empty => TokenKnowledge::NotSent,
+            // What a cookie stands for is not known.
+            TokenLook::Absent | TokenLook::Empty if !self.probes.main.keeps_cookies() => {
+                TokenKnowledge::NotSent
+            }
             _ if facts.expires <= now => TokenKnowledge::Expired,
             _ => TokenKnowledge::Sent,
         };
@@ -351,6 +384,7 @@ impl<'a> Experimenter<'a> {
             token_age_s: age.map(|age| age.as_secs_f64()),
             took_us: took.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
             origin: self.origin.clone(),
+            sent: self.sent.clone(),
         };
         (self.on_step)(&Step::Seen(observation.clone()));
         self.results.observations.push(observation);

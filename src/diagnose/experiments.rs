@@ -49,6 +49,43 @@ impl Experimenter<'_> {
             self.pause("to see whether time helps").await;
             self.attempt_fresh(Experiment::FreshAfterWait).await;
         }
+        if !is_a_step {
+            self.vary(token).await;
+        }
+    }
+
+    /// Where nothing has let the client in, and the refusal does not speak of the token: what else there is of a handshake.
+    async fn vary(&mut self, token: &ProbeToken) {
+        let observations = &self.results.observations;
+        let first = observations.iter().find_map(|one| match &one.seen {
+            Seen::Refused(refused) => Some(refused.clone()),
+            _ => None,
+        });
+        let Some(first) = first.filter(Refused::leaves_handshake_open) else { return };
+        for varied in std::mem::take(&mut self.probes.varied) {
+            let has_opened = self.results.observations.iter().any(|one| one.seen == Seen::Opened);
+            if has_opened || self.is_rate_limited() {
+                break;
+            }
+            if first.manner != Manner::Status && varied.0.is_of_writing() {
+                continue;
+            }
+            let is_offer = varied.0 == Experiment::KnownSubprotocols;
+            if !self.attempt_varied(varied).await {
+                continue;
+            }
+            for alone in if is_offer { std::mem::take(&mut self.probes.each_alone) } else { Vec::new() } {
+                if self.attempt_varied(alone).await {
+                    break;
+                }
+            }
+            // What let the client in may have been the time that passed.
+            match self.probes.main.fetches() {
+                true => self.attempt_fresh(Experiment::SameAgain).await,
+                false => self.attempt(Experiment::SameAgain, token).await,
+            };
+            break;
+        }
     }
 
     /// What a handshake has beside the token itself: where the token stands, and the page that it says it comes from.

@@ -67,6 +67,10 @@ pub enum Kind {
     NotReady,
     /// It is the token that is refused; why is not told.
     TokenRefused,
+    /// The service wants a subprotocol, or another one.
+    SubprotocolWrong,
+    /// The service does not answer by this `Host`.
+    HostWrong,
 }
 
 /// A finding: what is so, and what to do.
@@ -95,6 +99,8 @@ pub struct Case<'a> {
     pub fetches_each_time: bool,
     /// Whether the scenario makes its requests before each handshake.
     pub prepares_each_time: bool,
+    /// Whether the scenario's clients keep cookies, which may stand in a token's place.
+    pub keeps_cookies: bool,
     /// The `Origin` that the scenario sends.
     pub origin: Option<&'a str>,
 }
@@ -139,10 +145,22 @@ impl Case<'_> {
     /// The `Origin` of the first experiment of that kind that let the client in; the inner `None`: it had none.
     pub(super) fn let_in_by_origin(&self) -> Option<Option<&str>> {
         let changes_origin = |experiment| {
-            matches!(experiment, Experiment::WithoutOrigin | Experiment::OwnOrigin | Experiment::GivenOrigin)
+            matches!(
+                experiment,
+                Experiment::WithoutOrigin
+                    | Experiment::OwnOrigin
+                    | Experiment::GivenOrigin
+                    | Experiment::NullOrigin
+            )
         };
         let opened = |one: &&Observation| changes_origin(one.experiment) && one.seen == Seen::Opened;
         self.observations.iter().find(opened).map(|one| one.origin.as_deref())
+    }
+
+    /// What the first experiment of that kind had sent that let the client in, where one did; the inner `None`: nothing is told of it.
+    pub(super) fn let_in_with(&self, experiment: Experiment) -> Option<Option<&str>> {
+        let opened = |one: &&Observation| one.experiment == experiment && one.seen == Seen::Opened;
+        self.observations.iter().find(opened).map(|one| one.sent.as_deref())
     }
 
     /// The token that the scenario's client sends, in words.

@@ -39,12 +39,15 @@ pub(super) fn judge_first_refusal(case: &Case<'_>, first: &Refused) -> Finding {
     if first.step.is_some() {
         return step_refused(case, first);
     }
+    if first.cause == Cause::Origin {
+        return by_cause(case, first);
+    }
     if first.manner == Manner::Status
         && let Some(by_status) = by_status(case, first)
     {
         return by_status;
     }
-    if case.look != TokenLook::Plain {
+    if case.look != TokenLook::Plain && !case.keeps_cookies {
         return no_token_sent(case.look, first);
     }
     if first.is_by_edge() && case.refused(Experiment::NonsenseToken).is_some_and(is_by_service) {
@@ -102,6 +105,9 @@ fn let_in_otherwise(case: &Case<'_>, first: &Refused) -> Option<Finding> {
         };
         return Some(finding(Kind::OriginRefused, sentence, change));
     }
+    if let Some(varied) = let_in_by_variation(case, first) {
+        return Some(varied);
+    }
     let places = [
         (Experiment::InHeader, "the Authorization header (connect.token_in = \"header\")"),
         (Experiment::InQuery, "the query (connect.token_in = { query = \"access_token\" })"),
@@ -112,6 +118,67 @@ fn let_in_otherwise(case: &Case<'_>, first: &Refused) -> Option<Finding> {
         first.told()
     );
     Some(finding(Kind::PlaceWrong, sentence, format!("Send it in {place}.")))
+}
+
+/// A handshake that offered other subprotocols, or was written otherwise, let the client in.
+fn let_in_by_variation(case: &Case<'_>, first: &Refused) -> Option<Finding> {
+    let told = first.told_and_said();
+    if case.opened(Experiment::WithoutSubprotocol) {
+        let sentence = format!(
+            "The service does not take the subprotocols that are offered, whatever the token: with them it gets {told}, without any it is admitted."
+        );
+        let change = "Leave connect.subprotocols out, or offer one that the service's documentation names.";
+        return Some(finding(Kind::SubprotocolWrong, sentence, change));
+    }
+    if case.opened(Experiment::KnownSubprotocols) {
+        let one = case.let_in_with(Experiment::OneSubprotocol).flatten();
+        let with = one.map_or_else(|| "one of those that were offered".to_owned(), |one| format!("`{one}`"));
+        let sentence = format!(
+            "The service wants a subprotocol, whatever the token: without it the handshake gets {told}, with {with} it is admitted."
+        );
+        let change = match one {
+            Some(one) => format!("Set connect.subprotocols = [\"{one}\"]."),
+            None => "Set connect.subprotocols to what the service's documentation names.".to_owned(),
+        };
+        return Some(finding(Kind::SubprotocolWrong, sentence, change));
+    }
+    if let Some(Some(host)) = case.let_in_with(Experiment::OtherHost) {
+        let sentence = format!(
+            "The service does not answer by this Host, whatever the token: the handshake gets {told}, with Host {host} it is admitted."
+        );
+        let change = "Use that name in target.url, and have it lead to this address (connect.resolver, /etc/hosts); or let the service take the name that is used (Rails config.hosts, Django ALLOWED_HOSTS, a proxy's server_name).";
+        return Some(finding(Kind::HostWrong, sentence, change));
+    }
+    case.opened(Experiment::OtherSlash).then(|| {
+        let sentence = format!(
+            "The endpoint is wrong by a slash: the path as it is written gets {told}, with its last slash the other way it is admitted."
+        );
+        let change = "Put a slash at the end of the path in target.url, or take it away where there is one: WebSocket clients follow no redirect that does so.";
+        finding(Kind::EndpointWrong, sentence, change)
+    })
+}
+
+/// What a handshake is taken for by whoever answers, where a plain GET and one of HTTP/1.0 tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TakenFor {
+    /// A plain request, or there is no WebSocket.
+    PlainGet,
+    /// A handshake by HTTP/1.0.
+    OldHttp,
+    /// What it is: both get other answers.
+    AHandshake,
+    /// Neither was tried.
+    Unknown,
+}
+
+fn taken_for(case: &Case<'_>, first: &Refused) -> TakenFor {
+    let is_like = |experiment| case.refused(experiment).is_some_and(|other| other.is_like(first));
+    match (is_like(Experiment::PlainGet), is_like(Experiment::OldHttp)) {
+        (true, _) => TakenFor::PlainGet,
+        _ if case.refused(Experiment::PlainGet).is_none() => TakenFor::Unknown,
+        (false, true) => TakenFor::OldHttp,
+        (false, false) => TakenFor::AHandshake,
+    }
 }
 
 /// Whether the refusal itself leaves open why.
@@ -127,24 +194,46 @@ fn is_of_any_token(case: &Case<'_>, first: &Refused) -> bool {
     })
 }
 
+/// What to do where an upgrade is lost on the way.
+const PASS_UPGRADE: &str = "Have the proxy pass the headers Upgrade and Connection on (nginx: proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade, proxy_set_header Connection \"upgrade\"), or correct the path in target.url.";
+
 /// What a status says that speaks of something else than tokens.
 fn by_status(case: &Case<'_>, first: &Refused) -> Option<Finding> {
     let told = first.told();
     let is_of_any_token = is_of_any_token(case, first);
+    let taken_for = taken_for(case, first);
     match first.status {
+        400 | 426 | 505 if is_of_any_token && taken_for == TakenFor::OldHttp => {
+            let sentence = format!(
+                "The handshake comes to the service as HTTP/1.0, which knows no upgrade: it gets {told}, what a handshake by HTTP/1.0 gets, and a plain GET gets another answer. A proxy on the way speaks HTTP/1.0 to the service."
+            );
+            let change = "Have the proxy speak HTTP/1.1 to the service (nginx: proxy_http_version 1.1).";
+            Some(finding(Kind::UpgradeUnknown, sentence, change).of_unknown_need())
+        }
         // RFC 9110 §15.5.22: the service misses an Upgrade that the handshake has.
+        400 if is_of_any_token && taken_for == TakenFor::PlainGet => {
+            let sentence = format!(
+                "What answers does not take the handshake for an upgrade: it answers {told}, as to a plain GET of the same URL. A proxy on the way that does not pass Upgrade on does so, or a URL where no WebSocket is."
+            );
+            Some(finding(Kind::UpgradeUnknown, sentence, PASS_UPGRADE).of_unknown_need())
+        }
         200..=299 | 426 if is_of_any_token => {
             let sentence = format!(
                 "What answers does not take the handshake for an upgrade: it answers {told}, as to a plain request. A proxy on the way that does not pass Upgrade on does so, or a URL where no WebSocket is."
             );
-            let change = "Have the proxy pass the headers Upgrade and Connection on (nginx: proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade, proxy_set_header Connection \"upgrade\"), or correct the path in target.url.";
-            Some(finding(Kind::UpgradeUnknown, sentence, change).of_unknown_need())
+            Some(finding(Kind::UpgradeUnknown, sentence, PASS_UPGRADE).of_unknown_need())
         }
         300..=399 if is_of_any_token => Some(cannot_tell(
             &format!(
                 "the handshake is answered with a redirect ({told}), which WebSocket clients do not follow: a page to log in at, or another address of the service"
             ),
             "where it leads: curl -i with the same URL; then the URL itself, or a token known to be good",
+        )),
+        400 if is_of_any_token && taken_for == TakenFor::AHandshake => Some(cannot_tell(
+            &format!(
+                "the handshake gets {told} whatever its token, and a plain GET of the same URL another answer: what answers sees a handshake, and something of it is not as it wants it"
+            ),
+            "the service's own log; a subprotocol (--subprotocol), a Host (--host) or an Origin (--origin) that its documentation names",
         )),
         400 | 404 | 405 | 410 if is_of_any_token => {
             let sentence =
@@ -239,6 +328,11 @@ fn by_cause(case: &Case<'_>, first: &Refused) -> Finding {
             };
             let sentence = format!("The service does not take the token for one of its own ({told}).");
             finding(Kind::UnknownToken, sentence, change)
+        }
+        Cause::Origin => {
+            let sentence = format!("The service refuses by Origin, not by the token: it says so ({told}).");
+            let change = "Send the Origin of a page that the service lets in (connect.origin); --origin tries one that you name.";
+            finding(Kind::OriginRefused, sentence, change)
         }
         Cause::Overloaded => {
             let sentence = format!("The service says that it has no room now ({told}).");
@@ -342,7 +436,8 @@ fn cannot_tell_token_from_rest(case: &Case<'_>, first: &Refused) -> Finding {
         _ => "nothing else got another answer",
     };
     let tried_origins = case.observations.iter().any(|one| {
-        matches!(one.experiment, Experiment::OwnOrigin | Experiment::GivenOrigin) && is_refused(&one.seen)
+        matches!(one.experiment, Experiment::OwnOrigin | Experiment::GivenOrigin | Experiment::NullOrigin)
+            && is_refused(&one.seen)
     });
     let origins = if tried_origins { "; another Origin does not change it" } else { "" };
     let origin = if first.manner == Manner::Status && first.status == 403 {

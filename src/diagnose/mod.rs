@@ -11,6 +11,7 @@ mod observation;
 mod refused;
 mod sessions;
 mod text;
+mod variations;
 mod verdict;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use finding::{Case, Finding, Kind};
 pub use observation::{EndedBy, Experiment, Observation, Seen};
 pub use refused::{Manner, Refused};
 pub use text::diagnosis_text;
+pub use variations::Tries;
 pub use verdict::judge;
 
 use crate::drive::network::{GroupSetup, TargetAddress};
@@ -38,6 +40,7 @@ use crate::scenario::keys::{Grant, Group, OnReconnect, Scenario, Start, TokenIn}
 use crate::scenario::load;
 
 use experimenter::{Experimenter, Probes, Results};
+use variations::{Change, Varied};
 
 /// Version of the JSON answer.
 const SCHEMA_VERSION: u32 = 1;
@@ -59,8 +62,8 @@ pub struct DiagnoseRequest {
     pub waits: Waits,
     /// Hosts that may be hit though they are neither loopback nor private.
     pub authorised: Vec<String>,
-    /// Values of `Origin` to try where the first handshake is refused.
-    pub origins: Vec<String>,
+    /// What to try where the first handshake is refused.
+    pub tries: Tries,
 }
 
 /// Why there is no diagnosis.
@@ -135,7 +138,7 @@ pub fn diagnose(request: &DiagnoseRequest, on_step: OnStep<'_>) -> Result<Diagno
     let prepared = prepare(loaded, &request.authorised)?;
     let runtime = single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
     let results = runtime.block_on(async {
-        let probes = probes(&prepared, index, &request.origins)?;
+        let probes = probes(&prepared, index, &request.tries)?;
         Ok::<_, RunError>(Box::pin(Experimenter::new(probes, request.waits, on_step).run()).await)
     })?;
     runtime.shutdown_background();
@@ -150,7 +153,7 @@ fn find_group(scenario: &Scenario, name: Option<&str>) -> Result<usize, Diagnose
     })
 }
 
-fn probes(prepared: &Prepared, index: usize, given: &[String]) -> Result<Probes, RunError> {
+fn probes(prepared: &Prepared, index: usize, tries: &Tries) -> Result<Probes, RunError> {
     let shared = ProbeShared::new(prepared.clock, prepared.policy.clone(), prepared.tls.clone())
         .map_err(|source| RunError::Start { what: "the timers", source })?;
     let group = &prepared.scenario.groups[index];
@@ -168,12 +171,27 @@ fn probes(prepared: &Prepared, index: usize, given: &[String]) -> Result<Probes,
         elsewhere.push((experiment, probe(moved)?));
     }
     let mut origins = Vec::new();
-    for (experiment, origin) in other_origins(prepared, index, given) {
+    for (experiment, origin) in other_origins(prepared, index, &tries.origins) {
         let mut changed = setup.clone();
         changed.connect.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Origin"));
         changed.connect.origin = origin.clone();
         origins.push((experiment, origin, probe(changed)?));
     }
+    let vary = |(experiment, sent, change): Varied| {
+        let mut changed = setup.clone();
+        let probe = match change {
+            Change::Subprotocols(names) => {
+                changed.connect.subprotocols = names;
+                probe(changed)?
+            }
+            Change::Written(variation) => Probe::varied(&shared, changed, &prepared.address, &variation)?,
+        };
+        Ok::<_, RunError>((experiment, sent, probe))
+    };
+    let (mut changes, alone) = variations::subprotocols(&prepared.scenario, index, &tries.subprotocols);
+    changes.extend(variations::written(&prepared.scenario, &prepared.address, index, &tries.hosts));
+    let varied = changes.into_iter().map(vary).collect::<Result<_, _>>()?;
+    let each_alone = alone.into_iter().map(vary).collect::<Result<_, _>>()?;
     let mut rescoped = setup.clone();
     let other_scope = match rescoped.rules.token.as_mut().map(|token| &mut token.grant) {
         Some(Grant::ClientCredentials(credentials)) => {
@@ -182,7 +200,8 @@ fn probes(prepared: &Prepared, index: usize, given: &[String]) -> Result<Probes,
         }
         _ => None,
     };
-    Ok(Probes { main: probe(setup)?, elsewhere, origins, other_scope, _shared: shared })
+    let main = probe(setup)?;
+    Ok(Probes { main, elsewhere, origins, varied, each_alone, other_scope, _shared: shared })
 }
 
 /// Where else in the handshake the token could go.
@@ -208,7 +227,7 @@ fn origin_of(group: &Group) -> Option<&str> {
     if is_own { Some(ORIGIN_OF_HEADERS) } else { group.connect.origin.as_deref() }
 }
 
-/// What else the `Origin` could be: none, that of the target's own host, those that were `given`, those of the scenario's other groups.
+/// What else the `Origin` could be: none, that of the target's own host, `null`, those that were `given`, those of the scenario's other groups.
 fn other_origins(prepared: &Prepared, index: usize, given: &[String]) -> Vec<(Experiment, Option<String>)> {
     let groups = &prepared.scenario.groups;
     let sent = origin_of(&groups[index]);
@@ -233,6 +252,7 @@ fn other_origins(prepared: &Prepared, index: usize, given: &[String]) -> Vec<(Ex
     if own.is_some() {
         add(Experiment::OwnOrigin, own);
     }
+    add(Experiment::NullOrigin, Some("null".to_owned()));
     given.iter().cloned().chain(others).for_each(|origin| add(Experiment::GivenOrigin, Some(origin)));
     found
 }
@@ -250,6 +270,7 @@ fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -
             .prepare
             .as_ref()
             .is_some_and(|prepare| prepare.when == PrepareWhen::EachAttempt),
+        keeps_cookies: group.prepare.as_ref().is_some_and(|prepare| prepare.cookies),
         origin: origin_of(group),
     };
     let was_let_in = case.was_let_in();

@@ -76,11 +76,32 @@ pub enum Experiment {
     OwnOrigin,
     /// With an origin that was named for it, or that another group of the scenario sends.
     GivenOrigin,
+    /// With the origin `null`, as of a page without one.
+    NullOrigin,
+    /// Without the subprotocols that the scenario offers.
+    WithoutSubprotocol,
+    /// With all subprotocols offered that are known or were named.
+    KnownSubprotocols,
+    /// With one of them.
+    OneSubprotocol,
+    /// With another `Host`.
+    OtherHost,
+    /// With the path's slash taken away, or put there.
+    OtherSlash,
+    /// A plain GET of the same URL.
+    PlainGet,
+    /// The same handshake by HTTP/1.0.
+    OldHttp,
     /// The first handshake once more, after another one had let the client in.
     SameAgain,
 }
 
 impl Experiment {
+    /// Whether it changes how the request is written, and nothing of what a service reads after its upgrade.
+    pub(super) const fn is_of_writing(self) -> bool {
+        matches!(self, Self::OtherHost | Self::OtherSlash | Self::PlainGet | Self::OldHttp)
+    }
+
     /// The experiment in words.
     #[must_use]
     pub const fn words(self) -> &'static str {
@@ -113,7 +134,14 @@ impl Experiment {
             Self::ChannelBeside => "a second session on an open channel",
             Self::FirstOnChannel => "the first session on it meanwhile",
             Self::WithoutOrigin => "without an Origin",
-            Self::OwnOrigin | Self::GivenOrigin => "with the Origin",
+            Self::OwnOrigin | Self::GivenOrigin | Self::NullOrigin => "with the Origin",
+            Self::WithoutSubprotocol => "without a subprotocol",
+            Self::KnownSubprotocols => "with subprotocols that others want",
+            Self::OneSubprotocol => "with the subprotocol",
+            Self::OtherHost => "with the Host",
+            Self::OtherSlash => "path with its slash the other way",
+            Self::PlainGet => "a plain GET of the same URL",
+            Self::OldHttp => "the handshake by HTTP/1.0",
             Self::SameAgain => "as the scenario has it, once more",
         }
     }
@@ -246,6 +274,9 @@ pub struct Observation {
     /// The `Origin` that was sent, where the experiment changed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// The subprotocol or the `Host` that was sent, where the experiment changed that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<String>,
 }
 
 impl Observation {
@@ -261,7 +292,8 @@ impl Observation {
     #[must_use]
     pub fn words(&self) -> String {
         let words = self.experiment.words();
-        self.origin.as_ref().map_or_else(|| words.to_owned(), |origin| format!("{words} {origin}"))
+        let changed = self.origin.as_ref().or(self.sent.as_ref());
+        changed.map_or_else(|| words.to_owned(), |changed| format!("{words} {changed}"))
     }
 }
 

@@ -143,6 +143,13 @@ impl Refused {
         self.status == 429 || self.cause == Cause::RateLimited
     }
 
+    /// Whether it may be for anything of the handshake: it names no other cause, and was told by a status or a close.
+    #[must_use]
+    pub const fn leaves_handshake_open(&self) -> bool {
+        matches!(self.manner, Manner::Status | Manner::Closed { .. })
+            && matches!(self.cause, Cause::Unknown | Cause::ForbiddenOther | Cause::NoToken | Cause::Origin)
+    }
+
     /// Whether the stock page of a gateway told it.
     #[must_use]
     pub fn is_by_edge(&self) -> bool {

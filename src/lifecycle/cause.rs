@@ -33,6 +33,8 @@ pub struct Evidence {
     pub html: bool,
     /// Whether that page is one that a proxy or gateway ships with, and so not the service's.
     pub edge_page: bool,
+    /// Whether the answer says that it is for the `Origin`.
+    pub names_origin: bool,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
 }
@@ -58,6 +60,7 @@ impl fmt::Debug for Evidence {
             body_code,
             html,
             edge_page,
+            names_origin,
             retry_after,
         } = self;
         f.debug_struct("Evidence")
@@ -68,6 +71,7 @@ impl fmt::Debug for Evidence {
             .field("has_body_code", &body_code.is_some())
             .field("html", html)
             .field("edge_page", edge_page)
+            .field("names_origin", names_origin)
             .field("retry_after", retry_after)
             .finish()
     }
@@ -99,6 +103,7 @@ impl Evidence {
             body_code: words,
             html: false,
             edge_page: false,
+            names_origin: false,
             retry_after: None,
         }
     }
@@ -174,6 +179,7 @@ impl Evidence {
             body_code: body_code(body),
             html,
             edge_page: html && is_edge_page(body),
+            names_origin: names_origin(body),
             retry_after,
         }
     }
@@ -267,6 +273,9 @@ pub fn attribute(evidence: &Evidence, token: TokenKnowledge) -> Attributed {
     if let Some(cause) = of_code(evidence) {
         return said(cause);
     }
+    if evidence.names_origin {
+        return said(Cause::Origin);
+    }
     if evidence.spoken != Spoken::Http
         && let Some(cause) = words.and_then(of_words)
     {
@@ -319,7 +328,27 @@ fn of_words(words: &str) -> Option<Cause> {
     if says(&["insufficient scope", "missing scope", "missing permission"]) {
         return Some(Cause::MissingScope);
     }
+    if names_origin(words.as_bytes()) {
+        return Some(Cause::Origin);
+    }
     says(&["too many requests", "rate limit"]).then_some(Cause::RateLimited)
+}
+
+/// What servers say where they do not take an `Origin`, in lower case: Python's websockets, Tornado and Jupyter, Spring, Gorilla, and whoever says it as
+/// plainly.
+const ORIGIN_WORDS: [&str; 6] = [
+    "invalid origin",
+    "cross origin websockets not allowed",
+    "invalid cors request",
+    "origin not allowed",
+    "origin is not allowed",
+    "origin forbidden",
+];
+
+/// Whether a refusal says that it is for the `Origin`.
+fn names_origin(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+    ORIGIN_WORDS.iter().any(|words| text.contains(words))
 }
 
 /// Codes that services are known to use.
@@ -334,6 +363,7 @@ fn of_body_code(code: &str) -> Option<Cause> {
         }
         "too.many.requests" => Cause::RateLimited,
         "displaced" => Cause::Displaced,
+        "origin.forbidden" | "origin_not_allowed" | "invalid_origin" => Cause::Origin,
         _ => return None,
     })
 }
@@ -350,151 +380,5 @@ fn of_description(description: &str) -> Option<Cause> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn causes_follow_the_evidence() {
-        let json = |code: &str| format!("{{\"status\":403,\"code\":\"{code}\"}}");
-        // (WWW-Authenticate, content type, body, token, cause)
-        type Row = (Option<&'static str>, Option<&'static str>, String, TokenKnowledge, Cause);
-        let rows: &[Row] = &[
-            (None, None, String::new(), TokenKnowledge::Sent, Cause::Unknown),
-            (None, None, String::new(), TokenKnowledge::NotSent, Cause::NoToken),
-            (None, None, json("bad.credentials"), TokenKnowledge::Sent, Cause::Unknown),
-            (None, None, json("bad.credentials"), TokenKnowledge::Expired, Cause::ExpiredToken),
-            (None, None, json("forbidden"), TokenKnowledge::Sent, Cause::Unknown),
-            (None, None, json("plan.exceeded"), TokenKnowledge::Sent, Cause::ForbiddenOther),
-            (None, None, String::new(), TokenKnowledge::Expired, Cause::ExpiredToken),
-            (None, None, json("token.stale"), TokenKnowledge::Sent, Cause::StaleToken),
-            (None, None, json("credentials.expired"), TokenKnowledge::Sent, Cause::ExpiredToken),
-            (None, None, json("missing.permissions"), TokenKnowledge::Expired, Cause::MissingScope),
-            (None, None, json("not.your.day"), TokenKnowledge::Sent, Cause::ForbiddenOther),
-            (
-                None,
-                None,
-                "{\"error\":\"insufficient_scope\"}".into(),
-                TokenKnowledge::Sent,
-                Cause::MissingScope,
-            ),
-            (
-                Some("Bearer error=\"insufficient_scope\""),
-                None,
-                String::new(),
-                TokenKnowledge::Sent,
-                Cause::MissingScope,
-            ),
-            (
-                Some("Bearer realm=\"x\", error=invalid_token"),
-                None,
-                String::new(),
-                TokenKnowledge::Sent,
-                Cause::Unknown,
-            ),
-            (
-                Some("Bearer error=\"invalid_token\", error_description=\"The token expired\""),
-                None,
-                String::new(),
-                TokenKnowledge::Sent,
-                Cause::ExpiredToken,
-            ),
-            (
-                Some("Bearer error=\"invalid_token\", error_description=\"Token was revoked\""),
-                None,
-                String::new(),
-                TokenKnowledge::Sent,
-                Cause::StaleToken,
-            ),
-            (
-                None,
-                Some("text/html; charset=utf-8"),
-                "<h1>403</h1>".into(),
-                TokenKnowledge::Sent,
-                Cause::Unknown,
-            ),
-            (None, None, "  <!doctype html>".into(), TokenKnowledge::Sent, Cause::Unknown),
-            (
-                None,
-                None,
-                "<html><body><center><h1>403 Forbidden</h1></center><hr><center>nginx/1.22.1</center>".into(),
-                TokenKnowledge::Sent,
-                Cause::Unknown,
-            ),
-            (
-                None,
-                None,
-                "<html><body><center><h1>403 Forbidden</h1></center><hr><center>nginx/1.22.1</center>".into(),
-                TokenKnowledge::Expired,
-                Cause::ExpiredToken,
-            ),
-            (None, None, "{not json".into(), TokenKnowledge::Sent, Cause::Unknown),
-        ];
-        for (challenge, kind, body, token, cause) in rows {
-            let evidence = Evidence::read(403, *challenge, *kind, body.as_bytes(), None);
-            assert_eq!(attribute(&evidence, *token).cause, *cause, "{challenge:?} {body:?} {token:?}");
-        }
-    }
-
-    #[test]
-    fn who_answered_is_another_question_than_why() {
-        let nginx = "<html><center><h1>403</h1></center><hr><center>nginx/1.22.1</center>";
-        // (kind, body, by)
-        let rows = [
-            (None, nginx, AnsweredBy::Edge),
-            (Some("text/html"), "<h1>Invalid credentials</h1>", AnsweredBy::Unknown),
-            (None, "{\"code\":\"token.stale\"}", AnsweredBy::Service),
-            (None, "", AnsweredBy::Unknown),
-        ];
-        for (kind, body, by) in rows {
-            assert_eq!(Evidence::read(403, None, kind, body.as_bytes(), None).by(), by, "{body}");
-        }
-        assert_eq!(Evidence::of_close(4401, None).by(), AnsweredBy::Service);
-    }
-
-    #[test]
-    fn refusals_on_a_session_are_attributed_by_code_words_and_what_is_known() {
-        use TokenKnowledge::{Expired, NotSent, Sent};
-        // (code, reason, token, cause, ground)
-        let rows = [
-            (1013, "try later", NotSent, Cause::Overloaded, Ground::Said),
-            (4429, "", Sent, Cause::RateLimited, Ground::Said),
-            (4401, "", Expired, Cause::ExpiredToken, Ground::Known),
-            (4401, "token expired", Sent, Cause::ExpiredToken, Ground::Said),
-            (4401, "JWT revoked", Sent, Cause::StaleToken, Ground::Said),
-            (4403, "Forbidden", Sent, Cause::Unknown, Ground::Unknown),
-            (1008, "your plan has expired", Sent, Cause::Unknown, Ground::Unknown),
-            (1008, "policy", NotSent, Cause::NoToken, Ground::Known),
-        ];
-        for (code, reason, token, cause, ground) in rows {
-            let found = attribute(&Evidence::of_close(code, Some(reason)), token);
-            assert_eq!(found, Attributed { cause, ground }, "{code} {reason} {token:?}");
-        }
-    }
-
-    #[test]
-    fn words_are_kept_where_they_are_few_and_plain() {
-        let kept = ["Invalid token", "token.expired", "not allowed, try 3 times", "access_denied", "E4711"];
-        let dropped = [
-            "",
-            "eyJhbGciOiJIUzI1NiJ9",
-            "user 81724312",
-            "no\nway",
-            "é",
-            "session 3f2a9c1b",
-            &"x ".repeat(40),
-        ];
-        assert!(kept.iter().all(|words| can_be_kept(words)));
-        for words in dropped {
-            assert!(!can_be_kept(words), "{words:?}");
-        }
-        let answer = Evidence::of_close(4401, Some("token expired")).answer(Ground::Said);
-        assert_eq!(answer.said(), "4401 token expired");
-    }
-
-    #[test]
-    fn error_is_not_mistaken_for_error_description() {
-        let evidence = Evidence::read(401, Some("Bearer error_description=\"error=x\""), None, b"", None);
-        assert_eq!(evidence.bearer_error, None);
-        assert_eq!(evidence.bearer_description.as_deref(), Some("error=x"));
-    }
-}
+#[path = "cause_tests.rs"]
+mod tests;

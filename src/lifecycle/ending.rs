@@ -280,8 +280,10 @@ impl Step<'_> {
         let mut ground = Ground::Unknown;
         let is_refusal = outcome.is_refusal() || outcome == Outcome::StepRefused;
         let cause = (is_refusal && is_attributed(evidence)).then(|| {
+            // What a cookie stands for is not known.
+            let keeps_cookies = self.rules.prepare.as_ref().is_some_and(|rules| rules.cookies);
             let knowledge = match carried {
-                _ if self.rules.token.is_none() => TokenKnowledge::NotSent,
+                _ if self.rules.token.is_none() && !keeps_cookies => TokenKnowledge::NotSent,
                 Some(Carried { expired: true, .. }) => TokenKnowledge::Expired,
                 _ => TokenKnowledge::Sent,
             };

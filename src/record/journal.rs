@@ -282,7 +282,7 @@ pub(super) mod tests {
         4
         first reconnect
         ok http_403 http_401 http_429 http_4xx http_5xx token_refused token_error dns tcp_refused tcp_reset timeout tls protocol local_limit aborted step_refused step_error refused_close refused_message ended_early not_ready
-        stale_token expired_token missing_scope no_token unknown_token rate_limited displaced edge forbidden_other unknown overloaded
+        stale_token expired_token missing_scope no_token unknown_token rate_limited displaced edge forbidden_other unknown overloaded origin
         target client network storm
         fin rst timeout protocol dropped bad_close_code masked_frame reserved_bits bad_opcode bad_utf8 too_large bad_control_frame bad_continuation bad_deflate
         reconnect_latency reconnect_service_time connect_latency refused_latency phase_detect phase_backoff phase_token phase_dns phase_tcp phase_tls phase_upgrade phase_ready session_length message_latency lag token_age cascade_depth reconnect_away tls_full tls_resumed

@@ -127,6 +127,8 @@ named_enum! {
         Unknown = "unknown",
         /// The service has too much to do, or too many clients.
         Overloaded = "overloaded",
+        /// The service does not take the handshake's `Origin`, or that it has none.
+        Origin = "origin",
     }
 }
 

@@ -16,6 +16,7 @@ mod jwt;
 mod limits;
 pub mod message;
 mod open;
+pub mod origin;
 mod refresh;
 pub mod refusal;
 pub mod refusal_text;

@@ -29,6 +29,9 @@ pub(super) const NOTHING_HERE: HandshakeRefusal = HandshakeRefusal {
     words: (NOT_FOUND, "there is nothing here"),
     retry_after: None,
 };
+/// An upgrade from a page that may not connect; its status is the rules'.
+pub(super) const WRONG_ORIGIN: (&str, &str) =
+    ("origin.forbidden", "connections from this origin are not allowed");
 /// The code of an answer that says so.
 pub(super) const NOT_FOUND: &str = "not.found";
 

@@ -127,7 +127,8 @@ impl TargetState {
     ) -> Result<Answered, HandshakeRefusal> {
         match route.does {
             RouteDoes::Answer => {
-                let wants_ticket = route.body.variables().any(|name| name == "ticket");
+                let headers = route.headers.iter().flat_map(|(_, value)| value.variables());
+                let wants_ticket = route.body.variables().chain(headers).any(|name| name == "ticket");
                 let ticket =
                     if wants_ticket { self.issue_ticket(now, asker.client, asker.token) } else { None };
                 Ok(ticket.map_or_else(Answered::default, |id| self.about(id)))

@@ -33,6 +33,7 @@ fn route(does: RouteDoes, path: &str) -> Route {
         needs_token: true,
         status: 200,
         body: Template::parse("{ticket}"),
+        headers: Vec::new(),
         entity: Template::parse("{topic}"),
         limit: None,
         limit_headers: None,

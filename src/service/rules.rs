@@ -310,7 +310,7 @@ impl TargetState {
 
     /// Refuses a handshake in the way that the rules have. Where a session is opened for it, it is one like any other, but good
     /// for nothing.
-    fn refuse(&mut self, now: Moment, refusal: HandshakeRefusal) -> Handshake {
+    pub(super) fn refuse(&mut self, now: Moment, refusal: HandshakeRefusal) -> Handshake {
         match &self.rules.refusal_manner {
             RefusalManner::Status => self.tally.refuse(refusal.status, refusal.cause),
             manner => self.tally.refuse_otherwise(manner.name(), refusal.cause),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use resurge::diagnose::{
-    DiagnoseRequest, Diagnosis, Experiment, Kind, Seen, Waits, diagnose, diagnosis_text,
+    DiagnoseRequest, Diagnosis, Experiment, Kind, Seen, Tries, Waits, diagnose, diagnosis_text,
 };
 use tempfile::TempDir;
 
@@ -261,6 +261,20 @@ fn worlds() -> Vec<World> {
             EndpointWrong,
             NO,
         ),
+        world(
+            "another page, and it says so",
+            "profile = \"forum\"\nallowed_origins = [\"https://app.example.com\"]\norigin_required = true",
+            CREDENTIALS,
+            OriginRefused,
+            NO,
+        ),
+        world(
+            "another page, bare: one without an origin is let in",
+            "profile = \"forum\"\ninvalidation = \"never\"\nrefusal_detail = \"bare\"\nallowed_origins = [\"https://app.example.com\"]",
+            "[groups.connect]\norigin = \"https://evil.example\"\n[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n",
+            OriginRefused,
+            NO,
+        ),
         world("no token", "profile = \"forum\"", "[groups.token]\ngrant = \"none\"\n", NoTokenSent, None),
         world(
             "the token is undefined",
@@ -376,7 +390,10 @@ pub(crate) fn diagnose_with(folder: &Path, name: &str, text: &str, origins: &[&s
             pause: Duration::from_millis(1_000),
         },
         authorised: Vec::new(),
-        origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+        tries: Tries {
+            origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+            ..Tries::default()
+        },
     };
     let diagnosis = diagnose(&request, &mut |_| {});
     assert!(diagnosis.is_ok(), "{name}: {:?}\n{text}", diagnosis.err());

@@ -7,25 +7,26 @@ use resurge::diagnose::{Diagnosis, Kind, diagnosis_text};
 use tempfile::TempDir;
 
 use crate::diagnose::diagnose_with;
+use crate::diagnose_handshakes::handshakes;
 use crate::stranger::{Asks, Manners, NGINX, Says, stranger};
 
 /// A world that others made.
-struct World {
-    name: &'static str,
-    answer: fn(&Asks) -> Says,
-    tokens_die: bool,
-    group: &'static str,
+pub(crate) struct World {
+    pub(crate) name: &'static str,
+    pub(crate) answer: fn(&Asks) -> Says,
+    pub(crate) tokens_die: bool,
+    pub(crate) group: &'static str,
     /// Origins to try.
-    origins: &'static [&'static str],
-    kind: Kind,
-    needs_fresh: Option<bool>,
+    pub(crate) origins: &'static [&'static str],
+    pub(crate) kind: Kind,
+    pub(crate) needs_fresh: Option<bool>,
     /// What the verdict has to say.
-    words: &'static [&'static str],
+    pub(crate) words: &'static [&'static str],
 }
 
 const FETCHED: &str = "[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n";
 const NEVER_GOOD: &str = "[groups.token]\ngrant = \"fixed\"\ntoken = \"of-another-world\"\n";
-const ALL_LET_IN: World = World {
+pub(crate) const ALL_LET_IN: World = World {
     name: "",
     answer: |_| Says::In,
     tokens_die: false,
@@ -42,7 +43,7 @@ const OWN_PAGE: Says = Says::Http(
     "<!doctype html><html><title>Forbidden</title><body><p>Invalid credentials</p></body></html>",
 );
 const STOCK_PAGE: Says = Says::Http("403 Forbidden", "text/html", NGINX);
-const BARE: Says = Says::Http("403 Forbidden", "", "");
+pub(crate) const BARE: Says = Says::Http("403 Forbidden", "", "");
 const YES: Option<bool> = Some(true);
 
 /// nginx with `auth_request`: its own page for every token that the service behind it does not take.
@@ -53,15 +54,6 @@ fn auth_request(asks: &Asks) -> Says {
 /// A close before the accept, as ASGI servers tell it: 403, and nothing of the close code.
 fn asgi(asks: &Asks) -> Says {
     if asks.is_good { Says::In } else { BARE }
-}
-
-fn same_origin_or_none(asks: &Asks) -> Says {
-    let is_right = asks.origin.as_ref().is_none_or(|origin| *origin == format!("http://{}", asks.host));
-    if is_right && asks.is_good { Says::In } else { BARE }
-}
-
-fn same_origin_only(asks: &Asks) -> Says {
-    if asks.origin.is_some() { same_origin_or_none(asks) } else { BARE }
 }
 
 fn late_close(asks: &Asks) -> Says {
@@ -137,60 +129,6 @@ fn worlds() -> Vec<World> {
             kind: CannotTell,
             needs_fresh: None,
             words: &["an HTML page, which services write as well", "a token that is known to be good"],
-            ..ALL_LET_IN
-        },
-        World {
-            name: "its own origin only",
-            answer: same_origin_only,
-            kind: OriginRefused,
-            words: &["refuses by Origin", "Set connect.origin = \"http://127.0.0.1:"],
-            ..ALL_LET_IN
-        },
-        World {
-            name: "no other origin",
-            answer: same_origin_or_none,
-            group: "[groups.connect]\norigin = \"https://elsewhere.example\"\n[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n",
-            kind: OriginRefused,
-            words: &[
-                "with https://elsewhere.example it gets 403, with none it is admitted",
-                "Leave connect.origin out",
-            ],
-            ..ALL_LET_IN
-        },
-        World {
-            name: "an origin that was named for it",
-            answer: |asks| {
-                let is_right = asks.origin.as_deref() == Some("https://app.example");
-                if is_right && asks.is_good { Says::In } else { BARE }
-            },
-            origins: &["https://other.example", "https://app.example"],
-            kind: OriginRefused,
-            words: &["Set connect.origin = \"https://app.example\""],
-            ..ALL_LET_IN
-        },
-        World {
-            name: "an origin that nobody named",
-            answer: |asks| {
-                if asks.origin.as_deref() == Some("https://app.example") { Says::In } else { BARE }
-            },
-            kind: CannotTell,
-            needs_fresh: None,
-            words: &["another Origin does not change it", "--origin"],
-            ..ALL_LET_IN
-        },
-        World {
-            name: "a proxy that does not know Upgrade",
-            answer: |_| Says::Http("200 OK", "text/plain", "ok"),
-            kind: UpgradeUnknown,
-            needs_fresh: None,
-            words: &["A proxy on the way", "answers 200", "proxy_set_header Upgrade"],
-            ..ALL_LET_IN
-        },
-        World {
-            name: "a service that saw no Upgrade",
-            answer: |_| Says::Http("426 Upgrade Required", "text/plain", "no"),
-            kind: UpgradeUnknown,
-            needs_fresh: None,
             ..ALL_LET_IN
         },
         World {
@@ -341,7 +279,7 @@ fn diagnosed(folder: &TempDir, world: &World) -> Diagnosis {
 #[test]
 fn what_is_claimed_of_strangers_is_true() {
     let folder = TempDir::new().unwrap();
-    let worlds = worlds();
+    let worlds: Vec<World> = worlds().into_iter().chain(handshakes()).collect();
     let faults: Vec<String> = std::thread::scope(|scope| {
         let folder = &folder;
         let asking: Vec<_> = worlds

@@ -24,6 +24,7 @@ mod support {
 mod away;
 mod bad_input;
 mod diagnose;
+mod diagnose_handshakes;
 mod diagnose_strangers;
 mod endings;
 mod events;

@@ -24,6 +24,11 @@ pub(crate) struct Asks {
     pub(crate) is_good: bool,
     pub(crate) origin: Option<String>,
     pub(crate) host: String,
+    pub(crate) path: String,
+    pub(crate) version: String,
+    pub(crate) has_upgrade: bool,
+    /// Those that are offered.
+    pub(crate) subprotocols: Vec<String>,
 }
 
 /// How it is answered.
@@ -102,7 +107,19 @@ impl Stranger {
             }
             _ => {}
         }
-        let asks = Asks { token, is_good, origin: header("origin"), host: header("host")? };
+        let mut line = head.lines().next()?.split(' ').skip(1);
+        let offered = header("sec-websocket-protocol").unwrap_or_default();
+        let offered = offered.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let asks = Asks {
+            token,
+            is_good,
+            origin: header("origin"),
+            host: header("host")?,
+            path: line.next()?.to_owned(),
+            version: line.next()?.to_owned(),
+            has_upgrade: header("upgrade").is_some(),
+            subprotocols: offered.map(str::to_owned).collect(),
+        };
         let says = (self.manners.answer)(&asks);
         if let Says::Http(status, kind, body) = says {
             return answer(&mut stream, status, kind, body);

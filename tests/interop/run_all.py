@@ -17,6 +17,7 @@ import check_attempts
 import check_cases
 import check_cluster
 import check_cluster_networks
+import check_cookies
 import check_deflate
 import check_dropped_packets
 import check_foreign
@@ -25,6 +26,7 @@ import check_hlog
 import check_launchers
 import check_observe
 import check_outages
+import check_pages
 import check_policies
 import check_prometheus
 import check_race
@@ -90,7 +92,7 @@ def told(results: Iterable[tuple[bool, str]]) -> int:
 
 def main() -> int:
     # A browser takes all that the machine has: what is measured beside it would not be valid.
-    alone = [*check_report_html.CHECKS, *check_statistics.CHECKS]
+    alone = [*check_report_html.CHECKS, *check_pages.CHECKS, *check_statistics.CHECKS]
     # Most of what the others do is to wait for a run.
     together = [
         *check_outages.CHECKS,
@@ -103,6 +105,7 @@ def main() -> int:
         *check_foreign.CHECKS,
         *check_cases.CHECKS,
         *check_strangers.CHECKS,
+        *check_cookies.CHECKS,
         *check_thread.CHECKS,
         *check_deflate.CHECKS,
         *check_tls.CHECKS,

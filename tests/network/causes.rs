@@ -16,7 +16,7 @@ use crate::support::in_process::run_file;
 /// Runs at once: most of their time is waiting.
 const AT_ONCE: usize = 24;
 /// A world: how a client comes to be refused.
-const WORLDS: [(&str, &str, &str); 11] = [
+const WORLDS: [(&str, &str, &str); 12] = [
     ("stale after the disconnect", "invalidation = \"on-disconnect\"", "REUSE"),
     ("a newer token", "invalidation = \"on-new-token\"\ntoken_delay = \"5ms\"", "REUSE"),
     ("used twice", "invalidation = \"on-use\"", "REUSE"),
@@ -38,6 +38,11 @@ const WORLDS: [(&str, &str, &str); 11] = [
     (
         "too many",
         "invalidation = \"never\"\nhandshake_limit = { count = 5, per = \"1s\", status = 403 }",
+        "FETCH",
+    ),
+    (
+        "another page",
+        "invalidation = \"never\"\nallowed_origins = [\"https://app.example.com\"]\norigin_required = true",
         "FETCH",
     ),
 ];

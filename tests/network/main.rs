@@ -31,5 +31,6 @@ mod observe;
 mod options;
 mod policies;
 mod requests;
+mod steps;
 mod target_tls;
 mod token_lifecycles;

@@ -17,6 +17,7 @@ use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, S
 use crate::sample::{ClientNumber, Counter};
 use crate::scenario::keys::KeepAliveKind;
 
+use super::cookies::Jar;
 use super::on_session::{first_messages, reason_without_secrets, refusal_in};
 use super::prepare::prepare;
 use super::react::{Reaction, react};
@@ -69,7 +70,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
         session: None,
         refresh: None,
         tally: TrafficTally::default(),
-        variables: None,
+        variables: first_variables(&context),
         untold: Vec::new(),
         context,
     };
@@ -153,7 +154,7 @@ impl Driven {
 
     fn wish(&self, not_before: Moment, valid_until: Moment) -> Wish {
         let index = self.number.saturating_sub(self.context.rules.first);
-        Wish::new(index, self.refresh_token.clone(), not_before, valid_until)
+        Wish::new(index, self.refresh_token.clone(), not_before, valid_until).with_jar(self.jar().cloned())
     }
 
     fn take_token(&mut self, acquired: Result<Acquired, Refusal>) -> Event {
@@ -187,7 +188,7 @@ impl Driven {
         let Some(rules) = &self.context.rules.prepare else { return Event::Prepared };
         let token = self.token_in_hand();
         let client = Renderer::new(&self.context.texts, self.number, token.as_ref(), None);
-        let preparing = prepare(self.context.preparer.as_ref(), rules, client);
+        let preparing = prepare(self.context.preparer.as_ref(), rules, client, self.jar().cloned());
         let prepared = tokio::select! {
             prepared = preparing => prepared,
             event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
@@ -199,6 +200,11 @@ impl Driven {
             }
             Err(failure) => Event::PrepareFailed(failure),
         }
+    }
+
+    /// The client's cookies.
+    fn jar(&self) -> Option<&Jar> {
+        self.variables.as_deref().and_then(Variables::jar)
     }
 
     fn token_in_hand(&self) -> Option<Token> {
@@ -232,7 +238,8 @@ impl Driven {
                 };
             }
         };
-        let connecting = self.context.connector.connect(self.number, token, elsewhere);
+        let jar = self.variables.as_deref().and_then(Variables::jar);
+        let connecting = self.context.connector.connect(self.number, token, elsewhere, jar);
         let (marks, result) = tokio::select! {
             connected = connecting => connected,
             event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
@@ -448,6 +455,12 @@ impl Driven {
         }
         self.session = None;
     }
+}
+
+/// What a client has before its first steps: a jar, where it keeps cookies.
+fn first_variables(context: &GroupContext) -> Option<Box<Variables>> {
+    let keeps = context.rules.prepare.as_ref().is_some_and(|rules| rules.cookies);
+    keeps.then(|| Box::new(Variables::with_jar(Some(Jar::default()))))
 }
 
 /// The token that a client shows, where it has one.

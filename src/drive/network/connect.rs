@@ -14,12 +14,14 @@ use crate::declare::template::{Template, UrlText};
 use crate::lifecycle::{ConnectFailure, Marks};
 use crate::scenario::keys::ConnectRules;
 
+use super::cookies::Jar;
 use super::dial::{Dialer, Way};
 use super::endpoint::Endpoint;
 use super::tls::TlsClient;
 use super::token::Token;
 use super::upgrade::{Socket, Upgrader};
 use super::variables::Renderer;
+use super::variation::Variation;
 use super::wire::Wire;
 
 /// Connects a group's clients on one worker.
@@ -48,6 +50,22 @@ impl Connector {
         Self { clock, endpoint, template, dialer, tls, tls_timeout: rules.tls_timeout, upgrader }
     }
 
+    /// The same, but for one thing.
+    pub(super) fn vary(&mut self, variation: &Variation) {
+        match variation {
+            Variation::Host(host) => self.endpoint.authority.clone_from(host),
+            Variation::OtherSlash => {
+                let mut url = self.endpoint.url.clone();
+                let path = url.path().to_owned();
+                url.set_path(&path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned));
+                if let Some(endpoint) = Endpoint::of(url) {
+                    self.endpoint = endpoint;
+                }
+            }
+            Variation::PlainGet | Variation::OldHttp => self.upgrader.vary(variation),
+        }
+    }
+
     /// Where the next handshake goes, where the group's URL has variables; `None`: to the group's endpoint. A URL that is none is
     /// the fault of whoever gave it.
     pub(super) fn elsewhere(&self, renderer: &Renderer<'_>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
@@ -58,15 +76,16 @@ impl Connector {
         found.map(|endpoint| Some(Box::new(endpoint))).ok_or(ConnectFailure::Protocol)
     }
 
-    /// Connects client `number` with `token`; to `elsewhere` instead of the group's endpoint, where it is given.
+    /// Connects client `number` with `token`; to `elsewhere` instead of the group's endpoint, where it is given. Cookies come from `jar`, and go there.
     pub(super) async fn connect(
         &self,
         number: u32,
         token: Option<Token>,
         elsewhere: Option<Box<Endpoint>>,
+        jar: Option<&Jar>,
     ) -> (Marks, Result<Socket, ConnectFailure>) {
         let mut marks = Marks { began: self.clock.now(), ..Marks::default() };
-        let result = self.connect_in_stages(number, token, elsewhere.as_deref(), &mut marks).await;
+        let result = self.connect_in_stages((number, token), elsewhere.as_deref(), jar, &mut marks).await;
         if marks.ended == Moment::default() {
             marks.ended = self.clock.now();
         }
@@ -75,9 +94,9 @@ impl Connector {
 
     async fn connect_in_stages(
         &self,
-        number: u32,
-        token: Option<Token>,
+        (number, token): (u32, Option<Token>),
         elsewhere: Option<&Endpoint>,
+        jar: Option<&Jar>,
         marks: &mut Marks,
     ) -> Result<Socket, ConnectFailure> {
         let endpoint = elsewhere.unwrap_or(&self.endpoint);
@@ -99,7 +118,8 @@ impl Connector {
         if !is_secure {
             marks.tls = marks.tcp;
         }
-        let request = self.upgrader.request(endpoint, number, token.as_ref());
-        Box::pin(self.upgrader.upgrade(wire, request, marks)).await
+        let request = self.upgrader.request(endpoint, number, token.as_ref(), jar);
+        let keep = jar.map(|jar| (jar, &endpoint.url));
+        Box::pin(self.upgrader.upgrade(wire, request, keep, marks)).await
     }
 }

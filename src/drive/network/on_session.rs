@@ -63,5 +63,8 @@ fn without_secrets(evidence: Evidence, token: Option<&Token>, variables: Option<
         sent.push_str(secret);
         sent.push('\n');
     }
+    if let Some(jar) = variables.and_then(Variables::jar) {
+        jar.add_values(&mut sent);
+    }
     without_echo(evidence, sent.as_bytes())
 }

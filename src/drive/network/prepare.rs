@@ -6,27 +6,33 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Method;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
-    WWW_AUTHENTICATE,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
 };
 use http::response::Parts;
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 use url::Url;
 
+use crate::declare::is_secret_header;
 use crate::lifecycle::{ConnectFailure, Evidence};
 use crate::sample::{Request, RequestAnswer, RequestEnd, Sample};
 use crate::scenario::keys::{PrepareRules, Step, StepPlace};
 
+use super::cookies::Jar;
 use super::echo::without_echo;
 use super::endpoint::{PRODUCT, basic_credentials};
 use super::group_sink::GroupSink;
 use super::http::{HttpClient, HttpFailure, HttpRequest};
 use super::retry_after::parse_retry_after;
+use super::saving::{StepAnswer, cookie_lines, save};
 use super::variables::{Renderer, Variables};
 use super::word_book::WordBook;
 
+/// The most cookies of a step's answers that are looked at for what is saved.
+const MOST_COOKIES: usize = 100;
 /// The most that is read of an answer.
 const ANSWER_CAP: usize = 256 * 1024;
 
@@ -54,8 +60,9 @@ pub(super) async fn prepare(
     preparer: Option<&Preparer>,
     rules: &PrepareRules,
     client: Renderer<'_>,
+    jar: Option<Jar>,
 ) -> Result<Variables, ConnectFailure> {
-    prepare_noting(preparer, rules, client, &mut None).await
+    prepare_noting(preparer, rules, client, jar, &mut None).await
 }
 
 /// The same; `reached` names the step that is made, and so the one at which it ends.
@@ -63,9 +70,10 @@ pub(super) async fn prepare_noting<'r>(
     preparer: Option<&Preparer>,
     rules: &'r PrepareRules,
     client: Renderer<'_>,
+    jar: Option<Jar>,
     reached: &mut Option<&'r str>,
 ) -> Result<Variables, ConnectFailure> {
-    let mut variables = Variables::default();
+    let mut variables = Variables::with_jar(jar);
     for (name, template) in &rules.variables {
         let value = client.with(&variables).render(template);
         variables.set(name, value);
@@ -79,7 +87,17 @@ pub(super) async fn prepare_noting<'r>(
 }
 
 /// What a step's answer says, or why there is none to go on with.
-type Answered = Result<(u16, Bytes), StepFault>;
+type Answered = Result<Whole, StepFault>;
+
+/// The answer at the end of a step's redirects.
+struct Whole {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
+    /// What the answers have set, from the first on.
+    cookies: Vec<String>,
+    url: Url,
+}
 
 /// A step that came to nothing.
 struct StepFault {
@@ -135,9 +153,9 @@ impl Preparer {
         variables: &mut Variables,
     ) -> Result<(), ConnectFailure> {
         let began = self.sink.clock().now();
-        let asked = timeout(step.timeout, self.ask(step, client.with(variables))).await;
+        let asked = timeout(step.timeout, self.ask(step, client.with(variables), variables.jar())).await;
         let answered = match asked {
-            Ok(answered) => answered.and_then(|(status, body)| save(step, variables, status, &body)),
+            Ok(answered) => answered.and_then(|whole| keep(step, variables, &whole)),
             Err(_) => Err(StepFault::new(ConnectFailure::Timeout, RequestAnswer::Timeout)),
         };
         let now = self.sink.clock().now();
@@ -151,25 +169,68 @@ impl Preparer {
         answered.map(drop).map_err(|fault| fault.failure)
     }
 
-    async fn ask(&self, step: &Step, client: Renderer<'_>) -> Answered {
-        let Asked { url, mut headers, body, sent } =
+    async fn ask(&self, step: &Step, client: Renderer<'_>, jar: Option<&Jar>) -> Answered {
+        let Asked { mut url, mut headers, mut body, mut sent } =
             asked(step, &self.base, client).ok_or_else(StepFault::not_sent)?;
-        let target = self.http.target(url).ok_or_else(StepFault::not_sent)?;
+        let mut method: Method = step.method.name().parse().map_err(|_| StepFault::not_sent())?;
+        let (mut cookies, mut left) = (Vec::new(), step.redirects);
+        loop {
+            let (head, text) =
+                self.exchange(&method, &url, &headers, &body, client.number(), jar, &mut sent).await?;
+            let now_s = self.sink.clock().unix_us_now() / 1_000_000;
+            for line in cookie_lines(&head.headers) {
+                if let Some(jar) = jar {
+                    jar.take(&url, line, now_s);
+                }
+                if cookies.len() < MOST_COOKIES {
+                    cookies.push(line.to_owned());
+                }
+            }
+            if let Some(next) = next_of(&url, &head).filter(|_| left > 0) {
+                left -= 1;
+                redirect(&head, &mut method, &mut body, &mut headers);
+                if next.origin() != url.origin() {
+                    leave_secrets_behind(&mut headers);
+                }
+                url = next;
+                continue;
+            }
+            let code = head.status.as_u16();
+            let is_expected =
+                if step.expect.is_empty() { head.status.is_success() } else { step.expect.contains(&code) };
+            if is_expected {
+                return Ok(Whole { status: code, headers: head.headers, body: text, cookies, url });
+            }
+            log::debug!("{}: answered with {code}", step.name);
+            return Err(self.refusal(&head, &text, &sent).with_status(code));
+        }
+    }
+
+    /// One request of a step; what stands in it is added to `sent`.
+    #[expect(clippy::too_many_arguments, reason = "all of a request, and where it goes")]
+    async fn exchange(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: &Bytes,
+        number: u32,
+        jar: Option<&Jar>,
+        sent: &mut Vec<u8>,
+    ) -> Result<(Parts, Bytes), StepFault> {
+        let target = self.http.target(url.clone()).ok_or_else(StepFault::not_sent)?;
+        let mut headers = headers.clone();
         for (name, value) in target.headers() {
             headers.entry(name).or_insert_with(|| value.clone());
         }
-        let method = step.method.name().parse().map_err(|_| StepFault::not_sent())?;
-        let request = HttpRequest::new(method, &headers, &body, ANSWER_CAP);
-        let (head, body) = self.http.send(&target, client.number(), request).await?;
-        let status = head.status;
-        let code = status.as_u16();
-        let is_expected =
-            if step.expect.is_empty() { status.is_success() } else { step.expect.contains(&code) };
-        if is_expected {
-            return Ok((code, body));
+        let now_s = self.sink.clock().unix_us_now() / 1_000_000;
+        let cookies = jar.filter(|_| !headers.contains_key(COOKIE)).and_then(|jar| jar.header(url, now_s));
+        if let Some(value) = cookies.and_then(|cookies| secret_value(&cookies)) {
+            sent.extend([b"\n", value.as_bytes()].concat());
+            headers.insert(COOKIE, value);
         }
-        log::debug!("{}: answered with {code}", step.name);
-        Err(self.refusal(&head, &body, &sent).with_status(code))
+        let request = HttpRequest::new(method.clone(), &headers, body, ANSWER_CAP);
+        Ok(self.http.send(&target, number, request).await?)
     }
 
     /// What an answer says that no step expects.
@@ -188,14 +249,53 @@ impl Preparer {
 }
 
 /// Fills `variables` from the answer of a step; answers with its status.
-fn save(step: &Step, variables: &mut Variables, status: u16, body: &[u8]) -> Result<u16, StepFault> {
-    if variables.save(&step.save, body) {
-        return Ok(status);
+fn keep(step: &Step, variables: &mut Variables, whole: &Whole) -> Result<u16, StepFault> {
+    let Whole { status, ref headers, ref body, ref cookies, ref url } = *whole;
+    let answer = StepAnswer { status, headers, body, cookies, url };
+    let jar = variables.jar().cloned();
+    match save(&step.save, &answer, jar.as_ref(), variables) {
+        Ok(()) => Ok(status),
+        Err(answer) => {
+            log::debug!("{}: the answer lacks what is to be saved", step.name);
+            Err(StepFault::new(ConnectFailure::Protocol, answer).with_status(status))
+        }
     }
-    log::debug!("{}: the answer lacks what is to be saved", step.name);
-    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
-    let answer = if is_json { RequestAnswer::NoValue } else { RequestAnswer::NotJson };
-    Err(StepFault::new(ConnectFailure::Protocol, answer).with_status(status))
+}
+
+/// Where an answer leads (RFC 9110 §15.4); `None` where it leads nowhere that can be asked.
+fn next_of(url: &Url, head: &Parts) -> Option<Url> {
+    if !matches!(head.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let next = url.join(head.headers.get(LOCATION)?.to_str().ok()?).ok()?;
+    let has_user = !next.username().is_empty() || next.password().is_some();
+    (matches!(next.scheme(), "http" | "https") && !has_user).then_some(next)
+}
+
+/// What is asked after a redirect: after 301 and 302 a POST becomes a GET, as browsers have it, after 303 all but a HEAD.
+fn redirect(head: &Parts, method: &mut Method, body: &mut Bytes, headers: &mut HeaderMap) {
+    let becomes_get = match head.status.as_u16() {
+        301 | 302 => *method == Method::POST,
+        303 => *method != Method::HEAD,
+        _ => false,
+    };
+    if becomes_get {
+        *method = Method::GET;
+        *body = Bytes::new();
+        headers.remove(CONTENT_TYPE);
+    }
+}
+
+/// A redirect to another origin does not take the step's credentials along.
+fn leave_secrets_behind(headers: &mut HeaderMap) {
+    let secret: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| matches!(**name, AUTHORIZATION | COOKIE | HOST) || is_secret_header(name.as_str()))
+        .cloned()
+        .collect();
+    for name in secret {
+        headers.remove(name);
+    }
 }
 
 /// The request of a step; `None` where it cannot be sent.
@@ -219,10 +319,24 @@ fn asked(step: &Step, base: &str, client: Renderer<'_>) -> Option<Asked> {
         headers.append(HeaderName::try_from(name).ok()?, value);
     }
     let mut body = Bytes::new();
-    if let Some(template) = &step.body {
+    let content_type = if let Some(template) = &step.body {
         body = client.render(template).into();
+        Some(HeaderValue::try_from(&step.content_type).ok()?)
+    } else if step.form.is_empty() {
+        None
+    } else {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in &step.form {
+            let value = client.render(value);
+            sent.extend([b"\n", value.as_bytes()].concat());
+            form.append_pair(name, &value);
+        }
+        body = form.finish().into();
+        Some(HeaderValue::from_static("application/x-www-form-urlencoded"))
+    };
+    if let Some(content_type) = content_type {
         sent.extend([b"\n", &body[..]].concat());
-        headers.append(CONTENT_TYPE, HeaderValue::try_from(&step.content_type).ok()?);
+        headers.append(CONTENT_TYPE, content_type);
     }
     headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(PRODUCT));
     headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));

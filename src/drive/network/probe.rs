@@ -13,6 +13,7 @@ use crate::lifecycle::{ConnectFailure, Marks, StopPhase, TokenFacts};
 use crate::scenario::keys::Sharing;
 
 use super::address::AddressPolicy;
+use super::cookies::Jar;
 use super::endpoint::Endpoint;
 use super::prepare::prepare_noting;
 use super::probe_session::ProbeSession;
@@ -20,6 +21,7 @@ use super::session::Session;
 use super::setup::{ContextError, GroupContext, GroupSetup, RunShared, TargetAddress};
 use super::token::{Refusal, Token, Wish};
 use super::variables::{Renderer, Variables};
+use super::variation::Variation;
 
 /// What probes of one target share.
 pub struct ProbeShared {
@@ -145,6 +147,23 @@ impl Probe {
         Ok(Self { context: Arc::new(context), made: Mutex::new(None), _done: receiver })
     }
 
+    /// The same, but that its handshakes differ in one thing.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn varied(
+        shared: &ProbeShared,
+        setup: GroupSetup,
+        target: &TargetAddress,
+        variation: &Variation,
+    ) -> Result<Self, ContextError> {
+        let mut probe = Self::new(shared, setup, target)?;
+        if let Some(context) = Arc::get_mut(&mut probe.context) {
+            context.connector.vary(variation);
+        }
+        Ok(probe)
+    }
+
     /// The moment that it is now.
     #[must_use]
     pub fn now(&self) -> Moment {
@@ -155,6 +174,12 @@ impl Probe {
     #[must_use]
     pub fn fetches(&self) -> bool {
         self.context.token.as_ref().is_some_and(|source| source.fixed_token().is_none())
+    }
+
+    /// Whether its client keeps cookies.
+    #[must_use]
+    pub fn keeps_cookies(&self) -> bool {
+        self.context.rules.prepare.as_ref().is_some_and(|rules| rules.cookies)
     }
 
     /// Gets a token as the group does: from its endpoint, its fixed one, or none.
@@ -183,7 +208,9 @@ impl Probe {
         let variables = match &self.context.rules.prepare {
             Some(rules) => {
                 let (client, mut step) = (self.renderer(token, None), None);
-                let made = prepare_noting(self.context.preparer.as_ref(), rules, client, &mut step).await;
+                let jar = rules.cookies.then(Jar::default);
+                let made =
+                    prepare_noting(self.context.preparer.as_ref(), rules, client, jar, &mut step).await;
                 Some(made.map_err(|failure| NotConnected { step: step.map(str::to_owned), failure })?)
             }
             None => None,
@@ -227,7 +254,12 @@ impl Probe {
                 return (Marks { began, ended: self.now(), ..Marks::default() }, Err(failure));
             }
         };
-        let (marks, connected) = self.context.connector.connect(0, token.token.clone(), elsewhere).await;
+        let jar = {
+            let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.as_ref().and_then(Variables::jar).cloned()
+        };
+        let connecting = self.context.connector.connect(0, token.token.clone(), elsewhere, jar.as_ref());
+        let (marks, connected) = connecting.await;
         let socket = match connected {
             Ok(socket) => socket,
             Err(failure) => return (marks, Err(failure.into())),

@@ -22,6 +22,7 @@ use crate::sample::Word;
 use crate::scenario::keys::{Heartbeat, OnMessage};
 
 use super::close_watch::CloseWatch;
+use super::cookies::Jar;
 use super::echo::without_echo;
 use super::http::read;
 use super::react::heartbeat;
@@ -275,6 +276,36 @@ fn follow(text: &str, tally: &mut TrafficTally) -> u64 {
     let wanted = vec![("uri".to_owned(), "/d/url".to_owned())];
     let saved = Variables::default().save(&wanted, text.as_bytes());
     u64::from(gap.is_some()) + 2 * u64::from(beats) + 4 * u64::from(saved)
+}
+
+/// Takes a service's `Set-Cookie` lines, and sends them back.
+///
+/// # Panics
+/// Where they take more room than there is, what is sent can stand in no header, or another site's cookies are sent.
+#[must_use]
+pub fn cookies(bytes: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(from) = url::Url::parse("http://app.a.example/login/form") else { return 0 };
+    let others = [
+        "ws://app.a.example/socket",
+        "wss://b.a.example/",
+        "ws://a.example/",
+        "ws://b.example/",
+        "ws://xa.example/",
+    ];
+    let (jar, now_s) = (Jar::default(), 1_700_000_000);
+    text.lines().for_each(|line| jar.take(&from, line, now_s));
+    let (count, room) = jar.size();
+    assert!(count <= 50 && room <= 32 * 1024, "{count} cookies in {room} bytes");
+    let mut kinds = count.min(5) as u64;
+    for (index, other) in others.iter().enumerate() {
+        let Ok(url) = url::Url::parse(other) else { continue };
+        let Some(sent) = jar.header(&url, now_s) else { continue };
+        assert!(index < 3, "{other} is another site: {sent}");
+        assert!(::http::HeaderValue::from_str(&sent).is_ok(), "{sent:?}");
+        kinds += 10 << index;
+    }
+    kinds
 }
 
 /// Saves from a JSON answer by a pointer, and renders a template: `pointer NUL template NUL answer`.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, TRANSFER_ENCODING, UPGRADE,
+    WWW_AUTHENTICATE,
 };
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,6 +19,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use url::Url;
 
 use crate::clock::Clock;
 use crate::deflate::{Layer, Offer, Terms};
@@ -25,12 +27,14 @@ use crate::lifecycle::{ConnectFailure, Evidence, Marks};
 use crate::sample::Counter;
 use crate::scenario::keys::{Compression, ConnectRules, TokenIn};
 
+use super::cookies::Jar;
 use super::echo::without_echo;
 use super::endpoint::Endpoint;
 use super::group_sink::GroupSink;
 use super::local::classify_io;
 use super::retry_after::parse_retry_after;
 use super::token::Token;
+use super::variation::Variation;
 use super::wire::Wire;
 
 /// A session's read buffer. It grows for larger messages; most sessions are idle, and memory for each counts.
@@ -61,6 +65,8 @@ pub(super) struct Upgrader {
     max_message_bytes: usize,
     /// Where permessage-deflate is offered.
     compression: Option<Box<Compressing>>,
+    /// What a probe asks otherwise.
+    variation: Option<Variation>,
 }
 
 /// How a group's clients have messages compressed.
@@ -91,7 +97,7 @@ struct Answer {
 }
 
 /// The headers of an answer that are looked at.
-const LOOKED_AT: [HeaderName; 10] = [
+const LOOKED_AT: [HeaderName; 11] = [
     UPGRADE,
     CONNECTION,
     SEC_WEBSOCKET_ACCEPT,
@@ -102,6 +108,7 @@ const LOOKED_AT: [HeaderName; 10] = [
     CONTENT_LENGTH,
     TRANSFER_ENCODING,
     RETRY_AFTER,
+    SET_COOKIE,
 ];
 
 impl Upgrader {
@@ -121,6 +128,7 @@ impl Upgrader {
             timeout: rules.upgrade_timeout,
             max_message_bytes,
             compression: None,
+            variation: None,
         }
     }
 
@@ -140,9 +148,20 @@ impl Upgrader {
         self
     }
 
+    /// From here on it asks otherwise.
+    pub(super) fn vary(&mut self, variation: &Variation) {
+        self.variation = Some(variation.clone());
+    }
+
     /// The request of client `number`: the group's headers, a key, and the token where the group puts it. A token that cannot stand
     /// there is left out: the target will say so.
-    pub(super) fn request(&self, endpoint: &Endpoint, number: u32, token: Option<&Token>) -> UpgradeRequest {
+    pub(super) fn request(
+        &self,
+        endpoint: &Endpoint,
+        number: u32,
+        token: Option<&Token>,
+        jar: Option<&Jar>,
+    ) -> UpgradeRequest {
         let key = generate_key();
         let mut bytes = Vec::with_capacity(ANSWER_SIZE);
         let mut put = |parts: &[&str]| parts.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
@@ -163,11 +182,16 @@ impl Upgrader {
                 put(&[&url[url::Position::BeforePath..url::Position::AfterQuery]]);
             }
         }
-        put(&[" HTTP/1.1\r\nHost: ", &endpoint.authority, "\r\n"]);
-        put(&[
-            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ",
-        ]);
-        put(&[&key, "\r\n"]);
+        let version = if self.variation == Some(Variation::OldHttp) { " HTTP/1.0" } else { " HTTP/1.1" };
+        put(&[version, "\r\nHost: ", &endpoint.authority, "\r\n"]);
+        if self.variation == Some(Variation::PlainGet) {
+            put(&["Connection: close\r\n"]);
+        } else {
+            put(&[
+                "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ",
+            ]);
+            put(&[&key, "\r\n"]);
+        }
         if let Some(text) = authorization {
             put(&["Authorization: Bearer ", text, "\r\n"]);
         }
@@ -177,6 +201,10 @@ impl Upgrader {
         if let Some(compressing) = &self.compression {
             put(&[&compressing.line]);
         }
+        let cookies = jar.and_then(|jar| jar.header(&endpoint.url, self.unix_s_now()));
+        if let Some(cookies) = &cookies {
+            put(&["Cookie: ", cookies, "\r\n"]);
+        }
         if self.names_client {
             put(&["X-Resurge-Client: ", &number.to_string(), "\r\n"]);
         }
@@ -185,17 +213,21 @@ impl Upgrader {
         UpgradeRequest { bytes, key, token_protocol }
     }
 
-    /// Asks for the upgrade, within the group's timeout.
+    /// Asks for the upgrade, within the group's timeout. What the answer sets is kept where `keep` says, as of that URL.
     pub(super) async fn upgrade(
         &self,
         mut wire: Wire,
         request: UpgradeRequest,
+        keep: Option<(&Jar, &Url)>,
         marks: &mut Marks,
     ) -> Result<Socket, ConnectFailure> {
         let began = self.clock.now();
         let asked = timeout(self.timeout, ask(&mut wire, &request.bytes)).await;
         marks.ended = self.clock.now();
         let answer = asked.map_err(|_| ConnectFailure::Timeout)??;
+        if let Some((jar, url)) = keep {
+            answer.all(&SET_COOKIE).for_each(|line| jar.take(url, line, self.unix_s_now()));
+        }
         if answer.status != 101 {
             let left = self.timeout.saturating_sub(marks.ended.since(began)).min(EVIDENCE_TIMEOUT);
             return Err(Box::pin(self.refusal(&mut wire, answer, &request.bytes, left)).await);
@@ -233,6 +265,10 @@ impl Upgrader {
                 Err(ConnectFailure::Protocol)
             }
         }
+    }
+
+    fn unix_s_now(&self) -> u64 {
+        self.clock.unix_us_now() / 1_000_000
     }
 
     /// What an HTTP answer that is no upgrade says; its body is waited for so long.

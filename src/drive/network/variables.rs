@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::clock::Clock;
 use crate::declare::template::Template;
 
+use super::cookies::Jar;
 use super::token::Token;
 
 /// The longest value that is kept.
@@ -21,6 +22,8 @@ pub(super) const LONGEST_VALUE: usize = 16 * 1024;
 #[derive(Clone, Default)]
 pub(super) struct Variables {
     values: BTreeMap<String, String>,
+    /// The client's cookies, where it keeps such.
+    jar: Option<Jar>,
 }
 
 impl fmt::Debug for Variables {
@@ -30,6 +33,16 @@ impl fmt::Debug for Variables {
 }
 
 impl Variables {
+    /// None yet, beside these cookies.
+    pub(super) fn with_jar(jar: Option<Jar>) -> Self {
+        Self { jar, ..Self::default() }
+    }
+
+    /// The client's cookies.
+    pub(super) const fn jar(&self) -> Option<&Jar> {
+        self.jar.as_ref()
+    }
+
     /// All that is held.
     pub(super) fn values(&self) -> impl Iterator<Item = &str> {
         self.values.values().map(String::as_str)

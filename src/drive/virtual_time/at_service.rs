@@ -111,7 +111,8 @@ impl AtService<'_> {
             (None, Some(token)) => Some(Credential::Token(token)),
             (None, None) => None,
         };
-        match self.service.answer_upgrade(self.transit.now(), self.key, credential, number) {
+        let origin = self.group.connect.sent_origin();
+        match self.service.answer_upgrade(self.transit.now(), self.key, credential, origin, number) {
             UpgradeReply::Hangs => self.hang(),
             UpgradeReply::Refused(refusal, edge) => self.refuse(refusal, edge),
             UpgradeReply::Fails(failure) => {

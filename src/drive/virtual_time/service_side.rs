@@ -305,6 +305,7 @@ impl ServiceSide {
         now: Moment,
         key: Key,
         credential: Option<Credential<'_>>,
+        origin: Option<&str>,
         number: u32,
     ) -> UpgradeReply {
         let fault = self.visits.get(key).and_then(|visit| visit.fault);
@@ -321,7 +322,10 @@ impl ServiceSide {
             }
             _ => {}
         }
-        match self.target.handle_handshake(now, credential, Some(u64::from(number))) {
+        let refused = self.target.refuse_origin(now, origin);
+        let answered =
+            refused.unwrap_or_else(|| self.target.handle_handshake(now, credential, Some(u64::from(number))));
+        match answered {
             Handshake::Refused(refusal) => match self.rules.refusal_manner {
                 RefusalManner::Reset => UpgradeReply::Fails(ConnectFailure::Reset),
                 RefusalManner::Silence => UpgradeReply::Hangs,

@@ -462,7 +462,7 @@ const fn cause_colour(cause: Cause) -> usize {
         Cause::RateLimited | Cause::Overloaded => 3,
         Cause::Displaced => 4,
         Cause::NoToken | Cause::UnknownToken => 2,
-        Cause::Edge | Cause::ForbiddenOther => 6,
+        Cause::Edge | Cause::ForbiddenOther | Cause::Origin => 6,
         Cause::Unknown => 7,
     }
 }

@@ -97,6 +97,15 @@ words! {
     }
 }
 
+impl ConnectRules {
+    /// The `Origin` that the handshakes have: that of the headers, where they name one.
+    #[must_use]
+    pub fn sent_origin(&self) -> Option<&str> {
+        let own = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Origin"));
+        own.map_or(self.origin.as_deref(), |(_, value)| Some(value.as_str()))
+    }
+}
+
 fn check_path(rules: ConnectRules, table: &Table<'_>) -> Option<ConnectRules> {
     if rules.path.is_some() && !is_embedded(table.reading) {
         table.between(

@@ -160,5 +160,14 @@ fn check_start(group: Group, table: &Table<'_>) -> Option<Group> {
             table.between(Some("start"), message, "make the two agree");
         }
     }
+    let keeps_cookies = group.prepare.as_ref().is_some_and(|prepare| prepare.cookies);
+    if keeps_cookies && group.connect.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Cookie")) {
+        let message = "the handshake would have two headers `Cookie`".to_owned();
+        table.between(
+            Some("connect"),
+            message,
+            "take Cookie out of connect.headers, or prepare.cookies away: a client that keeps cookies sends its own",
+        );
+    }
     Some(group)
 }

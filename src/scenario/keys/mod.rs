@@ -47,7 +47,7 @@ pub use limits::Limits;
 pub use message_rule::MessageRule;
 pub use observe::{Fold, Observe, ObservePlace, ObserveSeries, Wanted};
 pub use on_reconnect::OnReconnect;
-pub use prepare::{Method, PrepareRules, PrepareWhen, Step, StepPlace};
+pub use prepare::{Method, Pattern, PrepareRules, PrepareWhen, SaveFrom, Step, StepPlace};
 pub use probe::Probe;
 pub use reconnect::{Backoff, Growth, Jitter, ReconnectRules, RefusalName, ResetOn};
 pub use refusal::{RefusalDetail, RefusalManner, RefusalStatus};

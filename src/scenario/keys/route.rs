@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use crate::declare::{
-    Table, Template, TextRule, above_zero, any_of, int, of, ruled, sent_code, table, target_text, words,
+    HEADER_NAME, Table, Template, TextRule, above_zero, any_of, int, map, of, ruled, sent_code, table,
+    target_header, target_text, words,
 };
 
 use super::limit::{WindowLimit, three_headers};
@@ -14,6 +15,8 @@ use super::prepare::Method;
 /// Variables of an answer: a ticket, the scheme of WebSocket URLs (`ws` or `wss`), host and port as the client names them, the time in milliseconds since 1970, the end of the
 /// ticket's life as such and as a date of RFC 3339, the entities that are listed.
 const ANSWERED: [&str; 7] = ["ticket", "ws", "address", "unix_ms", "expires_ms", "expires", "entities"];
+/// Variables of a header.
+const IN_HEADERS: [&str; 6] = ["ticket", "ws", "address", "unix_ms", "expires_ms", "expires"];
 /// Variables of an entity.
 const LISTED: [&str; 5] = ["topic", "ticket", "ws", "address", "expires"];
 /// A path of the embedded target's.
@@ -41,6 +44,8 @@ table! {
         status: u16 = 200 => int::<u16>(200..=599);
         /// Body of the answer, JSON; `{ticket}` (with `does = "answer"` it is issued), `{ws}`, `{address}`, `{unix_ms}`, `{expires_ms}`, `{expires}` and `{entities}` are filled in.
         body: Template = Template::parse("{}") => target_text(&ANSWERED);
+        /// Headers of the answer beside its own; `{ticket}` (which is issued, with `does = "answer"`), `{ws}`, `{address}`, `{unix_ms}`, `{expires_ms}` and `{expires}` are filled in.
+        headers: Vec<(String, Template)> = Vec::new() => map(HEADER_NAME, target_header(&IN_HEADERS));
         /// One of `{entities}` in the body: a topic or a ticket; `{topic}`, `{ticket}`, `{ws}`, `{address}` and `{expires}` are filled in.
         entity: Template = Template::parse("{\"id\":\"{topic}{ticket}\"}") => target_text(&LISTED);
         /// Requests for each token in a window. Without it: any number.

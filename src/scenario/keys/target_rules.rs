@@ -25,7 +25,15 @@ use super::script::{MessageToken, ScriptRule, TargetStorm};
 
 /// Path of the WebSocket endpoint, unless the rules say otherwise.
 const EVENTS_PATH: &str = "/api/v2/analytics/events";
-const PLACES: &str = "one or more of \"header\", \"query\", \"subprotocol\", \"path\" are needed";
+const PLACES: &str = "one or more of \"header\", \"query\", \"subprotocol\", \"path\", \"cookie\" are needed";
+/// The name of a cookie (RFC 6265 §4.1.1).
+const COOKIE_NAME: TextRule = TextRule {
+    name: "cookie_name",
+    patterns: &["^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$"],
+    except: None,
+    allowed: "letters, digits, `-` and `_` are allowed",
+    examples: &["sessionid"],
+};
 const LOOPBACK: &str = "write loopback addresses, each once, as [\"127.0.0.1\", \"127.0.0.2\"]";
 /// A path of the embedded target's that is not taken.
 const ENDPOINT_PATH: TextRule = TextRule {
@@ -35,6 +43,16 @@ const ENDPOINT_PATH: TextRule = TextRule {
     allowed: "a path begins with `/` and holds no spaces and no `?`; `*` may end it; /_resurge and /oauth/ are taken: choose another path",
     examples: &["/api/v2/analytics/events", "/channels/*"],
 };
+
+/// An origin that may connect, or any.
+const ALLOWED_ORIGIN: TextRule = TextRule {
+    name: "allowed_origin",
+    patterns: &["^(\\*|null|[a-z][a-z0-9+.-]*://[^\\x00-\\x20\\x7f/?#@]+)$"],
+    except: None,
+    allowed: "an origin is a scheme, a host and perhaps a port, as \"https://app.example.com\", or \"null\"; \"*\" is any",
+    examples: &["https://app.example.com", "*"],
+};
+const ORIGINS: &str = "a list of origins is needed, as [\"https://app.example.com\"]";
 
 table! {
     /// The rules of the embedded target. The defaults are the profile `forum`.
@@ -80,6 +98,8 @@ table! {
         path: String = EVENTS_PATH.to_owned() => ruled(ENDPOINT_PATH);
         /// Name of the query parameter that carries a token or a ticket.
         query_parameter: String = "access_token".to_owned();
+        /// Name of the cookie that carries a token or a ticket.
+        cookie: String = "session".to_owned() => ruled(COOKIE_NAME);
         /// HTTP requests that it answers.
         routes: Vec<Route> = Vec::new();
         /// How many of those requests a token or a client id may make in a window, over all routes.
@@ -97,6 +117,10 @@ table! {
         /// Where it looks for a token in a handshake, in this order.
         accepts_token_in: Vec<TokenPlace> = vec![TokenPlace::Header, TokenPlace::Query, TokenPlace::Subprotocol]
             => list(of(), PLACES).least(1);
+        /// Pages that may connect, by their origin; `"*"`: any. Empty: the `Origin` of a handshake is not looked at.
+        allowed_origins: Vec<String> = Vec::new() => list(ruled(ALLOWED_ORIGIN), ORIGINS);
+        /// With `allowed_origins`: whether a handshake without an `Origin` is refused, too.
+        origin_required: bool = false;
         /// A client id is refused for this long after a session of it has ended.
         client_lock: Option<Duration> = None => or_never();
         /// Sessions that a client id may have at once. Without it: any number.
@@ -140,6 +164,14 @@ table! {
 }
 
 fn check_probe(rules: TargetRules, table: &Table<'_>) -> Option<TargetRules> {
+    if rules.origin_required && rules.allowed_origins.is_empty() {
+        let message = format!("`{}` is for a target that looks at origins", table.path_of("origin_required"));
+        table.between(
+            Some("origin_required"),
+            message,
+            "name the origins that may connect (allowed_origins), or take it away",
+        );
+    }
     if rules.probe.is_some() && rules.upgrade_capacity.is_none() {
         let message = format!("`{}` would never fail", table.path_of("probe"));
         let help = "without `upgrade_capacity` no upgrade request waits: give it one, or take the probe away";
@@ -260,6 +292,8 @@ words! {
 words! {
     /// A place of a token in a handshake.
     pub enum TokenPlace {
+        /// A cookie: `session`, or another.
+        Cookie = "cookie",
         /// `Authorization: Bearer …` (RFC 6750 §2.1).
         Header = "header",
         /// The last segment of the path.

@@ -135,7 +135,8 @@ const fn may_control(caller: Caller, shown: Shown) -> bool {
 
 fn shown(token: Option<&SecretString>, headers: &HeaderMap) -> Shown {
     let Some(token) = token else { return Shown::NotNeeded };
-    let given = credential::token(headers, &Uri::default(), &[TokenPlace::Header], "").unwrap_or_default();
+    let given =
+        credential::token(headers, &Uri::default(), &[TokenPlace::Header], "", "").unwrap_or_default();
     // In constant time: how long it takes must not tell how much of it is right.
     let is_right: bool = given.as_bytes().ct_eq(token.expose_secret().as_bytes()).into();
     if is_right { Shown::Right } else { Shown::WrongOrNone }

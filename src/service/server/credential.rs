@@ -3,7 +3,7 @@
 //! In: headers and query of a request. Out: the token (RFC 6750 §2.1 and §2.3, or a subprotocol, as browsers need it) and
 //! the subprotocol to choose. No I/O.
 
-use hyper::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use hyper::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use hyper::{HeaderMap, Uri};
 use url::form_urlencoded;
 
@@ -18,10 +18,12 @@ pub(super) fn token(
     uri: &Uri,
     places: &[TokenPlace],
     parameter: &str,
+    cookie: &str,
 ) -> Option<String> {
     let found = places.iter().find_map(|place| match place {
         TokenPlace::Header => bearer(headers),
         TokenPlace::Query => in_query(uri, parameter),
+        TokenPlace::Cookie => in_cookies(headers, cookie),
         TokenPlace::Path => uri.path().rsplit('/').next().map(str::to_owned),
         TokenPlace::Subprotocol => {
             offered(headers).find_map(|name| name.strip_prefix(TOKEN_PROTOCOL)).map(str::to_owned)
@@ -38,6 +40,13 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
 fn in_query(uri: &Uri, parameter: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(uri.query()?.as_bytes());
     pairs.find(|(name, _)| name == parameter).map(|(_, value)| value.into_owned())
+}
+
+/// A cookie's value (RFC 6265 §4.2.1).
+fn in_cookies(headers: &HeaderMap, name: &str) -> Option<String> {
+    let lists = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
 }
 
 /// The subprotocols that the client offers, in its order.
@@ -60,7 +69,8 @@ mod tests {
 
     #[test]
     fn tokens_and_subprotocols() {
-        const ALL: [TokenPlace; 3] = [TokenPlace::Header, TokenPlace::Query, TokenPlace::Subprotocol];
+        const ALL: [TokenPlace; 4] =
+            [TokenPlace::Header, TokenPlace::Query, TokenPlace::Subprotocol, TokenPlace::Cookie];
         const AUTH: &str = "authorization";
         const PROTOCOL: &str = "sec-websocket-protocol";
         type Row<'a> = (&'a [(&'static str, &'a str)], &'a str, Option<&'a str>, Option<&'a str>);
@@ -78,6 +88,8 @@ mod tests {
             (&[(PROTOCOL, "v1"), (PROTOCOL, "bearer.abc")], "/", Some("abc"), Some("v1")),
             (&[(PROTOCOL, "v1, v2")], "/", None, Some("v1")),
             (&[(PROTOCOL, " , ")], "/", None, None),
+            (&[("cookie", "a=b; session=abc; session=no")], "/", Some("abc"), None),
+            (&[("cookie", "xsession=abc; session=")], "/", None, None),
         ];
         for (fields, uri, expected_token, expected_protocol) in table {
             let mut headers = HeaderMap::new();
@@ -85,7 +97,7 @@ mod tests {
                 headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
             }
             assert_eq!(
-                token(&headers, &uri.parse().unwrap(), &ALL, "access_token").as_deref(),
+                token(&headers, &uri.parse().unwrap(), &ALL, "access_token", "session").as_deref(),
                 *expected_token,
                 "{fields:?} {uri}"
             );

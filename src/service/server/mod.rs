@@ -10,6 +10,7 @@ mod busy;
 mod capacity;
 mod connection;
 mod control;
+mod cors;
 mod credential;
 mod cut;
 mod door;

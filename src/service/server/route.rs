@@ -9,6 +9,7 @@ use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::{Request, StatusCode};
 
 use crate::clock::Moment;
+use crate::declare::template::Template;
 use crate::scenario::keys::TokenPlace;
 use crate::scenario::keys::{Route, RouteDoes, ticket_in};
 use crate::service::routes::{Answered, RequestUsage, RouteAnswer, RouteRequest};
@@ -34,7 +35,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, index: usize, request: Request<
         Err(fault) => return fault.answer(shared),
     };
     let route = &shared.rules.routes[index];
-    let token = credential::token(&parts.headers, &parts.uri, &[TokenPlace::Header], "");
+    let token = credential::token(&parts.headers, &parts.uri, &[TokenPlace::Header], "", "");
     let topics = match route.does {
         RouteDoes::AddTopics | RouteDoes::ReplaceTopics => {
             serde_json::from_slice(&body).ok().and_then(|json| topics_at(&json, ""))
@@ -51,10 +52,18 @@ pub(super) async fn answer(shared: &Arc<Shared>, index: usize, request: Request<
         RouteAnswer::Refused(refusal, usage) => (refuse(shared, refusal), usage),
         RouteAnswer::Answered(answered) => {
             let address = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-            let text = render(shared, route, now, address, &answered);
+            let filled = |template| render(shared, route, template, (now, address), &answered);
+            let text = filled(&route.body);
             let status = StatusCode::from_u16(route.status).unwrap_or(StatusCode::OK);
             let mut answer = answer::json_answer(status, text);
             shared.add_own_headers(&mut answer);
+            for (name, value) in &route.headers {
+                if let (Ok(name), Ok(value)) =
+                    (HeaderName::try_from(name.as_str()), HeaderValue::try_from(filled(value)))
+                {
+                    answer.headers_mut().insert(name, value);
+                }
+            }
             (answer, answered.usage)
         }
     };
@@ -62,8 +71,14 @@ pub(super) async fn answer(shared: &Arc<Shared>, index: usize, request: Request<
     answer
 }
 
-/// The body of an answer.
-fn render(shared: &Shared, route: &Route, now: Moment, address: &str, answered: &Answered) -> String {
+/// Fills in the body of an answer, or one of its headers.
+fn render(
+    shared: &Shared,
+    route: &Route,
+    template: &Template,
+    (now, address): (Moment, &str),
+    answered: &Answered,
+) -> String {
     let expires_us = answered.expires.map(|expires| shared.clock.unix_us(expires));
     let common = |name: &str| match name {
         "ws" => Some(shared.ws_scheme.to_owned()),
@@ -78,7 +93,7 @@ fn render(shared: &Shared, route: &Route, now: Moment, address: &str, answered: 
             (name, _) => common(name),
         })
     };
-    route.body.render(|name| match name {
+    template.render(|name| match name {
         "ticket" => answered.ticket.clone(),
         "unix_ms" => Some((shared.clock.unix_us(now) / 1_000).to_string()),
         "expires_ms" => expires_us.map(|us| (us / 1_000).to_string()),

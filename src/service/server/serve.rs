@@ -26,6 +26,7 @@ use crate::service::session::EndHow;
 use super::answer::{self, Answer};
 use super::busy::InFlight;
 use super::connection::{Connection, Pending, Stage};
+use super::cors::Page;
 use super::cut::CutOff;
 use super::door::{Caller, Door};
 use super::paths::{CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, REVOKE_PATH, TOKEN_PATH};
@@ -99,8 +100,32 @@ fn is_bad_request(stage: &Stage, error: &hyper::Error) -> bool {
     error.is_parse() || (is_fresh && (error.is_incomplete_message() || error.is_timeout()))
 }
 
-/// Answers a request.
+/// Answers a request, in a way that pages of other origins may read where the rules let them.
 async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Answer, CutOff> {
+    let Some(page) = Page::of(&connection.shared.rules, request.headers()) else {
+        return answer_by_path(connection, request).await;
+    };
+    if is_control(&connection, request.uri().path()) {
+        return answer_by_path(connection, request).await;
+    }
+    if let Some(answer) = page.preflight(request.method(), request.headers()) {
+        if matches!(connection.set(Stage::Used), Stage::Fresh { .. }) {
+            connection.shared.state().count_first_request(FirstRequest::Token);
+        }
+        return Ok(answer);
+    }
+    let mut answer = answer_by_path(connection, request).await?;
+    page.mark(&mut answer);
+    Ok(answer)
+}
+
+/// Whether a path is that of a control endpoint, or the door that of those alone.
+fn is_control(connection: &Connection, path: &str) -> bool {
+    matches!(path, COUNTERS_PATH | CLOSE_PATH | CONTROL_REVOKE_PATH)
+        || matches!(connection.caller.door, Door::Control { .. })
+}
+
+async fn answer_by_path(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Answer, CutOff> {
     let in_flight = connection.shared.busy.begin();
     let is_first = matches!(connection.set(Stage::Used), Stage::Fresh { .. });
     let route = route::find(&connection.shared, request.method().as_str(), request.uri().path());

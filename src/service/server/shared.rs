@@ -162,11 +162,15 @@ impl Shared {
     pub(super) fn handshake(
         &self,
         credential: Option<&str>,
+        origin: Option<&str>,
         stream: Option<u64>,
     ) -> Result<Admitted, HandshakeRefusal> {
         let (admitted, ended) = {
             let mut state = self.state();
-            let admitted = match state.handshake(self.clock.now(), credential, stream) {
+            let now = self.clock.now();
+            let refused = state.refuse_origin(now, origin);
+            let answered = refused.unwrap_or_else(|| state.handshake(now, credential, stream));
+            let admitted = match answered {
                 Handshake::Refused(refusal) => Err(refusal),
                 Handshake::Admitted { session, displaced } => {
                     let signal = Arc::<Signal>::default();

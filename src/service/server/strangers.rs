@@ -38,14 +38,21 @@ pub fn token_form(bytes: &[u8]) -> u64 {
 pub fn upgrade_request(bytes: &[u8]) -> u64 {
     let Some(request) = request(bytes) else { return 1 };
     let headers = request.headers();
-    let places = [TokenPlace::Header, TokenPlace::Query, TokenPlace::Path, TokenPlace::Subprotocol];
+    let places = [
+        TokenPlace::Header,
+        TokenPlace::Query,
+        TokenPlace::Path,
+        TokenPlace::Subprotocol,
+        TokenPlace::Cookie,
+    ];
     let found = places.iter().enumerate().map(|(index, place)| {
-        let token = credential::token(headers, request.uri(), std::slice::from_ref(place), "access_token");
+        let token =
+            credential::token(headers, request.uri(), std::slice::from_ref(place), "access_token", "session");
         u64::from(token.is_some()) << index
     });
     let found: u64 = found.sum();
     let ticket = ticket_in("/channels/{ticket}/x", request.uri().path()).is_some();
-    100 + found + 16 * u64::from(ticket) + 32 * upgrade::looked_at(&request)
+    100 + found + 32 * u64::from(ticket) + 64 * upgrade::looked_at(&request)
 }
 
 fn request(bytes: &[u8]) -> Option<Request<()>> {

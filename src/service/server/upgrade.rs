@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    ALLOW, CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
@@ -79,8 +79,9 @@ pub(super) async fn answer(
     // Decided when the answer leaves: a client that has gone by then has no session, and is counted nowhere.
     let rules = &shared.rules;
     let places = &rules.accepts_token_in;
-    let token = credential::token(request.headers(), request.uri(), places, &rules.query_parameter);
-    match shared.handshake(token.as_deref(), stream_number(request.headers())) {
+    let token =
+        credential::token(request.headers(), request.uri(), places, &rules.query_parameter, &rules.cookie);
+    match shared.handshake(token.as_deref(), origin(request.headers()), stream_number(request.headers())) {
         Err(refusal) => match rules.refusal_manner {
             RefusalManner::Reset => Err(connection.cut_off(Cut::Reset(b""), in_flight)),
             // It ends with its connection.
@@ -196,6 +197,11 @@ fn refuse_bad(shared: &Shared, fault: BadUpgrade) -> Answer {
         }
         BadUpgrade::Malformed(message) => shared.bad_request(StatusCode::BAD_REQUEST, "bad.upgrade", message),
     }
+}
+
+/// The page that the client belongs to, as its browser says; a header that is no text is no page's.
+fn origin(headers: &HeaderMap) -> Option<&str> {
+    headers.get(ORIGIN).map(|value| value.to_str().unwrap_or_default())
 }
 
 /// The number of the message stream that the client names.

@@ -41,6 +41,27 @@ pub(crate) fn handed_out_by_a_service(world: &mut World) {
             }
         }
     });
+    // Those that a step follows: not to others, but with leave.
+    let followed = [
+        ("http://8.8.8.8:PORT/", "8.8.8.8", "8.8.8.8"),
+        ("http://public.test:PORT/", "public.test", "8.8.8.8"),
+        ("//[2001:4860:4860::8888]:PORT/", "2001:4860:4860::8888", "2001:4860:4860::8888"),
+        ("http://169.254.169.254:PORT/latest", "169.254.169.254", "169.254.169.254"),
+    ];
+    each_with_a_world(&home, &followed, |world, (url, host, to)| {
+        let case = near(&format!(
+            "{no_token}\nconnect = {{ url = \"ws://127.0.0.1:PORT/403\" }}\nprepare = {{ cookies = true, steps = [{{ url = \"http://127.0.0.1:PORT/to?{url}\", redirects = 3 }}] }}"
+        ));
+        let output = world.program("run", &case, &[]);
+        let said = text_of(&output.stderr);
+        assert_eq!(
+            (output.status.code(), world.service.others_hit()),
+            (Some(77), Vec::new()),
+            "{url}: {said}"
+        );
+        let output = world.program("run", &case, &["--authorize", host]);
+        assert_eq!(world.service.others_hit(), [to.parse::<IpAddr>().unwrap()], "{url}: {output:?}");
+    });
     // URLs in answers and messages.
     let urls = [
         ("ws://8.8.8.8:PORT/", "8.8.8.8", "8.8.8.8"),

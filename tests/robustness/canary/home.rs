@@ -10,7 +10,7 @@ use super::search::Canaries;
 use crate::support::program::resurge;
 
 /// Every secret that there can be.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 27] = [
     "client-secret",
     "plain-secret",
     "access-token",
@@ -36,6 +36,8 @@ const NAMES: [&str; 25] = [
     "event-secret",
     "event-plain",
     "event-header",
+    "jar-cookie",
+    "form-password",
 ];
 /// A folder for what the programs are given, and one for what they leave.
 pub(crate) struct Home {

@@ -173,10 +173,13 @@ fn answer(stream: &mut TcpStream, asked: &Asked, canaries: &Canaries, port: u16)
         ("step", "ok") => {
             let ticket =
                 canaries.get("ticket").text().replace('+', "%2B").replace('=', "%3D").replace('/', "%2F");
+            let cookie = canaries.get("jar-cookie").text();
             http(
                 stream,
                 200,
-                "",
+                &format!(
+                    "Set-Cookie: sid={cookie}; Path=/\r\nSet-Cookie: x={cookie}; Domain=example.com\r\n"
+                ),
                 &format!(
                     "{{\"uri\":\"ws://127.0.0.1:{port}/upgrade/403?ticket={ticket}\",\"id\":\"{ticket}\"}}"
                 ),

@@ -115,6 +115,19 @@ impl Home {
                 &prepare(way),
             );
         }
+        let cookies = |way: &str| {
+            format!(
+                "[groups.prepare]\ncookies = true\n[[groups.prepare.steps]]\nurl = \"http://127.0.0.1:{port}/step/ok\"\nsave = {{ sid = {{ cookie = \"sid\" }}, ticket = {{ regex = 'ticket=([^\"]+)' }} }}\n[[groups.prepare.steps]]\nmethod = \"POST\"\nurl = \"http://127.0.0.1:{port}/step/{way}\"\nform = {{ password = \"{}\", again = \"{{sid}}\" }}\nredirects = 3\ntimeout = \"300ms\"\n",
+                self.text("form-password"),
+            )
+        };
+        for way in hostile::STEP_WAYS {
+            group(&format!("form-{way}"), &credentials, "", &cookies(way));
+        }
+        for way in ["401", "word", "frames", "close-at-once", "ok"] {
+            let url = format!("url = \"ws://127.0.0.1:{port}/upgrade/{way}\"");
+            group(&format!("jar-{way}"), &fixed, &url, &cookies("ok"));
+        }
         for way in OBSERVE_WAYS {
             for (kind, what) in [("url", "metric = \"up\""), ("prometheus", "query = \"sum(up\"")] {
                 write!(

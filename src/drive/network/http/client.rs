@@ -125,6 +125,11 @@ impl From<Fault> for HttpFailure {
 }
 
 impl HttpTarget {
+    /// The URL.
+    pub(in crate::drive::network) const fn url(&self) -> &Url {
+        &self.endpoint.url
+    }
+
     /// The headers that every request to it has.
     pub(in crate::drive::network) const fn headers(&self) -> &HeaderMap {
         &self.headers

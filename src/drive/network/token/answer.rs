@@ -10,6 +10,7 @@ use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use crate::clock::Moment;
+use crate::drive::network::cookies::Jar;
 use crate::lifecycle::{TokenFacts, TokenFailure, oauth_code};
 use crate::sample::{ErrorWord, Outcome, Request, RequestAnswer, RequestEnd};
 
@@ -27,6 +28,8 @@ pub(in crate::drive::network) struct Wish {
     pub(in crate::drive::network) not_before: Moment,
     /// A token that expires earlier will not do.
     pub(in crate::drive::network) valid_until: Moment,
+    /// The client's cookies.
+    pub(in crate::drive::network) jar: Option<Jar>,
 }
 
 impl Wish {
@@ -37,7 +40,12 @@ impl Wish {
         not_before: Moment,
         valid_until: Moment,
     ) -> Self {
-        Self { index, refresh, not_before, valid_until }
+        Self { index, refresh, not_before, valid_until, jar: None }
+    }
+
+    /// The same of a client that keeps cookies.
+    pub(in crate::drive::network) fn with_jar(self, jar: Option<Jar>) -> Self {
+        Self { jar, ..self }
     }
 }
 

@@ -10,17 +10,19 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::Method;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
     USER_AGENT,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::clock::{Clock, Moment};
+use crate::drive::network::cookies::Jar;
 use crate::drive::network::endpoint::PRODUCT;
 use crate::drive::network::group_sink::GroupSink;
 use crate::drive::network::http::{HttpClient, HttpFailure, HttpRequest, HttpTarget};
 use crate::drive::network::retry_after::parse_retry_after;
+use crate::drive::network::saving::cookie_lines;
 use crate::lifecycle::{ConnectFailure, TokenFailure, oauth_code};
 use crate::sample::{Counter, Request};
 use crate::scenario::keys::{ClientAuth, ClientCredentials, Grant, TokenConnection, TokenRules};
@@ -98,11 +100,12 @@ impl TokenEndpoint {
         &self,
         index: u32,
         held: Option<&Token>,
+        jar: Option<&Jar>,
         deadline: Moment,
     ) -> Result<TokenGrant, Refusal> {
         let refresh = held.or(self.initial.as_ref()).filter(|_| self.refreshes);
         if let Some(refresh) = refresh {
-            let asking = Box::pin(self.post(index, Some(refresh)));
+            let asking = Box::pin(self.post(index, Some(refresh), jar));
             match watched(&self.sink, Request::Refresh, deadline, asking).await {
                 Err(Refusal { code: Some("invalid_grant"), .. }) => {
                     self.sink.count(Counter::RefreshTokensRefused).await;
@@ -110,10 +113,15 @@ impl TokenEndpoint {
                 answered => return answered,
             }
         }
-        watched(&self.sink, Request::Credentials, deadline, Box::pin(self.post(index, None))).await
+        watched(&self.sink, Request::Credentials, deadline, Box::pin(self.post(index, None, jar))).await
     }
 
-    async fn post(&self, index: u32, refresh: Option<&Token>) -> Result<TokenGrant, Refusal> {
+    async fn post(
+        &self,
+        index: u32,
+        refresh: Option<&Token>,
+        jar: Option<&Jar>,
+    ) -> Result<TokenGrant, Refusal> {
         let fed = self.credentials.feeder.as_ref().and_then(|feeder| feeder.row(index));
         let who = match fed {
             Some((id, secret)) => Who { id, secret },
@@ -128,14 +136,32 @@ impl TokenEndpoint {
                 &own
             }
         };
+        let with_cookies = jar.and_then(|jar| self.with_cookies(headers, jar));
+        let headers = with_cookies.as_ref().unwrap_or(headers);
         let request = HttpRequest::new(Method::POST, headers, body, ANSWER_CAP).alone(!self.is_pooled);
         let sending = self.http.send(&self.target, self.first.saturating_add(index), request);
         let (head, body) = sending.await.map_err(|failure| failed(&failure))?;
+        if let Some(jar) = jar {
+            let now_s = self.clock.unix_us_now() / 1_000_000;
+            cookie_lines(&head.headers).for_each(|line| jar.take(self.target.url(), line, now_s));
+        }
         let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| parse_retry_after(text, self.clock.unix_us_now()));
         let status = head.status.as_u16();
         read_answer(status, &body)
             .map_err(|wrong| Refusal::said(wrong, status, oauth_code(&body), retry_after))
+    }
+}
+
+impl TokenEndpoint {
+    /// The headers of a request whose client has cookies for it.
+    fn with_cookies(&self, headers: &HeaderMap, jar: &Jar) -> Option<HeaderMap> {
+        let cookies = jar.header(self.target.url(), self.clock.unix_us_now() / 1_000_000)?;
+        let mut value = HeaderValue::try_from(cookies).ok()?;
+        value.set_sensitive(true);
+        let mut headers = headers.clone();
+        headers.entry(COOKIE).or_insert(value);
+        Some(headers)
     }
 }
 

@@ -131,7 +131,7 @@ impl TokenSource {
             }
             Kind::Fetched(fetcher) => match &fetcher.common.shared {
                 Some(shared) => fetcher.acquire_shared(shared, wish).await,
-                None => fetcher.fetch(wish.index, wish.refresh.as_ref()).await,
+                None => fetcher.fetch(wish, wish.refresh.as_ref()).await,
             },
         }
     }
@@ -142,14 +142,14 @@ impl TokenFetcher {
         match shared.request(wish).await? {
             Share::Token(acquired) => Ok(acquired),
             Share::Lead(flight) => {
-                let fetched = self.fetch(wish.index, flight.refresh().as_ref()).await;
+                let fetched = self.fetch(wish, flight.refresh().as_ref()).await;
                 flight.settle(&fetched);
                 fetched
             }
         }
     }
 
-    async fn fetch(&self, index: u32, refresh: Option<&Token>) -> Result<Acquired, Refusal> {
+    async fn fetch(&self, wish: &Wish, refresh: Option<&Token>) -> Result<Acquired, Refusal> {
         let slot = match &self.common.slots {
             Some(slots) => {
                 let waiting = wait_for_slot(slots, &self.waits, self.clock, &self.sink);
@@ -160,7 +160,7 @@ impl TokenFetcher {
         let requested = self.clock.now();
         let deadline = requested + self.timeout;
         let answer = match &self.from {
-            TokenMeans::Http(http) => http.ask(index, refresh, deadline).await,
+            TokenMeans::Http(http) => http.ask(wish.index, refresh, wish.jar.as_ref(), deadline).await,
             TokenMeans::Command(command) => {
                 watched(&self.sink, Request::Command, deadline, Box::pin(run_command(command))).await
             }
