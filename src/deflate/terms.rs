@@ -374,7 +374,8 @@ mod tests {
             client_max_window_bits: Some(11),
             server_max_window_bits: Some(10),
         };
-        let rows: [(Offer, &str, Option<(&str, Terms)>); 8] = [
+        type Row<'a> = (Offer, &'a str, Option<(&'a str, Terms)>);
+        let rows: [Row<'_>; 8] = [
             (ANY, "", None),
             (ANY, "permessage-bzip2", None),
             (ANY, "permessage-deflate; server_max_window_bits=7", None),

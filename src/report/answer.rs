@@ -199,16 +199,16 @@ fn what_stood_in_the_way<'a>(
         _ => format!("{} of {} attempts", format_count(count), format_count(all)),
     };
     let verb = if is_every || count == 1 { "was" } else { "were" };
+    let said = &obstacle.said;
     let what = match obstacle.outcome {
         Outcome::TokenRefused => return Some(token_words(tally, count)),
         outcome if outcome.is_refusal() => format!("{verb} refused {}", obstacle.words()),
-        Outcome::EndedEarly => format!("{verb} ended before the client was in ({})", obstacle.said),
+        Outcome::EndedEarly => format!("{verb} ended before the client was in ({said})"),
         Outcome::NotReady => "did not become ready in time".to_owned(),
-        Outcome::StepRefused => {
-            format!("{verb} refused at a request before the handshake ({})", obstacle.said)
-        }
-        outcome if obstacle.said.is_empty() => format!("failed ({outcome})"),
-        outcome => format!("failed ({outcome}: answered with {})", obstacle.said),
+        Outcome::StepRefused => format!("{verb} refused at a request before the handshake ({said})"),
+        outcome if said.is_empty() => format!("failed ({outcome})"),
+        Outcome::Tls => format!("failed (tls: {said})"),
+        outcome => format!("failed ({outcome}: answered with {said})"),
     };
     Some(format!("{how_many} {what}{}", help(&obstacle, tally, others)))
 }

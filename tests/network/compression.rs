@@ -183,7 +183,7 @@ fn a_tls_handshake_that_fails_says_why() {
         let serving = Served::start(resurge(), &["--tls-cert", &pem, "--tls-key", &key], Stdio::null());
         let port = serving.addr.port();
         let text = format!(
-            "duration = \"500ms\"\n[target]\nurl = \"wss://{host}:{port}/api/v2/analytics/events\"\nca_file = \"{}\"\n[[groups]]\nname = \"g\"\nclients = 2\ntoken = {{ grant = \"none\" }}\n[groups.reconnect]\nmax_attempts = 1\n",
+            "duration = \"5s\"\n[target]\nurl = \"wss://{host}:{port}/api/v2/analytics/events\"\nca_file = \"{}\"\n[[groups]]\nname = \"g\"\nclients = 2\ntoken = {{ grant = \"none\" }}\n[groups.reconnect]\nmax_attempts = 1\n",
             path(&format!("{authorities}.pem"))
         );
         let model = run(folder.path(), &expected.replace(' ', "-"), &text);
