@@ -142,9 +142,10 @@ mod tests {
 
     #[test]
     fn hosts_that_may_be_meant() {
-        let url = |text: &str| -> Url { text.parse().unwrap() };
         // (own, given, named, tried)
-        let rows: [(&str, &[&str], &[&str], &[&str]); 4] = [
+        type Row = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+        let url = |text: &str| -> Url { text.parse().unwrap() };
+        let rows: [Row; 4] = [
             (
                 "ws://127.0.0.1:8080/x",
                 &["api.example.com"],

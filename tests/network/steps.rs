@@ -147,6 +147,22 @@ fn redirects_have_an_end() {
 }
 
 #[test]
+fn a_body_goes_to_no_other_origin() {
+    let folder = TempDir::new().unwrap();
+    let (other, others) = service(|_| says("200 OK", "", "{}"));
+    let away = format!("Location: http://127.0.0.1:{other}/\r\n");
+    let (port, log) = service(move |_| says("307 Temporary Redirect", &away, ""));
+    let prepare = format!(
+        "[[groups.prepare.steps]]\nmethod = \"POST\"\nurl = \"http://localhost:{port}/\"\nform = {{ password = \"x\" }}\nredirects = 3\n"
+    );
+    let path = write(folder.path(), "body", &scenario(port, &prepare));
+    let done = run_file(&path, &[], folder.path().join("body"));
+    let key = (Request::Step(0), RequestAnswer::UnexpectedStatus);
+    assert_eq!(done.model.all.requests[&key].count(), 1);
+    assert_eq!((log.lock().unwrap().len(), others.lock().unwrap().len()), (1, 0));
+}
+
+#[test]
 fn a_redirect_leads_nobody_to_where_the_run_may_not_go() {
     let folder = TempDir::new().unwrap();
     let (port, _) = service(|_| says("307 Temporary Redirect", "Location: http://203.0.113.9/\r\n", ""));

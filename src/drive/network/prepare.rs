@@ -189,11 +189,15 @@ impl Preparer {
             if let Some(next) = next_of(&url, &head).filter(|_| left > 0) {
                 left -= 1;
                 redirect(&head, &mut method, &mut body, &mut headers);
-                if next.origin() != url.origin() {
+                let is_elsewhere = next.origin() != url.origin();
+                if is_elsewhere {
                     leave_secrets_behind(&mut headers);
                 }
-                url = next;
-                continue;
+                // What stood in the body was for the first of them.
+                if !is_elsewhere || body.is_empty() {
+                    url = next;
+                    continue;
+                }
             }
             let code = head.status.as_u16();
             let is_expected =
