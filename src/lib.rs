@@ -26,6 +26,7 @@
 pub mod clock;
 mod event_loop;
 pub mod exit_code;
+pub mod jose;
 pub mod random;
 pub mod sample;
 pub mod units;

@@ -317,9 +317,8 @@ fn target_rules() -> Run {
                         grant_type: Some("client_credentials"),
                         client_id: Some(&text),
                         client_secret: Some("s"),
-                        used_basic: false,
                         scope: None,
-                        refresh_token: None,
+                        ..TokenRequest::default()
                     };
                     if let TokenAnswer::Issued(issued) = state.token_request(now, request) {
                         tokens.push(issued.access_token);

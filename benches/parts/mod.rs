@@ -290,9 +290,8 @@ fn issue(state: &mut TargetState, now: Moment) -> String {
         grant_type: Some("client_credentials"),
         client_id: Some("demo-client"),
         client_secret: Some("demo-secret"),
-        used_basic: false,
         scope: None,
-        refresh_token: None,
+        ..TokenRequest::default()
     };
     match state.token_request(now, request) {
         TokenAnswer::Issued(issued) => issued.access_token,

@@ -202,6 +202,7 @@ impl<'a> Experimenter<'a> {
         let knowledge = match token.look() {
             TokenLook::Absent | TokenLook::Empty => TokenKnowledge::NotSent,
             _ if facts.expires <= now => TokenKnowledge::Expired,
+            _ if facts.lacks_scope => TokenKnowledge::LacksScope,
             _ => TokenKnowledge::Sent,
         };
         let was_fetched = facts.received > Moment::ZERO;

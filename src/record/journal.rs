@@ -190,6 +190,7 @@ pub(super) mod tests {
             workers: Vec::new(),
             groups: vec![GroupManifest { name: "g".into(), clients: 1 }],
             steps: Vec::new(),
+            token_pointers: Vec::new(),
             storms: Vec::new(),
             observed: Vec::new(),
             thresholds: Vec::new(),
@@ -285,8 +286,8 @@ pub(super) mod tests {
         stale_token expired_token missing_scope no_token unknown_token rate_limited displaced edge forbidden_other unknown overloaded
         target client network storm
         fin rst timeout protocol dropped bad_close_code masked_frame reserved_bits bad_opcode bad_utf8 too_large bad_control_frame bad_continuation
-        reconnect_latency reconnect_service_time connect_latency refused_latency phase_detect phase_backoff phase_token phase_dns phase_tcp phase_tls phase_upgrade phase_ready session_length message_latency lag token_age cascade_depth reconnect_away
-        clients_started disconnects reconnects reconnects_given_up reconnects_not_wanted reconnects_unfinished first_given_up tokens_fetched token_failures ready_timeouts messages_in messages_out bytes_in bytes_out messages_missed outages_measured token_pool_waits tcp_connections unsettled tokens_for_reconnects dead_token_handshakes refetch_turns refresh_tokens_refused certificates_not_trusted upgrades
+        reconnect_latency reconnect_service_time connect_latency refused_latency phase_detect phase_backoff phase_token phase_dns phase_tcp phase_tls phase_upgrade phase_ready session_length message_latency lag token_age cascade_depth reconnect_away phase_mint
+        clients_started disconnects reconnects reconnects_given_up reconnects_not_wanted reconnects_unfinished first_given_up tokens_fetched token_failures ready_timeouts messages_in messages_out bytes_in bytes_out messages_missed outages_measured token_pool_waits tcp_connections unsettled tokens_for_reconnects dead_token_handshakes refetch_turns refresh_tokens_refused certificates_not_trusted upgrades scopes_withheld mint_waits
         ");
         let payload = encode(&interval(1)).unwrap();
         insta::assert_snapshot!(payload.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), @"0201010000010702010e2b1c849313000000030000000000000003000000000000000100000000000000023ff0000000000000cf0f0200000000000000");

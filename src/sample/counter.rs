@@ -58,5 +58,9 @@ named_enum! {
         CertificatesNotTrusted = "certificates_not_trusted",
         /// Handshakes that were answered with 101: sessions that began, whether the client was then let in or not.
         Upgrades = "upgrades",
+        /// Tokens that came with fewer scopes than were asked for (RFC 6749 §5.1).
+        ScopesWithheld = "scopes_withheld",
+        /// Tokens that waited for a processor of this machine to be signed.
+        MintWaits = "mint_waits",
     }
 }

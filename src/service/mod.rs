@@ -4,6 +4,7 @@
 //! I/O, no clock), the [`server`] that carries them out on sockets, and its own exact [`counters`].
 
 pub mod capacity;
+mod assertion;
 mod capacity_gate;
 mod client_key;
 pub mod counters;
@@ -15,6 +16,7 @@ mod holds;
 mod jwt;
 mod limits;
 pub mod message;
+mod minted;
 mod open;
 mod refresh;
 pub mod refusal;

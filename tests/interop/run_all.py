@@ -34,6 +34,7 @@ import check_statistics
 import check_strangers
 import check_survival
 import check_thread
+import check_tokens
 from processes import UNTIMED_SETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +102,7 @@ def main() -> int:
         *check_cases.CHECKS,
         *check_strangers.CHECKS,
         *check_thread.CHECKS,
+        *check_tokens.CHECKS,
         *check_survival.CHECKS,
         *check_attempts.CHECKS,
         check_histograms,

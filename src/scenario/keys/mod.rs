@@ -5,14 +5,18 @@
 
 pub mod capacity;
 pub mod connect;
+pub mod credentials;
 pub mod delay;
 pub mod event;
 pub mod fault;
+pub mod feeder;
+pub mod grant;
 pub mod group;
 pub mod health;
 pub mod limit;
 pub mod limits;
 pub mod message_rule;
+pub mod mint;
 pub mod observe;
 pub mod on_reconnect;
 pub mod policy;
@@ -28,6 +32,7 @@ pub mod simulate;
 pub mod storm;
 pub mod target;
 pub mod target_rules;
+pub mod target_tokens;
 pub mod threshold;
 pub mod thresholds;
 pub mod token;
@@ -35,14 +40,18 @@ pub(crate) mod told;
 
 pub use capacity::{Abandoned, Capacity};
 pub use connect::{ConnectRules, TokenIn, check_origin};
+pub use credentials::{ClientAuth, ClientCredentials, EXPIRES_POINTER, TOKEN_POINTER, TokenBody};
 pub use delay::Delay;
 pub use event::{Argument, Event, EventDoes, EventRequest, EventSignal, EventWait, SignalTo};
 pub use fault::{FaultKind, FaultStage, FrameFlaw, Skew, StatusFault, TargetFault};
+pub use feeder::{Feeder, TOKEN_VARIABLES, TokenFill};
+pub use grant::{Grant, JWT_BEARER, JwtKeys, Shown, TOKEN_EXCHANGE, TokenExchangeKeys};
 pub use group::{Group, Stage, Start};
 pub use health::Health;
 pub use limit::{LimitOf, RequestLimit, WindowLimit};
 pub use limits::Limits;
 pub use message_rule::MessageRule;
+pub use mint::{ClientAssertion, MintRules, Trusted};
 pub use observe::{Fold, Observe, ObservePlace, ObserveSeries, Wanted};
 pub use on_reconnect::OnReconnect;
 pub use prepare::{Method, PrepareRules, PrepareWhen, Step, StepPlace};
@@ -62,5 +71,6 @@ pub use target_rules::{
     AtSessionLimit, IdleAction, IdleCounts, Invalidation, OnReuse, RefreshTokens, TargetClient, TargetRules,
     TokenEnd, TokenFormat, TokenPlace,
 };
+pub use target_tokens::{ExcessScopes, GrantType, TargetUser, TokenRequestBody};
 pub use threshold::{Aggregate, Comparison, OutageOf, ShareOf, Subject, Threshold};
-pub use token::{ClientAuth, ClientCredentials, Feeder, Grant, Sharing, TokenConnection, TokenRules};
+pub use token::{Sharing, TokenConnection, TokenRules};
