@@ -78,8 +78,14 @@ fn the_readme_names_the_test_command_of_ci() {
     let blocks = markdown::fences(&read("README.md"));
     let first = blocks.iter().find(|block| block.language() == "sh").unwrap();
     assert_eq!(first.body, "cargo build --release\n", "the first command builds");
-    assert!(blocks.iter().any(|block| block.body == "cargo test --all-features\n"), "a block of its own tests");
-    assert!(read(".ci/run").lines().any(|line| line == "cargo test --locked --all-features"), ".ci/run runs the same");
+    assert!(
+        blocks.iter().any(|block| block.body == "cargo test --all-features\n"),
+        "a block of its own tests"
+    );
+    assert!(
+        read(".ci/run").lines().any(|line| line == "cargo test --locked --all-features"),
+        ".ci/run runs the same"
+    );
 }
 
 #[test]

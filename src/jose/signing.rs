@@ -7,8 +7,9 @@ use std::fmt;
 use ring::rand::SystemRandom;
 use ring::rsa::KeyPair as RsaKeyPair;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
+    RSA_PSS_SHA512, RsaEncoding,
 };
 use ring::{hmac, signature};
 use rustls::pki_types::PrivateKeyDer;
@@ -140,7 +141,11 @@ fn padding(algorithm: Algorithm) -> &'static dyn RsaEncoding {
     }
 }
 
-fn ec(algorithm: Algorithm, der: &PrivateKeyDer<'_>, random: &SystemRandom) -> Result<EcdsaKeyPair, KeyFault> {
+fn ec(
+    algorithm: Algorithm,
+    der: &PrivateKeyDer<'_>,
+    random: &SystemRandom,
+) -> Result<EcdsaKeyPair, KeyFault> {
     let is_p256 = algorithm == Algorithm::Es256;
     let by: &'static signature::EcdsaSigningAlgorithm =
         if is_p256 { &ECDSA_P256_SHA256_FIXED_SIGNING } else { &ECDSA_P384_SHA384_FIXED_SIGNING };
@@ -161,5 +166,70 @@ fn ed(der: &PrivateKeyDer<'_>) -> Result<Ed25519KeyPair, KeyFault> {
             Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der()).map_err(|_| KeyFault::Another)
         }
         _ => Err(KeyFault::Another),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use ring::signature::EcdsaSigningAlgorithm;
+
+    use super::super::verifying::VerifyingKey;
+    use super::*;
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        let body = STANDARD.encode(der);
+        let lines: Vec<&str> =
+            body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    }
+
+    fn ec_pem(by: &'static EcdsaSigningAlgorithm) -> String {
+        let key = EcdsaKeyPair::generate_pkcs8(by, &SystemRandom::new()).unwrap();
+        pem("PRIVATE KEY", key.as_ref())
+    }
+
+    #[test]
+    fn keys_in_pem_sign_and_their_own_public_half_verifies() {
+        let ed = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let rows = [
+            (Algorithm::Es256, ec_pem(&ECDSA_P256_SHA256_FIXED_SIGNING), 64),
+            (Algorithm::Es384, ec_pem(&ECDSA_P384_SHA384_FIXED_SIGNING), 96),
+            (Algorithm::EdDsa, pem("PRIVATE KEY", ed.as_ref()), 64),
+        ];
+        for (algorithm, text, length) in &rows {
+            let key = SigningKey::read(*algorithm, text).unwrap();
+            let signature = key.sign(b"message").unwrap();
+            assert_eq!(signature.len(), *length, "{algorithm:?}");
+            let verifying = VerifyingKey::read(*algorithm, text).unwrap();
+            assert!(
+                verifying.verifies(b"message", &signature) && !verifying.verifies(b"massage", &signature)
+            );
+            assert!(!format!("{key:?}{verifying:?}").contains(text.lines().nth(1).unwrap()));
+            for (other, text, _) in rows.iter().filter(|(other, ..)| other != algorithm) {
+                assert_eq!(
+                    SigningKey::read(*algorithm, text).err(),
+                    Some(KeyFault::Another),
+                    "{algorithm:?} {other:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_told() {
+        let ec = ec_pem(&ECDSA_P256_SHA256_FIXED_SIGNING);
+        let read = |algorithm, text: &str| SigningKey::read(algorithm, text).err();
+        assert_eq!(read(Algorithm::Hs256, ""), Some(KeyFault::Empty));
+        assert_eq!(read(Algorithm::Hs512, &ec), Some(KeyFault::Pem));
+        assert_eq!(read(Algorithm::Rs256, &ec), Some(KeyFault::Another));
+        assert_eq!(read(Algorithm::Rs256, "hush"), Some(KeyFault::NoPem));
+        assert_eq!(read(Algorithm::Es256, &ec[..90]), Some(KeyFault::NoPem));
+        assert_eq!(read(Algorithm::EdDsa, &pem("PRIVATE KEY", b"garbage")), Some(KeyFault::Another));
+        assert_eq!(read(Algorithm::Es256, &pem("EC PRIVATE KEY", b"garbage")), Some(KeyFault::Another));
+        let public = |text: &str| VerifyingKey::read(Algorithm::Es256, text).err();
+        assert_eq!(public(&pem("PUBLIC KEY", b"garbage")), Some(KeyFault::Another));
+        assert_eq!(public("hush"), Some(KeyFault::NoPem));
     }
 }

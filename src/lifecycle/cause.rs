@@ -267,7 +267,9 @@ pub fn attribute(evidence: &Evidence, token: TokenKnowledge) -> Attributed {
             said(Cause::ForbiddenOther)
         }
         // RFC 6750 §3.1: a token that lacks a scope is answered with 403.
-        _ if token == TokenKnowledge::LacksScope && (evidence.spoken, evidence.status) == (Spoken::Http, 403) => {
+        _ if token == TokenKnowledge::LacksScope
+            && (evidence.spoken, evidence.status) == (Spoken::Http, 403) =>
+        {
             known(Cause::MissingScope)
         }
         _ => Attributed { cause: Cause::Unknown, ground: Ground::Unknown },

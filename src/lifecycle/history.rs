@@ -164,7 +164,12 @@ mod tests {
     use crate::sample::{Answer, AttemptKind, Outcome, Spoken};
 
     const fn carried(requested: u64, expired: bool) -> Option<Carried> {
-        Some(Carried { requested: Moment::from_ns(requested), expired, may_have_expired: expired, lacks_scope: false })
+        Some(Carried {
+            requested: Moment::from_ns(requested),
+            expired,
+            may_have_expired: expired,
+            lacks_scope: false,
+        })
     }
 
     fn key(cause: Cause, ground: Ground, by: AnsweredBy) -> AttemptKey {

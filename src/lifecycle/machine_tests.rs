@@ -5,9 +5,9 @@ use crate::lifecycle::{Ending, EndingHow, Evidence, Finish, Leave, StormRule};
 use crate::sample::{Abnormal, Cause, CloseKey, Initiator, Outcome, SessionEnd, StormId};
 use crate::scenario::keys::PrepareRules;
 use crate::scenario::keys::{
-    Backoff, ClientCredentials, ClientDisconnect, DisconnectHow, Grant, Growth, Jitter,
-    KeepAlive, KeepAliveKind, OnReconnect, ReconnectRules, RefusalName, ResetOn, SessionRules, Sharing,
-    TokenConnection, TokenRules,
+    Backoff, ClientCredentials, ClientDisconnect, DisconnectHow, Grant, Growth, Jitter, KeepAlive,
+    KeepAliveKind, OnReconnect, ReconnectRules, RefusalName, ResetOn, SessionRules, Sharing, TokenConnection,
+    TokenRules,
 };
 
 const fn ms(ms: u64) -> Moment {

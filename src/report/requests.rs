@@ -158,9 +158,8 @@ fn predicate(row: &RequestRow<'_>) -> &'static str {
 pub(super) fn scope_words(tally: &Tally) -> Option<String> {
     let count = tally.counter(Counter::ScopesWithheld);
     let (tokens, were) = if count == 1 { ("token", "was") } else { ("tokens", "were") };
-    (count > 0).then(|| {
-        format!("{} {tokens} {were} granted fewer scopes than were asked for", format_count(count))
-    })
+    (count > 0)
+        .then(|| format!("{} {tokens} {were} granted fewer scopes than were asked for", format_count(count)))
 }
 
 /// What became of refused refresh tokens. `None` where none was refused.
@@ -238,7 +237,11 @@ mod tests {
             (Outcome::Http403, &[(Credentials, Refused, 401, "invalid_client", 40)], None),
             (Outcome::TcpRefused, &[], None),
         ] {
-            assert_eq!(keeps_out(Asks { steps: &steps, token_pointer: "" }, &tally(outcome, ends)).as_deref(), words, "{ends:?}");
+            assert_eq!(
+                keeps_out(Asks { steps: &steps, token_pointer: "" }, &tally(outcome, ends)).as_deref(),
+                words,
+                "{ends:?}"
+            );
         }
     }
 

@@ -80,13 +80,18 @@ mod tests {
         let claims = |rest: &str| format!("{{\"sub\":\"c\",\"aud\":\"me\",\"exp\":1060{rest}}}");
         let scope = ",\"scope\":\"analytics:events:read\"";
         let good = sign(&claims(scope));
-        let refused = |target: &mut TargetState, now, text: &str| match target.handshake(now, Some(text), None) {
-            Handshake::Refused(refusal) => Some(refusal.cause),
-            Handshake::Admitted { session, .. } => {
-                target.end_session(now, session.id(), Ended { initiator: Initiator::Client, code: 1000, abnormal: None });
-                None
-            }
-        };
+        let refused =
+            |target: &mut TargetState, now, text: &str| match target.handshake(now, Some(text), None) {
+                Handshake::Refused(refusal) => Some(refusal.cause),
+                Handshake::Admitted { session, .. } => {
+                    target.end_session(
+                        now,
+                        session.id(),
+                        Ended { initiator: Initiator::Client, code: 1000, abnormal: None },
+                    );
+                    None
+                }
+            };
         assert_eq!(refused(&mut target, at(1), &good), None);
         assert_eq!(refused(&mut target, at(2), &good), Some(Cause::StaleToken), "its session has ended");
         let other = sign(&claims(&format!("{scope},\"jti\":\"2\"")));

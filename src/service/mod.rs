@@ -3,8 +3,8 @@
 //! In: [`TargetRules`](crate::scenario::keys::TargetRules). Out: decisions ([`rules`], [`session`], [`token`], [`capacity`], [`delay`], [`faults`]: no
 //! I/O, no clock), the [`server`] that carries them out on sockets, and its own exact [`counters`].
 
-pub mod capacity;
 mod assertion;
+pub mod capacity;
 mod capacity_gate;
 mod client_key;
 pub mod counters;

@@ -223,10 +223,12 @@ impl TargetState {
             self.tally.limit_token_request();
             return Err(TokenAnswer::Limited(TOO_MANY_TOKENS));
         }
-        let subject = request.param("subject_token").filter(|_| self.rules.grants.contains(&GrantType::TokenExchange));
+        let subject =
+            request.param("subject_token").filter(|_| self.rules.grants.contains(&GrantType::TokenExchange));
         let known = Known {
             shows_refresh: refresh.is_some_and(|refresh| !refresh.is_empty()),
-            subject_is_ours: subject.is_some_and(|text| matches!(self.standing(now, text), Standing::Good(_))),
+            subject_is_ours: subject
+                .is_some_and(|text| matches!(self.standing(now, text), Standing::Good(_))),
             unix_s: self.writer.origin_s() + now.as_second(),
         };
         let decided = token::decide(&self.rules, request, known);

@@ -221,7 +221,8 @@ fn show(rules: &TargetRules, request: TokenRequest<'_>, grant: GrantType, known:
     let given = |name: &str, why: &'static str| {
         request.param(name).filter(|text| !text.is_empty()).ok_or((TokenError::InvalidRequest, why))
     };
-    let good = |is_good: bool, why: &'static str| is_good.then_some(()).ok_or((TokenError::InvalidGrant, why));
+    let good =
+        |is_good: bool, why: &'static str| is_good.then_some(()).ok_or((TokenError::InvalidGrant, why));
     match grant {
         GrantType::ClientCredentials => Ok(()),
         GrantType::RefreshToken if known.shows_refresh => Ok(()),
@@ -232,7 +233,10 @@ fn show(rules: &TargetRules, request: TokenRequest<'_>, grant: GrantType, known:
             let name = given("username", "the parameter username is missing")?;
             let password = given("password", "the parameter password is missing")?;
             let is_right = |user: &TargetUser| user.name == name && user.password.expose_secret() == password;
-            good(rules.users.is_empty() || rules.users.iter().any(is_right), "unknown user, or wrong password")
+            good(
+                rules.users.is_empty() || rules.users.iter().any(is_right),
+                "unknown user, or wrong password",
+            )
         }
         GrantType::JwtBearer => {
             let text = given("assertion", "the parameter assertion is missing")?;
@@ -261,7 +265,8 @@ fn authenticate<'a>(
     known: Known,
 ) -> Result<Option<&'a TargetClient>, Wrong> {
     let missing = (TokenError::InvalidClient, "client credentials are missing");
-    let names_client = matches!(grant, Some(GrantType::JwtBearer | GrantType::TokenExchange | GrantType::Password));
+    let names_client =
+        matches!(grant, Some(GrantType::JwtBearer | GrantType::TokenExchange | GrantType::Password));
     let id = match request.client_id.filter(|id| !id.is_empty()) {
         Some(id) => id,
         None if names_client && rules.clients.is_empty() => return Ok(None),
@@ -301,7 +306,9 @@ fn by_assertion<'a>(
         let shared = Algorithm::ALL.into_iter().filter(|algorithm| algorithm.is_shared());
         shared
             .filter_map(|algorithm| VerifyingKey::read(algorithm, client.secret.expose_secret()).ok())
-            .find_map(|key| assertion::read(text, &Trusted { key: Arc::new(key), audience: None, issuer: None }))
+            .find_map(|key| {
+                assertion::read(text, &Trusted { key: Arc::new(key), audience: None, issuer: None })
+            })
     };
     let trusted = rules.trusted.as_ref().and_then(|trusted| {
         // Its audience is this endpoint, whatever that of tokens is.
@@ -344,7 +351,14 @@ mod tests {
         let [grant_type, client_id, client_secret, scope] = fields;
         match decide(
             rules,
-            TokenRequest { grant_type, client_id, client_secret, used_basic, scope, ..TokenRequest::default() },
+            TokenRequest {
+                grant_type,
+                client_id,
+                client_secret,
+                used_basic,
+                scope,
+                ..TokenRequest::default()
+            },
             Known { shows_refresh: false, subject_is_ours: false, unix_s: 0 },
         ) {
             Ok(grant) => {

@@ -32,3 +32,4 @@ mod policies;
 mod requests;
 mod target_tls;
 mod token_lifecycles;
+mod token_requests;

@@ -33,7 +33,8 @@ const FLOW: &[&str] = &[
     "cli",
 ];
 /// Words that everybody may use. They use nothing but each other.
-const VOCABULARY: &[&str] = &["clock", "declare", "event_loop", "exit_code", "jose", "random", "sample", "units"];
+const VOCABULARY: &[&str] =
+    &["clock", "declare", "event_loop", "exit_code", "jose", "random", "sample", "units"];
 /// A file with more lines holds more than one noun.
 const MOST_LINES: usize = 500;
 

@@ -12,8 +12,8 @@ use crate::lifecycle::{GroupRules, TokenFacts, believed_expiry};
 use crate::sample::GroupId;
 use crate::scenario::keys::path_fits;
 use crate::scenario::keys::{
-    ClientAuth, ClientCredentials, ConnectRules, Grant, Ready, Scenario, Shown, Target, TargetRules, TokenConnection, TokenIn,
-    TokenPlace,
+    ClientAuth, ClientCredentials, ConnectRules, Grant, Ready, Scenario, Shown, Target, TargetRules,
+    TokenConnection, TokenIn, TokenPlace,
 };
 use crate::service::token::TokenRequest;
 
@@ -78,7 +78,13 @@ impl Group {
     pub(super) fn facts(&self, requested: Moment, received: Moment, life: Duration) -> TokenFacts {
         let skew = self.rules.token.as_ref().and_then(|token| token.clock_skew);
         let expires = |skew| believed_expiry(received, Some(life), skew);
-        TokenFacts { requested, received, expires: expires(skew), life_ends: expires(None), lacks_scope: false }
+        TokenFacts {
+            requested,
+            received,
+            expires: expires(skew),
+            life_ends: expires(None),
+            lacks_scope: false,
+        }
     }
 
     pub(super) fn of(scenario: &Scenario, index: usize, target: &TargetRules) -> Self {

@@ -5,15 +5,18 @@
 
 use crate::declare::template::Template;
 use crate::scenario::keys::{
-    ClientAuth, ClientCredentials, EXPIRES_POINTER, Grant, Group, Scenario, Shown, TOKEN_POINTER, TargetRules, TokenBody,
-    TokenIn, TokenRequestBody,
+    ClientAuth, ClientCredentials, EXPIRES_POINTER, Grant, Group, Scenario, Shown, TOKEN_POINTER,
+    TargetRules, TokenBody, TokenIn, TokenRequestBody,
 };
 
 /// Why a scenario cannot be run in virtual time, a sentence for each reason; empty: it can.
 #[must_use]
 pub fn unsupported(scenario: &Scenario, rules: &TargetRules) -> Vec<String> {
-    let mut reasons: Vec<String> =
-        scenario.groups.iter().flat_map(|group| of_group(group).into_iter().chain(of_token(group, rules))).collect();
+    let mut reasons: Vec<String> = scenario
+        .groups
+        .iter()
+        .flat_map(|group| of_group(group).into_iter().chain(of_token(group, rules)))
+        .collect();
     let of_rules = [
         (rules.tickets.is_some(), "the target's handshakes show tickets (target.tickets)"),
         (rules.message_token.is_some(), "the target takes its token from a message (target.message_token)"),
@@ -35,7 +38,8 @@ fn of_token(group: &Group, rules: &TargetRules) -> Vec<String> {
         _ => None,
     };
     let varies = |text: &Template| text.variables().next().is_some();
-    let user_varies = matches!(shown, Some(Shown::Password(keys)) if varies(&keys.username) || varies(&keys.password));
+    let user_varies =
+        matches!(shown, Some(Shown::Password(keys)) if varies(&keys.username) || varies(&keys.password));
     let credentials = grant.credentials();
     let holds = |is: &dyn Fn(&ClientCredentials) -> bool| credentials.is_some_and(is);
     let rows = [
@@ -48,7 +52,10 @@ fn of_token(group: &Group, rules: &TargetRules) -> Vec<String> {
             holds(&|credentials| !matches!(credentials.auth, ClientAuth::Body | ClientAuth::Basic)),
             "signs who it is (token.auth)",
         ),
-        (user_varies && !rules.users.is_empty(), "has users of its own, and the target looks at them (target.users)"),
+        (
+            user_varies && !rules.users.is_empty(),
+            "has users of its own, and the target looks at them (target.users)",
+        ),
         (
             !rules.token_params.is_empty()
                 && holds(&|credentials| credentials.params.iter().any(|(_, text)| varies(text))),

@@ -41,7 +41,8 @@ impl FeederFile {
 
     /// The line of the first row that has nothing in a column.
     pub(crate) fn first_empty(&self, column: &str) -> Option<usize> {
-        let is_empty = |row: usize| self.value(row, column).is_some_and(|cell| cell.expose_secret().is_empty());
+        let is_empty =
+            |row: usize| self.value(row, column).is_some_and(|cell| cell.expose_secret().is_empty());
         (0..self.rows()).find(|row| is_empty(*row)).map(|row| row + 2)
     }
 }
@@ -94,7 +95,10 @@ mod tests {
         let cell = |row, column| file.value(row, column).map(|cell| cell.expose_secret().to_owned());
         assert_eq!(file.rows(), 2);
         assert_eq!(file.columns().collect::<Vec<_>>(), ["region", "client_id", "client_secret"]);
-        assert_eq!((cell(0, "client_secret"), cell(1, "client_secret")), (Some("s3cret".into()), Some("x,y".into())));
+        assert_eq!(
+            (cell(0, "client_secret"), cell(1, "client_secret")),
+            (Some("s3cret".into()), Some("x,y".into()))
+        );
         assert_eq!((cell(1, "region"), cell(0, "other")), (Some("us".into()), None));
         assert_eq!(file.first_empty("region"), None);
         assert_eq!(read("a,b\nx,1\n,2\n").unwrap().first_empty("a"), Some(3));

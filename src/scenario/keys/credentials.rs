@@ -7,8 +7,8 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::declare::{
-    HEADER_NAME, Hidden, INNER_POINTER, Keys, Needs, Part, Table, TableShape, Template, TextRule, any_of, check_needs,
-    header, map, of, ruled, secret, string, strings, table, token_param, words,
+    HEADER_NAME, Hidden, INNER_POINTER, Keys, Needs, Part, Table, TableShape, Template, TextRule, any_of,
+    check_needs, header, map, of, ruled, secret, string, strings, table, token_param, words,
 };
 
 use super::feeder::{Feeder, check_filled, feeder};
@@ -33,7 +33,9 @@ const REQUEST_HEADER: TextRule = TextRule {
 const PARAMETER: TextRule = TextRule {
     name: "token_parameter_name",
     patterns: &["^[!-~]{1,100}$"],
-    except: Some("^(grant_type|client_id|client_secret|client_assertion|client_assertion_type|scope|refresh_token)$"),
+    except: Some(
+        "^(grant_type|client_id|client_secret|client_assertion|client_assertion_type|scope|refresh_token)$",
+    ),
     allowed: "visible ASCII characters are allowed; the request itself sets grant_type, client_id, client_secret, client_assertion, client_assertion_type, scope and refresh_token",
     examples: &["audience", "resource"],
 };
@@ -185,8 +187,12 @@ fn check_credentials(credentials: ClientCredentials, table: &Table<'_>) -> Optio
     }
     let has_key = credentials.client_assertion.as_ref().is_some_and(|assertion| assertion.key.is_some());
     let wrong = match credentials.auth {
-        ClientAuth::PrivateKeyJwt if !has_key => Some("needs client_assertion = { key = { file = \"key.pem\" } }"),
-        ClientAuth::ClientSecretJwt if has_key => Some("signs with the client secret: take client_assertion.key away"),
+        ClientAuth::PrivateKeyJwt if !has_key => {
+            Some("needs client_assertion = { key = { file = \"key.pem\" } }")
+        }
+        ClientAuth::ClientSecretJwt if has_key => {
+            Some("signs with the client secret: take client_assertion.key away")
+        }
         ClientAuth::Body | ClientAuth::Basic if table.has("client_assertion") => {
             Some("signs nothing: take client_assertion away, or write auth = \"private_key_jwt\"")
         }
@@ -194,8 +200,13 @@ fn check_credentials(credentials: ClientCredentials, table: &Table<'_>) -> Optio
     };
     if let Some(wrong) = wrong {
         let auth = credentials.auth.name();
-        let message = format!("`{}` is \"{auth}\", and that does not go with the rest", table.path_of("auth"));
-        table.between(Some("auth").filter(|key| table.has(key)), message, format!("auth = \"{auth}\" {wrong}"));
+        let message =
+            format!("`{}` is \"{auth}\", and that does not go with the rest", table.path_of("auth"));
+        table.between(
+            Some("auth").filter(|key| table.has(key)),
+            message,
+            format!("auth = \"{auth}\" {wrong}"),
+        );
     }
     for (name, template) in &credentials.params {
         let path = format!("{}.{name}", table.path_of("params"));

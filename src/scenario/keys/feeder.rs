@@ -81,7 +81,8 @@ fn feed(file: String, at: &At<'_>) -> Option<Arc<Feeder>> {
     match read_feeder(&at.reading.file(&file)) {
         Ok(file) => Some(Arc::new(Feeder { file })),
         Err(why) => {
-            let help = "a CSV file with the names of its columns in the first line, and a row at least, is needed";
+            let help =
+                "a CSV file with the names of its columns in the first line, and a row at least, is needed";
             at.elsewhere(format!("{file} cannot be used: {why}"), help);
             None
         }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::declare::{
-    At, Hidden, Rows, Table, Template, field, list, of, one_of, secret, string, table, tagged, then, token_param,
+    At, Hidden, Rows, Table, Template, field, list, of, one_of, secret, string, table, tagged, then,
+    token_param,
 };
 
 use super::credentials::{ClientCredentials, Needed, Shows, With};
@@ -83,15 +84,26 @@ fn grants() -> Rows<Grant> {
             initial,
             |initial, Needed(credentials)| Grant::RefreshToken { credentials, initial },
         )
-        .below("password", "A user's name and password (RFC 6749 §4.3).", (), |(), With(keys, credentials)| {
-            Grant::Shown { credentials, shown: Box::new(Shown::Password(keys)) }
-        })
-        .below("jwt_bearer", "A JWT that the client signs (RFC 7523 §2.1).", (), |(), With(keys, credentials)| {
-            Grant::Shown { credentials, shown: Box::new(Shown::JwtBearer(keys)) }
-        })
-        .below("token_exchange", "Another token (RFC 8693).", (), |(), With(keys, credentials)| Grant::Shown {
-            credentials,
-            shown: Box::new(Shown::TokenExchange(keys)),
+        .below(
+            "password",
+            "A user's name and password (RFC 6749 §4.3).",
+            (),
+            |(), With(keys, credentials)| Grant::Shown {
+                credentials,
+                shown: Box::new(Shown::Password(keys)),
+            },
+        )
+        .below(
+            "jwt_bearer",
+            "A JWT that the client signs (RFC 7523 §2.1).",
+            (),
+            |(), With(keys, credentials)| Grant::Shown {
+                credentials,
+                shown: Box::new(Shown::JwtBearer(keys)),
+            },
+        )
+        .below("token_exchange", "Another token (RFC 8693).", (), |(), With(keys, credentials)| {
+            Grant::Shown { credentials, shown: Box::new(Shown::TokenExchange(keys)) }
         })
         .table("jwt", "A token that each client signs by itself; nobody is asked.", |keys: JwtKeys| {
             Grant::Jwt(Arc::new(keys))
@@ -220,7 +232,8 @@ impl TokenExchangeKeys {
 
 impl Shows for TokenExchangeKeys {
     fn texts(&self) -> Vec<(&'static str, &Template)> {
-        let texts = [("subject_token", self.subject_token.as_ref()), ("actor_token", self.actor_token.as_ref())];
+        let texts =
+            [("subject_token", self.subject_token.as_ref()), ("actor_token", self.actor_token.as_ref())];
         texts.into_iter().filter_map(|(key, text)| Some((key, text?))).collect()
     }
 

@@ -62,7 +62,12 @@ fn mint(keys: MintKeys, table: &Table<'_>) -> Option<MintRules> {
 }
 
 /// The key in a text, or a fault where it stands.
-fn read_key(algorithm: Algorithm, text: &SecretString, name: &str, table: &Table<'_>) -> Option<Arc<SigningKey>> {
+fn read_key(
+    algorithm: Algorithm,
+    text: &SecretString,
+    name: &str,
+    table: &Table<'_>,
+) -> Option<Arc<SigningKey>> {
     let read = if are_secrets_elsewhere(table) {
         // It signs nothing here.
         SigningKey::read(Algorithm::Hs256, "elsewhere")
@@ -116,7 +121,8 @@ impl MintRules {
         let texts = [("claims", Some(&self.claims)), ("header", self.header.as_ref())];
         for (name, template) in texts.into_iter().filter_map(|(name, text)| Some((name, text?))) {
             check_filled(template, &table.path_of(name), name, feeder, table);
-            let rows = feeder.map_or(1, |feeder| u32::try_from(feeder.rows()).unwrap_or(u32::MAX)).min(MOST_TRIED);
+            let rows =
+                feeder.map_or(1, |feeder| u32::try_from(feeder.rows()).unwrap_or(u32::MAX)).min(MOST_TRIED);
             let fill = |index| TokenFill { client: index, index, unix_us: 1_700_000_000_000_000, feeder };
             let wrong = (0..rows).find_map(|row| Some((row, object(template, &fill(row)).err()?)));
             if let Some((row, why)) = wrong {
@@ -212,7 +218,12 @@ impl Default for ClientAssertion {
 impl ClientAssertion {
     /// Header and claims of an assertion of client `id` for the endpoint at `url`.
     #[must_use]
-    pub fn compose(&self, id: &str, url: &str, fill: &TokenFill<'_>) -> (Map<String, Value>, Map<String, Value>) {
+    pub fn compose(
+        &self,
+        id: &str,
+        url: &str,
+        fill: &TokenFill<'_>,
+    ) -> (Map<String, Value>, Map<String, Value>) {
         let mut header = Map::new();
         header.insert("alg".into(), self.algorithm.name().into());
         header.insert("typ".into(), "JWT".into());

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, Hidden, Keys as _, Kind, Shape, Table, Word, above_zero, codes_or_any, http_url, int, number, of, read_table,
-    table, words,
+    At, Hidden, Keys as _, Kind, Shape, Table, Word, above_zero, codes_or_any, http_url, int, number, of,
+    read_table, table, words,
 };
 
 use super::fault::Skew;

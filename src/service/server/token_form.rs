@@ -38,12 +38,18 @@ const CLIENT_ID_CAP: usize = 255;
 
 impl TokenForm {
     /// Reads a body, and the value of `Authorization` where there is one.
-    pub(super) fn parse(authorization: Option<&[u8]>, body: &[u8], written: Written) -> Result<Self, TokenRefusal> {
+    pub(super) fn parse(
+        authorization: Option<&[u8]>,
+        body: &[u8],
+        written: Written,
+    ) -> Result<Self, TokenRefusal> {
         let used_basic = authorization.is_some();
         let refuse = |error, description| TokenRefusal { error, description, used_basic };
         let mut form = Self { used_basic, ..Self::default() };
         let pairs = match written {
-            Written::Form => form_urlencoded::parse(body).map(|(n, v)| (n.into_owned(), v.into_owned())).collect(),
+            Written::Form => {
+                form_urlencoded::parse(body).map(|(n, v)| (n.into_owned(), v.into_owned())).collect()
+            }
             Written::Json => json_pairs(body)
                 .ok_or_else(|| refuse(TokenError::InvalidRequest, "the body is no JSON object of texts"))?,
         };

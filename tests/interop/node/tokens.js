@@ -27,7 +27,9 @@ async function oidcProvider() {
   const { importSPKI, exportJWK, jwtVerify, createLocalJWKSet } = await import('jose');
   const keys = JSON.parse(process.argv[3]);
   const jwk = async (algorithm) => ({ ...await exportJWK(await importSPKI(keys[algorithm], algorithm)), alg: algorithm, use: 'sig' });
-  const client = (id, more) => ({ client_id: id, grant_types: ['client_credentials'], redirect_uris: [], response_types: [], ...more });
+  const client = (id, more) => ({
+    client_id: id, grant_types: ['client_credentials'], redirect_uris: [], response_types: [], id_token_signed_response_alg: 'ES256', ...more,
+  });
   const secret = { client_secret: 'a-secret-that-is-long-enough-for-a-signature' };
   const clients = [client('resource', { ...secret, token_endpoint_auth_method: 'client_secret_post' })];
   clients.push(client('elsewhere', { ...secret, token_endpoint_auth_method: 'client_secret_post' }));

@@ -49,7 +49,10 @@ pub(super) async fn run_command(command: &[String], unix_us: u64) -> Result<Toke
 ///
 /// # Errors
 /// What is wrong with it.
-pub(in crate::drive::network) fn read_output(output: &[u8], unix_us: u64) -> Result<TokenGrant, RequestAnswer> {
+pub(in crate::drive::network) fn read_output(
+    output: &[u8],
+    unix_us: u64,
+) -> Result<TokenGrant, RequestAnswer> {
     let text = output.trim_ascii();
     if text.starts_with(b"{") {
         return read_answer(200, text, Places::standard(unix_us)).map_err(|wrong| wrong.answer);

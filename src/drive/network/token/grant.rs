@@ -113,7 +113,8 @@ impl TokenGrant {
     }
 
     fn standard(body: &[u8], unix_us: u64) -> Option<Self> {
-        let Standard { access_token, expires_in, refresh_token, scope } = serde_json::from_slice(body).ok()?;
+        let Standard { access_token, expires_in, refresh_token, scope } =
+            serde_json::from_slice(body).ok()?;
         let text = access_token.expose_secret();
         if text.is_empty() || expires_in.is_some_and(|seconds| seconds >= LEAST_UNIX_S) {
             return None;
@@ -231,7 +232,8 @@ pub(in crate::drive::network) fn read_answer(
         let grant = match standard.flatten() {
             Some(grant) => grant,
             None => {
-                let body = serde_json::from_slice(body).map_err(|_| Unreadable::error(RequestAnswer::NotJson))?;
+                let body =
+                    serde_json::from_slice(body).map_err(|_| Unreadable::error(RequestAnswer::NotJson))?;
                 TokenGrant::at(&body, places)?
             }
         };
@@ -286,7 +288,9 @@ mod tests {
             (500, br#"{"error":"server_error"}"#, Some((Error, Refused)), Some("server_error")),
         ];
         for (status, body, wrong, code) in rows {
-            let answer = read_answer(*status, body, Places::standard(0)).err().map(|wrong| (wrong.failure, wrong.answer));
+            let answer = read_answer(*status, body, Places::standard(0))
+                .err()
+                .map(|wrong| (wrong.failure, wrong.answer));
             assert_eq!(answer, *wrong, "{status} {}", String::from_utf8_lossy(body));
             assert_eq!(oauth_code(body), *code, "{status} {}", String::from_utf8_lossy(body));
         }
@@ -303,7 +307,8 @@ mod tests {
         }
         for expires_in in ["\"soon\"", "[]", "true"] {
             let body = format!("{{\"access_token\":\"t\",\"expires_in\":{expires_in}}}");
-            let wrong = read_answer(200, body.as_bytes(), Places::standard(0)).err().map(|wrong| wrong.answer);
+            let wrong =
+                read_answer(200, body.as_bytes(), Places::standard(0)).err().map(|wrong| wrong.answer);
             assert_eq!(wrong, Some(RequestAnswer::UnreadableField), "{expires_in}");
         }
     }
@@ -335,19 +340,26 @@ mod tests {
         ];
         let places = Places { token: "/d/t", expires: "/e", unix_us: now };
         let read = |token: &str, e: &str| {
-            let body = format!("{{\"d\":{{\"t\":\"{token}\",\"refresh_token\":\"r\",\"scope\":[\"a\",\"b\"]}},\"e\":{e}}}");
+            let body = format!(
+                "{{\"d\":{{\"t\":\"{token}\",\"refresh_token\":\"r\",\"scope\":[\"a\",\"b\"]}},\"e\":{e}}}"
+            );
             read_answer(200, body.as_bytes(), places).map_err(|wrong| (wrong.answer, wrong.instead))
         };
         for (e, life_s) in rows {
             let grant = read("t", e).unwrap();
             assert_eq!(grant.life, life_s.map(Duration::from_secs), "{e}");
             assert!(grant.refresh_token.is_some());
-            let asked = |scopes: &[&str]| grant.lacks(&scopes.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+            let asked =
+                |scopes: &[&str]| grant.lacks(&scopes.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
             assert!(!asked(&[]) && !asked(&["b", "offline_access"]) && !asked(&["api://x/.default"]));
             assert!(asked(&["a", "c"]));
         }
         assert_eq!(read(&jwt, "null").unwrap().life, Some(Duration::from_secs(90)));
-        assert_eq!(read(&jwt, "5").unwrap().life, Some(Duration::from_secs(5)), "the answer goes before the token");
+        assert_eq!(
+            read(&jwt, "5").unwrap().life,
+            Some(Duration::from_secs(5)),
+            "the answer goes before the token"
+        );
         assert_eq!(TokenGrant::bare(&jwt, now).life, Some(Duration::from_secs(90)));
         assert_eq!(read("", "5").unwrap_err(), (RequestAnswer::NoAccessToken, Some("an_empty_text")));
         assert_eq!(read("t", "{}").unwrap_err(), (RequestAnswer::UnreadableField, Some("an_object")));

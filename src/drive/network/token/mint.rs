@@ -23,7 +23,9 @@ use super::pool::PoolWaits;
 static SLOTS: OnceLock<Semaphore> = OnceLock::new();
 
 fn slots() -> &'static Semaphore {
-    SLOTS.get_or_init(|| Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)))
+    SLOTS.get_or_init(|| {
+        Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+    })
 }
 
 /// Signs for the clients of a group.

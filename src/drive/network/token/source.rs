@@ -194,9 +194,9 @@ impl TokenFetcher {
     async fn mint(&self, keys: &JwtKeys, client: u32, index: u32) -> Result<TokenGrant, Refusal> {
         let unix_us = self.clock.unix_us_now();
         let fill = TokenFill { client, index, unix_us, feeder: keys.feeder.as_deref() };
-        let minted = Mint::new(self.clock, self.sink.clone(), Arc::clone(&self.waits)).token(&keys.mint, &fill).await;
-        let (token, life) =
-            minted.ok_or_else(|| Refusal::of(TokenFailure::Error, RequestAnswer::NotSent))?;
+        let minted =
+            Mint::new(self.clock, self.sink.clone(), Arc::clone(&self.waits)).token(&keys.mint, &fill).await;
+        let (token, life) = minted.ok_or_else(|| Refusal::of(TokenFailure::Error, RequestAnswer::NotSent))?;
         Ok(TokenGrant::minted(token, life))
     }
 }
