@@ -27,6 +27,7 @@ pub mod clock;
 pub mod deflate;
 mod event_loop;
 pub mod exit_code;
+pub mod jose;
 pub mod random;
 pub mod sample;
 pub mod units;

@@ -277,6 +277,7 @@ fn manifest() -> Manifest {
     let group = |name: &str| GroupManifest { name: name.into(), clients: 20 };
     Manifest {
         steps: Vec::new(),
+        token_pointers: Vec::new(),
         simulated: None,
         schema_version: SCHEMA_VERSION,
         tool_version: "0".into(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use resurge::clock::Moment;
 use resurge::drive::network::{parse_host, strangers};
+use resurge::jose::{Algorithm, SigningKey, VerifyingKey, verified_claims};
 use resurge::observe::{PageReader, Selector, instant, range, refusal};
 use resurge::record::{Tally, evaluate};
 use resurge::scenario::keys::{Invalidation, TargetRules};
@@ -187,6 +188,7 @@ pub(crate) fn targets() -> Vec<Target> {
         of("name_answer", 10, inputs(names), NAME_WORDS, || Box::new(strangers::name_answer)),
         of("small_answers", 10, inputs(small), SMALL_WORDS, || Box::new(strangers::small_answers)),
         of("token_form", 16, inputs(forms), wire::REQUEST_WORDS, || Box::new(target::token_form)),
+        of("signed_token", 16, inputs(SIGNED), SIGNED_WORDS, || Box::new(signed_token)),
         of("upgrade_request", 16, wire::requests(), wire::REQUEST_WORDS, || {
             Box::new(target::upgrade_request)
         }),
@@ -235,6 +237,37 @@ pub(crate) fn targets() -> Vec<Target> {
         of("target_socket", 1, wire::requests(), wire::REQUEST_WORDS, wire::target_socket),
         of("client_socket", 1, wire::answers(), wire::ANSWER_WORDS, wire::client_socket),
     ]
+}
+
+/// A JWT that the key of `signed_token` signed; a key in PEM, whose content is none.
+const SIGNED: &[&[u8]] = &[
+    b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjIiwiZXhwIjoxfQ.c2lnbmVk",
+    b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n",
+    b"-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIAAA\n-----END EC PRIVATE KEY-----\n",
+    b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAAAAA\n-----END PUBLIC KEY-----\n",
+];
+const SIGNED_WORDS: &[&[u8]] = &[
+    b".",
+    b"==",
+    b"-----BEGIN ",
+    b"RSA PRIVATE KEY-----\n",
+    b"PUBLIC KEY-----\n",
+    b"eyJhbGciOiJIUzI1NiJ9",
+    b"MIIB",
+];
+
+/// Reads a JWT by a key, and what was read as a key of each algorithm: nothing of it verifies.
+fn signed_token(bytes: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(bytes);
+    let key = VerifyingKey::read(Algorithm::Hs256, "a key").ok();
+    let is_ours = key.is_some_and(|key| verified_claims(&text, &key).is_some());
+    assert!(!is_ours, "a signature was guessed");
+    let keys = Algorithm::ALL.iter().enumerate().map(|(at, algorithm)| {
+        let both =
+            (SigningKey::read(*algorithm, &text).is_ok(), VerifyingKey::read(*algorithm, &text).is_ok());
+        (u64::from(both.0) + 2 * u64::from(both.1)) << (2 * at)
+    });
+    keys.sum()
 }
 
 const OBSERVED: &[&[u8]] = &[
@@ -363,9 +396,8 @@ fn target_rules() -> Run {
                         grant_type: Some("client_credentials"),
                         client_id: Some(&text),
                         client_secret: Some("s"),
-                        used_basic: false,
                         scope: None,
-                        refresh_token: None,
+                        ..TokenRequest::default()
                     };
                     if let TokenAnswer::Issued(issued) = state.token_request(now, request) {
                         tokens.push(issued.access_token);

@@ -290,9 +290,8 @@ fn issue(state: &mut TargetState, now: Moment) -> String {
         grant_type: Some("client_credentials"),
         client_id: Some("demo-client"),
         client_secret: Some("demo-secret"),
-        used_basic: false,
         scope: None,
-        refresh_token: None,
+        ..TokenRequest::default()
     };
     match state.token_request(now, request) {
         TokenAnswer::Issued(issued) => issued.access_token,
@@ -364,6 +363,7 @@ fn begun() -> Written {
         thresholds: Vec::new(),
         host: HostManifest { cores: 2, kernel: "k".into(), descriptor_limit: 20_000, local_ports: 28_000 },
         steps: Vec::new(),
+        token_pointers: Vec::new(),
         simulated: None,
     };
     let writer = JournalWriter::create(&file, &manifest).unwrap();

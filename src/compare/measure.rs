@@ -213,6 +213,7 @@ const METRICS: &[(Metric, &[(f64, bool)])] = &[
     (Metric::PhaseTls, EXPLAINING),
     (Metric::PhaseUpgrade, EXPLAINING),
     (Metric::PhaseReady, EXPLAINING),
+    (Metric::PhaseMint, EXPLAINING),
     (Metric::Lag, EXPLAINING),
 ];
 

@@ -41,11 +41,10 @@ pub(crate) use kinds::numbers::{List, flag, int, list, map, number, share, share
 pub(crate) use kinds::rule::{
     ENVIRONMENT_NAME, HEADER_NAME, INNER_POINTER, NAME, NOT_EMPTY, POINTER, TextRule, VARIABLE,
 };
-#[cfg(feature = "cluster")]
-pub(crate) use kinds::texts::SecretsElsewhere;
 pub(crate) use kinds::texts::{
-    Variables, argument, built_in, environment_value, file, header, header_template, path, ruled, secret,
-    string, strings, target_header, target_text, template, text, token_text, variable,
+    SecretsElsewhere, Variables, argument, built_in, environment_value, file, header, header_template, path,
+    ruled, secret, string, strings, target_header, target_text, template, text, token_param, token_text,
+    variable,
 };
 pub(crate) use kinds::times::{
     self, Time, above_zero, duration, duration_pattern, interval, or_never, pace, rate, signed,
@@ -55,8 +54,8 @@ pub(crate) use pages::reference::reference;
 pub(crate) use pages::schema::schema;
 pub(crate) use reading::reader::{At, Reading, Table, nearest, read_capped};
 pub(crate) use reading::secrets::{holds_secret, is_secret_header, is_secret_name, shown, tells_secret};
-pub(crate) use shape::{FIRST, Hold, Key, Presence, Shape, TableShape, TextShape, Word};
-pub(crate) use table::{Keys, Over, Part, any_of, meaning, one_of, read_table, table};
+pub(crate) use shape::{FIRST, Hold, Key, Needs, Presence, Shape, TableShape, TextShape, Word};
+pub(crate) use table::{Keys, Over, Part, any_of, check_needs, meaning, one_of, read_table, table};
 pub(crate) use template::{Template, UrlText};
 pub(crate) use variants::{Rows, flat, tagged};
 pub(crate) use words::{Shipped, read_word, shipped, some_of, words};

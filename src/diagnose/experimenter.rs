@@ -235,6 +235,7 @@ impl<'a> Experimenter<'a> {
                 TokenKnowledge::NotSent
             }
             _ if facts.expires <= now => TokenKnowledge::Expired,
+            _ if facts.lacks_scope => TokenKnowledge::LacksScope,
             _ => TokenKnowledge::Sent,
         };
         let was_fetched = facts.received > Moment::ZERO;

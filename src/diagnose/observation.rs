@@ -172,7 +172,7 @@ pub enum Seen {
         connection: Option<Outcome>,
         /// The HTTP status; `None` where there was no answer.
         status: Option<u16>,
-        /// The error code, where it is a known one (RFC 6749 §5.2).
+        /// The error code, where it is a known one (RFC 6749 §5.2); where the answer has no token, what stands in its place.
         code: Option<&'static str>,
         /// What the request came to.
         answer: RequestAnswer,
@@ -236,11 +236,10 @@ impl Seen {
                 if let Some(status) = status {
                     words.push_str(&format!(", {status}"));
                 }
-                if let Some(code) = code {
-                    words.push_str(&format!(" {code}"));
-                }
-                if let Some(wrong) = wrong_with(*answer) {
-                    words.push_str(&format!(", {wrong}"));
+                match (wrong_with(*answer), code) {
+                    (Some(wrong), instead) => words.push_str(&format!(", {wrong}{}", in_its_place(*instead))),
+                    (None, Some(code)) => words.push_str(&format!(" {code}")),
+                    (None, None) => {}
                 }
                 words
             }
@@ -295,6 +294,11 @@ impl Observation {
         let changed = self.origin.as_ref().or(self.sent.as_ref());
         changed.map_or_else(|| words.to_owned(), |changed| format!("{words} {changed}"))
     }
+}
+
+/// What stands where a token, or its life, should.
+pub(super) fn in_its_place(instead: Option<&'static str>) -> String {
+    instead.map_or_else(String::new, |kind| format!(" ({} in its place)", kind.replace('_', " ")))
 }
 
 /// What is wrong with the body of an answer with a good status.

@@ -7,7 +7,7 @@ use crate::sample::{Outcome, RequestAnswer};
 
 use super::finding::{Case, Finding, Kind, cannot_tell, finding};
 use super::first_refusal::judge_first_refusal;
-use super::observation::{Experiment, Seen, wrong_with};
+use super::observation::{Experiment, Seen, in_its_place, wrong_with};
 use super::sessions::judge_sessions;
 
 /// The findings of a case, the most important first; never none.
@@ -89,7 +89,7 @@ fn token_endpoint(
     answer: RequestAnswer,
 ) -> Finding {
     let said = match (status, code, wrong_with(answer)) {
-        (Some(status), _, Some(wrong)) => format!("{status}, {wrong}"),
+        (Some(status), instead, Some(wrong)) => format!("{status}, {wrong}{}", in_its_place(instead)),
         (Some(status), Some(code), None) => format!("{status} {code}"),
         (Some(status), None, None) => status.to_string(),
         _ => "no answer".to_owned(),
@@ -110,8 +110,14 @@ fn token_endpoint(
             Some("invalid_scope") => {
                 "Ask for scopes that the client is registered with (token.scopes), or register it with them."
             }
+            Some("invalid_target") => {
+                "Name an audience or a resource that the endpoint knows (token.params)."
+            }
+            Some("invalid_grant") => {
+                "Correct what the grant shows: user and password, assertion, or subject token."
+            }
             Some("unauthorized_client" | "unsupported_grant_type") => {
-                "Register the client for the client_credentials grant."
+                "Register the client for the grant (token.grant)."
             }
             _ => "Compare the token request with what the endpoint's documentation asks for.",
         };
@@ -120,8 +126,16 @@ fn token_endpoint(
         return finding(Kind::CredentialsRefused, sentence, change).of_unknown_need();
     }
     let sentence = format!("The token endpoint cannot be used ({said}): no handshake was made.");
-    finding(Kind::TokenEndpointFails, sentence, "Correct target.token_url, or mend the endpoint.")
-        .of_unknown_need()
+    let change = match answer {
+        RequestAnswer::NoAccessToken => {
+            "Say where the answer has the token (token.token_pointer), or correct target.token_url."
+        }
+        RequestAnswer::UnreadableField => {
+            "Say where the answer has the token's life (token.expires_pointer)."
+        }
+        _ => "Correct target.token_url, or mend the endpoint.",
+    };
+    finding(Kind::TokenEndpointFails, sentence, change).of_unknown_need()
 }
 
 fn capital(text: &str) -> String {

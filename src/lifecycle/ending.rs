@@ -285,6 +285,7 @@ impl Step<'_> {
             let knowledge = match carried {
                 _ if self.rules.token.is_none() && !keeps_cookies => TokenKnowledge::NotSent,
                 Some(Carried { expired: true, .. }) => TokenKnowledge::Expired,
+                Some(Carried { lacks_scope: true, .. }) => TokenKnowledge::LacksScope,
                 _ => TokenKnowledge::Sent,
             };
             let found = self.client.history.judge(attribute(evidence, knowledge), carried);

@@ -198,13 +198,15 @@ pub struct TokenFacts {
     pub expires: Moment,
     /// When it expires by its `expires_in`.
     pub life_ends: Moment,
+    /// Whether it was granted fewer scopes than were asked for.
+    pub lacks_scope: bool,
 }
 
 impl TokenFacts {
     /// Of a token that was requested and received then and expires then, as the client rightly believes.
     #[must_use]
     pub const fn new(requested: Moment, received: Moment, expires: Moment) -> Self {
-        Self { requested, received, expires, life_ends: expires }
+        Self { requested, received, expires, life_ends: expires, lacks_scope: false }
     }
 }
 

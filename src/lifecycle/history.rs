@@ -22,6 +22,8 @@ pub(super) struct Carried {
     pub(super) expired: bool,
     /// Whether it may have been over at the service: its life began before it came.
     pub(super) may_have_expired: bool,
+    /// Whether it was granted fewer scopes than were asked for.
+    pub(super) lacks_scope: bool,
 }
 
 /// What a client has met.
@@ -60,7 +62,7 @@ impl History {
     pub(super) fn judge(&self, found: Attributed, carried: Option<Carried>) -> Attributed {
         let unknown = Attributed { cause: Cause::Unknown, ground: Ground::Unknown };
         let is_refuted = match (found.ground, found.cause) {
-            (Ground::Known, Cause::NoToken) => self.was_in,
+            (Ground::Known, Cause::NoToken | Cause::MissingScope) => self.was_in,
             (Ground::Known, Cause::ExpiredToken) => self.row.as_ref().is_some_and(|row| {
                 let alive = |refused: &Refused| {
                     !refused.carried.may_have_expired
@@ -162,7 +164,12 @@ mod tests {
     use crate::sample::{Answer, AttemptKind, Outcome, Spoken};
 
     const fn carried(requested: u64, expired: bool) -> Option<Carried> {
-        Some(Carried { requested: Moment::from_ns(requested), expired, may_have_expired: expired })
+        Some(Carried {
+            requested: Moment::from_ns(requested),
+            expired,
+            may_have_expired: expired,
+            lacks_scope: false,
+        })
     }
 
     fn key(cause: Cause, ground: Ground, by: AnsweredBy) -> AttemptKey {

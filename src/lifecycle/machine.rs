@@ -276,7 +276,7 @@ impl Step<'_> {
         if self.client.prepared_uses != u32::MAX {
             self.client.use_prepared(self.client.prepared_uses.saturating_sub(1));
         }
-        recovery.account(Phase::Token, self.now);
+        recovery.account(self.rules.token_phase(), self.now);
         self.client.enter(State::Connecting { recovery, attempt });
         Action::Connect
     }
@@ -287,7 +287,7 @@ impl Step<'_> {
         attempt: Attempt,
         failure: &ConnectFailure,
     ) -> Action {
-        recovery.account(Phase::Token, self.now);
+        recovery.account(self.rules.token_phase(), self.now);
         self.client.use_prepared(0);
         let marks = Marks { ended: self.now, ..Marks::default() };
         let outcome = failure.outcome_of_step();
@@ -304,6 +304,9 @@ impl Step<'_> {
     pub(super) fn take_token(&mut self, facts: TokenFacts, fetched: bool) {
         if fetched {
             self.count(Counter::TokensFetched);
+            if facts.lacks_scope {
+                self.count(Counter::ScopesWithheld);
+            }
         }
         self.client.token.take(facts);
     }
@@ -316,7 +319,7 @@ impl Step<'_> {
         retry_after: Option<Duration>,
     ) -> Action {
         self.count(Counter::TokenFailures);
-        recovery.account(Phase::Token, self.now);
+        recovery.account(self.rules.token_phase(), self.now);
         recovery.refuse(false);
         self.end_plainly(&recovery, attempt, failure.outcome(), None);
         self.next_attempt(recovery, retry_after)
@@ -423,12 +426,13 @@ impl Step<'_> {
     /// The token that what was sent then, and answered by now, carried; `None`: none that was fetched.
     pub(super) fn carried(&self, sent: Moment) -> Option<Carried> {
         self.rules.token.as_ref()?;
-        let TokenFacts { requested, received, life_ends, .. } = self.client.token.facts?;
+        let TokenFacts { requested, received, life_ends, lacks_scope, .. } = self.client.token.facts?;
         let issued_before = received.since(requested);
         Some(Carried {
             requested,
             expired: life_ends <= sent,
             may_have_expired: life_ends <= self.now + issued_before,
+            lacks_scope,
         })
     }
 

@@ -1,15 +1,13 @@
 //! Tests of the lifecycle: scripts of events.
 
-use secrecy::SecretString;
-
 use super::*;
 use crate::lifecycle::{Ending, EndingHow, Evidence, Finish, Leave, StormRule};
 use crate::sample::{Abnormal, Cause, CloseKey, Initiator, Outcome, SessionEnd, StormId};
 use crate::scenario::keys::PrepareRules;
 use crate::scenario::keys::{
-    Backoff, ClientAuth, ClientCredentials, ClientDisconnect, DisconnectHow, Grant, Growth, Jitter,
-    KeepAlive, KeepAliveKind, OnReconnect, ReconnectRules, RefusalName, ResetOn, SessionRules, Sharing,
-    TokenConnection, TokenRules,
+    Backoff, ClientCredentials, ClientDisconnect, DisconnectHow, Grant, Growth, Jitter, KeepAlive,
+    KeepAliveKind, OnReconnect, ReconnectRules, RefusalName, ResetOn, SessionRules, Sharing, TokenConnection,
+    TokenRules,
 };
 
 const fn ms(ms: u64) -> Moment {
@@ -18,14 +16,7 @@ const fn ms(ms: u64) -> Moment {
 
 pub(in crate::lifecycle) fn token_rules(on_reconnect: OnReconnect) -> TokenRules {
     TokenRules {
-        grant: Grant::ClientCredentials(ClientCredentials {
-            client_id: "id".into(),
-            client_secret: SecretString::from("secret"),
-            auth: ClientAuth::Body,
-            headers: Vec::new(),
-            scopes: Vec::new(),
-            feeder: None,
-        }),
+        grant: Grant::ClientCredentials(ClientCredentials::new("id", "secret")),
         on_reconnect,
         fetch_on_codes: None,
         refresh_before_expiry: None,

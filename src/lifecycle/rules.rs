@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::plan::first_number;
-use crate::sample::StormId;
+use crate::sample::{Phase, StormId};
 use crate::scenario::admission_of;
 use crate::scenario::keys::PrepareRules;
 use crate::scenario::keys::{
-    ClientDisconnect, DisconnectHow, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
+    ClientDisconnect, DisconnectHow, Grant, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
 };
 
 /// The rules by which the clients of a group behave.
@@ -83,6 +83,13 @@ impl StormRule {
 }
 
 impl GroupRules {
+    /// The phase in which the clients get their tokens.
+    #[must_use]
+    pub fn token_phase(&self) -> Phase {
+        let mints = self.token.as_ref().is_some_and(|token| matches!(token.grant, Grant::Jwt(_)));
+        if mints { Phase::Mint } else { Phase::Token }
+    }
+
     /// The rules of the scenario's group `index`.
     #[must_use]
     pub fn of(scenario: &Scenario, index: usize) -> Self {

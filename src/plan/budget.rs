@@ -137,7 +137,7 @@ const MOST_COMMANDS: u64 = 4;
 /// Connections that `clients` of a group hold at once, at most.
 fn connections_of(scenario: &Scenario, index: usize, group: &Group, clients: u64) -> u64 {
     let tokens = group.token.as_ref().map_or(0, |token| match (&token.grant, token.connection) {
-        (Grant::Fixed(_), _) => 0,
+        (Grant::Fixed(_) | Grant::Jwt(_), _) => 0,
         (Grant::Command(_), _) => 3 * MOST_COMMANDS,
         (_, TokenConnection::Pooled) => u64::from(token.max_connections).min(clients),
         // A client fetches before it connects; only a refresh needs a second connection beside the session.

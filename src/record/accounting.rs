@@ -123,7 +123,7 @@ pub fn check_accounts(name: &str, tally: &Tally, ended: bool) -> Vec<String> {
 /// Each token that a client took was granted to a request of its own; a grant that no client took was that of one cut off meanwhile. Journals of
 /// before such requests were recorded hold none.
 fn token_fault(name: &str, tally: &Tally, ended: bool) -> Option<String> {
-    let asked = || tally.requests.iter().filter(|((request, _), _)| request.token_name().is_some());
+    let asked = || tally.requests.iter().filter(|((request, _), _)| request.asks_for_token());
     let granted: u64 =
         asked().filter(|((_, answer), _)| *answer == RequestAnswer::Ok).map(|(_, n)| n.count()).sum();
     let fetched = tally.counter(Counter::TokensFetched);

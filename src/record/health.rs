@@ -66,6 +66,12 @@ pub struct GeneratorHealth {
     pub token_pool_waits: u64,
     /// The longest such wait.
     pub token_pool_wait_max_us: u64,
+    /// Tokens that waited for a processor of this machine to be signed.
+    #[serde(default)]
+    pub mint_waits: u64,
+    /// The longest such wait.
+    #[serde(default)]
+    pub mint_wait_max_us: u64,
     /// Descriptors that the run was budgeted to need.
     pub descriptors_needed: u64,
     /// Descriptors that it may have had.
@@ -182,6 +188,14 @@ pub fn health_faults(health: &GeneratorHealth) -> Vec<String> {
     }
     faults.extend(saturation_fault(health));
     faults.extend(delay_fault(health));
+    if health.mint_wait_max_us > health.max_stall_us {
+        faults.push(format!(
+            "the generator was busy signing tokens: {} waited for a processor, up to {}, over {} (health.max_stall). Take a quicker algorithm, as ES256, spread the load, or use a larger machine",
+            format_count(health.mint_waits),
+            format_us(health.mint_wait_max_us),
+            duration(health.max_stall_us),
+        ));
+    }
     if health.local_limits > 0 {
         faults.push(format!(
             "{} attempts failed because this machine ran out of descriptors or ports",

@@ -190,6 +190,7 @@ pub(super) mod tests {
             workers: Vec::new(),
             groups: vec![GroupManifest { name: "g".into(), clients: 1 }],
             steps: Vec::new(),
+            token_pointers: Vec::new(),
             storms: Vec::new(),
             observed: Vec::new(),
             thresholds: Vec::new(),

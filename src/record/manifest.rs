@@ -62,6 +62,9 @@ pub struct Manifest {
     /// The names of each group's steps before a handshake, in order.
     #[serde(default)]
     pub steps: Vec<Vec<String>>,
+    /// Where each group looks for the token in an answer of its token endpoint; empty: all where RFC 6749 §5.1 has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub token_pointers: Vec<String>,
     /// The storms.
     pub storms: Vec<StormManifest>,
     /// The series of the service's own numbers that were asked for.
@@ -127,6 +130,15 @@ pub struct FirstStart {
     pub began_us: u64,
 }
 
+/// What is told of the requests of a group.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asks<'m> {
+    /// The names of its steps before a handshake, in order.
+    pub steps: &'m [String],
+    /// Where it looks for the token; empty: at `/access_token`.
+    pub token_pointer: &'m str,
+}
+
 impl Manifest {
     /// The shards whose numbers the journal holds, from 1, ascending.
     #[must_use]
@@ -138,6 +150,13 @@ impl Manifest {
     #[must_use]
     pub fn steps_of(&self, index: usize) -> &[String] {
         self.steps.get(index).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is told of the requests of group `index`.
+    #[must_use]
+    pub fn asks_of(&self, index: usize) -> Asks<'_> {
+        let token_pointer = self.token_pointers.get(index).map_or("", String::as_str);
+        Asks { steps: self.steps_of(index), token_pointer }
     }
 
     /// How many clients of group `index` belong to the shards that the journal holds: all of them, unless it is that of one shard, or of some.

@@ -53,7 +53,7 @@ pub use journal_error::JournalError;
 pub use journal_reader::{JournalReader, open_journal};
 pub use lives::{Ends, Level, Lives, Losses, Presence};
 pub use manifest::{
-    AbsentShard, FirstStart, GroupManifest, HostManifest, LostShard, Manifest, ObservedSeries, RunEnd,
+    AbsentShard, Asks, FirstStart, GroupManifest, HostManifest, LostShard, Manifest, ObservedSeries, RunEnd,
     SCHEMA_VERSION, Simulated, StormManifest, Worker,
 };
 pub use merge::{MergeError, MergeInput, MergePlan, plan_merge};

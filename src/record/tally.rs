@@ -108,7 +108,12 @@ impl Tally {
             self.storms.entry(storm).or_default().back.record(ready.latency);
         }
         self.histogram(Metric::ReconnectServiceTime).record(ready.service_time);
-        for &phase in Phase::ALL {
+        let has = |phase: &Phase| match phase {
+            Phase::Mint => ready.phases.is_minted(),
+            Phase::Token => !ready.phases.is_minted(),
+            _ => true,
+        };
+        for &phase in Phase::ALL.iter().filter(|phase| has(phase)) {
             self.histogram(Metric::of_phase(phase)).record(ready.phases.get(phase));
         }
     }

@@ -241,6 +241,7 @@ const fn is_of_reconnects(metric: Metric) -> bool {
             | Metric::PhaseTls
             | Metric::PhaseUpgrade
             | Metric::PhaseReady
+            | Metric::PhaseMint
     )
 }
 

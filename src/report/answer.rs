@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::record::{Manifest, Quantile, Reconnects, Tally};
+use crate::record::{Asks, Manifest, Quantile, Reconnects, Tally};
 use crate::sample::{AttemptKey, AttemptKind, Cause, Counter, Ground, Outcome, RequestAnswer};
 use crate::units::{format_count, format_us};
 
@@ -46,7 +46,7 @@ impl InWords {
         let named = || manifest.groups.iter().map(|group| group.name.as_str()).zip(totals).enumerate();
         let told = named().take(MOST_GROUPS).map(|(index, (name, tally))| {
             let others = named().filter(|(other, _)| *other != index).map(|(_, group)| group);
-            let said = sentences(tally, manifest.steps_of(index), others);
+            let said = sentences(tally, manifest.asks_of(index), others);
             GroupInWords { group: name.to_owned(), said }
         });
         Self {
@@ -72,11 +72,11 @@ fn description(scenario: &str) -> Option<String> {
 /// What happened to a group.
 fn sentences<'a>(
     tally: &Tally,
-    steps: &[String],
+    asks: Asks<'_>,
     others: impl Iterator<Item = (&'a str, &'a Tally)>,
 ) -> String {
     let mut said = capitalised(&what_happened(tally));
-    if let Some(why) = what_stood_in_the_way(tally, steps, others).or_else(|| what_ended_sessions(tally)) {
+    if let Some(why) = what_stood_in_the_way(tally, asks, others).or_else(|| what_ended_sessions(tally)) {
         said.push(' ');
         said.push_str(&capitalised(&why));
     }
@@ -167,10 +167,10 @@ fn who_came_back(reconnects: &Reconnects, lost: u64) -> String {
 /// What stood in the way most: of the attempts that say something of the target, those that were not let in. `None` where that was few.
 fn what_stood_in_the_way<'a>(
     tally: &Tally,
-    steps: &[String],
+    asks: Asks<'_>,
     others: impl Iterator<Item = (&'a str, &'a Tally)>,
 ) -> Option<String> {
-    if let Some(why) = keeps_out(steps, tally) {
+    if let Some(why) = keeps_out(asks, tally) {
         return Some(why);
     }
     let is_bad = |key: &AttemptKey| key.outcome != Outcome::Ok && key.outcome.is_about_target();

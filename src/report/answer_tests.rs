@@ -48,7 +48,7 @@ fn away() -> [Sample; 2] {
 }
 
 fn said(tally: &Tally, others: &[(&str, &Tally)]) -> String {
-    sentences(tally, &[], others.iter().copied())
+    sentences(tally, Asks::default(), others.iter().copied())
 }
 
 #[test]

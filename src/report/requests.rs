@@ -3,8 +3,8 @@
 //! In: a group's totals, the names of its steps. Out: rows for every report, and sentences: what keeps a group from ever getting a session, what became of
 //! refused refresh tokens. Pure.
 
-use crate::record::{Latencies, Manifest, Tally};
-use crate::sample::{ErrorWord, Outcome, Request, RequestAnswer};
+use crate::record::{Asks, Latencies, Manifest, Tally};
+use crate::sample::{Counter, ErrorWord, Outcome, Request, RequestAnswer};
 use crate::units::format_count;
 
 /// Answers that one cell or sentence names.
@@ -91,12 +91,12 @@ pub(super) fn not_ok(tally: &Tally, is_wanted: impl Fn(Request) -> bool) -> Vec<
 
 /// What keeps each group, of which no handshake was ever answered, from getting that far: in words, where the token endpoint or a step does.
 pub(super) fn what_keeps_out(manifest: &Manifest, totals: &[Tally]) -> Vec<Option<String>> {
-    let found = totals.iter().enumerate().map(|(index, tally)| keeps_out(manifest.steps_of(index), tally));
+    let found = totals.iter().enumerate().map(|(index, tally)| keeps_out(manifest.asks_of(index), tally));
     found.collect()
 }
 
-/// What keeps a group with steps of these names out, as `the token endpoint refuses the client: 401 invalid_client (40 of 40)`.
-pub(super) fn keeps_out(steps: &[String], tally: &Tally) -> Option<String> {
+/// What keeps a group with these requests out, as `the token endpoint refuses the client: 401 invalid_client (40 of 40)`.
+pub(super) fn keeps_out(asks: Asks<'_>, tally: &Tally) -> Option<String> {
     if tally.attempts_where(|_, outcome, _| outcome.is_answered()) > 0 {
         return None;
     }
@@ -113,10 +113,17 @@ pub(super) fn keeps_out(steps: &[String], tally: &Tally) -> Option<String> {
     let subject = match worst.request {
         Request::Credentials | Request::Refresh => "the token endpoint".to_owned(),
         Request::Command => "the token command".to_owned(),
-        Request::Step(index) => format!("the step \"{}\"", step_name(steps, usize::from(index))),
+        Request::Mint => "the client's own key".to_owned(),
+        Request::Step(index) => format!("the step \"{}\"", step_name(asks.steps, usize::from(index))),
     };
     let list = named(&bad, |row| format!("{} ({} of {made})", row.said(), format_count(row.count)));
-    Some(format!("{subject} {}: {list}", predicate(&worst)))
+    let is_elsewhere = worst.answer == RequestAnswer::NoAccessToken && !asks.token_pointer.is_empty();
+    let predicate = if is_elsewhere {
+        format!("gives no token at {}", asks.token_pointer)
+    } else {
+        predicate(&worst).to_owned()
+    };
+    Some(format!("{subject} {predicate}: {list}"))
 }
 
 /// What is wrong with what a row says.
@@ -145,6 +152,14 @@ fn predicate(row: &RequestRow<'_>) -> &'static str {
         RequestAnswer::CommandFailed => "fails",
         RequestAnswer::LocalLimit => "could not be asked by this machine",
     }
+}
+
+/// That tokens came with fewer scopes than were asked for. `None` where none did.
+pub(super) fn scope_words(tally: &Tally) -> Option<String> {
+    let count = tally.counter(Counter::ScopesWithheld);
+    let (tokens, were) = if count == 1 { ("token", "was") } else { ("tokens", "were") };
+    (count > 0)
+        .then(|| format!("{} {tokens} {were} granted fewer scopes than were asked for", format_count(count)))
 }
 
 /// What became of refused refresh tokens. `None` where none was refused.
@@ -222,7 +237,11 @@ mod tests {
             (Outcome::Http403, &[(Credentials, Refused, 401, "invalid_client", 40)], None),
             (Outcome::TcpRefused, &[], None),
         ] {
-            assert_eq!(keeps_out(&steps, &tally(outcome, ends)).as_deref(), words, "{ends:?}");
+            assert_eq!(
+                keeps_out(Asks { steps: &steps, token_pointer: "" }, &tally(outcome, ends)).as_deref(),
+                words,
+                "{ends:?}"
+            );
         }
     }
 

@@ -273,6 +273,16 @@ fn write_generator(text: &mut String, model: &RunModel, style: Style) {
 }
 
 fn write_pool_waits(text: &mut String, health: &GeneratorHealth) {
+    if health.mint_waits > 0 {
+        line(
+            text,
+            &format!(
+                "  note: {} tokens waited for a processor to be signed (at most {}): part of phase `mint`, and this machine's doing",
+                format_count(health.mint_waits),
+                format_us(health.mint_wait_max_us),
+            ),
+        );
+    }
     if health.token_pool_waits > 0 {
         line(
             text,

@@ -118,6 +118,7 @@ pub(super) async fn conduct(
     drop(door);
     let watched = watch.end().await;
     let pool_wait_max = crew.iter().map(|hand| hand.shared.pool_wait_max()).max().unwrap_or_default();
+    let mint_wait_max = crew.iter().map(|hand| hand.shared.mint_wait_max()).max().unwrap_or_default();
     for hand in crew {
         hand.shared.flush().await;
     }
@@ -152,6 +153,7 @@ pub(super) async fn conduct(
     let mut health = health(&prepared, &recorded.totals, &watched);
     health.recorder_stalls = stalls.load(Ordering::Relaxed);
     health.token_pool_wait_max_us = u64::try_from(pool_wait_max.as_micros()).unwrap_or(u64::MAX);
+    health.mint_wait_max_us = u64::try_from(mint_wait_max.as_micros()).unwrap_or(u64::MAX);
     health.set_cpu(host::cpu_time().saturating_sub(cpu_before), elapsed.since(Moment::ZERO), host::cores());
     // A violation right before the end may have had nobody to notice it.
     let violated = prepared.policy.was_violated();
@@ -297,6 +299,7 @@ fn health(prepared: &Prepared, totals: &[Tally], watched: &Watched) -> Generator
     let mut health = GeneratorHealth {
         local_limits: all.outcome(Outcome::LocalLimit),
         token_pool_waits: all.counter(Counter::TokenPoolWaits),
+        mint_waits: all.counter(Counter::MintWaits),
         descriptors_needed: prepared.needs.descriptors,
         descriptor_limit: prepared.manifest.host.descriptor_limit,
         max_rss_bytes: host::max_rss_bytes(),

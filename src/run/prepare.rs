@@ -389,6 +389,7 @@ fn manifest(
         workers: Vec::new(),
         groups: groups.collect(),
         steps: scenario.groups.iter().map(Group::step_names).collect(),
+        token_pointers: scenario.token_pointers(),
         storms: scenario.storms.iter().map(|own| storm(scenario, own)).collect(),
         observed: observed_series(scenario),
         thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),

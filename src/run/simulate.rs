@@ -287,6 +287,7 @@ impl Simulation {
             workers: Vec::new(),
             groups: groups.collect(),
             steps: scenario.groups.iter().map(Group::step_names).collect(),
+            token_pointers: scenario.token_pointers(),
             storms: scenario.storms.iter().map(|own| storm(scenario, own)).collect(),
             observed: Vec::new(),
             thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),

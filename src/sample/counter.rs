@@ -70,5 +70,9 @@ named_enum! {
         PayloadBytesOut = "payload_bytes_out",
         /// TCP connections under way that clients gave up because another address of the same name had answered (`race_after`).
         ConnectionsOvertaken = "connections_overtaken",
+        /// Tokens that came with fewer scopes than were asked for (RFC 6749 §5.1).
+        ScopesWithheld = "scopes_withheld",
+        /// Tokens that waited for a processor of this machine to be signed.
+        MintWaits = "mint_waits",
     }
 }

@@ -26,6 +26,8 @@ named_enum! {
         Upgrade = "upgrade",
         /// From the upgrade until the session was ready.
         Ready = "ready",
+        /// Signing a token, where the client mints its own: the client's work, not the service's. In the place of `token`.
+        Mint = "mint",
     }
 }
 
@@ -72,6 +74,8 @@ named_enum! {
         TlsFull = "tls_full",
         /// A TLS handshake that resumed an earlier session.
         TlsResumed = "tls_resumed",
+        /// Phase `mint` of each completed reconnect of a client that mints its own tokens, summed over its attempts.
+        PhaseMint = "phase_mint",
     }
 }
 
@@ -94,31 +98,53 @@ impl Metric {
             Phase::Tls => Self::PhaseTls,
             Phase::Upgrade => Self::PhaseUpgrade,
             Phase::Ready => Self::PhaseReady,
+            Phase::Mint => Self::PhaseMint,
         }
     }
 }
 
+/// Marks a time in phase `token` as that of minting: a group's clients mint all of their tokens, or none.
+const MINTED: u64 = 1 << 63;
+
 /// The time that a reconnect spent in each phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Phases([u64; Phase::ALL.len()]);
+pub struct Phases([u64; Phase::ALL.len() - 1]);
 
 impl Phases {
     /// Adds `time` to `phase`.
     pub fn add(&mut self, phase: Phase, time: Duration) {
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let so_far = &mut self.0[phase as usize];
-        *so_far = so_far.saturating_add(ns);
+        let (slot, mark) = Self::place(phase);
+        let so_far = &mut self.0[slot];
+        let sum = (*so_far & !MINTED).saturating_add(ns).min(!MINTED);
+        *so_far = sum | mark | (*so_far & MINTED);
+    }
+
+    /// The slot of a phase, and how it is marked.
+    const fn place(phase: Phase) -> (usize, u64) {
+        match phase {
+            Phase::Mint => (Phase::Token as usize, MINTED),
+            phase => (phase as usize, 0),
+        }
     }
 
     /// The time in `phase`.
     #[must_use]
     pub const fn get(&self, phase: Phase) -> Duration {
-        Duration::from_nanos(self.0[phase as usize])
+        let (slot, mark) = Self::place(phase);
+        let ns = self.0[slot];
+        Duration::from_nanos(if ns & MINTED == mark { ns & !MINTED } else { 0 })
+    }
+
+    /// Whether the client mints its own tokens.
+    #[must_use]
+    pub const fn is_minted(&self) -> bool {
+        self.0[Phase::Token as usize] & MINTED != 0
     }
 
     /// The time in all phases.
     #[must_use]
     pub fn total(&self) -> Duration {
-        self.0.iter().map(|ns| Duration::from_nanos(*ns)).sum()
+        self.0.iter().map(|ns| Duration::from_nanos(*ns & !MINTED)).sum()
     }
 }

@@ -218,6 +218,14 @@ mod tests {
         phases.add(Phase::Tcp, Duration::from_millis(1));
         assert_eq!(phases.get(Phase::Tcp), Duration::from_millis(3));
         assert_eq!(phases.total(), Duration::from_millis(6));
+        assert!(!phases.is_minted());
+        phases.add(Phase::Mint, Duration::from_millis(4));
+        phases.add(Phase::Mint, Duration::from_millis(1));
+        assert_eq!(
+            (phases.get(Phase::Mint), phases.get(Phase::Token)),
+            (Duration::from_millis(5), Duration::ZERO)
+        );
+        assert!(phases.is_minted() && phases.total() == Duration::from_millis(11));
     }
 
     #[test]

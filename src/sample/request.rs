@@ -20,6 +20,8 @@ pub enum Request {
     Command,
     /// A step before the handshake, by its index in the group's list.
     Step(u8),
+    /// None: the client mints its token itself.
+    Mint,
 }
 
 impl Request {
@@ -30,8 +32,15 @@ impl Request {
             Self::Credentials => Some("credentials"),
             Self::Refresh => Some("refresh"),
             Self::Command => Some("command"),
+            Self::Mint => Some("mint"),
             Self::Step(_) => None,
         }
+    }
+
+    /// Whether somebody else is asked for a token.
+    #[must_use]
+    pub const fn asks_for_token(self) -> bool {
+        matches!(self, Self::Credentials | Self::Refresh | Self::Command)
     }
 
     /// The index of a step; `None` for a request for a token.

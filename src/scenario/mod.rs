@@ -35,3 +35,5 @@ mod tests;
 
 #[cfg(test)]
 mod event_tests;
+#[cfg(test)]
+mod token_tests;

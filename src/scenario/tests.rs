@@ -58,6 +58,7 @@ fn every_shipped_scenario_loads_and_so_does_its_copy() {
 #[test]
 fn the_hashes_of_the_shipped_scenarios_stay() {
     let known = [
+        ("auth0.toml", "cfad7ab8e65dc268"),
         ("aws-api-gateway.toml", "940b0b184a4419fc"),
         ("backend-dies.toml", "01db68f451214f49"),
         ("bad-day.toml", "323c925083656521"),
@@ -68,6 +69,7 @@ fn the_hashes_of_the_shipped_scenarios_stay() {
         ("deploy-storm.toml", "3c8a87e491463abd"),
         ("discord.toml", "aa34752450f615a5"),
         ("dns-failover.toml", "690eb02004c4a64b"),
+        ("entra.toml", "8df92fddb3ae9026"),
         ("eviction-cascade.toml", "d3e02e900bdd0a8e"),
         ("genesys-channels.toml", "caec6d14499db8d9"),
         ("graphql-ws.toml", "05dbcef4da7ce46f"),
@@ -76,6 +78,7 @@ fn the_hashes_of_the_shipped_scenarios_stay() {
         ("idle-reconnect.toml", "a107702c351eb82d"),
         ("million-deploy.toml", "37224d51f2b13e44"),
         ("missing-scope.toml", "e467878f15c693d2"),
+        ("own-jwt.toml", "ce9e89261eec624a"),
         ("phoenix.toml", "23ec05bd3b264ce9"),
         ("probe-cascade.toml", "b438c0b7e30cef69"),
         ("pusher.toml", "8beb00a4e0c40c83"),

@@ -51,6 +51,8 @@ pub enum HandleAnswer {
         expires_in: Duration,
         /// The refresh token that goes with it.
         refresh: Option<TokenHandle>,
+        /// Whether fewer scopes are granted than were asked for.
+        lacks_scope: bool,
     },
     /// None.
     Refused(TokenRefusal),
@@ -67,7 +69,8 @@ impl TargetState {
         refresh: Option<Credential<'_>>,
     ) -> HandleAnswer {
         match self.grant_token(now, request, refresh.map(Credential::shown)) {
-            Ok((id, _, refresh)) => HandleAnswer::Issued {
+            Ok((id, grant, refresh)) => HandleAnswer::Issued {
+                lacks_scope: grant.lacks(request.scope),
                 token: TokenHandle(id),
                 expires_in: self.rules.token_life,
                 refresh: refresh.map(TokenHandle),

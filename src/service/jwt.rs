@@ -72,6 +72,11 @@ impl TokenWriter {
         self.origin_s = unix_us / 1_000_000;
     }
 
+    /// Calendar time of the moment zero, in seconds since 1970.
+    pub(super) const fn origin_s(&self) -> u64 {
+        self.origin_s
+    }
+
     /// The text of a token.
     pub(super) fn write(&self, id: TokenId, told: Told<'_>) -> String {
         let jti = id.text();

@@ -3,6 +3,7 @@
 //! In: [`TargetRules`](crate::scenario::keys::TargetRules). Out: decisions ([`rules`], [`session`], [`token`], [`capacity`], [`delay`], [`faults`]: no
 //! I/O, no clock), the [`server`] that carries them out on sockets, and its own exact [`counters`].
 
+mod assertion;
 pub mod capacity;
 mod capacity_gate;
 mod client_key;
@@ -15,6 +16,7 @@ mod holds;
 mod jwt;
 mod limits;
 pub mod message;
+mod minted;
 mod open;
 pub mod origin;
 mod refresh;

@@ -82,9 +82,8 @@ mod tests {
             grant_type,
             client_id,
             client_secret,
-            used_basic: false,
-            scope: None,
             refresh_token: refresh,
+            ..TokenRequest::default()
         };
         match target.token_request(Moment::ZERO, request) {
             TokenAnswer::Issued(issued) => Some(issued),

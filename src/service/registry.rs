@@ -34,6 +34,12 @@ impl TokenId {
         format!("{:032x}", self.0)
     }
 
+    /// The one that stands for a token that somebody else issued.
+    pub(super) fn of_text(text: &str) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        Self(digest.as_ref().iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte)))
+    }
+
     /// The token of that text. The text is compared exactly, so upper case is another token.
     fn read(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -127,8 +133,26 @@ impl TokenRegistry {
         is_sufficient: bool,
         client: Option<ClientKey>,
     ) -> TokenId {
-        self.bury_expired(now);
         let id = TokenId(self.draws.next_u128());
+        self.adopt(id, now, expires, is_sufficient, client);
+        id
+    }
+
+    /// Whether a token is remembered.
+    pub(super) fn has(&self, id: TokenId) -> bool {
+        self.records.contains_key(&id)
+    }
+
+    /// Takes in a token that lives until `expires`. One that expires earlier than one before it is remembered longer than need be.
+    pub(super) fn adopt(
+        &mut self,
+        id: TokenId,
+        now: Moment,
+        expires: Moment,
+        is_sufficient: bool,
+        client: Option<ClientKey>,
+    ) {
+        self.bury_expired(now);
         let record = Record {
             expires,
             is_sufficient,
@@ -142,7 +166,6 @@ impl TokenRegistry {
         self.records.insert(id, record);
         self.by_issue.push_back(id);
         self.most_living = self.most_living.max(self.records.len() - self.dead.len());
-        id
     }
 
     /// Moves the records to a table that has room for another one, where theirs has none: one that loses as many as it gains fills up with

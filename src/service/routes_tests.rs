@@ -240,9 +240,8 @@ fn token_requests_are_limited_with_or_without_a_word_when_to_come_back() {
             grant_type: Some("client_credentials"),
             client_id: Some("me"),
             client_secret: Some("s"),
-            used_basic: false,
             scope: None,
-            refresh_token: None,
+            ..super::token::TokenRequest::default()
         };
         let TokenAnswer::Limited(refusal) = state.token_request(at(30), request) else { panic!("no limit") };
         assert_eq!(

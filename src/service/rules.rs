@@ -12,7 +12,7 @@ use crate::clock::Moment;
 use crate::random::{Draws, Purpose, Stream};
 use crate::sample::Cause;
 use crate::scenario::keys::{
-    Delay, FaultKind, FaultStage, Invalidation, RefusalManner, RouteDoes, StatusFault, TargetRules,
+    Delay, FaultKind, FaultStage, GrantType, Invalidation, RefusalManner, RouteDoes, StatusFault, TargetRules,
 };
 
 use super::capacity::{Capacities, Endpoint};
@@ -32,7 +32,7 @@ use super::session::{Ended, Session, SessionId};
 use super::shown::Shown;
 use super::tally::Tally;
 use super::tickets::TicketBook;
-use super::token::{self, Grant, Issued, TokenAnswer, TokenRefusal, TokenRequest};
+use super::token::{self, Grant, Issued, Known, TokenAnswer, TokenRefusal, TokenRequest};
 use super::windows::{Counted, Windows};
 
 /// The service: its tokens, its open sessions, its counts.
@@ -47,7 +47,7 @@ pub struct TargetState {
     pub(super) windows: Windows,
     /// The newest token of each client id; kept only where a newer one ends it.
     newest: HashMap<String, TokenId>,
-    limits: ClientLimits,
+    pub(super) limits: ClientLimits,
     /// In the order of their upgrades, so that a storm strikes the same ones for the same seed.
     pub(super) sessions: BTreeMap<SessionId, Open>,
     /// The sessions that a token opened; kept only where its end is theirs.
@@ -129,7 +129,11 @@ impl TargetState {
 
     /// Where the access token of that text stands.
     pub(super) fn standing(&self, now: Moment, text: &str) -> Standing {
-        self.writer.read(text).map_or(Standing::Unknown, |id| self.tokens.look_up(now, &id))
+        let own = self.writer.read(text).map_or(Standing::Unknown, |id| self.tokens.look_up(now, &id));
+        if own != Standing::Unknown {
+            return own;
+        }
+        self.standing_of_minted(now, text).unwrap_or(own)
     }
 
     /// The service is probed; `true`: that failed often enough, and it restarts. Its sessions are to be closed.
@@ -219,7 +223,15 @@ impl TargetState {
             self.tally.limit_token_request();
             return Err(TokenAnswer::Limited(TOO_MANY_TOKENS));
         }
-        let decided = token::decide(&self.rules, request, refresh.is_some_and(|refresh| !refresh.is_empty()));
+        let subject =
+            request.param("subject_token").filter(|_| self.rules.grants.contains(&GrantType::TokenExchange));
+        let known = Known {
+            shows_refresh: refresh.is_some_and(|refresh| !refresh.is_empty()),
+            subject_is_ours: subject
+                .is_some_and(|text| matches!(self.standing(now, text), Standing::Good(_))),
+            unix_s: self.writer.origin_s() + now.as_second(),
+        };
+        let decided = token::decide(&self.rules, request, known);
         let decided = decided
             .and_then(|grant| self.use_refresh_token(now, request, refresh).map(|family| (grant, family)));
         let (grant, family) = decided.map_err(|refusal| TokenAnswer::Refused(self.refuse_token(refusal)))?;
@@ -267,6 +279,11 @@ impl TargetState {
         credential: Option<Shown<'_>>,
         stream: Option<u64>,
     ) -> Handshake {
+        let adopted = match credential {
+            Some(Shown::Text(text)) => self.adopt(now, text),
+            _ => None,
+        };
+        let credential = adopted.map(Shown::Token).or(credential);
         let holds = match self.credential(now, credential) {
             Ok(holds) => holds,
             Err(cause) => {

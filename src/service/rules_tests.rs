@@ -32,9 +32,8 @@ pub(super) fn fetch(state: &mut TargetState, now: Moment, client: &str, scope: O
         grant_type: Some("client_credentials"),
         client_id: Some(client),
         client_secret: Some("s"),
-        used_basic: false,
         scope,
-        refresh_token: None,
+        ..TokenRequest::default()
     };
     match state.token_request(now, request) {
         TokenAnswer::Issued(issued) => issued.access_token,

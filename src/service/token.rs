@@ -2,14 +2,20 @@
 //!
 //! In: a request as read from form and headers. Out: the scopes granted, or the refusal. Never issues a token itself.
 
+use std::sync::Arc;
+
 use secrecy::ExposeSecret as _;
 
-use crate::scenario::keys::{TargetClient, TargetRules};
+use crate::jose::{Algorithm, VerifyingKey};
+use crate::scenario::keys::{
+    ExcessScopes, GrantType, JWT_BEARER, TOKEN_EXCHANGE, TargetClient, TargetRules, TargetUser, Trusted,
+};
 
+use super::assertion;
 use super::refusal::HandshakeRefusal;
 
-/// A token request. It carries a secret, so it cannot be printed.
-#[derive(Clone, Copy)]
+/// A token request. It carries secrets, so it cannot be printed.
+#[derive(Clone, Copy, Default)]
 pub struct TokenRequest<'a> {
     /// `grant_type`.
     pub grant_type: Option<&'a str>,
@@ -23,6 +29,16 @@ pub struct TokenRequest<'a> {
     pub scope: Option<&'a str>,
     /// `refresh_token`.
     pub refresh_token: Option<&'a str>,
+    /// Whatever else it has, by name.
+    pub params: &'a [(String, String)],
+}
+
+impl<'a> TokenRequest<'a> {
+    /// A parameter of those that not every grant has.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&'a str> {
+        self.params.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// The answer to a token request.
@@ -94,8 +110,10 @@ pub enum TokenError {
     UnsupportedGrantType,
     /// Malformed, or more than the client is registered with.
     InvalidScope,
-    /// The refresh token is unknown, was used before, or expired.
+    /// The refresh token is unknown, was used before, or expired; user, password, assertion or subject token are not good.
     InvalidGrant,
+    /// The audience or the resource is none of this service's (RFC 8707 §2, RFC 8693 §2.2.2).
+    InvalidTarget,
 }
 
 impl TokenError {
@@ -109,6 +127,7 @@ impl TokenError {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidGrant => "invalid_grant",
+            Self::InvalidTarget => "invalid_target",
         }
     }
 }
@@ -122,23 +141,50 @@ pub(super) struct Grant {
     pub(super) scope: Option<String>,
 }
 
-/// Decides on `request` by `rules`; `shows_refresh`: it brought a refresh token.
+impl Grant {
+    /// Whether it says that fewer scopes are granted than these.
+    pub(super) fn lacks(&self, asked: Option<&str>) -> bool {
+        let (Some(granted), Some(asked)) = (&self.scope, asked) else { return false };
+        asked.split(' ').any(|scope| !scope.is_empty() && granted.split(' ').all(|other| other != scope))
+    }
+}
+
+/// What is known beside the request.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    /// Whether it brought a refresh token.
+    pub(super) shows_refresh: bool,
+    /// Whether its subject token is a good one of this target.
+    pub(super) subject_is_ours: bool,
+    /// Calendar time, in seconds since 1970.
+    pub(super) unix_s: u64,
+}
+
+/// Decides on `request` by `rules`.
 pub(super) fn decide(
     rules: &TargetRules,
     request: TokenRequest<'_>,
-    shows_refresh: bool,
+    known: Known,
 ) -> Result<Grant, TokenRefusal> {
     let refuse = |error, description| TokenRefusal { error, description, used_basic: request.used_basic };
-    let grant_type = request
+    let name = request
         .grant_type
         .ok_or_else(|| refuse(TokenError::InvalidRequest, "the parameter grant_type is missing"))?;
-    let client = authenticate(rules, request).map_err(|(error, why)| refuse(error, why))?;
-    let is_refresh = grant_type == "refresh_token" && rules.refresh_tokens.is_some();
-    if grant_type != "client_credentials" && !is_refresh {
-        return Err(refuse(TokenError::UnsupportedGrantType, "the grant type is not supported"));
-    }
-    if is_refresh && !shows_refresh {
-        return Err(refuse(TokenError::InvalidRequest, "the parameter refresh_token is missing"));
+    let grant = grant_type(name);
+    let client = authenticate(rules, request, grant, known).map_err(|(error, why)| refuse(error, why))?;
+    let is_given = |grant: &GrantType| {
+        rules.grants.contains(grant) && (*grant != GrantType::RefreshToken || rules.refresh_tokens.is_some())
+    };
+    let grant = grant
+        .filter(is_given)
+        .ok_or_else(|| refuse(TokenError::UnsupportedGrantType, "the grant type is not supported"))?;
+    show(rules, request, grant, known).map_err(|(error, why)| refuse(error, why))?;
+    for (name, value) in &rules.token_params {
+        if request.param(name) != Some(value) {
+            let is_target = matches!(name.as_str(), "audience" | "resource");
+            let error = if is_target { TokenError::InvalidTarget } else { TokenError::InvalidRequest };
+            return Err(refuse(error, "a parameter is missing, or says something else than it must"));
+        }
     }
     let requested = requested_scopes(request.scope).map_err(|why| refuse(TokenError::InvalidScope, why))?;
     let registered = client.map_or(&rules.required_scopes, |client| &client.scopes);
@@ -146,22 +192,93 @@ pub(super) fn decide(
         let is_sufficient = rules.required_scopes.iter().all(|scope| registered.contains(scope));
         return Ok(Grant { is_sufficient, scope: Some(registered.join(" ")) });
     };
-    if client.is_some() && !requested.iter().all(|&scope| registered.iter().any(|known| known == scope)) {
+    let is_registered = |scope: &&str| client.is_none() || registered.iter().any(|known| known == scope);
+    let granted: Vec<&str> = requested.iter().copied().filter(is_registered).collect();
+    let drops = granted.len() < requested.len();
+    if drops && (rules.excess_scopes == ExcessScopes::Refuse || granted.is_empty()) {
         return Err(refuse(TokenError::InvalidScope, "the client is not registered with that scope"));
     }
-    let is_sufficient = rules.required_scopes.iter().all(|scope| requested.contains(&scope.as_str()));
-    Ok(Grant { is_sufficient, scope: None })
+    let is_sufficient = rules.required_scopes.iter().all(|scope| granted.contains(&scope.as_str()));
+    Ok(Grant { is_sufficient, scope: drops.then(|| granted.join(" ")) })
 }
 
-/// The client of that id and secret; `Ok(None)` where any will do.
+/// The grant of that name on the wire.
+fn grant_type(name: &str) -> Option<GrantType> {
+    Some(match name {
+        "client_credentials" => GrantType::ClientCredentials,
+        "refresh_token" => GrantType::RefreshToken,
+        "password" => GrantType::Password,
+        JWT_BEARER => GrantType::JwtBearer,
+        TOKEN_EXCHANGE => GrantType::TokenExchange,
+        _ => return None,
+    })
+}
+
+type Wrong = (TokenError, &'static str);
+
+/// Whether a request shows what its grant needs.
+fn show(rules: &TargetRules, request: TokenRequest<'_>, grant: GrantType, known: Known) -> Result<(), Wrong> {
+    let given = |name: &str, why: &'static str| {
+        request.param(name).filter(|text| !text.is_empty()).ok_or((TokenError::InvalidRequest, why))
+    };
+    let good =
+        |is_good: bool, why: &'static str| is_good.then_some(()).ok_or((TokenError::InvalidGrant, why));
+    match grant {
+        GrantType::ClientCredentials => Ok(()),
+        GrantType::RefreshToken if known.shows_refresh => Ok(()),
+        GrantType::RefreshToken => {
+            Err((TokenError::InvalidRequest, "the parameter refresh_token is missing"))
+        }
+        GrantType::Password => {
+            let name = given("username", "the parameter username is missing")?;
+            let password = given("password", "the parameter password is missing")?;
+            let is_right = |user: &TargetUser| user.name == name && user.password.expose_secret() == password;
+            good(
+                rules.users.is_empty() || rules.users.iter().any(is_right),
+                "unknown user, or wrong password",
+            )
+        }
+        GrantType::JwtBearer => {
+            let text = given("assertion", "the parameter assertion is missing")?;
+            good(is_trusted(rules, text, known), "the assertion is not good, or its time is over")
+        }
+        GrantType::TokenExchange => {
+            let text = given("subject_token", "the parameter subject_token is missing")?;
+            given("subject_token_type", "the parameter subject_token_type is missing")?;
+            let is_good = known.subject_is_ours || is_trusted(rules, text, known);
+            good(is_good, "the subject token is not good, or its time is over")
+        }
+    }
+}
+
+/// Whether a JWT is one of those that are trusted, and its time is not over.
+fn is_trusted(rules: &TargetRules, text: &str, known: Known) -> bool {
+    let said = rules.trusted.as_ref().and_then(|trusted| assertion::read(text, trusted));
+    said.is_some_and(|said| known.unix_s < said.expires_s)
+}
+
+/// The client of that id and secret; `Ok(None)` where any will do. A grant whose proof says who asks needs no client.
 fn authenticate<'a>(
     rules: &'a TargetRules,
     request: TokenRequest<'_>,
-) -> Result<Option<&'a TargetClient>, (TokenError, &'static str)> {
+    grant: Option<GrantType>,
+    known: Known,
+) -> Result<Option<&'a TargetClient>, Wrong> {
     let missing = (TokenError::InvalidClient, "client credentials are missing");
-    let id = request.client_id.filter(|id| !id.is_empty()).ok_or(missing)?;
+    let names_client =
+        matches!(grant, Some(GrantType::JwtBearer | GrantType::TokenExchange | GrantType::Password));
+    let id = match request.client_id.filter(|id| !id.is_empty()) {
+        Some(id) => id,
+        None if names_client && rules.clients.is_empty() => return Ok(None),
+        None => return Err(missing),
+    };
+    if let Some(assertion) = request.param("client_assertion") {
+        return by_assertion(rules, id, assertion, known);
+    }
     if rules.clients.is_empty() {
-        request.client_secret.filter(|secret| !secret.is_empty()).ok_or(missing)?;
+        if !names_client {
+            request.client_secret.filter(|secret| !secret.is_empty()).ok_or(missing)?;
+        }
         return Ok(None);
     }
     let wrong = (TokenError::InvalidClient, "unknown client, or wrong secret");
@@ -171,6 +288,34 @@ fn authenticate<'a>(
         return Err((TokenError::UnauthorizedClient, "a client without a secret may not use this grant"));
     }
     if request.client_secret.ok_or(missing)? == secret { Ok(Some(client)) } else { Err(wrong) }
+}
+
+/// The client that a JWT says it is (RFC 7523 §2.2): signed by a key that is trusted, or by its secret.
+fn by_assertion<'a>(
+    rules: &'a TargetRules,
+    id: &str,
+    text: &str,
+    known: Known,
+) -> Result<Option<&'a TargetClient>, Wrong> {
+    let wrong = (TokenError::InvalidClient, "the client assertion is not good, or its time is over");
+    let client = rules.clients.iter().find(|client| client.id == id);
+    if client.is_none() && !rules.clients.is_empty() {
+        return Err(wrong);
+    }
+    let own = |client: &TargetClient| {
+        let shared = Algorithm::ALL.into_iter().filter(|algorithm| algorithm.is_shared());
+        shared
+            .filter_map(|algorithm| VerifyingKey::read(algorithm, client.secret.expose_secret()).ok())
+            .find_map(|key| {
+                assertion::read(text, &Trusted { key: Arc::new(key), audience: None, issuer: None })
+            })
+    };
+    let trusted = rules.trusted.as_ref().and_then(|trusted| {
+        // Its audience is this endpoint, whatever that of tokens is.
+        assertion::read(text, &Trusted { audience: None, issuer: None, ..trusted.clone() })
+    });
+    let said = trusted.or_else(|| client.and_then(own)).ok_or(wrong)?;
+    if said.client == id && known.unix_s < said.expires_s { Ok(client) } else { Err(wrong) }
 }
 
 /// The scopes asked for; `None` where none are (an empty `scope` counts as omitted, RFC 6749 §3.2).
@@ -206,8 +351,15 @@ mod tests {
         let [grant_type, client_id, client_secret, scope] = fields;
         match decide(
             rules,
-            TokenRequest { grant_type, client_id, client_secret, used_basic, scope, refresh_token: None },
-            false,
+            TokenRequest {
+                grant_type,
+                client_id,
+                client_secret,
+                used_basic,
+                scope,
+                ..TokenRequest::default()
+            },
+            Known { shows_refresh: false, subject_is_ours: false, unix_s: 0 },
         ) {
             Ok(grant) => {
                 let enough = if grant.is_sufficient { "enough" } else { "too little" };

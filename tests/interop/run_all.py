@@ -39,6 +39,7 @@ import check_strangers
 import check_survival
 import check_thread
 import check_tls
+import check_tokens
 from processes import UNTIMED_SETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +111,7 @@ def main() -> int:
         *check_deflate.CHECKS,
         *check_tls.CHECKS,
         *check_race.CHECKS,
+        *check_tokens.CHECKS,
         *check_survival.CHECKS,
         *check_attempts.CHECKS,
         check_histograms,

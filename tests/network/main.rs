@@ -34,3 +34,4 @@ mod requests;
 mod steps;
 mod target_tls;
 mod token_lifecycles;
+mod token_requests;

@@ -11,7 +11,7 @@ use crate::support::in_process::run_file;
 const HEAD: &str = "duration = \"4s\"\nseed = 1\n";
 
 /// Runs scenarios at once, each by its name, the keys of its target and those of its group.
-fn run_all<const N: usize>(folder: &Path, scenarios: [(&str, &str, &str); N]) -> [RunModel; N] {
+pub(crate) fn run_all<const N: usize>(folder: &Path, scenarios: [(&str, &str, &str); N]) -> [RunModel; N] {
     std::thread::scope(|scope| {
         let runs =
             scenarios.map(|(name, target, group)| scope.spawn(move || run_one(folder, name, target, group)));
@@ -31,7 +31,7 @@ fn run_one(folder: &Path, name: &str, target: &str, group: &str) -> RunModel {
 }
 
 /// What no file of a run may hold.
-fn assert_secret(folder: &Path, secret: &str) {
+pub(crate) fn assert_secret(folder: &Path, secret: &str) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();

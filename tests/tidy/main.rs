@@ -34,7 +34,7 @@ const FLOW: &[&str] = &[
 ];
 /// Words that everybody may use. They use nothing but each other.
 const VOCABULARY: &[&str] =
-    &["clock", "declare", "deflate", "event_loop", "exit_code", "random", "sample", "units"];
+    &["clock", "declare", "deflate", "event_loop", "exit_code", "jose", "random", "sample", "units"];
 /// A file with more lines holds more than one noun.
 const MOST_LINES: usize = 500;
 

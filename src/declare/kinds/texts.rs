@@ -272,6 +272,36 @@ pub(crate) const fn variable() -> Held {
     Held { name: "variable", hold: Hold::Variable }
 }
 
+/// A text of a token request, with variables that its table checks. It is a secret where its key tells of one.
+pub(crate) const fn token_param() -> TokenParam {
+    TokenParam
+}
+
+/// A text of a token request. What a reference refers to is taken as it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokenParam;
+
+impl Kind for TokenParam {
+    type Out = Template;
+
+    fn shape(&self) -> Shape {
+        Shape::Text(TextShape { hold: Hold::Variable, name: "token_request_text", ..(template().shape)() })
+    }
+
+    fn read(&self, at: &At<'_>) -> Option<Template> {
+        let Some(text) = at.text() else {
+            return read_reference(at).map(|secret| Template::literal(secret.expose_secret()));
+        };
+        let template = Template::parse(text);
+        let is_plain = template.variables().next().is_none();
+        if is_plain && is_secret_by_its_key(Hold::Variable, &at.path) {
+            at.reading.keep_secret(&SecretString::from(text));
+        }
+        secrets_in(text).into_iter().for_each(|secret| at.reading.keep_secret(&SecretString::from(secret)));
+        Some(template)
+    }
+}
+
 /// A template whose key tells whether it is a secret. Where it is a header, what a reference refers to is taken as it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Held {

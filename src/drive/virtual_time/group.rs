@@ -7,12 +7,13 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use crate::clock::Moment;
+use crate::declare::template::Template;
 use crate::lifecycle::{GroupRules, TokenFacts, believed_expiry};
 use crate::sample::GroupId;
 use crate::scenario::keys::path_fits;
 use crate::scenario::keys::{
-    ClientAuth, ConnectRules, Grant, Ready, Scenario, Target, TargetRules, TokenConnection, TokenIn,
-    TokenPlace,
+    ClientAuth, ClientCredentials, ConnectRules, Grant, Ready, Scenario, Shown, Target, TargetRules,
+    TokenConnection, TokenIn, TokenPlace,
 };
 use crate::service::token::TokenRequest;
 
@@ -39,6 +40,9 @@ pub(super) struct Asker {
     who: Vec<(String, String)>,
     scope: Option<String>,
     used_basic: bool,
+    grant_type: &'static str,
+    /// The parameters that are the same in each request.
+    params: Vec<(String, String)>,
     pub(super) refreshes: bool,
     /// The first refresh token, as given.
     pub(super) initial: Option<String>,
@@ -49,12 +53,13 @@ impl Asker {
     pub(super) fn request(&self, index: u32, is_refresh: bool) -> TokenRequest<'_> {
         let (id, secret) = &self.who[index as usize % self.who.len().max(1)];
         TokenRequest {
-            grant_type: Some(if is_refresh { "refresh_token" } else { "client_credentials" }),
+            grant_type: Some(if is_refresh { "refresh_token" } else { self.grant_type }),
             client_id: Some(id),
             client_secret: Some(secret),
             used_basic: self.used_basic,
             scope: self.scope.as_deref(),
             refresh_token: None,
+            params: &self.params,
         }
     }
 }
@@ -73,7 +78,13 @@ impl Group {
     pub(super) fn facts(&self, requested: Moment, received: Moment, life: Duration) -> TokenFacts {
         let skew = self.rules.token.as_ref().and_then(|token| token.clock_skew);
         let expires = |skew| believed_expiry(received, Some(life), skew);
-        TokenFacts { requested, received, expires: expires(skew), life_ends: expires(None) }
+        TokenFacts {
+            requested,
+            received,
+            expires: expires(skew),
+            life_ends: expires(None),
+            lacks_scope: false,
+        }
     }
 
     pub(super) fn of(scenario: &Scenario, index: usize, target: &TargetRules) -> Self {
@@ -114,19 +125,44 @@ fn asker(grant: &Grant) -> Option<Asker> {
     let credentials = grant.credentials()?;
     let pair = |id: &str, secret: &secrecy::SecretString| (id.to_owned(), secret.expose_secret().to_owned());
     let who = match &credentials.feeder {
-        Some(feeder) => feeder.rows.iter().map(|(id, secret)| pair(id, secret)).collect(),
+        Some(feeder) => (0..feeder.rows())
+            .map(|row| {
+                let fed = |column| feeder.value(row as u32, column);
+                let id = fed("client_id").map_or(credentials.client_id.as_str(), |id| id.expose_secret());
+                pair(id, fed("client_secret").unwrap_or(&credentials.client_secret))
+            })
+            .collect(),
         None => vec![pair(&credentials.client_id, &credentials.client_secret)],
     };
     Some(Asker {
         who,
         scope: (!credentials.scopes.is_empty()).then(|| credentials.scopes.join(" ")),
         used_basic: credentials.auth == ClientAuth::Basic,
+        grant_type: match grant {
+            Grant::Shown { shown, .. } => shown.grant_type(),
+            _ => "client_credentials",
+        },
+        params: params(credentials, grant),
         refreshes: matches!(grant, Grant::RefreshToken { .. }),
         initial: match grant {
             Grant::RefreshToken { initial: Some(text), .. } => Some(text.expose_secret().to_owned()),
             _ => None,
         },
     })
+}
+
+/// The parameters of a group's token requests; those of each client's own are refused before (`unsupported`), or nobody looks at them.
+fn params(credentials: &ClientCredentials, grant: &Grant) -> Vec<(String, String)> {
+    let text = |template: &Template| template.render(|name| Some(format!("{{{name}}}")));
+    let user = match grant {
+        Grant::Shown { shown, .. } => match &**shown {
+            Shown::Password(keys) => vec![("username", &keys.username), ("password", &keys.password)],
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    let user = user.into_iter().map(|(name, template)| (name.to_owned(), text(template)));
+    credentials.params.iter().map(|(name, template)| (name.clone(), text(template))).chain(user).collect()
 }
 
 /// Whether the target finds a token where a group puts it.

@@ -265,12 +265,12 @@ impl ServiceSide {
         let answer = self.target.handle_request(transit.now(), request, refresh);
         self.tell_hold_ends(transit);
         TokenReply::Says(match answer {
-            HandleAnswer::Issued { token, expires_in, refresh } => {
+            HandleAnswer::Issued { token, expires_in, refresh, lacks_scope } => {
                 let life = match fault {
                     Some(FaultKind::TokenClockSkew(skew)) => skewed(expires_in, skew),
                     _ => expires_in,
                 };
-                TokenSays::Token { token, life, refresh }
+                TokenSays::Token { token, life, refresh, lacks_scope }
             }
             HandleAnswer::Refused(refusal) => self.write_refusal(refusal),
             HandleAnswer::Limited(refusal) => self.refuses_token(refusal),

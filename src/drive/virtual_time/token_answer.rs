@@ -21,6 +21,8 @@ pub(super) enum TokenSays {
         /// How long it lives, as the answer says.
         life: Duration,
         refresh: Option<TokenHandle>,
+        /// Whether fewer scopes were granted than were asked for.
+        lacks_scope: bool,
     },
     /// Another client's request brought the group's token.
     Shared { facts: TokenFacts, token: Option<TokenHandle> },

@@ -318,8 +318,9 @@ impl TokenDesk {
         }
         let (says, requested) = (ask.says, ask.requested);
         let brought = match says {
-            TokenSays::Token { token, life, refresh } => {
+            TokenSays::Token { token, life, refresh, lacks_scope } => {
                 let facts = self.groups[group].facts(requested, transit.now(), life);
+                let facts = TokenFacts { lacks_scope, ..facts };
                 Some(Brought { facts, token, refresh })
             }
             _ => None,
@@ -419,8 +420,9 @@ impl TokenDesk {
         self.forget(transit, key, number);
         let group = self.group_of(number);
         Some(match says {
-            TokenSays::Token { token, life, refresh } => {
+            TokenSays::Token { token, life, refresh, lacks_scope } => {
                 let facts = self.groups[group].facts(requested, transit.now(), life);
+                let facts = TokenFacts { lacks_scope, ..facts };
                 let is_shared = self.tokens[group].shared.is_some();
                 let wallet = self.wallet(number);
                 wallet.token = Some(token);

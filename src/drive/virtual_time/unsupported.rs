@@ -3,12 +3,20 @@
 //! In: a scenario, the target's rules. Out: a sentence for each thing in them that would need what is not simulated: texts that clients and
 //! service exchange beside tokens, programs, other services.
 
-use crate::scenario::keys::{FaultKind, FrameFlaw, Grant, Group, Scenario, TargetRules, TokenIn};
+use crate::declare::template::Template;
+use crate::scenario::keys::{
+    ClientAuth, ClientCredentials, EXPIRES_POINTER, FaultKind, FrameFlaw, Grant, Group, Scenario, Shown,
+    TOKEN_POINTER, TargetRules, TokenBody, TokenIn, TokenRequestBody,
+};
 
 /// Why a scenario cannot be run in virtual time, a sentence for each reason; empty: it can.
 #[must_use]
 pub fn unsupported(scenario: &Scenario, rules: &TargetRules) -> Vec<String> {
-    let mut reasons: Vec<String> = scenario.groups.iter().flat_map(of_group).collect();
+    let mut reasons: Vec<String> = scenario
+        .groups
+        .iter()
+        .flat_map(|group| of_group(group).into_iter().chain(of_token(group, rules)))
+        .collect();
     let of_rules = [
         (rules.tickets.is_some(), "the target's handshakes show tickets (target.tickets)"),
         (rules.message_token.is_some(), "the target takes its token from a message (target.message_token)"),
@@ -29,6 +37,57 @@ pub fn unsupported(scenario: &Scenario, rules: &TargetRules) -> Vec<String> {
 /// In virtual time no message has a payload that could be compressed.
 const fn is_of_deflate(fault: &FaultKind) -> bool {
     matches!(fault, FaultKind::MalformedFrame { flaw: FrameFlaw::Deflate, .. })
+}
+
+/// What of a group's token requests is not simulated: what somebody signs, and what each client says in its own way to a target that looks at it.
+fn of_token(group: &Group, rules: &TargetRules) -> Vec<String> {
+    let Some(grant) = group.token.as_ref().map(|token| &token.grant) else { return Vec::new() };
+    let shown = match grant {
+        Grant::Shown { shown, .. } => Some(&**shown),
+        _ => None,
+    };
+    let varies = |text: &Template| text.variables().next().is_some();
+    let user_varies =
+        matches!(shown, Some(Shown::Password(keys)) if varies(&keys.username) || varies(&keys.password));
+    let credentials = grant.credentials();
+    let holds = |is: &dyn Fn(&ClientCredentials) -> bool| credentials.is_some_and(is);
+    let rows = [
+        (matches!(grant, Grant::Jwt(_)), "signs its own tokens (token.grant = \"jwt\")"),
+        (
+            matches!(shown, Some(Shown::JwtBearer(_) | Shown::TokenExchange(_))),
+            "shows another token to get one (token.grant)",
+        ),
+        (
+            holds(&|credentials| !matches!(credentials.auth, ClientAuth::Body | ClientAuth::Basic)),
+            "signs who it is (token.auth)",
+        ),
+        (
+            user_varies && !rules.users.is_empty(),
+            "has users of its own, and the target looks at them (target.users)",
+        ),
+        (
+            !rules.token_params.is_empty()
+                && holds(&|credentials| credentials.params.iter().any(|(_, text)| varies(text))),
+            "has parameters of its own, and the target looks at them (target.token_params)",
+        ),
+        (
+            holds(&|credentials| {
+                (credentials.body == TokenBody::Form) == (rules.token_request == TokenRequestBody::Json)
+                    && rules.token_request != TokenRequestBody::Either
+            }),
+            "writes its token requests in a way that the target does not take (token.body)",
+        ),
+        (
+            holds(&|credentials| {
+                rules.token_body.is_some()
+                    || (credentials.token_pointer.as_str(), credentials.expires_pointer.as_str())
+                        != (TOKEN_POINTER, EXPIRES_POINTER)
+            }),
+            "reads token answers that are not those of RFC 6749 (target.token_body, token.token_pointer)",
+        ),
+    ];
+    let holding = rows.into_iter().filter(|(holds, _)| *holds);
+    holding.map(|(_, why)| format!("group \"{}\" {why}", group.name)).collect()
 }
 
 fn of_group(group: &Group) -> Vec<String> {

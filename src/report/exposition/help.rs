@@ -53,6 +53,8 @@ fn counter_help(counter: Counter) -> &'static str {
         Counter::RefetchTurns => {
             "Handshakes refused though a token had been fetched because of the refusal before"
         }
+        Counter::MintWaits => "Tokens that waited for a processor of the generator to be signed",
+        Counter::ScopesWithheld => "Tokens that came with fewer scopes than were asked for",
         Counter::RefreshTokensRefused => "Refresh tokens that the token endpoint refused",
         Counter::CompressedSessions => "Sessions that agreed on permessage-deflate",
         Counter::PlainBytesIn => "Bytes of messages received in compressed sessions, inflated",
@@ -96,7 +98,8 @@ pub(super) fn histogram_family(metric: Metric) -> Option<(&'static str, Bounds, 
         | Metric::PhaseTcp
         | Metric::PhaseTls
         | Metric::PhaseUpgrade
-        | Metric::PhaseReady => return None,
+        | Metric::PhaseReady
+        | Metric::PhaseMint => return None,
     };
     Some((metric.name(), bounds, help))
 }

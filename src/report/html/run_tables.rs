@@ -209,6 +209,15 @@ fn write_health(section: &mut Section, health: &GeneratorHealth) {
         ),
     ];
     section.push(Block::Facts { facts });
+    if health.mint_waits > 0 {
+        let (count, longest) = (format_count(health.mint_waits), format_us(health.mint_wait_max_us));
+        section.push(Block::Note {
+            tone: Tone::Warning,
+            text: format!(
+                "{count} tokens waited for a processor to be signed, at most {longest}: that time is part of phase mint, and this machine's doing."
+            ),
+        });
+    }
     if health.token_pool_waits > 0 {
         section.push(Block::Note {
             tone: Tone::Warning,

@@ -8,7 +8,7 @@ use crate::declare::bare_url;
 use crate::scenario::file::load::Loaded;
 use crate::scenario::keys::{
     DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, Observe, ObservePlace,
-    OnReconnect, Ready, RefusalStatus, Sharing, Simulate, Skew, Start, StormBy, Target, TargetFault,
+    OnReconnect, Ready, RefusalStatus, Sharing, Shown, Simulate, Skew, Start, StormBy, Target, TargetFault,
     TargetRules, TokenRules,
 };
 use crate::units::{format_count, format_duration, format_share};
@@ -212,6 +212,18 @@ fn describe_token(token: &TokenRules) -> String {
         Grant::Command(command) => {
             format!("{policy} (by the command {})", command.first().map_or("", String::as_str))
         }
+        Grant::Jwt(keys) => {
+            let algorithm = keys.mint.key.algorithm().name();
+            format!("{policy} (each client signs its own by {algorithm})")
+        }
+        Grant::Shown { shown, .. } => {
+            let grant = match **shown {
+                Shown::Password(_) => "a user's password",
+                Shown::JwtBearer(_) => "a JWT that it signs",
+                Shown::TokenExchange(_) => "the exchange of another",
+            };
+            format!("{policy} (by {grant})")
+        }
         Grant::RefreshToken { .. } => format!("{policy} (by refresh tokens)"),
         Grant::ClientCredentials(_) => policy,
     };
@@ -219,7 +231,7 @@ fn describe_token(token: &TokenRules) -> String {
         .grant
         .credentials()
         .and_then(|credentials| credentials.feeder.as_ref())
-        .map(|feeder| feeder.rows.len());
+        .map(|feeder| feeder.rows());
     let fed = rows.map_or_else(String::new, |rows| {
         format!(", credentials from {} rows in turn", format_count(rows as u64))
     });

@@ -1,34 +1,64 @@
-//! Credentials from a CSV file.
+//! A feeder: rows of a CSV file, one a client.
 //!
-//! In: a file with the columns `client_id` and `client_secret`, others ignored. Out: its rows, or why it cannot be used. What stands in
-//! the rows is never told: it is secret.
+//! In: a file whose first line names its columns. Out: its rows, or why it cannot be used. What stands in the rows is never told: it is
+//! secret.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// The largest file.
 const MOST_BYTES: u64 = 1 << 30;
 /// Most rows.
 const MOST_ROWS: usize = 10_000_000;
 
-/// Reads a feeder's rows.
-pub(crate) fn read_feeder(path: &Path) -> Result<Vec<(String, SecretString)>, String> {
+/// The columns and the rows of a file.
+#[derive(Debug)]
+pub(crate) struct FeederFile {
+    columns: Vec<String>,
+    /// Row by row.
+    cells: Vec<SecretString>,
+}
+
+impl FeederFile {
+    /// How many rows it has; at least one.
+    pub(crate) fn rows(&self) -> usize {
+        self.cells.len() / self.columns.len().max(1)
+    }
+
+    /// The names of its columns.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(String::as_str)
+    }
+
+    /// What a row has in a column.
+    pub(crate) fn value(&self, row: usize, column: &str) -> Option<&SecretString> {
+        let at = self.columns.iter().position(|name| name == column)?;
+        self.cells.get(row * self.columns.len() + at)
+    }
+
+    /// The line of the first row that has nothing in a column.
+    pub(crate) fn first_empty(&self, column: &str) -> Option<usize> {
+        let is_empty =
+            |row: usize| self.value(row, column).is_some_and(|cell| cell.expose_secret().is_empty());
+        (0..self.rows()).find(|row| is_empty(*row)).map(|row| row + 2)
+    }
+}
+
+/// Reads a feeder.
+pub(crate) fn read_feeder(path: &Path) -> Result<FeederFile, String> {
     let file = File::open(path).map_err(|_| "it cannot be read".to_owned())?;
     read_rows(file, MOST_BYTES)
 }
 
-fn read_rows(file: impl Read, most: u64) -> Result<Vec<(String, SecretString)>, String> {
+fn read_rows(file: impl Read, most: u64) -> Result<FeederFile, String> {
     // A row more than fits is cut off, and then the file is refused.
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file.take(most + 1));
     let headers = reader.headers().map_err(|_| "its first line cannot be read".to_owned())?;
-    let column = |name: &str| {
-        headers.iter().position(|header| header == name).ok_or_else(|| format!("it has no column {name}"))
-    };
-    let (id, secret) = (column("client_id")?, column("client_secret")?);
-    let mut rows = Vec::new();
+    let columns: Vec<String> = headers.iter().map(str::to_owned).collect();
+    let mut cells = Vec::new();
     let mut record = csv::StringRecord::new();
     for line in 2_u64.. {
         let is_row = reader
@@ -37,43 +67,43 @@ fn read_rows(file: impl Read, most: u64) -> Result<Vec<(String, SecretString)>, 
         if !is_row {
             break;
         }
-        match (record.get(id), record.get(secret)) {
-            (Some(id), Some(secret)) if !id.is_empty() => {
-                rows.push((id.to_owned(), SecretString::from(secret)));
-            }
-            _ => return Err(format!("line {line} has no client_id")),
-        }
+        cells.extend(record.iter().map(SecretString::from));
         if reader.position().byte() > most {
             return Err(format!("it has more than {most} bytes"));
         }
-        if rows.len() > MOST_ROWS {
+        if line > MOST_ROWS as u64 + 1 {
             return Err(format!("it has more than {MOST_ROWS} rows"));
         }
     }
-    if rows.is_empty() { Err("it has no rows".to_owned()) } else { Ok(rows) }
+    if cells.is_empty() { Err("it has no rows".to_owned()) } else { Ok(FeederFile { columns, cells }) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret;
 
-    fn read(text: &str) -> Result<Vec<(String, String)>, String> {
+    fn read(text: &str) -> Result<FeederFile, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clients.csv");
         std::fs::write(&path, text).unwrap();
-        let rows = read_feeder(&path)?;
-        Ok(rows.into_iter().map(|(id, secret)| (id, secret.expose_secret().to_owned())).collect())
+        read_feeder(&path)
     }
 
     #[test]
     fn rows_are_read_and_what_is_wrong_is_told_without_them() {
-        let rows = read("region,client_id, client_secret\neu,a,s3cret\nus,b,\"x,y\"\n").unwrap();
-        assert_eq!(rows, [("a".into(), "s3cret".into()), ("b".into(), "x,y".into())]);
+        let file = read("region,client_id, client_secret\neu,a,s3cret\nus,b,\"x,y\"\n").unwrap();
+        let cell = |row, column| file.value(row, column).map(|cell| cell.expose_secret().to_owned());
+        assert_eq!(file.rows(), 2);
+        assert_eq!(file.columns().collect::<Vec<_>>(), ["region", "client_id", "client_secret"]);
+        assert_eq!(
+            (cell(0, "client_secret"), cell(1, "client_secret")),
+            (Some("s3cret".into()), Some("x,y".into()))
+        );
+        assert_eq!((cell(1, "region"), cell(0, "other")), (Some("us".into()), None));
+        assert_eq!(file.first_empty("region"), None);
+        assert_eq!(read("a,b\nx,1\n,2\n").unwrap().first_empty("a"), Some(3));
         for (text, part) in [
-            ("client_id\na\n", "no column client_secret"),
             ("client_id,client_secret\n", "no rows"),
-            ("client_id,client_secret\n,s3cret\n", "line 2"),
             ("client_id,client_secret\na,s3cret\nb,s3cret,c\n", "line 3"),
         ] {
             let why = read(text).unwrap_err();
@@ -81,7 +111,7 @@ mod tests {
         }
         let rows = "client_id,client_secret\na,s3cret\nb,s3cret\n";
         let most = rows.len() as u64;
-        assert_eq!(read_rows(rows.as_bytes(), most).map(|rows| rows.len()), Ok(2));
+        assert_eq!(read_rows(rows.as_bytes(), most).map(|file| file.rows()), Ok(2));
         assert!(read_rows(rows.as_bytes(), most - 1).is_err(), "it is too large");
         assert!(read_feeder(Path::new("/nowhere/clients.csv")).is_err());
     }

@@ -9,6 +9,7 @@ use crate::declare::{
     At, Keys as _, NAME, Table, TableShape, int, list, of, ruled, string, table, then, times,
 };
 
+use super::credentials::TOKEN_POINTER;
 use super::event::{Event, MOST_EVENTS, tell_events};
 use super::group::Group;
 use super::health::Health;
@@ -64,6 +65,21 @@ impl Scenario {
     #[must_use]
     pub fn clients(&self) -> u32 {
         self.groups.iter().map(|group| group.clients).sum()
+    }
+
+    /// Where each group looks for the token in an answer; empty: all where RFC 6749 §5.1 has it.
+    #[must_use]
+    pub fn token_pointers(&self) -> Vec<String> {
+        let credentials =
+            |group: &Group| group.token.as_ref().and_then(|token| token.grant.credentials().cloned());
+        let of_group = |group: &Group| credentials(group).map(|credentials| credentials.token_pointer);
+        let pointers: Vec<Option<String>> = self.groups.iter().map(of_group).collect();
+        if pointers.iter().flatten().all(|pointer| pointer == TOKEN_POINTER) {
+            return Vec::new();
+        }
+        let own =
+            |pointer: Option<String>| pointer.filter(|pointer| pointer != TOKEN_POINTER).unwrap_or_default();
+        pointers.into_iter().map(own).collect()
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::declare::{
-    HEADER_NAME, Table, Template, TextRule, above_zero, duration, int, list, loopback, map, of, or_never,
-    ruled, secret, sent_code, string, strings, table, target_header, target_text, words,
+    HEADER_NAME, NOT_EMPTY, Table, Template, TextRule, above_zero, duration, int, list, loopback, map, of,
+    or_never, ruled, secret, sent_code, string, strings, table, target_header, target_text, words,
 };
 use crate::sample::Cause;
 
@@ -18,10 +18,12 @@ use super::compression::{Compression, compression};
 use super::delay::Delay;
 use super::fault::TargetFault;
 use super::limit::{RequestLimit, WindowLimit};
+use super::mint::Trusted;
 use super::probe::Probe;
 use super::refusal::{Codes, REFUSED, RefusalDetail, RefusalManner, RefusalStatus};
 use super::route::{Route, TicketEnd, Tickets};
 use super::script::{MessageToken, ScriptRule, TargetStorm};
+use super::target_tokens::{ExcessScopes, GrantType, TargetUser, TokenRequestBody};
 
 /// Path of the WebSocket endpoint, unless the rules say otherwise.
 const EVENTS_PATH: &str = "/api/v2/analytics/events";
@@ -34,6 +36,7 @@ const COOKIE_NAME: TextRule = TextRule {
     allowed: "letters, digits, `-` and `_` are allowed",
     examples: &["sessionid"],
 };
+const GRANTS: &str = "one or more of \"client_credentials\", \"refresh_token\", \"password\", \"jwt_bearer\", \"token_exchange\" are needed";
 const LOOPBACK: &str = "write loopback addresses, each once, as [\"127.0.0.1\", \"127.0.0.2\"]";
 /// A path of the embedded target's that is not taken.
 const ENDPOINT_PATH: TextRule = TextRule {
@@ -131,6 +134,21 @@ table! {
         displaced_code: u16 = 4001 => sent_code();
         /// How many handshakes a client id may make in a window. Without it: any number.
         handshake_limit: Option<WindowLimit> = None => of::<WindowLimit>();
+        /// How a token request is to be written.
+        token_request: TokenRequestBody = TokenRequestBody::Form;
+        /// Parameters that a token request must have beside those of RFC 6749, and what they must say: `{ audience = "https://api.example.com" }`.
+        token_params: Vec<(String, String)> = Vec::new() => map(NOT_EMPTY, string());
+        /// Body of the token endpoint's answers, in place of that of RFC 6749 §5.1; `{token}`, `{expires_in}` (seconds), `{expires_at}` (seconds since 1970), `{scope}` and
+        /// `{refresh_token}` are filled in.
+        token_body: Option<Template> = None => target_text(&["token", "expires_in", "expires_at", "scope", "refresh_token"]);
+        /// The grants that it gives.
+        grants: Vec<GrantType> = vec![GrantType::ClientCredentials, GrantType::RefreshToken] => list(of(), GRANTS).least(1);
+        /// What is done about scopes that a client is not registered with.
+        excess_scopes: ExcessScopes = ExcessScopes::Refuse;
+        /// The users that it knows; empty: any name and password will do.
+        users: Vec<TargetUser> = Vec::new();
+        /// JWTs that others signed, and that it takes: as tokens in handshakes, as assertions of grants and of clients. Without it: none.
+        trusted: Option<Trusted> = None => of::<Trusted>();
         /// The clients that it knows; empty: any id and secret will do.
         clients: Vec<TargetClient> = Vec::new();
         /// Each session gets a message this often.

@@ -10,21 +10,22 @@ use crate::scenario::keys::TokenPlace;
 use crate::scenario::keys::ticket_in;
 
 use super::credential;
-use super::token_form::TokenForm;
+use super::token_form::{TokenForm, Written};
 use super::topics::topics_at;
 use super::{control, upgrade};
 
 /// Most headers of a request.
 const MOST_HEADERS: usize = 100;
 
-/// Reads a token request: the `Authorization` header, a NUL, the form.
+/// Reads a token request: the `Authorization` header, a NUL, the form or the JSON object.
 #[must_use]
 pub fn token_form(bytes: &[u8]) -> u64 {
     let (header, body) = match bytes.iter().position(|byte| *byte == 0) {
         Some(at) => (Some(&bytes[..at]), &bytes[at + 1..]),
         None => (None, bytes),
     };
-    match TokenForm::parse(header, body) {
+    let written = if body.first() == Some(&b'{') { Written::Json } else { Written::Form };
+    match TokenForm::parse(header, body, written) {
         Ok(form) => {
             let request = form.request();
             10 + u64::from(request.client_id.is_some()) + 2 * u64::from(request.refresh_token.is_some())

@@ -12,7 +12,7 @@ use hyper::header::{
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde::Serialize;
 
-use crate::scenario::keys::{FaultKind, FaultStage};
+use crate::scenario::keys::{FaultKind, FaultStage, TokenRequestBody};
 use crate::service::capacity::Endpoint;
 use crate::service::faults::skewed;
 use crate::service::token::{Issued, TokenAnswer, TokenError, TokenRefusal};
@@ -20,7 +20,7 @@ use crate::service::token::{Issued, TokenAnswer, TokenError, TokenRefusal};
 use super::answer::{self, Answer};
 use super::body;
 use super::shared::Shared;
-use super::token_form::TokenForm;
+use super::token_form::{TokenForm, Written};
 use super::upgrade;
 
 /// What is left of an answer that broke off.
@@ -47,15 +47,16 @@ struct Refusal {
 
 pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer {
     let arrived = shared.clock.now();
-    if let Some(refusal) = refuse_form(shared, &request) {
-        return refusal;
-    }
+    let written = match written(shared, &request) {
+        Ok(written) => written,
+        Err(refusal) => return *refusal,
+    };
     let (parts, body) = request.into_parts();
     let body = match body::read(body).await {
         Ok(body) => body,
         Err(fault) => return fault.answer(shared),
     };
-    let form = TokenForm::parse(parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes), &body);
+    let form = TokenForm::parse(parts.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes), &body, written);
     let fault = shared.strike(FaultStage::Token);
     let delay = {
         let mut state = shared.state();
@@ -78,7 +79,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
         Err(refusal) => TokenAnswer::Refused(state.refuse_token(*refusal)),
     });
     let mut answer = match decided {
-        TokenAnswer::Issued(issued) => success(issued, fault),
+        TokenAnswer::Issued(issued) => success(shared, issued, fault),
         TokenAnswer::Refused(refusal) => refused(shared, refusal),
         TokenAnswer::Limited(refusal) => upgrade::refuse(shared, refusal),
     };
@@ -126,10 +127,30 @@ fn refuse_form(shared: &Shared, request: &Request<Incoming>) -> Option<Answer> {
     None
 }
 
+/// How a token request is written, as far as this target takes it so.
+fn written(shared: &Shared, request: &Request<Incoming>) -> Result<Written, Box<Answer>> {
+    let is_json = has_type(request.headers(), "application/json");
+    match shared.rules.token_request {
+        TokenRequestBody::Json | TokenRequestBody::Either if is_json && request.method() == Method::POST => {
+            return Ok(Written::Json);
+        }
+        TokenRequestBody::Json if request.method() == Method::POST => {
+            let (status, code) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported.media.type");
+            return Err(Box::new(shared.bad_request(status, code, "the body must be application/json")));
+        }
+        _ => {}
+    }
+    refuse_form(shared, request).map_or(Ok(Written::Form), |refusal| Err(Box::new(refusal)))
+}
+
 fn is_form(headers: &HeaderMap) -> bool {
+    has_type(headers, "application/x-www-form-urlencoded")
+}
+
+fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
     let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    essence.eq_ignore_ascii_case(wanted)
 }
 
 /// A fault's answer in place of the true one; `None` where the true one is given. A token request that hangs ends with its
@@ -144,12 +165,26 @@ async fn faulty_answer(fault: Option<FaultKind>) -> Option<Answer> {
     }
 }
 
-fn success(issued: Issued, fault: Option<FaultKind>) -> Answer {
+fn success(shared: &Shared, issued: Issued, fault: Option<FaultKind>) -> Answer {
     let Issued { access_token, expires_in, scope, refresh_token } = issued;
     let expires_in = seconds(match fault {
         Some(FaultKind::TokenClockSkew(skew)) => skewed(expires_in, skew),
         _ => expires_in,
     });
+    if let Some(template) = &shared.rules.token_body {
+        let text = template.render(|name| match name {
+            "token" => Some(access_token.clone()),
+            "expires_in" => Some(expires_in.to_string()),
+            "expires_at" => {
+                let life = expires_in.as_f64().unwrap_or_default();
+                Some((shared.clock.unix_us_now() / 1_000_000 + life as u64).to_string())
+            }
+            "scope" => scope.clone(),
+            "refresh_token" => refresh_token.clone(),
+            _ => None,
+        });
+        return answer::json_answer(StatusCode::OK, text);
+    }
     answer::json(
         StatusCode::OK,
         &Success { access_token, token_type: "bearer", expires_in, scope, refresh_token },

@@ -16,29 +16,59 @@ pub(super) struct TokenForm {
     client_secret: Option<String>,
     scope: Option<String>,
     refresh_token: Option<String>,
+    /// The parameters that not every grant has.
+    params: Vec<(String, String)>,
     used_basic: bool,
 }
+
+/// How a request is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// As a form.
+    Form,
+    /// As a JSON object of texts.
+    Json,
+}
+
+/// The most parameters of a request that are looked at.
+const MOST_PARAMS: usize = 32;
 
 /// The longest client id that is taken: limits and newest tokens are kept by it.
 const CLIENT_ID_CAP: usize = 255;
 
 impl TokenForm {
-    /// Reads a form, and the value of `Authorization` where there is one.
-    pub(super) fn parse(authorization: Option<&[u8]>, body: &[u8]) -> Result<Self, TokenRefusal> {
+    /// Reads a body, and the value of `Authorization` where there is one.
+    pub(super) fn parse(
+        authorization: Option<&[u8]>,
+        body: &[u8],
+        written: Written,
+    ) -> Result<Self, TokenRefusal> {
         let used_basic = authorization.is_some();
         let refuse = |error, description| TokenRefusal { error, description, used_basic };
         let mut form = Self { used_basic, ..Self::default() };
-        for (name, value) in form_urlencoded::parse(body) {
-            let field = match &*name {
+        let pairs = match written {
+            Written::Form => {
+                form_urlencoded::parse(body).map(|(n, v)| (n.into_owned(), v.into_owned())).collect()
+            }
+            Written::Json => json_pairs(body)
+                .ok_or_else(|| refuse(TokenError::InvalidRequest, "the body is no JSON object of texts"))?,
+        };
+        for (name, value) in pairs {
+            let field = match name.as_str() {
                 "grant_type" => &mut form.grant_type,
                 "client_id" => &mut form.client_id,
                 "client_secret" => &mut form.client_secret,
                 "scope" => &mut form.scope,
                 "refresh_token" => &mut form.refresh_token,
-                // RFC 6749 §3.2: what is not understood is ignored.
-                _ => continue,
+                // RFC 6749 §3.2: what is not understood is ignored; a resource may be named twice (RFC 8707 §2).
+                _ => {
+                    if form.params.len() < MOST_PARAMS {
+                        form.params.push((name, value));
+                    }
+                    continue;
+                }
             };
-            if field.replace(value.into_owned()).is_some() {
+            if field.replace(value).is_some() {
                 return Err(refuse(TokenError::InvalidRequest, "a parameter occurs twice"));
             }
         }
@@ -71,8 +101,15 @@ impl TokenForm {
             used_basic: self.used_basic,
             scope: self.scope.as_deref(),
             refresh_token: self.refresh_token.as_deref(),
+            params: &self.params,
         }
     }
+}
+
+/// The members of a JSON object that are texts; `None` where it is none, or has others.
+fn json_pairs(body: &[u8]) -> Option<Vec<(String, String)>> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    object.into_iter().map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect()
 }
 
 /// Id and secret of HTTP Basic (RFC 7617), each form-encoded as RFC 6749 §2.3.1 has it.
@@ -102,9 +139,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(authorization: Option<&str>, body: &str) -> String {
-        match TokenForm::parse(authorization.map(str::as_bytes), body.as_bytes()) {
+        match TokenForm::parse(authorization.map(str::as_bytes), body.as_bytes(), Written::Form) {
             Err(refusal) => format!("{} {}", refusal.status(), refusal.error.name()),
-            Ok(TokenForm { grant_type, client_id, client_secret, scope, used_basic, refresh_token: _ }) => {
+            Ok(TokenForm { grant_type, client_id, client_secret, scope, used_basic, .. }) => {
                 let text = |field: Option<String>| field.unwrap_or_else(|| "-".to_owned());
                 let fields = [grant_type, client_id, client_secret, scope].map(text).join("|");
                 format!("{fields}|{used_basic}")
@@ -149,7 +186,8 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_without_panic(header in prop::option::of(any::<Vec<u8>>()), body in any::<Vec<u8>>()) {
-            let _ = TokenForm::parse(header.as_deref(), &body);
+            let _ = TokenForm::parse(header.as_deref(), &body, Written::Form);
+            let _ = TokenForm::parse(header.as_deref(), &body, Written::Json);
         }
     }
 }

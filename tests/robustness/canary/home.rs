@@ -10,7 +10,7 @@ use super::search::Canaries;
 use crate::support::program::resurge;
 
 /// Every secret that there can be.
-const NAMES: [&str; 27] = [
+const NAMES: [&str; 32] = [
     "client-secret",
     "plain-secret",
     "access-token",
@@ -38,6 +38,11 @@ const NAMES: [&str; 27] = [
     "event-header",
     "jar-cookie",
     "form-password",
+    "user-password",
+    "parameter-secret",
+    "subject-token",
+    "signing-key",
+    "fed-claim",
 ];
 /// A folder for what the programs are given, and one for what they leave.
 pub(crate) struct Home {
@@ -58,6 +63,7 @@ impl Home {
         let port = hostile::start(&canaries);
         let this = Self { home, canaries, port, said: Vec::new() };
         this.give("secret.txt", &this.text("file-secret"));
+        this.give("claims.csv", &format!("claim\n\"{}\"\n", this.text("fed-claim")));
         this.give("feeder.csv", &format!("client_id,client_secret\nme,{}\n", this.text("feeder-secret")));
         this
     }

@@ -77,6 +77,27 @@ impl Home {
             let file = "client_id = \"me\"\nclient_secret = { file = \"secret.txt\" }\nsharing = \"group\"";
             group(&format!("file-{way}"), file, &url, "");
             group(&format!("feeder-{way}"), "feeder = \"feeder.csv\"", &url, "");
+            let password = format!(
+                "grant = \"password\"\nclient_id = \"me\"\nusername = \"u\"\npassword = {}\nbody = \"json\"\nparams = {{ api_key = \"{}\" }}",
+                env("user-password"),
+                self.text("parameter-secret")
+            );
+            group(&format!("password-{way}"), &password, &url, "");
+            let exchange = format!(
+                "grant = \"token_exchange\"\n{credentials}\nauth = \"client_secret_jwt\"\nsubject_token = {}\ntoken_pointer = \"/t\"",
+                env("subject-token")
+            );
+            group(&format!("exchange-{way}"), &exchange, &url, "");
+            let minted = format!(
+                "algorithm = \"HS256\"\nkey = {}\nclaims = '{{\"sub\":\"{{claim}}\"}}'",
+                env("signing-key")
+            );
+            group(
+                &format!("minted-{way}"),
+                &format!("grant = \"jwt\"\nfeeder = \"claims.csv\"\n{minted}"),
+                &url,
+                "",
+            );
             let command = format!(
                 "grant = \"command\"\ncommand = [\"sh\", \"-c\", \"printf %s \\\"${}\\\"; echo $CNRY_COMMAND_TOKEN >&2\"]",
                 self.canaries.get("command-token").variable

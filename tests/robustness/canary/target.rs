@@ -16,7 +16,7 @@ fn a_target_tells_nothing_of_what_it_is_sent() {
     let secret = home.text("target-secret");
     let profile = home.give(
         "mine.toml",
-        &format!("[target]\n[[target.clients]]\nid = \"me\"\nsecret = \"{secret}\"\nscopes = [\"analytics:events:read\"]\n"),
+        &format!("[target]\n[[target.clients]]\nid = \"me\"\nsecret = \"{secret}\"\nscopes = [\"analytics:events:read\"]\n[[target.users]]\nname = \"u\"\npassword = \"{secret}\"\n[target.trusted]\nalgorithm = \"HS256\"\nkey = \"{secret}\"\n").replace("[target]\n", "[target]\ngrants = [\"client_credentials\", \"refresh_token\", \"password\", \"jwt_bearer\"]\ntoken_request = \"either\"\n"),
     );
     let mut served = Served::start(home.command(), &[profile.to_str().unwrap()], Stdio::piped());
     let address = served.addr;
@@ -44,6 +44,14 @@ fn a_target_tells_nothing_of_what_it_is_sent() {
         (format!("grant_type={wrong}&client_id={wrong}&client_secret={wrong}"), String::new()),
         (String::new(), format!("Authorization: Basic {wrong}\r\n")),
         (format!("grant_type=refresh_token&refresh_token={wrong}"), String::new()),
+        (
+            format!("grant_type=password&client_id=me&client_secret={form}&username=u&password={wrong}"),
+            String::new(),
+        ),
+        (
+            format!("grant_type=password&username={wrong}&assertion={wrong}&subject_token={wrong}"),
+            String::new(),
+        ),
     ] {
         let refused = post(&body, &header);
         assert!(home.canaries.found_in(refused.as_bytes()).is_empty(), "{refused}");

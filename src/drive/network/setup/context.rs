@@ -186,11 +186,14 @@ impl Ways {
         let means = match &rules.grant {
             Grant::Fixed(token) => return Ok(TokenSource::fixed(clock, token)),
             Grant::Command(command) => TokenMeans::Command(command.to_vec()),
-            Grant::ClientCredentials(credentials) | Grant::RefreshToken { credentials, .. } => {
+            Grant::Jwt(keys) => TokenMeans::Mint(Arc::clone(keys), first),
+            Grant::ClientCredentials(credentials)
+            | Grant::RefreshToken { credentials, .. }
+            | Grant::Shown { credentials, .. } => {
                 let url = target.token_url(rules)?;
                 let url = url.ok_or_else(|| ContextError::NoTokenUrl { group: group.to_owned() })?;
                 let http = Arc::clone(&self.http);
-                let to = (clock, sink.clone());
+                let to = (clock, sink.clone(), run.pool_waits());
                 let asked = TokenEndpoint::new(to, http, &url, first, credentials, rules);
                 TokenMeans::Http(Box::new(asked.ok_or_else(|| ContextError::NoHost { url: bare_url(&url) })?))
             }

@@ -104,6 +104,12 @@ impl RunShared {
         self.pool_waits.max()
     }
 
+    /// Longest wait of a token for a processor that signs it, so far.
+    #[must_use]
+    pub fn mint_wait_max(&self) -> Duration {
+        self.pool_waits.mint_max()
+    }
+
     pub(in crate::drive::network) const fn clock(&self) -> Clock {
         self.clock
     }

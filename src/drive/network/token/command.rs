@@ -12,13 +12,14 @@ use crate::drive::network::local::is_local_limit;
 use crate::lifecycle::TokenFailure;
 use crate::sample::RequestAnswer;
 
-use super::answer::{Refusal, TokenGrant, read_answer};
+use super::answer::Refusal;
+use super::grant::{Places, TokenGrant, read_answer};
 
 /// The most that is read of a program's stdout.
 const OUTPUT_CAP: u64 = 64 * 1024;
 
 /// Runs `command` to its end. It is killed when this future is dropped.
-pub(super) async fn run_command(command: &[String]) -> Result<TokenGrant, Refusal> {
+pub(super) async fn run_command(command: &[String], unix_us: u64) -> Result<TokenGrant, Refusal> {
     let failed = Refusal::of(TokenFailure::Error, RequestAnswer::CommandFailed);
     let (program, arguments) = command.split_first().ok_or(failed)?;
     let child = Command::new(program)
@@ -41,21 +42,24 @@ pub(super) async fn run_command(command: &[String]) -> Result<TokenGrant, Refusa
         log::warn!("the token command ended with {status}, {} bytes of output", output.len());
         return Err(failed);
     }
-    read_output(&output).map_err(|answer| Refusal::of(TokenFailure::Error, answer))
+    read_output(&output, unix_us).map_err(|answer| Refusal::of(TokenFailure::Error, answer))
 }
 
 /// A grant as JSON, or the bare token.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(in crate::drive::network) fn read_output(output: &[u8]) -> Result<TokenGrant, RequestAnswer> {
+pub(in crate::drive::network) fn read_output(
+    output: &[u8],
+    unix_us: u64,
+) -> Result<TokenGrant, RequestAnswer> {
     let text = output.trim_ascii();
     if text.starts_with(b"{") {
-        return read_answer(200, text).map_err(|wrong| wrong.answer);
+        return read_answer(200, text, Places::standard(unix_us)).map_err(|wrong| wrong.answer);
     }
     let is_token = !text.is_empty() && text.iter().all(u8::is_ascii_graphic);
     let token = std::str::from_utf8(text).ok().filter(|_| is_token).ok_or(RequestAnswer::NoAccessToken)?;
-    Ok(TokenGrant::bare(token))
+    Ok(TokenGrant::bare(token, unix_us))
 }
 
 #[cfg(test)]
@@ -63,11 +67,11 @@ mod tests {
     use super::*;
     use secrecy::ExposeSecret;
 
-    fn run(command: &[&str]) -> Option<(String, Option<f64>)> {
+    fn run(command: &[&str]) -> Option<(String, Option<u64>)> {
         let command: Vec<String> = command.iter().map(|part| (*part).to_owned()).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let grant = runtime.block_on(run_command(&command)).ok()?;
-        Some((grant.access_token.expose_secret().to_owned(), grant.expires_in))
+        let grant = runtime.block_on(run_command(&command, 0)).ok()?;
+        Some((grant.access_token.expose_secret().to_owned(), grant.life.map(|life| life.as_secs())))
     }
 
     #[test]
@@ -75,7 +79,7 @@ mod tests {
         assert_eq!(run(&["printf", "abc\n"]), Some(("abc".into(), None)));
         assert_eq!(
             run(&["printf", "%s", "{\"access_token\":\"t\",\"expires_in\":60}"]),
-            Some(("t".into(), Some(60.0)))
+            Some(("t".into(), Some(60)))
         );
         assert_eq!(run(&["printf", "two words"]), None);
         assert_eq!(run(&["printf", ""]), None);

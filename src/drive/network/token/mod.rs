@@ -5,14 +5,18 @@
 mod answer;
 mod command;
 mod endpoint;
+mod form;
+mod grant;
+mod mint;
 mod pool;
 mod shared;
 mod source;
 mod watched;
 
 pub use answer::Refusal;
-pub(super) use answer::{Acquired, Token, Wish, read_answer};
+pub(super) use answer::{Acquired, Token, Wish};
 pub(super) use command::read_output;
 pub(super) use endpoint::TokenEndpoint;
+pub(super) use grant::{Places, read_answer};
 pub(super) use pool::PoolWaits;
 pub(super) use source::{TokenCommon, TokenMeans, TokenSource};

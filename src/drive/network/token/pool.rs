@@ -11,16 +11,28 @@ use crate::clock::Clock;
 use crate::drive::network::group_sink::GroupSink;
 use crate::sample::Counter;
 
-/// The longest wait of a worker's clients for a connection of a token pool.
+/// The longest waits of a worker's clients for what this machine lacks: a connection of a token pool, a processor.
 #[derive(Debug, Default)]
 pub(in crate::drive::network) struct PoolWaits {
     max_us: AtomicU64,
+    /// The longest wait for a processor that signs a token.
+    mint_max_us: AtomicU64,
 }
 
 impl PoolWaits {
     fn note(&self, wait: Duration) {
         let us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
         self.max_us.fetch_max(us, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_mint(&self, wait: Duration) {
+        let us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        self.mint_max_us.fetch_max(us, Ordering::Relaxed);
+    }
+
+    /// The longest wait for a processor that signs a token, so far.
+    pub(in crate::drive::network) fn mint_max(&self) -> Duration {
+        Duration::from_micros(self.mint_max_us.load(Ordering::Relaxed))
     }
 
     /// The longest so far.

@@ -12,12 +12,14 @@ use tokio::sync::Semaphore;
 use crate::clock::{Clock, Moment};
 use crate::drive::network::group_sink::GroupSink;
 use crate::lifecycle::{TokenFacts, TokenFailure, believed_expiry};
-use crate::sample::Request;
-use crate::scenario::keys::{Grant, Sharing, Skew, TokenConnection, TokenRules};
+use crate::sample::{Request, RequestAnswer};
+use crate::scenario::keys::{Grant, JwtKeys, Sharing, Skew, TokenConnection, TokenFill, TokenRules};
 
 use super::answer::{Acquired, Refusal, Token, Wish};
 use super::command::run_command;
 use super::endpoint::TokenEndpoint;
+use super::grant::TokenGrant;
+use super::mint::Mint;
 use super::pool::{PoolWaits, wait_for_slot};
 use super::shared::{Share, SharedToken};
 use super::watched::watched;
@@ -65,6 +67,7 @@ impl TokenCommon {
     pub(in crate::drive::network) fn of(rules: &TokenRules) -> Self {
         let slots = match &rules.grant {
             Grant::Command(_) => Some(MOST_COMMANDS),
+            Grant::Jwt(_) => None,
             _ if rules.connection == TokenConnection::Pooled => Some(rules.max_connections as usize),
             _ => None,
         };
@@ -82,6 +85,8 @@ pub(in crate::drive::network) enum TokenMeans {
     Http(Box<TokenEndpoint>),
     /// A program.
     Command(Vec<String>),
+    /// Nobody: the clients of the group, whose first has that number, sign their own.
+    Mint(Arc<JwtKeys>, u32),
 }
 
 impl fmt::Debug for TokenMeans {
@@ -90,6 +95,7 @@ impl fmt::Debug for TokenMeans {
             Self::Http(http) => f.debug_tuple("Http").field(http).finish(),
             // Its arguments may be secret.
             Self::Command(command) => f.debug_tuple("Command").field(&command.first()).finish(),
+            Self::Mint(..) => f.debug_tuple("Mint").finish(),
         }
     }
 }
@@ -162,14 +168,35 @@ impl TokenFetcher {
         let answer = match &self.from {
             TokenMeans::Http(http) => http.ask(wish.index, refresh, wish.jar.as_ref(), deadline).await,
             TokenMeans::Command(command) => {
-                watched(&self.sink, Request::Command, deadline, Box::pin(run_command(command))).await
+                let unix_us = self.clock.unix_us_now();
+                let running = Box::pin(run_command(command, unix_us));
+                watched(&self.sink, Request::Command, deadline, running).await
+            }
+            TokenMeans::Mint(keys, first) => {
+                let minting = Box::pin(self.mint(keys, first.saturating_add(wish.index), wish.index));
+                watched(&self.sink, Request::Mint, deadline, minting).await
             }
         };
         drop(slot);
         let grant = answer?;
         let received = self.clock.now();
-        let expires = believed_expiry(received, grant.life(), self.skew);
-        let life_ends = believed_expiry(received, grant.life(), None);
-        Ok(Acquired::granted(grant, TokenFacts { requested, received, expires, life_ends }))
+        let expires = believed_expiry(received, grant.life, self.skew);
+        let life_ends = believed_expiry(received, grant.life, None);
+        let lacks_scope = match &self.from {
+            TokenMeans::Http(http) => http.lacks_scope(&grant),
+            TokenMeans::Command(_) | TokenMeans::Mint(..) => false,
+        };
+        let facts = TokenFacts { requested, received, expires, life_ends, lacks_scope };
+        let fetched = !matches!(self.from, TokenMeans::Mint(..));
+        Ok(Acquired { fetched, ..Acquired::granted(grant, facts) })
+    }
+
+    async fn mint(&self, keys: &JwtKeys, client: u32, index: u32) -> Result<TokenGrant, Refusal> {
+        let unix_us = self.clock.unix_us_now();
+        let fill = TokenFill { client, index, unix_us, feeder: keys.feeder.as_deref() };
+        let minted =
+            Mint::new(self.clock, self.sink.clone(), Arc::clone(&self.waits)).token(&keys.mint, &fill).await;
+        let (token, life) = minted.ok_or_else(|| Refusal::of(TokenFailure::Error, RequestAnswer::NotSent))?;
+        Ok(TokenGrant::minted(token, life))
     }
 }

@@ -9,7 +9,8 @@ use crate::clock::Moment;
 use crate::drive::network::group_sink::GroupSink;
 use crate::sample::{Outcome, Request, RequestAnswer, Sample};
 
-use super::answer::{Refusal, TokenGrant, end_of};
+use super::answer::{Refusal, end_of};
+use super::grant::TokenGrant;
 
 /// Waits for `asking`, boxed for a client waits in it only briefly, until `deadline`, and tells how it ended.
 pub(super) async fn watched(

@@ -1,0 +1,72 @@
+//! Tests of the keys of token requests, grants and tokens that clients sign: what `check` refuses, and where.
+
+use super::*;
+
+const BASE: &str = "duration = \"5s\"\n[target]\nkind = \"embedded\"\n[[groups]]\nname = \"g\"\nclients = 1\n[groups.token]\n";
+const CLIENT: &str = "client_id = \"c\"\nclient_secret = \"hush\"\n";
+const JWT: &str = "grant = \"jwt\"\nalgorithm = \"HS256\"\nkey = \"hush\"\n";
+
+fn load_token(token: &str) -> Result<Loaded, ScenarioError> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.toml");
+    std::fs::write(folder.path().join("rows.csv"), "name,number\n\"A \"\"B\"\"\",7\nC,x\n").unwrap();
+    std::fs::write(&file, format!("{BASE}{token}")).unwrap();
+    load(&file, &Vec::new(), None, &|name| (name == "SET").then(|| "from-env".to_owned()))
+}
+
+#[test]
+fn good_tokens_are_taken_and_no_secret_is_shown() {
+    let assertion = "{ algorithm = \"HS256\", key = { env = \"SET\" }, claims = '{}' }";
+    let rows = [
+        format!(
+            "{CLIENT}params = {{ audience = \"a\", api_key = \"hush\", who = \"{{client}}-{{now}}\" }}\nbody = \"json\""
+        ),
+        format!("{CLIENT}auth = \"client_secret_jwt\""),
+        "grant = \"password\"\nclient_id = \"c\"\nusername = \"u-{client}\"\npassword = \"hush\"".to_owned(),
+        format!("grant = \"jwt_bearer\"\nassertion = {assertion}"),
+        format!("grant = \"token_exchange\"\n{CLIENT}subject_jwt = {assertion}"),
+        "grant = \"token_exchange\"\nsubject_token = { env = \"SET\" }".to_owned(),
+        format!("{JWT}claims = '{{\"sub\":\"{{name}}\",\"nbf\":{{now}}}}'\nfeeder = \"rows.csv\""),
+    ];
+    for token in rows {
+        let loaded = load_token(&token).unwrap_or_else(|error| panic!("{token}\n{error}"));
+        let shown = format!("{:?}{}{}", loaded.scenario.groups, loaded.copy, describe(&loaded));
+        assert!(!shown.contains("from-env") && !shown.contains("hush"), "{shown}");
+    }
+}
+
+#[test]
+fn each_bad_token_is_told_what_is_wrong_and_where() {
+    // (keys, what is said of them, the line)
+    let rows = [
+        (format!("{CLIENT}params = {{ grant_type = \"x\" }}"), "the request itself sets grant_type", 10),
+        (format!("{CLIENT}params = {{ audience = \"{{gone}}\" }}"), "names {gone}, which nothing fills", 10),
+        (format!("{CLIENT}token_pointer = \"token\""), "it begins with `/`", 10),
+        (format!("{CLIENT}auth = \"private_key_jwt\""), "needs client_assertion", 10),
+        ("client_id = \"c\"".to_owned(), "client_credentials needs client_id and client_secret", 7),
+        ("feeder = \"rows.csv\"".to_owned(), "it has no column client_id", 8),
+        ("grant = \"password\"\nusername = \"u\"".to_owned(), "needs username and password", 7),
+        ("grant = \"jwt_bearer\"".to_owned(), "needs assertion", 7),
+        ("grant = \"token_exchange\"".to_owned(), "needs subject_token", 7),
+        ("grant = \"jwt\"\nalgorithm = \"ES512\"\nkey = \"k\"\nclaims = '{}'".to_owned(), "did you mean", 9),
+        (
+            "grant = \"jwt\"\nalgorithm = \"RS256\"\nkey = \"hush\"\nclaims = '{}'".to_owned(),
+            "it is no key in PEM",
+            10,
+        ),
+        (format!("{JWT}claims = '{{\"sub\":}}'"), "line 1, column 8: what stands there is no JSON", 11),
+        (format!("{JWT}claims = '[1]'"), "is no JSON object", 11),
+        (format!("{JWT}claims = '{{\"sub\":\"{{gone}}\"}}'"), "names {gone}, which nothing fills", 11),
+        (format!("{JWT}claims = '{{}}'\nheader = 'x'"), "`groups.0.token.header` is no JSON object", 12),
+        (
+            format!("{JWT}claims = '{{\"n\":{{number}}}}'\nfeeder = \"rows.csv\""),
+            "filled from row 2 is no JSON object",
+            11,
+        ),
+    ];
+    for (token, words, line) in rows {
+        let told = load_token(&token).map(|_| ()).unwrap_err().to_string();
+        assert!(told.contains(words) && !told.contains("hush"), "{token}\n{told}");
+        assert!(told.contains(&format!("s.toml:{line}:")), "line {line}: {token}\n{told}");
+    }
+}

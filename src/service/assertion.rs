@@ -1,0 +1,77 @@
+//! JWTs that others signed: tokens that clients mint, assertions (RFC 7523), subject tokens (RFC 8693).
+//!
+//! In: a JWT, the key and what it is to say, the time. Out: who it is of, what it may, when it ends; or why it is not taken. No I/O, no clock.
+
+use serde_json::{Map, Value};
+
+use crate::jose::verified_claims;
+use crate::scenario::keys::Trusted;
+
+/// What a JWT says that is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    /// `client_id`, else `sub`.
+    pub(super) client: String,
+    /// Its scopes.
+    pub(super) scopes: Vec<String>,
+    /// When it ends, in seconds since 1970.
+    pub(super) expires_s: u64,
+}
+
+/// Reads a JWT: its signature, its audience, its issuer. Whether its time is over is for the caller to say.
+pub(super) fn read(text: &str, trusted: &Trusted) -> Option<Said> {
+    let claims = verified_claims(text, &trusted.key)?;
+    let fits = |wanted: &Option<String>, name: &str| {
+        wanted.as_ref().is_none_or(|wanted| texts(&claims, name).iter().any(|text| text == wanted))
+    };
+    if !fits(&trusted.audience, "aud") || !fits(&trusted.issuer, "iss") {
+        return None;
+    }
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let scopes = ["scope", "scp"].into_iter().flat_map(|name| texts(&claims, name));
+    Some(Said {
+        client: text("client_id").or(text("sub")).unwrap_or_default().to_owned(),
+        scopes: scopes.flat_map(|text| text.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect(),
+        expires_s: claims.get("exp")?.as_f64()? as u64,
+    })
+}
+
+/// A claim that is a text, or a list of texts.
+fn texts(claims: &Map<String, Value>, name: &str) -> Vec<String> {
+    match claims.get(name) {
+        Some(Value::String(text)) => vec![text.clone()],
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::jose::{Algorithm, SigningKey, VerifyingKey, signing_input, with_signature};
+
+    #[test]
+    fn a_jwt_is_taken_by_its_key_its_audience_and_its_issuer() {
+        let key = SigningKey::read(Algorithm::Hs256, "k").unwrap();
+        let sign = |claims: &str| {
+            let header = serde_json::from_str("{\"alg\":\"HS256\"}").unwrap();
+            let input = signing_input(&header, &serde_json::from_str(claims).unwrap());
+            with_signature(&input, &key.sign(input.as_bytes()).unwrap())
+        };
+        let trusted = |audience: Option<&str>, issuer: Option<&str>| Trusted {
+            key: Arc::new(VerifyingKey::read(Algorithm::Hs256, "k").unwrap()),
+            audience: audience.map(str::to_owned),
+            issuer: issuer.map(str::to_owned),
+        };
+        let token = sign(r#"{"sub":"c","aud":["x","y"],"iss":"i","exp":5,"scope":"a b"}"#);
+        let said = Said { client: "c".into(), scopes: vec!["a".into(), "b".into()], expires_s: 5 };
+        assert_eq!(read(&token, &trusted(None, None)), Some(said.clone()));
+        assert_eq!(read(&token, &trusted(Some("y"), Some("i"))), Some(said));
+        assert_eq!(read(&token, &trusted(Some("z"), None)), None);
+        assert_eq!(read(&token, &trusted(None, Some("j"))), None);
+        assert_eq!(read(&sign("{\"sub\":\"c\"}"), &trusted(None, None)), None, "a JWT without end");
+        assert_eq!(read(&token[..token.len() - 2], &trusted(None, None)), None);
+    }
+}
