@@ -164,6 +164,7 @@ fn a_tls_handshake_that_fails_says_why() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let make = |name: &str, until: i32| {
         let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(until, 1, 1);
         let key = rcgen::KeyPair::generate().unwrap();
