@@ -65,7 +65,7 @@ fn the_hashes_of_the_shipped_scenarios_stay() {
         ("balancer-reload.toml", "174df0c9e2839d15"),
         ("centrifugo.toml", "7944cd45ed47ce62"),
         ("certificate-rotated.toml", "ee6ab7b67b331362"),
-        ("cookie-session.toml", "176334d93007b649"),
+        ("cookie-session.toml", "e9a72ac07eb59a8a"),
         ("deploy-storm.toml", "3c8a87e491463abd"),
         ("discord.toml", "aa34752450f615a5"),
         ("dns-failover.toml", "690eb02004c4a64b"),
