@@ -100,8 +100,9 @@ pub(super) fn check_filled(
     let fed: Vec<&str> = feeder.into_iter().flat_map(Feeder::columns).collect();
     let known = |name: &str| TOKEN_VARIABLES.contains(&name) || fed.contains(&name);
     for name in template.variables().filter(|name| !known(name)) {
-        let names: Vec<&str> = TOKEN_VARIABLES.into_iter().chain(fed.iter().copied()).collect();
         let message = format!("`{path}` names {{{name}}}, which nothing fills");
-        table.between(Some(key), message, format!("there are {}", names.join(", ")));
+        // The names of columns are not shown: a file that is no feeder may have anything in its first line.
+        let help = format!("there are {}, and the columns of the feeder", TOKEN_VARIABLES.join(", "));
+        table.between(Some(key), message, help);
     }
 }

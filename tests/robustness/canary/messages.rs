@@ -78,7 +78,7 @@ fn no_message_about_a_scenario_tells_a_secret() {
     let secret = home.text("set-secret");
     for set in [
         format!("groups.0.token.client_secret.x={secret}"),
-        format!("groups.99.token.client_secret={secret}"),
+        format!("groups.999.token.client_secret={secret}"),
         format!("groups.0.token.client_secret=[\"{secret}\"]"),
         format!("groups.0.token={{client_secret=\"{secret}\"}}"),
         format!("groups.0.token=\"{secret}\""),

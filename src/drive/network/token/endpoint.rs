@@ -175,15 +175,19 @@ impl TokenEndpoint {
             feeder: credentials.feeder.as_deref(),
         };
         let not_sent = Refusal::of(TokenFailure::Error, RequestAnswer::NotSent);
-        let mut proofs = Proofs { refresh: refresh.cloned(), ..Proofs::default() };
-        if let Some(assertion) = self.mint.client_assertion(credentials, who, &self.url, &fill) {
-            proofs.client = Some(assertion.await.ok_or(not_sent)?);
-        }
-        if let (None, Grant::Shown { shown, .. }) = (refresh, grant)
-            && let Some(minted) = shown.minted()
-        {
-            proofs.grant = Some(self.mint.token(minted, &fill).await.ok_or(not_sent)?.0);
-        }
+        let client = match self.mint.client_assertion(credentials, who, &self.url, &fill) {
+            Some(assertion) => Some(assertion.await.ok_or(not_sent)?),
+            None => None,
+        };
+        let minted = match (refresh, grant) {
+            (None, Grant::Shown { shown, .. }) => shown.minted(),
+            _ => None,
+        };
+        let signed = match minted {
+            Some(minted) => Some(self.mint.token(minted, &fill).await.ok_or(not_sent)?.0),
+            None => None,
+        };
+        let proofs = Proofs { refresh: refresh.cloned(), client, grant: signed };
         let body = body(credentials, grant, who, &proofs, &fill);
         Ok((headers(self.target.headers(), credentials, who, self.is_pooled), body))
     }
