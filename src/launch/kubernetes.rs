@@ -322,10 +322,13 @@ mod tests {
             insecure.contains("--cluster=nats://nats:4222")
                 && insecure.matches("--nats-insecure\"").count() == 2
         );
-        for (nats, creds) in [(Some("nats://nats:4222"), true), (None, false)] {
+        let plain = Some("nats://nats:4222");
+        let (encrypt, user) = ("Use --nats tls://HOST:4222, or", "Give --nats-creds-secret");
+        let both = "Use --nats tls://HOST:4222 and --nats-creds-secret";
+        for (nats, creds, wanted) in [(plain, true, encrypt), (None, false, user), (plain, false, both)] {
             let error = with(nats, creds, false).unwrap_err();
             assert_eq!(error.exit_code(), ExitCode::NotAuthorised);
-            assert!(error.to_string().contains("--nats-creds-secret"), "{error}");
+            assert!(error.to_string().contains(wanted), "{error}");
         }
         let error = with(Some("tls://me:hush@nats"), false, true).unwrap_err();
         assert!(error.exit_code() == ExitCode::Usage && !error.to_string().contains("hush"), "{error}");

@@ -63,6 +63,7 @@ fn the_hashes_of_the_shipped_scenarios_stay() {
         ("backend-dies.toml", "01db68f451214f49"),
         ("bad-day.toml", "323c925083656521"),
         ("balancer-reload.toml", "174df0c9e2839d15"),
+        ("browser-fleet.toml", "f926fc52f399207a"),
         ("centrifugo.toml", "7944cd45ed47ce62"),
         ("certificate-rotated.toml", "ee6ab7b67b331362"),
         ("cookie-session.toml", "e9a72ac07eb59a8a"),
