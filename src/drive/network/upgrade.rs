@@ -255,8 +255,7 @@ impl Upgrader {
     fn agreed(&self, answer: &Answer) -> Result<Option<(&Compressing, Terms)>, ConnectFailure> {
         let mut extensions = answer.all(&SEC_WEBSOCKET_EXTENSIONS);
         let Some(compressing) = &self.compression else {
-            let is_any = extensions.any(|list| !list.is_empty());
-            return if is_any { Err(ConnectFailure::Protocol) } else { Ok(None) };
+            return if extensions.all(str::is_empty) { Ok(None) } else { Err(ConnectFailure::Protocol) };
         };
         match compressing.offer.agree(extensions) {
             Ok(terms) => Ok(terms.map(|terms| (&**compressing, terms))),
