@@ -182,8 +182,8 @@ fn what_is_wrong_with_an_answer_is_told() {
     refreshed.append(&mut credentials(RequestAnswer::Ok, 200, ""));
     let rows = [
         ("html", at("html"), credentials(RequestAnswer::NotJson, 200, "")),
-        ("none", at("none"), credentials(RequestAnswer::NoAccessToken, 200, "")),
-        ("soon", at("soon"), credentials(RequestAnswer::UnreadableField, 200, "")),
+        ("none", at("none"), credentials(RequestAnswer::NoAccessToken, 200, "nothing")),
+        ("soon", at("soon"), credentials(RequestAnswer::UnreadableField, 200, "a_text")),
         ("text", at("text"), credentials(RequestAnswer::Ok, 200, "")),
         ("redirect", at("redirect"), credentials(RequestAnswer::UnexpectedStatus, 302, "")),
         ("busy", at("busy"), credentials(RequestAnswer::Refused, 503, "")),

@@ -26,7 +26,8 @@ fn run_one(folder: &Path, name: &str, target: &str, group: &str) -> RunModel {
     let model = run_file(&path, &[], folder.join(name)).model;
     assert!(model.account_faults.is_empty(), "{name}: {:?}", model.account_faults);
     let books = model.reconciliation.as_ref().unwrap();
-    assert!(books.is_exact(), "{name}: {books:?}");
+    // A request that the run's end has cut off may have been granted.
+    assert!(books.is_exact() || (books.unsettled > 0 && books.holds()), "{name}: {books:?}");
     model
 }
 
