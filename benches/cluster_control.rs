@@ -89,7 +89,10 @@ async fn mock(share: Share, journal: Vec<u8>) {
     let claim = json!({ "by": format!("mock {shard}") }).to_string();
     let epoch = store.create(format!("claim.{shard}"), claim.into()).await.unwrap();
     for _ in 0..20 {
-        client.request(format!("resurge.{RUN}.time"), Bytes::new()).await.unwrap();
+        // The run may be there before its coordinator hears questions.
+        while client.request(format!("resurge.{RUN}.time"), Bytes::new()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
     let beating = tokio::spawn(beat(client.clone(), shard, epoch));
     let say = async |at: Option<usize>, payload: Vec<u8>| {
