@@ -224,8 +224,9 @@ impl Recovery {
 
     /// Up to when the client is known to have been away in a run that was over at `over`, and the sample that says so.
     pub(super) fn away(&self, over: Moment) -> (Moment, AwaySample) {
-        let until = over.max(self.from());
-        (until, AwaySample { storm: self.storm, away: until.since(self.from()) })
+        let from = self.from();
+        let until = over.max(from);
+        (until, AwaySample { storm: self.storm, away: until.since(from) })
     }
 
     pub(super) fn ready_sample(&self) -> ReadySample {

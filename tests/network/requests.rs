@@ -1,7 +1,7 @@
 //! Requests for tokens and steps before handshakes: what services that are not ours answer is told as it was, by both drivers alike.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use resurge::scenario::load;
 use tempfile::TempDir;
 
 use crate::support::in_process::run_file;
-use crate::support::requests::{header, read_head};
+use crate::support::whole_request::read_request;
 
 /// What a service does with a request.
 enum Does {
@@ -48,12 +48,7 @@ fn service(does: impl Fn(&str, &str) -> Does + Send + Sync + Clone + 'static) ->
         while let Ok((mut stream, _)) = listener.accept() {
             let (does, count) = (does.clone(), Arc::clone(&count));
             std::thread::spawn(move || {
-                let Some(head) = read_head(&mut stream) else { return };
-                let length = header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-                let mut body = vec![0; length];
-                if stream.read_exact(&mut body).is_err() {
-                    return;
-                }
+                let Some((head, body)) = read_request(&mut stream) else { return };
                 count.fetch_add(1, Ordering::Relaxed);
                 match does(&head, &String::from_utf8_lossy(&body)) {
                     Does::Says(status, headers, body) => {

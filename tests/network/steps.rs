@@ -12,7 +12,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::support::in_process::run_file;
 use crate::support::output::text;
 use crate::support::program::resurge;
-use crate::support::requests::{header, read_head};
+use crate::support::requests::header;
+use crate::support::whole_request::read_request;
 
 /// What a request brought: its line, `Cookie`, `Authorization`, its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +36,7 @@ fn service(answer: impl Fn(&str) -> (String, String, String) + Send + Sync + 'st
         while let Ok((mut stream, _)) = listener.accept() {
             let (log, answer) = (Arc::clone(&kept), Arc::clone(&answer));
             std::thread::spawn(move || {
-                let Some(head) = read_head(&mut stream) else { return };
-                let length = header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-                let mut body = vec![0; length];
-                if stream.read_exact(&mut body).is_err() {
-                    return;
-                }
+                let Some((head, body)) = read_request(&mut stream) else { return };
                 let line = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
                 let of = |name| header(&head, name).map(str::to_owned);
                 let (cookie, authorization) = (of("cookie"), of("authorization"));

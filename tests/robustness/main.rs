@@ -15,6 +15,7 @@ mod support {
     pub(crate) mod scene;
     pub(crate) mod served;
     pub(crate) mod signals;
+    pub(crate) mod whole_request;
 }
 
 mod canary;

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::support::requests::{header, read_head};
+use crate::support::requests::header;
+use crate::support::whole_request::read_request;
 
 /// Addresses of others, which answer here.
 pub(crate) const OTHERS: [&str; 10] = [
@@ -74,7 +75,7 @@ fn serve(mut stream: TcpStream, port: u16, all: &Mutex<Vec<Came>>) {
     let to = stream.local_addr().unwrap().ip().to_canonical();
     // A connection is a hit, whether anything is said on it or not.
     all.lock().unwrap().push(Came { to, head: String::new() });
-    while let Some(head) = read_request(&mut stream) {
+    while let Some((head, _)) = read_request(&mut stream) {
         all.lock().unwrap().push(Came { to, head: head.clone() });
         let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
         // A proxy is told the whole URL.
@@ -101,14 +102,6 @@ fn serve(mut stream: TcpStream, port: u16, all: &Mutex<Vec<Came>>) {
             return;
         }
     }
-}
-
-/// Reads a request, and answers with its head.
-fn read_request(stream: &mut TcpStream) -> Option<String> {
-    let head = read_head(stream)?;
-    let length = header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    stream.read_exact(&mut vec![0; length]).ok()?;
-    Some(head)
 }
 
 fn percent_decoded(text: &str) -> String {

@@ -12,7 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::search::Canaries;
-use crate::support::requests::{header, read_head};
+use crate::support::requests::header;
+use crate::support::whole_request::read_request;
 
 /// Ways of the token endpoint.
 pub(crate) const TOKEN_WAYS: [&str; 12] = [
@@ -62,10 +63,7 @@ struct Asked {
 
 impl Asked {
     fn read(stream: &mut TcpStream) -> Option<Self> {
-        let head = read_head(stream)?;
-        let length = header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).ok()?;
+        let (head, body) = read_request(stream)?;
         let path = head.split(' ').nth(1)?.to_owned();
         Some(Self { path, head, body: String::from_utf8_lossy(&body).into_owned() })
     }
