@@ -4,14 +4,16 @@
 //! own) by writing fixed bytes: a token request, a TCP connection, an upgrade, the target's close frame and its answer.
 //! It parses nothing, measures nothing, records nothing. What resurge costs more than that is its own.
 //!
-//! `cargo bench --bench reconnect_storm` prints ratios; `-- --quick` takes a tenth of the sessions, and a word as `cpu`, `storm`, `memory` or
-//! `growth` that part alone. Times of such short runs differ between machines and minutes: only the ratios say something.
+//! `cargo bench --bench reconnect_storm` prints ratios; `-- --quick` takes a tenth of the sessions, and a word as `cpu`, `storm`, `memory`,
+//! `deflate` or `growth` that part alone. Times of such short runs differ between machines and minutes: only the ratios say something.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a bench prints, and what it does not foresee ends it"
 )]
 
+#[path = "reconnect_storm/deflate.rs"]
+mod deflate;
 #[path = "reconnect_storm/floor.rs"]
 mod floor;
 #[path = "reconnect_storm/growth.rs"]
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 use resurge::clock::{Clock, Moment};
 
+use deflate::{show_deflate, zlib_alone};
 use floor::floor;
 use growth::show_growth;
 use scenario::{scenario, scenario_of};
@@ -84,13 +87,25 @@ fn main() {
         let clients: usize = arguments[at + 2].parse().unwrap();
         return floor(address, clients, 2, start_s(clients));
     }
+    if let Some(at) = arguments.iter().position(|argument| argument == "--zlib") {
+        return zlib_alone(
+            arguments[at + 1].parse().unwrap(),
+            arguments[at + 2] == "1",
+            arguments[at + 3] == "1",
+        );
+    }
     // `cargo bench --no-run` and `cargo test --benches` must not start a load.
     if arguments.iter().any(|argument| argument == "--test" || argument == "--list") {
         return;
     }
     let size = if arguments.iter().any(|argument| argument == "--quick") { QUICK } else { FULL };
-    let parts: [(&str, Part); 4] =
-        [("cpu", compare_cpu), ("storm", compare_storm), ("memory", compare_memory), ("growth", show_growth)];
+    let parts: [(&str, Part); 5] = [
+        ("cpu", compare_cpu),
+        ("storm", compare_storm),
+        ("memory", compare_memory),
+        ("deflate", show_deflate),
+        ("growth", show_growth),
+    ];
     let is_named = |name: &str| arguments.iter().any(|argument| argument == name);
     let all = !parts.iter().any(|(name, _)| is_named(name));
     parts.iter().filter(|(name, _)| all || is_named(name)).for_each(|(_, part)| part(size));

@@ -24,11 +24,19 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn start(idle: &str, is_secure: bool) -> Self {
+        Self::start_with(idle, is_secure, &[])
+    }
+
+    /// With further rules, each a `KEY=VALUE`.
+    pub(crate) fn start_with(idle: &str, is_secure: bool, rules: &[String]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let idle = format!("idle_timeout={idle}");
         let mut command = Command::new(RESURGE);
         command.args(["serve", "forum", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
         command.args(["--set", &idle, "--set", "invalidation=never"]);
+        for rule in rules {
+            command.args(["--set", rule]);
+        }
         if is_secure {
             command.arg("--tls").arg("--tls-ca-out").arg(folder.path().join("ca.pem"));
         }
