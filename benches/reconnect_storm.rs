@@ -49,6 +49,7 @@ struct Size {
     seconds: u64,
     idle_clients: usize,
     tls_clients: usize,
+    deflate_clients: usize,
     rounds: usize,
     /// Clients of each step of growth.
     growth: &'static [usize],
@@ -59,6 +60,7 @@ const FULL: Size = Size {
     seconds: 20,
     idle_clients: 15_000,
     tls_clients: 5_000,
+    deflate_clients: 2_000,
     rounds: 3,
     growth: &[1_000, 5_000, 15_000, 100_000],
 };
@@ -67,6 +69,7 @@ const QUICK: Size = Size {
     seconds: 6,
     idle_clients: 2_000,
     tls_clients: 500,
+    deflate_clients: 500,
     rounds: 1,
     growth: &[500, 1_000],
 };

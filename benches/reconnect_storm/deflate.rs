@@ -35,7 +35,8 @@ const TRAFFIC: [Traffic; 3] = [
 
 /// Prints the three, each as bytes for a client.
 pub(crate) fn show_deflate(size: Size) {
-    let clients = size.tls_clients;
+    let clients = size.deflate_clients;
+    // A client that has sent holds 350 KB, and so does its target.
     println!("Resident memory for each of {clients} clients with permessage-deflate, windows of 15 bits:");
     for traffic in TRAFFIC {
         let each = |resident: &dyn Fn(usize) -> f64| {
