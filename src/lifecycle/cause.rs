@@ -229,10 +229,30 @@ fn body_code(body: &[u8]) -> Option<String> {
     struct Body {
         code: Option<serde_json::Value>,
         error: Option<serde_json::Value>,
+        #[serde(alias = "Message")]
+        message: Option<serde_json::Value>,
     }
     let text = |value: serde_json::Value| value.as_str().map(str::to_owned);
     let body: Body = serde_json::from_slice(body).ok()?;
-    body.code.and_then(text).or_else(|| body.error.and_then(text))
+    let own = body.code.and_then(text).or_else(|| body.error.and_then(text));
+    own.or_else(|| of_aws(&body.message.and_then(text)?).map(str::to_owned))
+}
+
+/// What AWS's services say of a signature, in as many of their words as are always the same. API Gateway's authorizers and IoT Core say no more than
+/// `Forbidden`, which names nothing.
+const AWS_WORDS: [(&str, Cause); 8] = [
+    ("Signature expired", Cause::ExpiredToken),
+    ("The security token included in the request is expired", Cause::ExpiredToken),
+    ("Signature not yet current", Cause::ForbiddenOther),
+    ("The request signature we calculated does not match", Cause::UnknownToken),
+    ("The security token included in the request is invalid", Cause::UnknownToken),
+    ("Credential should be scoped to", Cause::UnknownToken),
+    ("Missing Authentication Token", Cause::NoToken),
+    ("is not authorized to perform", Cause::MissingScope),
+];
+
+fn of_aws(message: &str) -> Option<&'static str> {
+    AWS_WORDS.iter().map(|(words, _)| *words).find(|words| message.contains(words))
 }
 
 /// Why the service refused, of a refusal that is attributed ([`is_attributed`]).
@@ -345,15 +365,18 @@ fn of_body_code(code: &str) -> Option<Cause> {
     Some(match code {
         "token.stale" | "token.revoked" | "token_revoked" => Cause::StaleToken,
         "token.expired" | "token_expired" | "credentials.expired" | "expired_token" => Cause::ExpiredToken,
-        "token.unknown" => Cause::UnknownToken,
-        "token.missing" | "authentication.required" => Cause::NoToken,
+        "signature.expired" => Cause::ExpiredToken,
+        "token.unknown" | "signature.mismatch" | "signature.incomplete" | "signature.key" | "signature.scope" => {
+            Cause::UnknownToken
+        }
+        "token.missing" | "authentication.required" | "signature.missing" => Cause::NoToken,
         "missing.scope" | "missing.permissions" | "missing.any.permissions" | "insufficient_scope" => {
             Cause::MissingScope
         }
         "too.many.requests" => Cause::RateLimited,
         "displaced" => Cause::Displaced,
         "origin.forbidden" | "origin_not_allowed" | "invalid_origin" => Cause::Origin,
-        _ => return None,
+        _ => return AWS_WORDS.iter().find(|(words, _)| *words == code).map(|(_, cause)| *cause),
     })
 }
 

@@ -33,6 +33,7 @@ pub(in crate::lifecycle) fn token_rules(on_reconnect: OnReconnect) -> TokenRules
 fn rules(on_reconnect: OnReconnect) -> GroupRules {
     GroupRules {
         token: Some(token_rules(on_reconnect)),
+        signature_life: None,
         prepare: None,
         session: SessionRules {
             ready_timeout: Duration::from_secs(5),
@@ -104,7 +105,7 @@ impl Bench {
 }
 
 fn marks(began: Moment, ended: Moment) -> Marks {
-    Marks { began, dns: Some(began), tcp: Some(began), tls: Some(began), ended }
+    Marks { began, dns: Some(began), tcp: Some(began), tls: Some(began), ended, signed: None }
 }
 
 fn refused(status: u16, began: Moment, ended: Moment) -> Event {

@@ -40,7 +40,8 @@ pub struct Presented {
     pub session_token: Option<String>,
     date: String,
     signed_s: u64,
-    /// `None`: the headers have it, which are good for as long as clocks may differ.
+    is_in_query: bool,
+    /// `None`: it is good for as long as clocks may differ, as those in headers are, and those of clients for IoT Core that say nothing of it.
     expires_s: Option<u64>,
     day: String,
     region: String,
@@ -82,10 +83,10 @@ fn of_query(query: &Query) -> Option<Presented> {
     if get("X-Amz-Algorithm")? != ALGORITHM {
         return None;
     }
-    let expires_s: u64 = get("X-Amz-Expires")?.parse().ok()?;
-    if !(1..=LONGEST_LIFE_S).contains(&expires_s) {
-        return None;
-    }
+    let expires_s: Option<u64> = match get("X-Amz-Expires") {
+        Some(text) => Some(text.parse().ok().filter(|life| (1..=LONGEST_LIFE_S).contains(life))?),
+        None => None,
+    };
     let presented = presented(
         get("X-Amz-Credential")?,
         get("X-Amz-Date")?,
@@ -93,7 +94,7 @@ fn of_query(query: &Query) -> Option<Presented> {
         get("X-Amz-Signature")?,
     )?;
     let session_token = get("X-Amz-Security-Token").map(str::to_owned);
-    Some(Presented { expires_s: Some(expires_s), session_token, ..presented })
+    Some(Presented { expires_s, is_in_query: true, session_token, ..presented })
 }
 
 fn of_headers(rest: &str, header: impl Fn(&str) -> Option<String>) -> Option<Presented> {
@@ -124,6 +125,7 @@ fn presented(credential: &str, date: &str, signed_headers: &str, signature: &str
         session_token: None,
         date: date.to_owned(),
         signed_s,
+        is_in_query: false,
         expires_s: None,
         day: day.to_owned(),
         region: region.to_owned(),
@@ -185,7 +187,7 @@ impl Presented {
     pub(super) fn is_of(&self, mut request: Request<'_>, secret: &SecretString, purpose: &Purpose) -> bool {
         request.query.clone_from(&self.query);
         if let (Some(token), true, true) =
-            (&self.session_token, self.expires_s.is_some(), purpose.signs_session_token)
+            (&self.session_token, self.is_in_query, purpose.signs_session_token)
         {
             request.query.push((b"X-Amz-Security-Token".to_vec(), token.as_bytes().to_vec()));
         }

@@ -184,6 +184,9 @@ impl Upgrader {
         }
         let version = if self.variation == Some(Variation::OldHttp) { " HTTP/1.0" } else { " HTTP/1.1" };
         put(&[version, "\r\nHost: ", &endpoint.authority, "\r\n"]);
+        if let Some(signature) = &endpoint.signature {
+            put(&[&signature.lines]);
+        }
         if self.variation == Some(Variation::PlainGet) {
             put(&["Connection: close\r\n"]);
         } else {
