@@ -385,13 +385,15 @@ impl CallReader<'_> {
             let is_read = match self.peek() {
                 Some(')') => true,
                 Some(quote @ ('"' | '\'')) => self.quoted(quote).is_ok(),
-                _ => self.name().is_ok() && {
-                    let is_call = self.peek() == Some('(');
-                    if is_call {
-                        self.at = before;
+                _ => {
+                    self.name().is_ok() && {
+                        let is_call = self.peek() == Some('(');
+                        if is_call {
+                            self.at = before;
+                        }
+                        !is_call || self.skip_call()
                     }
-                    !is_call || self.skip_call()
-                },
+                }
             };
             self.skip_blanks();
             match self.peek() {
@@ -461,16 +463,28 @@ mod tests {
             "key" => Some("Jefe".to_owned()),
             "text" => Some("what do ya want for nothing?".to_owned()),
             // Kraken's own example of its documentation.
-            "kraken" => Some("kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg==".to_owned()),
+            "kraken" => Some(
+                "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="
+                    .to_owned(),
+            ),
             "nonce" => Some("1616492376594".to_owned()),
             _ => None,
         };
         let kraken = r#"{base64(hmac_sha512(base64_decode(kraken), "/0/private/AddOrder", sha256(nonce, "nonce={nonce}&ordertype=limit&pair=XBTUSD&price=37500&type=buy&volume=1.25")))}"#;
         for (text, rendered) in [
             // RFC 4231 §4.3.
-            ("s={hex(hmac_sha256(key, text))};", "s=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843;"),
-            ("{hex( hmac_sha256( 'Jefe' , \"what do ya \", 'want for nothing?'))}", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
-            (kraken, "4/dpxb3iT4tp/ZCVEwSnEsLxx0bqyhLpdfOpc6fn7OR8+UClSV5n9E6aSS8MPtnRfp32bAb0nmbRn6H8ndwLUQ=="),
+            (
+                "s={hex(hmac_sha256(key, text))};",
+                "s=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843;",
+            ),
+            (
+                "{hex( hmac_sha256( 'Jefe' , \"what do ya \", 'want for nothing?'))}",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (
+                kraken,
+                "4/dpxb3iT4tp/ZCVEwSnEsLxx0bqyhLpdfOpc6fn7OR8+UClSV5n9E6aSS8MPtnRfp32bAb0nmbRn6H8ndwLUQ==",
+            ),
             ("{hex('a\\'\\n')}{urlencode(\"{key}&\")}", "61270aJefe%26"),
             ("{base64url(base64_decode('//4='))}{hex(base64_decode('?'))}", "__4"),
             ("{hex(gone)}", ""),
@@ -499,8 +513,14 @@ mod tests {
         ] {
             assert_eq!(fault(text).as_deref(), Some(what), "{text}");
         }
-        for text in ["{user(id: 1){name}}", "{a(b)c}", "{f(}", "{events(topic: \"x\")}", "{A(b)}", "{on(x=1)}"] {
-            assert_eq!((fault(text), render(text).replace("<name>", "{name}")), (None, text.to_owned()), "{text}");
+        for text in
+            ["{user(id: 1){name}}", "{a(b)c}", "{f(}", "{events(topic: \"x\")}", "{A(b)}", "{on(x=1)}"]
+        {
+            assert_eq!(
+                (fault(text), render(text).replace("<name>", "{name}")),
+                (None, text.to_owned()),
+                "{text}"
+            );
         }
         let deep = format!("{{{}key{}}}", "hex(".repeat(50), ")".repeat(50));
         assert!(fault(&deep).is_some());

@@ -366,9 +366,11 @@ fn of_body_code(code: &str) -> Option<Cause> {
         "token.stale" | "token.revoked" | "token_revoked" => Cause::StaleToken,
         "token.expired" | "token_expired" | "credentials.expired" | "expired_token" => Cause::ExpiredToken,
         "signature.expired" => Cause::ExpiredToken,
-        "token.unknown" | "signature.mismatch" | "signature.incomplete" | "signature.key" | "signature.scope" => {
-            Cause::UnknownToken
-        }
+        "token.unknown"
+        | "signature.mismatch"
+        | "signature.incomplete"
+        | "signature.key"
+        | "signature.scope" => Cause::UnknownToken,
         "token.missing" | "authentication.required" | "signature.missing" => Cause::NoToken,
         "missing.scope" | "missing.permissions" | "missing.any.permissions" | "insufficient_scope" => {
             Cause::MissingScope

@@ -42,17 +42,14 @@ pub fn judge<'r>(
 const fn refusal_of(fault: SignatureFault) -> (Cause, (&'static str, &'static str)) {
     match fault {
         SignatureFault::Missing => (Cause::NoToken, ("signature.missing", "Missing Authentication Token")),
-        SignatureFault::Incomplete => {
-            (Cause::UnknownToken, ("signature.incomplete", "Incomplete signature"))
-        }
+        SignatureFault::Incomplete => (Cause::UnknownToken, ("signature.incomplete", "Incomplete signature")),
         SignatureFault::AnotherScope => (
             Cause::UnknownToken,
             ("signature.scope", "Credential should be scoped to a valid region and to the correct service."),
         ),
-        SignatureFault::UnknownKey => (
-            Cause::UnknownToken,
-            ("signature.key", "The security token included in the request is invalid."),
-        ),
+        SignatureFault::UnknownKey => {
+            (Cause::UnknownToken, ("signature.key", "The security token included in the request is invalid."))
+        }
         SignatureFault::NotYet => (Cause::ForbiddenOther, ("signature.early", "Signature not yet current")),
         SignatureFault::Expired => (Cause::ExpiredToken, ("signature.expired", "Signature expired")),
         SignatureFault::Mismatch => (
@@ -155,10 +152,7 @@ mod tests {
     fn a_handshake_is_answered_by_its_signature() {
         let rules = TargetRules { signatures: Some(rules()), ..TargetRules::default() };
         let mut target = TargetState::new(rules, 1);
-        assert!(matches!(
-            target.handshake_signed(Moment::ZERO, Ok("A"), None),
-            Handshake::Admitted { .. }
-        ));
+        assert!(matches!(target.handshake_signed(Moment::ZERO, Ok("A"), None), Handshake::Admitted { .. }));
         for (fault, cause) in [
             (SignatureFault::Missing, Cause::NoToken),
             (SignatureFault::Incomplete, Cause::UnknownToken),

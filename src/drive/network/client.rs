@@ -13,12 +13,11 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::clock::Moment;
 use crate::declare::template::Template;
 use crate::drive::{Driver, Timers};
-use crate::lifecycle::{Action, Client, ConnectFailure, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
+use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
 use crate::sample::{ClientNumber, Counter};
 use crate::scenario::keys::KeepAliveKind;
 
 use super::cookies::Jar;
-use super::endpoint::Endpoint;
 use super::on_session::{first_messages, reason_without_secrets, refusal_in};
 use super::prepare::prepare;
 use super::react::{Reaction, react};
@@ -228,21 +227,10 @@ impl Driven {
         self.renderer(token.as_ref()).render(template)
     }
 
-    /// Where the next handshake goes, signed where the group signs; `None`: to the group's endpoint.
-    fn way(&mut self, token: Option<&Token>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
-        if let Some(kept) = self.variables.as_deref().and_then(Variables::way) {
-            return Ok(Some(kept.clone()));
-        }
-        let way = self.context.connector.elsewhere(&self.renderer(token))?;
-        if let Some(way) = way.as_ref().filter(|_| self.context.connector.keeps_signature()) {
-            self.variables.get_or_insert_default().keep_way(way);
-        }
-        Ok(way)
-    }
-
     async fn connect(&mut self) -> Event {
         let token = self.token_in_hand();
-        let elsewhere = match self.way(token.as_ref()) {
+        let client = Renderer::new(&self.context.texts, self.number, token.as_ref(), None);
+        let elsewhere = match self.context.connector.way(client, &mut self.variables) {
             Ok(elsewhere) => elsewhere,
             Err(failure) => {
                 let now = self.now();

@@ -21,7 +21,7 @@ use super::signer::Signer;
 use super::tls::TlsClient;
 use super::token::Token;
 use super::upgrade::{Socket, Upgrader};
-use super::variables::Renderer;
+use super::variables::{Renderer, Variables};
 use super::variation::Variation;
 use super::wire::Wire;
 
@@ -50,7 +50,16 @@ impl Connector {
         upgrader: Upgrader,
     ) -> Self {
         let template = rules.url.as_ref().and_then(UrlText::template).cloned();
-        Self { clock, endpoint, template, dialer, tls, tls_timeout: rules.tls_timeout, upgrader, signer: None }
+        Self {
+            clock,
+            endpoint,
+            template,
+            dialer,
+            tls,
+            tls_timeout: rules.tls_timeout,
+            upgrader,
+            signer: None,
+        }
     }
 
     /// The same; clients from number `first` on sign their handshakes where the rules say so.
@@ -59,9 +68,22 @@ impl Connector {
         self
     }
 
-    /// Whether a client goes again to where its first handshake went, with the signature that it had.
-    pub(super) fn keeps_signature(&self) -> bool {
-        self.signer.as_ref().is_some_and(|signer| signer.keeps())
+    /// Where the next handshake of a client goes; `None`: to the group's endpoint. One that keeps its signature goes where its first handshake went.
+    pub(super) fn way(
+        &self,
+        client: Renderer<'_>,
+        variables: &mut Option<Box<Variables>>,
+    ) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
+        if let Some(kept) = variables.as_deref().and_then(Variables::way) {
+            return Ok(Some(kept.clone()));
+        }
+        let own = variables.as_deref().map_or(client, |variables| client.with(variables));
+        let way = self.elsewhere(&own)?;
+        let keeps = self.signer.as_ref().is_some_and(|signer| signer.keeps());
+        if let Some(way) = way.as_ref().filter(|_| keeps) {
+            variables.get_or_insert_default().keep_way(way);
+        }
+        Ok(way)
     }
 
     /// The same, but for one thing.

@@ -57,6 +57,11 @@ impl Endpoint {
         Self { signature: Some(signature), ..self }
     }
 
+    /// The lines of a header that are its signature.
+    pub(super) fn signature_lines(&self) -> &str {
+        self.signature.as_ref().map_or("", |signature| &signature.lines)
+    }
+
     /// Whether connections to it are made over TLS.
     pub(super) fn is_secure(&self) -> bool {
         matches!(self.url.scheme(), "wss" | "https")

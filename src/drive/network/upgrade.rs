@@ -183,10 +183,7 @@ impl Upgrader {
             }
         }
         let version = if self.variation == Some(Variation::OldHttp) { " HTTP/1.0" } else { " HTTP/1.1" };
-        put(&[version, "\r\nHost: ", &endpoint.authority, "\r\n"]);
-        if let Some(signature) = &endpoint.signature {
-            put(&[&signature.lines]);
-        }
+        put(&[version, "\r\nHost: ", &endpoint.authority, "\r\n", endpoint.signature_lines()]);
         if self.variation == Some(Variation::PlainGet) {
             put(&["Connection: close\r\n"]);
         } else {

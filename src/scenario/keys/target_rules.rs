@@ -22,8 +22,8 @@ use super::mint::Trusted;
 use super::probe::Probe;
 use super::refusal::{Codes, REFUSED, RefusalDetail, RefusalManner, RefusalStatus};
 use super::route::{Route, TicketEnd, Tickets};
-use super::sign::Signatures;
 use super::script::{MessageToken, ScriptRule, TargetStorm};
+use super::sign::Signatures;
 use super::target_tokens::{ExcessScopes, GrantType, TargetUser, TokenRequestBody};
 
 /// Path of the WebSocket endpoint, unless the rules say otherwise.
