@@ -328,8 +328,7 @@ impl Step<'_> {
     pub(super) fn connected(&mut self, mut recovery: Recovery, attempt: Attempt, marks: &Marks) -> Action {
         self.count(Counter::TcpConnections);
         self.count(Counter::Upgrades);
-        recovery.account_marks(marks);
-        self.take_signature(marks);
+        self.take_marks(&mut recovery, marks);
         let reset_on = self.rules.reconnect.reset_on;
         let is_ready = self.rules.session.ready == Ready::Upgraded;
         if reset_on == ResetOn::Open || (reset_on == ResetOn::Ready && is_ready) {
@@ -356,8 +355,7 @@ impl Step<'_> {
         if marks.tcp.is_some() {
             self.count(Counter::TcpConnections);
         }
-        recovery.account_marks(marks);
-        self.take_signature(marks);
+        self.take_marks(&mut recovery, marks);
         let outcome = failure.outcome();
         let token_age = self.token_age(marks);
         let ConnectFailure::Http(evidence) = failure else {
@@ -419,10 +417,12 @@ impl Step<'_> {
     }
 
     /// A signature is to the client what a token is to others: it has an age and a life.
-    fn take_signature(&mut self, marks: &Marks) {
+    fn take_marks(&mut self, recovery: &mut Recovery, marks: &Marks) {
         if let (Some(at), Some(life), None) = (marks.signed, self.rules.signature_life, &self.rules.token) {
+            recovery.account(Phase::Mint, marks.began);
             self.client.token.take(TokenFacts::new(at, at, at + life));
         }
+        recovery.account_marks(marks);
     }
 
     /// How old the token was that a handshake carried; `None` where it carried none that was fetched, or was not sent.

@@ -201,9 +201,6 @@ impl Recovery {
 
     /// Puts the stages of a connection down to their phases.
     pub(super) fn account_marks(&mut self, marks: &Marks) {
-        if marks.signed.is_some() {
-            self.account(Phase::Mint, marks.began);
-        }
         let stages = [(Phase::Dns, marks.dns), (Phase::Tcp, marks.tcp), (Phase::Tls, marks.tls)];
         for (phase, mark) in stages {
             match mark {
