@@ -99,7 +99,7 @@ def group(name, port, sign, path=None):
 name = "{name}"
 clients = {CLIENTS}
 token = {{ grant = "none" }}
-disconnects = [{{ every = "2500ms", how = "reset" }}]
+disconnects = [{{ after = "2500ms", how = "close" }}]
 [groups.reconnect]
 backoff = {{ kind = "constant", base = "100ms" }}
 max_attempts = 2

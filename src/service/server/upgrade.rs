@@ -84,7 +84,9 @@ pub(super) async fn answer(
     let token =
         credential::token(request.headers(), request.uri(), places, &rules.query_parameter, &rules.cookie);
     let shows = match &rules.signatures {
-        Some(signatures) => Shows::Signature(judge_signature(signatures, &request, shared)),
+        Some(signatures) => {
+            Shows::Signature(judge_signature(signatures, &request, shared.clock.unix_us_now()))
+        }
         None => Shows::Credential(token.as_deref()),
     };
     match shared.handshake(shows, origin(request.headers()), stream_number(request.headers())) {
@@ -108,10 +110,10 @@ pub(super) async fn answer(
 }
 
 /// Whose signature a request bears. A header that comes more than once counts as its values joined, as it is signed.
-fn judge_signature<'r, B>(
+pub(super) fn judge_signature<'r, B>(
     signatures: &'r Signatures,
     request: &Request<B>,
-    shared: &Shared,
+    unix_us: u64,
 ) -> Result<&'r str, SignatureFault> {
     let header = |name: &str| {
         let values: Option<Vec<&str>> =
@@ -119,7 +121,7 @@ fn judge_signature<'r, B>(
         values.filter(|values| !values.is_empty()).map(|values| values.join(","))
     };
     let uri = request.uri();
-    judge(signatures, (uri.path(), uri.query().unwrap_or_default()), header, shared.clock.unix_us_now())
+    judge(signatures, (uri.path(), uri.query().unwrap_or_default()), header, unix_us)
 }
 
 /// What a fault sends in place of a proper answer.
