@@ -8,6 +8,7 @@ use crate::units::format_us;
 use super::finding::{Case, Finding, Kind, cannot_tell, finding, locked, rate_limited, session_limit};
 use super::observation::{EndedBy, Experiment, Observation, Seen};
 use super::refused::Refused;
+use super::signed::signature_reused;
 
 /// The first handshake opened a session: what happens to those after it?
 pub(super) fn judge_sessions(case: &Case<'_>) -> Vec<Finding> {
@@ -23,11 +24,20 @@ pub(super) fn judge_sessions(case: &Case<'_>) -> Vec<Finding> {
     if let Some(refused) = case.refused(Experiment::IdleSession) {
         return vec![refused_late(case, refused)];
     }
-    let mut findings: Vec<Finding> =
-        [newer_kills, second_session, second_on_channel, channel_gone, one_use, lock, expired, stale]
-            .iter()
-            .filter_map(|rule| rule(case))
-            .collect();
+    let mut findings: Vec<Finding> = [
+        signature_reused,
+        newer_kills,
+        second_session,
+        second_on_channel,
+        channel_gone,
+        one_use,
+        lock,
+        expired,
+        stale,
+    ]
+    .iter()
+    .filter_map(|rule| rule(case))
+    .collect();
     let has = |kind: Kind, findings: &[Finding]| findings.iter().any(|one| one.kind == kind);
     if has(Kind::OneUseToken, &findings) || has(Kind::ClientLocked, &findings) {
         // Each of them refuses the same token after a disconnect, too.

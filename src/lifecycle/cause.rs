@@ -39,6 +39,8 @@ pub struct Evidence {
     pub names_origin: bool,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// How far the service's clock is ahead of ours, in seconds, where the request was signed and the answer says what time it is.
+    pub clock_ahead_s: Option<i64>,
 }
 
 /// What a client knows of the token that it sent.
@@ -66,6 +68,7 @@ impl fmt::Debug for Evidence {
             edge_page,
             names_origin,
             retry_after,
+            clock_ahead_s,
         } = self;
         f.debug_struct("Evidence")
             .field("spoken", spoken)
@@ -77,6 +80,7 @@ impl fmt::Debug for Evidence {
             .field("edge_page", edge_page)
             .field("names_origin", names_origin)
             .field("retry_after", retry_after)
+            .field("clock_ahead_s", clock_ahead_s)
             .finish()
     }
 }
@@ -109,6 +113,7 @@ impl Evidence {
             edge_page: false,
             names_origin: false,
             retry_after: None,
+            clock_ahead_s: None,
         }
     }
 
@@ -149,6 +154,13 @@ impl Evidence {
         }
     }
 
+    /// What it says, where that is a sentence that a service is known to say.
+    #[must_use]
+    pub fn known_words(&self) -> Option<String> {
+        let said = self.body_code.as_deref()?;
+        AWS_WORDS.iter().find(|(words, _)| *words == said).map(|(words, _)| (*words).to_owned())
+    }
+
     /// Whether it is one of these refusals.
     #[must_use]
     pub fn is_named_in(&self, names: &[RefusalName]) -> bool {
@@ -185,6 +197,7 @@ impl Evidence {
             edge_page: html && is_edge_page(body),
             names_origin: names_origin(body),
             retry_after,
+            clock_ahead_s: None,
         }
     }
 }

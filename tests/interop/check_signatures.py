@@ -121,7 +121,7 @@ def check_botocore_judges():
         service.start()
         assert service.ready.wait(10)
         token = f'service = "{SERVICE}"\nsession_token = "{TOKEN}"\n'
-        text = f'name = "signed"\nduration = "6s"\n{UNTIMED}\n[target]\nkind = "remote"\nurl = "ws://127.0.0.1:{service.port}/"\n'
+        text = f'name = "signed"\nduration = "4s"\n{UNTIMED}\n[target]\nkind = "remote"\nurl = "ws://127.0.0.1:{service.port}/"\n'
         text += group("plain", service.port, f'service = "{SERVICE}"\n', "/plain/a%20b?x=1&y=c%2Fd+e&%C3%A4=")
         text += group("token", service.port, token)
         text += group("headers", service.port, token + 'signature_in = "header"\n', "/headers/a%20b?y=2&x=%C3%A4")

@@ -98,6 +98,11 @@ impl Connector {
                     self.endpoint = endpoint;
                 }
             }
+            Variation::OldSignature => {
+                if let Some(signer) = &mut self.signer {
+                    signer.outlive();
+                }
+            }
             Variation::PlainGet | Variation::OldHttp => self.upgrader.vary(variation),
         }
     }

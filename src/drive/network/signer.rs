@@ -15,17 +15,27 @@ use crate::signing::{Credentials, sign_headers, sign_query};
 use super::endpoint::{Endpoint, Signature};
 use super::variables::Renderer;
 
+/// By how much a signature that is to be too old is older than it may be.
+const LATE_S: u64 = 60;
+
 /// Signs a group's handshakes.
 pub(super) struct Signer {
     clock: Clock,
     rules: Arc<SignRules>,
     /// Number of the group's first client.
     first: u32,
+    /// Signatures are of so many seconds ago.
+    ago_s: u64,
 }
 
 impl Signer {
     pub(super) const fn new(clock: Clock, rules: Arc<SignRules>, first: u32) -> Self {
-        Self { clock, rules, first }
+        Self { clock, rules, first, ago_s: 0 }
+    }
+
+    /// From now on signatures are so old that their time is over.
+    pub(super) fn outlive(&mut self) {
+        self.ago_s = self.rules.life().as_secs() + LATE_S;
     }
 
     /// Whether a client shows its first signature again when it comes back.
@@ -38,7 +48,7 @@ impl Signer {
         let credentials = self.credentials(client);
         let purpose = &self.rules.purpose;
         let at = self.clock.now();
-        let unix_s = self.clock.unix_us(at) / 1_000_000;
+        let unix_s = (self.clock.unix_us(at) / 1_000_000).saturating_sub(self.ago_s);
         let place = (endpoint.url.path(), endpoint.url.query().unwrap_or_default());
         let authority = endpoint.authority.as_str();
         let mut url = endpoint.url.clone();
