@@ -225,7 +225,7 @@ fn stale(case: &Case<'_>) -> Option<Finding> {
 /// A refusal that no rule explains.
 fn unexplained(case: &Case<'_>) -> Option<Finding> {
     let is_plain = |one: &&Observation| {
-        !matches!(one.experiment, Experiment::OtherScope)
+        !matches!(one.experiment, Experiment::OtherScope | Experiment::OldSignature)
             && matches!(one.seen, Seen::Refused(_) | Seen::Failed { .. } | Seen::TokenRefused { .. })
     };
     let one = case.observations.iter().find(is_plain)?;
@@ -244,7 +244,11 @@ fn healthy(case: &Case<'_>) -> Finding {
         Some(Seen::WentOn { for_s }) => format!("; no idle close came within {for_s:.0} s"),
         _ => String::new(),
     };
-    let what = if case.look == TokenLook::Absent { "a client without a token" } else { "the same token" };
+    let what = match case.look {
+        TokenLook::Absent if case.signs => "a client that signs",
+        TokenLook::Absent => "a client without a token",
+        _ => "the same token",
+    };
     if let Some(Seen::Ended { by: EndedBy::Loss, after_s, .. }) = case.seen(Experiment::IdleSession) {
         let sentence = format!(
             "Nothing is wrong with the reconnect: {what} is admitted again at once after a clean close. But a session without traffic ended after {after_s:.1} s without a close frame of the service's (1006)."

@@ -8,11 +8,11 @@ use crate::support::in_process::run_file;
 use crate::token_lifecycles::assert_secret;
 
 const TARGET: &str = r#"
-duration = "4s"
+duration = "5s"
 [target]
 kind = "embedded"
 refusal_body = '{"message":"{message}"}'
-idle_timeout = "1500ms"
+idle_timeout = "2500ms"
 [target.signatures]
 service = "execute-api"
 region = "eu-1"
@@ -59,7 +59,7 @@ fn the_target_takes_what_clients_sign_and_says_why_not() {
         TARGET.to_owned(),
         keyed(group("fed", fed, fed_by)),
         keyed(group("fed-header", fed, &format!("{fed_by}\nsignature_in = \"header\""))),
-        group("reuse", good, "expires = \"1s\"\non_reconnect = \"reuse\""),
+        group("reuse", good, "expires = \"2s\"\non_reconnect = \"reuse\""),
         group("wrong-secret", "\"s3cret-of-nobody\"", ""),
         group("wrong-key", good, "").replace("AKID0", "AKID9"),
         group("wrong-region", good, "").replace("region = \"eu-1\"", "region = \"us-1\""),
@@ -171,5 +171,5 @@ fn what_cannot_be_signed_or_called_is_told() {
         let told = fault(&text);
         assert!(told.contains(said), "{said}:\n{told}\n{text}");
     }
-    assert_eq!(fault(&session("{user(id: 1){name}}{hex(sha256(now_iso))}")), "");
+    assert_eq!(fault(&session("{user(id: 1){name age}}{hex(sha256(now_iso))}")), "");
 }
