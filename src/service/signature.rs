@@ -129,7 +129,8 @@ mod tests {
             (credentials.access_key, credentials.session_token) = ("A".into(), None);
         };
         assert_eq!(judged(alone, 5), Ok("A".to_owned()));
-        let rows: [(fn(&mut Credentials, &mut Purpose), i64, SignatureFault); 8] = [
+        type Change = fn(&mut Credentials, &mut Purpose);
+        let rows: [(Change, i64, SignatureFault); 8] = [
             (|_, _| {}, 61, SignatureFault::Expired),
             (|_, _| {}, -400, SignatureFault::NotYet),
             (|credentials, _| credentials.access_key = "C".into(), 0, SignatureFault::UnknownKey),

@@ -73,7 +73,8 @@ fn the_target_takes_what_clients_sign_and_says_why_not() {
     assert_secret(&folder.path().join("run"), "s3cret");
     assert_secret(&folder.path().join("run"), "X-Amz-Signature");
     // (group, the causes of its refusals, whether its clients were ever let in)
-    let rows: [(&str, &[(Cause, &str)], bool); 8] = [
+    type Met = &'static [(Cause, &'static str)];
+    let rows: [(&str, Met, bool); 8] = [
         ("fed", &[], true),
         ("fed-header", &[], true),
         ("reuse", &[(Cause::ExpiredToken, "Signature expired")], true),

@@ -75,13 +75,13 @@ impl Connector {
         variables: &mut Option<Box<Variables>>,
     ) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
         if let Some(kept) = variables.as_deref().and_then(Variables::way) {
-            return Ok(Some(kept.clone()));
+            return Ok(Some(Box::new(kept.clone())));
         }
         let own = variables.as_deref().map_or(client, |variables| client.with(variables));
         let way = self.elsewhere(&own)?;
         let keeps = self.signer.as_ref().is_some_and(|signer| signer.keeps());
-        if let Some(way) = way.as_ref().filter(|_| keeps) {
-            variables.get_or_insert_default().keep_way(way);
+        if let Some(way) = way.as_deref().filter(|_| keeps) {
+            variables.get_or_insert_default().keep_way(way.clone());
         }
         Ok(way)
     }

@@ -43,18 +43,18 @@ impl Variables {
     }
 
     /// The same, beside that way.
-    pub(super) fn with_way(self, way: Option<Box<Endpoint>>) -> Self {
-        Self { way, ..self }
+    pub(super) fn with_way(self, way: Option<Endpoint>) -> Self {
+        Self { way: way.map(Box::new), ..self }
     }
 
     /// Where the client's first handshake went.
-    pub(super) const fn way(&self) -> Option<&Box<Endpoint>> {
-        self.way.as_ref()
+    pub(super) fn way(&self) -> Option<&Endpoint> {
+        self.way.as_deref()
     }
 
     /// It goes there from now on.
-    pub(super) fn keep_way(&mut self, way: &Box<Endpoint>) {
-        self.way = Some(way.clone());
+    pub(super) fn keep_way(&mut self, way: Endpoint) {
+        self.way = Some(Box::new(way));
     }
 
     /// The client's cookies.

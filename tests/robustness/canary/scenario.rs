@@ -153,7 +153,7 @@ impl Home {
             ("query", env("access-secret"), "on_reconnect = \"reuse\""),
             ("header", "\"{secret}\"".to_owned(), "feeder = \"access.csv\""),
         ] {
-            for way in hostile::UPGRADE_WAYS {
+            for way in ["401", "403", "word", "ok", "frames"] {
                 let sign = format!(
                     "url = \"ws://127.0.0.1:{port}/upgrade/{way}\"\ntoken_in = \"nowhere\"\n[groups.connect.sign]\nkind = \"aws-sigv4\"\nservice = \"s\"\nregion = \"r\"\naccess_key_id = \"AKID\"\nsecret_access_key = {secret}\nsession_token = {}\nsignature_in = \"{place}\"\n{more}",
                     env("session-token")
