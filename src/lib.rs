@@ -30,6 +30,7 @@ pub mod exit_code;
 pub mod jose;
 pub mod random;
 pub mod sample;
+pub mod signing;
 pub mod units;
 
 pub mod declare;

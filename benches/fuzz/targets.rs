@@ -51,6 +51,25 @@ const JSON_WORDS: &[&[u8]] = &[
     b"#",
     b"\xed\xa0\x80",
 ];
+/// One in the query, as AWS's test suite has it (get-vanilla), and one in headers.
+const SIGNATURES: &[&[u8]] = &[
+    b"GET /?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20150830%2Fus-east-1%2Fservice%2Faws4_request&X-Amz-Date=20150830T123600Z&X-Amz-SignedHeaders=host&X-Amz-Expires=3600&X-Amz-Signature=e93c787ed7f371d5c6b165c1b38ede9550f4dce4144713e844b25b7192d3865d HTTP/1.1\r\nHost: example.amazonaws.com\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: example.amazonaws.com\r\nX-Amz-Date: 20150830T123600Z\r\nAuthorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31\r\n\r\n",
+];
+const SIGNATURE_WORDS: &[&[u8]] = &[
+    b"X-Amz-Date=",
+    b"&X-Amz-Expires=604801",
+    b"&X-Amz-Security-Token=",
+    b"X-Amz-SignedHeaders=host%3Bdate",
+    b"Signature=",
+    b"20150830T123600Z",
+    b"99999999T999999Z",
+    b"%2F",
+    b"%",
+    b"/aws4_request",
+    b";",
+    b"\xc3\xa9",
+];
 const COOKIES: &[&[u8]] = &[
     b"sessionid=38afes7a8; Path=/; HttpOnly; Secure; SameSite=Lax; Expires=Wed, 21-Oct-2026 07:28:00 GMT",
     b"_xsrf=2|abc|def; Domain=.a.example; Max-Age=3600\nid=; Max-Age=0\n__Host-x=1; Secure; Path=/",
@@ -189,6 +208,7 @@ pub(crate) fn targets() -> Vec<Target> {
         of("small_answers", 10, inputs(small), SMALL_WORDS, || Box::new(strangers::small_answers)),
         of("token_form", 16, inputs(forms), wire::REQUEST_WORDS, || Box::new(target::token_form)),
         of("signed_token", 16, inputs(SIGNED), SIGNED_WORDS, || Box::new(signed_token)),
+        of("signature", 16, inputs(SIGNATURES), SIGNATURE_WORDS, || Box::new(target::signature)),
         of("upgrade_request", 16, wire::requests(), wire::REQUEST_WORDS, || {
             Box::new(target::upgrade_request)
         }),

@@ -107,6 +107,7 @@ impl Led {
                         tcp: Some(tcp),
                         tls: Some(tcp),
                         ended: now,
+                        signed: None,
                     })
                 }
                 // It hears of the target, and is in.
@@ -249,7 +250,7 @@ impl Led {
                     let began = now;
                     now = now + took;
                     let tcp = Some(began);
-                    Event::Connected(Marks { began, dns: tcp, tcp, tls: tcp, ended: now })
+                    Event::Connected(Marks { began, dns: tcp, tcp, tls: tcp, ended: now, signed: None })
                 }
                 Action::Hold { until, entering: true, .. } => {
                     now = until;

@@ -12,9 +12,11 @@
 //! reading/  a document, value by value: spans, faults, secrets
 //! pages/    from the shapes: JSON Schema, reference page
 //! hidden    values that are not printed;  redact  texts without secrets;  template  texts with variables
+//! functions what such texts may call
 //! ```
 
 pub(crate) mod choice;
+pub(crate) mod functions;
 pub mod hidden;
 pub(crate) mod kind;
 pub(crate) mod kinds;

@@ -43,6 +43,8 @@ pub(super) struct Probes {
     pub(super) varied: Vec<(Experiment, Option<String>, Probe)>,
     /// The same with each of the subprotocols that may be meant.
     pub(super) each_alone: Vec<(Experiment, Option<String>, Probe)>,
+    /// The same with a signature whose time is over, where handshakes are signed.
+    pub(super) old_signature: Option<Probe>,
     /// The same with tokens of another scope.
     pub(super) other_scope: Option<Probe>,
     /// What they share.
@@ -219,7 +221,7 @@ impl<'a> Experimenter<'a> {
     }
 
     /// What a handshake came to. A refusing close is waited for up to `late` where nothing is heard.
-    async fn note_handshake(
+    pub(super) async fn note_handshake(
         &mut self,
         experiment: Experiment,
         token: &ProbeToken,
@@ -231,6 +233,9 @@ impl<'a> Experimenter<'a> {
         let now = self.now();
         let knowledge = match token.look() {
             // What a cookie stands for is not known.
+            TokenLook::Absent | TokenLook::Empty if self.probes.old_signature.is_some() => {
+                TokenKnowledge::Sent
+            }
             TokenLook::Absent | TokenLook::Empty if !self.probes.main.keeps_cookies() => {
                 TokenKnowledge::NotSent
             }

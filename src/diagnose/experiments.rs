@@ -35,8 +35,10 @@ impl Experimenter<'_> {
         if self.wait_out_rate_limit().await {
             return;
         }
-        self.attempt(Experiment::NoToken, &ProbeToken::none()).await;
-        self.attempt(Experiment::NonsenseToken, &ProbeToken::nonsense()).await;
+        if self.probes.old_signature.is_none() || self.probes.main.has_tokens() {
+            self.attempt(Experiment::NoToken, &ProbeToken::none()).await;
+            self.attempt(Experiment::NonsenseToken, &ProbeToken::nonsense()).await;
+        }
         if !is_a_step {
             self.places_and_origins().await;
         }
@@ -113,6 +115,13 @@ impl Experimenter<'_> {
         self.after_close(&token).await;
         if self.wait_out_rate_limit().await {
             return;
+        }
+        if let Some(probe) = &self.probes.old_signature {
+            let (marks, connected) = probe.connect(&token).await;
+            let took = marks.ended.since(marks.began);
+            let session =
+                self.note_handshake(Experiment::OldSignature, &token, took, connected, Duration::ZERO).await;
+            close(session).await;
         }
         let older_dies = self.probes.main.fetches() && self.compare_tokens().await;
         self.sessions_beside(&token).await;

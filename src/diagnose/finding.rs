@@ -2,6 +2,8 @@
 //!
 //! In: observations. Out: findings, each with the change to make. Pure.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::drive::network::TokenLook;
@@ -63,6 +65,10 @@ pub enum Kind {
     UpgradeUnknown,
     /// A request before the handshake is refused.
     StepRefused,
+    /// The service does not take the signature of a handshake.
+    SignatureRefused,
+    /// A signature that is shown again is refused once its time is over.
+    SignatureExpires,
     /// Nothing comes of what makes a session ready.
     NotReady,
     /// It is the token that is refused; why is not told.
@@ -103,6 +109,10 @@ pub struct Case<'a> {
     pub keeps_cookies: bool,
     /// The `Origin` that the scenario sends.
     pub origin: Option<&'a str>,
+    /// Whether the scenario signs its handshakes.
+    pub signs: bool,
+    /// How long a signature is good that the scenario's clients show again when they come back.
+    pub reuses_signature: Option<Duration>,
 }
 
 pub(super) fn finding(kind: Kind, sentence: impl Into<String>, change: impl Into<String>) -> Finding {

@@ -9,6 +9,7 @@ use crate::sample::{AnsweredBy, Cause};
 use super::finding::{Case, Finding, Kind, cannot_tell, finding, locked, rate_limited, session_limit};
 use super::observation::{Experiment, Seen};
 use super::refused::{Manner, Refused};
+use super::signed::signature_refused;
 
 /// The experiments with another token, and with none.
 const OTHER_TOKENS: [Experiment; 2] = [Experiment::NonsenseToken, Experiment::NoToken];
@@ -46,6 +47,9 @@ pub(super) fn judge_first_refusal(case: &Case<'_>, first: &Refused) -> Finding {
         && let Some(by_status) = by_status(case, first)
     {
         return by_status;
+    }
+    if case.signs && case.look == TokenLook::Absent {
+        return signature_refused(first);
     }
     if case.look != TokenLook::Plain && !case.keeps_cookies {
         return no_token_sent(case.look, first);

@@ -10,6 +10,7 @@ mod first_refusal;
 mod observation;
 mod refused;
 mod sessions;
+mod signed;
 mod text;
 mod variations;
 mod verdict;
@@ -27,7 +28,7 @@ pub use text::diagnosis_text;
 pub use variations::Tries;
 pub use verdict::judge;
 
-use crate::drive::network::{GroupSetup, TargetAddress};
+use crate::drive::network::{GroupSetup, TargetAddress, Variation};
 use crate::drive::network::{Probe, ProbeShared, TokenLook};
 use crate::event_loop::single_loop;
 use crate::lifecycle::GroupRules;
@@ -36,7 +37,7 @@ use crate::run::prepare::{Prepared, prepare};
 use crate::sample::GroupId;
 use crate::scenario::Overrides;
 use crate::scenario::keys::PrepareWhen;
-use crate::scenario::keys::{Grant, Group, OnReconnect, Scenario, Start, TokenIn};
+use crate::scenario::keys::{Grant, Group, OnReconnect, OnSignedReconnect, Scenario, Start, TokenIn};
 use crate::scenario::load;
 
 use experimenter::{Experimenter, Probes, Results};
@@ -200,8 +201,12 @@ fn probes(prepared: &Prepared, index: usize, tries: &Tries) -> Result<Probes, Ru
         }
         _ => None,
     };
+    let old_signature = match &setup.connect.sign {
+        Some(_) => Some(Probe::varied(&shared, setup.clone(), &prepared.address, &Variation::OldSignature)?),
+        None => None,
+    };
     let main = probe(setup)?;
-    Ok(Probes { main, elsewhere, origins, varied, each_alone, other_scope, _shared: shared })
+    Ok(Probes { main, old_signature, elsewhere, origins, varied, each_alone, other_scope, _shared: shared })
 }
 
 /// Where else in the handshake the token could go.
@@ -216,6 +221,12 @@ fn other_places(group: &Group) -> Vec<(Experiment, TokenIn)> {
         TokenIn::Query(_) => vec![header],
         TokenIn::Subprotocol(_) | TokenIn::FirstMessage(_) | TokenIn::Nowhere => vec![header, query],
     }
+}
+
+/// How long the signature is good that the group's clients show again and again; `None`: they do not.
+fn reused_for(group: &Group) -> Option<Duration> {
+    let sign = group.connect.sign.as_ref()?;
+    (sign.on_reconnect == OnSignedReconnect::Reuse).then(|| sign.life())
 }
 
 /// What stands in the place of an `Origin` that is one of the group's headers: those may be secret.
@@ -272,6 +283,8 @@ fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -
             .is_some_and(|prepare| prepare.when == PrepareWhen::EachAttempt),
         keeps_cookies: group.prepare.as_ref().is_some_and(|prepare| prepare.cookies),
         origin: origin_of(group),
+        signs: group.connect.sign.is_some(),
+        reuses_signature: reused_for(group),
     };
     let was_let_in = case.was_let_in();
     let mut findings = judge(&case).into_iter();

@@ -92,6 +92,8 @@ pub enum Experiment {
     PlainGet,
     /// The same handshake by HTTP/1.0.
     OldHttp,
+    /// With a signature whose time is over.
+    OldSignature,
     /// The first handshake once more, after another one had let the client in.
     SameAgain,
 }
@@ -127,6 +129,7 @@ impl Experiment {
             Self::SameAfterIdle => "same token, at once after the idle close",
             Self::FreshAfterIdle => "fresh token, at once after that",
             Self::FreshAfterIdleAndWait => "fresh token, after a wait",
+            Self::OldSignature => "a signature whose time is over",
             Self::AgedUnused => "unused token of the same age",
             Self::OtherScope => "token asked for with another scope",
             Self::ChannelAfterClose => "same channel, at once after a clean close",

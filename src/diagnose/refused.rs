@@ -51,6 +51,9 @@ pub struct Refused {
     pub html: bool,
     /// `Retry-After`, in seconds.
     pub retry_after_s: Option<f64>,
+    /// How far the service's clock is ahead of ours, in seconds, where the handshake was signed and the answer says what time it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_s: Option<i64>,
     /// Who answered. It says nothing of why.
     pub answered_by: AnsweredBy,
     /// The request before the handshake that was refused, by its name; `None`: it was the handshake.
@@ -64,7 +67,7 @@ impl Refused {
     pub fn new(manner: Manner, evidence: &Evidence, knowledge: TokenKnowledge) -> Self {
         let is_status = manner == Manner::Status;
         let words = if is_status {
-            evidence.body_code.as_deref().and_then(showable)
+            evidence.body_code.as_deref().and_then(|code| evidence.known_words().or_else(|| showable(code)))
         } else {
             // Sentences too, where they are short and plain.
             evidence.answer(Ground::Unknown).words.map(String::from)
@@ -79,6 +82,7 @@ impl Refused {
             challenge: evidence.bearer_error.as_deref().and_then(showable),
             html: evidence.html,
             retry_after_s: evidence.retry_after.map(|wait| wait.as_secs_f64()),
+            clock_ahead_s: evidence.clock_ahead_s,
             answered_by: evidence.by(),
             step: None,
         }
@@ -95,6 +99,7 @@ impl Refused {
             challenge: None,
             html: false,
             retry_after_s: None,
+            clock_ahead_s: None,
             answered_by: AnsweredBy::Unknown,
             step: None,
         }

@@ -8,6 +8,7 @@ use crate::units::format_us;
 use super::finding::{Case, Finding, Kind, cannot_tell, finding, locked, rate_limited, session_limit};
 use super::observation::{EndedBy, Experiment, Observation, Seen};
 use super::refused::Refused;
+use super::signed::signature_reused;
 
 /// The first handshake opened a session: what happens to those after it?
 pub(super) fn judge_sessions(case: &Case<'_>) -> Vec<Finding> {
@@ -23,11 +24,20 @@ pub(super) fn judge_sessions(case: &Case<'_>) -> Vec<Finding> {
     if let Some(refused) = case.refused(Experiment::IdleSession) {
         return vec![refused_late(case, refused)];
     }
-    let mut findings: Vec<Finding> =
-        [newer_kills, second_session, second_on_channel, channel_gone, one_use, lock, expired, stale]
-            .iter()
-            .filter_map(|rule| rule(case))
-            .collect();
+    let mut findings: Vec<Finding> = [
+        signature_reused,
+        newer_kills,
+        second_session,
+        second_on_channel,
+        channel_gone,
+        one_use,
+        lock,
+        expired,
+        stale,
+    ]
+    .iter()
+    .filter_map(|rule| rule(case))
+    .collect();
     let has = |kind: Kind, findings: &[Finding]| findings.iter().any(|one| one.kind == kind);
     if has(Kind::OneUseToken, &findings) || has(Kind::ClientLocked, &findings) {
         // Each of them refuses the same token after a disconnect, too.
@@ -215,7 +225,7 @@ fn stale(case: &Case<'_>) -> Option<Finding> {
 /// A refusal that no rule explains.
 fn unexplained(case: &Case<'_>) -> Option<Finding> {
     let is_plain = |one: &&Observation| {
-        !matches!(one.experiment, Experiment::OtherScope)
+        !matches!(one.experiment, Experiment::OtherScope | Experiment::OldSignature)
             && matches!(one.seen, Seen::Refused(_) | Seen::Failed { .. } | Seen::TokenRefused { .. })
     };
     let one = case.observations.iter().find(is_plain)?;
@@ -234,7 +244,11 @@ fn healthy(case: &Case<'_>) -> Finding {
         Some(Seen::WentOn { for_s }) => format!("; no idle close came within {for_s:.0} s"),
         _ => String::new(),
     };
-    let what = if case.look == TokenLook::Absent { "a client without a token" } else { "the same token" };
+    let what = match case.look {
+        TokenLook::Absent if case.signs => "a client that signs",
+        TokenLook::Absent => "a client without a token",
+        _ => "the same token",
+    };
     if let Some(Seen::Ended { by: EndedBy::Loss, after_s, .. }) = case.seen(Experiment::IdleSession) {
         let sentence = format!(
             "Nothing is wrong with the reconnect: {what} is admitted again at once after a clean close. But a session without traffic ended after {after_s:.1} s without a close frame of the service's (1006)."

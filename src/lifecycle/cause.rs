@@ -39,6 +39,8 @@ pub struct Evidence {
     pub names_origin: bool,
     /// `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// How far the service's clock is ahead of ours, in seconds, where the request was signed and the answer says what time it is.
+    pub clock_ahead_s: Option<i64>,
 }
 
 /// What a client knows of the token that it sent.
@@ -66,6 +68,7 @@ impl fmt::Debug for Evidence {
             edge_page,
             names_origin,
             retry_after,
+            clock_ahead_s,
         } = self;
         f.debug_struct("Evidence")
             .field("spoken", spoken)
@@ -77,6 +80,7 @@ impl fmt::Debug for Evidence {
             .field("edge_page", edge_page)
             .field("names_origin", names_origin)
             .field("retry_after", retry_after)
+            .field("clock_ahead_s", clock_ahead_s)
             .finish()
     }
 }
@@ -109,6 +113,7 @@ impl Evidence {
             edge_page: false,
             names_origin: false,
             retry_after: None,
+            clock_ahead_s: None,
         }
     }
 
@@ -149,6 +154,13 @@ impl Evidence {
         }
     }
 
+    /// What it says, where that is a sentence that a service is known to say.
+    #[must_use]
+    pub fn known_words(&self) -> Option<String> {
+        let said = self.body_code.as_deref()?;
+        AWS_WORDS.iter().find(|(words, _)| *words == said).map(|(words, _)| (*words).to_owned())
+    }
+
     /// Whether it is one of these refusals.
     #[must_use]
     pub fn is_named_in(&self, names: &[RefusalName]) -> bool {
@@ -185,6 +197,7 @@ impl Evidence {
             edge_page: html && is_edge_page(body),
             names_origin: names_origin(body),
             retry_after,
+            clock_ahead_s: None,
         }
     }
 }
@@ -229,10 +242,30 @@ fn body_code(body: &[u8]) -> Option<String> {
     struct Body {
         code: Option<serde_json::Value>,
         error: Option<serde_json::Value>,
+        #[serde(alias = "Message")]
+        message: Option<serde_json::Value>,
     }
     let text = |value: serde_json::Value| value.as_str().map(str::to_owned);
     let body: Body = serde_json::from_slice(body).ok()?;
-    body.code.and_then(text).or_else(|| body.error.and_then(text))
+    let own = body.code.and_then(text).or_else(|| body.error.and_then(text));
+    own.or_else(|| of_aws(&body.message.and_then(text)?).map(str::to_owned))
+}
+
+/// What AWS's services say of a signature, in as many of their words as are always the same. API Gateway's authorizers and IoT Core say no more than
+/// `Forbidden`, which names nothing.
+const AWS_WORDS: [(&str, Cause); 8] = [
+    ("Signature expired", Cause::ExpiredToken),
+    ("The security token included in the request is expired", Cause::ExpiredToken),
+    ("Signature not yet current", Cause::ForbiddenOther),
+    ("The request signature we calculated does not match", Cause::UnknownToken),
+    ("The security token included in the request is invalid", Cause::UnknownToken),
+    ("Credential should be scoped to", Cause::UnknownToken),
+    ("Missing Authentication Token", Cause::NoToken),
+    ("is not authorized to perform", Cause::MissingScope),
+];
+
+fn of_aws(message: &str) -> Option<&'static str> {
+    AWS_WORDS.iter().map(|(words, _)| *words).find(|words| message.contains(words))
 }
 
 /// Why the service refused, of a refusal that is attributed ([`is_attributed`]).
@@ -345,15 +378,20 @@ fn of_body_code(code: &str) -> Option<Cause> {
     Some(match code {
         "token.stale" | "token.revoked" | "token_revoked" => Cause::StaleToken,
         "token.expired" | "token_expired" | "credentials.expired" | "expired_token" => Cause::ExpiredToken,
-        "token.unknown" => Cause::UnknownToken,
-        "token.missing" | "authentication.required" => Cause::NoToken,
+        "signature.expired" => Cause::ExpiredToken,
+        "token.unknown"
+        | "signature.mismatch"
+        | "signature.incomplete"
+        | "signature.key"
+        | "signature.scope" => Cause::UnknownToken,
+        "token.missing" | "authentication.required" | "signature.missing" => Cause::NoToken,
         "missing.scope" | "missing.permissions" | "missing.any.permissions" | "insufficient_scope" => {
             Cause::MissingScope
         }
         "too.many.requests" => Cause::RateLimited,
         "displaced" => Cause::Displaced,
         "origin.forbidden" | "origin_not_allowed" | "invalid_origin" => Cause::Origin,
-        _ => return None,
+        _ => return AWS_WORDS.iter().find(|(words, _)| *words == code).map(|(_, cause)| *cause),
     })
 }
 

@@ -283,7 +283,10 @@ impl Step<'_> {
             // What a cookie stands for is not known.
             let keeps_cookies = self.rules.prepare.as_ref().is_some_and(|rules| rules.cookies);
             let knowledge = match carried {
-                _ if self.rules.token.is_none() && !keeps_cookies => TokenKnowledge::NotSent,
+                _ if self.rules.shows_signature() && carried.is_none() => TokenKnowledge::Sent,
+                _ if self.rules.token.is_none() && !self.rules.shows_signature() && !keeps_cookies => {
+                    TokenKnowledge::NotSent
+                }
                 Some(Carried { expired: true, .. }) => TokenKnowledge::Expired,
                 Some(Carried { lacks_scope: true, .. }) => TokenKnowledge::LacksScope,
                 _ => TokenKnowledge::Sent,

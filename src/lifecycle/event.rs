@@ -176,6 +176,8 @@ pub struct Marks {
     pub tls: Option<Moment>,
     /// When the upgrade was answered, or the connection failed.
     pub ended: Moment,
+    /// When the handshake was signed; `None`: it is not.
+    pub signed: Option<Moment>,
 }
 
 /// Signs of life of a session's peer, as of an [`Event::Due`].

@@ -328,7 +328,7 @@ impl Step<'_> {
     pub(super) fn connected(&mut self, mut recovery: Recovery, attempt: Attempt, marks: &Marks) -> Action {
         self.count(Counter::TcpConnections);
         self.count(Counter::Upgrades);
-        recovery.account_marks(marks);
+        self.take_marks(&mut recovery, marks);
         let reset_on = self.rules.reconnect.reset_on;
         let is_ready = self.rules.session.ready == Ready::Upgraded;
         if reset_on == ResetOn::Open || (reset_on == ResetOn::Ready && is_ready) {
@@ -355,7 +355,7 @@ impl Step<'_> {
         if marks.tcp.is_some() {
             self.count(Counter::TcpConnections);
         }
-        recovery.account_marks(marks);
+        self.take_marks(&mut recovery, marks);
         let outcome = failure.outcome();
         let token_age = self.token_age(marks);
         let ConnectFailure::Http(evidence) = failure else {
@@ -416,16 +416,27 @@ impl Step<'_> {
         self.next_attempt(recovery, retry_after)
     }
 
+    /// A signature is to the client what a token is to others: it has an age and a life.
+    fn take_marks(&mut self, recovery: &mut Recovery, marks: &Marks) {
+        if let (Some(at), Some(life), None) = (marks.signed, self.rules.signature_life, &self.rules.token) {
+            recovery.account(Phase::Mint, marks.began);
+            self.client.token.take(TokenFacts::new(at, at, at + life));
+        }
+        recovery.account_marks(marks);
+    }
+
     /// How old the token was that a handshake carried; `None` where it carried none that was fetched, or was not sent.
     fn token_age(&self, marks: &Marks) -> Option<Duration> {
         let fetched = self.rules.token.as_ref().is_some_and(|token| !matches!(token.grant, Grant::Fixed(_)));
-        let facts = self.client.token.facts.filter(|_| fetched)?;
+        let facts = self.client.token.facts.filter(|_| fetched || self.rules.shows_signature())?;
         Some(marks.tls?.since(facts.received))
     }
 
     /// The token that what was sent then, and answered by now, carried; `None`: none that was fetched.
     pub(super) fn carried(&self, sent: Moment) -> Option<Carried> {
-        self.rules.token.as_ref()?;
+        if self.rules.token.is_none() && !self.rules.shows_signature() {
+            return None;
+        }
         let TokenFacts { requested, received, life_ends, lacks_scope, .. } = self.client.token.facts?;
         let issued_before = received.since(requested);
         Some(Carried {

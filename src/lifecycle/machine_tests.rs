@@ -33,6 +33,7 @@ pub(in crate::lifecycle) fn token_rules(on_reconnect: OnReconnect) -> TokenRules
 fn rules(on_reconnect: OnReconnect) -> GroupRules {
     GroupRules {
         token: Some(token_rules(on_reconnect)),
+        signature_life: None,
         prepare: None,
         session: SessionRules {
             ready_timeout: Duration::from_secs(5),
@@ -104,7 +105,7 @@ impl Bench {
 }
 
 fn marks(began: Moment, ended: Moment) -> Marks {
-    Marks { began, dns: Some(began), tcp: Some(began), tls: Some(began), ended }
+    Marks { began, dns: Some(began), tcp: Some(began), tls: Some(began), ended, signed: None }
 }
 
 fn refused(status: u16, began: Moment, ended: Moment) -> Event {
@@ -150,6 +151,7 @@ fn a_reconnect_is_measured_from_its_disconnect_through_all_its_attempts() {
         tcp: Some(ms(1_033)),
         tls: Some(ms(1_036)),
         ended: ms(1_040),
+        signed: None,
     };
     bench.step(ms(1_041), Event::Connected(reached));
     assert_eq!(bench.outcomes(), [(Outcome::Http403, Some(Cause::Unknown)), (Outcome::Ok, None)]);
@@ -370,3 +372,32 @@ mod admission;
 mod properties;
 #[path = "storm_tests.rs"]
 mod storms;
+
+#[test]
+fn a_signature_that_is_shown_again_after_its_life_is_a_credential_that_has_expired() {
+    let mut rules =
+        GroupRules { token: None, signature_life: Some(Duration::from_secs(2)), ..rules(OnReconnect::Reuse) };
+    rules.reconnect.max_attempts = None;
+    let mut bench = Bench::new(rules);
+    let signed = |began: u64, at: u64| Marks { signed: Some(ms(at)), ..marks(ms(began), ms(began + 5)) };
+    let refusal = || ConnectFailure::Http(Box::new(Evidence { status: 403, ..Evidence::default() }));
+    assert_eq!(bench.step(ms(0), Event::Begin { due: ms(0) }), Action::Connect);
+    bench.step(ms(5), Event::Connected(signed(0, 0)));
+    bench.step(ms(3_000), Event::Ended(Ending::new(ms(3_000), EndingHow::PeerClosed(1001))));
+    assert_eq!(bench.step(ms(3_010), Event::Due(Signs::default())), Action::Connect);
+    bench.step(ms(3_015), Event::ConnectFailed { marks: signed(3_010, 0), failure: refusal() });
+    bench.step(ms(3_030), Event::Due(Signs::default()));
+    // Bare, and of a signature that is fresh: nothing tells why.
+    bench.step(ms(3_035), Event::ConnectFailed { marks: signed(3_030, 3_030), failure: refusal() });
+    let causes: Vec<_> = bench.outcomes().into_iter().filter_map(|(_, cause)| cause).collect();
+    assert_eq!(causes, [Cause::ExpiredToken, Cause::Unknown]);
+    let ages: Vec<_> = bench
+        .samples
+        .iter()
+        .filter_map(|sample| match sample {
+            Sample::Attempt(end) => Some(end.token_age),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ages, [0, 3_010, 0].map(|age| Some(Duration::from_millis(age))));
+}

@@ -18,6 +18,8 @@ use crate::scenario::keys::{
 pub struct GroupRules {
     /// Their tokens; `None`: they send none.
     pub token: Option<TokenRules>,
+    /// How long a signature of theirs is good, where they sign their handshakes; without a token, that is what they show.
+    pub signature_life: Option<Duration>,
     /// What they do before a handshake; `None`: nothing.
     pub prepare: Option<Box<PrepareRules>>,
     /// What they do while connected.
@@ -90,6 +92,12 @@ impl GroupRules {
         if mints { Phase::Mint } else { Phase::Token }
     }
 
+    /// Whether what they show is a signature, and no token.
+    #[must_use]
+    pub const fn shows_signature(&self) -> bool {
+        self.token.is_none() && self.signature_life.is_some()
+    }
+
     /// The rules of the scenario's group `index`.
     #[must_use]
     pub fn of(scenario: &Scenario, index: usize) -> Self {
@@ -97,6 +105,7 @@ impl GroupRules {
         let admission = admission_of(scenario, index);
         Self {
             token: group.token.clone(),
+            signature_life: group.connect.sign.as_ref().map(|sign| sign.life()),
             prepare: group.prepare.clone(),
             session: SessionRules {
                 admission: admission.after,

@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::record::{Asks, Manifest, Quantile, Reconnects, Tally};
-use crate::sample::{AttemptKey, AttemptKind, Cause, Counter, Ground, Outcome, RequestAnswer};
+use crate::sample::{
+    AttemptKey, AttemptKind, Cause, Counter, Ground, Metric, Outcome, Request, RequestAnswer,
+};
 use crate::units::{format_count, format_us};
 
 use super::ends_in_words::what_ended_sessions;
@@ -202,7 +204,9 @@ fn what_stood_in_the_way<'a>(
     let said = &obstacle.said;
     let what = match obstacle.outcome {
         Outcome::TokenRefused => return Some(token_words(tally, count)),
-        outcome if outcome.is_refusal() => format!("{verb} refused {}", obstacle.words()),
+        outcome if outcome.is_refusal() => {
+            format!("{verb} refused {}", obstacle.words(shows_signature(tally)))
+        }
         Outcome::EndedEarly => format!("{verb} ended before the client was in ({said})"),
         Outcome::NotReady => "did not become ready in time".to_owned(),
         Outcome::StepRefused => format!("{verb} refused at a request before the handshake ({said})"),
@@ -247,7 +251,7 @@ impl Obstacle {
     }
 
     /// `with 403 because the token was stale`.
-    fn words(&self) -> String {
+    fn words(&self, shows_signature: bool) -> String {
         let how = match self.outcome {
             Outcome::Http403 => "with 403".to_owned(),
             Outcome::Http401 => "with 401".to_owned(),
@@ -259,9 +263,20 @@ impl Obstacle {
         };
         match self.cause {
             None => how,
+            Some(cause) if shows_signature => {
+                format!("{how}{}", because(cause).replace(" token", " signature"))
+            }
             Some(cause) => format!("{how}{}", because(cause)),
         }
     }
+}
+
+/// Whether what clients show is a signature (connect.sign): it has an age, and nobody was asked for it.
+fn shows_signature(tally: &Tally) -> bool {
+    let is_asked = |request: &Request| !matches!(request, Request::Step(_));
+    tally.histograms.get(&Metric::TokenAge).is_some_and(|ages| ages.count() > 0)
+        && tally.counter(Counter::TokensFetched) == 0
+        && !tally.requests.keys().any(|(request, _)| is_asked(request))
 }
 
 /// Why, as a part of a sentence.
@@ -298,7 +313,9 @@ fn help<'a>(
         return "; a fresh one was let in".to_owned();
     }
     let fetches = |(_, other): &(&str, &Tally)| {
-        other.counter(Counter::TokensForReconnects) > 0 && other.counter(Counter::Reconnects) > 0
+        let is_fresh = other.counter(Counter::TokensForReconnects) > 0
+            || (shows_signature(tally) && shows_signature(other));
+        is_fresh && other.counter(Counter::Reconnects) > 0
     };
     let found = others.find(fetches);
     found.map_or_else(String::new, |(name, _)| format!("; a fresh one is let in, as group {name} shows"))
@@ -306,14 +323,13 @@ fn help<'a>(
 
 /// What to do or look at next.
 fn next_steps(totals: &[Tally], status: Status) -> Vec<String> {
-    let refused = |wanted: fn(Cause) -> bool| -> u64 {
-        totals
-            .iter()
-            .map(|tally| {
-                tally.attempts_where(|_, outcome, cause| outcome.is_refusal() && cause.is_some_and(wanted))
-            })
-            .sum()
+    let refused_of = |tally: &Tally, wanted: fn(Cause) -> bool| {
+        tally.attempts_where(|_, outcome, cause| outcome.is_refusal() && cause.is_some_and(wanted))
     };
+    let refused =
+        |wanted: fn(Cause) -> bool| -> u64 { totals.iter().map(|tally| refused_of(tally, wanted)).sum() };
+    let signed = totals.iter().filter(|tally| shows_signature(tally));
+    let dead_signatures: u64 = signed.map(|tally| refused_of(tally, Cause::is_dead_token)).sum();
     let outcome = |wanted: Outcome| -> u64 { totals.iter().map(|tally| tally.outcome(wanted)).sum() };
     let mut next = Vec::new();
     let mut say = |holds: bool, text: &str| {
@@ -339,6 +355,11 @@ fn next_steps(totals: &[Tally], status: Status) -> Vec<String> {
         unknown > dead + crowded,
         "resurge diagnose scenario.toml, the copy in the run folder: its experiments tell why handshakes are refused",
     );
+    say(
+        dead_signatures > unknown,
+        "let the clients sign each handshake anew (connect.sign, on_reconnect = \"sign\"), and compare the two runs",
+    );
+    let dead = dead - dead_signatures;
     say(
         dead > unknown && dead > 0,
         "let the clients fetch a token before they come back (token.on_reconnect = \"fetch\", or reconnect.refetch_on), and compare the two runs",

@@ -59,7 +59,9 @@ fn every_shipped_scenario_loads_and_so_does_its_copy() {
 fn the_hashes_of_the_shipped_scenarios_stay() {
     let known = [
         ("auth0.toml", "cfad7ab8e65dc268"),
+        ("aws-api-gateway-iam.toml", "d83680dc4f19ca24"),
         ("aws-api-gateway.toml", "940b0b184a4419fc"),
+        ("aws-iot.toml", "fa8221a7806243cc"),
         ("backend-dies.toml", "01db68f451214f49"),
         ("bad-day.toml", "323c925083656521"),
         ("balancer-reload.toml", "174df0c9e2839d15"),

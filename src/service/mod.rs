@@ -30,6 +30,7 @@ mod script;
 pub mod server;
 pub mod session;
 mod shown;
+pub mod signature;
 pub mod storms;
 mod tally;
 mod tickets;

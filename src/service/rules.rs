@@ -297,6 +297,17 @@ impl TargetState {
             Holds::Token(token) => self.tokens.client_of(token),
             Holds::Ticket(ticket) => self.tickets.client_of(ticket),
         };
+        self.let_in(now, holds, client, stream)
+    }
+
+    /// Admits a handshake that shows what it must, if its client may have another session.
+    pub(super) fn let_in(
+        &mut self,
+        now: Moment,
+        holds: Holds,
+        client: Option<ClientKey>,
+        stream: Option<u64>,
+    ) -> Handshake {
         let leave =
             client.map_or(Ok(()), |client| self.limits.ask(now, client, &self.rules, &mut self.windows));
         match leave {

@@ -67,8 +67,9 @@ def judge(keys, seen, refused):
 class Service(threading.Thread):
     """A WebSocket service that asks PyJWT."""
 
-    def __init__(self, look):
+    def __init__(self, look, session=lambda session: session.wait_closed()):
         super().__init__(daemon=True)
+        self.session = session
         self.look, self.port, self.ready = look, None, threading.Event()
         self.loop = asyncio.new_event_loop()
 
@@ -77,7 +78,7 @@ class Service(threading.Thread):
 
     async def serve(self):
         self.stop = self.loop.create_future()
-        async with serve(lambda session: session.wait_closed(), "127.0.0.1", 0, process_request=self.look) as server:
+        async with serve(self.session, "127.0.0.1", 0, process_request=self.look) as server:
             self.port = server.sockets[0].getsockname()[1]
             self.ready.set()
             await self.stop

@@ -33,6 +33,7 @@ import check_race
 import check_report_html
 import check_same_numbers
 import check_services
+import check_signatures
 import check_slurm
 import check_statistics
 import check_strangers
@@ -112,6 +113,7 @@ def main() -> int:
         *check_tls.CHECKS,
         *check_race.CHECKS,
         *check_tokens.CHECKS,
+        *check_signatures.CHECKS,
         *check_survival.CHECKS,
         *check_attempts.CHECKS,
         check_histograms,

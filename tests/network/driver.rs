@@ -28,6 +28,7 @@ const SHORT: Duration = Duration::from_millis(300);
 fn rules() -> GroupRules {
     GroupRules {
         token: None,
+        signature_life: None,
         prepare: None,
         session: SessionRules { ready_timeout: SHORT, ..SessionRules::default() },
         disconnects: Vec::new(),

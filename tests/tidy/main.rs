@@ -33,8 +33,18 @@ const FLOW: &[&str] = &[
     "cli",
 ];
 /// Words that everybody may use. They use nothing but each other.
-const VOCABULARY: &[&str] =
-    &["clock", "declare", "deflate", "event_loop", "exit_code", "jose", "random", "sample", "units"];
+const VOCABULARY: &[&str] = &[
+    "clock",
+    "declare",
+    "deflate",
+    "event_loop",
+    "exit_code",
+    "jose",
+    "random",
+    "sample",
+    "signing",
+    "units",
+];
 /// A file with more lines holds more than one noun.
 const MOST_LINES: usize = 500;
 

@@ -374,6 +374,9 @@ pub(crate) const fn template() -> Perhaps<Template> {
 
 /// That something fills each variable.
 pub(super) fn check_variables(at: &At<'_>, template: &Template) {
+    for fault in template.faults() {
+        at.between(format!("in `{}`: {}", at.path, fault.what), fault.help.as_str());
+    }
     let Some(Variables(known)) = at.reading.told() else { return };
     for name in template.variables().filter(|name| !known.iter().any(|known| known == name)) {
         let message = format!("`{}` names {{{name}}}, which nothing fills", at.path);
@@ -413,6 +416,9 @@ impl Kind for TargetText {
 
     fn read(&self, at: &At<'_>) -> Option<Template> {
         let template = Template::parse(&ruled(self.1).read(at)?);
+        if template.has_calls() || !template.faults().is_empty() {
+            at.between(format!("`{}` calls a function", at.path), "only the clients' texts call functions");
+        }
         let saved = at.reading.told().map_or_else(Vec::new, |Variables(names)| names);
         let known: Vec<&str> = self.0.iter().copied().chain(saved.iter().map(String::as_str)).collect();
         for name in template.variables().filter(|name| !known.contains(name)) {

@@ -208,7 +208,7 @@ pub(crate) const fn ws_url_template() -> Perhaps<UrlText> {
         allowed: FORM,
         parse: |at, text| {
             let template = Template::parse(text);
-            if template.variables().next().is_none() {
+            if template.variables().next().is_none() && !template.has_calls() {
                 return parse_url(text, &["ws", "wss"]).map(|url| UrlText::Fixed(Box::new(url.into())));
             }
             check_variables(at, &template);

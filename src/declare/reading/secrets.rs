@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::declare::template::{Template, is_name};
+use crate::declare::template::{Template, calls_function, is_name};
 
 /// How many letters of the end of a name may be wrong, by its length: two that changed places count as one.
 const fn slips_allowed(length: usize) -> usize {
@@ -90,7 +90,7 @@ pub(crate) fn tells_secret(path: &str, value: &str) -> bool {
 pub(crate) fn holds_secret(text: &str) -> bool {
     let is_constant = |span: Range<usize>| {
         let value = &text[span];
-        !value.is_empty() && Template::parse(value).variables().next().is_none()
+        !value.is_empty() && !is_filled(value)
     };
     let users = text.match_indices("://").filter_map(|(at, _)| user_of(text, at + 3, &['/', '?', '#']));
     named_spans(text).chain(users).any(is_constant)
@@ -100,7 +100,12 @@ pub(crate) fn holds_secret(text: &str) -> bool {
 pub(crate) fn secrets_in(text: &str) -> Vec<&str> {
     let users = text.match_indices("://").filter_map(|(at, _)| user_of(text, at + 3, &['/', '?', '#']));
     let values = named_spans(text).chain(users).map(|span| &text[span]);
-    values.filter(|value| Template::parse(value).variables().next().is_none()).collect()
+    values.filter(|value| !is_filled(value)).collect()
+}
+
+/// Whether a variable or a call fills a value.
+fn is_filled(value: &str) -> bool {
+    Template::parse(value).variables().next().is_some() || calls_function(value)
 }
 
 /// Where values stand whose names say that they are secret: whole characters each.
@@ -145,7 +150,7 @@ fn value_after(text: &str, at: usize) -> Option<Range<usize>> {
         let inside = &value[1..value.find(['\n', '}']).unwrap_or(value.len())];
         // A reference, a variable, or a table whose keys speak for themselves.
         let is_reference = inside.trim_start().starts_with(['e', 'f']) && !inside.contains(',');
-        let is_open = is_reference || is_name(inside) || is_token_table(text, at);
+        let is_open = is_reference || is_name(inside) || calls_function(inside) || is_token_table(text, at);
         return (!is_open).then(|| start + 1..start + 1 + inside.len());
     }
     if gap > 0 {
@@ -272,6 +277,10 @@ mod tests {
     fn what_a_variable_fills_is_no_secret() {
         assert!(holds_secret("{\"token\":\"abc\"}") && holds_secret("ws://h/?key=1"));
         assert!(holds_secret("x://me:pw@h") && !holds_secret("https://h/@me"));
+        assert!(
+            !holds_secret("{\"signature\":\"{hex(sha256(\"a\"))}\"}")
+                && !holds_secret("a=b&signature={hex(hmac_sha256(api_secret, \"a=b\"))}")
+        );
         assert!(
             !holds_secret("{\"token\":\"{token}\"}") && !holds_secret("ws://h/?id=1&access_token={token}")
         );

@@ -195,7 +195,8 @@ impl Driven {
         };
         match prepared {
             Ok(variables) => {
-                self.variables = Some(Box::new(variables));
+                let way = self.variables.as_deref().and_then(Variables::way).cloned();
+                self.variables = Some(Box::new(variables.with_way(way)));
                 Event::Prepared
             }
             Err(failure) => Event::PrepareFailed(failure),
@@ -228,7 +229,8 @@ impl Driven {
 
     async fn connect(&mut self) -> Event {
         let token = self.token_in_hand();
-        let elsewhere = match self.context.connector.elsewhere(&self.renderer(token.as_ref())) {
+        let client = Renderer::new(&self.context.texts, self.number, token.as_ref(), None);
+        let elsewhere = match self.context.connector.way(client, &mut self.variables) {
             Ok(elsewhere) => elsewhere,
             Err(failure) => {
                 let now = self.now();

@@ -12,15 +12,16 @@ use url::Url;
 use crate::clock::{Clock, Moment};
 use crate::declare::template::{Template, UrlText};
 use crate::lifecycle::{ConnectFailure, Marks};
-use crate::scenario::keys::ConnectRules;
+use crate::scenario::keys::{ConnectRules, SignRules};
 
 use super::cookies::Jar;
 use super::dial::{Dialer, Way};
 use super::endpoint::Endpoint;
+use super::signer::Signer;
 use super::tls::TlsClient;
 use super::token::Token;
 use super::upgrade::{Socket, Upgrader};
-use super::variables::Renderer;
+use super::variables::{Renderer, Variables};
 use super::variation::Variation;
 use super::wire::Wire;
 
@@ -34,6 +35,8 @@ pub(super) struct Connector {
     tls: Option<Arc<TlsClient>>,
     tls_timeout: Duration,
     upgrader: Upgrader,
+    /// Where handshakes are signed.
+    signer: Option<Box<Signer>>,
 }
 
 impl Connector {
@@ -47,7 +50,40 @@ impl Connector {
         upgrader: Upgrader,
     ) -> Self {
         let template = rules.url.as_ref().and_then(UrlText::template).cloned();
-        Self { clock, endpoint, template, dialer, tls, tls_timeout: rules.tls_timeout, upgrader }
+        Self {
+            clock,
+            endpoint,
+            template,
+            dialer,
+            tls,
+            tls_timeout: rules.tls_timeout,
+            upgrader,
+            signer: None,
+        }
+    }
+
+    /// The same; clients from number `first` on sign their handshakes where the rules say so.
+    pub(super) fn signing(mut self, rules: Option<&Arc<SignRules>>, first: u32) -> Self {
+        self.signer = rules.map(|rules| Box::new(Signer::new(self.clock, Arc::clone(rules), first)));
+        self
+    }
+
+    /// Where the next handshake of a client goes; `None`: to the group's endpoint. One that keeps its signature goes where its first handshake went.
+    pub(super) fn way(
+        &self,
+        client: Renderer<'_>,
+        variables: &mut Option<Box<Variables>>,
+    ) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
+        if let Some(kept) = variables.as_deref().and_then(Variables::way) {
+            return Ok(Some(Box::new(kept.clone())));
+        }
+        let own = variables.as_deref().map_or(client, |variables| client.with(variables));
+        let way = self.elsewhere(&own)?;
+        let keeps = self.signer.as_ref().is_some_and(|signer| signer.keeps());
+        if let Some(way) = way.as_deref().filter(|_| keeps) {
+            variables.get_or_insert_default().keep_way(way.clone());
+        }
+        Ok(way)
     }
 
     /// The same, but for one thing.
@@ -62,13 +98,25 @@ impl Connector {
                     self.endpoint = endpoint;
                 }
             }
+            Variation::OldSignature => {
+                if let Some(signer) = &mut self.signer {
+                    signer.outlive();
+                }
+            }
             Variation::PlainGet | Variation::OldHttp => self.upgrader.vary(variation),
         }
     }
 
-    /// Where the next handshake goes, where the group's URL has variables; `None`: to the group's endpoint. A URL that is none is
+    /// Where the next handshake goes, where the group's URL has variables, or is signed; `None`: to the group's endpoint. A URL that is none is
     /// the fault of whoever gave it.
     pub(super) fn elsewhere(&self, renderer: &Renderer<'_>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
+        let Some(signer) = &self.signer else { return self.by_template(renderer) };
+        let place = self.by_template(renderer)?;
+        let signed = signer.sign(place.as_deref().unwrap_or(&self.endpoint), renderer);
+        signed.map(|endpoint| Some(Box::new(endpoint))).ok_or(ConnectFailure::Protocol)
+    }
+
+    fn by_template(&self, renderer: &Renderer<'_>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
         let Some(template) = &self.template else { return Ok(None) };
         let url = Url::parse(&renderer.render(template)).ok();
         let url = url.filter(|url| matches!(url.scheme(), "ws" | "wss"));
@@ -84,7 +132,8 @@ impl Connector {
         elsewhere: Option<Box<Endpoint>>,
         jar: Option<&Jar>,
     ) -> (Marks, Result<Socket, ConnectFailure>) {
-        let mut marks = Marks { began: self.clock.now(), ..Marks::default() };
+        let signed = elsewhere.as_ref().and_then(|endpoint| endpoint.signature.as_ref()).map(|made| made.at);
+        let mut marks = Marks { began: self.clock.now(), signed, ..Marks::default() };
         let result = self.connect_in_stages((number, token), elsewhere.as_deref(), jar, &mut marks).await;
         if marks.ended == Moment::default() {
             marks.ended = self.clock.now();

@@ -8,6 +8,8 @@ use base64::Engine as _;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::clock::Moment;
+
 /// How this program names itself to a target.
 pub(super) const PRODUCT: &str = concat!("resurge/", env!("CARGO_PKG_VERSION"));
 
@@ -21,6 +23,17 @@ pub(super) struct Endpoint {
     pub(super) authority: String,
     pub(super) host: String,
     pub(super) port: u16,
+    /// Where the handshake is signed.
+    pub(super) signature: Option<Signature>,
+}
+
+/// A signature of a handshake.
+#[derive(Clone)]
+pub(super) struct Signature {
+    /// When it was made.
+    pub(super) at: Moment,
+    /// The lines of the header that it is; empty where it stands in the query.
+    pub(super) lines: Box<str>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -36,7 +49,17 @@ impl Endpoint {
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = url.port_or_known_default()?;
         let target = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
-        Some(Self { target, authority: authority(&url), host, port, url })
+        Some(Self { target, authority: authority(&url), host, port, url, signature: None })
+    }
+
+    /// The same, with this signature.
+    pub(super) fn signed(self, signature: Signature) -> Self {
+        Self { signature: Some(signature), ..self }
+    }
+
+    /// The lines of a header that are its signature.
+    pub(super) fn signature_lines(&self) -> &str {
+        self.signature.as_ref().map_or("", |signature| &signature.lines)
     }
 
     /// Whether connections to it are made over TLS.

@@ -31,6 +31,7 @@ mod retry_after;
 mod saving;
 mod session;
 mod setup;
+mod signer;
 #[doc(hidden)]
 pub mod strangers;
 mod tickets;

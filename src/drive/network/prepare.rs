@@ -153,7 +153,8 @@ impl Preparer {
         variables: &mut Variables,
     ) -> Result<(), ConnectFailure> {
         let began = self.sink.clock().now();
-        let asked = timeout(step.timeout, self.ask(step, client.with(variables), variables.jar())).await;
+        let asked =
+            timeout(step.timeout, self.ask(step, client.with(variables).at_once(), variables.jar())).await;
         let answered = match asked {
             Ok(answered) => answered.and_then(|whole| keep(step, variables, &whole)),
             Err(_) => Err(StepFault::new(ConnectFailure::Timeout, RequestAnswer::Timeout)),

@@ -176,6 +176,12 @@ impl Probe {
         self.context.token.as_ref().is_some_and(|source| source.fixed_token().is_none())
     }
 
+    /// Whether the group has tokens.
+    #[must_use]
+    pub fn has_tokens(&self) -> bool {
+        self.context.token.is_some()
+    }
+
     /// Whether its client keeps cookies.
     #[must_use]
     pub fn keeps_cookies(&self) -> bool {

@@ -32,7 +32,7 @@ use super::echo::without_echo;
 use super::endpoint::Endpoint;
 use super::group_sink::GroupSink;
 use super::local::classify_io;
-use super::retry_after::parse_retry_after;
+use super::retry_after::{clock_ahead, parse_retry_after};
 use super::token::Token;
 use super::variation::Variation;
 use super::wire::Wire;
@@ -183,7 +183,7 @@ impl Upgrader {
             }
         }
         let version = if self.variation == Some(Variation::OldHttp) { " HTTP/1.0" } else { " HTTP/1.1" };
-        put(&[version, "\r\nHost: ", &endpoint.authority, "\r\n"]);
+        put(&[version, "\r\nHost: ", &endpoint.authority, "\r\n", endpoint.signature_lines()]);
         if self.variation == Some(Variation::PlainGet) {
             put(&["Connection: close\r\n"]);
         } else {
@@ -282,9 +282,9 @@ impl Upgrader {
         if timeout(patience, read_body(wire, &answer, &mut body)).await.is_err() {
             log::debug!("the body of a refusal did not come in time");
         }
-        let body = content(&answer, body);
-        let retry_after =
-            answer.header(&RETRY_AFTER).and_then(|text| parse_retry_after(text, self.clock.unix_us_now()));
+        let (body, now) = (content(&answer, body), self.clock.unix_us_now());
+        let retry_after = answer.header(&RETRY_AFTER).and_then(|text| parse_retry_after(text, now));
+        let clock_ahead_s = clock_ahead(&answer.bytes[..answer.end], sent, now);
         let evidence = Evidence::read(
             answer.status,
             answer.header(&WWW_AUTHENTICATE),
@@ -292,7 +292,7 @@ impl Upgrader {
             &body,
             retry_after,
         );
-        ConnectFailure::Http(Box::new(without_echo(evidence, sent)))
+        ConnectFailure::Http(Box::new(without_echo(Evidence { clock_ahead_s, ..evidence }, sent)))
     }
 }
 

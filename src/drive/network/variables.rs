@@ -3,6 +3,7 @@
 //! In: JSON answers and messages, JSON Pointers. Out: rendered texts. Values may be secrets (tickets, capability URLs), so they are
 //! never printed.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -10,9 +11,10 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::declare::template::Template;
+use crate::declare::template::{BUILT_IN, Template, time_variable};
 
 use super::cookies::Jar;
+use super::endpoint::Endpoint;
 use super::token::Token;
 
 /// The longest value that is kept.
@@ -24,6 +26,8 @@ pub(super) struct Variables {
     values: BTreeMap<String, String>,
     /// The client's cookies, where it keeps such.
     jar: Option<Jar>,
+    /// Where its first handshake went, signed as it was, where it goes there again.
+    way: Option<Box<Endpoint>>,
 }
 
 impl fmt::Debug for Variables {
@@ -36,6 +40,21 @@ impl Variables {
     /// None yet, beside these cookies.
     pub(super) fn with_jar(jar: Option<Jar>) -> Self {
         Self { jar, ..Self::default() }
+    }
+
+    /// The same, beside that way.
+    pub(super) fn with_way(self, way: Option<Endpoint>) -> Self {
+        Self { way: way.map(Box::new), ..self }
+    }
+
+    /// Where the client's first handshake went.
+    pub(super) fn way(&self) -> Option<&Endpoint> {
+        self.way.as_deref()
+    }
+
+    /// It goes there from now on.
+    pub(super) fn keep_way(&mut self, way: Endpoint) {
+        self.way = Some(Box::new(way));
     }
 
     /// The client's cookies.
@@ -70,6 +89,8 @@ pub(super) struct Renderer<'a> {
     number: u32,
     token: Option<&'a Token>,
     variables: Option<&'a Variables>,
+    /// The time that its texts tell, in microseconds since 1970; `None`: that of each text.
+    at: Option<u64>,
 }
 
 impl<'a> Renderer<'a> {
@@ -80,7 +101,7 @@ impl<'a> Renderer<'a> {
         token: Option<&'a Token>,
         variables: Option<&'a Variables>,
     ) -> Self {
-        Self { texts, number, token, variables }
+        Self { texts, number, token, variables, at: None }
     }
 
     /// The same client with other variables.
@@ -88,20 +109,48 @@ impl<'a> Renderer<'a> {
         Self { variables: Some(variables), ..self }
     }
 
+    /// The same; all its texts tell the same time, which is now.
+    pub(super) fn at_once(self) -> Self {
+        Self { at: Some(self.now()), ..self }
+    }
+
+    fn now(&self) -> u64 {
+        self.at.unwrap_or_else(|| self.texts.clock.unix_us_now())
+    }
+
     /// The client's number.
     pub(super) const fn number(&self) -> u32 {
         self.number
     }
 
-    /// The text of `template`.
+    /// The text of `template`. However often it tells the time, that is the same.
     pub(super) fn render(&self, template: &Template) -> String {
-        template.render(|name| match name {
+        let now = Cell::new(self.at);
+        template.render(|name| {
+            self.value_at(name, || {
+                let at = now.get().unwrap_or_else(|| self.now());
+                now.set(Some(at));
+                at
+            })
+        })
+    }
+
+    /// The value of a variable.
+    pub(super) fn value(&self, name: &str) -> Option<String> {
+        self.value_at(name, || self.now())
+    }
+
+    fn value_at(&self, name: &str, now: impl FnOnce() -> u64) -> Option<String> {
+        match name {
             "token" => self.token.map(|token| token.expose_secret().to_owned()),
             "client" => Some(self.number.to_string()),
-            "unix_ms" => Some((self.texts.clock.unix_us_now() / 1_000).to_string()),
+            "unix_ms" => time_variable(name, now()),
             "address" => Some(self.texts.address.clone()),
-            other => self.variables?.get(other).map(str::to_owned),
-        })
+            other => {
+                let own = self.variables.and_then(|variables| variables.get(other)).map(str::to_owned);
+                own.or_else(|| if BUILT_IN.contains(&other) { time_variable(other, now()) } else { None })
+            }
+        }
     }
 }
 

@@ -13,4 +13,6 @@ pub enum Variation {
     PlainGet,
     /// The same handshake by HTTP/1.0.
     OldHttp,
+    /// Signed so long ago that the signature's time is over.
+    OldSignature,
 }

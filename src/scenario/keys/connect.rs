@@ -3,17 +3,19 @@
 //! In: the table. Out: [`ConnectRules`].
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
 use crate::declare::{
     At, Choices, HEADER_NAME, Hidden, Shape, Table, TextRule, UrlText, Value, above_zero, address, duration,
-    header, list, map, name_server, path, ruled, secret, string, strings, table, token_text, words,
+    header, list, map, name_server, of, path, ruled, secret, string, strings, table, then, token_text, words,
     ws_url_template,
 };
 
 use super::compression::{Compression, compression};
+use super::sign::{SignRules, SignaturePlace};
 use super::told::is_embedded;
 
 /// The names of headers that a scenario may set: those that the handshake itself does not.
@@ -64,6 +66,8 @@ table! {
         compression: Option<Compression> = None => compression();
         /// Where the token goes.
         token_in: TokenIn = TokenIn::Header;
+        /// How a client signs its handshakes: a presigned URL, or headers. Without it: it signs none.
+        sign: Option<Arc<SignRules>> = None => then(of::<SignRules>(), |rules, _: &At<'_>| Some(Arc::new(rules)));
         /// Longest wait for the name to resolve.
         dns_timeout: Duration = Duration::from_secs(5) => above_zero();
         /// The name server that is asked for the addresses of names, as `"127.0.0.1:5353"`. Without it: the system is asked.
@@ -114,6 +118,17 @@ fn check_path(rules: ConnectRules, table: &Table<'_>) -> Option<ConnectRules> {
             "give the group a whole url instead",
         );
     }
+    if rules.sign.is_some() && matches!(rules.token_in, TokenIn::Query(_)) {
+        let message = "a token in the query would not be signed";
+        let help = "take sign away, or put the token elsewhere: token_in = \"header\", or \"nowhere\"";
+        table.between(Some("token_in"), message, help);
+    }
+    let takes_header = |rules: &ConnectRules| rules.headers.iter().any(|(name, _)| is_of_signature(name));
+    if rules.sign.as_ref().is_some_and(|sign| sign.place == SignaturePlace::Header) && takes_header(&rules) {
+        let message = "a header that the signature sets stands among `headers`";
+        let help = "take Authorization, X-Amz-Date and X-Amz-Security-Token out of headers, or write sign.signature_in = \"query\"";
+        table.between(Some("headers"), message, help);
+    }
     if rules.race_after.is_some_and(|after| after < LEAST_RACE) {
         let message = "`race_after` is less than 10 ms: addresses would not get the time to answer";
         table.between(
@@ -123,6 +138,11 @@ fn check_path(rules: ConnectRules, table: &Table<'_>) -> Option<ConnectRules> {
         );
     }
     Some(rules)
+}
+
+/// Whether a signature in headers sets this one.
+fn is_of_signature(name: &str) -> bool {
+    ["Authorization", "X-Amz-Date", "X-Amz-Security-Token"].iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
 /// What RFC 8305 §5 allows at least.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::declare::template::time_variable;
 use crate::declare::{At, Kind, Table, Template, string, then};
 use crate::scenario::file::feeder::{FeederFile, read_feeder};
 
 /// The variables that the texts of a token request may hold, beside the columns of a feeder.
-pub const TOKEN_VARIABLES: [&str; 3] = ["client", "now", "unix_ms"];
+pub const TOKEN_VARIABLES: [&str; 4] = ["client", "now", "now_iso", "unix_ms"];
 
 /// The kind of a key that names a feeder.
 pub(super) fn feeder() -> impl Kind<Out = Arc<Feeder>> {
@@ -69,9 +70,7 @@ impl TokenFill<'_> {
         }
         match name {
             "client" => Some(self.client.to_string()),
-            "now" => Some((self.unix_us / 1_000_000).to_string()),
-            "unix_ms" => Some((self.unix_us / 1_000).to_string()),
-            _ => None,
+            other => time_variable(other, self.unix_us),
         }
     }
 }
@@ -97,6 +96,9 @@ pub(super) fn check_filled(
     feeder: Option<&Feeder>,
     table: &Table<'_>,
 ) {
+    for fault in template.faults() {
+        table.between(Some(key), format!("in `{path}`: {}", fault.what), fault.help.as_str());
+    }
     let fed: Vec<&str> = feeder.into_iter().flat_map(Feeder::columns).collect();
     let known = |name: &str| TOKEN_VARIABLES.contains(&name) || fed.contains(&name);
     for name in template.variables().filter(|name| !known(name)) {

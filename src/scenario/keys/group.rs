@@ -10,11 +10,12 @@ use crate::declare::{
 };
 use crate::scenario::policies::POLICIES;
 
-use super::connect::ConnectRules;
+use super::connect::{ConnectRules, TokenIn};
 use super::policy::{PolicyText, policy_of};
 use super::prepare::PrepareRules;
 use super::reconnect::ReconnectRules;
 use super::session::SessionRules;
+use super::sign::{SignRules, SignaturePlace};
 use super::storm::ClientDisconnect;
 use super::token::{TokenRules, Tokens};
 
@@ -168,6 +169,13 @@ fn check_start(group: Group, table: &Table<'_>) -> Option<Group> {
             message,
             "take Cookie out of connect.headers, or prepare.cookies away: a client that keeps cookies sends its own",
         );
+    }
+    let in_header = |sign: &SignRules| sign.place == SignaturePlace::Header;
+    let signs_in_header = group.connect.sign.as_deref().is_some_and(in_header);
+    if signs_in_header && group.token.is_some() && group.connect.token_in == TokenIn::Header {
+        let message = "signature and token would both be the header `Authorization`";
+        let help = "write grant = \"none\" where the signature is all that is shown, token_in = \"nowhere\", or sign.signature_in = \"query\"";
+        table.between(Some("connect"), message, help);
     }
     Some(group)
 }

@@ -136,9 +136,10 @@ impl MintRules {
 
 /// The JSON object that a text is when it is filled; what fills it is escaped, as within quotes.
 fn object(template: &Template, fill: &TokenFill<'_>) -> Result<Map<String, Value>, String> {
-    let escaped = |name: &str| {
-        let quoted = serde_json::to_string(&fill.value(name)?).ok()?;
-        Some(quoted[1..quoted.len() - 1].to_owned())
+    let escaped = |text: String| {
+        // A text is always writable.
+        let quoted = serde_json::to_string(&text).unwrap_or_default();
+        quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned()
     };
     let at = |error: &serde_json::Error| {
         // What it says of the text may hold some of it.
@@ -149,7 +150,7 @@ fn object(template: &Template, fill: &TokenFill<'_>) -> Result<Map<String, Value
         };
         format!("line {}, column {}: {what}", error.line(), error.column())
     };
-    serde_json::from_str(&template.render(escaped)).map_err(|error| at(&error))
+    serde_json::from_str(&template.render_as(&|name| fill.value(name), escaped)).map_err(|error| at(&error))
 }
 
 fn add_times(claims: &mut Map<String, Value>, fill: &TokenFill<'_>, life: Duration) {

@@ -29,6 +29,7 @@ pub mod route;
 pub mod scenario;
 pub mod script;
 pub mod session;
+pub mod sign;
 pub mod simulate;
 pub mod storm;
 pub mod target;
@@ -66,6 +67,7 @@ pub use script::{MessageToken, ScriptAt, ScriptRule, TargetStorm, TopicsAt};
 pub use session::{
     Heartbeat, KeepAlive, KeepAliveKind, OnMessage, Ready, RefusedOn, Send, SessionRules, Then,
 };
+pub use sign::{OnSignedReconnect, SignKind, SignRules, SignatureKey, SignaturePlace, Signatures};
 pub use simulate::{NetworkFault, NetworkFaultKind, Simulate, StageDelays, TimeStage};
 pub use storm::{ClientDisconnect, DisconnectHow, Storm, StormBy};
 pub use target::{RemoteTarget, Target};

@@ -23,6 +23,7 @@ use super::probe::Probe;
 use super::refusal::{Codes, REFUSED, RefusalDetail, RefusalManner, RefusalStatus};
 use super::route::{Route, TicketEnd, Tickets};
 use super::script::{MessageToken, ScriptRule, TargetStorm};
+use super::sign::Signatures;
 use super::target_tokens::{ExcessScopes, GrantType, TargetUser, TokenRequestBody};
 
 /// Path of the WebSocket endpoint, unless the rules say otherwise.
@@ -149,6 +150,8 @@ table! {
         users: Vec<TargetUser> = Vec::new();
         /// JWTs that others signed, and that it takes: as tokens in handshakes, as assertions of grants and of clients. Without it: none.
         trusted: Option<Trusted> = None => of::<Trusted>();
+        /// Signatures that handshakes must bear, instead of tokens. Without it: none are looked at.
+        signatures: Option<Signatures> = None => of::<Signatures>();
         /// The clients that it knows; empty: any id and secret will do.
         clients: Vec<TargetClient> = Vec::new();
         /// Each session gets a message this often.
@@ -189,6 +192,11 @@ fn check_probe(rules: TargetRules, table: &Table<'_>) -> Option<TargetRules> {
             message,
             "name the origins that may connect (allowed_origins), or take it away",
         );
+    }
+    let other = [("tickets", rules.tickets.is_some()), ("message_token", rules.message_token.is_some())];
+    if let Some((key, _)) = other.iter().find(|(_, is_there)| *is_there && rules.signatures.is_some()) {
+        let message = format!("`{}` stands beside {key}", table.path_of("signatures"));
+        table.between(Some("signatures"), message, "a handshake shows one of them: take one away");
     }
     if rules.probe.is_some() && rules.upgrade_capacity.is_none() {
         let message = format!("`{}` would never fail", table.path_of("probe"));

@@ -22,6 +22,7 @@ use crate::service::refusal::HandshakeRefusal;
 use crate::service::rules::{Handshake, TargetState};
 use crate::service::session::{Ended, Session, SessionId};
 use crate::service::storms::StormError;
+use crate::signing::SignatureFault;
 
 use super::alarm::Alarm;
 use super::answer::{self, Answer};
@@ -88,6 +89,15 @@ pub(super) struct Signal {
     /// The close code, with a mark where the session is displaced; zero: nothing.
     code: AtomicU16,
     waker: AtomicWaker,
+}
+
+/// What a handshake shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shows<'a> {
+    /// A token or a ticket, or nothing.
+    Credential(Option<&'a str>),
+    /// A signature, by the access key whose it is.
+    Signature(Result<&'a str, SignatureFault>),
 }
 
 /// What an admitted session is made of.
@@ -161,7 +171,7 @@ impl Shared {
     /// Decides on an upgrade; a session that begins can be reached by storms from here on.
     pub(super) fn handshake(
         &self,
-        credential: Option<&str>,
+        shows: Shows<'_>,
         origin: Option<&str>,
         stream: Option<u64>,
     ) -> Result<Admitted, HandshakeRefusal> {
@@ -169,7 +179,10 @@ impl Shared {
             let mut state = self.state();
             let now = self.clock.now();
             let refused = state.refuse_origin(now, origin);
-            let answered = refused.unwrap_or_else(|| state.handshake(now, credential, stream));
+            let answered = refused.unwrap_or_else(|| match shows {
+                Shows::Credential(credential) => state.handshake(now, credential, stream),
+                Shows::Signature(judged) => state.handshake_signed(now, judged, stream),
+            });
             let admitted = match answered {
                 Handshake::Refused(refusal) => Err(refusal),
                 Handshake::Admitted { session, displaced } => {

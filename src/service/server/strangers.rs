@@ -2,12 +2,15 @@
 //!
 //! In: bytes. Out: a number for what was made of them, so that inputs which lead elsewhere can be told; a broken promise panics.
 
+use std::time::Duration;
+
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri, Version};
+use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::scenario::keys::TokenPlace;
-use crate::scenario::keys::ticket_in;
+use crate::scenario::keys::{SignatureKey, Signatures, TokenPlace, ticket_in};
+use crate::signing::Purpose;
 
 use super::credential;
 use super::token_form::{TokenForm, Written};
@@ -70,6 +73,24 @@ fn request(bytes: &[u8]) -> Option<Request<()>> {
         request.headers_mut().append(name, value);
     }
     Some(request)
+}
+
+/// Reads the signature of an upgrade request, in its query or in its headers, and checks it by a key.
+#[must_use]
+pub fn signature(bytes: &[u8]) -> u64 {
+    let Some(request) = request(bytes) else { return 1 };
+    let key = SignatureKey {
+        access_key_id: "AKIDEXAMPLE".to_owned(),
+        secret_access_key: SecretString::from("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+        session_token: None,
+    };
+    let purpose =
+        Purpose { service: "service".to_owned(), region: "us-east-1".to_owned(), signs_session_token: true };
+    let rules = Signatures { purpose, tolerance: Duration::from_secs(300), keys: vec![key] };
+    match upgrade::judge_signature(&rules, &request, 1_440_938_160_000_000) {
+        Ok(_) => 2,
+        Err(fault) => 3 + fault as u64,
+    }
 }
 
 /// Reads the bodies of control requests, and topics at a pointer: the pointer, a NUL, the body.

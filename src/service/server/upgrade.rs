@@ -17,17 +17,19 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::declare::template::Template;
 use crate::deflate::Terms;
 use crate::sample::Cause;
-use crate::scenario::keys::{Compression, FaultKind, FaultStage, RefusalDetail, RefusalManner};
+use crate::scenario::keys::{Compression, FaultKind, FaultStage, RefusalDetail, RefusalManner, Signatures};
 use crate::service::capacity::Endpoint;
 use crate::service::refusal::HandshakeRefusal;
 use crate::service::refusal_text::{challenge, own_code, refusal_text};
+use crate::service::signature::judge;
+use crate::signing::SignatureFault;
 
 use super::answer::{self, Answer};
 use super::busy::InFlight;
 use super::connection::{Connection, Pending};
 use super::credential;
 use super::cut::{Cut, CutOff};
-use super::shared::Shared;
+use super::shared::{Shared, Shows};
 
 /// Names the message stream of a client.
 const STREAM_HEADER: HeaderName = HeaderName::from_static("x-resurge-client");
@@ -81,7 +83,13 @@ pub(super) async fn answer(
     let places = &rules.accepts_token_in;
     let token =
         credential::token(request.headers(), request.uri(), places, &rules.query_parameter, &rules.cookie);
-    match shared.handshake(token.as_deref(), origin(request.headers()), stream_number(request.headers())) {
+    let shows = match &rules.signatures {
+        Some(signatures) => {
+            Shows::Signature(judge_signature(signatures, &request, shared.clock.unix_us_now()))
+        }
+        None => Shows::Credential(token.as_deref()),
+    };
+    match shared.handshake(shows, origin(request.headers()), stream_number(request.headers())) {
         Err(refusal) => match rules.refusal_manner {
             RefusalManner::Reset => Err(connection.cut_off(Cut::Reset(b""), in_flight)),
             // It ends with its connection.
@@ -99,6 +107,21 @@ pub(super) async fn answer(
             Ok(answer)
         }
     }
+}
+
+/// Whose signature a request bears. A header that comes more than once counts as its values joined, as it is signed.
+pub(super) fn judge_signature<'r, B>(
+    signatures: &'r Signatures,
+    request: &Request<B>,
+    unix_us: u64,
+) -> Result<&'r str, SignatureFault> {
+    let header = |name: &str| {
+        let values: Option<Vec<&str>> =
+            request.headers().get_all(name).into_iter().map(|value| value.to_str().ok()).collect();
+        values.filter(|values| !values.is_empty()).map(|values| values.join(","))
+    };
+    let uri = request.uri();
+    judge(signatures, (uri.path(), uri.query().unwrap_or_default()), header, unix_us)
 }
 
 /// What a fault sends in place of a proper answer.
@@ -239,6 +262,10 @@ pub(super) fn refuse(shared: &Shared, refusal: HandshakeRefusal) -> Answer {
     let mut answer = refuse_with(rules.refusal_detail, refusal, own_code(rules, refusal));
     if let (Some(body), RefusalDetail::Full) = (&rules.refusal_body, rules.refusal_detail) {
         *answer.body_mut() = render_refusal(shared, body, refusal).into();
+    }
+    if rules.signatures.is_some() {
+        // It challenges to show a token, which nobody asks for.
+        answer.headers_mut().remove(WWW_AUTHENTICATE);
     }
     shared.add_own_headers(&mut answer);
     answer

@@ -10,7 +10,7 @@ use super::search::Canaries;
 use crate::support::program::resurge;
 
 /// Every secret that there can be.
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 36] = [
     "client-secret",
     "plain-secret",
     "access-token",
@@ -43,7 +43,13 @@ const NAMES: [&str; 32] = [
     "subject-token",
     "signing-key",
     "fed-claim",
+    "access-secret",
+    "session-token",
+    "fed-access-secret",
+    "api-secret",
 ];
+/// What stands in a signed URL, and nowhere else.
+const SIGNED: &[u8] = b"X-Amz-Signature";
 /// A folder for what the programs are given, and one for what they leave.
 pub(crate) struct Home {
     home: TempDir,
@@ -64,6 +70,7 @@ impl Home {
         let this = Self { home, canaries, port, said: Vec::new() };
         this.give("secret.txt", &this.text("file-secret"));
         this.give("claims.csv", &format!("claim\n\"{}\"\n", this.text("fed-claim")));
+        this.give("access.csv", &format!("secret\n\"{}\"\n", this.text("fed-access-secret")));
         this.give("feeder.csv", &format!("client_id,client_secret\nme,{}\n", this.text("feeder-secret")));
         this
     }
@@ -121,6 +128,9 @@ impl Home {
                 let found = self.canaries.found_in(bytes);
                 let first: String = what.chars().take(60).collect();
                 leaks.extend(found.into_iter().map(|found| format!("{stream} of `{first}`: {found}")));
+                if bytes.windows(SIGNED.len()).any(|window| window == SIGNED) {
+                    leaks.push(format!("{stream} of `{first}`: a signed URL"));
+                }
             }
         }
         leaks

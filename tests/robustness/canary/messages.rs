@@ -56,6 +56,12 @@ fn no_message_about_a_scenario_tells_a_secret() {
         ),
         group(ok, &format!("token_in = {{ first_message = \"{{\\\"token\\\":\\\"{secret}\\\"}}\" }}")),
         group(ok, "").replace("[groups.token]", &format!("token = \"{secret}\"\n[groups.tokens]")),
+        group(
+            ok,
+            &format!(
+                "sign = {{ kind = \"aws-sigv4\", service = \"s/s\", region = \"r\", access_key_id = \"a\", secret_access_key = \"{secret}\", session_token = \"{secret}\" }}"
+            ),
+        ),
         group("feeder = \"secret.txt\"", ""),
         group("client_id = \"a\"\nclient_secret = { file = \".\" }", ""),
     ];
@@ -161,7 +167,7 @@ fn no_debug_form_tells_a_secret() {
     write!(text, "{remote:?} {:?}", ProbeToken::nonsense()).unwrap();
     let secret = home.text("target-secret");
     let profile =
-        home.give("mine.toml", &format!("[[clients]]\nid = \"me\"\nsecret = \"{secret}\"\nscopes = []\n"));
+        home.give("mine.toml", &format!("[[clients]]\nid = \"me\"\nsecret = \"{secret}\"\nscopes = []\n[signatures]\nservice = \"s\"\nregion = \"r\"\nkeys = [{{ access_key_id = \"a\", secret_access_key = \"{secret}\", session_token = \"{secret}\" }}]\n"));
     let rules = load_target_rules(profile.to_str().unwrap(), &[], &env).unwrap();
     write!(text, "{rules:?}").unwrap();
     let evidence = Evidence::read(

@@ -131,6 +131,8 @@ fn nothing_of_shards_or_a_diagnosis_tells_a_secret() {
         "sub-word",
         "proxy-word",
         "refresh-ok",
+        "query-signed-word",
+        "header-signed-401",
     ];
     let diagnoses: Vec<(String, Output)> = std::thread::scope(|scope| {
         let asking: Vec<_> = groups

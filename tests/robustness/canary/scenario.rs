@@ -145,6 +145,22 @@ impl Home {
         for way in hostile::STEP_WAYS {
             group(&format!("form-{way}"), &credentials, "", &cookies(way));
         }
+        let api = format!(
+            "[groups.prepare]\nvariables = {{ api_secret = {} }}\n[groups.session]\nfirst_message = '{{\"key\":\"{{api_secret}}\",\"signature\":\"{{hex(hmac_sha256(api_secret, \"GET{{unix_ms}}\"))}}\"}}'",
+            env("api-secret")
+        );
+        for (place, secret, more) in [
+            ("query", env("access-secret"), "on_reconnect = \"reuse\""),
+            ("header", "\"{secret}\"".to_owned(), "feeder = \"access.csv\""),
+        ] {
+            for way in ["401", "403", "word", "ok", "frames"] {
+                let sign = format!(
+                    "url = \"ws://127.0.0.1:{port}/upgrade/{way}\"\ntoken_in = \"nowhere\"\n[groups.connect.sign]\nkind = \"aws-sigv4\"\nservice = \"s\"\nregion = \"r\"\naccess_key_id = \"AKID\"\nsecret_access_key = {secret}\nsession_token = {}\nsignature_in = \"{place}\"\n{more}",
+                    env("session-token")
+                );
+                group(&format!("{place}-signed-{way}"), &fixed, &sign, &api);
+            }
+        }
         for way in ["401", "word", "frames", "close-at-once", "ok"] {
             let url = format!("url = \"ws://127.0.0.1:{port}/upgrade/{way}\"");
             group(&format!("jar-{way}"), &fixed, &url, &cookies("ok"));

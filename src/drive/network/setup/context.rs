@@ -121,7 +121,8 @@ impl GroupContext {
                 connect.close_timeout,
             )
             .numbered(is_embedded),
-            connector: Connector::new(clock, endpoint, &connect, dialer, tls, upgrader),
+            connector: Connector::new(clock, endpoint, &connect, dialer, tls, upgrader)
+                .signing(connect.sign.as_ref(), rules.first),
             token_in: connect.token_in,
             run,
             rules,
