@@ -56,6 +56,11 @@ impl VerifyingKey {
         Ok(Self { algorithm, kind: Kind::Public(public) })
     }
 
+    /// The one whose public half ring takes as these bytes; `None` where that is none of that algorithm.
+    pub(super) fn of_public(algorithm: Algorithm, public: Vec<u8>) -> Option<Self> {
+        may_be_of(algorithm, &public).then_some(Self { algorithm, kind: Kind::Public(public) })
+    }
+
     /// What it checks.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
