@@ -103,6 +103,7 @@ impl Led {
                     now = tcp + self.wait();
                     Event::Connected(Marks {
                         began,
+                        proved: None,
                         dns: Some(began),
                         tcp: Some(tcp),
                         tls: Some(tcp),
@@ -249,7 +250,7 @@ impl Led {
                     let began = now;
                     now = now + took;
                     let tcp = Some(began);
-                    Event::Connected(Marks { began, dns: tcp, tcp, tls: tcp, ended: now })
+                    Event::Connected(Marks { began, proved: None, dns: tcp, tcp, tls: tcp, ended: now })
                 }
                 Action::Hold { until, entering: true, .. } => {
                     now = until;

@@ -2,12 +2,15 @@
 //!
 //! In: a key, a request; or a proof. Out: a proof; what it says, once its own key has signed it. Whether it fits a request is for others to say.
 
+use std::sync::Arc;
+
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::jwk::{PublicKey, base64url, sha256};
 use super::signing::SigningKey;
-use super::{Parts, claims_in, signing_input, with_signature};
+use super::{Parts, claims_in, with_signature};
 
 /// `typ` of a proof.
 const TYPE: &str = "dpop+jwt";
@@ -71,27 +74,57 @@ pub fn token_hash(token: &str) -> String {
     base64url(&sha256(token.as_bytes()))
 }
 
-/// A proof, signed by the key whose public half is `jwk`; `None` where the system has no randomness.
-#[must_use]
-pub fn prove(key: &SigningKey, jwk: &Map<String, Value>, of: ProofOf<'_>) -> Option<String> {
-    let mut header = Map::new();
-    header.insert("typ".into(), TYPE.into());
-    header.insert("alg".into(), key.algorithm().name().into());
-    header.insert("jwk".into(), jwk.clone().into());
-    let mut claims = Map::new();
-    claims.insert("htm".into(), of.method.into());
-    claims.insert("htu".into(), of.uri.into());
-    claims.insert("iat".into(), of.issued_s.into());
-    claims.insert("jti".into(), of.id.into());
-    if let Some(nonce) = of.nonce {
-        claims.insert("nonce".into(), nonce.into());
+/// A key that signs proofs, with what all of them begin with. It is never printed.
+#[derive(Debug)]
+pub struct ProofKey {
+    key: Arc<SigningKey>,
+    /// The header of its proofs, encoded.
+    header: Box<str>,
+}
+
+impl ProofKey {
+    /// The key, as proofs are signed by it; `None` where both sides know it.
+    #[must_use]
+    pub fn new(key: Arc<SigningKey>) -> Option<Self> {
+        let mut header = Map::new();
+        header.insert("typ".into(), TYPE.into());
+        header.insert("alg".into(), key.algorithm().name().into());
+        header.insert("jwk".into(), PublicKey::of(&key)?.jwk().into());
+        // A map of values is always writable.
+        let header = base64url(&serde_json::to_vec(&header).unwrap_or_default()).into();
+        Some(Self { key, header })
     }
-    if let Some(token) = of.token {
-        claims.insert("ath".into(), token_hash(token).into());
+
+    /// A proof; `None` where the system has no randomness.
+    #[must_use]
+    pub fn prove(&self, of: ProofOf<'_>) -> Option<String> {
+        let hash = of.token.map(token_hash);
+        let claims = Claims {
+            htm: of.method,
+            htu: of.uri,
+            iat: of.issued_s,
+            jti: of.id,
+            nonce: of.nonce,
+            ath: hash.as_deref(),
+        };
+        let claims = base64url(&serde_json::to_vec(&claims).unwrap_or_default());
+        let input = format!("{}.{claims}", self.header);
+        let signature = self.key.sign(input.as_bytes())?;
+        Some(with_signature(&input, &signature))
     }
-    let input = signing_input(&header, &claims);
-    let signature = key.sign(input.as_bytes())?;
-    Some(with_signature(&input, &signature))
+}
+
+/// The claims of a proof (RFC 9449 §4.2).
+#[derive(Serialize)]
+struct Claims<'a> {
+    htm: &'a str,
+    htu: &'a str,
+    iat: u64,
+    jti: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ath: Option<&'a str>,
 }
 
 /// Reads a proof.
@@ -153,8 +186,7 @@ mod tests {
 
     #[test]
     fn what_is_proved_is_read_and_what_was_touched_is_not() {
-        let key = SigningKey::generate(Algorithm::Es256).unwrap();
-        let jwk = PublicKey::of(&key).unwrap().jwk();
+        let key = || ProofKey::new(Arc::new(SigningKey::generate(Algorithm::Es256).unwrap())).unwrap();
         let of = ProofOf {
             method: "GET",
             uri: "https://s/e",
@@ -163,11 +195,10 @@ mod tests {
             nonce: Some("n"),
             token: Some("t"),
         };
-        let text = prove(&key, &jwk, of).unwrap();
+        let text = key().prove(of).unwrap();
         let proof = read_proof(&text).unwrap();
         assert_eq!((proof.nonce.as_deref(), proof.token_hash), (Some("n"), Some(token_hash("t"))));
-        let other = SigningKey::generate(Algorithm::Es256).unwrap();
-        let stolen = prove(&other, &jwk, of).unwrap();
+        let stolen = ProofKey { header: key().header, ..key() }.prove(of).unwrap();
         assert_eq!(read_proof(&stolen), Err(ProofFault::Signature));
         let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
         let rest = text.split_once('.').unwrap().1;

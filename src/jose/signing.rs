@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::algorithm::Algorithm;
 use super::der::sec1_in_pkcs8;
+use super::verifying::VerifyingKey;
 
 /// Why a text is no key, without the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +127,15 @@ impl SigningKey {
             }
             Kind::Ec(key) => Some(key.sign(&self.random, message).ok()?.as_ref().to_vec()),
             Kind::Ed(key) => Some(key.sign(message).as_ref().to_vec()),
+        }
+    }
+
+    /// What checks its signatures.
+    #[must_use]
+    pub fn verifying(&self) -> Option<VerifyingKey> {
+        match &self.kind {
+            Kind::Shared(key) => Some(VerifyingKey::of_shared(self.algorithm, key.clone())),
+            _ => VerifyingKey::of_public(self.algorithm, self.public()?),
         }
     }
 

@@ -56,6 +56,11 @@ impl VerifyingKey {
         Ok(Self { algorithm, kind: Kind::Public(public) })
     }
 
+    /// The one of a shared secret.
+    pub(super) const fn of_shared(algorithm: Algorithm, key: hmac::Key) -> Self {
+        Self { algorithm, kind: Kind::Shared(key) }
+    }
+
     /// The one whose public half ring takes as these bytes; `None` where that is none of that algorithm.
     pub(super) fn of_public(algorithm: Algorithm, public: Vec<u8>) -> Option<Self> {
         may_be_of(algorithm, &public).then_some(Self { algorithm, kind: Kind::Public(public) })

@@ -14,7 +14,13 @@ use super::rules::TargetState;
 impl TargetState {
     /// What a JWT says that is trusted here; `None`: it is none, or none is.
     fn said(&self, text: &str) -> Option<Said> {
-        assertion::read(text, self.rules.trusted.as_ref()?)
+        assertion::read(text, self.rules.trusted.as_ref()?).ok()
+    }
+
+    /// What a refusal says of a text that is no token of this target.
+    pub(super) fn words_of_unknown(&self, text: &str) -> (&'static str, &'static str) {
+        let wrong = self.rules.trusted.as_ref().and_then(|trusted| assertion::read(text, trusted).err());
+        wrong.unwrap_or(assertion::Wrong::NoJwt).words()
     }
 
     fn expiry(&self, said: &Said) -> Moment {
@@ -72,8 +78,8 @@ mod tests {
 
     #[test]
     fn a_minted_token_lives_and_ends_as_those_do_that_were_issued() {
-        let key = Arc::new(VerifyingKey::read(Algorithm::Hs256, "k").unwrap());
-        let trusted = Some(Trusted { key, audience: Some("me".into()), issuer: None });
+        let keys = Arc::new(VerifyingKey::read(Algorithm::Hs256, "k").unwrap().into());
+        let trusted = Some(Trusted { keys, audience: Some("me".into()), issuer: None });
         let mut target = TargetState::new(TargetRules { trusted, ..TargetRules::default() }, 1);
         target.set_origin(1_000_000_000);
         let at = |s| Moment::ZERO + Duration::from_secs(s);

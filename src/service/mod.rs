@@ -4,6 +4,7 @@
 //! I/O, no clock), the [`server`] that carries them out on sockets, and its own exact [`counters`].
 
 mod assertion;
+pub mod binding;
 pub mod capacity;
 mod capacity_gate;
 mod client_key;
@@ -13,7 +14,7 @@ mod families;
 pub mod faults;
 pub mod handle;
 mod holds;
-mod jwt;
+pub mod jwt;
 mod limits;
 pub mod message;
 mod minted;

@@ -49,7 +49,7 @@ impl Bench {
 
     fn marks(&self) -> Marks {
         let now = self.now;
-        Marks { began: now, dns: Some(now), tcp: Some(now), tls: Some(now), ended: now }
+        Marks { began: now, proved: None, dns: Some(now), tcp: Some(now), tls: Some(now), ended: now }
     }
 
     /// Lets it wait and fetch until it connects or is done. Answers with how it is done.

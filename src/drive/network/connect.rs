@@ -12,13 +12,15 @@ use url::Url;
 use crate::clock::{Clock, Moment};
 use crate::declare::template::{Template, UrlText};
 use crate::lifecycle::{ConnectFailure, Marks};
+use crate::sample::Counter;
 use crate::scenario::keys::ConnectRules;
 
 use super::cookies::Jar;
 use super::dial::{Dialer, Way};
 use super::endpoint::Endpoint;
+use super::group_sink::GroupSink;
 use super::tls::TlsClient;
-use super::token::Token;
+use super::token::{DpopBook, Token};
 use super::upgrade::{Socket, Upgrader};
 use super::variables::Renderer;
 use super::variation::Variation;
@@ -34,6 +36,15 @@ pub(super) struct Connector {
     tls: Option<Arc<TlsClient>>,
     tls_timeout: Duration,
     upgrader: Upgrader,
+    /// Where tokens are bound to keys.
+    proving: Option<Box<Proving>>,
+}
+
+/// What a handshake with a proof needs beside.
+struct Proving {
+    keys: Arc<DpopBook>,
+    /// Where handshakes are counted that were made once more.
+    sink: GroupSink,
 }
 
 impl Connector {
@@ -47,7 +58,13 @@ impl Connector {
         upgrader: Upgrader,
     ) -> Self {
         let template = rules.url.as_ref().and_then(UrlText::template).cloned();
-        Self { clock, endpoint, template, dialer, tls, tls_timeout: rules.tls_timeout, upgrader }
+        Self { clock, endpoint, template, dialer, tls, tls_timeout: rules.tls_timeout, upgrader, proving: None }
+    }
+
+    /// The same, whose handshakes prove that the client holds the key of its token, where it is bound to one.
+    pub(super) fn proving(mut self, keys: Option<Arc<DpopBook>>, sink: &GroupSink) -> Self {
+        self.proving = keys.map(|keys| Box::new(Proving { keys, sink: sink.clone() }));
+        self
     }
 
     /// The same, but for one thing.
@@ -85,11 +102,45 @@ impl Connector {
         jar: Option<&Jar>,
     ) -> (Marks, Result<Socket, ConnectFailure>) {
         let mut marks = Marks { began: self.clock.now(), ..Marks::default() };
-        let result = self.connect_in_stages((number, token), elsewhere.as_deref(), jar, &mut marks).await;
+        let shown = (number, token);
+        let mut result = self.connect_in_stages(shown.clone(), elsewhere.as_deref(), jar, &mut marks).await;
+        if let Some(proving) = &self.proving
+            && result.is_err()
+            && proving.keys.prover(number).is_some_and(|prover| prover.take_challenge())
+        {
+            result = Box::pin(self.connect_again(proving, shown, elsewhere.as_deref(), jar, &mut marks)).await;
+        }
         if marks.ended == Moment::default() {
             marks.ended = self.clock.now();
         }
         (marks, result)
+    }
+
+    /// Makes a handshake once more, with the nonce that the answer to the first one asked for (RFC 9449 §9). Services end the connection with such an
+    /// answer, so it has one of its own; what the first one took belongs to the upgrade.
+    async fn connect_again(
+        &self,
+        proving: &Proving,
+        shown: (u32, Option<Token>),
+        elsewhere: Option<&Endpoint>,
+        jar: Option<&Jar>,
+        marks: &mut Marks,
+    ) -> Result<Socket, ConnectFailure> {
+        proving.sink.count(Counter::NonceRetries).await;
+        proving.sink.count(Counter::TcpConnections).await;
+        let began = self.clock.now();
+        let (first, mut again) = (began.since(marks.began), Marks { began, ..Marks::default() });
+        let result = self.connect_in_stages(shown, elsewhere, jar, &mut again).await;
+        let earlier = |at: Option<Moment>| at.map(|at| Moment::from_ns(at.as_ns() - as_ns(first).min(at.as_ns())));
+        *marks = Marks {
+            began: marks.began,
+            proved: earlier(again.proved),
+            dns: earlier(again.dns),
+            tcp: earlier(again.tcp),
+            tls: earlier(again.tls),
+            ended: again.ended,
+        };
+        result
     }
 
     async fn connect_in_stages(
@@ -100,6 +151,12 @@ impl Connector {
         marks: &mut Marks,
     ) -> Result<Socket, ConnectFailure> {
         let endpoint = elsewhere.unwrap_or(&self.endpoint);
+        // A proof takes this machine's time, which is not to be told as the service's.
+        let proved = self.upgrader.proves().then(|| {
+            let request = self.upgrader.request(endpoint, number, token.as_ref(), jar);
+            marks.proved = Some(self.clock.now());
+            request
+        });
         let dialing = self.dialer.dial(&endpoint.host, endpoint.port, Way::Tunnel, number, &mut marks.dns);
         let tcp = dialing.await?;
         marks.tcp = Some(self.clock.now());
@@ -118,8 +175,13 @@ impl Connector {
         if !is_secure {
             marks.tls = marks.tcp;
         }
-        let request = self.upgrader.request(endpoint, number, token.as_ref(), jar);
+        let request =
+            proved.unwrap_or_else(|| self.upgrader.request(endpoint, number, token.as_ref(), jar));
         let keep = jar.map(|jar| (jar, &endpoint.url));
         Box::pin(self.upgrader.upgrade(wire, request, keep, marks)).await
     }
+}
+
+fn as_ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -38,6 +38,7 @@ mod tls;
 mod token;
 mod traffic;
 mod upgrade;
+mod upgrade_answer;
 mod variables;
 mod variation;
 mod violation;

@@ -9,10 +9,11 @@ use secrecy::SecretString;
 
 use crate::declare::{
     At, Choices, HEADER_NAME, Hidden, Shape, Table, TextRule, UrlText, Value, above_zero, address, duration,
-    header, list, map, name_server, path, ruled, secret, string, strings, table, token_text, words,
+    header, list, map, name_server, of, path, ruled, secret, string, strings, table, token_text, words,
     ws_url_template,
 };
 
+use super::bound::ClientCertificate;
 use super::compression::{Compression, compression};
 use super::told::is_embedded;
 
@@ -77,6 +78,8 @@ table! {
         tcp_timeout: Duration = Duration::from_secs(10) => above_zero();
         /// Longest wait for the TLS handshake.
         tls_timeout: Duration = Duration::from_secs(10) => above_zero();
+        /// With which certificate clients show who they are. Without it: the target's `client_cert`, if it has one.
+        certificate: Option<ClientCertificate> = None => of::<ClientCertificate>();
         /// Whether a client that comes back resumes its TLS session. Early data is never sent.
         tls_resumption: TlsResumption = TlsResumption::Never;
         /// Longest wait for the answer to the upgrade request.

@@ -17,6 +17,7 @@ use secrecy::SecretString;
 
 use crate::clock::{Clock, Moment};
 use crate::scenario::keys::{Delay, FaultKind, FaultStage, TargetRules};
+use crate::service::binding::Holder;
 use crate::service::message::MessageText;
 use crate::service::refusal::HandshakeRefusal;
 use crate::service::rules::{Handshake, TargetState};
@@ -107,6 +108,8 @@ impl Shared {
         let message_text = MessageText::new(rules.message_padding);
         let mut state = TargetState::new(rules, seed);
         state.set_origin(clock.unix_us(Moment::ZERO));
+        let scheme = if place.is_secure { "https" } else { "http" };
+        state.set_address(&format!("{scheme}://{}", place.address));
         Ok(Self {
             clock,
             busy: Arc::default(),
@@ -130,6 +133,11 @@ impl Shared {
 
     fn signals(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Signal>>> {
         self.signals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.ws_scheme == "wss"
     }
 
     /// A number for a request, as services name them: 32 hexadecimal digits, no two alike.
@@ -162,6 +170,7 @@ impl Shared {
     pub(super) fn handshake(
         &self,
         credential: Option<&str>,
+        holder: Holder<'_>,
         origin: Option<&str>,
         stream: Option<u64>,
     ) -> Result<Admitted, HandshakeRefusal> {
@@ -169,6 +178,7 @@ impl Shared {
             let mut state = self.state();
             let now = self.clock.now();
             let refused = state.refuse_origin(now, origin);
+            let refused = refused.or_else(|| state.refuse_holder(now, credential, holder));
             let answered = refused.unwrap_or_else(|| state.handshake(now, credential, stream));
             let admitted = match answered {
                 Handshake::Refused(refusal) => Err(refusal),

@@ -6,6 +6,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri, Version};
 use serde_json::Value;
 
+use crate::service::binding::Holder;
 use crate::scenario::keys::TokenPlace;
 use crate::scenario::keys::ticket_in;
 
@@ -27,7 +28,7 @@ pub fn token_form(bytes: &[u8]) -> u64 {
     let written = if body.first() == Some(&b'{') { Written::Json } else { Written::Form };
     match TokenForm::parse(header, body, written) {
         Ok(form) => {
-            let request = form.request();
+            let request = form.request(Holder::default());
             10 + u64::from(request.client_id.is_some()) + 2 * u64::from(request.refresh_token.is_some())
         }
         Err(refusal) => u64::from(refusal.status()) + refusal.error.name().len() as u64,
