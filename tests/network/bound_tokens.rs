@@ -51,7 +51,7 @@ fn bound_tokens_are_shown_with_proofs_and_nonces_are_asked_for_once() {
     assert!((10..=50).contains(&retries), "{retries}");
     assert!(shared.all.counter(Counter::NonceRetries) < 30, "the others have it from the first");
     let words: Vec<&str> =
-        nonces.all.requests.iter().flat_map(|(_, told)| told.errors.keys().map(|word| word.text())).collect();
+        nonces.all.requests.iter().flat_map(|(_, told)| told.said.keys().filter_map(|(_, word)| word.as_ref()).map(|word| word.text())).collect();
     assert!(words.iter().all(|word| *word == "use_dpop_nonce"), "{words:?}");
 }
 
@@ -123,7 +123,7 @@ fn clients_show_certificates_and_their_tokens_are_bound_to_them() {
     theirs.make("stranger", 2090);
     let secure = format!("{IDLE}tls = true\n");
     let target = format!(
-        "{secure}client_certificates = {{ authority = {{ file = \"ours.pem\" }}, bind_tokens = true }}\nclients = [{{ id = \"c\", certificate = {{ file = \"good.pem\" }}, scopes = [\"analytics:events:read\"] }}]\n"
+        "{secure}client_certificates = {{ authority = {{ file = \"ours.pem\" }}, bind_tokens = true }}\nclients = [{{ id = \"c\", certificate = {{ file = \"good.pem\" }}, scopes = [\"events:read\"] }}]\n"
     );
     let own = format!("{secure}client_certificates = {{ bind_tokens = true }}\n");
     let group = |token: &str, connect: &str, rest: &str| {

@@ -20,7 +20,7 @@ use super::dial::{Dialer, Way};
 use super::endpoint::Endpoint;
 use super::group_sink::GroupSink;
 use super::tls::TlsClient;
-use super::token::{DpopBook, Token};
+use super::token::{Token, USE_NONCE};
 use super::upgrade::{Socket, Upgrader};
 use super::variables::Renderer;
 use super::variation::Variation;
@@ -36,15 +36,8 @@ pub(super) struct Connector {
     tls: Option<Arc<TlsClient>>,
     tls_timeout: Duration,
     upgrader: Upgrader,
-    /// Where tokens are bound to keys.
-    proving: Option<Box<Proving>>,
-}
-
-/// What a handshake with a proof needs beside.
-struct Proving {
-    keys: Arc<DpopBook>,
-    /// Where handshakes are counted that were made once more.
-    sink: GroupSink,
+    /// Where tokens are bound to keys: where handshakes are counted that were made once more.
+    proving: Option<GroupSink>,
 }
 
 impl Connector {
@@ -62,9 +55,8 @@ impl Connector {
     }
 
     /// The same, whose handshakes prove that the client holds the key of its token, where it is bound to one.
-    pub(super) fn proving(mut self, keys: Option<Arc<DpopBook>>, sink: &GroupSink) -> Self {
-        self.proving = keys.map(|keys| Box::new(Proving { keys, sink: sink.clone() }));
-        self
+    pub(super) fn proving(self, proves: bool, sink: &GroupSink) -> Self {
+        Self { proving: proves.then(|| sink.clone()), ..self }
     }
 
     /// The same, but for one thing.
@@ -104,11 +96,10 @@ impl Connector {
         let mut marks = Marks { began: self.clock.now(), ..Marks::default() };
         let shown = (number, token);
         let mut result = self.connect_in_stages(shown.clone(), elsewhere.as_deref(), jar, &mut marks).await;
-        if let Some(proving) = &self.proving
-            && result.is_err()
-            && proving.keys.prover(number).is_some_and(|prover| prover.take_challenge())
+        if let Some(sink) = &self.proving
+            && result.as_ref().err().is_some_and(asks_for_nonce)
         {
-            result = Box::pin(self.connect_again(proving, shown, elsewhere.as_deref(), jar, &mut marks)).await;
+            result = Box::pin(self.connect_again(sink, shown, elsewhere.as_deref(), jar, &mut marks)).await;
         }
         if marks.ended == Moment::default() {
             marks.ended = self.clock.now();
@@ -120,14 +111,14 @@ impl Connector {
     /// answer, so it has one of its own; what the first one took belongs to the upgrade.
     async fn connect_again(
         &self,
-        proving: &Proving,
+        sink: &GroupSink,
         shown: (u32, Option<Token>),
         elsewhere: Option<&Endpoint>,
         jar: Option<&Jar>,
         marks: &mut Marks,
     ) -> Result<Socket, ConnectFailure> {
-        proving.sink.count(Counter::NonceRetries).await;
-        proving.sink.count(Counter::TcpConnections).await;
+        sink.count(Counter::NonceRetries).await;
+        sink.count(Counter::TcpConnections).await;
         let began = self.clock.now();
         let (first, mut again) = (began.since(marks.began), Marks { began, ..Marks::default() });
         let result = self.connect_in_stages(shown, elsewhere, jar, &mut again).await;
@@ -180,6 +171,11 @@ impl Connector {
         let keep = jar.map(|jar| (jar, &endpoint.url));
         Box::pin(self.upgrader.upgrade(wire, request, keep, marks)).await
     }
+}
+
+/// Whether a handshake was refused for the want of a nonce.
+fn asks_for_nonce(failure: &ConnectFailure) -> bool {
+    matches!(failure, ConnectFailure::Http(said) if said.status == 401 && said.bearer_error.as_deref() == Some(USE_NONCE))
 }
 
 fn as_ns(time: Duration) -> u64 {

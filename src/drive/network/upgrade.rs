@@ -215,7 +215,7 @@ impl Upgrader {
             answer.all(&SET_COOKIE).for_each(|line| jar.take(url, line, self.unix_s_now()));
         }
         if let Some(prover) = &request.prover {
-            keep_nonce(prover, &answer);
+            prover.keep_nonce(ShownTo::Service, answer.header(&DPOP_NONCE));
         }
         if answer.status != 101 {
             let left = self.timeout.saturating_sub(marks.ended.since(began)).min(EVIDENCE_TIMEOUT);
@@ -276,7 +276,7 @@ impl Upgrader {
             answer.header(&RETRY_AFTER).and_then(|text| parse_retry_after(text, self.clock.unix_us_now()));
         let evidence = Evidence::read(
             answer.status,
-            answer.header(&WWW_AUTHENTICATE),
+            challenge_of(&answer),
             answer.header(&CONTENT_TYPE),
             &body,
             retry_after,
@@ -285,14 +285,10 @@ impl Upgrader {
     }
 }
 
-/// Keeps the nonce that the next proof is to have, and that it was asked for (RFC 9449 §9).
-fn keep_nonce(prover: &Prover, answer: &Answer) {
-    let nonce = answer.header(&DPOP_NONCE);
-    prover.keep_nonce(ShownTo::Service, nonce);
-    let asks = answer.status == 401 && answer.all(&WWW_AUTHENTICATE).any(|line| line.contains(USE_NONCE));
-    if asks && nonce.is_some() {
-        prover.challenge();
-    }
+/// The challenge of a refusal: that which asks for a nonce, else the first.
+fn challenge_of(answer: &Answer) -> Option<&str> {
+    let asks = answer.all(&WWW_AUTHENTICATE).find(|line| line.contains(USE_NONCE));
+    asks.or_else(|| answer.header(&WWW_AUTHENTICATE))
 }
 
 /// A header's value holds no line's end and no other control (RFC 9110 §5.5).

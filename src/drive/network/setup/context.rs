@@ -123,7 +123,7 @@ impl GroupContext {
                 connect.close_timeout,
             )
             .numbered(is_embedded),
-            connector: Connector::new(clock, endpoint, &connect, dialer, tls, upgrader).proving(dpop, &sink),
+            connector: Connector::new(clock, endpoint, &connect, dialer, tls, upgrader).proving(dpop.is_some(), &sink),
             token_in: connect.token_in,
             run,
             rules,

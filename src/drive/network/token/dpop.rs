@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,8 +38,6 @@ pub(in crate::drive::network) struct Prover {
     clock_skew: Option<Skew>,
     /// Of the token endpoint, and of the service.
     nonces: Mutex<[Option<Box<str>>; 2]>,
-    /// Whether the service has just asked for another nonce.
-    is_challenged: AtomicBool,
 }
 
 /// Who is shown a proof.
@@ -94,8 +91,7 @@ fn generate() -> Option<Arc<SigningKey>> {
 
 impl Prover {
     fn new(key: Arc<SigningKey>, clock_skew: Option<Skew>) -> Option<Arc<Self>> {
-        let (nonces, is_challenged) = (Mutex::default(), AtomicBool::new(false));
-        Some(Arc::new(Self { key: ProofKey::new(key)?, clock_skew, nonces, is_challenged }))
+        Some(Arc::new(Self { key: ProofKey::new(key)?, clock_skew, nonces: Mutex::default() }))
     }
 
     /// The proof of client `number` for a request to `url`, and for the token that goes with it.
@@ -131,16 +127,6 @@ impl Prover {
                 *kept = Some(nonce.into());
             }
         }
-    }
-
-    /// The service has asked for another nonce.
-    pub(in crate::drive::network) fn challenge(&self) {
-        self.is_challenged.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the service has asked for another nonce since this was last asked.
-    pub(in crate::drive::network) fn take_challenge(&self) -> bool {
-        self.is_challenged.swap(false, Ordering::Relaxed)
     }
 
     fn nonces(&self) -> MutexGuard<'_, [Option<Box<str>>; 2]> {
