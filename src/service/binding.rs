@@ -291,11 +291,15 @@ impl TargetState {
             (None, _) if holder.is_dpop => ("token.unbound", "the token is bound to no key"),
             (None, _) => return None,
         };
-        let cause = if is_of_proof(wrong.0) { Cause::ForbiddenOther } else { Cause::UnknownToken };
         let needs_nonce = wrong.0 == USE_NONCE;
         let status =
             if needs_nonce { 401 } else { status_of(self.rules.refusal_status, Cause::UnknownToken) };
-        Some(self.refuse(now, HandshakeRefusal { status, cause, words: wrong, retry_after: None }))
+        Some(self.refuse(now, HandshakeRefusal {
+            status,
+            cause: Cause::ForbiddenOther,
+            words: wrong,
+            retry_after: None,
+        }))
     }
 }
 

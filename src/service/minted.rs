@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::sample::Cause;
 
-use super::assertion::{self, Said};
+use super::assertion::{self, Said, Wrong};
 use super::limits::ClientLimits;
 use super::registry::{Standing, TokenId};
 use super::rules::TargetState;
@@ -17,10 +18,13 @@ impl TargetState {
         assertion::read(text, self.rules.trusted.as_ref()?).ok()
     }
 
-    /// What a refusal says of a text that is no token of this target.
-    pub(super) fn words_of_unknown(&self, text: &str) -> (&'static str, &'static str) {
+    /// What a refusal says of a text that is no token of this target: of a JWT, what is wrong with it.
+    pub(super) fn wrong_with(&self, text: &str) -> (Cause, (&'static str, &'static str)) {
         let wrong = self.rules.trusted.as_ref().and_then(|trusted| assertion::read(text, trusted).err());
-        wrong.unwrap_or(assertion::Wrong::NoJwt).words()
+        match wrong {
+            None | Some(Wrong::NoJwt) => (Cause::UnknownToken, Wrong::NoJwt.words()),
+            Some(named) => (Cause::ForbiddenOther, named.words()),
+        }
     }
 
     fn expiry(&self, said: &Said) -> Moment {
@@ -64,7 +68,7 @@ mod tests {
 
     use super::*;
     use crate::jose::{Algorithm, SigningKey, VerifyingKey, signing_input, with_signature};
-    use crate::sample::{Cause, Initiator};
+    use crate::sample::Initiator;
     use crate::scenario::keys::{TargetRules, Trusted};
     use crate::service::rules::Handshake;
     use crate::service::session::Ended;
@@ -105,7 +109,7 @@ mod tests {
         let bare = sign(&claims(",\"jti\":\"3\""));
         assert_eq!(refused(&mut target, at(1), &bare), Some(Cause::MissingScope));
         let elsewhere = sign(&claims(scope).replace("me", "you"));
-        assert_eq!(refused(&mut target, at(1), &elsewhere), Some(Cause::UnknownToken));
-        assert_eq!(refused(&mut target, at(1), &good[..good.len() - 1]), Some(Cause::UnknownToken));
+        assert_eq!(refused(&mut target, at(1), &elsewhere), Some(Cause::ForbiddenOther), "it is for others");
+        assert_eq!(refused(&mut target, at(1), &good[..good.len() / 2]), Some(Cause::UnknownToken));
     }
 }

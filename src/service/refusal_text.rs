@@ -45,6 +45,7 @@ pub(super) fn challenge(cause: Cause, code: &str, description: &str) -> Option<S
         Cause::NoToken => return Some("Bearer realm=\"resurge\"".to_owned()),
         Cause::MissingScope => "insufficient_scope",
         Cause::StaleToken | Cause::ExpiredToken | Cause::UnknownToken => "invalid_token",
+        Cause::ForbiddenOther if code.starts_with("token.") => "invalid_token",
         _ => return None,
     };
     Some(format!("Bearer realm=\"resurge\", error=\"{error}\", error_description=\"{description}\""))

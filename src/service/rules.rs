@@ -312,9 +312,9 @@ impl TargetState {
             Ok(holds) => holds,
             Err(cause) => {
                 let status = status_of(self.rules.refusal_status, cause);
-                let words = match (cause, credential) {
-                    (Cause::UnknownToken, Some(Shown::Text(text))) => self.words_of_unknown(text),
-                    _ => words_of(cause),
+                let (cause, words) = match (cause, credential) {
+                    (Cause::UnknownToken, Some(Shown::Text(text))) => self.wrong_with(text),
+                    _ => (cause, words_of(cause)),
                 };
                 return self.refuse(now, HandshakeRefusal { status, cause, words, retry_after: None });
             }

@@ -150,7 +150,7 @@ fn clients_show_certificates_and_their_tokens_are_bound_to_them() {
         assert!(said(model).iter().all(|(outcome, _)| *outcome == Outcome::Ok), "{:?}", said(model));
     }
     let causes: Vec<_> = moved.all.attempts.keys().map(|key| (key.outcome, key.cause)).collect();
-    assert_eq!(causes, [(Outcome::Http401, Some(Cause::UnknownToken))], "the certificate of another");
+    assert_eq!(causes, [(Outcome::Http401, Some(Cause::ForbiddenOther))], "the certificate of another");
     assert_eq!(unknown.all.outcome(Outcome::TokenRefused), 4);
     for (line, name) in ["good", "other"].into_iter().flat_map(|name| {
         let text = std::fs::read_to_string(folder.path().join(format!("{name}.key"))).unwrap();
