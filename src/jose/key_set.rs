@@ -117,8 +117,10 @@ mod tests {
 
     #[test]
     fn a_token_is_checked_by_the_key_that_it_names() {
-        let (old, new) =
-            (SigningKey::generate(Algorithm::Es256).unwrap(), SigningKey::generate(Algorithm::Es256).unwrap());
+        let (old, new) = (
+            SigningKey::generate(Algorithm::Es256).unwrap(),
+            SigningKey::generate(Algorithm::Es256).unwrap(),
+        );
         let jwk = |key: &SigningKey, id: &str| {
             let mut jwk = PublicKey::of(key).unwrap().jwk();
             jwk.insert("kid".into(), id.into());

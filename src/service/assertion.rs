@@ -41,7 +41,9 @@ impl Wrong {
         match self {
             Self::NoJwt => ("token.unknown", "the access token is unknown"),
             Self::Key => ("token.key", "the access token names a key that is not known here"),
-            Self::Signature => ("token.signature", "the signature of the access token is not that of its key"),
+            Self::Signature => {
+                ("token.signature", "the signature of the access token is not that of its key")
+            }
             Self::Audience => ("token.audience", "the access token is for another audience"),
             Self::Issuer => ("token.issuer", "the access token is of another issuer"),
             Self::Endless => ("token.endless", "the access token has no exp"),

@@ -73,7 +73,9 @@ struct Seen {
 impl Seen {
     /// Whether a proof of that name came before; it has now.
     fn again(&mut self, now: Moment, key: &[u8; 32], id: &str, until: Moment) -> bool {
-        while self.by_time.front().is_some_and(|(_, until)| *until <= now) || self.by_time.len() >= MOST_PROOFS {
+        while self.by_time.front().is_some_and(|(_, until)| *until <= now)
+            || self.by_time.len() >= MOST_PROOFS
+        {
             if let Some((name, _)) = self.by_time.pop_front() {
                 self.names.remove(&name);
             }
@@ -149,7 +151,13 @@ impl Bindings {
     }
 
     /// The thumbprint of the key that a proof proves.
-    fn prove(&mut self, at: At, holder: Holder<'_>, token: Option<&str>, wants_nonce: bool) -> Result<[u8; 32], Why> {
+    fn prove(
+        &mut self,
+        at: At,
+        holder: Holder<'_>,
+        token: Option<&str>,
+        wants_nonce: bool,
+    ) -> Result<[u8; 32], Why> {
         let text = holder.proof.ok_or(Why("no proof came with the request"))?;
         let proof = read_proof(text).map_err(|fault| Why(in_words(fault)))?;
         check(&proof, holder, token)?;
@@ -283,7 +291,9 @@ impl TargetState {
                     Err(why) => (why.code(), why.0),
                 }
             }
-            (Some(Bound::Key(_)), _) => (INVALID_PROOF, "the token is bound to a key, and shown without a proof of it"),
+            (Some(Bound::Key(_)), _) => {
+                (INVALID_PROOF, "the token is bound to a key, and shown without a proof of it")
+            }
             (Some(Bound::Certificate(own)), _) if holder.certificate == Some(own) => return None,
             (Some(Bound::Certificate(_)), _) => {
                 ("token.certificate", "the token is bound to another certificate than that of the connection")
@@ -294,12 +304,10 @@ impl TargetState {
         let needs_nonce = wrong.0 == USE_NONCE;
         let status =
             if needs_nonce { 401 } else { status_of(self.rules.refusal_status, Cause::UnknownToken) };
-        Some(self.refuse(now, HandshakeRefusal {
-            status,
-            cause: Cause::ForbiddenOther,
-            words: wrong,
-            retry_after: None,
-        }))
+        Some(self.refuse(
+            now,
+            HandshakeRefusal { status, cause: Cause::ForbiddenOther, words: wrong, retry_after: None },
+        ))
     }
 }
 
@@ -356,7 +364,12 @@ mod tests {
             }
         }
 
-        fn show(&mut self, s: u64, token: &str, holder: Holder<'_>) -> Option<(u16, &'static str, &'static str)> {
+        fn show(
+            &mut self,
+            s: u64,
+            token: &str,
+            holder: Holder<'_>,
+        ) -> Option<(u16, &'static str, &'static str)> {
             match self.target.refuse_holder(at(s), Some(token), holder)? {
                 Handshake::Refused(refusal) => Some((refusal.status, refusal.words.0, refusal.words.1)),
                 Handshake::Admitted { .. } => unreachable!(),
@@ -452,6 +465,9 @@ mod tests {
             assert!(target.refuse_holder(at(1), Some(&token), holder(other)).is_some());
         }
         let bare = TokenRequest { holder: holder(None), ..request };
-        assert!(matches!(target.token_request(at(1), bare), TokenAnswer::Refused(_)), "neither secret nor certificate");
+        assert!(
+            matches!(target.token_request(at(1), bare), TokenAnswer::Refused(_)),
+            "neither secret nor certificate"
+        );
     }
 }

@@ -158,7 +158,9 @@ impl TokenWriter {
         let jwt = self.jwt.as_ref()?;
         let mut jwk = PublicKey::of(&jwt.key)?.jwk();
         jwk.insert("use".into(), "sig".into());
-        jwk.extend(["alg", "kid"].map(|name| (name.to_owned(), jwt.header.get(name).cloned().unwrap_or_default())));
+        jwk.extend(
+            ["alg", "kid"].map(|name| (name.to_owned(), jwt.header.get(name).cloned().unwrap_or_default())),
+        );
         Some(json!({ "keys": [jwk] }))
     }
 
@@ -226,14 +228,16 @@ mod tests {
     use crate::scenario::keys::TokenSigning;
 
     fn writer(token_signing: Option<TokenSigning>, seed: u64) -> TokenWriter {
-        TokenWriter::new(&TargetRules { token_format: TokenFormat::Jwt, token_signing, ..TargetRules::default() }, seed)
+        TokenWriter::new(
+            &TargetRules { token_format: TokenFormat::Jwt, token_signing, ..TargetRules::default() },
+            seed,
+        )
     }
 
     #[test]
     fn keys_that_anybody_may_know_are_told_and_check_the_tokens() {
         let key = Arc::new(SigningKey::generate(Algorithm::Es256).unwrap());
-        let signing =
-            TokenSigning { key, key_id: "k1".into(), audience: "us".into(), issuer: None };
+        let signing = TokenSigning { key, key_id: "k1".into(), audience: "us".into(), issuer: None };
         let mut writer = writer(Some(signing), 7);
         writer.set_address("http://h:1");
         let id = TokenRegistry::new(7, 9).issue(Moment::ZERO, Moment::NEVER, true, None);
@@ -254,7 +258,13 @@ mod tests {
         writer.set_origin(1_700_000_000_000_000);
         let issued = Moment::ZERO + Duration::from_secs(5);
         let id = TokenRegistry::new(7, 9).issue(Moment::ZERO, Moment::NEVER, true, None);
-        let told = Told { client_id: "c", scope: "a b", issued, expires: issued + Duration::from_secs(60), bound: None };
+        let told = Told {
+            client_id: "c",
+            scope: "a b",
+            issued,
+            expires: issued + Duration::from_secs(60),
+            bound: None,
+        };
         let text = writer.write(id, told).text();
         assert_eq!(writer.read(&text), Some(id.text()));
         let parts: Vec<&str> = text.split('.').collect();

@@ -92,7 +92,11 @@ pub fn refusal_says(rules: &TargetRules, refusal: HandshakeRefusal, is_edge: boo
                 Some(template) => refusal_text(rules, template, refusal, || "0".repeat(32)),
                 None => serde_json::json!({ "status": status, "code": code, "message": message }).to_string(),
             };
-            RefusalSays { challenge: challenge(cause, usual, message), content_type: Some("application/json"), body }
+            RefusalSays {
+                challenge: challenge(cause, usual, message),
+                content_type: Some("application/json"),
+                body,
+            }
         }
     }
 }

@@ -253,9 +253,11 @@ impl TargetState {
             let bound = self.binding_of(now, request.holder, request.used_basic)?;
             Ok((grant, bound))
         });
-        let decided = decided
-            .and_then(|(grant, bound)| self.use_refresh_token(now, request, refresh).map(|family| (grant, bound, family)));
-        let (grant, bound, family) = decided.map_err(|refusal| TokenAnswer::Refused(self.refuse_token(refusal)))?;
+        let decided = decided.and_then(|(grant, bound)| {
+            self.use_refresh_token(now, request, refresh).map(|family| (grant, bound, family))
+        });
+        let (grant, bound, family) =
+            decided.map_err(|refusal| TokenAnswer::Refused(self.refuse_token(refusal)))?;
         let expires = now + self.rules.token_life;
         let client = ClientLimits::are_needed(&self.rules)
             .then(|| self.limits.key(request.client_id.unwrap_or_default()));

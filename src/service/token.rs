@@ -7,9 +7,7 @@ use std::sync::Arc;
 use secrecy::ExposeSecret as _;
 
 use crate::jose::{Algorithm, VerifyingKey};
-use crate::scenario::keys::{
-    ExcessScopes, GrantType, TargetClient, TargetRules, TargetUser, Trusted,
-};
+use crate::scenario::keys::{ExcessScopes, GrantType, TargetClient, TargetRules, TargetUser, Trusted};
 
 use super::assertion;
 use super::binding::Holder;

@@ -31,7 +31,8 @@ fn said(model: &RunModel) -> Vec<(Outcome, String)> {
 fn bound_tokens_are_shown_with_proofs_and_nonces_are_asked_for_once() {
     let folder = TempDir::new().unwrap();
     let group = |more: &str| format!("clients = 10\n[groups.token]\n{CLIENT}dpop = true\n{more}{BACK}");
-    let nonces = format!("{IDLE}dpop = {{ nonce = \"both\", nonce_life = \"1s\" }}\ntoken_format = \"jwt\"\n");
+    let nonces =
+        format!("{IDLE}dpop = {{ nonce = \"both\", nonce_life = \"1s\" }}\ntoken_format = \"jwt\"\n");
     let plain = format!("{IDLE}dpop = true\n");
     let (fetch, reuse) = (group("on_reconnect = \"fetch\"\n"), group(""));
     let shared = group("sharing = \"group\"\n");
@@ -50,8 +51,12 @@ fn bound_tokens_are_shown_with_proofs_and_nonces_are_asked_for_once() {
     // A nonce is good for one to two seconds of the four.
     assert!((10..=50).contains(&retries), "{retries}");
     assert!(shared.all.counter(Counter::NonceRetries) < 30, "the others have it from the first");
-    let words: Vec<&str> =
-        nonces.all.requests.iter().flat_map(|(_, told)| told.said.keys().filter_map(|(_, word)| word.as_ref()).map(|word| word.text())).collect();
+    let words: Vec<&str> = nonces
+        .all
+        .requests
+        .iter()
+        .flat_map(|(_, told)| told.said.keys().filter_map(|(_, word)| word.as_ref()).map(|word| word.text()))
+        .collect();
     assert!(words.iter().all(|word| *word == "use_dpop_nonce"), "{words:?}");
 }
 
@@ -70,13 +75,17 @@ fn who_cannot_prove_is_refused_in_words() {
         assert!(answer.contains("invalid_dpop_proof"), "{answer}");
     }
     let path = folder.path().join("unbound.toml");
-    let text = format!("duration = \"2s\"\n[target]\nkind = \"embedded\"\n{IDLE}[[groups]]\nname = \"g\"\n{proves}");
+    let text =
+        format!("duration = \"2s\"\n[target]\nkind = \"embedded\"\n{IDLE}[[groups]]\nname = \"g\"\n{proves}");
     std::fs::write(&path, text).unwrap();
     let unbound = run_file(&path, &[], folder.path().join("unbound")).model;
     assert_eq!(unbound.all.outcome(Outcome::TokenError), 4);
     let answer: String = unbound.answer.lines().collect();
     assert!(answer.contains("not_bound"), "{answer}");
-    let [lenient] = run_all(folder.path(), [("lenient", &lenient, &format!("clients = 4\n[groups.token]\n{CLIENT}{BACK}"))]);
+    let [lenient] = run_all(
+        folder.path(),
+        [("lenient", &lenient, &format!("clients = 4\n[groups.token]\n{CLIENT}{BACK}"))],
+    );
     assert!(lenient.all.counter(Counter::Reconnects) >= 8, "a token without a proof, from who wants none");
 }
 
@@ -127,7 +136,8 @@ fn clients_show_certificates_and_their_tokens_are_bound_to_them() {
     );
     let own = format!("{secure}client_certificates = {{ bind_tokens = true }}\n");
     let group = |token: &str, connect: &str, rest: &str| {
-        let shown = format!("clients = 4\n[groups.token]\nclient_id = \"c\"\nauth = \"tls_client_auth\"\n{token}");
+        let shown =
+            format!("clients = 4\n[groups.token]\nclient_id = \"c\"\nauth = \"tls_client_auth\"\n{token}");
         format!("{shown}[groups.connect]\n{connect}{rest}")
     };
     let (good, other) = (certificate("good"), certificate("other"));

@@ -51,7 +51,16 @@ impl Connector {
         upgrader: Upgrader,
     ) -> Self {
         let template = rules.url.as_ref().and_then(UrlText::template).cloned();
-        Self { clock, endpoint, template, dialer, tls, tls_timeout: rules.tls_timeout, upgrader, proving: None }
+        Self {
+            clock,
+            endpoint,
+            template,
+            dialer,
+            tls,
+            tls_timeout: rules.tls_timeout,
+            upgrader,
+            proving: None,
+        }
     }
 
     /// The same, whose handshakes prove that the client holds the key of its token, where it is bound to one.
@@ -122,7 +131,8 @@ impl Connector {
         let began = self.clock.now();
         let (first, mut again) = (began.since(marks.began), Marks { began, ..Marks::default() });
         let result = self.connect_in_stages(shown, elsewhere, jar, &mut again).await;
-        let earlier = |at: Option<Moment>| at.map(|at| Moment::from_ns(at.as_ns() - as_ns(first).min(at.as_ns())));
+        let earlier =
+            |at: Option<Moment>| at.map(|at| Moment::from_ns(at.as_ns() - as_ns(first).min(at.as_ns())));
         *marks = Marks {
             began: marks.began,
             proved: earlier(again.proved),
@@ -166,8 +176,7 @@ impl Connector {
         if !is_secure {
             marks.tls = marks.tcp;
         }
-        let request =
-            proved.unwrap_or_else(|| self.upgrader.request(endpoint, number, token.as_ref(), jar));
+        let request = proved.unwrap_or_else(|| self.upgrader.request(endpoint, number, token.as_ref(), jar));
         let keep = jar.map(|jar| (jar, &endpoint.url));
         Box::pin(self.upgrader.upgrade(wire, request, keep, marks)).await
     }

@@ -66,7 +66,12 @@ pub(super) async fn ask(wire: &mut Wire, request: &[u8]) -> Result<Answer, Conne
         return Err(said.unwrap_or_else(|| broken(error)));
     }
     loop {
-        if wire.read_buf(&mut bytes).await.map_err(|error| alert_in(&error).unwrap_or_else(|| broken(error)))? == 0 {
+        if wire
+            .read_buf(&mut bytes)
+            .await
+            .map_err(|error| alert_in(&error).unwrap_or_else(|| broken(error)))?
+            == 0
+        {
             return Err(ConnectFailure::Reset);
         }
         match parse(&bytes)? {

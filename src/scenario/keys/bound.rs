@@ -139,7 +139,12 @@ fn certificate(keys: &ClientCertificateKeys, table: &Table<'_>) -> Option<Client
     match CertifiedKey::from_der(chain, key, &provider) {
         Ok(certified) => Some(ClientCertificate(Some(Arc::new(certified)))),
         Err(why) => {
-            tell(table, "key", &format!("with that certificate: {why}"), "the private key of the certificate");
+            tell(
+                table,
+                "key",
+                &format!("with that certificate: {why}"),
+                "the private key of the certificate",
+            );
             None
         }
     }
@@ -264,7 +269,8 @@ fn asked(keys: TargetCertificatesKeys, table: &Table<'_>) -> Option<TargetCertif
     let authority = match authority.filter(|_| table.reading.told::<SecretsElsewhere>().is_none()) {
         Some(text) => {
             let needed = "the certificate of an authority in PEM (BEGIN CERTIFICATE)";
-            let chain = read_chain(text.expose_secret()).map_err(|why| tell(table, "authority", &why, needed));
+            let chain =
+                read_chain(text.expose_secret()).map_err(|why| tell(table, "authority", &why, needed));
             let mut roots = RootCertStore::empty();
             for certificate in chain.ok()? {
                 roots.add(certificate).map_err(|why| tell(table, "authority", &why, needed)).ok()?;

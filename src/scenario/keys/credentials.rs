@@ -104,7 +104,8 @@ impl Part for Needed {
         let credentials = ClientCredentials::of_table(table, None);
         check_needs(table, &[needs()])?;
         let credentials = credentials?;
-        let needs_no_secret = matches!(credentials.auth, ClientAuth::PrivateKeyJwt | ClientAuth::TlsClientAuth);
+        let needs_no_secret =
+            matches!(credentials.auth, ClientAuth::PrivateKeyJwt | ClientAuth::TlsClientAuth);
         let columns: &[&str] = if needs_no_secret { &["client_id"] } else { &["client_id", "client_secret"] };
         check_columns(&credentials, columns, table)?;
         Some(Self(credentials))

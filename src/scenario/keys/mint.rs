@@ -9,7 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 
 use crate::declare::{
-    SecretsElsewhere, Table, Template, above_zero, flat, meaning, of, one_of, secret, string, table, token_param,
+    SecretsElsewhere, Table, Template, above_zero, flat, meaning, of, one_of, secret, string, table,
+    token_param,
 };
 use crate::jose::{Algorithm, KeySet, SigningKey, VerifyingKey};
 
@@ -283,10 +284,16 @@ fn trusted(keys: TrustedKeys, table: &Table<'_>) -> Option<Trusted> {
         }
     };
     let keys = match (algorithm, key, jwks) {
-        _ if are_secrets_elsewhere(table) => KeySet::from(VerifyingKey::read(Algorithm::Hs256, "elsewhere").ok()?),
+        _ if are_secrets_elsewhere(table) => {
+            KeySet::from(VerifyingKey::read(Algorithm::Hs256, "elsewhere").ok()?)
+        }
         (_, _, Some(set)) => {
             let told = |why| {
-                tell("jwks", format!("is no JWK Set: {why}"), "name a file with one, as { file = \"jwks.json\" }".into());
+                tell(
+                    "jwks",
+                    format!("is no JWK Set: {why}"),
+                    "name a file with one, as { file = \"jwks.json\" }".into(),
+                );
             };
             KeySet::read(set.expose_secret()).map_err(told).ok()?
         }

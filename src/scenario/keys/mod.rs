@@ -40,9 +40,7 @@ pub mod thresholds;
 pub mod token;
 pub(crate) mod told;
 
-pub use bound::{
-    ClientCertificate, Dpop, NonceAt, TargetCertificates, TargetDpop, fingerprint,
-};
+pub use bound::{ClientCertificate, Dpop, NonceAt, TargetCertificates, TargetDpop, fingerprint};
 pub use capacity::{Abandoned, Capacity};
 pub use compression::Compression;
 pub use connect::{ConnectRules, TlsResumption, TokenIn, check_origin};

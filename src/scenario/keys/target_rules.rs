@@ -8,8 +8,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::declare::{
-    HEADER_NAME, NOT_EMPTY, Table, Template, TextRule, above_zero, any_of, duration, int, list, loopback, map, of,
-    or_never, ruled, secret, sent_code, string, strings, table, target_header, target_text, words,
+    HEADER_NAME, NOT_EMPTY, Table, Template, TextRule, above_zero, any_of, duration, int, list, loopback,
+    map, of, or_never, ruled, secret, sent_code, string, strings, table, target_header, target_text, words,
 };
 use crate::sample::Cause;
 

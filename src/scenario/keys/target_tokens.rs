@@ -134,7 +134,8 @@ fn signing(keys: TokenSigningKeys, table: &Table<'_>) -> Option<TokenSigning> {
             let made = SigningKey::generate(algorithm);
             // It signs nothing here.
             let made = made.or_else(|| {
-                let elsewhere = table.has("key").then(|| SigningKey::read(Algorithm::Hs256, "elsewhere").ok());
+                let elsewhere =
+                    table.has("key").then(|| SigningKey::read(Algorithm::Hs256, "elsewhere").ok());
                 elsewhere.flatten()
             });
             let Some(made) = made else {

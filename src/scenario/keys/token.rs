@@ -57,7 +57,8 @@ fn check_bound(rules: TokenRules, table: &Table<'_>) -> Option<TokenRules> {
         table.between(Some("dpop"), message, help);
     }
     if rules.certificate.is_some() && rules.grant.credentials().is_none() {
-        let message = format!("`{}` is for a token endpoint, and none is asked", table.path_of("certificate"));
+        let message =
+            format!("`{}` is for a token endpoint, and none is asked", table.path_of("certificate"));
         table.between(Some("certificate"), message, "take it away, or give it to [groups.connect]");
     }
     Some(rules)

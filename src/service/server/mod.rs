@@ -53,7 +53,10 @@ use listen::Listener;
 use shared::{Place, Shared};
 use threads::Threads;
 
-pub use paths::{CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, DISCOVERY_PATH, EVENTS_PATH, JWKS_PATH, REVOKE_PATH, TOKEN_PATH};
+pub use paths::{
+    CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, DISCOVERY_PATH, EVENTS_PATH, JWKS_PATH, REVOKE_PATH,
+    TOKEN_PATH,
+};
 pub use tls::{Authority, ServerTls, ServerTlsError};
 
 /// How often a port is looked for that is free at several addresses.

@@ -154,7 +154,9 @@ async fn answer_by_path(connection: Arc<Connection>, request: Request<Incoming>)
         return Ok(told);
     }
     Ok(match request.uri().path() {
-        TOKEN_PATH if is_service => token::answer(&connection.shared, connection.caller.certificate, request).await,
+        TOKEN_PATH if is_service => {
+            token::answer(&connection.shared, connection.caller.certificate, request).await
+        }
         REVOKE_PATH if is_service => token::revoke(&connection.shared, request).await,
         COUNTERS_PATH if has_control => control::counters(&connection, &request),
         CLOSE_PATH if has_control => control::close(&connection, request).await,

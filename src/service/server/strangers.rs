@@ -6,9 +6,9 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri, Version};
 use serde_json::Value;
 
-use crate::service::binding::Holder;
 use crate::scenario::keys::TokenPlace;
 use crate::scenario::keys::ticket_in;
+use crate::service::binding::Holder;
 
 use super::credential;
 use super::token_form::{TokenForm, Written};

@@ -120,8 +120,7 @@ impl ServerTls {
         let verifier: Arc<dyn ClientCertVerifier> = match &asked.authority {
             Some(roots) => {
                 let building = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider());
-                let building =
-                    if asked.required { building } else { building.allow_unauthenticated() };
+                let building = if asked.required { building } else { building.allow_unauthenticated() };
                 building.build().map_err(|error| rustls::Error::General(error.to_string()))?
             }
             None => Arc::new(AnyCertificate { provider: provider(), required: asked.required }),

@@ -202,10 +202,7 @@ fn success(shared: &Shared, issued: Issued, fault: Option<FaultKind>) -> Answer 
         });
         return answer::json_answer(StatusCode::OK, text);
     }
-    answer::json(
-        StatusCode::OK,
-        &Success { access_token, token_type, expires_in, scope, refresh_token },
-    )
+    answer::json(StatusCode::OK, &Success { access_token, token_type, expires_in, scope, refresh_token })
 }
 
 /// Whole seconds as RFC 6749 has them; a fraction only where the rules ask for a life that has one.

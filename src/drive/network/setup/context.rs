@@ -123,7 +123,8 @@ impl GroupContext {
                 connect.close_timeout,
             )
             .numbered(is_embedded),
-            connector: Connector::new(clock, endpoint, &connect, dialer, tls, upgrader).proving(dpop.is_some(), &sink),
+            connector: Connector::new(clock, endpoint, &connect, dialer, tls, upgrader)
+                .proving(dpop.is_some(), &sink),
             token_in: connect.token_in,
             run,
             rules,

@@ -173,7 +173,8 @@ mod tests {
         let book = DpopBook { clock_skew: skew, common: None, own: Mutex::default() };
         let url = "wss://h/e".parse().unwrap();
         let read = |number, to| {
-            let proof = book.prover(number).unwrap().prove(to, ("GET", &url), (number, 90_000_000), Some("t"));
+            let proof =
+                book.prover(number).unwrap().prove(to, ("GET", &url), (number, 90_000_000), Some("t"));
             read_proof(&proof.unwrap()).unwrap()
         };
         let first = read(1, ShownTo::Service);
