@@ -409,7 +409,7 @@ fn target_rules() -> Run {
                         ..TokenRequest::default()
                     };
                     if let TokenAnswer::Issued(issued) = state.token_request(now, request) {
-                        tokens.push(issued.access_token);
+                        tokens.push(issued.access_token.text());
                     }
                 }
                 1 => {

@@ -295,7 +295,7 @@ fn issue(state: &mut TargetState, now: Moment) -> String {
         ..TokenRequest::default()
     };
     match state.token_request(now, request) {
-        TokenAnswer::Issued(issued) => issued.access_token,
+        TokenAnswer::Issued(issued) => issued.access_token.text(),
         other => unreachable!("{other:?}"),
     }
 }

@@ -17,7 +17,6 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::algorithm::Algorithm;
 use super::der::sec1_in_pkcs8;
-use super::verifying::VerifyingKey;
 
 /// Why a text is no key, without the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -130,12 +129,11 @@ impl SigningKey {
         }
     }
 
-    /// What checks its signatures.
-    #[must_use]
-    pub fn verifying(&self) -> Option<VerifyingKey> {
+    /// The secret that both sides know, where it is one.
+    pub(super) const fn shared(&self) -> Option<&hmac::Key> {
         match &self.kind {
-            Kind::Shared(key) => Some(VerifyingKey::of_shared(self.algorithm, key.clone())),
-            _ => VerifyingKey::of_public(self.algorithm, self.public()?),
+            Kind::Shared(key) => Some(key),
+            _ => None,
         }
     }
 

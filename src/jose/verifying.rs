@@ -56,9 +56,13 @@ impl VerifyingKey {
         Ok(Self { algorithm, kind: Kind::Public(public) })
     }
 
-    /// The one of a shared secret.
-    pub(super) const fn of_shared(algorithm: Algorithm, key: hmac::Key) -> Self {
-        Self { algorithm, kind: Kind::Shared(key) }
+    /// What checks the signatures of a key.
+    #[must_use]
+    pub fn of(key: &SigningKey) -> Option<Self> {
+        match key.shared() {
+            Some(shared) => Some(Self { algorithm: key.algorithm(), kind: Kind::Shared(shared.clone()) }),
+            None => Self::of_public(key.algorithm(), key.public()?),
+        }
     }
 
     /// The one whose public half ring takes as these bytes; `None` where that is none of that algorithm.

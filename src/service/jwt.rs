@@ -16,7 +16,7 @@ use crate::jose::{
 use crate::random::{Draws, Purpose};
 use crate::scenario::keys::{TargetRules, TokenFormat};
 
-use super::binding::Bound;
+use super::holder::Bound;
 use super::registry::TokenId;
 
 /// Who issued a token, and whom it is for, unless the rules say otherwise.
@@ -132,7 +132,7 @@ impl Jwt {
         header.insert("kid".into(), signing.key_id.as_str().into());
         Some(Box::new(Self {
             key: Arc::clone(&signing.key),
-            checks: KeySet::from(signing.key.verifying()?),
+            checks: KeySet::from(VerifyingKey::of(&signing.key)?),
             header,
             issuer: signing.issuer.clone().unwrap_or_else(|| ISSUER.to_owned()),
             is_at_address: signing.issuer.is_none(),

@@ -4,7 +4,8 @@
 //! I/O, no clock), the [`server`] that carries them out on sockets, and its own exact [`counters`].
 
 mod assertion;
-pub mod binding;
+mod binding;
+mod bound;
 pub mod capacity;
 mod capacity_gate;
 mod client_key;
@@ -13,6 +14,7 @@ pub mod delay;
 mod families;
 pub mod faults;
 pub mod handle;
+pub mod holder;
 mod holds;
 pub mod jwt;
 mod limits;

@@ -15,13 +15,14 @@ use crate::scenario::keys::{
     Delay, FaultKind, FaultStage, GrantType, Invalidation, RefusalManner, RouteDoes, StatusFault, TargetRules,
 };
 
-use super::binding::{Bindings, Bound};
+use super::binding::Bindings;
 use super::capacity::{Capacities, Endpoint};
 use super::client_key::ClientKey;
 use super::counters::TargetCounters;
 use super::delay;
 use super::families::Families;
 use super::faults::FaultDraws;
+use super::holder::Bound;
 use super::jwt::{TokenWriter, Told};
 use super::limits::ClientLimits;
 use super::open::{Holds, Open};

@@ -10,7 +10,7 @@ use crate::jose::{Algorithm, VerifyingKey};
 use crate::scenario::keys::{ExcessScopes, GrantType, TargetClient, TargetRules, TargetUser, Trusted};
 
 use super::assertion;
-use super::binding::Holder;
+use super::holder::Holder;
 use super::jwt::TokenText;
 use super::refusal::HandshakeRefusal;
 

@@ -54,8 +54,8 @@ fn bound_tokens_are_shown_with_proofs_and_nonces_are_asked_for_once() {
     let words: Vec<&str> = nonces
         .all
         .requests
-        .iter()
-        .flat_map(|(_, told)| told.said.keys().filter_map(|(_, word)| word.as_ref()).map(|word| word.text()))
+        .values()
+        .flat_map(|told| told.said.keys().filter_map(|(_, word)| word.as_ref()).map(|word| word.text()))
         .collect();
     assert!(words.iter().all(|word| *word == "use_dpop_nonce"), "{words:?}");
 }
@@ -193,7 +193,7 @@ fn a_certificate_that_is_refused_is_refused_by_the_name_of_the_alert() {
             let name = format!("{kind}-{name}");
             let path = folder.path().join(format!("{name}.toml"));
             let text = format!(
-                "duration = \"1s\"\n[target]\nkind = \"embedded\"\n{target}[[groups]]\nname = \"g\"\nclients = 4\n{group}{ONCE}"
+                "duration = \"3s\"\n[target]\nkind = \"embedded\"\n{target}[[groups]]\nname = \"g\"\nclients = 4\n{group}{ONCE}"
             );
             std::fs::write(&path, text).unwrap();
             let model = run_file(&path, &[], folder.path().join(&name)).model;

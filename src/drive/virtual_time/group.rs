@@ -15,7 +15,7 @@ use crate::scenario::keys::{
     ClientAuth, ClientCredentials, ConnectRules, Grant, Ready, Scenario, Shown, Target, TargetRules,
     TokenConnection, TokenIn, TokenPlace,
 };
-use crate::service::binding::Holder;
+use crate::service::holder::Holder;
 use crate::service::token::TokenRequest;
 
 /// A group.

@@ -17,7 +17,7 @@ use secrecy::SecretString;
 
 use crate::clock::{Clock, Moment};
 use crate::scenario::keys::{Delay, FaultKind, FaultStage, TargetRules};
-use crate::service::binding::Holder;
+use crate::service::holder::Holder;
 use crate::service::message::MessageText;
 use crate::service::refusal::HandshakeRefusal;
 use crate::service::rules::{Handshake, TargetState};

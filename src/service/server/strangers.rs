@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::scenario::keys::TokenPlace;
 use crate::scenario::keys::ticket_in;
-use crate::service::binding::Holder;
+use crate::service::holder::Holder;
 
 use super::credential;
 use super::token_form::{TokenForm, Written};

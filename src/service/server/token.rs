@@ -13,9 +13,9 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde::Serialize;
 
 use crate::scenario::keys::{FaultKind, FaultStage, TokenRequestBody};
-use crate::service::binding::Holder;
 use crate::service::capacity::Endpoint;
 use crate::service::faults::skewed;
+use crate::service::holder::Holder;
 use crate::service::token::{Issued, TokenAnswer, TokenError, TokenRefusal};
 
 use super::answer::{self, Answer};

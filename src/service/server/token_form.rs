@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::form_urlencoded;
 
-use crate::service::binding::Holder;
+use crate::service::holder::Holder;
 use crate::service::token::{TokenError, TokenRefusal, TokenRequest};
 
 /// A token request as sent. It carries a secret, so it cannot be printed.

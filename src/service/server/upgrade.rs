@@ -18,8 +18,8 @@ use crate::declare::template::Template;
 use crate::deflate::Terms;
 use crate::sample::Cause;
 use crate::scenario::keys::{Compression, FaultKind, FaultStage, RefusalDetail, RefusalManner};
-use crate::service::binding::Holder;
 use crate::service::capacity::Endpoint;
+use crate::service::holder::Holder;
 use crate::service::refusal::HandshakeRefusal;
 use crate::service::refusal_text::{challenge, own_code, refusal_text};
 
