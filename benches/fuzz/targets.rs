@@ -276,7 +276,7 @@ fn signed_token(bytes: &[u8]) -> u64 {
         assert!(set.claims(PROOF).is_err(), "a key was guessed");
         1
     });
-    keys.sum::<u64>() ^ proof << 40 ^ set.map_or_else(|fault| 2 + fault as u64, |known| known) << 48
+    keys.sum::<u64>() ^ proof << 40 ^ set.unwrap_or_else(|fault| 2 + fault as u64) << 48
 }
 
 const OBSERVED: &[&[u8]] = &[
