@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use resurge::clock::Moment;
 use resurge::drive::network::{parse_host, strangers};
-use resurge::jose::{Algorithm, SigningKey, VerifyingKey, verified_claims};
+use resurge::jose::{Algorithm, KeySet, SigningKey, VerifyingKey, read_proof, verified_claims};
 use resurge::observe::{PageReader, Selector, instant, range, refusal};
 use resurge::record::{Tally, evaluate};
 use resurge::scenario::keys::{Invalidation, TargetRules};
@@ -259,12 +259,16 @@ pub(crate) fn targets() -> Vec<Target> {
     ]
 }
 
-/// A JWT that the key of `signed_token` signed; a key in PEM, whose content is none.
+/// The proof of RFC 9449 §4.1.
+const PROOF: &str = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19.eyJqdGkiOiItQndDM0VTYzZhY2MybFRjIiwiaHRtIjoiUE9TVCIsImh0dSI6Imh0dHBzOi8vc2VydmVyLmV4YW1wbGUuY29tL3Rva2VuIiwiaWF0IjoxNTYyMjYyNjE2fQ.2-GxA6T8lP4vfrg8v-FdWP0A0zdrj8igiMLvqRMUvwnQg4PtFLbdLXiOSsX0x7NVY-FNyJK70nfbV37xRZT3Lg";
+/// A JWT that the key of `signed_token` signed; a key in PEM, whose content is none; a proof; a set of keys.
 const SIGNED: &[&[u8]] = &[
     b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjIiwiZXhwIjoxfQ.c2lnbmVk",
     b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE KEY-----\n",
     b"-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIAAA\n-----END EC PRIVATE KEY-----\n",
     b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAAAAA\n-----END PUBLIC KEY-----\n",
+    PROOF.as_bytes(),
+    b"{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"},{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"alg\":\"RS256\"}]}",
 ];
 const SIGNED_WORDS: &[&[u8]] = &[
     b".",
@@ -276,7 +280,7 @@ const SIGNED_WORDS: &[&[u8]] = &[
     b"MIIB",
 ];
 
-/// Reads a JWT by a key, and what was read as a key of each algorithm: nothing of it verifies.
+/// Reads a JWT by a key, and what was read as a key of each algorithm: nothing of it verifies. Reads it as a proof, which only its own key signs, and as a set of keys.
 fn signed_token(bytes: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(bytes);
     let key = VerifyingKey::read(Algorithm::Hs256, "a key").ok();
@@ -287,7 +291,12 @@ fn signed_token(bytes: &[u8]) -> u64 {
             (SigningKey::read(*algorithm, &text).is_ok(), VerifyingKey::read(*algorithm, &text).is_ok());
         (u64::from(both.0) + 2 * u64::from(both.1)) << (2 * at)
     });
-    keys.sum()
+    let proof = read_proof(&text).map_or_else(|fault| fault as u64, |_| 7);
+    let set = KeySet::read(&text).map(|set| {
+        assert!(set.claims(PROOF).is_err(), "a key was guessed");
+        1
+    });
+    keys.sum::<u64>() ^ proof << 40 ^ set.unwrap_or_else(|fault| 2 + fault as u64) << 48
 }
 
 const OBSERVED: &[&[u8]] = &[
@@ -420,7 +429,7 @@ fn target_rules() -> Run {
                         ..TokenRequest::default()
                     };
                     if let TokenAnswer::Issued(issued) = state.token_request(now, request) {
-                        tokens.push(issued.access_token);
+                        tokens.push(issued.access_token.text());
                     }
                 }
                 1 => {

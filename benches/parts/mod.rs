@@ -103,6 +103,7 @@ impl Led {
                     now = tcp + self.wait();
                     Event::Connected(Marks {
                         began,
+                        proved: None,
                         dns: Some(began),
                         tcp: Some(tcp),
                         tls: Some(tcp),
@@ -250,7 +251,15 @@ impl Led {
                     let began = now;
                     now = now + took;
                     let tcp = Some(began);
-                    Event::Connected(Marks { began, dns: tcp, tcp, tls: tcp, ended: now, signed: None })
+                    Event::Connected(Marks {
+                        began,
+                        proved: None,
+                        dns: tcp,
+                        tcp,
+                        tls: tcp,
+                        ended: now,
+                        signed: None,
+                    })
                 }
                 Action::Hold { until, entering: true, .. } => {
                     now = until;
@@ -295,7 +304,7 @@ fn issue(state: &mut TargetState, now: Moment) -> String {
         ..TokenRequest::default()
     };
     match state.token_request(now, request) {
-        TokenAnswer::Issued(issued) => issued.access_token,
+        TokenAnswer::Issued(issued) => issued.access_token.text(),
         other => unreachable!("{other:?}"),
     }
 }

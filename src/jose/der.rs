@@ -11,6 +11,7 @@ const P384: &[u8] = b"\x02\x01\x00\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x
 const SEQUENCE: u8 = 0x30;
 const OCTET_STRING: u8 = 0x04;
 const BIT_STRING: u8 = 0x03;
+const INTEGER: u8 = 0x02;
 
 /// An EC key as SEC1 has it (RFC 5915), as PKCS#8 (RFC 5208) has one on P-256, or else on P-384.
 pub(super) fn sec1_in_pkcs8(sec1: &[u8], is_p256: bool) -> Vec<u8> {
@@ -33,6 +34,26 @@ fn wrapped(tag: u8, content: &[u8]) -> Vec<u8> {
     }
     all.extend(content);
     all
+}
+
+/// An RSA key's two numbers, each without sign, as an `RSAPublicKey` (RFC 8017 appendix A.1.1).
+pub(super) fn rsa_public(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+    let number = |bytes: &[u8]| {
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        let bytes = &bytes[zeros..];
+        let needs_zero = bytes.first().is_none_or(|first| *first >= 0x80);
+        wrapped(INTEGER, &[if needs_zero { &[0][..] } else { &[] }, bytes].concat())
+    };
+    wrapped(SEQUENCE, &[number(modulus), number(exponent)].concat())
+}
+
+/// The two numbers of an `RSAPublicKey`, without signs.
+pub(super) fn rsa_numbers(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (inside, _) = read(key, SEQUENCE)?;
+    let (modulus, rest) = read(inside, INTEGER)?;
+    let (exponent, _) = read(rest, INTEGER)?;
+    let bare = |number| <[u8]>::strip_prefix(number, &[0]).unwrap_or(number);
+    Some((bare(modulus), bare(exponent)))
 }
 
 /// The public key in a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), as ring takes it.

@@ -5,10 +5,16 @@
 
 mod algorithm;
 mod der;
+mod jwk;
+mod key_set;
+mod proof;
 mod signing;
 mod verifying;
 
 pub use algorithm::Algorithm;
+pub use jwk::{PublicKey, base64url, sha256};
+pub use key_set::{JwtFault, KeySet, KeySetFault};
+pub use proof::{Proof, ProofFault, ProofKey, ProofOf, read_proof, token_hash};
 pub use signing::{KeyFault, SigningKey};
 pub use verifying::VerifyingKey;
 
@@ -30,16 +36,45 @@ pub fn with_signature(input: &str, signature: &[u8]) -> String {
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
+/// A JWS in compact form, taken apart.
+struct Parts<'a> {
+    /// What is signed.
+    input: &'a str,
+    header: Map<String, Value>,
+    claims: &'a str,
+    signature: Vec<u8>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(token: &'a str) -> Option<Self> {
+        let (input, signature) = token.rsplit_once('.')?;
+        let (header, claims) = input.split_once('.')?;
+        let header = serde_json::from_slice(&decode(header)?).ok()?;
+        Some(Self { input, header, claims, signature: decode(signature)? })
+    }
+
+    /// What its header says that signed it.
+    fn algorithm(&self) -> Option<Algorithm> {
+        let name = self.header.get("alg").and_then(Value::as_str)?;
+        Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
+fn claims_in(parts: &Parts<'_>) -> Option<Map<String, Value>> {
+    serde_json::from_slice(&decode(parts.claims)?).ok()
+}
+
+fn decode(part: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(part).ok()
+}
+
 /// The claims of a token that a key signed; `None` where it did not, or the token's header names another algorithm.
 #[must_use]
 pub fn verified_claims(token: &str, key: &VerifyingKey) -> Option<Map<String, Value>> {
-    let (input, signature) = token.rsplit_once('.')?;
-    let (header, claims) = input.split_once('.')?;
-    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
-    let header: Map<String, Value> = serde_json::from_slice(&decode(header)?).ok()?;
-    let is_ours = header.get("alg").and_then(Value::as_str) == Some(key.algorithm().name());
-    let is_signed = is_ours && key.verifies(input.as_bytes(), &decode(signature)?);
-    if is_signed { serde_json::from_slice(&decode(claims)?).ok() } else { None }
+    let parts = Parts::of(token)?;
+    let is_signed =
+        parts.algorithm() == Some(key.algorithm()) && key.verifies(parts.input.as_bytes(), &parts.signature);
+    if is_signed { claims_in(&parts) } else { None }
 }
 
 #[cfg(test)]

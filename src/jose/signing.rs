@@ -89,6 +89,25 @@ impl SigningKey {
         Ok(Self { algorithm, kind, random })
     }
 
+    /// A key that nobody had before; `None` where ring makes none of that kind, or the system has no randomness.
+    #[must_use]
+    pub fn generate(algorithm: Algorithm) -> Option<Self> {
+        let random = SystemRandom::new();
+        let kind = match algorithm {
+            Algorithm::Es256 | Algorithm::Es384 => {
+                let by = curve(algorithm);
+                let made = EcdsaKeyPair::generate_pkcs8(by, &random).ok()?;
+                Kind::Ec(Box::new(EcdsaKeyPair::from_pkcs8(by, made.as_ref(), &random).ok()?))
+            }
+            Algorithm::EdDsa => {
+                let made = Ed25519KeyPair::generate_pkcs8(&random).ok()?;
+                Kind::Ed(Box::new(Ed25519KeyPair::from_pkcs8(made.as_ref()).ok()?))
+            }
+            _ => return None,
+        };
+        Some(Self { algorithm, kind, random })
+    }
+
     /// What it signs by.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
@@ -107,6 +126,14 @@ impl SigningKey {
             }
             Kind::Ec(key) => Some(key.sign(&self.random, message).ok()?.as_ref().to_vec()),
             Kind::Ed(key) => Some(key.sign(message).as_ref().to_vec()),
+        }
+    }
+
+    /// The secret that both sides know, where it is one.
+    pub(super) const fn shared(&self) -> Option<&hmac::Key> {
+        match &self.kind {
+            Kind::Shared(key) => Some(key),
+            _ => None,
         }
     }
 
@@ -141,14 +168,19 @@ fn padding(algorithm: Algorithm) -> &'static dyn RsaEncoding {
     }
 }
 
+fn curve(algorithm: Algorithm) -> &'static signature::EcdsaSigningAlgorithm {
+    match algorithm {
+        Algorithm::Es256 => &ECDSA_P256_SHA256_FIXED_SIGNING,
+        _ => &ECDSA_P384_SHA384_FIXED_SIGNING,
+    }
+}
+
 fn ec(
     algorithm: Algorithm,
     der: &PrivateKeyDer<'_>,
     random: &SystemRandom,
 ) -> Result<EcdsaKeyPair, KeyFault> {
-    let is_p256 = algorithm == Algorithm::Es256;
-    let by: &'static signature::EcdsaSigningAlgorithm =
-        if is_p256 { &ECDSA_P256_SHA256_FIXED_SIGNING } else { &ECDSA_P384_SHA384_FIXED_SIGNING };
+    let (is_p256, by) = (algorithm == Algorithm::Es256, curve(algorithm));
     let key = match der {
         PrivateKeyDer::Sec1(der) => {
             EcdsaKeyPair::from_pkcs8(by, &sec1_in_pkcs8(der.secret_sec1_der(), is_p256), random)

@@ -56,6 +56,20 @@ impl VerifyingKey {
         Ok(Self { algorithm, kind: Kind::Public(public) })
     }
 
+    /// What checks the signatures of a key.
+    #[must_use]
+    pub fn of(key: &SigningKey) -> Option<Self> {
+        match key.shared() {
+            Some(shared) => Some(Self { algorithm: key.algorithm(), kind: Kind::Shared(shared.clone()) }),
+            None => Self::of_public(key.algorithm(), key.public()?),
+        }
+    }
+
+    /// The one whose public half ring takes as these bytes; `None` where that is none of that algorithm.
+    pub(super) fn of_public(algorithm: Algorithm, public: Vec<u8>) -> Option<Self> {
+        may_be_of(algorithm, &public).then_some(Self { algorithm, kind: Kind::Public(public) })
+    }
+
     /// What it checks.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {

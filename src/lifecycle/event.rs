@@ -168,6 +168,8 @@ pub enum Finish {
 pub struct Marks {
     /// When the connection was begun.
     pub began: Moment,
+    /// When the proof was signed that goes with the token; `None`: none does.
+    pub proved: Option<Moment>,
     /// When the address was known.
     pub dns: Option<Moment>,
     /// When TCP was connected.

@@ -16,6 +16,8 @@ const fn ms(ms: u64) -> Moment {
 
 pub(in crate::lifecycle) fn token_rules(on_reconnect: OnReconnect) -> TokenRules {
     TokenRules {
+        certificate: None,
+        dpop: None,
         grant: Grant::ClientCredentials(ClientCredentials::new("id", "secret")),
         on_reconnect,
         fetch_on_codes: None,
@@ -105,7 +107,7 @@ impl Bench {
 }
 
 fn marks(began: Moment, ended: Moment) -> Marks {
-    Marks { began, dns: Some(began), tcp: Some(began), tls: Some(began), ended, signed: None }
+    Marks { began, proved: None, dns: Some(began), tcp: Some(began), tls: Some(began), ended, signed: None }
 }
 
 fn refused(status: u16, began: Moment, ended: Moment) -> Event {
@@ -147,6 +149,7 @@ fn a_reconnect_is_measured_from_its_disconnect_through_all_its_attempts() {
     assert_eq!(bench.step(ms(1_030), Event::Due(Signs::default())), Action::Connect);
     let reached = Marks {
         began: ms(1_030),
+        proved: None,
         dns: Some(ms(1_031)),
         tcp: Some(ms(1_033)),
         tls: Some(ms(1_036)),

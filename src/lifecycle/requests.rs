@@ -9,7 +9,7 @@ use crate::sample::{ErrorWord, RequestAnswer};
 use super::event::ConnectFailure;
 
 /// The codes of RFC 6749 §5.2, and others that token endpoints send.
-const KNOWN_CODES: [&str; 16] = [
+const KNOWN_CODES: [&str; 18] = [
     "invalid_request",
     "invalid_client",
     "invalid_grant",
@@ -20,6 +20,8 @@ const KNOWN_CODES: [&str; 16] = [
     "account_disabled",
     "expired_token",
     "invalid_target",
+    "invalid_dpop_proof",
+    "use_dpop_nonce",
     "invalid_token",
     "server_error",
     "slow_down",

@@ -159,7 +159,9 @@ pub fn reconcile(tally: &Tally, target: &TargetCounters) -> Reconciliation {
     for (what, outcome) in REFUSALS {
         let counted = target.refused.iter().filter(|refused| refusal_of(refused.status) == outcome);
         let counted: u64 = counted.map(|refused| refused.count).sum();
-        let clients = tally.outcome(outcome);
+        // A handshake that was made once more for a nonce was refused before.
+        let again = if outcome == Outcome::Http401 { tally.counter(Counter::NonceRetries) } else { 0 };
+        let clients = tally.outcome(outcome) + again;
         // A request that it can make nothing of is refused as well, and counted as a bad one.
         let bad = if outcome == Outcome::Http4xx { target.bad_requests } else { 0 };
         if outcome == Outcome::Http403 || clients + counted > 0 {

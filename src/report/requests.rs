@@ -150,6 +150,7 @@ fn predicate(row: &RequestRow<'_>) -> &'static str {
         RequestAnswer::ProxyRefused => "cannot be reached through the proxy",
         RequestAnswer::NotSent => "makes no request of what the variables hold",
         RequestAnswer::CommandFailed => "fails",
+        RequestAnswer::NotBound => "gives a token that is bound to no key (its token_type is not DPoP)",
         RequestAnswer::LocalLimit => "could not be asked by this machine",
     }
 }

@@ -74,5 +74,7 @@ named_enum! {
         ScopesWithheld = "scopes_withheld",
         /// Tokens that waited for a processor of this machine to be signed.
         MintWaits = "mint_waits",
+        /// Handshakes that were made once more, with the nonce that the service's 401 asked for (RFC 9449 §9).
+        NonceRetries = "nonce_retries",
     }
 }

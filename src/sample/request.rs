@@ -92,6 +92,8 @@ named_enum! {
         CommandFailed = "command_failed",
         /// No file descriptor or port was left on this machine: not the target's fault.
         LocalLimit = "local_limit",
+        /// A token that anybody can show, where one was asked for that is bound to the client's key (RFC 9449 §5).
+        NotBound = "not_bound",
     }
 }
 

@@ -58,6 +58,7 @@ fn every_shipped_scenario_loads_and_so_does_its_copy() {
 #[test]
 fn the_hashes_of_the_shipped_scenarios_stay() {
     let known = [
+        ("ably.toml", "218bc1c007856587"),
         ("auth0.toml", "cfad7ab8e65dc268"),
         ("aws-api-gateway-iam.toml", "d83680dc4f19ca24"),
         ("aws-api-gateway.toml", "940b0b184a4419fc"),
@@ -68,6 +69,7 @@ fn the_hashes_of_the_shipped_scenarios_stay() {
         ("browser-fleet.toml", "f926fc52f399207a"),
         ("centrifugo.toml", "7944cd45ed47ce62"),
         ("certificate-rotated.toml", "ee6ab7b67b331362"),
+        ("cognito.toml", "199f0ad2b6def88f"),
         ("cookie-session.toml", "e9a72ac07eb59a8a"),
         ("deploy-storm.toml", "3c8a87e491463abd"),
         ("discord.toml", "aa34752450f615a5"),
@@ -79,8 +81,11 @@ fn the_hashes_of_the_shipped_scenarios_stay() {
         ("half-open-balancer.toml", "4c058f1316e27796"),
         ("hundred-thousand.toml", "3bf5242963e56cc9"),
         ("idle-reconnect.toml", "a107702c351eb82d"),
+        ("keycloak.toml", "98434e47cbb3fd3a"),
+        ("livekit.toml", "852afb3345d79545"),
         ("million-deploy.toml", "37224d51f2b13e44"),
         ("missing-scope.toml", "e467878f15c693d2"),
+        ("okta.toml", "e86c0ba9241c7c9f"),
         ("own-jwt.toml", "ce9e89261eec624a"),
         ("phoenix.toml", "23ec05bd3b264ce9"),
         ("probe-cascade.toml", "b438c0b7e30cef69"),

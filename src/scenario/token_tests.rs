@@ -22,6 +22,7 @@ fn good_tokens_are_taken_and_no_secret_is_shown() {
             "{CLIENT}params = {{ audience = \"a\", api_key = \"hush\", who = \"{{client}}-{{now}}\" }}\nbody = \"json\""
         ),
         format!("{CLIENT}auth = \"client_secret_jwt\""),
+        format!("{CLIENT}dpop = {{ clock_skew = \"-5m\" }}"),
         "grant = \"password\"\nclient_id = \"c\"\nusername = \"u-{client}\"\npassword = \"hush\"".to_owned(),
         format!("grant = \"jwt_bearer\"\nassertion = {assertion}"),
         format!("grant = \"token_exchange\"\n{CLIENT}subject_jwt = {assertion}"),
@@ -54,6 +55,23 @@ fn each_bad_token_is_told_what_is_wrong_and_where() {
             "it is no key in PEM",
             10,
         ),
+        (format!("{CLIENT}dpop = \"yes\""), "true, false or a table is needed", 10),
+        (format!("{CLIENT}dpop = {{ key = \"hush\" }}"), "it is no key in PEM", 10),
+        (
+            "grant = \"fixed\"\ntoken = \"hush\"\ndpop = true".to_owned(),
+            "name the key to which the token is bound",
+            10,
+        ),
+        (
+            format!("{CLIENT}dpop = true\n[groups.connect]\ntoken_in = \"nowhere\""),
+            "does not show them in the header",
+            12,
+        ),
+        (
+            format!("{CLIENT}certificate = {{ chain = \"hush\", key = \"hush\" }}"),
+            "it has no BEGIN CERTIFICATE",
+            10,
+        ),
         (format!("{JWT}claims = '{{\"sub\":}}'"), "line 1, column 8: what stands there is no JSON", 11),
         (format!("{JWT}claims = '[1]'"), "is no JSON object", 11),
         (format!("{JWT}claims = '{{\"sub\":\"{{gone}}\"}}'"), "names {gone}, which nothing fills", 11),
@@ -68,5 +86,33 @@ fn each_bad_token_is_told_what_is_wrong_and_where() {
         let told = load_token(&token).map(|_| ()).unwrap_err().to_string();
         assert!(told.contains(words) && !told.contains("hush"), "{token}\n{told}");
         assert!(told.contains(&format!("s.toml:{line}:")), "line {line}: {token}\n{told}");
+    }
+}
+
+#[test]
+fn each_bad_key_of_a_target_that_binds_tokens_is_told() {
+    let rows = [
+        ("token_signing = { algorithm = \"ES256\" }", "is for tokens that are JWTs"),
+        ("token_format = \"jwt\"\ntoken_signing = { algorithm = \"RS256\" }", "no such key is made here"),
+        (
+            "token_format = \"jwt\"\ntoken_signing = { algorithm = \"ES256\", key = \"hush\" }",
+            "it is no key in PEM",
+        ),
+        ("client_certificates = { required = true }", "is for a target with TLS"),
+        ("tls = true\nclient_certificates = { authority = \"hush\" }", "it has no BEGIN CERTIFICATE"),
+        ("clients = [{ id = \"c\", certificate = \"hush\" }]", "is no certificate"),
+        ("clients = [{ id = \"c\" }]", "a client of the target has id, secret and scopes"),
+        ("trusted = { jwks = \"hush\" }", "is no JWK Set"),
+        ("trusted = { algorithm = \"HS256\" }", "the target needs algorithm and key"),
+        ("dpop = { nonce = \"always\" }", "always"),
+    ];
+    for (keys, said) in rows {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("s.toml");
+        let base = BASE.replace("kind = \"embedded\"", &format!("kind = \"embedded\"\n{keys}"));
+        std::fs::write(&file, format!("{base}{CLIENT}")).unwrap();
+        let Err(error) = load(&file, &Vec::new(), None, &|_| None) else { panic!("{keys}") };
+        let text = error.to_string();
+        assert!(text.contains(said) && !text.contains("hush"), "{keys}\n{text}");
     }
 }

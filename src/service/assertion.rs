@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::jose::verified_claims;
+use crate::jose::JwtFault;
 use crate::scenario::keys::Trusted;
 
 /// What a JWT says that is taken.
@@ -18,21 +18,61 @@ pub(super) struct Said {
     pub(super) expires_s: u64,
 }
 
+/// Why a JWT is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// It is none.
+    NoJwt,
+    /// It names a key that is not known.
+    Key,
+    /// Its signature is not that of its key.
+    Signature,
+    /// It is for others.
+    Audience,
+    /// Another one issued it.
+    Issuer,
+    /// It has no end.
+    Endless,
+}
+
+impl Wrong {
+    /// What a refusal says of it: a code and a sentence.
+    pub(super) const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NoJwt => ("token.unknown", "the access token is unknown"),
+            Self::Key => ("token.key", "the access token names a key that is not known here"),
+            Self::Signature => {
+                ("token.signature", "the signature of the access token is not that of its key")
+            }
+            Self::Audience => ("token.audience", "the access token is for another audience"),
+            Self::Issuer => ("token.issuer", "the access token is of another issuer"),
+            Self::Endless => ("token.endless", "the access token has no exp"),
+        }
+    }
+}
+
 /// Reads a JWT: its signature, its audience, its issuer. Whether its time is over is for the caller to say.
-pub(super) fn read(text: &str, trusted: &Trusted) -> Option<Said> {
-    let claims = verified_claims(text, &trusted.key)?;
+pub(super) fn read(text: &str, trusted: &Trusted) -> Result<Said, Wrong> {
+    let claims = trusted.keys.claims(text).map_err(|fault| match fault {
+        JwtFault::Malformed => Wrong::NoJwt,
+        JwtFault::UnknownKey => Wrong::Key,
+        JwtFault::Signature => Wrong::Signature,
+    })?;
     let fits = |wanted: &Option<String>, name: &str| {
         wanted.as_ref().is_none_or(|wanted| texts(&claims, name).iter().any(|text| text == wanted))
     };
-    if !fits(&trusted.audience, "aud") || !fits(&trusted.issuer, "iss") {
-        return None;
+    if !fits(&trusted.audience, "aud") {
+        return Err(Wrong::Audience);
+    }
+    if !fits(&trusted.issuer, "iss") {
+        return Err(Wrong::Issuer);
     }
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let scopes = ["scope", "scp"].into_iter().flat_map(|name| texts(&claims, name));
-    Some(Said {
+    Ok(Said {
         client: text("client_id").or(text("sub")).unwrap_or_default().to_owned(),
         scopes: scopes.flat_map(|text| text.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect(),
-        expires_s: claims.get("exp")?.as_f64()? as u64,
+        expires_s: claims.get("exp").and_then(Value::as_f64).ok_or(Wrong::Endless)? as u64,
     })
 }
 
@@ -61,17 +101,17 @@ mod tests {
             with_signature(&input, &key.sign(input.as_bytes()).unwrap())
         };
         let trusted = |audience: Option<&str>, issuer: Option<&str>| Trusted {
-            key: Arc::new(VerifyingKey::read(Algorithm::Hs256, "k").unwrap()),
+            keys: Arc::new(VerifyingKey::read(Algorithm::Hs256, "k").unwrap().into()),
             audience: audience.map(str::to_owned),
             issuer: issuer.map(str::to_owned),
         };
         let token = sign(r#"{"sub":"c","aud":["x","y"],"iss":"i","exp":5,"scope":"a b"}"#);
         let said = Said { client: "c".into(), scopes: vec!["a".into(), "b".into()], expires_s: 5 };
-        assert_eq!(read(&token, &trusted(None, None)), Some(said.clone()));
-        assert_eq!(read(&token, &trusted(Some("y"), Some("i"))), Some(said));
-        assert_eq!(read(&token, &trusted(Some("z"), None)), None);
-        assert_eq!(read(&token, &trusted(None, Some("j"))), None);
-        assert_eq!(read(&sign("{\"sub\":\"c\"}"), &trusted(None, None)), None, "a JWT without end");
-        assert_eq!(read(&token[..token.len() - 2], &trusted(None, None)), None);
+        assert_eq!(read(&token, &trusted(None, None)), Ok(said.clone()));
+        assert_eq!(read(&token, &trusted(Some("y"), Some("i"))), Ok(said));
+        assert_eq!(read(&token, &trusted(Some("z"), None)), Err(Wrong::Audience));
+        assert_eq!(read(&token, &trusted(None, Some("j"))), Err(Wrong::Issuer));
+        assert_eq!(read(&sign("{\"sub\":\"c\"}"), &trusted(None, None)), Err(Wrong::Endless));
+        assert_eq!(read(&token[..token.len() - 2], &trusted(None, None)), Err(Wrong::NoJwt));
     }
 }

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::sample::Cause;
 
-use super::assertion::{self, Said};
+use super::assertion::{self, Said, Wrong};
 use super::limits::ClientLimits;
 use super::registry::{Standing, TokenId};
 use super::rules::TargetState;
@@ -14,7 +15,16 @@ use super::rules::TargetState;
 impl TargetState {
     /// What a JWT says that is trusted here; `None`: it is none, or none is.
     fn said(&self, text: &str) -> Option<Said> {
-        assertion::read(text, self.rules.trusted.as_ref()?)
+        assertion::read(text, self.rules.trusted.as_ref()?).ok()
+    }
+
+    /// What a refusal says of a text that is no token of this target: of a JWT, what is wrong with it.
+    pub(super) fn wrong_with(&self, text: &str) -> (Cause, (&'static str, &'static str)) {
+        let wrong = self.rules.trusted.as_ref().and_then(|trusted| assertion::read(text, trusted).err());
+        match wrong {
+            None | Some(Wrong::NoJwt) => (Cause::UnknownToken, Wrong::NoJwt.words()),
+            Some(named) => (Cause::ForbiddenOther, named.words()),
+        }
     }
 
     fn expiry(&self, said: &Said) -> Moment {
@@ -58,7 +68,7 @@ mod tests {
 
     use super::*;
     use crate::jose::{Algorithm, SigningKey, VerifyingKey, signing_input, with_signature};
-    use crate::sample::{Cause, Initiator};
+    use crate::sample::Initiator;
     use crate::scenario::keys::{TargetRules, Trusted};
     use crate::service::rules::Handshake;
     use crate::service::session::Ended;
@@ -72,8 +82,8 @@ mod tests {
 
     #[test]
     fn a_minted_token_lives_and_ends_as_those_do_that_were_issued() {
-        let key = Arc::new(VerifyingKey::read(Algorithm::Hs256, "k").unwrap());
-        let trusted = Some(Trusted { key, audience: Some("me".into()), issuer: None });
+        let keys = Arc::new(VerifyingKey::read(Algorithm::Hs256, "k").unwrap().into());
+        let trusted = Some(Trusted { keys, audience: Some("me".into()), issuer: None });
         let mut target = TargetState::new(TargetRules { trusted, ..TargetRules::default() }, 1);
         target.set_origin(1_000_000_000);
         let at = |s| Moment::ZERO + Duration::from_secs(s);
@@ -99,7 +109,7 @@ mod tests {
         let bare = sign(&claims(",\"jti\":\"3\""));
         assert_eq!(refused(&mut target, at(1), &bare), Some(Cause::MissingScope));
         let elsewhere = sign(&claims(scope).replace("me", "you"));
-        assert_eq!(refused(&mut target, at(1), &elsewhere), Some(Cause::UnknownToken));
-        assert_eq!(refused(&mut target, at(1), &good[..good.len() - 1]), Some(Cause::UnknownToken));
+        assert_eq!(refused(&mut target, at(1), &elsewhere), Some(Cause::ForbiddenOther), "it is for others");
+        assert_eq!(refused(&mut target, at(1), &good[..good.len() / 2]), Some(Cause::UnknownToken));
     }
 }

@@ -4,6 +4,8 @@
 //! I/O, no clock), the [`server`] that carries them out on sockets, and its own exact [`counters`].
 
 mod assertion;
+mod binding;
+mod bound;
 pub mod capacity;
 mod capacity_gate;
 mod client_key;
@@ -12,8 +14,9 @@ pub mod delay;
 mod families;
 pub mod faults;
 pub mod handle;
+pub mod holder;
 mod holds;
-mod jwt;
+pub mod jwt;
 mod limits;
 pub mod message;
 mod minted;

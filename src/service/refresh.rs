@@ -112,7 +112,7 @@ mod tests {
             assert!(grant(&mut target, Some(&refresh_of(&first))).is_none(), "{on_reuse:?}: used before");
             for issued in [&first, &second, &third] {
                 let is_good =
-                    matches!(target.standing(Moment::ZERO, &issued.access_token), Standing::Good(_));
+                    matches!(target.standing(Moment::ZERO, &issued.access_token.text()), Standing::Good(_));
                 assert_eq!(is_good, opens, "{on_reuse:?}");
             }
             assert_eq!(grant(&mut target, Some(&refresh_of(&third))).is_some(), refreshes, "{on_reuse:?}");

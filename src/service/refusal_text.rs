@@ -6,6 +6,7 @@ use crate::declare::template::Template;
 use crate::sample::Cause;
 use crate::scenario::keys::TargetRules;
 
+use super::binding::is_of_proof;
 use super::refusal::HandshakeRefusal;
 
 /// The code that the rules give to the cause of a refusal.
@@ -32,12 +33,19 @@ pub fn refusal_text(
     })
 }
 
-/// The challenge of RFC 6750 §3, where the token is the matter. A request without one gets no error code (§3.1).
-pub(super) fn challenge(cause: Cause, description: &str) -> Option<String> {
+/// The challenge of RFC 6750 §3, where the token is the matter, or of RFC 9449 §7.1, where its proof is. A request without one gets no error code (§3.1).
+pub(super) fn challenge(cause: Cause, code: &str, description: &str) -> Option<String> {
+    if is_of_proof(code) {
+        let algorithms = "ES256 ES384 RS256 PS256 EdDSA";
+        return Some(format!(
+            "DPoP realm=\"resurge\", error=\"{code}\", error_description=\"{description}\", algs=\"{algorithms}\""
+        ));
+    }
     let error = match cause {
         Cause::NoToken => return Some("Bearer realm=\"resurge\"".to_owned()),
         Cause::MissingScope => "insufficient_scope",
         Cause::StaleToken | Cause::ExpiredToken | Cause::UnknownToken => "invalid_token",
+        Cause::ForbiddenOther if code.starts_with("token.") => "invalid_token",
         _ => return None,
     };
     Some(format!("Bearer realm=\"resurge\", error=\"{error}\", error_description=\"{description}\""))
@@ -84,7 +92,11 @@ pub fn refusal_says(rules: &TargetRules, refusal: HandshakeRefusal, is_edge: boo
                 Some(template) => refusal_text(rules, template, refusal, || "0".repeat(32)),
                 None => serde_json::json!({ "status": status, "code": code, "message": message }).to_string(),
             };
-            RefusalSays { challenge: challenge(cause, message), content_type: Some("application/json"), body }
+            RefusalSays {
+                challenge: challenge(cause, usual, message),
+                content_type: Some("application/json"),
+                body,
+            }
         }
     }
 }
@@ -95,8 +107,8 @@ mod tests {
 
     #[test]
     fn challenges_are_as_the_rfc_has_them() {
-        insta::assert_snapshot!(challenge(Cause::NoToken, "").unwrap(), @r#"Bearer realm="resurge""#);
-        insta::assert_snapshot!(challenge(Cause::StaleToken, "the access token was invalidated").unwrap(), @r#"Bearer realm="resurge", error="invalid_token", error_description="the access token was invalidated""#);
-        insta::assert_snapshot!(challenge(Cause::MissingScope, "the access token lacks a required scope").unwrap(), @r#"Bearer realm="resurge", error="insufficient_scope", error_description="the access token lacks a required scope""#);
+        insta::assert_snapshot!(challenge(Cause::NoToken, "token", "").unwrap(), @r#"Bearer realm="resurge""#);
+        insta::assert_snapshot!(challenge(Cause::StaleToken, "token", "the access token was invalidated").unwrap(), @r#"Bearer realm="resurge", error="invalid_token", error_description="the access token was invalidated""#);
+        insta::assert_snapshot!(challenge(Cause::MissingScope, "token", "the access token lacks a required scope").unwrap(), @r#"Bearer realm="resurge", error="insufficient_scope", error_description="the access token lacks a required scope""#);
     }
 }

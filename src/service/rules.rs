@@ -15,12 +15,14 @@ use crate::scenario::keys::{
     Delay, FaultKind, FaultStage, GrantType, Invalidation, RefusalManner, RouteDoes, StatusFault, TargetRules,
 };
 
+use super::binding::Bindings;
 use super::capacity::{Capacities, Endpoint};
 use super::client_key::ClientKey;
 use super::counters::TargetCounters;
 use super::delay;
 use super::families::Families;
 use super::faults::FaultDraws;
+use super::holder::Bound;
 use super::jwt::{TokenWriter, Told};
 use super::limits::ClientLimits;
 use super::open::{Holds, Open};
@@ -43,6 +45,8 @@ pub struct TargetState {
     pub(super) refresh_tokens: TokenRegistry,
     pub(super) families: Families,
     pub(super) writer: TokenWriter,
+    /// Only where tokens are bound.
+    pub(super) bindings: Option<Box<Bindings>>,
     pub(super) tickets: TicketBook,
     pub(super) windows: Windows,
     /// The newest token of each client id; kept only where a newer one ends it.
@@ -100,7 +104,8 @@ impl TargetState {
         Self {
             refresh_tokens: TokenRegistry::of(Purpose::TargetRefresh, seed, MOST_DEAD),
             families: Families::of(&rules),
-            writer: TokenWriter::new(rules.token_format, seed),
+            writer: TokenWriter::new(&rules, seed),
+            bindings: Bindings::of(&rules, seed),
             capacities: Capacities::of(&rules, seed),
             rules: Arc::new(rules),
             tokens: TokenRegistry::new(seed, MOST_DEAD),
@@ -125,6 +130,17 @@ impl TargetState {
     /// Calendar time of the moment zero, in microseconds since 1970: for tokens that tell when they were issued.
     pub const fn set_origin(&mut self, unix_us: u64) {
         self.writer.set_origin(unix_us);
+    }
+
+    /// Where the target is to be had, as `http://127.0.0.1:8080`: for tokens that tell who issued them.
+    pub fn set_address(&mut self, address: &str) {
+        self.writer.set_address(address);
+    }
+
+    /// How tokens are written.
+    #[must_use]
+    pub const fn writer(&self) -> &TokenWriter {
+        &self.writer
     }
 
     /// Where the access token of that text stands.
@@ -202,10 +218,12 @@ impl TargetState {
             scope: grant.scope.as_deref().or(request.scope).unwrap_or_default(),
             issued: now,
             expires: now + expires_in,
+            bound: self.bindings.as_ref().and_then(|bindings| bindings.get(id)),
         };
+        let is_dpop = matches!(told.bound, Some(Bound::Key(_)));
         let access_token = self.writer.write(id, told);
         let refresh_token = refresh.map(TokenId::text);
-        TokenAnswer::Issued(Issued { access_token, expires_in, scope: grant.scope, refresh_token })
+        TokenAnswer::Issued(Issued { access_token, expires_in, scope: grant.scope, refresh_token, is_dpop })
     }
 
     /// Decides on a token request, which may show this refresh token; counts and issues. The last of what it answers is the refresh token that
@@ -232,13 +250,22 @@ impl TargetState {
             unix_s: self.writer.origin_s() + now.as_second(),
         };
         let decided = token::decide(&self.rules, request, known);
-        let decided = decided
-            .and_then(|grant| self.use_refresh_token(now, request, refresh).map(|family| (grant, family)));
-        let (grant, family) = decided.map_err(|refusal| TokenAnswer::Refused(self.refuse_token(refusal)))?;
+        let decided = decided.and_then(|grant| {
+            let bound = self.binding_of(now, request.holder, request.used_basic)?;
+            Ok((grant, bound))
+        });
+        let decided = decided.and_then(|(grant, bound)| {
+            self.use_refresh_token(now, request, refresh).map(|family| (grant, bound, family))
+        });
+        let (grant, bound, family) =
+            decided.map_err(|refusal| TokenAnswer::Refused(self.refuse_token(refusal)))?;
         let expires = now + self.rules.token_life;
         let client = ClientLimits::are_needed(&self.rules)
             .then(|| self.limits.key(request.client_id.unwrap_or_default()));
         let id = self.tokens.issue(now, expires, grant.is_sufficient, client);
+        if let (Some(bound), Some(bindings)) = (bound, &mut self.bindings) {
+            bindings.bind(id, bound, &self.tokens);
+        }
         if self.rules.invalidation == Invalidation::OnNewToken {
             let client = request.client_id.unwrap_or_default().to_owned();
             if let Some(older) = self.newest.insert(client, id) {
@@ -288,7 +315,10 @@ impl TargetState {
             Ok(holds) => holds,
             Err(cause) => {
                 let status = status_of(self.rules.refusal_status, cause);
-                let words = words_of(cause);
+                let (cause, words) = match (cause, credential) {
+                    (Cause::UnknownToken, Some(Shown::Text(text))) => self.wrong_with(text),
+                    _ => (cause, words_of(cause)),
+                };
                 return self.refuse(now, HandshakeRefusal { status, cause, words, retry_after: None });
             }
         };

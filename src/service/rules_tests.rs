@@ -36,7 +36,7 @@ pub(super) fn fetch(state: &mut TargetState, now: Moment, client: &str, scope: O
         ..TokenRequest::default()
     };
     match state.token_request(now, request) {
-        TokenAnswer::Issued(issued) => issued.access_token,
+        TokenAnswer::Issued(issued) => issued.access_token.text(),
         refused => panic!("{refused:?}"),
     }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use secrecy::ExposeSecret as _;
 
 use crate::jose::{Algorithm, VerifyingKey};
-use crate::scenario::keys::{
-    ExcessScopes, GrantType, JWT_BEARER, TOKEN_EXCHANGE, TargetClient, TargetRules, TargetUser, Trusted,
-};
+use crate::scenario::keys::{ExcessScopes, GrantType, TargetClient, TargetRules, TargetUser, Trusted};
 
 use super::assertion;
+use super::holder::Holder;
+use super::jwt::TokenText;
 use super::refusal::HandshakeRefusal;
 
 /// A token request. It carries secrets, so it cannot be printed.
@@ -31,6 +31,8 @@ pub struct TokenRequest<'a> {
     pub refresh_token: Option<&'a str>,
     /// Whatever else it has, by name.
     pub params: &'a [(String, String)],
+    /// What the request shows of who holds the token.
+    pub holder: Holder<'a>,
 }
 
 impl<'a> TokenRequest<'a> {
@@ -55,19 +57,29 @@ pub enum TokenAnswer {
 /// A token as the client gets it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Issued {
-    /// The token: opaque, 128 bits.
-    pub access_token: String,
+    /// The token: opaque, 128 bits, or a JWT that is yet to be signed.
+    pub access_token: TokenText,
     /// Its life.
     pub expires_in: std::time::Duration,
     /// Its scopes, where they are not the ones asked for (RFC 6749 §5.1).
     pub scope: Option<String>,
     /// A refresh token (RFC 6749 §6).
     pub refresh_token: Option<String>,
+    /// Whether it is bound to the client's key.
+    pub is_dpop: bool,
+}
+
+impl Issued {
+    /// `token_type` of the answer.
+    #[must_use]
+    pub const fn token_type(&self) -> &'static str {
+        if self.is_dpop { "DPoP" } else { "bearer" }
+    }
 }
 
 impl std::fmt::Debug for Issued {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { access_token: _, refresh_token: _, expires_in, scope } = self;
+        let Self { access_token: _, refresh_token: _, expires_in, scope, is_dpop: _ } = self;
         f.debug_struct("Issued").field("expires_in", expires_in).field("scope", scope).finish_non_exhaustive()
     }
 }
@@ -114,6 +126,10 @@ pub enum TokenError {
     InvalidGrant,
     /// The audience or the resource is none of this service's (RFC 8707 §2, RFC 8693 §2.2.2).
     InvalidTarget,
+    /// The proof of the client's key is not good (RFC 9449 §5).
+    InvalidDpopProof,
+    /// It lacks the server's nonce (RFC 9449 §8).
+    UseDpopNonce,
 }
 
 impl TokenError {
@@ -128,6 +144,8 @@ impl TokenError {
             Self::InvalidScope => "invalid_scope",
             Self::InvalidGrant => "invalid_grant",
             Self::InvalidTarget => "invalid_target",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
         }
     }
 }
@@ -204,14 +222,7 @@ pub(super) fn decide(
 
 /// The grant of that name on the wire.
 fn grant_type(name: &str) -> Option<GrantType> {
-    Some(match name {
-        "client_credentials" => GrantType::ClientCredentials,
-        "refresh_token" => GrantType::RefreshToken,
-        "password" => GrantType::Password,
-        JWT_BEARER => GrantType::JwtBearer,
-        TOKEN_EXCHANGE => GrantType::TokenExchange,
-        _ => return None,
-    })
+    GrantType::ALL.into_iter().find(|grant| grant.on_the_wire() == name)
 }
 
 type Wrong = (TokenError, &'static str);
@@ -253,7 +264,7 @@ fn show(rules: &TargetRules, request: TokenRequest<'_>, grant: GrantType, known:
 
 /// Whether a JWT is one of those that are trusted, and its time is not over.
 fn is_trusted(rules: &TargetRules, text: &str, known: Known) -> bool {
-    let said = rules.trusted.as_ref().and_then(|trusted| assertion::read(text, trusted));
+    let said = rules.trusted.as_ref().and_then(|trusted| assertion::read(text, trusted).ok());
     said.is_some_and(|said| known.unix_s < said.expires_s)
 }
 
@@ -276,13 +287,18 @@ fn authenticate<'a>(
         return by_assertion(rules, id, assertion, known);
     }
     if rules.clients.is_empty() {
-        if !names_client {
+        // One of an authority that is trusted, or any, will do as any secret does.
+        if !names_client && request.holder.certificate.is_none() {
             request.client_secret.filter(|secret| !secret.is_empty()).ok_or(missing)?;
         }
         return Ok(None);
     }
     let wrong = (TokenError::InvalidClient, "unknown client, or wrong secret");
     let client = rules.clients.iter().find(|client| client.id == id).ok_or(wrong)?;
+    if let Some(certificate) = client.certificate {
+        let other = (TokenError::InvalidClient, "the certificate is not the one that the client is known by");
+        return if request.holder.certificate == Some(certificate.0) { Ok(Some(client)) } else { Err(other) };
+    }
     let secret = client.secret.expose_secret();
     if secret.is_empty() {
         return Err((TokenError::UnauthorizedClient, "a client without a secret may not use this grant"));
@@ -307,12 +323,13 @@ fn by_assertion<'a>(
         shared
             .filter_map(|algorithm| VerifyingKey::read(algorithm, client.secret.expose_secret()).ok())
             .find_map(|key| {
-                assertion::read(text, &Trusted { key: Arc::new(key), audience: None, issuer: None })
+                let keys = Arc::new(key.into());
+                assertion::read(text, &Trusted { keys, audience: None, issuer: None }).ok()
             })
     };
     let trusted = rules.trusted.as_ref().and_then(|trusted| {
         // Its audience is this endpoint, whatever that of tokens is.
-        assertion::read(text, &Trusted { audience: None, issuer: None, ..trusted.clone() })
+        assertion::read(text, &Trusted { audience: None, issuer: None, ..trusted.clone() }).ok()
     });
     let said = trusted.or_else(|| client.and_then(own)).ok_or(wrong)?;
     if said.client == id && known.unix_s < said.expires_s { Ok(client) } else { Err(wrong) }
@@ -336,7 +353,7 @@ mod tests {
 
     fn client(id: &str, secret: &str, scopes: &[&str]) -> TargetClient {
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-        TargetClient { id: id.to_owned(), secret: SecretString::from(secret), scopes }
+        TargetClient { id: id.to_owned(), secret: SecretString::from(secret), certificate: None, scopes }
     }
 
     fn listed() -> TargetRules {

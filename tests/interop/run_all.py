@@ -14,6 +14,7 @@ from pathlib import Path
 import jsonschema
 
 import check_attempts
+import check_bound
 import check_cases
 import check_cluster
 import check_cluster_networks

@@ -49,7 +49,15 @@ impl Bench {
 
     fn marks(&self) -> Marks {
         let now = self.now;
-        Marks { began: now, dns: Some(now), tcp: Some(now), tls: Some(now), ended: now, signed: None }
+        Marks {
+            began: now,
+            proved: None,
+            dns: Some(now),
+            tcp: Some(now),
+            tls: Some(now),
+            ended: now,
+            signed: None,
+        }
     }
 
     /// Lets it wait and fetch until it connects or is done. Answers with how it is done.

@@ -12,14 +12,16 @@ use url::Url;
 use crate::clock::{Clock, Moment};
 use crate::declare::template::{Template, UrlText};
 use crate::lifecycle::{ConnectFailure, Marks};
+use crate::sample::Counter;
 use crate::scenario::keys::{ConnectRules, SignRules};
 
 use super::cookies::Jar;
 use super::dial::{Dialer, Way};
 use super::endpoint::Endpoint;
+use super::group_sink::GroupSink;
 use super::signer::Signer;
 use super::tls::TlsClient;
-use super::token::Token;
+use super::token::{Token, USE_NONCE};
 use super::upgrade::{Socket, Upgrader};
 use super::variables::{Renderer, Variables};
 use super::variation::Variation;
@@ -37,6 +39,8 @@ pub(super) struct Connector {
     upgrader: Upgrader,
     /// Where handshakes are signed.
     signer: Option<Box<Signer>>,
+    /// Where tokens are bound to keys: where handshakes are counted that were made once more.
+    proving: Option<GroupSink>,
 }
 
 impl Connector {
@@ -59,6 +63,7 @@ impl Connector {
             tls_timeout: rules.tls_timeout,
             upgrader,
             signer: None,
+            proving: None,
         }
     }
 
@@ -66,6 +71,11 @@ impl Connector {
     pub(super) fn signing(mut self, rules: Option<&Arc<SignRules>>, first: u32) -> Self {
         self.signer = rules.map(|rules| Box::new(Signer::new(self.clock, Arc::clone(rules), first)));
         self
+    }
+
+    /// The same, whose handshakes prove that the client holds the key of its token, where it is bound to one.
+    pub(super) fn proving(self, proves: bool, sink: &GroupSink) -> Self {
+        Self { proving: proves.then(|| sink.clone()), ..self }
     }
 
     /// Where the next handshake of a client goes; `None`: to the group's endpoint. One that keeps its signature goes where its first handshake went.
@@ -134,11 +144,46 @@ impl Connector {
     ) -> (Marks, Result<Socket, ConnectFailure>) {
         let signed = elsewhere.as_ref().and_then(|endpoint| endpoint.signature.as_ref()).map(|made| made.at);
         let mut marks = Marks { began: self.clock.now(), signed, ..Marks::default() };
-        let result = self.connect_in_stages((number, token), elsewhere.as_deref(), jar, &mut marks).await;
+        let shown = (number, token);
+        let mut result = self.connect_in_stages(shown.clone(), elsewhere.as_deref(), jar, &mut marks).await;
+        if let Some(sink) = &self.proving
+            && result.as_ref().err().is_some_and(asks_for_nonce)
+        {
+            result = Box::pin(self.connect_again(sink, shown, elsewhere.as_deref(), jar, &mut marks)).await;
+        }
         if marks.ended == Moment::default() {
             marks.ended = self.clock.now();
         }
         (marks, result)
+    }
+
+    /// Makes a handshake once more, with the nonce that the answer to the first one asked for (RFC 9449 §9). Services end the connection with such an
+    /// answer, so it has one of its own; what the first one took belongs to the upgrade.
+    async fn connect_again(
+        &self,
+        sink: &GroupSink,
+        shown: (u32, Option<Token>),
+        elsewhere: Option<&Endpoint>,
+        jar: Option<&Jar>,
+        marks: &mut Marks,
+    ) -> Result<Socket, ConnectFailure> {
+        sink.count(Counter::NonceRetries).await;
+        sink.count(Counter::TcpConnections).await;
+        let began = self.clock.now();
+        let (first, mut again) = (began.since(marks.began), Marks { began, ..Marks::default() });
+        let result = self.connect_in_stages(shown, elsewhere, jar, &mut again).await;
+        let earlier =
+            |at: Option<Moment>| at.map(|at| Moment::from_ns(at.as_ns() - as_ns(first).min(at.as_ns())));
+        *marks = Marks {
+            began: marks.began,
+            proved: earlier(again.proved),
+            dns: earlier(again.dns),
+            tcp: earlier(again.tcp),
+            tls: earlier(again.tls),
+            ended: again.ended,
+            signed: marks.signed,
+        };
+        result
     }
 
     async fn connect_in_stages(
@@ -149,6 +194,12 @@ impl Connector {
         marks: &mut Marks,
     ) -> Result<Socket, ConnectFailure> {
         let endpoint = elsewhere.unwrap_or(&self.endpoint);
+        // A proof takes this machine's time, which is not to be told as the service's.
+        let proved = self.upgrader.proves().then(|| {
+            let request = self.upgrader.request(endpoint, number, token.as_ref(), jar);
+            marks.proved = Some(self.clock.now());
+            request
+        });
         let dialing = self.dialer.dial(&endpoint.host, endpoint.port, Way::Tunnel, number, &mut marks.dns);
         let tcp = dialing.await?;
         marks.tcp = Some(self.clock.now());
@@ -167,8 +218,17 @@ impl Connector {
         if !is_secure {
             marks.tls = marks.tcp;
         }
-        let request = self.upgrader.request(endpoint, number, token.as_ref(), jar);
+        let request = proved.unwrap_or_else(|| self.upgrader.request(endpoint, number, token.as_ref(), jar));
         let keep = jar.map(|jar| (jar, &endpoint.url));
         Box::pin(self.upgrader.upgrade(wire, request, keep, marks)).await
     }
+}
+
+/// Whether a handshake was refused for the want of a nonce.
+fn asks_for_nonce(failure: &ConnectFailure) -> bool {
+    matches!(failure, ConnectFailure::Http(said) if said.status == 401 && said.bearer_error.as_deref() == Some(USE_NONCE))
+}
+
+fn as_ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

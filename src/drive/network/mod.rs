@@ -39,6 +39,7 @@ mod tls;
 mod token;
 mod traffic;
 mod upgrade;
+mod upgrade_answer;
 mod variables;
 mod variation;
 mod violation;

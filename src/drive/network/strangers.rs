@@ -27,7 +27,8 @@ use super::http::read;
 use super::react::heartbeat;
 use super::retry_after::parse_retry_after;
 use super::traffic::TrafficTally;
-use super::upgrade::{answer_in_order, parse, websocket_config, without_chunk_sizes};
+use super::upgrade::websocket_config;
+use super::upgrade_answer::{answer_in_order, parse, without_chunk_sizes};
 use super::variables::{LONGEST_VALUE, Variables};
 use super::{endpoint::Endpoint, name_server, proxy, token};
 

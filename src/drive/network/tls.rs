@@ -10,17 +10,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustls::client::Resumption;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::clock::Moment;
 use crate::lifecycle::ConnectFailure;
 use crate::sample::{Counter, Sample};
-use crate::scenario::keys::TlsResumption;
+use crate::scenario::keys::{ClientCertificate, TlsResumption};
 
 use super::endpoint::Endpoint;
 use super::group_sink::GroupSink;
@@ -196,6 +197,37 @@ impl TlsClient {
 /// The name that a certificate has to be for; `None` where no certificate can be for this host.
 pub(super) fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.to_owned()).ok()
+}
+
+/// The failure of a handshake whose end the peer tells only afterwards: that it refuses the client's certificate (RFC 8446 §4.4.2.4); `None`: it is
+/// another.
+pub(super) fn alert_in(error: &io::Error) -> Option<ConnectFailure> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(_) => Some(ConnectFailure::Tls(fault_name(error))),
+        _ => None,
+    }
+}
+
+/// The same TLS for clients that show this certificate.
+pub(super) fn showing(config: &Arc<ClientConfig>, certificate: &ClientCertificate) -> Arc<ClientConfig> {
+    let Some(certified) = certificate.certified() else { return Arc::clone(config) };
+    let mut config = ClientConfig::clone(config);
+    config.client_auth_cert_resolver = Arc::new(Shown(certified));
+    Arc::new(config)
+}
+
+/// Shows one certificate to whoever asks for one.
+#[derive(Debug)]
+struct Shown(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.key.choose_scheme(schemes).map(|_| Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 /// The name of what is wrong: of the certificate's fault, of the peer's alert (RFC 8446 §6.2), or of the library's error.

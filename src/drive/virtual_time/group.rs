@@ -15,6 +15,7 @@ use crate::scenario::keys::{
     ClientAuth, ClientCredentials, ConnectRules, Grant, Ready, Scenario, Shown, Target, TargetRules,
     TokenConnection, TokenIn, TokenPlace,
 };
+use crate::service::holder::Holder;
 use crate::service::token::TokenRequest;
 
 /// A group.
@@ -53,6 +54,7 @@ impl Asker {
     pub(super) fn request(&self, index: u32, is_refresh: bool) -> TokenRequest<'_> {
         let (id, secret) = &self.who[index as usize % self.who.len().max(1)];
         TokenRequest {
+            holder: Holder::default(),
             grant_type: Some(if is_refresh { "refresh_token" } else { self.grant_type }),
             client_id: Some(id),
             client_secret: Some(secret),

@@ -23,6 +23,10 @@ pub fn unsupported(scenario: &Scenario, rules: &TargetRules) -> Vec<String> {
         (rules.signatures.is_some(), "the target checks signatures (target.signatures)"),
         (!rules.script.is_empty(), "the target has a script (target.script)"),
         (
+            rules.client_certificates.is_some(),
+            "the target asks clients for certificates (target.client_certificates)",
+        ),
+        (
             rules.storms.iter().any(|storm| storm.warning.is_some()),
             "the target warns of its storms (target.storms, warning)",
         ),
@@ -61,6 +65,10 @@ fn of_token(group: &Group, rules: &TargetRules) -> Vec<String> {
         (
             holds(&|credentials| !matches!(credentials.auth, ClientAuth::Body | ClientAuth::Basic)),
             "signs who it is (token.auth)",
+        ),
+        (
+            group.token.as_ref().is_some_and(|token| token.dpop.is_some()) || rules.dpop.is_some(),
+            "has tokens that are bound to a key, or asks a target that binds them (token.dpop, target.dpop)",
         ),
         (
             user_varies && !rules.users.is_empty(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::scenario::keys::group::MAX_CLIENTS;
 use crate::scenario::keys::{
-    ClientDisconnect, DisconnectHow, Group, Scenario, Start, Storm, StormBy, Target,
+    ClientDisconnect, DisconnectHow, Group, Scenario, Start, Storm, StormBy, Target, TokenIn,
 };
 
 use super::check_events::{check_event_storm, check_events};
@@ -82,6 +82,7 @@ fn check_group(scenario: &Scenario, group: &Group, path: &str, say: &mut impl Fn
         let message = format!("group \"{}\" fetches tokens, but from where is not said", group.name);
         say(format!("{path}.token"), message, "add token_url to [target], or url to the group's token");
     }
+    check_holder(scenario, group, path, say);
     let start = match &group.start {
         Start::AtOnce => Duration::ZERO,
         Start::Over(over) => *over,
@@ -103,6 +104,25 @@ fn check_group(scenario: &Scenario, group: &Group, path: &str, say: &mut impl Fn
             message,
             "give [groups.session] a keep_alive or a silence_timeout",
         );
+    }
+}
+
+/// A bound token goes in the header, beside its proof; a certificate is shown over TLS.
+fn check_holder(scenario: &Scenario, group: &Group, path: &str, say: &mut impl FnMut(String, String, &str)) {
+    let proves = group.token.as_ref().is_some_and(|token| token.dpop.is_some());
+    if proves && !matches!(group.connect.token_in, TokenIn::Header) {
+        let message =
+            format!("group \"{}\" has bound tokens, and does not show them in the header", group.name);
+        let help = "take token_in away: a bound token goes as `Authorization: DPoP …`, beside its proof";
+        say(format!("{path}.connect.token_in"), message, help);
+    }
+    let Target::Embedded(rules) = &scenario.target else { return };
+    let at_token = group.token.as_ref().is_some_and(|token| token.certificate.is_some());
+    let shown =
+        [("connect.certificate", group.connect.certificate.is_some()), ("token.certificate", at_token)];
+    for (key, _) in shown.into_iter().filter(|(_, is_shown)| *is_shown && !rules.tls) {
+        let message = format!("group \"{}\" shows a certificate to a target without TLS", group.name);
+        say(format!("{path}.{key}"), message, "write tls = true in [target], or take the certificate away");
     }
 }
 

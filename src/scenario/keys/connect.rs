@@ -14,6 +14,7 @@ use crate::declare::{
     ws_url_template,
 };
 
+use super::bound::ClientCertificate;
 use super::compression::{Compression, compression};
 use super::sign::{SignRules, SignaturePlace};
 use super::told::is_embedded;
@@ -81,6 +82,8 @@ table! {
         tcp_timeout: Duration = Duration::from_secs(10) => above_zero();
         /// Longest wait for the TLS handshake.
         tls_timeout: Duration = Duration::from_secs(10) => above_zero();
+        /// With which certificate clients show who they are. Without it: the target's `client_cert`, if it has one.
+        certificate: Option<ClientCertificate> = None => of::<ClientCertificate>();
         /// Whether a client that comes back resumes its TLS session. Early data is never sent.
         tls_resumption: TlsResumption = TlsResumption::Never;
         /// Longest wait for the answer to the upgrade request.

@@ -104,8 +104,9 @@ impl Part for Needed {
         let credentials = ClientCredentials::of_table(table, None);
         check_needs(table, &[needs()])?;
         let credentials = credentials?;
-        let has_key = credentials.auth == ClientAuth::PrivateKeyJwt;
-        let columns: &[&str] = if has_key { &["client_id"] } else { &["client_id", "client_secret"] };
+        let needs_no_secret =
+            matches!(credentials.auth, ClientAuth::PrivateKeyJwt | ClientAuth::TlsClientAuth);
+        let columns: &[&str] = if needs_no_secret { &["client_id"] } else { &["client_id", "client_secret"] };
         check_columns(&credentials, columns, table)?;
         Some(Self(credentials))
     }
@@ -147,13 +148,18 @@ impl<K: Shows> Part for With<K> {
 
 const fn needs() -> Needs {
     any_of(
-        &[&["client_id", "client_secret"], &["client_id", "client_assertion"], &["feeder"]],
+        &[
+            &["client_id", "client_secret"],
+            &["client_id", "client_assertion"],
+            &["client_id", "certificate"],
+            &["feeder"],
+        ],
         "client_credentials needs client_id and client_secret; the secret may be { env = \"NAME\" }",
     )
 }
 
 words! {
-    /// How a client shows who it is (RFC 6749 §2.3.1, RFC 7523 §2.2).
+    /// How a client shows who it is (RFC 6749 §2.3.1, RFC 7523 §2.2, RFC 8705 §2).
     pub enum ClientAuth {
         /// Id and secret in the body.
         Body = "body",
@@ -163,6 +169,8 @@ words! {
         PrivateKeyJwt = "private_key_jwt",
         /// A JWT that its secret signs.
         ClientSecretJwt = "client_secret_jwt",
+        /// Its certificate, in the TLS handshake (RFC 8705 §2): of an authority, or signed by itself.
+        TlsClientAuth = "tls_client_auth",
     }
 }
 
@@ -193,7 +201,10 @@ fn check_credentials(credentials: ClientCredentials, table: &Table<'_>) -> Optio
         ClientAuth::ClientSecretJwt if has_key => {
             Some("signs with the client secret: take client_assertion.key away")
         }
-        ClientAuth::Body | ClientAuth::Basic if table.has("client_assertion") => {
+        ClientAuth::TlsClientAuth if !table.has("certificate") => {
+            Some("needs certificate = { chain = { file = \"client.pem\" }, key = { file = \"client.key\" } }")
+        }
+        ClientAuth::Body | ClientAuth::Basic | ClientAuth::TlsClientAuth if table.has("client_assertion") => {
             Some("signs nothing: take client_assertion away, or write auth = \"private_key_jwt\"")
         }
         _ => None,

@@ -9,9 +9,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 
 use crate::declare::{
-    SecretsElsewhere, Table, Template, above_zero, flat, meaning, of, secret, string, table, token_param,
+    SecretsElsewhere, Table, Template, above_zero, flat, meaning, of, one_of, secret, string, table,
+    token_param,
 };
-use crate::jose::{Algorithm, SigningKey, VerifyingKey};
+use crate::jose::{Algorithm, KeySet, SigningKey, VerifyingKey};
 
 use super::feeder::{Feeder, TokenFill, check_filled};
 
@@ -243,22 +244,25 @@ impl ClientAssertion {
 table! {
     /// JWTs that others signed, and that the embedded target takes.
     pub struct TrustedKeys {
-        /// What signed them.
-        algorithm: Algorithm, needed "the target needs algorithm and key of the JWTs that it takes";
+        /// What signed them, with `key`.
+        algorithm: Option<Algorithm> = None => of::<Algorithm>();
         /// The key: the shared secret, or a public (or private) key in PEM, as `{ file = "key.pem" }`.
-        key: SecretString, needed "the target needs algorithm and key of the JWTs that it takes" => secret();
+        key: Option<SecretString> = None => secret();
+        /// Instead of both: a JWK Set (RFC 7517), as `{ file = "jwks.json" }`. The key is the one that a token's `kid` names.
+        jwks: Option<SecretString> = None => secret();
         /// What must be their `aud`, or among it. Without it: anything.
         audience: Option<String> = None => string();
         /// What must be their `iss`. Without it: anything.
         issuer: Option<String> = None => string();
     }
+    needs: [one_of(&[&["algorithm", "key"], &["jwks"]], "the target needs algorithm and key of the JWTs that it takes, or jwks")];
 }
 
 /// JWTs that others signed.
 #[derive(Debug, Clone)]
 pub struct Trusted {
-    /// The key that checks them.
-    pub key: Arc<VerifyingKey>,
+    /// The keys that check them.
+    pub keys: Arc<KeySet>,
     /// What must be their `aud`, or among it.
     pub audience: Option<String>,
     /// What must be their `iss`.
@@ -267,27 +271,41 @@ pub struct Trusted {
 
 impl PartialEq for Trusted {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.key, &other.key) && self.audience == other.audience && self.issuer == other.issuer
+        Arc::ptr_eq(&self.keys, &other.keys) && self.audience == other.audience && self.issuer == other.issuer
     }
 }
 
 meaning! { Trusted: TrustedKeys => |keys: TrustedKeys, table: &Table<'_>| trusted(keys, table) }
 
 fn trusted(keys: TrustedKeys, table: &Table<'_>) -> Option<Trusted> {
-    let TrustedKeys { algorithm, key, audience, issuer } = keys;
-    let read = if are_secrets_elsewhere(table) {
-        VerifyingKey::read(Algorithm::Hs256, "elsewhere")
-    } else {
-        VerifyingKey::read(algorithm, key.expose_secret())
-    };
-    match read {
-        Ok(key) => Some(Trusted { key: Arc::new(key), audience, issuer }),
-        Err(why) => {
-            let message = format!("`{}` cannot check {}: {why}", table.path_of("key"), algorithm.name());
-            if let Some(at) = table.peek("key") {
-                at.elsewhere(message, format!("{}, or its public half, is needed", algorithm.key_in_words()));
-            }
-            None
+    let TrustedKeys { algorithm, key, jwks, audience, issuer } = keys;
+    let tell = |name: &str, wrong: String, help: String| {
+        if let Some(at) = table.peek(name) {
+            at.elsewhere(format!("`{}` {wrong}", table.path_of(name)), help);
         }
-    }
+    };
+    let keys = match (algorithm, key, jwks) {
+        _ if are_secrets_elsewhere(table) => {
+            KeySet::from(VerifyingKey::read(Algorithm::Hs256, "elsewhere").ok()?)
+        }
+        (_, _, Some(set)) => {
+            let told = |why| {
+                tell(
+                    "jwks",
+                    format!("is no JWK Set: {why}"),
+                    "name a file with one, as { file = \"jwks.json\" }".into(),
+                );
+            };
+            KeySet::read(set.expose_secret()).map_err(told).ok()?
+        }
+        (Some(algorithm), Some(key), None) => {
+            let told = |why| {
+                let help = format!("{}, or its public half, is needed", algorithm.key_in_words());
+                tell("key", format!("cannot check {}: {why}", algorithm.name()), help);
+            };
+            KeySet::from(VerifyingKey::read(algorithm, key.expose_secret()).map_err(told).ok()?)
+        }
+        _ => return None,
+    };
+    Some(Trusted { keys: Arc::new(keys), audience, issuer })
 }

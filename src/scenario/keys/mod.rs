@@ -3,6 +3,7 @@
 //! In: tables of the document. Out: types whose values are valid by construction or were checked when the file was loaded. Shares are 0..1,
 //! rates per second. A key stands in one place: its field. Rules between keys are functions beside it.
 
+pub mod bound;
 pub mod capacity;
 pub mod compression;
 pub mod connect;
@@ -40,6 +41,7 @@ pub mod thresholds;
 pub mod token;
 pub(crate) mod told;
 
+pub use bound::{ClientCertificate, Dpop, NonceAt, TargetCertificates, TargetDpop, fingerprint};
 pub use capacity::{Abandoned, Capacity};
 pub use compression::Compression;
 pub use connect::{ConnectRules, TlsResumption, TokenIn, check_origin};
@@ -75,6 +77,6 @@ pub use target_rules::{
     AtSessionLimit, IdleAction, IdleCounts, Invalidation, OnReuse, RefreshTokens, TargetClient, TargetRules,
     TokenEnd, TokenFormat, TokenPlace,
 };
-pub use target_tokens::{ExcessScopes, GrantType, TargetUser, TokenRequestBody};
+pub use target_tokens::{ExcessScopes, GrantType, TargetUser, TokenRequestBody, TokenSigning};
 pub use threshold::{Aggregate, Comparison, OutageOf, ShareOf, Subject, Threshold};
 pub use token::{Sharing, TokenConnection, TokenRules};

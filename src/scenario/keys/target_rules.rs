@@ -8,11 +8,12 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::declare::{
-    HEADER_NAME, NOT_EMPTY, Table, Template, TextRule, above_zero, duration, int, list, loopback, map, of,
-    or_never, ruled, secret, sent_code, string, strings, table, target_header, target_text, words,
+    HEADER_NAME, NOT_EMPTY, Table, Template, TextRule, above_zero, any_of, duration, int, list, loopback,
+    map, of, or_never, ruled, secret, sent_code, string, strings, table, target_header, target_text, words,
 };
 use crate::sample::Cause;
 
+use super::bound::{Fingerprint, TargetCertificates, TargetDpop, switch};
 use super::capacity::Capacity;
 use super::compression::{Compression, compression};
 use super::delay::Delay;
@@ -24,7 +25,7 @@ use super::refusal::{Codes, REFUSED, RefusalDetail, RefusalManner, RefusalStatus
 use super::route::{Route, TicketEnd, Tickets};
 use super::script::{MessageToken, ScriptRule, TargetStorm};
 use super::sign::Signatures;
-use super::target_tokens::{ExcessScopes, GrantType, TargetUser, TokenRequestBody};
+use super::target_tokens::{ExcessScopes, GrantType, TargetUser, TokenRequestBody, TokenSigning};
 
 /// Path of the WebSocket endpoint, unless the rules say otherwise.
 const EVENTS_PATH: &str = "/api/v2/analytics/events";
@@ -76,6 +77,12 @@ table! {
         token_life: Duration = Duration::from_secs(24 * 60 * 60) => above_zero();
         /// How tokens are written.
         token_format: TokenFormat = TokenFormat::Opaque;
+        /// With `token_format = "jwt"`: how they are signed. Without it: by HS256, with a key that nobody is told.
+        token_signing: Option<TokenSigning> = None => of::<TokenSigning>();
+        /// Tokens that are bound to a client's key (DPoP, RFC 9449): `true`, or a table. Without it: proofs are not looked at.
+        dpop: Option<TargetDpop> = None => switch("true, false or a table is needed, as { nonce = \"both\" }");
+        /// With `tls`: the certificates that it asks clients for (RFC 8705). Without it: none.
+        client_certificates: Option<TargetCertificates> = None => of::<TargetCertificates>();
         /// Refresh tokens. Without it: none are issued.
         refresh_tokens: Option<RefreshTokens> = None => of::<RefreshTokens>();
         /// What ends a token's life early.
@@ -197,6 +204,14 @@ fn check_probe(rules: TargetRules, table: &Table<'_>) -> Option<TargetRules> {
     if let Some((key, _)) = other.iter().find(|(_, is_there)| *is_there && rules.signatures.is_some()) {
         let message = format!("`{}` stands beside {key}", table.path_of("signatures"));
         table.between(Some("signatures"), message, "a handshake shows one of them: take one away");
+    }
+    if rules.token_signing.is_some() && rules.token_format == TokenFormat::Opaque {
+        let message = format!("`{}` is for tokens that are JWTs", table.path_of("token_signing"));
+        table.between(Some("token_signing"), message, "write token_format = \"jwt\", or take it away");
+    }
+    if rules.client_certificates.is_some() && !rules.tls {
+        let message = format!("`{}` is for a target with TLS", table.path_of("client_certificates"));
+        table.between(Some("client_certificates"), message, "write tls = true, or take it away");
     }
     if rules.probe.is_some() && rules.upgrade_capacity.is_none() {
         let message = format!("`{}` would never fail", table.path_of("probe"));
@@ -347,16 +362,20 @@ table! {
         /// Its id.
         id: String, needed "a client of the target has id, secret and scopes" => string();
         /// Its secret.
-        secret: SecretString, needed "a client of the target has id, secret and scopes" => secret();
+        secret: SecretString = SecretString::default() => secret();
+        /// The certificate that it is known by, instead of a secret, as `{ file = "client.pem" }`.
+        certificate: Option<Fingerprint> = None => of::<Fingerprint>();
         /// The scopes that it may have.
         scopes: Vec<String> = Vec::new() => strings();
     }
+    needs: [any_of(&[&["secret"], &["certificate"]], "a client of the target has id, secret and scopes")];
 }
 
 impl PartialEq for TargetClient {
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id
             && self.scopes == other.scopes
+            && self.certificate == other.certificate
             && self.secret.expose_secret() == other.secret.expose_secret()
     }
 }

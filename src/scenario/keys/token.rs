@@ -9,6 +9,7 @@ use crate::declare::{
     read_table, table, words,
 };
 
+use super::bound::{ClientCertificate, Dpop, switch};
 use super::fault::Skew;
 use super::grant::Grant;
 use super::on_reconnect::OnReconnect;
@@ -37,10 +38,30 @@ table! {
         timeout: Duration = Duration::from_secs(10) => above_zero();
         /// Token endpoint of this group, instead of the target's.
         url: Option<Hidden<url::Url>> = None => http_url();
+        /// Proofs that the client holds the key to which its token is bound (DPoP, RFC 9449): `true`, or a table.
+        dpop: Option<Dpop> = None => switch("true, false or a table is needed, as { clock_skew = \"-5m\" }");
+        /// With which certificate clients show who they are at the token endpoint. Without it: as at the target.
+        certificate: Option<ClientCertificate> = None => of::<ClientCertificate>();
         ..
         /// How a token is got.
         grant: Grant;
     }
+    check: check_bound;
+}
+
+fn check_bound(rules: TokenRules, table: &Table<'_>) -> Option<TokenRules> {
+    if rules.dpop.as_ref().is_some_and(|dpop| dpop.key.is_none()) && rules.grant.credentials().is_none() {
+        let message =
+            format!("`{}` is for tokens that a token endpoint binds to a key", table.path_of("dpop"));
+        let help = "name the key to which the token is bound: dpop = { key = { file = \"key.pem\" } }";
+        table.between(Some("dpop"), message, help);
+    }
+    if rules.certificate.is_some() && rules.grant.credentials().is_none() {
+        let message =
+            format!("`{}` is for a token endpoint, and none is asked", table.path_of("certificate"));
+        table.between(Some("certificate"), message, "take it away, or give it to [groups.connect]");
+    }
+    Some(rules)
 }
 
 const NONE: Word = Word { name: "none", about: "No token." };

@@ -199,7 +199,11 @@ mod tests {
             (control(true), false, Right, true),
         ];
         for (door, is_local, shown, may) in table {
-            assert_eq!(may_control(Caller { door, is_local }, shown), may, "{door:?} {is_local} {shown:?}");
+            assert_eq!(
+                may_control(Caller { door, is_local, certificate: None }, shown),
+                may,
+                "{door:?} {is_local} {shown:?}"
+            );
         }
     }
 

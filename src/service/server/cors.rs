@@ -17,7 +17,7 @@ use super::answer::{self, Answer};
 /// Methods of the routes that there may be.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 /// What a page may read beside the body.
-const EXPOSED: HeaderValue = HeaderValue::from_static("Retry-After, WWW-Authenticate");
+const EXPOSED: HeaderValue = HeaderValue::from_static("Retry-After, WWW-Authenticate, DPoP-Nonce");
 /// How long a browser keeps the answer to a preflight, in seconds.
 const KEPT_S: HeaderValue = HeaderValue::from_static("600");
 

@@ -3,12 +3,16 @@
 //! In: headers and query of a request. Out: the token (RFC 6750 §2.1 and §2.3, or a subprotocol, as browsers need it) and
 //! the subprotocol to choose. No I/O.
 
-use hyper::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+use hyper::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, SEC_WEBSOCKET_PROTOCOL};
 use hyper::{HeaderMap, Uri};
 use url::form_urlencoded;
 
 use crate::scenario::keys::TokenPlace;
 
+/// The header of a proof (RFC 9449 §4.1).
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+/// The header of the nonce that the next proofs are to have (RFC 9449 §8).
+pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// A subprotocol that carries a token begins with this.
 const TOKEN_PROTOCOL: &str = "bearer.";
 
@@ -33,8 +37,31 @@ pub(super) fn token(
 }
 
 fn bearer(headers: &HeaderMap) -> Option<String> {
+    by_scheme(headers, "bearer")
+}
+
+fn by_scheme(headers: &HeaderMap, wanted: &str) -> Option<String> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    scheme.eq_ignore_ascii_case(wanted).then(|| token.trim().to_owned())
+}
+
+/// The token that is shown with a proof (RFC 9449 §7.1).
+pub(super) fn proved_token(headers: &HeaderMap) -> Option<String> {
+    by_scheme(headers, "dpop").filter(|token| !token.is_empty())
+}
+
+/// The proof of a request; an empty one where there are several, or it is no text.
+pub(super) fn proof(headers: &HeaderMap) -> Option<&str> {
+    let mut proofs = headers.get_all(DPOP).into_iter();
+    let first = proofs.next()?;
+    Some(first.to_str().ok().filter(|_| proofs.next().is_none()).unwrap_or_default())
+}
+
+/// The URI of a request, as its proof is to name it: without query and fragment (RFC 9449 §4.2).
+pub(super) fn target_uri(headers: &HeaderMap, uri: &Uri, is_secure: bool) -> String {
+    let scheme = if is_secure { "https" } else { "http" };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    format!("{scheme}://{host}{}", uri.path())
 }
 
 fn in_query(uri: &Uri, parameter: &str) -> Option<String> {

@@ -24,4 +24,6 @@ pub(super) struct Caller {
     pub(super) door: Door,
     /// Whether the peer is on this machine.
     pub(super) is_local: bool,
+    /// The SHA-256 of the certificate that it showed.
+    pub(super) certificate: Option<[u8; 32]>,
 }

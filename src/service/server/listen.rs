@@ -78,12 +78,12 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: Listener, mut stop: wa
             Ok((stream, peer)) => {
                 shared.state().count_accepted();
                 let is_local = peer.ip().to_canonical().is_loopback();
-                let caller = Caller { door, is_local };
                 let in_flight = shared.busy.begin();
                 let (shared, http, tls) = (Arc::clone(&shared), Arc::clone(&http), tls.clone());
                 tokio::spawn(async move {
                     // Boxed, for a session's task keeps nothing of it.
                     if let Some(wire) = Box::pin(open(&shared, stream, door, tls)).await {
+                        let caller = Caller { door, is_local, certificate: wire.certificate() };
                         serve_connection(shared, http, wire, caller, in_flight).await;
                     }
                 });

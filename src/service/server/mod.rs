@@ -31,6 +31,7 @@ mod token_form;
 mod topics;
 mod upgrade;
 mod waiters;
+mod well_known;
 mod wire;
 
 use std::io;
@@ -52,7 +53,10 @@ use listen::Listener;
 use shared::{Place, Shared};
 use threads::Threads;
 
-pub use paths::{CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, EVENTS_PATH, REVOKE_PATH, TOKEN_PATH};
+pub use paths::{
+    CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, DISCOVERY_PATH, EVENTS_PATH, JWKS_PATH, REVOKE_PATH,
+    TOKEN_PATH,
+};
 pub use tls::{Authority, ServerTls, ServerTlsError};
 
 /// How often a port is looked for that is free at several addresses.
@@ -131,6 +135,10 @@ impl Server {
         let tls = match tls {
             None if rules.tls => Some(ServerTls::generate(addr.ip()).map_err(io::Error::other)?),
             given => given,
+        };
+        let tls = match (tls, &rules.client_certificates) {
+            (Some(tls), Some(asked)) => Some(tls.asking(asked).map_err(io::Error::other)?),
+            (tls, _) => tls,
         };
         let separate = control.map(listen::bind).transpose()?;
         let control = separate.as_ref().map(std::net::TcpListener::local_addr).transpose()?;

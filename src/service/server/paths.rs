@@ -4,6 +4,10 @@
 pub const TOKEN_PATH: &str = "/oauth/token";
 /// Path of the revocation endpoint (RFC 7009).
 pub const REVOKE_PATH: &str = "/oauth/revoke";
+/// Path of the keys that check its tokens.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+/// Path of what it tells of itself.
+pub const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 /// Path of the guarded WebSocket endpoint, unless the rules say otherwise.
 pub const EVENTS_PATH: &str = "/api/v2/analytics/events";
 /// Path of the counters.

@@ -33,7 +33,7 @@ use super::paths::{CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, REVOKE_PATH, 
 use super::session::{MESSAGE_CAP, run_session};
 use super::shared::Shared;
 use super::wire::{HttpWire, SessionWire};
-use super::{control, route, token, upgrade};
+use super::{control, route, token, upgrade, well_known};
 
 /// How long the end of a connection may take.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -145,8 +145,18 @@ async fn answer_by_path(connection: Arc<Connection>, request: Request<Incoming>)
         Door::Main { has_control, .. } => (true, has_control),
         Door::Control { .. } => (false, true),
     };
+    let told = if is_service && route.is_none() {
+        well_known::answer(&connection.shared, request.method(), request.uri().path())
+    } else {
+        None
+    };
+    if let Some(told) = told {
+        return Ok(told);
+    }
     Ok(match request.uri().path() {
-        TOKEN_PATH if is_service => token::answer(&connection.shared, request).await,
+        TOKEN_PATH if is_service => {
+            token::answer(&connection.shared, connection.caller.certificate, request).await
+        }
         REVOKE_PATH if is_service => token::revoke(&connection.shared, request).await,
         COUNTERS_PATH if has_control => control::counters(&connection, &request),
         CLOSE_PATH if has_control => control::close(&connection, request).await,

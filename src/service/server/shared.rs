@@ -17,6 +17,7 @@ use secrecy::SecretString;
 
 use crate::clock::{Clock, Moment};
 use crate::scenario::keys::{Delay, FaultKind, FaultStage, TargetRules};
+use crate::service::holder::Holder;
 use crate::service::message::MessageText;
 use crate::service::refusal::HandshakeRefusal;
 use crate::service::rules::{Handshake, TargetState};
@@ -92,10 +93,10 @@ pub(super) struct Signal {
 }
 
 /// What a handshake shows.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) enum Shows<'a> {
-    /// A token or a ticket, or nothing.
-    Credential(Option<&'a str>),
+    /// A token or a ticket, or nothing; and what shows whose the token is, where it is bound.
+    Credential(Option<&'a str>, Holder<'a>),
     /// A signature, by the access key whose it is.
     Signature(Result<&'a str, SignatureFault>),
 }
@@ -117,6 +118,8 @@ impl Shared {
         let message_text = MessageText::new(rules.message_padding);
         let mut state = TargetState::new(rules, seed);
         state.set_origin(clock.unix_us(Moment::ZERO));
+        let scheme = if place.is_secure { "https" } else { "http" };
+        state.set_address(&format!("{scheme}://{}", place.address));
         Ok(Self {
             clock,
             busy: Arc::default(),
@@ -140,6 +143,11 @@ impl Shared {
 
     fn signals(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Signal>>> {
         self.signals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.ws_scheme == "wss"
     }
 
     /// A number for a request, as services name them: 32 hexadecimal digits, no two alike.
@@ -180,7 +188,9 @@ impl Shared {
             let now = self.clock.now();
             let refused = state.refuse_origin(now, origin);
             let answered = refused.unwrap_or_else(|| match shows {
-                Shows::Credential(credential) => state.handshake(now, credential, stream),
+                Shows::Credential(credential, holder) => state
+                    .refuse_holder(now, credential, holder)
+                    .unwrap_or_else(|| state.handshake(now, credential, stream)),
                 Shows::Signature(judged) => state.handshake_signed(now, judged, stream),
             });
             let admitted = match answered {

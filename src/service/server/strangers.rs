@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::scenario::keys::{SignatureKey, Signatures, TokenPlace, ticket_in};
+use crate::service::holder::Holder;
 use crate::signing::Purpose;
 
 use super::credential;
@@ -30,7 +31,7 @@ pub fn token_form(bytes: &[u8]) -> u64 {
     let written = if body.first() == Some(&b'{') { Written::Json } else { Written::Form };
     match TokenForm::parse(header, body, written) {
         Ok(form) => {
-            let request = form.request();
+            let request = form.request(Holder::default());
             10 + u64::from(request.client_id.is_some()) + 2 * u64::from(request.refresh_token.is_some())
         }
         Err(refusal) => u64::from(refusal.status()) + refusal.error.name().len() as u64,

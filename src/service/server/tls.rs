@@ -9,15 +9,23 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rcgen::{KeyUsagePurpose, SanType};
-use rustls::ServerConfig;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use tokio_rustls::TlsAcceptor;
+
+use crate::scenario::keys::TargetCertificates;
 
 /// TLS as a server speaks it.
 #[derive(Debug, Clone)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
+    /// The same, for the configuration of one that asks for certificates.
+    own: Arc<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     authority: Option<Authority>,
 }
 
@@ -78,8 +86,7 @@ impl ServerTls {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &issuer)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = server_config(vec![certificate.der().clone()], key)?;
-        Ok(Self { config, authority: Some(authority) })
+        Self::of(vec![certificate.der().clone()], key, Some(authority))
     }
 
     /// Takes certificate (its chain after it) and key from PEM files.
@@ -96,7 +103,30 @@ impl ServerTls {
         }
         let private =
             PrivateKeyDer::from_pem_file(key).map_err(|error| fault("--tls-key", key, error.to_string()))?;
-        Ok(Self { config: server_config(chain, private)?, authority: None })
+        Self::of(chain, private, None)
+    }
+
+    fn of(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        authority: Option<Authority>,
+    ) -> Result<Self, ServerTlsError> {
+        let config = server_config(chain.clone(), key.clone_key(), WebPkiClientVerifier::no_client_auth())?;
+        Ok(Self { config, own: Arc::new((chain, key)), authority })
+    }
+
+    /// The same, which asks clients for certificates.
+    pub(super) fn asking(self, asked: &TargetCertificates) -> Result<Self, ServerTlsError> {
+        let verifier: Arc<dyn ClientCertVerifier> = match &asked.authority {
+            Some(roots) => {
+                let building = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider());
+                let building = if asked.required { building } else { building.allow_unauthenticated() };
+                building.build().map_err(|error| rustls::Error::General(error.to_string()))?
+            }
+            None => Arc::new(AnyCertificate { provider: provider(), required: asked.required }),
+        };
+        let (chain, key) = &*self.own;
+        Ok(Self { config: server_config(chain.clone(), key.clone_key(), verifier)?, ..self })
     }
 
     /// The authority that clients must trust, where it was made here.
@@ -110,14 +140,66 @@ impl ServerTls {
     }
 }
 
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Takes any certificate whose key the client has: whose it is, is for others to say (RFC 8705 §2.2).
+#[derive(Debug)]
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+    required: bool,
+}
+
+impl ClientCertVerifier for AnyCertificate {
+    fn client_auth_mandatory(&self) -> bool {
+        self.required
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
 fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    verifier: Arc<dyn ClientCertVerifier>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     // Tickets hold all that it takes: whoever comes back may resume, however many came in between.
     config.ticketer = rustls::crypto::ring::Ticketer::new()?;

@@ -15,10 +15,12 @@ use serde::Serialize;
 use crate::scenario::keys::{FaultKind, FaultStage, TokenRequestBody};
 use crate::service::capacity::Endpoint;
 use crate::service::faults::skewed;
+use crate::service::holder::Holder;
 use crate::service::token::{Issued, TokenAnswer, TokenError, TokenRefusal};
 
 use super::answer::{self, Answer};
 use super::body;
+use super::credential::{self, DPOP_NONCE};
 use super::shared::Shared;
 use super::token_form::{TokenForm, Written};
 use super::upgrade;
@@ -45,7 +47,11 @@ struct Refusal {
     error_description: &'static str,
 }
 
-pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    certificate: Option<[u8; 32]>,
+    request: Request<Incoming>,
+) -> Answer {
     let arrived = shared.clock.now();
     let written = match written(shared, &request) {
         Ok(written) => written,
@@ -73,10 +79,16 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
     if let Some(faulty) = faulty_answer(fault).await {
         return faulty;
     }
+    let uri = credential::target_uri(&parts.headers, &parts.uri, shared.is_secure());
+    let proof = credential::proof(&parts.headers);
+    let holder = Holder { proof, method: "POST", uri: &uri, certificate, is_dpop: false };
     // Decided when the answer leaves: a client that has gone by then has no token, and none is counted.
-    let decided = shared.change(|state, now| match &form {
-        Ok(form) => state.token_request(now, form.request()),
-        Err(refusal) => TokenAnswer::Refused(state.refuse_token(*refusal)),
+    let (decided, nonce) = shared.change(|state, now| {
+        let decided = match &form {
+            Ok(form) => state.token_request(now, form.request(holder)),
+            Err(refusal) => TokenAnswer::Refused(state.refuse_token(*refusal)),
+        };
+        (decided, state.proof_nonce(now, false))
     });
     let mut answer = match decided {
         TokenAnswer::Issued(issued) => success(shared, issued, fault),
@@ -86,6 +98,9 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> 
     let headers = answer.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    if let Some(nonce) = nonce.and_then(|nonce| HeaderValue::try_from(nonce).ok()) {
+        headers.insert(DPOP_NONCE, nonce);
+    }
     answer
 }
 
@@ -166,7 +181,9 @@ async fn faulty_answer(fault: Option<FaultKind>) -> Option<Answer> {
 }
 
 fn success(shared: &Shared, issued: Issued, fault: Option<FaultKind>) -> Answer {
-    let Issued { access_token, expires_in, scope, refresh_token } = issued;
+    let token_type = issued.token_type();
+    let Issued { access_token, expires_in, scope, refresh_token, is_dpop: _ } = issued;
+    let access_token = access_token.text();
     let expires_in = seconds(match fault {
         Some(FaultKind::TokenClockSkew(skew)) => skewed(expires_in, skew),
         _ => expires_in,
@@ -185,10 +202,7 @@ fn success(shared: &Shared, issued: Issued, fault: Option<FaultKind>) -> Answer 
         });
         return answer::json_answer(StatusCode::OK, text);
     }
-    answer::json(
-        StatusCode::OK,
-        &Success { access_token, token_type: "bearer", expires_in, scope, refresh_token },
-    )
+    answer::json(StatusCode::OK, &Success { access_token, token_type, expires_in, scope, refresh_token })
 }
 
 /// Whole seconds as RFC 6749 has them; a fraction only where the rules ask for a life that has one.

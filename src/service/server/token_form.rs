@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::form_urlencoded;
 
+use crate::service::holder::Holder;
 use crate::service::token::{TokenError, TokenRefusal, TokenRequest};
 
 /// A token request as sent. It carries a secret, so it cannot be printed.
@@ -93,7 +94,7 @@ impl TokenForm {
     }
 
     /// As the rules want it.
-    pub(super) fn request(&self) -> TokenRequest<'_> {
+    pub(super) fn request<'a>(&'a self, holder: Holder<'a>) -> TokenRequest<'a> {
         TokenRequest {
             grant_type: self.grant_type.as_deref(),
             client_id: self.client_id.as_deref(),
@@ -102,6 +103,7 @@ impl TokenForm {
             scope: self.scope.as_deref(),
             refresh_token: self.refresh_token.as_deref(),
             params: &self.params,
+            holder,
         }
     }
 }

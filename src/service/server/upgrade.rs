@@ -19,6 +19,7 @@ use crate::deflate::Terms;
 use crate::sample::Cause;
 use crate::scenario::keys::{Compression, FaultKind, FaultStage, RefusalDetail, RefusalManner, Signatures};
 use crate::service::capacity::Endpoint;
+use crate::service::holder::Holder;
 use crate::service::refusal::HandshakeRefusal;
 use crate::service::refusal_text::{challenge, own_code, refusal_text};
 use crate::service::signature::judge;
@@ -27,7 +28,7 @@ use crate::signing::SignatureFault;
 use super::answer::{self, Answer};
 use super::busy::InFlight;
 use super::connection::{Connection, Pending};
-use super::credential;
+use super::credential::{self, DPOP_NONCE};
 use super::cut::{Cut, CutOff};
 use super::shared::{Shared, Shows};
 
@@ -81,26 +82,37 @@ pub(super) async fn answer(
     // Decided when the answer leaves: a client that has gone by then has no session, and is counted nowhere.
     let rules = &shared.rules;
     let places = &rules.accepts_token_in;
+    let (headers, uri) = (request.headers(), request.uri());
+    let proved = if rules.dpop.is_some() { credential::proved_token(headers) } else { None };
+    let is_dpop = proved.is_some();
     let token =
-        credential::token(request.headers(), request.uri(), places, &rules.query_parameter, &rules.cookie);
+        proved.or_else(|| credential::token(headers, uri, places, &rules.query_parameter, &rules.cookie));
+    let certificate = connection.caller.certificate;
+    let uri = if is_dpop { credential::target_uri(headers, uri, shared.is_secure()) } else { String::new() };
+    let holder = Holder { proof: credential::proof(headers), method: "GET", uri: &uri, certificate, is_dpop };
     let shows = match &rules.signatures {
         Some(signatures) => {
             Shows::Signature(judge_signature(signatures, &request, shared.clock.unix_us_now()))
         }
-        None => Shows::Credential(token.as_deref()),
+        None => Shows::Credential(token.as_deref(), holder),
     };
-    match shared.handshake(shows, origin(request.headers()), stream_number(request.headers())) {
+    match shared.handshake(shows, origin(headers), stream_number(headers)) {
         Err(refusal) => match rules.refusal_manner {
             RefusalManner::Reset => Err(connection.cut_off(Cut::Reset(b""), in_flight)),
             // It ends with its connection.
             RefusalManner::Silence => std::future::pending().await,
-            _ => Ok(refuse(shared, refusal)),
+            _ => {
+                let mut answer = refuse(shared, refusal);
+                add_nonce(shared, &mut answer);
+                Ok(answer)
+            }
         },
         Ok(mut admitted) => {
             if let Some(fault) = fault {
                 admitted.session.plan_fault(fault);
             }
             let mut answer = switch_protocols(request.headers());
+            add_nonce(shared, &mut answer);
             let deflate =
                 rules.compression.and_then(|wanted| accept(request.headers(), &wanted, &mut answer));
             connection.hand_over(Pending { admitted, in_flight, deflate });
@@ -122,6 +134,17 @@ pub(super) fn judge_signature<'r, B>(
     };
     let uri = request.uri();
     judge(signatures, (uri.path(), uri.query().unwrap_or_default()), header, unix_us)
+}
+
+/// Tells the nonce that the next proofs are to have, where such are wanted.
+fn add_nonce(shared: &Shared, answer: &mut Answer) {
+    if shared.rules.dpop.is_none() {
+        return;
+    }
+    let nonce = shared.state().proof_nonce(shared.clock.now(), true);
+    if let Some(nonce) = nonce.and_then(|nonce| HeaderValue::try_from(nonce).ok()) {
+        answer.headers_mut().insert(DPOP_NONCE, nonce);
+    }
 }
 
 /// What a fault sends in place of a proper answer.
@@ -287,7 +310,7 @@ fn refuse_with(detail: RefusalDetail, refusal: HandshakeRefusal, code: Option<&s
         RefusalDetail::Html => answer::html(status, answer::OWN_PAGE),
         RefusalDetail::Full => answer::fault(status, code, message),
     };
-    let challenge = challenge(cause, message).and_then(|text| HeaderValue::try_from(text).ok());
+    let challenge = challenge(cause, usual, message).and_then(|text| HeaderValue::try_from(text).ok());
     if let Some(challenge) = challenge.filter(|_| detail == RefusalDetail::Full) {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }

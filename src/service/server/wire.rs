@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::deflate::{Broken, Layer};
+use crate::scenario::keys::fingerprint;
 
 /// How much of a compressed session is read at once.
 const AT_ONCE: usize = 4096;
@@ -53,6 +54,14 @@ impl HttpWire {
         match &self {
             Self::Plain(tcp) => reset_on_close(tcp),
             Self::Tls(tls) => reset_on_close(tls.get_ref().0),
+        }
+    }
+
+    /// The SHA-256 of the certificate that the peer showed.
+    pub(super) fn certificate(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.get_ref().1.peer_certificates()?.first().map(fingerprint),
         }
     }
 

@@ -6,9 +6,11 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use super::hostile;
-use super::search::Canaries;
+use super::search::{Canaries, Canary};
 use crate::support::program::resurge;
 
+/// `{"alg":"ES256","jwk":`, as the header of every proof begins, encoded.
+const PROOF: &str = "eyJhbGciOiJFUzI1NiIsImp3ayI6";
 /// Every secret that there can be.
 const NAMES: [&str; 36] = [
     "client-secret",
@@ -61,13 +63,27 @@ pub(crate) struct Home {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        let canaries = Canaries::new(&NAMES);
+        let mut canaries = Canaries::new(&NAMES);
         let home = tempfile::tempdir().unwrap();
         for folder in ["in", "out"] {
             std::fs::create_dir(home.path().join(folder)).unwrap();
         }
         let port = hostile::start(&canaries);
+        let keys = ["dpop-key", "certificate-key"].map(|name| {
+            let key = rcgen::KeyPair::generate().unwrap();
+            // The line of a PEM file that holds most of the key.
+            let line = key.serialize_pem().lines().nth(2).unwrap()[..40].to_owned();
+            canaries.0.push(Canary::as_is(name, &line));
+            key
+        });
+        // What every proof begins with that such a key signs.
+        canaries.0.push(Canary::as_is("proof", PROOF));
+        let shown = rcgen::CertificateParams::new(vec!["client.example".to_owned()]).unwrap();
+        let shown = shown.self_signed(&keys[1]).unwrap().pem();
         let this = Self { home, canaries, port, said: Vec::new() };
+        this.give("dpop.key", &keys[0].serialize_pem());
+        this.give("client.key", &keys[1].serialize_pem());
+        this.give("client.pem", &shown);
         this.give("secret.txt", &this.text("file-secret"));
         this.give("claims.csv", &format!("claim\n\"{}\"\n", this.text("fed-claim")));
         this.give("access.csv", &format!("secret\n\"{}\"\n", this.text("fed-access-secret")));

@@ -63,6 +63,10 @@ fn no_message_about_a_scenario_tells_a_secret() {
             ),
         ),
         group("feeder = \"secret.txt\"", ""),
+        group(&format!("{ok}\ndpop = {{ key = {{ file = \"client.pem\" }} }}"), ""),
+        group(&format!("{ok}\ndpop = {{ key = \"{secret}\" }}"), ""),
+        group(ok, "certificate = { chain = { file = \"client.pem\" }, key = { file = \"dpop.key\" } }"),
+        group(ok, &format!("certificate = {{ chain = \"{secret}\", key = {{ file = \"client.key\" }} }}")),
         group("client_id = \"a\"\nclient_secret = { file = \".\" }", ""),
     ];
     for (number, text) in bad.iter().enumerate() {

@@ -109,6 +109,20 @@ impl Home {
             );
             group(&format!("proxy-{way}"), &credentials, &proxy, "");
         }
+        for way in hostile::UPGRADE_WAYS {
+            let url = format!("url = \"ws://127.0.0.1:{port}/upgrade/{way}\"");
+            let proving = format!("{fixed}\ndpop = {{ key = {{ file = \"dpop.key\" }} }}");
+            group(&format!("proof-{way}"), &proving, &url, "");
+        }
+        for way in hostile::TOKEN_WAYS {
+            let url = format!("url = \"http://127.0.0.1:{port}/token/{way}\"");
+            group(&format!("proving-{way}"), &format!("{credentials}\n{url}\ndpop = true"), "", "");
+        }
+        let certificate =
+            "certificate = { chain = { file = \"client.pem\" }, key = { file = \"client.key\" } }";
+        let at = format!("url = \"https://127.0.0.1:{port}/token/ok\"");
+        let known = format!("client_id = \"me\"\nauth = \"tls_client_auth\"\n{certificate}\n{at}");
+        group("certificate", &known, certificate, "");
         group("tls", &format!("{credentials}\nurl = \"https://127.0.0.1:{port}/token/ok\""), "", "");
         group(
             "wss",

@@ -28,6 +28,12 @@ impl Canary {
         Self { name, core, variable }
     }
 
+    /// A secret that is as it is: what a program made that knows nothing of canaries.
+    pub(crate) fn as_is(name: &'static str, core: &str) -> Self {
+        let variable = format!("CNRY_{}", name.to_ascii_uppercase().replace('-', "_"));
+        Self { name, core: core.to_owned(), variable }
+    }
+
     /// The secret: visible ASCII, of which every encoding makes something else.
     pub(crate) fn text(&self) -> String {
         format!("{}+/={}~", self.core, self.core)

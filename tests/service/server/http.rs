@@ -12,6 +12,7 @@ use super::common::*;
 
 fn listed() -> TargetRules {
     let client = |id: &str, scopes: &[&str]| TargetClient {
+        certificate: None,
         id: id.to_owned(),
         secret: SecretString::from("s3"),
         scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::drive::network::dial::{Dialer, Way};
 use crate::drive::network::endpoint::Endpoint;
 use crate::drive::network::local::is_caused_by_local_limit;
-use crate::drive::network::tls::{TlsClient, server_name};
+use crate::drive::network::tls::{TlsClient, alert_in, server_name};
 use crate::drive::network::wire::Wire;
 use crate::lifecycle::ConnectFailure;
 use crate::sample::RequestAnswer;
@@ -116,12 +116,29 @@ impl From<Fault> for HttpFailure {
             Fault::Hyper(error) => is_caused_by_local_limit(error),
             Fault::Body(error) => is_caused_by_local_limit(error.as_ref()),
         };
+        let alert = match &fault {
+            Fault::Hyper(error) => alert_within(error),
+            Fault::Body(error) => alert_within(error.as_ref()),
+        };
         match fault {
+            _ if alert.is_some() => alert.map_or(Self::Broken, Self::Connect),
             _ if is_local => Self::LocalLimit,
             Fault::Body(error) if error.is::<LengthLimitError>() => Self::TooLarge,
             _ => Self::Broken,
         }
     }
+}
+
+/// The alert with which the peer ended TLS after the handshake, where that is what caused an error.
+fn alert_within(error: &(dyn std::error::Error + 'static)) -> Option<ConnectFailure> {
+    let mut source = Some(error);
+    while let Some(current) = source {
+        if let Some(alert) = current.downcast_ref::<std::io::Error>().and_then(alert_in) {
+            return Some(alert);
+        }
+        source = current.source();
+    }
+    None
 }
 
 impl HttpTarget {

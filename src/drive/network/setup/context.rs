@@ -18,7 +18,7 @@ use crate::drive::network::http::HttpClient;
 use crate::drive::network::prepare::Preparer;
 use crate::drive::network::proxy::Proxy;
 use crate::drive::network::session::SessionTerms;
-use crate::drive::network::tls::TlsClient;
+use crate::drive::network::tls::{TlsClient, showing};
 use crate::drive::network::token::{TokenCommon, TokenEndpoint, TokenMeans, TokenSource};
 use crate::drive::network::upgrade::Upgrader;
 use crate::drive::network::variables::GroupTexts;
@@ -99,10 +99,12 @@ impl GroupContext {
         let endpoint = endpoint(target.websocket_url(&connect)?)?;
         let is_embedded = target.is_embedded() && connect.url.as_ref().and_then(UrlText::fixed).is_none();
         let ways = Ways::of(&run, id, &name, &connect, &endpoint, is_embedded)?;
+        let dpop = token_common.as_ref().and_then(|common| common.dpop());
         let upgrader =
             Upgrader::new(clock, &connect, header_lines(&name, &connect)?, rules.session.max_message_bytes)
                 .naming_client(is_embedded)
-                .offering(connect.compression.as_ref(), &ways.sink);
+                .offering(connect.compression.as_ref(), &ways.sink)
+                .proving(dpop.clone());
         let token = match (&rules.token, &token_common) {
             (Some(token), Some(common)) => {
                 Some(ways.token_source(&run, &name, rules.first, token, target, common)?)
@@ -122,7 +124,8 @@ impl GroupContext {
             )
             .numbered(is_embedded),
             connector: Connector::new(clock, endpoint, &connect, dialer, tls, upgrader)
-                .signing(connect.sign.as_ref(), rules.first),
+                .signing(connect.sign.as_ref(), rules.first)
+                .proving(dpop.is_some(), &sink),
             token_in: connect.token_in,
             run,
             rules,
@@ -169,7 +172,11 @@ impl Ways {
         let dialer = Arc::new(dialer.racing(connect.race_after, &sink));
         let tls_client =
             |config| Arc::new(TlsClient::new(config, sink.clone()).resuming(connect.tls_resumption));
-        let tls = run.tls().map(tls_client);
+        let config = run.tls().map(|config| match &connect.certificate {
+            Some(certificate) => showing(&config, certificate),
+            None => config,
+        });
+        let tls = config.map(tls_client);
         let http = Arc::new(HttpClient::new(Arc::clone(&dialer), tls.clone(), clock));
         Ok(Self { sink, dialer, tls, http })
     }
@@ -193,13 +200,22 @@ impl Ways {
             | Grant::Shown { credentials, .. } => {
                 let url = target.token_url(rules)?;
                 let url = url.ok_or_else(|| ContextError::NoTokenUrl { group: group.to_owned() })?;
-                let http = Arc::clone(&self.http);
+                let http = self.token_http(run, rules);
                 let to = (clock, sink.clone(), run.pool_waits());
-                let asked = TokenEndpoint::new(to, http, &url, first, credentials, rules);
+                let asked = TokenEndpoint::new(to, http, &url, first, credentials, rules, common.dpop());
                 TokenMeans::Http(Box::new(asked.ok_or_else(|| ContextError::NoHost { url: bare_url(&url) })?))
             }
         };
         Ok(TokenSource::fetched((clock, sink), run.pool_waits(), means, rules, Arc::clone(common)))
+    }
+
+    /// The way to a token endpoint: that of all else, unless clients show a certificate of their own there.
+    fn token_http(&self, run: &RunShared, rules: &TokenRules) -> Arc<HttpClient> {
+        let (Some(certificate), Some(config)) = (&rules.certificate, run.tls()) else {
+            return Arc::clone(&self.http);
+        };
+        let tls = TlsClient::new(showing(&config, certificate), self.sink.clone());
+        Arc::new(HttpClient::new(Arc::clone(&self.dialer), Some(Arc::new(tls)), run.clock()))
     }
 
     /// Who makes the requests before a handshake. Those that name only a path go to `endpoint`'s server.

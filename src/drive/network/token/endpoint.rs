@@ -22,8 +22,9 @@ use crate::sample::{Counter, Request, RequestAnswer};
 use crate::scenario::keys::{ClientCredentials, Grant, TokenConnection, TokenFill, TokenRules};
 
 use super::answer::{Refusal, Token};
+use super::dpop::{DPOP, DPOP_NONCE, DpopBook, Prover, ShownTo, USE_NONCE, header_of};
 use super::form::{Proofs, Who, body, headers, is_common};
-use super::grant::{Places, TokenGrant, read_answer};
+use super::grant::{Places, TokenGrant, Unreadable, read_answer};
 use super::mint::Mint;
 use super::pool::PoolWaits;
 use super::watched::watched;
@@ -50,6 +51,8 @@ pub(in crate::drive::network) struct TokenEndpoint {
     refreshes: bool,
     /// The refresh token that is given, as the first.
     initial: Option<Token>,
+    /// The keys to which tokens are bound.
+    dpop: Option<Arc<DpopBook>>,
 }
 
 impl fmt::Debug for TokenEndpoint {
@@ -69,6 +72,7 @@ impl TokenEndpoint {
         first: u32,
         credentials: &ClientCredentials,
         rules: &TokenRules,
+        dpop: Option<Arc<DpopBook>>,
     ) -> Option<Self> {
         let is_pooled = rules.connection == TokenConnection::Pooled;
         let initial = match &rules.grant {
@@ -98,6 +102,7 @@ impl TokenEndpoint {
             common,
             refreshes: matches!(rules.grant, Grant::RefreshToken { .. }),
             initial,
+            dpop,
         })
     }
 
@@ -112,15 +117,32 @@ impl TokenEndpoint {
     ) -> Result<TokenGrant, Refusal> {
         let refresh = held.or(self.initial.as_ref()).filter(|_| self.refreshes);
         if let Some(refresh) = refresh {
-            let asking = Box::pin(self.post(index, Some(refresh), jar));
-            match watched(&self.sink, Request::Refresh, deadline, asking).await {
+            match Box::pin(self.watch(Request::Refresh, index, Some(refresh), jar, deadline)).await {
                 Err(Refusal { code: Some("invalid_grant"), .. }) => {
                     self.sink.count(Counter::RefreshTokensRefused).await;
                 }
                 answered => return answered,
             }
         }
-        watched(&self.sink, Request::Credentials, deadline, Box::pin(self.post(index, None, jar))).await
+        Box::pin(self.watch(Request::Credentials, index, None, jar, deadline)).await
+    }
+
+    /// Makes a request; once again where the endpoint wants its nonce in the proof (RFC 9449 §8).
+    async fn watch(
+        &self,
+        request: Request,
+        index: u32,
+        refresh: Option<&Token>,
+        jar: Option<&Jar>,
+        deadline: Moment,
+    ) -> Result<TokenGrant, Refusal> {
+        let asking = Box::pin(self.post(index, refresh, jar));
+        match watched(&self.sink, request, deadline, asking).await {
+            Err(Refusal { code: Some(USE_NONCE), .. }) if self.dpop.is_some() => {
+                watched(&self.sink, request, deadline, Box::pin(self.post(index, refresh, jar))).await
+            }
+            answered => answered,
+        }
     }
 
     async fn post(
@@ -139,6 +161,9 @@ impl TokenEndpoint {
         };
         let with_cookies = jar.and_then(|jar| self.with_cookies(headers, jar));
         let headers = with_cookies.as_ref().unwrap_or(headers);
+        let prover = self.dpop.as_ref().and_then(|dpop| dpop.prover(self.first.saturating_add(index)));
+        let with_proof = prover.as_ref().and_then(|prover| self.with_proof(headers, index, prover));
+        let headers = with_proof.as_ref().unwrap_or(headers);
         let request = HttpRequest::new(Method::POST, headers, body, ANSWER_CAP).alone(!self.is_pooled);
         let sending = self.http.send(&self.target, self.first.saturating_add(index), request);
         let (head, body) = sending.await.map_err(|failure| failed(&failure))?;
@@ -146,12 +171,31 @@ impl TokenEndpoint {
             let now_s = self.clock.unix_us_now() / 1_000_000;
             cookie_lines(&head.headers).for_each(|line| jar.take(self.target.url(), line, now_s));
         }
+        if let Some(prover) = &prover {
+            let nonce = head.headers.get(DPOP_NONCE).and_then(|value| value.to_str().ok());
+            prover.keep_nonce(ShownTo::TokenEndpoint, nonce);
+        }
         let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| parse_retry_after(text, self.clock.unix_us_now()));
         let status = head.status.as_u16();
         let places = Places::of(&self.credentials, self.clock.unix_us_now());
-        read_answer(status, &body, places)
-            .map_err(|wrong| Refusal::said(wrong, status, oauth_code(&body), retry_after))
+        let grant = read_answer(status, &body, places)
+            .map_err(|wrong| Refusal::said(wrong, status, oauth_code(&body), retry_after))?;
+        if prover.is_some() && grant.is_bearer {
+            // Whoever asks for a bound token does not use one that anybody can show (RFC 9449 §5).
+            let wrong = Unreadable::error(RequestAnswer::NotBound);
+            return Err(Refusal::said(wrong, status, None, retry_after));
+        }
+        Ok(grant)
+    }
+
+    /// The headers of a request whose client proves that it holds a key.
+    fn with_proof(&self, headers: &HeaderMap, index: u32, prover: &Prover) -> Option<HeaderMap> {
+        let who = (self.first.saturating_add(index), self.clock.unix_us_now());
+        let proof = prover.prove(ShownTo::TokenEndpoint, ("POST", self.target.url()), who, None)?;
+        let mut headers = headers.clone();
+        headers.insert(DPOP, header_of(&proof)?);
+        Some(headers)
     }
 
     /// The headers of a request whose client has cookies for it.

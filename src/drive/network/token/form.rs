@@ -52,7 +52,7 @@ pub(super) fn is_common(credentials: &ClientCredentials, grant: &Grant) -> bool 
     let are_literal = credentials.params.iter().all(|(_, text)| text.variables().next().is_none());
     credentials.feeder.is_none()
         && are_literal
-        && matches!(credentials.auth, ClientAuth::Body | ClientAuth::Basic)
+        && matches!(credentials.auth, ClientAuth::Body | ClientAuth::Basic | ClientAuth::TlsClientAuth)
         && !matches!(grant, Grant::Shown { .. })
 }
 
@@ -167,6 +167,7 @@ fn add_client(body: &mut Body, credentials: &ClientCredentials, who: Who<'_>, pr
             }
         }
         ClientAuth::Basic => {}
+        ClientAuth::TlsClientAuth => body.add("client_id", who.id),
         ClientAuth::PrivateKeyJwt | ClientAuth::ClientSecretJwt => {
             body.add("client_id", who.id);
             body.add("client_assertion_type", ASSERTION_TYPE);

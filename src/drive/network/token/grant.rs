@@ -56,7 +56,7 @@ pub(in crate::drive::network) struct Unreadable {
 }
 
 impl Unreadable {
-    const fn error(answer: RequestAnswer) -> Self {
+    pub(super) const fn error(answer: RequestAnswer) -> Self {
         Self { failure: TokenFailure::Error, answer, instead: None }
     }
 
@@ -76,6 +76,8 @@ pub(in crate::drive::network) struct TokenGrant {
     scope: Option<Box<str>>,
     /// Of the answer that brought it; 0: it came otherwise.
     pub(super) status: u16,
+    /// Whether its answer says that anybody can show it: its `token_type` is another than `DPoP`.
+    pub(super) is_bearer: bool,
 }
 
 /// An answer as RFC 6749 has it, without a look at anything else in it.
@@ -88,6 +90,8 @@ struct Standard<'a> {
     refresh_token: Option<SecretString>,
     #[serde(default, borrow)]
     scope: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    token_type: Option<Cow<'a, str>>,
 }
 
 impl TokenGrant {
@@ -95,12 +99,12 @@ impl TokenGrant {
     pub(super) fn bare(token: &str, unix_us: u64) -> Self {
         let access_token = SecretString::from(token);
         let life = life_of_jwt(token, unix_us);
-        Self { access_token, life, refresh_token: None, scope: None, status: 0 }
+        Self { access_token, life, refresh_token: None, scope: None, status: 0, is_bearer: false }
     }
 
     /// A token that its client signed.
     pub(super) const fn minted(access_token: SecretString, life: Duration) -> Self {
-        Self { access_token, life: Some(life), refresh_token: None, scope: None, status: 0 }
+        Self { access_token, life: Some(life), refresh_token: None, scope: None, status: 0, is_bearer: false }
     }
 
     /// Whether fewer scopes were granted than these. What an answer does not say is as it was asked for (RFC 6749 §5.1). `offline_access` asks for a refresh token, and
@@ -113,7 +117,7 @@ impl TokenGrant {
     }
 
     fn standard(body: &[u8], unix_us: u64) -> Option<Self> {
-        let Standard { access_token, expires_in, refresh_token, scope } =
+        let Standard { access_token, expires_in, refresh_token, scope, token_type } =
             serde_json::from_slice(body).ok()?;
         let text = access_token.expose_secret();
         if text.is_empty() || expires_in.is_some_and(|seconds| seconds >= LEAST_UNIX_S) {
@@ -121,7 +125,8 @@ impl TokenGrant {
         }
         let told = expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let life = told.or_else(|| life_of_jwt(text, unix_us));
-        Some(Self { access_token, life, refresh_token, scope: scope.map(|scope| scope.into()), status: 0 })
+        let (scope, is_bearer) = (scope.map(|scope| scope.into()), is_bearer(token_type.as_deref()));
+        Some(Self { access_token, life, refresh_token, scope, status: 0, is_bearer })
     }
 
     fn at(body: &Value, places: Places<'_>) -> Result<Self, Unreadable> {
@@ -142,8 +147,14 @@ impl TokenGrant {
             refresh_token: refresh.map(SecretString::from),
             scope: beside("scope").and_then(scopes_in),
             status: 0,
+            is_bearer: is_bearer(beside("token_type").and_then(Value::as_str)),
         })
     }
+}
+
+/// Whether `token_type` (RFC 6749 §7.1) is another than that of bound tokens. An answer without one says nothing.
+fn is_bearer(token_type: Option<&str>) -> bool {
+    token_type.is_some_and(|name| !name.eq_ignore_ascii_case("DPoP"))
 }
 
 /// Scopes as a text, or as a list of texts.

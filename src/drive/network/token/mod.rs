@@ -4,6 +4,7 @@
 
 mod answer;
 mod command;
+mod dpop;
 mod endpoint;
 mod form;
 mod grant;
@@ -16,6 +17,7 @@ mod watched;
 pub use answer::Refusal;
 pub(super) use answer::{Acquired, Token, Wish};
 pub(super) use command::read_output;
+pub(super) use dpop::{DPOP_NONCE, DpopBook, Prover, ShownTo, USE_NONCE};
 pub(super) use endpoint::TokenEndpoint;
 pub(super) use grant::{Places, read_answer};
 pub(super) use pool::PoolWaits;

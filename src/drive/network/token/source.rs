@@ -17,6 +17,7 @@ use crate::scenario::keys::{Grant, JwtKeys, Sharing, Skew, TokenConnection, Toke
 
 use super::answer::{Acquired, Refusal, Token, Wish};
 use super::command::run_command;
+use super::dpop::DpopBook;
 use super::endpoint::TokenEndpoint;
 use super::grant::TokenGrant;
 use super::mint::Mint;
@@ -61,6 +62,8 @@ pub(in crate::drive::network) struct TokenCommon {
     /// Requests at once, where they are limited.
     slots: Option<Semaphore>,
     shared: Option<SharedToken>,
+    /// Their keys, where tokens are bound to such.
+    dpop: Option<Arc<DpopBook>>,
 }
 
 impl TokenCommon {
@@ -75,7 +78,13 @@ impl TokenCommon {
         Self {
             slots: slots.map(Semaphore::new),
             shared: is_shared.then(|| SharedToken::new(rules.sharing == Sharing::Group)),
+            dpop: DpopBook::of(rules),
         }
+    }
+
+    /// The keys to which tokens are bound.
+    pub(in crate::drive::network) fn dpop(&self) -> Option<Arc<DpopBook>> {
+        self.dpop.clone()
     }
 }
 
