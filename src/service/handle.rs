@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
+use super::minted::MintedToken;
 use super::refusal::HandshakeRefusal;
 use super::registry::TokenId;
 use super::rules::{Handshake, TargetState};
@@ -13,8 +14,8 @@ use super::shown::Shown;
 use super::token::{TokenAnswer, TokenRefusal, TokenRequest};
 
 /// A token, or a refresh token, of a [`TargetState`]; 16 bytes, and never printed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct TokenHandle(TokenId);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenHandle(pub(super) TokenId);
 
 impl std::fmt::Debug for TokenHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -29,6 +30,8 @@ pub enum Credential<'a> {
     Text(&'a str),
     /// A token that was issued.
     Token(TokenHandle),
+    /// A token that its client signed.
+    Minted(&'a MintedToken),
 }
 
 impl<'a> Credential<'a> {
@@ -36,6 +39,7 @@ impl<'a> Credential<'a> {
         match self {
             Self::Text(text) => Shown::Text(text),
             Self::Token(handle) => Shown::Token(handle.0),
+            Self::Minted(minted) => Shown::Token(minted.handle().0),
         }
     }
 }
@@ -93,6 +97,9 @@ impl TargetState {
         credential: Option<Credential<'_>>,
         stream: Option<u64>,
     ) -> Handshake {
+        if let Some(Credential::Minted(minted)) = credential {
+            self.adopt_minted(now, minted);
+        }
         self.handshake_with(now, credential.map(Credential::shown), stream)
     }
 

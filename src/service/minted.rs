@@ -5,24 +5,80 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::scenario::keys::{TargetRules, Trusted};
 
-use super::assertion::{self, Said};
+use super::assertion::{self, LEEWAY_S};
+use super::handle::TokenHandle;
 use super::limits::ClientLimits;
 use super::registry::{Standing, TokenId};
 use super::rules::TargetState;
 
+/// A token that a client signed by itself, as a target reads it: for a driver that is in the same process.
+#[derive(Debug, Clone)]
+pub struct MintedToken {
+    id: TokenId,
+    /// `None`: it is none that is trusted.
+    says: Option<Says>,
+}
+
+/// What a trusted token says, as far as a target looks at it.
+#[derive(Debug, Clone)]
+struct Says {
+    /// It is unknown before that.
+    begins: Moment,
+    expires: Moment,
+    is_sufficient: bool,
+    client: Box<str>,
+}
+
+/// Reads tokens that clients signed as a target with the same rules does.
+#[derive(Debug, Clone)]
+pub struct MintedReader {
+    trusted: Option<Trusted>,
+    required_scopes: Vec<String>,
+    origin_s: u64,
+}
+
+impl MintedReader {
+    /// One for a target by `rules`, whose moment zero is that, in microseconds since 1970.
+    #[must_use]
+    pub fn of(rules: &TargetRules, unix_us: u64) -> Self {
+        let required_scopes = rules.required_scopes.clone();
+        Self { trusted: rules.trusted.clone(), required_scopes, origin_s: unix_us / 1_000_000 }
+    }
+
+    /// What a token says.
+    #[must_use]
+    pub fn read(&self, text: &str) -> MintedToken {
+        let trusted = self.trusted.as_ref();
+        let says = trusted.and_then(|trusted| says(text, trusted, &self.required_scopes, self.origin_s));
+        MintedToken { id: TokenId::of_text(text), says }
+    }
+}
+
+impl MintedToken {
+    /// The token itself.
+    #[must_use]
+    pub const fn handle(&self) -> TokenHandle {
+        TokenHandle(self.id)
+    }
+}
+
+/// What a JWT says that is trusted here; `None`: it is none.
+fn says(text: &str, trusted: &Trusted, required_scopes: &[String], origin_s: u64) -> Option<Says> {
+    let said = assertion::read(text, trusted)?;
+    let at = |unix_s: u64| Moment::ZERO + Duration::from_secs(unix_s.saturating_sub(origin_s));
+    Some(Says {
+        begins: at(said.begins_s.saturating_sub(LEEWAY_S)),
+        expires: at(said.expires_s),
+        is_sufficient: required_scopes.iter().all(|scope| said.scopes.contains(scope)),
+        client: said.client.into_boxed_str(),
+    })
+}
+
 impl TargetState {
-    /// What a JWT says that is trusted here; `None`: it is none, or none is.
-    fn said(&self, text: &str) -> Option<Said> {
-        assertion::read(text, self.rules.trusted.as_ref()?)
-    }
-
-    fn expiry(&self, said: &Said) -> Moment {
-        Moment::ZERO + Duration::from_secs(said.expires_s.saturating_sub(self.writer.origin_s()))
-    }
-
-    fn suffices(&self, said: &Said) -> bool {
-        self.rules.required_scopes.iter().all(|scope| said.scopes.contains(scope))
+    fn says(&self, text: &str) -> Option<Says> {
+        says(text, self.rules.trusted.as_ref()?, &self.rules.required_scopes, self.writer.origin_s())
     }
 
     /// Takes the JWT of a handshake as a token of this target. `None`: it is none that is trusted.
@@ -30,22 +86,34 @@ impl TargetState {
         if self.rules.tickets.is_some() {
             return None;
         }
-        let said = self.said(text)?;
+        let says = self.says(text)?;
         let id = TokenId::of_text(text);
-        if !self.tokens.has(id) && !self.tokens.is_full(now) {
-            let client = ClientLimits::are_needed(&self.rules).then(|| self.limits.key(&said.client));
-            self.tokens.adopt(id, now, self.expiry(&said), self.suffices(&said), client);
-        }
+        self.take_in(now, id, &says);
         Some(id)
+    }
+
+    /// The same of one that was read already. One that is not trusted stays unknown.
+    pub(super) fn adopt_minted(&mut self, now: Moment, minted: &MintedToken) {
+        if let Some(says) = minted.says.as_ref().filter(|_| self.rules.tickets.is_none()) {
+            self.take_in(now, minted.id, says);
+        }
+    }
+
+    fn take_in(&mut self, now: Moment, id: TokenId, says: &Says) {
+        if says.begins <= now && !self.tokens.has(id) && !self.tokens.is_full(now) {
+            let client = ClientLimits::are_needed(&self.rules).then(|| self.limits.key(&says.client));
+            self.tokens.adopt(id, now, says.expires, says.is_sufficient, client);
+        }
     }
 
     /// Where a JWT stands that is trusted. `None`: it is none.
     pub(super) fn standing_of_minted(&self, now: Moment, text: &str) -> Option<Standing> {
-        let said = self.said(text)?;
+        let says = self.says(text)?;
         let id = TokenId::of_text(text);
         Some(match self.tokens.standing_of(now, id) {
-            Standing::Unknown if now >= self.expiry(&said) => Standing::Expired,
-            Standing::Unknown if !self.suffices(&said) => Standing::Insufficient,
+            Standing::Unknown if now < says.begins => Standing::Unknown,
+            Standing::Unknown if now >= says.expires => Standing::Expired,
+            Standing::Unknown if !says.is_sufficient => Standing::Insufficient,
             Standing::Unknown => Standing::Good(id),
             known => known,
         })
@@ -60,6 +128,7 @@ mod tests {
     use crate::jose::{Algorithm, SigningKey, VerifyingKey, signing_input, with_signature};
     use crate::sample::{Cause, Initiator};
     use crate::scenario::keys::{TargetRules, Trusted};
+    use crate::service::handle::Credential;
     use crate::service::rules::Handshake;
     use crate::service::session::Ended;
 
@@ -96,10 +165,28 @@ mod tests {
         assert_eq!(refused(&mut target, at(2), &good), Some(Cause::StaleToken), "its session has ended");
         let other = sign(&claims(&format!("{scope},\"jti\":\"2\"")));
         assert_eq!(refused(&mut target, at(61), &other), Some(Cause::ExpiredToken));
+        let early = sign(&claims(&format!("{scope},\"jti\":\"4\",\"nbf\":1050")));
+        assert_eq!(refused(&mut target, at(1), &early), Some(Cause::UnknownToken), "its time has not come");
+        assert_eq!(refused(&mut target, at(45), &early), None, "with a leeway of 5 s");
         let bare = sign(&claims(",\"jti\":\"3\""));
         assert_eq!(refused(&mut target, at(1), &bare), Some(Cause::MissingScope));
         let elsewhere = sign(&claims(scope).replace("me", "you"));
         assert_eq!(refused(&mut target, at(1), &elsewhere), Some(Cause::UnknownToken));
         assert_eq!(refused(&mut target, at(1), &good[..good.len() - 1]), Some(Cause::UnknownToken));
+        // What a driver in the same process reads once comes to the same.
+        let reader = MintedReader::of(target.rules(), 1_000_000_000);
+        let mut other_target = TargetState::new(TargetRules::clone(target.rules()), 1);
+        other_target.set_origin(1_000_000_000);
+        for (s, text) in [(1, &good), (61, &other), (1, &early), (45, &early), (1, &bare), (1, &elsewhere)] {
+            let minted = reader.read(text);
+            let by_handle = other_target.handle_handshake(at(s), Some(Credential::Minted(&minted)), None);
+            let cause = match by_handle {
+                Handshake::Refused(refusal) => Some(refusal.cause),
+                Handshake::Admitted { .. } => None,
+            };
+            let mut fresh = TargetState::new(TargetRules::clone(target.rules()), 1);
+            fresh.set_origin(1_000_000_000);
+            assert_eq!(cause, refused(&mut fresh, at(s), text), "{s} {text}");
+        }
     }
 }

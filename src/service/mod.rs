@@ -16,7 +16,7 @@ mod holds;
 mod jwt;
 mod limits;
 pub mod message;
-mod minted;
+pub mod minted;
 mod open;
 pub mod origin;
 mod refresh;

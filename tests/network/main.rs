@@ -32,6 +32,7 @@ mod observe;
 mod options;
 mod policies;
 mod requests;
+mod signed;
 mod steps;
 mod target_tls;
 mod token_lifecycles;
