@@ -89,8 +89,11 @@ pub(super) fn calibrate(
         ));
         times.measure(stage, overhead);
     }
-    let asks = all.histograms.get(&Metric::PhaseToken).is_some_and(|times| times.steps().any(|(us, _)| us > 0));
-    if signs && asks && !all.histograms.contains_key(&Metric::PhaseMint)
+    let asks =
+        all.histograms.get(&Metric::PhaseToken).is_some_and(|times| times.steps().any(|(us, _)| us > 0));
+    if signs
+        && asks
+        && !all.histograms.contains_key(&Metric::PhaseMint)
         && let Some(nothing) = MeasuredTimes::of([(0, 1)])
     {
         words.push("mint: nothing, for that run's token requests hold their signatures".to_owned());

@@ -117,7 +117,8 @@ pub fn simulation_of(loaded: Loaded, calibrated_by: Option<&Path>) -> Result<Sim
         format!("the event {} is not done: in virtual time there is nobody to do it to", event.name)
     }));
     if matches!(scenario.target, Target::Remote(_)) && scenario.signs() {
-        assumptions.push("the service takes what clients sign: nobody here knows whose keys it trusts".to_owned());
+        assumptions
+            .push("the service takes what clients sign: nobody here knows whose keys it trusts".to_owned());
     }
     if !scenario.observe.is_empty() {
         assumptions.push(

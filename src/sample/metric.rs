@@ -152,7 +152,7 @@ impl Phases {
     /// The time in all phases.
     #[must_use]
     pub fn total(&self) -> Duration {
-        let mark = Duration::from_nanos(self.0[Phase::Token as usize] & MINTED);
-        self.0.iter().map(|ns| Duration::from_nanos(*ns)).sum::<Duration>() - mark
+        let all = self.0.iter().fold(0_u64, |sum, ns| sum.saturating_add(*ns));
+        Duration::from_nanos(all - (self.0[Phase::Token as usize] & MINTED))
     }
 }

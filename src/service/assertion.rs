@@ -80,7 +80,8 @@ mod tests {
             issuer: issuer.map(str::to_owned),
         };
         let token = sign(r#"{"sub":"c","aud":["x","y"],"iss":"i","exp":5,"scope":"a b"}"#);
-        let said = Said { client: "c".into(), scopes: vec!["a".into(), "b".into()], expires_s: 5, begins_s: 0 };
+        let said =
+            Said { client: "c".into(), scopes: vec!["a".into(), "b".into()], expires_s: 5, begins_s: 0 };
         assert_eq!(read(&token, &trusted(None, None)), Some(said.clone()));
         assert_eq!(read(&token, &trusted(Some("y"), Some("i"))), Some(said));
         assert_eq!(read(&token, &trusted(Some("z"), None)), None);

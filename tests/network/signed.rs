@@ -2,24 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use resurge::record::Tally;
-use resurge::report::RunModel;
+use resurge::report::{RunModel, Status};
 use resurge::run::{InMemory, simulation_of};
 use resurge::sample::{Cause, Counter, Metric, Outcome};
 use resurge::scenario::load;
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+};
 use tempfile::TempDir;
 
 use crate::support::in_process::run_file;
 
-/// A new key for ES256, in PEM.
-pub(crate) fn ec_pem() -> String {
-    let key =
-        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+/// A new key, in PEM.
+fn pem(of: &'static EcdsaSigningAlgorithm) -> String {
+    let key = EcdsaKeyPair::generate_pkcs8(of, &SystemRandom::new()).unwrap();
     format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(key.as_ref()))
 }
 
@@ -65,12 +67,14 @@ fn told(all: &Tally) -> Rows {
 type Case = (&'static str, String, String, Option<(Outcome, Option<Cause>)>);
 
 fn cases(folder: &Path) -> Vec<Case> {
-    std::fs::write(folder.join("own.pem"), ec_pem()).unwrap();
-    std::fs::write(folder.join("other.pem"), ec_pem()).unwrap();
+    std::fs::write(folder.join("own.pem"), pem(&ECDSA_P256_SHA256_FIXED_SIGNING)).unwrap();
+    std::fs::write(folder.join("other.pem"), pem(&ECDSA_P256_SHA256_FIXED_SIGNING)).unwrap();
     std::fs::write(folder.join("users.csv"), "name,word\nann,right-1\nbob,right-2\n").unwrap();
-    let users = "users = [{ name = \"ann\", password = \"right-1\" }, { name = \"bob\", password = \"right-2\" }]";
+    let users =
+        "users = [{ name = \"ann\", password = \"right-1\" }, { name = \"bob\", password = \"right-2\" }]";
     let es256 = "trusted = { algorithm = \"ES256\", key = { file = \"own.pem\" }, audience = \"us\" }\n";
-    let hs256 = "trusted = { algorithm = \"HS256\", key = \"a shared one\", audience = \"us\", issuer = \"app\" }\n";
+    let hs256 =
+        "trusted = { algorithm = \"HS256\", key = \"a shared one\", audience = \"us\", issuer = \"app\" }\n";
     let scope = "required_scopes = [\"events\"]\n";
     let grants = "grants = [\"password\", \"jwt_bearer\", \"token_exchange\", \"client_credentials\"]\n";
     let client = "clients = [{ id = \"c\", secret = \"s\", scopes = [\"events\"] }]\n";
@@ -89,8 +93,9 @@ fn cases(folder: &Path) -> Vec<Case> {
     let bearer = |key: &str, claims: &str| {
         format!("grant = \"jwt_bearer\"\non_reconnect = \"fetch\"\nassertion = {}\n", inline(key, claims))
     };
-    let signs_itself =
-        |key: &str| format!("client_id = \"c\"\nauth = \"private_key_jwt\"\nclient_assertion = {{ {key} }}\n");
+    let signs_itself = |key: &str| {
+        format!("client_id = \"c\"\nauth = \"private_key_jwt\"\nclient_assertion = {{ {key} }}\n")
+    };
     vec![
         ("shared", with(&[hs256, scope]), minted(shared, claims), None),
         ("private", with(&[es256, scope]), minted(&file("own.pem"), claims), None),
@@ -188,10 +193,89 @@ fn both_drivers_judge_what_clients_sign_alike() {
                         None => assert_eq!(failed.next(), None, "{name}"),
                         Some(expected) => {
                             assert!(failed.clone().count() > 0, "{name}");
-                            assert!(failed.all(|(key, _)| (key.outcome, key.cause) == *expected), "{name}: {:?}", model.all.attempts);
+                            assert!(
+                                failed.all(|(key, _)| (key.outcome, key.cause) == *expected),
+                                "{name}: {:?}",
+                                model.all.attempts
+                            );
                         }
                     }
                 }
+            });
+        }
+    });
+}
+
+/// A run of that many clients that sign by ES384, which is slow: whether the generator says that it was busy signing.
+fn says_busy(folder: &Path, name: &str, clients: u32, timeout: &str) -> (bool, RunModel) {
+    std::fs::write(folder.join("p384.pem"), pem(&ECDSA_P384_SHA384_FIXED_SIGNING)).unwrap();
+    let text = format!(
+        "duration = \"2s\"\n[target]\nidle_timeout = \"never\"\ninvalidation = \"never\"\ntrusted = {{ algorithm = \"ES384\", key = {{ file = \"p384.pem\" }} }}\n[[groups]]\nname = \"g\"\nclients = {clients}\n[groups.reconnect]\nmax_attempts = 1\n[groups.token]\ngrant = \"jwt\"\nalgorithm = \"ES384\"\nkey = {{ file = \"p384.pem\" }}\nclaims = '{{\"sub\":\"{{client}}\",\"scope\":\"analytics:events:read\"}}'\ntimeout = \"{timeout}\"\n"
+    );
+    let path = folder.join(format!("{name}.toml"));
+    std::fs::write(&path, text).unwrap();
+    let model = run_file(&path, &[], folder.join(name)).model;
+    assert_eq!(model.account_faults, [""; 0], "{name}");
+    let mut faults = model.validity.iter().flat_map(|check| &check.faults);
+    let says = faults.any(|fault| fault.contains("busy signing tokens"));
+    (says, model)
+}
+
+#[test]
+fn a_generator_that_is_busy_signing_says_so() {
+    let folder = TempDir::new().unwrap();
+    let (says, model) = says_busy(folder.path(), "few", 3, "10s");
+    assert!(!says && model.all.outcome(Outcome::Ok) == 3, "{:?}", model.validity);
+    // No machine of today signs so many in so short a time, and nobody but this machine is to blame.
+    let (says, model) = says_busy(folder.path(), "many", 1_000, "4ms");
+    let health = &model.end.as_ref().unwrap().health;
+    assert!(says && health.mint_timeouts > 0 && health.mint_waits >= health.mint_timeouts, "{health:?}");
+    assert_eq!(
+        health.mint_timeouts,
+        model.all.outcome(Outcome::TokenError) + model.all.outcome(Outcome::Timeout)
+    );
+    assert_eq!(model.verdict.status, Status::NotValid);
+}
+
+/// Clients whose clocks are an hour slow or fast: their tokens are over already, or not yet good.
+#[test]
+fn a_clock_that_is_wrong_is_told_by_its_cause() {
+    let folder = TempDir::new().unwrap();
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let hour = 3_600;
+    let of = |issued: u64| format!("\"iat\":{issued},\"nbf\":{issued},\"exp\":{}", issued + 600);
+    let cases = [
+        ("right", of(now), None),
+        ("slow", of(now - hour), Some(Cause::ExpiredToken)),
+        ("fast", of(now + hour), Some(Cause::UnknownToken)),
+        ("only-nbf", format!("\"nbf\":{}", now + hour), Some(Cause::UnknownToken)),
+        ("only-iat", format!("\"iat\":{}", now + hour), Some(Cause::UnknownToken)),
+    ];
+    std::thread::scope(|scope| {
+        for (name, times, cause) in &cases {
+            let folder = folder.path();
+            scope.spawn(move || {
+                let text = format!(
+                    "duration = \"2s\"\n[target]\nidle_timeout = \"never\"\ninvalidation = \"never\"\ntrusted = {{ algorithm = \"HS256\", key = \"a shared one\" }}\n[[groups]]\nname = \"g\"\nclients = 4\n[groups.reconnect]\nmax_attempts = 2\nbackoff = {{ kind = \"constant\", base = \"1ms\" }}\n[groups.token]\ngrant = \"jwt\"\nalgorithm = \"HS256\"\nkey = \"a shared one\"\nclaims = '{{\"sub\":\"{{client}}\",\"scope\":\"analytics:events:read\",{times}}}'\n"
+                );
+                let path = folder.join(format!("{name}.toml"));
+                std::fs::write(&path, text).unwrap();
+                let model = run_file(&path, &[], folder.join(name)).model;
+                let causes: BTreeMap<_, _> =
+                    model.all.attempts.iter().map(|(key, count)| ((key.outcome, key.cause), *count)).collect();
+                let expected = match cause {
+                    None => BTreeMap::from([((Outcome::Ok, None), 4)]),
+                    cause => BTreeMap::from([((Outcome::Http403, *cause), 8)]),
+                };
+                assert_eq!(causes, expected, "{name}");
+                assert_eq!(model.account_faults, [""; 0], "{name}");
+                let said = model.answer.lines().collect::<String>();
+                let words = match cause {
+                    None => "All 4 clients were let in",
+                    Some(Cause::ExpiredToken) => "expired",
+                    _ => "does not know the token",
+                };
+                assert!(said.contains(words), "{name}: {said}");
             });
         }
     });

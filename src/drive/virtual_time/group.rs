@@ -12,7 +12,7 @@ use crate::lifecycle::{GroupRules, TokenFacts, believed_expiry};
 use crate::sample::GroupId;
 use crate::scenario::keys::path_fits;
 use crate::scenario::keys::{
-    ClientAuth, ClientCredentials, ConnectRules, Grant, Ready, Scenario, Target, TargetRules,
+    ClientAuth, ClientCredentials, ConnectRules, Grant, Ready, Scenario, Target, TargetRules, TlsResumption,
     TokenConnection, TokenIn, TokenPlace,
 };
 use crate::service::token::TokenRequest;
@@ -26,6 +26,8 @@ pub(super) struct Group {
     pub(super) rules: GroupRules,
     pub(super) connect: ConnectRules,
     pub(super) is_secure: bool,
+    /// Whether its clients resume their TLS sessions.
+    pub(super) resumes: bool,
     /// Whether its handshakes find the WebSocket endpoint.
     pub(super) finds_endpoint: bool,
     /// Whether its handshakes carry a token where the target looks for one.
@@ -132,6 +134,7 @@ impl Group {
             id: GroupId(u16::try_from(index).unwrap_or(u16::MAX)),
             rules: GroupRules::of(scenario, index),
             is_secure,
+            resumes: is_secure && connect.tls_resumption == TlsResumption::PerClient,
             finds_endpoint: finds_endpoint(scenario, connect, target),
             carries_token: carries_token(&connect.token_in, target),
             is_fresh: token.is_some_and(|token| token.connection == TokenConnection::Fresh),

@@ -155,8 +155,7 @@ impl OwnParams {
             (ClientAssertion { algorithm, key, ..rules }, is_slow)
         });
         let signer = shown.as_ref().and_then(|shown| shown.minted()).map(|rules| stand_ins.signer(rules));
-        is_own
-            .then(|| Box::new(Self { credentials: credentials.clone(), shown, grant: signer, client }))
+        is_own.then(|| Box::new(Self { credentials: credentials.clone(), shown, grant: signer, client }))
     }
 
     /// How many signatures that take time there are in a request.

@@ -223,7 +223,8 @@ impl TokenDesk {
         if let Some(ask) = self.asks.get_mut(key) {
             // Unless something is said, it is given up in the end.
             (ask.sent, ask.says) = (at, TokenSays::NOTHING);
-            let signatures = group.asker.as_ref().map(|asker| asker.slow_signatures(ask.shows != Shows::None));
+            let signatures =
+                group.asker.as_ref().map(|asker| asker.slow_signatures(ask.shows != Shows::None));
             at = at + transit.network.signing(signatures.unwrap_or_default());
         }
         if group.is_fresh {

@@ -4,8 +4,8 @@
 //! service exchange beside tokens, programs, other services.
 
 use crate::scenario::keys::{
-    ClientCredentials, EXPIRES_POINTER, FaultKind, FrameFlaw, Grant, Group, Scenario,
-    TOKEN_POINTER, TargetRules, TokenBody, TokenIn, TokenRequestBody,
+    ClientCredentials, EXPIRES_POINTER, FaultKind, FrameFlaw, Grant, Group, Scenario, TOKEN_POINTER,
+    TargetRules, TokenBody, TokenIn, TokenRequestBody,
 };
 
 /// Why a scenario cannot be run in virtual time, a sentence for each reason; empty: it can.

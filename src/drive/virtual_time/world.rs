@@ -28,8 +28,8 @@ use super::queue::{Happening, Kind};
 use super::request::{Request, Stage};
 use super::samples::SampleLog;
 use super::service_side::{ServiceSide, endpoint_index};
-use super::slab::Key;
 use super::signing::StandIns;
+use super::slab::Key;
 use super::taker::SampleTaker;
 use super::time_model::TimeModel;
 use super::token_answer::{Fetch, HandedOver, Need, Settled};
@@ -265,7 +265,7 @@ impl World {
             Action::Connect => {
                 self.clients.connect(number);
                 let group = &self.groups[self.clients.group_of(number)];
-                let request = self.handshakes.begin(&mut self.transit, group, number);
+                let request = self.handshakes.begin(&mut self.transit, group, number, &mut self.log);
                 self.clients.wait_for(number, request);
                 None
             }

@@ -10,7 +10,7 @@ use super::search::Canaries;
 use crate::support::program::resurge;
 
 /// Every secret that there can be.
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 33] = [
     "client-secret",
     "plain-secret",
     "access-token",
@@ -43,6 +43,7 @@ const NAMES: [&str; 32] = [
     "subject-token",
     "signing-key",
     "fed-claim",
+    "tls-ticket",
 ];
 /// A folder for what the programs are given, and one for what they leave.
 pub(crate) struct Home {
