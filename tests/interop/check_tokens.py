@@ -201,7 +201,7 @@ def check_authorisation_server():
 
 BUSY = """
 name = "busy"
-duration = "3s"
+duration = "2s"
 [health]
 max_lag_p99 = "10s"
 max_stall = "{stall}"
@@ -234,7 +234,7 @@ def check_busy_minting():
         scenario = Path(home) / "busy.toml"
         told = {}
         # A signature takes some milliseconds: so many at one moment that each processor has more than half a second of work.
-        for name, clients, over, stall in [("busy", 60 * os.cpu_count(), "0s", "300ms"), ("idle", 15, "2s", "1s")]:
+        for name, clients, over, stall in [("busy", 60 * os.cpu_count(), "0s", "300ms"), ("idle", 10, "1s", "1s")]:
             scenario.write_text(BUSY.format(clients=clients, over=over, stall=stall))
             command = [RESURGE, "run", str(scenario), "--progress", "none", "--out", str(Path(home) / name)]
             done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
