@@ -259,7 +259,7 @@ mod tests {
             (stalled, "2.00 s"),
             (starved, "3 attempts"),
             (full, "1 times"),
-            (signing, "40 waited for a processor, up to 600 ms, over 500 ms"),
+            (signing, "40 waited for a processor, up to 600 ms, over 500ms"),
             (late_signatures, "3 were not signed in time"),
             (kept_waiting, "p50 of the delay is 7.00 ms"),
             (saturated, "51 of 1,000 attempts"),

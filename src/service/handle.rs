@@ -15,11 +15,19 @@ use super::token::{TokenAnswer, TokenRefusal, TokenRequest};
 
 /// A token, or a refresh token, of a [`TargetState`]; 16 bytes, and never printed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TokenHandle(pub(super) TokenId);
+pub struct TokenHandle(TokenId);
 
 impl std::fmt::Debug for TokenHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenHandle").finish_non_exhaustive()
+    }
+}
+
+impl MintedToken {
+    /// The token itself.
+    #[must_use]
+    pub const fn handle(&self) -> TokenHandle {
+        TokenHandle(self.id)
     }
 }
 
@@ -39,7 +47,7 @@ impl<'a> Credential<'a> {
         match self {
             Self::Text(text) => Shown::Text(text),
             Self::Token(handle) => Shown::Token(handle.0),
-            Self::Minted(minted) => Shown::Token(minted.handle().0),
+            Self::Minted(minted) => Shown::Token(minted.id),
         }
     }
 }

@@ -8,7 +8,6 @@ use crate::clock::Moment;
 use crate::scenario::keys::{TargetRules, Trusted};
 
 use super::assertion::{self, LEEWAY_S};
-use super::handle::TokenHandle;
 use super::limits::ClientLimits;
 use super::registry::{Standing, TokenId};
 use super::rules::TargetState;
@@ -16,7 +15,7 @@ use super::rules::TargetState;
 /// A token that a client signed by itself, as a target reads it: for a driver that is in the same process.
 #[derive(Debug, Clone)]
 pub struct MintedToken {
-    id: TokenId,
+    pub(super) id: TokenId,
     /// `None`: it is none that is trusted.
     says: Option<Says>,
 }
@@ -53,14 +52,6 @@ impl MintedReader {
         let trusted = self.trusted.as_ref();
         let says = trusted.and_then(|trusted| says(text, trusted, &self.required_scopes, self.origin_s));
         MintedToken { id: TokenId::of_text(text), says }
-    }
-}
-
-impl MintedToken {
-    /// The token itself.
-    #[must_use]
-    pub const fn handle(&self) -> TokenHandle {
-        TokenHandle(self.id)
     }
 }
 

@@ -110,16 +110,16 @@ impl Group {
     }
 
     /// What is known of a token that was asked for and received then, and lives so long by its answer.
-    pub(super) fn facts(&self, requested: Moment, received: Moment, life: Duration) -> TokenFacts {
+    pub(super) fn facts(
+        &self,
+        requested: Moment,
+        received: Moment,
+        life: Duration,
+        lacks_scope: bool,
+    ) -> TokenFacts {
         let skew = self.rules.token.as_ref().and_then(|token| token.clock_skew);
         let expires = |skew| believed_expiry(received, Some(life), skew);
-        TokenFacts {
-            requested,
-            received,
-            expires: expires(skew),
-            life_ends: expires(None),
-            lacks_scope: false,
-        }
+        TokenFacts { requested, received, expires: expires(skew), life_ends: expires(None), lacks_scope }
     }
 
     pub(super) fn of(scenario: &Scenario, index: usize, target: &TargetRules, keys: &StandIns) -> Self {

@@ -1,28 +1,12 @@
-//! A token request as its client keeps it, and what a client holds.
+//! What a token request is for, what it shows, and what its group shares.
 //!
-//! In: when it was made, and for what. Out: nothing of its own: the token desk writes in it.
+//! In: a group's rules, the refresh token that is held. Out: what a request shows.
 
-use crate::clock::Moment;
+use crate::scenario::keys::TokenRules;
 use crate::service::handle::TokenHandle;
 
-use super::slab::Key;
-use super::token_answer::{Need, TokenSays};
-
-/// A token request.
-#[derive(Debug)]
-pub(super) struct Ask {
-    pub(super) need: Need,
-    /// When it was sent.
-    pub(super) requested: Moment,
-    /// When it went out last: with the refresh token, and once more where that was refused.
-    pub(super) sent: Moment,
-    pub(super) has_connection: bool,
-    /// Whether it fetches the group's token.
-    pub(super) leads: bool,
-    pub(super) purpose: Purpose,
-    pub(super) shows: Shows,
-    pub(super) says: TokenSays,
-}
+use super::group::Asker;
+use super::shared_token::{Pool, SharedToken};
 
 /// What a token is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,18 +28,26 @@ pub(super) enum Shows {
     Held(TokenHandle),
 }
 
-/// What a client holds.
-#[derive(Debug)]
-pub(super) struct Wallet {
-    pub(super) token: Option<TokenHandle>,
-    pub(super) refresh_token: Option<Box<TokenHandle>>,
-    /// The refresh that is under way, or has come and was not taken.
-    pub(super) refresh: Key,
+impl Shows {
+    /// What a request shows whose client, or group, holds that refresh token.
+    pub(super) fn of(asker: Option<&Asker>, held: Option<TokenHandle>) -> Self {
+        match (asker.filter(|asker| asker.refreshes), held) {
+            (Some(_), Some(held)) => Self::Held(held),
+            (Some(asker), None) if asker.initial.is_some() => Self::Initial,
+            _ => Self::None,
+        }
+    }
 }
 
-impl Ask {
-    pub(super) const fn new(need: Need, now: Moment, purpose: Purpose) -> Self {
-        let (shows, says) = (Shows::None, TokenSays::NOTHING);
-        Self { need, requested: now, sent: now, has_connection: false, leads: false, purpose, shows, says }
+/// What the clients of a group share.
+#[derive(Debug)]
+pub(super) struct GroupTokens {
+    pub(super) shared: Option<SharedToken>,
+    pub(super) pool: Option<Pool>,
+}
+
+impl GroupTokens {
+    pub(super) fn of(rules: Option<&TokenRules>) -> Self {
+        Self { shared: rules.and_then(SharedToken::of), pool: rules.and_then(Pool::of) }
     }
 }

@@ -19,17 +19,35 @@ use super::group::Group;
 use super::minted_book::MintedBook;
 use super::network::{Fate, Opening, RoundTrip};
 use super::request::{Stage, Unheard};
-use super::shared_token::{Brought, Pool, Share, SharedToken};
+use super::shared_token::{Brought, Share};
 use super::slab::{Beside, Key};
 use super::token_answer::{Fetch, HandedOver, Need, Settled, TokenSays};
-use super::token_ask::{Ask, Purpose, Shows, Wallet};
+use super::token_ask::{GroupTokens, Purpose, Shows};
 use super::transit::Transit;
 
-/// What the clients of a group share.
+/// A token request.
 #[derive(Debug)]
-struct GroupTokens {
-    shared: Option<SharedToken>,
-    pool: Option<Pool>,
+struct Ask {
+    need: Need,
+    /// When it was sent.
+    requested: Moment,
+    /// When it went out last: with the refresh token, and once more where that was refused.
+    sent: Moment,
+    has_connection: bool,
+    /// Whether it fetches the group's token.
+    leads: bool,
+    purpose: Purpose,
+    shows: Shows,
+    says: TokenSays,
+}
+
+/// What a client holds.
+#[derive(Debug)]
+struct Wallet {
+    token: Option<TokenHandle>,
+    refresh_token: Option<Box<TokenHandle>>,
+    /// The refresh that is under way, or has come and was not taken.
+    refresh: Key,
 }
 
 /// The clients' side of the token endpoint.
@@ -42,22 +60,19 @@ pub(super) struct TokenDesk {
     wallets: Vec<Wallet>,
     /// By their requests.
     asks: Beside<Box<Ask>>,
-    minted: MintedBook,
+    /// What a handshake with a token brings.
+    pub(super) minted: MintedBook,
     /// The parameters of the request that is looked at.
     params: Option<Vec<(String, String)>>,
 }
 
 impl TokenDesk {
     pub(super) fn new(scenario: &Scenario, groups: Arc<[Group]>, minted: MintedBook) -> Self {
-        let rules = || scenario.groups.iter().map(|group| group.token.as_ref());
-        let tokens = rules().map(|rules| GroupTokens {
-            shared: rules.and_then(SharedToken::of),
-            pool: rules.and_then(Pool::of),
-        });
+        let rules = scenario.groups.iter().map(|group| group.token.as_ref());
         let none = || Wallet { token: None, refresh_token: None, refresh: Key::NONE };
         Self {
             firsts: (0..scenario.groups.len()).map(|index| first_number(scenario, index)).collect(),
-            tokens: tokens.collect(),
+            tokens: rules.map(GroupTokens::of).collect(),
             wallets: iter::repeat_with(none).take(scenario.clients() as usize).collect(),
             groups,
             asks: Beside::default(),
@@ -77,11 +92,6 @@ impl TokenDesk {
     /// The token that a client holds.
     pub(super) fn token_of(&self, number: u32) -> Option<TokenHandle> {
         self.wallets[number as usize].token
-    }
-
-    /// What a handshake with that token brings.
-    pub(super) fn credential(&self, token: TokenHandle) -> Credential<'_> {
-        self.minted.credential(token)
     }
 
     /// A client needs a token before it connects.
@@ -199,14 +209,7 @@ impl TokenDesk {
             Some(shared) => shared.refresh(),
             None => self.wallets[number as usize].refresh_token.as_deref().copied(),
         };
-        let shows = match group.asker.as_ref().filter(|asker| asker.refreshes) {
-            None => Shows::None,
-            Some(asker) => match held {
-                Some(held) => Shows::Held(held),
-                None if asker.initial.is_some() => Shows::Initial,
-                None => Shows::None,
-            },
-        };
+        let shows = Shows::of(group.asker.as_ref(), held);
         transit.requests.set_deadline(key, transit.queue.now() + timeout);
         if let Some(ask) = self.asks.get_mut(key) {
             ask.requested = transit.now();
@@ -325,8 +328,7 @@ impl TokenDesk {
         let (says, requested) = (ask.says, ask.requested);
         let brought = match says {
             TokenSays::Token { token, life, refresh, lacks_scope } => {
-                let facts = self.groups[group].facts(requested, transit.now(), life);
-                let facts = TokenFacts { lacks_scope, ..facts };
+                let facts = self.groups[group].facts(requested, transit.now(), life, lacks_scope);
                 Some(Brought { facts, token, refresh })
             }
             _ => None,
@@ -427,8 +429,7 @@ impl TokenDesk {
         let group = self.group_of(number);
         Some(match says {
             TokenSays::Token { token, life, refresh, lacks_scope } => {
-                let facts = self.groups[group].facts(requested, transit.now(), life);
-                let facts = TokenFacts { lacks_scope, ..facts };
+                let facts = self.groups[group].facts(requested, transit.now(), life, lacks_scope);
                 let is_shared = self.tokens[group].shared.is_some();
                 let fetched = self.groups[group].minter.is_none();
                 let wallet = self.wallet(number);
@@ -488,5 +489,12 @@ impl TokenDesk {
             .iter()
             .enumerate()
             .filter_map(|(group, tokens)| Some((group, tokens.shared.as_ref()?.too_many()?)))
+    }
+}
+
+impl Ask {
+    const fn new(need: Need, now: Moment, purpose: Purpose) -> Self {
+        let (shows, says) = (Shows::None, TokenSays::NOTHING);
+        Self { need, requested: now, sent: now, has_connection: false, leads: false, purpose, shows, says }
     }
 }
