@@ -183,7 +183,12 @@ fn both_drivers_judge_what_clients_sign_alike() {
             let folder = folder.path();
             scope.spawn(move || {
                 let [real, simulated] = by_both(folder, name, target, token);
-                assert_eq!(told(&real.all), told(&simulated.all), "{name}");
+                let mut both = [&real, &simulated].map(|model| told(&model.all));
+                if *name == "one-for-all" {
+                    // How many of those that are closed one after the other find the one token too old depends on the machine.
+                    both.iter_mut().for_each(|rows| rows.retain(|row, _| !row.starts_with("(Mint")));
+                }
+                assert_eq!(both[0], both[1], "{name}");
                 for model in [&real, &simulated] {
                     assert_eq!(model.account_faults, [""; 0], "{name}");
                     let reconciliation = model.reconciliation.as_ref().unwrap();
