@@ -65,6 +65,12 @@ impl KeySet {
         if known.is_empty() { Err(KeySetFault::NoKey) } else { Ok(Self(known)) }
     }
 
+    /// Whether it is a shared secret.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0.as_slice(), [Known::One(key)] if key.algorithm().is_shared())
+    }
+
     /// The claims of a token that one of the keys signed: the one that it names, where it names one.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ impl Step<'_> {
             self.unfinished(recovery);
             self.samples.push(Life::In(WayIn { lost_in: None, ..way_in }).into());
         } else {
-            self.samples.push(Sample::Ready(Box::new(recovery.ready_sample())));
+            self.samples.push(Sample::Ready(Box::new(recovery.ready_sample(self.rules.mints()))));
             self.samples.push(Life::In(way_in).into());
         }
         entering.let_in(Admitted { tries: self.client.tries, upgraded });
@@ -104,7 +104,7 @@ impl Step<'_> {
         let latency = admitted.upgraded.since(attempt.due);
         let plain = AttemptEnd::plain(recovery.kind, Outcome::Ok, latency);
         let end = Sample::Attempt(AttemptEnd { token_age: *token_age, ..plain });
-        let ready = Sample::Ready(Box::new(recovery.ready_sample()));
+        let ready = Sample::Ready(Box::new(recovery.ready_sample(self.rules.mints())));
         let way_in = Life::In(recovery.way_in(admitted.upgraded)).into();
         self.samples.extend([end, ready, way_in].map(|sample| Sample::TakeBack(Box::new(sample))));
         self.client.set_tries(admitted.tries);

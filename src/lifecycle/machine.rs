@@ -276,7 +276,7 @@ impl Step<'_> {
         if self.client.prepared_uses != u32::MAX {
             self.client.use_prepared(self.client.prepared_uses.saturating_sub(1));
         }
-        recovery.account(self.rules.token_phase(), self.now);
+        recovery.account(Phase::Token, self.now);
         self.client.enter(State::Connecting { recovery, attempt });
         Action::Connect
     }
@@ -287,7 +287,7 @@ impl Step<'_> {
         attempt: Attempt,
         failure: &ConnectFailure,
     ) -> Action {
-        recovery.account(self.rules.token_phase(), self.now);
+        recovery.account(Phase::Token, self.now);
         self.client.use_prepared(0);
         let marks = Marks { ended: self.now, ..Marks::default() };
         let outcome = failure.outcome_of_step();
@@ -319,7 +319,7 @@ impl Step<'_> {
         retry_after: Option<Duration>,
     ) -> Action {
         self.count(Counter::TokenFailures);
-        recovery.account(self.rules.token_phase(), self.now);
+        recovery.account(Phase::Token, self.now);
         recovery.refuse(false);
         self.end_plainly(&recovery, attempt, failure.outcome(), None);
         self.next_attempt(recovery, retry_after)

@@ -232,7 +232,8 @@ impl Recovery {
         (until, AwaySample { storm: self.storm, away: until.since(from) })
     }
 
-    pub(super) fn ready_sample(&self) -> ReadySample {
+    /// The sample of a client that signs its own tokens, or does not.
+    pub(super) fn ready_sample(&self, mints: bool) -> ReadySample {
         let latency = self.phases.total();
         let own = self.phases.get(Phase::Detect) + self.lag;
         ReadySample {
@@ -240,7 +241,7 @@ impl Recovery {
             storm: self.storm,
             latency,
             service_time: latency.saturating_sub(own),
-            phases: self.phases,
+            phases: if mints { self.phases.of_minting() } else { self.phases },
         }
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::plan::first_number;
-use crate::sample::{Phase, StormId};
+use crate::sample::StormId;
 use crate::scenario::admission_of;
 use crate::scenario::keys::PrepareRules;
 use crate::scenario::keys::{
-    ClientDisconnect, DisconnectHow, Grant, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
+    ClientDisconnect, DisconnectHow, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
 };
 
 /// The rules by which the clients of a group behave.
@@ -85,11 +85,10 @@ impl StormRule {
 }
 
 impl GroupRules {
-    /// The phase in which the clients get their tokens.
+    /// Whether the clients sign their own tokens.
     #[must_use]
-    pub fn token_phase(&self) -> Phase {
-        let mints = self.token.as_ref().is_some_and(|token| matches!(token.grant, Grant::Jwt(_)));
-        if mints { Phase::Mint } else { Phase::Token }
+    pub fn mints(&self) -> bool {
+        self.token.as_ref().is_some_and(|token| token.grant.is_minted())
     }
 
     /// Whether what they show is a signature, and no token.

@@ -72,6 +72,9 @@ pub struct GeneratorHealth {
     /// The longest such wait.
     #[serde(default)]
     pub mint_wait_max_us: u64,
+    /// Tokens that clients sign by themselves and that were not there in time: nobody else was asked for them.
+    #[serde(default)]
+    pub mint_timeouts: u64,
     /// Descriptors that the run was budgeted to need.
     pub descriptors_needed: u64,
     /// Descriptors that it may have had.
@@ -196,6 +199,12 @@ pub fn health_faults(health: &GeneratorHealth) -> Vec<String> {
             duration(health.max_stall_us),
         ));
     }
+    if health.mint_timeouts > 0 {
+        faults.push(format!(
+            "the generator was busy signing tokens: {} were not signed in time (token.timeout)",
+            format_count(health.mint_timeouts),
+        ));
+    }
     if health.local_limits > 0 {
         faults.push(format!(
             "{} attempts failed because this machine ran out of descriptors or ports",
@@ -223,6 +232,8 @@ mod tests {
         let stalled = GeneratorHealth { stall_max_us: 2_000_000, ..healthy.clone() };
         let starved = GeneratorHealth { local_limits: 3, ..healthy.clone() };
         let full = GeneratorHealth { recorder_stalls: 1, ..healthy.clone() };
+        let signing = GeneratorHealth { mint_waits: 40, mint_wait_max_us: 600_000, ..healthy.clone() };
+        let late_signatures = GeneratorHealth { mint_waits: 40, mint_timeouts: 3, ..healthy.clone() };
         let kept = |delay_p50_us, latency_p50_us, delay_p99_us, latency_p99_us| GeneratorHealth {
             delay_p50_us,
             latency_p50_us,
@@ -248,6 +259,8 @@ mod tests {
             (stalled, "2.00 s"),
             (starved, "3 attempts"),
             (full, "1 times"),
+            (signing, "40 waited for a processor, up to 600 ms, over 500ms"),
+            (late_signatures, "3 were not signed in time"),
             (kept_waiting, "p50 of the delay is 7.00 ms"),
             (saturated, "51 of 1,000 attempts"),
             (kept_in_the_tail, "p99 of the delay is 21.0 ms"),

@@ -74,6 +74,7 @@ fn merge_health(merged: &mut GeneratorHealth, other: &GeneratorHealth, machines:
     merged.token_pool_waits += other.token_pool_waits;
     merged.token_pool_wait_max_us = merged.token_pool_wait_max_us.max(other.token_pool_wait_max_us);
     merged.mint_waits += other.mint_waits;
+    merged.mint_timeouts += other.mint_timeouts;
     merged.mint_wait_max_us = merged.mint_wait_max_us.max(other.mint_wait_max_us);
     merged.descriptors_needed = merged.descriptors_needed.max(other.descriptors_needed);
     merged.descriptor_limit = merged.descriptor_limit.min(other.descriptor_limit);

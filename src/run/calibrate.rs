@@ -37,7 +37,7 @@ pub enum CalibrateError {
 }
 
 /// Where each stage's times are measured.
-const MEASURED: [(TimeStage, Metric); 7] = [
+const MEASURED: [(TimeStage, Metric); 8] = [
     (TimeStage::Dns, Metric::PhaseDns),
     (TimeStage::Tcp, Metric::PhaseTcp),
     (TimeStage::Tls, Metric::PhaseTls),
@@ -45,10 +45,15 @@ const MEASURED: [(TimeStage, Metric); 7] = [
     (TimeStage::Token, Metric::PhaseToken),
     (TimeStage::Message, Metric::MessageLatency),
     (TimeStage::Detect, Metric::PhaseDetect),
+    (TimeStage::Mint, Metric::PhaseMint),
 ];
 
-/// Puts a run's measured times in place of the given ones; answers with a sentence for each stage.
-pub(super) fn calibrate(run: &Path, times: &mut StageTimes) -> Result<Vec<String>, CalibrateError> {
+/// Puts a run's measured times in place of the given ones, for clients that sign something or do not; answers with a sentence for each stage.
+pub(super) fn calibrate(
+    run: &Path,
+    signs: bool,
+    times: &mut StageTimes,
+) -> Result<Vec<String>, CalibrateError> {
     let file = if run.is_dir() { run.join(JOURNAL_FILE) } else { run.to_owned() };
     let journal = read_journal(&file)?;
     if journal.manifest.simulated.is_some() {
@@ -83,6 +88,16 @@ pub(super) fn calibrate(run: &Path, times: &mut StageTimes) -> Result<Vec<String
             format_us(us(overhead.quantile(0.99))),
         ));
         times.measure(stage, overhead);
+    }
+    let asks =
+        all.histograms.get(&Metric::PhaseToken).is_some_and(|times| times.steps().any(|(us, _)| us > 0));
+    if signs
+        && asks
+        && !all.histograms.contains_key(&Metric::PhaseMint)
+        && let Some(nothing) = MeasuredTimes::of([(0, 1)])
+    {
+        words.push("mint: nothing, for that run's token requests hold their signatures".to_owned());
+        times.measure(TimeStage::Mint, nothing);
     }
     if !words.is_empty() && journal.end.is_none() {
         words.push("that run was cut off: its times are those until then".to_owned());

@@ -16,11 +16,11 @@ use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike,
 use crate::lifecycle::GroupRules;
 use crate::plan::{own_starts, target_storms};
 use crate::record::{
-    AttemptLog, Entry, FirstStart, GeneratorHealth, IntervalFeed, Journal, JournalWriter, LiveView, Manifest,
-    MarkBy, Note, PackedTally, Recorded, Recorder, RunEnd, Steps, Tally, merge_all, read_journal,
-    run_recorder,
+    AnswerTally, AttemptLog, Entry, FirstStart, GeneratorHealth, IntervalFeed, Journal, JournalWriter,
+    LiveView, Manifest, MarkBy, Note, PackedTally, Recorded, Recorder, RunEnd, Steps, Tally, merge_all,
+    read_journal, run_recorder,
 };
-use crate::sample::{Counter, GroupId, Outcome};
+use crate::sample::{Counter, GroupId, Outcome, Request, RequestAnswer};
 use crate::scenario::keys::Ready;
 use crate::service::counters::TargetCounters;
 
@@ -300,6 +300,10 @@ fn health(prepared: &Prepared, totals: &[Tally], watched: &Watched) -> Generator
         local_limits: all.outcome(Outcome::LocalLimit),
         token_pool_waits: all.counter(Counter::TokenPoolWaits),
         mint_waits: all.counter(Counter::MintWaits),
+        mint_timeouts: all
+            .requests
+            .get(&(Request::Mint, RequestAnswer::Timeout))
+            .map_or(0, AnswerTally::count),
         descriptors_needed: prepared.needs.descriptors,
         descriptor_limit: prepared.manifest.host.descriptor_limit,
         max_rss_bytes: host::max_rss_bytes(),

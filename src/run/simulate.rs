@@ -112,10 +112,14 @@ pub fn simulation_of(loaded: Loaded, calibrated_by: Option<&Path>) -> Result<Sim
     let mut times = StageTimes::given(&simulate.stages);
     // The capacities that hold, whether the target's own or given for virtual time.
     let held = Simulate { token: rules.token_capacity, upgrade: rules.upgrade_capacity, ..simulate.clone() };
-    let mut assumptions = describe_simulate(&held);
+    let mut assumptions = describe_simulate(&held, scenario.signs());
     assumptions.extend(scenario.events.iter().map(|event| {
         format!("the event {} is not done: in virtual time there is nobody to do it to", event.name)
     }));
+    if matches!(scenario.target, Target::Remote(_)) && scenario.signs() {
+        assumptions
+            .push("the service takes what clients sign: nobody here knows whose keys it trusts".to_owned());
+    }
     if !scenario.observe.is_empty() {
         assumptions.push(
             "nobody was asked for the service's own numbers ([[observe]]): there is no service".to_owned(),
@@ -123,7 +127,7 @@ pub fn simulation_of(loaded: Loaded, calibrated_by: Option<&Path>) -> Result<Sim
     }
     if let Some(run) = calibrated_by {
         assumptions.push("stages as measured in a real run, where it measured them:".to_owned());
-        assumptions.extend(calibrate(run, &mut times)?);
+        assumptions.extend(calibrate(run, scenario.signs(), &mut times)?);
     }
     Ok(Simulation {
         rules,

@@ -103,7 +103,7 @@ impl Metric {
     }
 }
 
-/// Marks a time in phase `token` as that of minting: a group's clients mint all of their tokens, or none.
+/// Marks the time in phase `token` as that of minting, once, when all is told: a group's clients mint all of their tokens, or none.
 const MINTED: u64 = 1 << 63;
 
 /// The time that a reconnect spent in each phase.
@@ -111,29 +111,36 @@ const MINTED: u64 = 1 << 63;
 pub struct Phases([u64; Phase::ALL.len() - 1]);
 
 impl Phases {
-    /// Adds `time` to `phase`.
+    /// Adds `time` to `phase`. What is minted is added as a time in phase `token`, until [`Phases::of_minting`] says so of all of it.
     pub fn add(&mut self, phase: Phase, time: Duration) {
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let (slot, mark) = Self::place(phase);
-        let so_far = &mut self.0[slot];
-        let sum = (*so_far & !MINTED).saturating_add(ns).min(!MINTED);
-        *so_far = sum | mark | (*so_far & MINTED);
+        let so_far = &mut self.0[Self::slot(phase)];
+        *so_far = so_far.saturating_add(ns);
     }
 
-    /// The slot of a phase, and how it is marked.
-    const fn place(phase: Phase) -> (usize, u64) {
-        match phase {
-            Phase::Mint => (Phase::Token as usize, MINTED),
-            phase => (phase as usize, 0),
-        }
+    const fn slot(phase: Phase) -> usize {
+        let slot = phase as usize;
+        if slot < Phase::Mint as usize { slot } else { Phase::Token as usize }
+    }
+
+    /// The same of a client that mints its own tokens: the time in phase `token` is that of phase `mint`.
+    #[must_use]
+    pub fn of_minting(mut self) -> Self {
+        let token = &mut self.0[Phase::Token as usize];
+        *token = (*token).min(!MINTED) | MINTED;
+        self
     }
 
     /// The time in `phase`.
     #[must_use]
     pub const fn get(&self, phase: Phase) -> Duration {
-        let (slot, mark) = Self::place(phase);
-        let ns = self.0[slot];
-        Duration::from_nanos(if ns & MINTED == mark { ns & !MINTED } else { 0 })
+        let ns = self.0[Self::slot(phase)];
+        Duration::from_nanos(match phase {
+            Phase::Token if self.is_minted() => 0,
+            Phase::Mint if !self.is_minted() => 0,
+            Phase::Mint => ns & !MINTED,
+            _ => ns,
+        })
     }
 
     /// Whether the client mints its own tokens.
@@ -145,6 +152,7 @@ impl Phases {
     /// The time in all phases.
     #[must_use]
     pub fn total(&self) -> Duration {
-        self.0.iter().map(|ns| Duration::from_nanos(*ns & !MINTED)).sum()
+        let all = self.0.iter().fold(0_u64, |sum, ns| sum.saturating_add(*ns));
+        Duration::from_nanos(all - (self.0[Phase::Token as usize] & MINTED))
     }
 }

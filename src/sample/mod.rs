@@ -221,6 +221,8 @@ mod tests {
         assert!(!phases.is_minted());
         phases.add(Phase::Mint, Duration::from_millis(4));
         phases.add(Phase::Mint, Duration::from_millis(1));
+        assert_eq!((phases.get(Phase::Token), phases.is_minted()), (Duration::from_millis(5), false));
+        let phases = phases.of_minting();
         assert_eq!(
             (phases.get(Phase::Mint), phases.get(Phase::Token)),
             (Duration::from_millis(5), Duration::ZERO)

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use crate::jose::JwtFault;
+use crate::sample::Cause;
 use crate::scenario::keys::Trusted;
 
 /// What a JWT says that is taken.
@@ -16,6 +17,18 @@ pub(super) struct Said {
     pub(super) scopes: Vec<String>,
     /// When it ends, in seconds since 1970.
     pub(super) expires_s: u64,
+    /// It is not taken before that: its `nbf`, and its `iat`, for nobody issues a token in the future.
+    pub(super) begins_s: u64,
+}
+
+/// So far may a signer's clock be ahead (RFC 7519 §4.1.5: "some small leeway").
+pub(super) const LEEWAY_S: u64 = 5;
+
+impl Said {
+    /// Whether its time has come and is not over.
+    pub(super) const fn holds_at(&self, unix_s: u64) -> bool {
+        self.begins_s <= unix_s.saturating_add(LEEWAY_S) && unix_s < self.expires_s
+    }
 }
 
 /// Why a JWT is not taken.
@@ -36,6 +49,14 @@ pub(super) enum Wrong {
 }
 
 impl Wrong {
+    /// As what a handshake with it is refused.
+    pub(super) const fn cause(self) -> Cause {
+        match self {
+            Self::NoJwt => Cause::UnknownToken,
+            _ => Cause::ForbiddenOther,
+        }
+    }
+
     /// What a refusal says of it: a code and a sentence.
     pub(super) const fn words(self) -> (&'static str, &'static str) {
         match self {
@@ -68,11 +89,13 @@ pub(super) fn read(text: &str, trusted: &Trusted) -> Result<Said, Wrong> {
         return Err(Wrong::Issuer);
     }
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let seconds = |name: &str| claims.get(name).and_then(Value::as_f64).map(|seconds| seconds as u64);
     let scopes = ["scope", "scp"].into_iter().flat_map(|name| texts(&claims, name));
     Ok(Said {
         client: text("client_id").or(text("sub")).unwrap_or_default().to_owned(),
         scopes: scopes.flat_map(|text| text.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect(),
-        expires_s: claims.get("exp").and_then(Value::as_f64).ok_or(Wrong::Endless)? as u64,
+        expires_s: seconds("exp").ok_or(Wrong::Endless)?,
+        begins_s: seconds("nbf").max(seconds("iat")).unwrap_or_default(),
     })
 }
 
@@ -106,12 +129,16 @@ mod tests {
             issuer: issuer.map(str::to_owned),
         };
         let token = sign(r#"{"sub":"c","aud":["x","y"],"iss":"i","exp":5,"scope":"a b"}"#);
-        let said = Said { client: "c".into(), scopes: vec!["a".into(), "b".into()], expires_s: 5 };
+        let said =
+            Said { client: "c".into(), scopes: vec!["a".into(), "b".into()], expires_s: 5, begins_s: 0 };
         assert_eq!(read(&token, &trusted(None, None)), Ok(said.clone()));
         assert_eq!(read(&token, &trusted(Some("y"), Some("i"))), Ok(said));
         assert_eq!(read(&token, &trusted(Some("z"), None)), Err(Wrong::Audience));
         assert_eq!(read(&token, &trusted(None, Some("j"))), Err(Wrong::Issuer));
         assert_eq!(read(&sign("{\"sub\":\"c\"}"), &trusted(None, None)), Err(Wrong::Endless));
+        let early = read(&sign(r#"{"exp":200,"iat":90,"nbf":100}"#), &trusted(None, None)).unwrap();
+        let at = [94, 95, 199, 200].map(|now| early.holds_at(now));
+        assert_eq!(at, [false, true, true, false], "from 100 on, with a leeway of 5 s, until 200");
         assert_eq!(read(&token[..token.len() - 2], &trusted(None, None)), Err(Wrong::NoJwt));
     }
 }

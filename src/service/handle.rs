@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
+use super::minted::MintedToken;
 use super::refusal::HandshakeRefusal;
 use super::registry::TokenId;
 use super::rules::{Handshake, TargetState};
@@ -13,12 +14,20 @@ use super::shown::Shown;
 use super::token::{TokenAnswer, TokenRefusal, TokenRequest};
 
 /// A token, or a refresh token, of a [`TargetState`]; 16 bytes, and never printed.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHandle(TokenId);
 
 impl std::fmt::Debug for TokenHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenHandle").finish_non_exhaustive()
+    }
+}
+
+impl MintedToken {
+    /// The token itself.
+    #[must_use]
+    pub const fn handle(&self) -> TokenHandle {
+        TokenHandle(self.id)
     }
 }
 
@@ -29,13 +38,19 @@ pub enum Credential<'a> {
     Text(&'a str),
     /// A token that was issued.
     Token(TokenHandle),
+    /// A token that its client signed.
+    Minted(&'a MintedToken),
 }
 
 impl<'a> Credential<'a> {
-    const fn shown(self) -> Shown<'a> {
+    fn shown(self) -> Shown<'a> {
         match self {
             Self::Text(text) => Shown::Text(text),
             Self::Token(handle) => Shown::Token(handle.0),
+            Self::Minted(minted) => match minted.says {
+                Ok(_) => Shown::Token(minted.id),
+                Err(wrong) => Shown::Wrong(wrong),
+            },
         }
     }
 }
@@ -93,6 +108,9 @@ impl TargetState {
         credential: Option<Credential<'_>>,
         stream: Option<u64>,
     ) -> Handshake {
+        if let Some(Credential::Minted(minted)) = credential {
+            self.adopt_minted(now, minted);
+        }
         self.handshake_with(now, credential.map(Credential::shown), stream)
     }
 

@@ -5,34 +5,79 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::sample::Cause;
+use crate::scenario::keys::{TargetRules, Trusted};
 
-use super::assertion::{self, Said, Wrong};
+use super::assertion::{self, LEEWAY_S, Wrong};
 use super::limits::ClientLimits;
 use super::registry::{Standing, TokenId};
 use super::rules::TargetState;
 
+/// A token that a client signed by itself, as a target reads it: for a driver that is in the same process.
+#[derive(Debug, Clone)]
+pub struct MintedToken {
+    pub(super) id: TokenId,
+    /// What it says, or why it is not trusted.
+    pub(super) says: Result<Says, Wrong>,
+}
+
+/// What a trusted token says, as far as a target looks at it.
+#[derive(Debug, Clone)]
+pub(super) struct Says {
+    /// It is unknown before that.
+    begins: Moment,
+    expires: Moment,
+    is_sufficient: bool,
+    client: Box<str>,
+}
+
+/// Reads tokens that clients signed as a target with the same rules does.
+#[derive(Debug, Clone)]
+pub struct MintedReader {
+    trusted: Option<Trusted>,
+    required_scopes: Vec<String>,
+    origin_s: u64,
+}
+
+impl MintedReader {
+    /// One for a target by `rules`, whose moment zero is that, in microseconds since 1970.
+    #[must_use]
+    pub fn of(rules: &TargetRules, unix_us: u64) -> Self {
+        let required_scopes = rules.required_scopes.clone();
+        Self { trusted: rules.trusted.clone(), required_scopes, origin_s: unix_us / 1_000_000 }
+    }
+
+    /// What a token says.
+    #[must_use]
+    pub fn read(&self, text: &str) -> MintedToken {
+        let trusted = self.trusted.as_ref();
+        let says = trusted
+            .ok_or(Wrong::NoJwt)
+            .and_then(|trusted| says(text, trusted, &self.required_scopes, self.origin_s));
+        MintedToken { id: TokenId::of_text(text), says }
+    }
+}
+
+/// What a JWT says that is trusted here, or why it is not.
+fn says(text: &str, trusted: &Trusted, required_scopes: &[String], origin_s: u64) -> Result<Says, Wrong> {
+    let said = assertion::read(text, trusted)?;
+    let at = |unix_s: u64| Moment::ZERO + Duration::from_secs(unix_s.saturating_sub(origin_s));
+    Ok(Says {
+        begins: at(said.begins_s.saturating_sub(LEEWAY_S)),
+        expires: at(said.expires_s),
+        is_sufficient: required_scopes.iter().all(|scope| said.scopes.contains(scope)),
+        client: said.client.into_boxed_str(),
+    })
+}
+
 impl TargetState {
-    /// What a JWT says that is trusted here; `None`: it is none, or none is.
-    fn said(&self, text: &str) -> Option<Said> {
-        assertion::read(text, self.rules.trusted.as_ref()?).ok()
+    fn says(&self, text: &str) -> Result<Says, Wrong> {
+        let trusted = self.rules.trusted.as_ref().ok_or(Wrong::NoJwt)?;
+        says(text, trusted, &self.rules.required_scopes, self.writer.origin_s())
     }
 
-    /// What a refusal says of a text that is no token of this target: of a JWT, what is wrong with it.
-    pub(super) fn wrong_with(&self, text: &str) -> (Cause, (&'static str, &'static str)) {
-        let wrong = self.rules.trusted.as_ref().and_then(|trusted| assertion::read(text, trusted).err());
-        match wrong {
-            None | Some(Wrong::NoJwt) => (Cause::UnknownToken, Wrong::NoJwt.words()),
-            Some(named) => (Cause::ForbiddenOther, named.words()),
-        }
-    }
-
-    fn expiry(&self, said: &Said) -> Moment {
-        Moment::ZERO + Duration::from_secs(said.expires_s.saturating_sub(self.writer.origin_s()))
-    }
-
-    fn suffices(&self, said: &Said) -> bool {
-        self.rules.required_scopes.iter().all(|scope| said.scopes.contains(scope))
+    /// What is wrong with a text that is no token of this target.
+    pub(super) fn wrong_with(&self, text: &str) -> Wrong {
+        self.says(text).err().unwrap_or(Wrong::NoJwt)
     }
 
     /// Takes the JWT of a handshake as a token of this target. `None`: it is none that is trusted.
@@ -40,22 +85,34 @@ impl TargetState {
         if self.rules.tickets.is_some() {
             return None;
         }
-        let said = self.said(text)?;
+        let says = self.says(text).ok()?;
         let id = TokenId::of_text(text);
-        if !self.tokens.has(id) && !self.tokens.is_full(now) {
-            let client = ClientLimits::are_needed(&self.rules).then(|| self.limits.key(&said.client));
-            self.tokens.adopt(id, now, self.expiry(&said), self.suffices(&said), client);
-        }
+        self.take_in(now, id, &says);
         Some(id)
+    }
+
+    /// The same of one that was read already. One that is not trusted stays unknown.
+    pub(super) fn adopt_minted(&mut self, now: Moment, minted: &MintedToken) {
+        if let (Ok(says), true) = (&minted.says, self.rules.tickets.is_none()) {
+            self.take_in(now, minted.id, says);
+        }
+    }
+
+    fn take_in(&mut self, now: Moment, id: TokenId, says: &Says) {
+        if says.begins <= now && !self.tokens.has(id) && !self.tokens.is_full(now) {
+            let client = ClientLimits::are_needed(&self.rules).then(|| self.limits.key(&says.client));
+            self.tokens.adopt(id, now, says.expires, says.is_sufficient, client);
+        }
     }
 
     /// Where a JWT stands that is trusted. `None`: it is none.
     pub(super) fn standing_of_minted(&self, now: Moment, text: &str) -> Option<Standing> {
-        let said = self.said(text)?;
+        let says = self.says(text).ok()?;
         let id = TokenId::of_text(text);
         Some(match self.tokens.standing_of(now, id) {
-            Standing::Unknown if now >= self.expiry(&said) => Standing::Expired,
-            Standing::Unknown if !self.suffices(&said) => Standing::Insufficient,
+            Standing::Unknown if now < says.begins => Standing::Unknown,
+            Standing::Unknown if now >= says.expires => Standing::Expired,
+            Standing::Unknown if !says.is_sufficient => Standing::Insufficient,
             Standing::Unknown => Standing::Good(id),
             known => known,
         })
@@ -70,6 +127,7 @@ mod tests {
     use crate::jose::{Algorithm, SigningKey, VerifyingKey, signing_input, with_signature};
     use crate::sample::Initiator;
     use crate::scenario::keys::{TargetRules, Trusted};
+    use crate::service::handle::Credential;
     use crate::service::rules::Handshake;
     use crate::service::session::Ended;
 
@@ -106,10 +164,28 @@ mod tests {
         assert_eq!(refused(&mut target, at(2), &good), Some(Cause::StaleToken), "its session has ended");
         let other = sign(&claims(&format!("{scope},\"jti\":\"2\"")));
         assert_eq!(refused(&mut target, at(61), &other), Some(Cause::ExpiredToken));
+        let early = sign(&claims(&format!("{scope},\"jti\":\"4\",\"nbf\":1050")));
+        assert_eq!(refused(&mut target, at(1), &early), Some(Cause::UnknownToken), "its time has not come");
+        assert_eq!(refused(&mut target, at(45), &early), None, "with a leeway of 5 s");
         let bare = sign(&claims(",\"jti\":\"3\""));
         assert_eq!(refused(&mut target, at(1), &bare), Some(Cause::MissingScope));
         let elsewhere = sign(&claims(scope).replace("me", "you"));
         assert_eq!(refused(&mut target, at(1), &elsewhere), Some(Cause::ForbiddenOther), "it is for others");
         assert_eq!(refused(&mut target, at(1), &good[..good.len() / 2]), Some(Cause::UnknownToken));
+        // What a driver in the same process reads once comes to the same.
+        let reader = MintedReader::of(target.rules(), 1_000_000_000);
+        let mut other_target = TargetState::new(TargetRules::clone(target.rules()), 1);
+        other_target.set_origin(1_000_000_000);
+        for (s, text) in [(1, &good), (61, &other), (1, &early), (45, &early), (1, &bare), (1, &elsewhere)] {
+            let minted = reader.read(text);
+            let by_handle = other_target.handle_handshake(at(s), Some(Credential::Minted(&minted)), None);
+            let cause = match by_handle {
+                Handshake::Refused(refusal) => Some(refusal.cause),
+                Handshake::Admitted { .. } => None,
+            };
+            let mut fresh = TargetState::new(TargetRules::clone(target.rules()), 1);
+            fresh.set_origin(1_000_000_000);
+            assert_eq!(cause, refused(&mut fresh, at(s), text), "{s} {text}");
+        }
     }
 }

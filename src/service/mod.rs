@@ -19,7 +19,7 @@ mod holds;
 pub mod jwt;
 mod limits;
 pub mod message;
-mod minted;
+pub mod minted;
 mod open;
 pub mod origin;
 mod refresh;

@@ -316,7 +316,11 @@ impl TargetState {
             Err(cause) => {
                 let status = status_of(self.rules.refusal_status, cause);
                 let (cause, words) = match (cause, credential) {
-                    (Cause::UnknownToken, Some(Shown::Text(text))) => self.wrong_with(text),
+                    (Cause::UnknownToken, Some(Shown::Text(text))) => {
+                        let wrong = self.wrong_with(text);
+                        (wrong.cause(), wrong.words())
+                    }
+                    (Cause::UnknownToken, Some(Shown::Wrong(wrong))) => (wrong.cause(), wrong.words()),
                     _ => (cause, words_of(cause)),
                 };
                 return self.refuse(now, HandshakeRefusal { status, cause, words, retry_after: None });
@@ -353,7 +357,9 @@ impl TargetState {
                 None if tickets.optional => Ok(Holds::Nothing),
                 // A ticket is a text; whatever else is shown is none.
                 Some(Shown::Text(text)) => cause_of(Some(self.tickets.look_up(now, text))).map(Holds::Ticket),
-                Some(Shown::Token(_)) => cause_of(Some(Standing::Unknown)).map(Holds::Ticket),
+                Some(Shown::Token(_) | Shown::Wrong(_)) => {
+                    cause_of(Some(Standing::Unknown)).map(Holds::Ticket)
+                }
                 None => cause_of(None).map(Holds::Ticket),
             };
         }
@@ -362,6 +368,7 @@ impl TargetState {
             None => None,
             Some(Shown::Text(text)) => Some(self.standing(now, text)),
             Some(Shown::Token(id)) => Some(self.tokens.standing_of(now, id)),
+            Some(Shown::Wrong(_)) => Some(Standing::Unknown),
         };
         cause_of(standing).map(Holds::Token)
     }

@@ -2,6 +2,7 @@
 
 use crate::clock::Moment;
 
+use super::assertion::Wrong;
 use super::registry::{Standing, TokenId, TokenRegistry};
 
 /// A token as it is shown to the target.
@@ -11,6 +12,8 @@ pub(super) enum Shown<'a> {
     Text(&'a str),
     /// Itself.
     Token(TokenId),
+    /// A JWT that is not trusted, read already.
+    Wrong(Wrong),
 }
 
 impl Shown<'_> {
@@ -18,6 +21,7 @@ impl Shown<'_> {
         match self {
             Self::Text(text) => registry.look_up(now, text),
             Self::Token(id) => registry.standing_of(now, id),
+            Self::Wrong(_) => Standing::Unknown,
         }
     }
 
@@ -26,6 +30,7 @@ impl Shown<'_> {
         match self {
             Self::Text(text) => registry.find(text),
             Self::Token(id) => Some(id),
+            Self::Wrong(_) => None,
         }
     }
 

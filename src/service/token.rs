@@ -265,7 +265,7 @@ fn show(rules: &TargetRules, request: TokenRequest<'_>, grant: GrantType, known:
 /// Whether a JWT is one of those that are trusted, and its time is not over.
 fn is_trusted(rules: &TargetRules, text: &str, known: Known) -> bool {
     let said = rules.trusted.as_ref().and_then(|trusted| assertion::read(text, trusted).ok());
-    said.is_some_and(|said| known.unix_s < said.expires_s)
+    said.is_some_and(|said| said.holds_at(known.unix_s))
 }
 
 /// The client of that id and secret; `Ok(None)` where any will do. A grant whose proof says who asks needs no client.
@@ -332,7 +332,7 @@ fn by_assertion<'a>(
         assertion::read(text, &Trusted { audience: None, issuer: None, ..trusted.clone() }).ok()
     });
     let said = trusted.or_else(|| client.and_then(own)).ok_or(wrong)?;
-    if said.client == id && known.unix_s < said.expires_s { Ok(client) } else { Err(wrong) }
+    if said.client == id && said.holds_at(known.unix_s) { Ok(client) } else { Err(wrong) }
 }
 
 /// The scopes asked for; `None` where none are (an empty `scope` counts as omitted, RFC 6749 §3.2).

@@ -116,6 +116,32 @@ fn refreshing_early_saves_the_refusals_of_expired_tokens() {
 }
 
 #[test]
+fn browsers_resume_their_tls_sessions_and_compress() {
+    let small = ["--set", "groups.0.clients=10", "--set", "groups.1.clients=10", "--set", "duration=4s"];
+    let storm = ["--set", "storms.0.at=2s"];
+    // The thresholds name the shipped number of clients.
+    let counts = ["reconnects", "tls_full", "tls_resumed"]
+        .map(|metric| format!("thresholds.\"{metric}{{group:browsers}}\"=[\"count == 10\"]"));
+    let counts = counts.iter().flat_map(|set| ["--set", set.as_str()]);
+    let all: Vec<&str> = small.into_iter().chain(storm).chain(counts).collect();
+    let run = run_with("scenarios/browser-fleet.toml", &all);
+    assert_eq!(run.code(), 0, "{}{}", run.stdout(), run.stderr());
+    run.assert_sound();
+    let said = run.stdout();
+    for part in ["PASS", "TLS handshakes", "50.0%", "Compression"] {
+        assert!(said.to_lowercase().contains(&part.to_lowercase()), "{part}\n{said}");
+    }
+    let json = run.json();
+    let of = |group: usize, counter: &str| {
+        json["accounting"]["groups"][group]["counters"][counter].as_u64().unwrap_or(0)
+    };
+    assert_eq!([0, 1].map(|group| of(group, "reconnects")), [10, 10]);
+    assert_eq!([0, 1].map(|group| of(group, "compressed_sessions")), [20, 0]);
+    assert!(of(0, "payload_bytes_in") * 2 < of(0, "plain_bytes_in"), "what is alike is sent once");
+    assert!(of(0, "bytes_in") * 2 < of(1, "bytes_in"), "the same messages to both groups");
+}
+
+#[test]
 fn smoke_leaves_a_whole_run_folder_that_can_be_reported_again() {
     let run = run_with("scenarios/smoke.toml", &[]);
     assert_eq!(run.code(), 0, "{}{}", run.stdout(), run.stderr());

@@ -7,6 +7,7 @@ show who they are by a secret, by a JWT of their secret, and by JWTs of their ke
 import asyncio
 import csv
 import json
+import os
 import subprocess
 import tempfile
 import threading
@@ -199,4 +200,55 @@ def check_authorisation_server():
     print(f"        {len(good)} ways to show who asks, {sum(counted['tokens'].values())} tokens")
 
 
-CHECKS = [check_minted, check_authorisation_server]
+BUSY = """
+name = "busy"
+duration = "2s"
+[health]
+max_lag_p99 = "10s"
+max_stall = "{stall}"
+max_delay = "10s"
+max_delay_share = 1.0
+max_saturated_share = 1.0
+[target]
+kind = "embedded"
+idle_timeout = "never"
+required_scopes = []
+trusted = {{ algorithm = "RS256", key = {{ file = "public.pem" }} }}
+[[groups]]
+name = "users"
+clients = {clients}
+start = {{ over = "{over}" }}
+[groups.token]
+grant = "jwt"
+algorithm = "RS256"
+key = {{ file = "private.pem" }}
+claims = '{{"sub":"user-{{client}}"}}'
+"""
+
+
+def check_busy_minting():
+    """A generator that cannot sign as fast as its clients come back says so, and its run is not valid; one that can is valid."""
+    with tempfile.TemporaryDirectory() as home:
+        private, public = made(rsa.generate_private_key(65537, 4096), PKCS8)
+        (Path(home) / "private.pem").write_text(private)
+        (Path(home) / "public.pem").write_text(public)
+        scenario = Path(home) / "busy.toml"
+        told = {}
+        # A signature takes some milliseconds: so many at one moment that each processor has more than half a second of work.
+        for name, clients, over, stall in [("busy", 60 * os.cpu_count(), "0s", "300ms"), ("idle", 10, "1s", "1s")]:
+            scenario.write_text(BUSY.format(clients=clients, over=over, stall=stall))
+            command = [RESURGE, "run", str(scenario), "--progress", "none", "--out", str(Path(home) / name)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
+            told[name] = (done, json.loads((Path(home) / name / "run.json").read_text()))
+            no_secrets(Path(home) / name, ["PRIVATE KEY"])
+    (done, manifest), (idle, unhurried) = told["busy"], told["idle"]
+    assert done.returncode == 110 and "NOT VALID" in done.stdout, done.stdout
+    assert "the generator was busy signing tokens" in done.stdout, done.stdout
+    health = manifest["generator"]
+    assert health["mint_waits"] > 50 and health["mint_wait_max_us"] > 300_000, health
+    assert idle.returncode == 0 and "busy signing" not in idle.stdout, idle.stdout
+    assert unhurried["generator"]["mint_wait_max_us"] < 1_000_000, unhurried["generator"]
+    print(f"        {health['mint_waits']} waited up to {health['mint_wait_max_us'] / 1e6:.1f} s to be signed, which was told")
+
+
+CHECKS = [check_minted, check_authorisation_server, check_busy_minting]

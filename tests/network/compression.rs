@@ -7,6 +7,8 @@ use std::process::Stdio;
 
 use resurge::report::RunModel;
 use resurge::sample::{Counter, Metric, Outcome};
+use resurge::scenario::load;
+use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::support::in_process::run_file;
@@ -196,5 +198,29 @@ fn a_tls_handshake_that_fails_says_why() {
             .collect();
         assert_eq!(said, [(Outcome::Tls, expected.to_owned())]);
         assert_eq!(count(&model, Counter::CertificatesNotTrusted), 2);
+    }
+}
+
+#[test]
+fn windows_that_cannot_be_are_told_before_the_run() {
+    let folder = TempDir::new().unwrap();
+    for bits in [7, 16] {
+        for key in ["client_max_window_bits", "server_max_window_bits"] {
+            let of = |target: &str, group: &str| {
+                format!(
+                    "duration = \"1s\"\n[target]\n{target}\n[[groups]]\nname = \"g\"\ntoken = {{ grant = \"none\" }}\n{group}\n"
+                )
+            };
+            let keys = format!("compression = {{ {key} = {bits} }}");
+            for text in [of(&keys, ""), of("", &format!("connect = {{ {keys} }}"))] {
+                let path = folder.path().join("windows.toml");
+                std::fs::write(&path, &text).unwrap();
+                let told = load(&path, &Vec::new(), None, &|_| None).map(|_| ()).unwrap_err().to_string();
+                assert!(
+                    told.contains(&format!("{key}` is {bits}")) && told.contains("8 to 15"),
+                    "{text}\n{told}"
+                );
+            }
+        }
     }
 }

@@ -34,6 +34,7 @@ mod options;
 mod policies;
 mod requests;
 mod signatures;
+mod signed;
 mod steps;
 mod target_tls;
 mod token_lifecycles;

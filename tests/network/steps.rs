@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use resurge::sample::{Outcome, Request, RequestAnswer};
@@ -12,7 +13,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::support::in_process::run_file;
 use crate::support::output::text;
 use crate::support::program::resurge;
-use crate::support::requests::header;
+use crate::support::requests::{header, read_head};
 use crate::support::whole_request::read_request;
 
 /// What a request brought: its line, `Cookie`, `Authorization`, its body.
@@ -156,6 +157,51 @@ fn a_body_goes_to_no_other_origin() {
     let key = (Request::Step(0), RequestAnswer::UnexpectedStatus);
     assert_eq!(done.model.all.requests[&key].count(), 1);
     assert_eq!((log.lock().unwrap().len(), others.lock().unwrap().len()), (1, 0));
+}
+
+/// Answers every request with a page of 1 GB, as long as it is taken; counts what went out.
+fn huge_pages(head: &'static str) -> (u16, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, sent) = (listener.local_addr().unwrap().port(), Arc::new(AtomicU64::new(0)));
+    let count = Arc::clone(&sent);
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let count = Arc::clone(&count);
+            std::thread::spawn(move || {
+                let (page, mut left) = (vec![b'x'; 1 << 16], 1_u64 << 30);
+                let mut goes_on =
+                    read_head(&mut stream).is_some() && stream.write_all(head.as_bytes()).is_ok();
+                while left > 0 && goes_on {
+                    goes_on = stream.write_all(&page).is_ok();
+                    left -= page.len() as u64;
+                    count.fetch_add(page.len() as u64, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    (port, sent)
+}
+
+#[test]
+fn a_page_of_a_gigabyte_is_not_read() {
+    let folder = TempDir::new().unwrap();
+    for (name, head) in [
+        ("announced", "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n"),
+        ("endless", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"),
+    ] {
+        let (port, sent) = huge_pages(head);
+        let prepare = format!(
+            "[[groups.prepare.steps]]\nurl = \"http://localhost:{port}/\"\nsave = {{ csrf = {{ regex = 'x(y)' }} }}\n"
+        );
+        let path = write(folder.path(), name, &scenario(port, &prepare));
+        let done = run_file(&path, &[], folder.path().join(name));
+        let key = (Request::Step(0), RequestAnswer::TooLarge);
+        assert!(done.model.all.requests[&key].count() > 0, "{name}: {:?}", done.model.all.requests);
+        assert_eq!(done.model.all.requests.len(), 1, "{name}: that is all that they came to");
+        // What is sent stands in the buffers of the two sockets.
+        let requests = done.model.all.requests[&key].count();
+        assert!(sent.load(Ordering::Relaxed) < requests * (32 << 20), "{name}: {sent:?} for {requests}");
+    }
 }
 
 #[test]

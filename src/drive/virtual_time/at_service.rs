@@ -108,7 +108,7 @@ impl AtService<'_> {
         let credential = match (&self.group.fixed, self.desk.token_of(number)) {
             _ if !self.group.carries_token => None,
             (Some(text), _) => Some(Credential::Text(text.as_str())),
-            (None, Some(token)) => Some(Credential::Token(token)),
+            (None, Some(token)) => Some(self.desk.minted.credential(token)),
             (None, None) => None,
         };
         let origin = self.group.connect.sent_origin();

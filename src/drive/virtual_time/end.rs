@@ -5,6 +5,8 @@
 use crate::clock::Moment;
 use crate::service::counters::TargetCounters;
 
+use super::request::Unheard;
+
 /// What ended a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndedBy {
@@ -48,6 +50,16 @@ pub struct Lost {
 }
 
 impl Lost {
+    /// An answer of the service found no client.
+    pub(super) const fn count_unheard(&mut self, unheard: Option<Unheard>) {
+        match unheard {
+            Some(Unheard::Token) => self.tokens += 1,
+            Some(Unheard::Admission) => self.upgrades += 1,
+            Some(Unheard::Refusal) => self.refusals += 1,
+            None => {}
+        }
+    }
+
     /// A client was cut off whose request the target has seen, or has not.
     pub(super) fn count_cut_off(&mut self, is_seen: bool) {
         self.requests -= i64::from(is_seen);

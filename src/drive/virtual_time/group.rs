@@ -12,11 +12,13 @@ use crate::lifecycle::{GroupRules, TokenFacts, believed_expiry};
 use crate::sample::GroupId;
 use crate::scenario::keys::path_fits;
 use crate::scenario::keys::{
-    ClientAuth, ClientCredentials, ConnectRules, Grant, Ready, Scenario, Shown, Target, TargetRules,
+    ClientAuth, ClientCredentials, ConnectRules, Grant, Ready, Scenario, Target, TargetRules, TlsResumption,
     TokenConnection, TokenIn, TokenPlace,
 };
 use crate::service::holder::Holder;
 use crate::service::token::TokenRequest;
+
+use super::signing::{Filled, Minter, OwnParams, StandIns};
 
 /// A group.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(super) struct Group {
     pub(super) rules: GroupRules,
     pub(super) connect: ConnectRules,
     pub(super) is_secure: bool,
+    /// Whether its clients resume their TLS sessions.
+    pub(super) resumes: bool,
     /// Whether its handshakes find the WebSocket endpoint.
     pub(super) finds_endpoint: bool,
     /// Whether its handshakes carry a token where the target looks for one.
@@ -32,6 +36,8 @@ pub(super) struct Group {
     /// Whether each token request has a connection of its own.
     pub(super) is_fresh: bool,
     pub(super) asker: Option<Asker>,
+    /// What signs its clients' own tokens.
+    pub(super) minter: Option<Minter>,
     pub(super) fixed: Option<String>,
 }
 
@@ -41,28 +47,52 @@ pub(super) struct Asker {
     who: Vec<(String, String)>,
     scope: Option<String>,
     used_basic: bool,
+    /// Whether a signature says who the client is, and not its secret.
+    is_signed: bool,
     grant_type: &'static str,
     /// The parameters that are the same in each request.
     params: Vec<(String, String)>,
+    /// Those that are each request's own.
+    own: Option<Box<OwnParams>>,
     pub(super) refreshes: bool,
     /// The first refresh token, as given.
     pub(super) initial: Option<String>,
 }
 
 impl Asker {
-    /// The request of the group's client `index`.
-    pub(super) fn request(&self, index: u32, is_refresh: bool) -> TokenRequest<'_> {
-        let (id, secret) = &self.who[index as usize % self.who.len().max(1)];
+    /// The request of the group's client `index`, with the parameters of its own that it has.
+    pub(super) fn request<'a>(
+        &'a self,
+        index: u32,
+        is_refresh: bool,
+        own: Option<&'a [(String, String)]>,
+    ) -> TokenRequest<'a> {
+        let (id, secret) = self.who(index);
         TokenRequest {
             holder: Holder::default(),
             grant_type: Some(if is_refresh { "refresh_token" } else { self.grant_type }),
-            client_id: Some(id),
-            client_secret: Some(secret),
+            client_id: Some(id).filter(|id| !id.is_empty()),
+            client_secret: Some(secret).filter(|secret| !secret.is_empty() && !self.is_signed),
             used_basic: self.used_basic,
             scope: self.scope.as_deref(),
             refresh_token: None,
-            params: &self.params,
+            params: own.unwrap_or(&self.params),
         }
+    }
+
+    fn who(&self, index: u32) -> (&str, &str) {
+        let (id, secret) = &self.who[index as usize % self.who.len().max(1)];
+        (id, secret)
+    }
+
+    /// The parameters of a request of the group's client, where they are its own.
+    pub(super) fn own_params(&self, at: Filled, is_refresh: bool) -> Option<Vec<(String, String)>> {
+        Some(self.own.as_ref()?.write(self.who(at.index), at, is_refresh))
+    }
+
+    /// How many signatures that take time there are in a request.
+    pub(super) fn slow_signatures(&self, is_refresh: bool) -> u32 {
+        self.own.as_ref().map_or(0, |own| own.slow_signatures(is_refresh))
     }
 }
 
@@ -76,20 +106,25 @@ impl Group {
         }
     }
 
-    /// What is known of a token that was asked for and received then, and lives so long by its answer.
-    pub(super) fn facts(&self, requested: Moment, received: Moment, life: Duration) -> TokenFacts {
-        let skew = self.rules.token.as_ref().and_then(|token| token.clock_skew);
-        let expires = |skew| believed_expiry(received, Some(life), skew);
-        TokenFacts {
-            requested,
-            received,
-            expires: expires(skew),
-            life_ends: expires(None),
-            lacks_scope: false,
-        }
+    /// How long a client waits for a token.
+    pub(super) fn timeout(&self) -> Duration {
+        self.rules.token.as_ref().map_or(Duration::ZERO, |token| token.timeout)
     }
 
-    pub(super) fn of(scenario: &Scenario, index: usize, target: &TargetRules) -> Self {
+    /// What is known of a token that was asked for and received then, and lives so long by its answer.
+    pub(super) fn facts(
+        &self,
+        requested: Moment,
+        received: Moment,
+        life: Duration,
+        lacks_scope: bool,
+    ) -> TokenFacts {
+        let skew = self.rules.token.as_ref().and_then(|token| token.clock_skew);
+        let expires = |skew| believed_expiry(received, Some(life), skew);
+        TokenFacts { requested, received, expires: expires(skew), life_ends: expires(None), lacks_scope }
+    }
+
+    pub(super) fn of(scenario: &Scenario, index: usize, target: &TargetRules, keys: &StandIns) -> Self {
         let group = &scenario.groups[index];
         let token = group.token.as_ref();
         let is_secure = match &scenario.target {
@@ -101,10 +136,12 @@ impl Group {
             id: GroupId(u16::try_from(index).unwrap_or(u16::MAX)),
             rules: GroupRules::of(scenario, index),
             is_secure,
+            resumes: is_secure && connect.tls_resumption == TlsResumption::PerClient,
             finds_endpoint: finds_endpoint(scenario, connect, target),
             carries_token: carries_token(&connect.token_in, target),
             is_fresh: token.is_some_and(|token| token.connection == TokenConnection::Fresh),
-            asker: token.and_then(|token| asker(&token.grant)),
+            asker: token.and_then(|token| asker(&token.grant, keys)),
+            minter: token.and_then(|token| Minter::of(&token.grant, keys)),
             fixed: token.and_then(|token| match &token.grant {
                 Grant::Fixed(text) => Some(text.expose_secret().to_owned()),
                 _ => None,
@@ -123,7 +160,7 @@ fn finds_endpoint(scenario: &Scenario, connect: &ConnectRules, target: &TargetRu
     path_fits(&target.path, path.split('?').next().unwrap_or_default())
 }
 
-fn asker(grant: &Grant) -> Option<Asker> {
+fn asker(grant: &Grant, keys: &StandIns) -> Option<Asker> {
     let credentials = grant.credentials()?;
     let pair = |id: &str, secret: &secrecy::SecretString| (id.to_owned(), secret.expose_secret().to_owned());
     let who = match &credentials.feeder {
@@ -140,11 +177,13 @@ fn asker(grant: &Grant) -> Option<Asker> {
         who,
         scope: (!credentials.scopes.is_empty()).then(|| credentials.scopes.join(" ")),
         used_basic: credentials.auth == ClientAuth::Basic,
+        is_signed: matches!(credentials.auth, ClientAuth::PrivateKeyJwt | ClientAuth::ClientSecretJwt),
         grant_type: match grant {
             Grant::Shown { shown, .. } => shown.grant_type(),
             _ => "client_credentials",
         },
-        params: params(credentials, grant),
+        params: params(credentials),
+        own: OwnParams::of(credentials, grant, keys),
         refreshes: matches!(grant, Grant::RefreshToken { .. }),
         initial: match grant {
             Grant::RefreshToken { initial: Some(text), .. } => Some(text.expose_secret().to_owned()),
@@ -153,18 +192,10 @@ fn asker(grant: &Grant) -> Option<Asker> {
     })
 }
 
-/// The parameters of a group's token requests; those of each client's own are refused before (`unsupported`), or nobody looks at them.
-fn params(credentials: &ClientCredentials, grant: &Grant) -> Vec<(String, String)> {
-    let text = |template: &Template| template.render(|name| Some(format!("{{{name}}}")));
-    let user = match grant {
-        Grant::Shown { shown, .. } => match &**shown {
-            Shown::Password(keys) => vec![("username", &keys.username), ("password", &keys.password)],
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
-    };
-    let user = user.into_iter().map(|(name, template)| (name.to_owned(), text(template)));
-    credentials.params.iter().map(|(name, template)| (name.clone(), text(template))).chain(user).collect()
+/// The parameters of a group's token requests, where they are the same in each.
+fn params(credentials: &ClientCredentials) -> Vec<(String, String)> {
+    let text = |template: &Template| template.render(|_| None);
+    credentials.params.iter().map(|(name, template)| (name.clone(), text(template))).collect()
 }
 
 /// Whether the target finds a token where a group puts it.

@@ -3,14 +3,18 @@
 //! In: a client that connects, what the service answers. Out: when each stage was passed, and the link of a session or the reason why there is
 //! none.
 
+use std::collections::HashSet;
+
 use crate::clock::Moment;
 use crate::lifecycle::{ConnectFailure, Marks};
+use crate::sample::Sample;
 use crate::scenario::keys::TimeStage;
 use crate::service::capacity::Endpoint;
 
 use super::group::Group;
 use super::network::{Fate, Opening, RoundTrip};
 use super::request::{Stage, Unheard};
+use super::samples::SampleLog;
 use super::slab::{Beside, Key};
 use super::transit::Transit;
 
@@ -37,14 +41,26 @@ pub(super) enum HandshakeEnd {
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
     under_way: Beside<Box<Handshake>>,
+    /// Clients that have a TLS session to resume.
+    resuming: HashSet<u32>,
 }
 
 impl Handshakes {
     /// Client `number` of `group` connects.
-    pub(super) fn begin(&mut self, transit: &mut Transit, group: &Group, number: u32) -> Key {
+    pub(super) fn begin(
+        &mut self,
+        transit: &mut Transit,
+        group: &Group,
+        number: u32,
+        log: &mut SampleLog,
+    ) -> Key {
         let connect = &group.connect;
         let Opening { marks, at, failure } =
             transit.network.open_connection(transit.now(), connect, group.is_secure);
+        if let (true, Some(tcp), Some(tls)) = (group.resumes, marks.tcp, marks.tls) {
+            let is_resumed = !self.resuming.insert(number);
+            log.tell(transit.now(), group.id, Sample::Tls { is_resumed, took: tls.since(tcp) });
+        }
         let key = transit.requests.begin(number, Endpoint::Upgrade, Stage::Arriving);
         let is_open = failure.is_none();
         let failure = failure.unwrap_or(ConnectFailure::Timeout);

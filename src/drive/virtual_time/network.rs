@@ -147,6 +147,11 @@ impl Network {
         RoundTrip { back, fate }
     }
 
+    /// How long a client takes for so many signatures.
+    pub(super) fn signing(&mut self, signatures: u32) -> Duration {
+        (0..signatures).map(|_| self.times.draw(TimeStage::Mint)).sum()
+    }
+
     /// How long a client takes to act on the end of its session.
     pub(super) fn detection(&mut self) -> Duration {
         self.times.draw(TimeStage::Detect)

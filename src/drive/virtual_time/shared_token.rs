@@ -101,7 +101,7 @@ impl Pool {
     /// The pool of a group with these rules, if it has one.
     pub(super) fn of(rules: &TokenRules) -> Option<Self> {
         let pool = Self { free: rules.max_connections, waiting: VecDeque::new() };
-        (rules.connection == TokenConnection::Pooled).then_some(pool)
+        (rules.connection == TokenConnection::Pooled && !rules.grant.is_minted()).then_some(pool)
     }
 
     /// Takes a connection, if one is free; else the request waits for one.

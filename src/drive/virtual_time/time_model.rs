@@ -82,6 +82,11 @@ impl StageTimes {
     }
 }
 
+/// The first stream that says what goes wrong at a stage.
+const OF_FAULTS: u32 = 7;
+/// The stream that says what signatures take.
+const OF_MINTS: u32 = 2 * OF_FAULTS + 1;
+
 /// The time model of a run.
 #[derive(Debug)]
 pub(super) struct TimeModel {
@@ -93,13 +98,13 @@ pub(super) struct TimeModel {
 
 impl TimeModel {
     pub(super) fn new(times: StageTimes, faults: Vec<NetworkFault>, seed: u64) -> Self {
-        let stages = TimeStage::ALL.len() as u32;
         let stream = |number| Stream::new(seed, Purpose::Network, number);
+        let of_times = |stage| if stage == TimeStage::Mint { OF_MINTS } else { stage as u32 };
         Self {
             times,
             faults,
-            times_drawn: TimeStage::ALL.map(|stage| stream(stage as u32)),
-            faults_drawn: TimeStage::ALL.map(|stage| stream(stages + stage as u32)),
+            times_drawn: TimeStage::ALL.map(|stage| stream(of_times(stage))),
+            faults_drawn: TimeStage::ALL.map(|stage| stream(OF_FAULTS + stage as u32)),
         }
     }
 
@@ -166,6 +171,7 @@ mod tests {
                 token: each,
                 message: each,
                 detect: each,
+                mint: each,
             }
         };
         let run = |others: usize| {

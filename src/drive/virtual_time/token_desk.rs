@@ -5,7 +5,6 @@
 
 use std::iter;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::lifecycle::{Event, TokenFacts};
@@ -17,11 +16,13 @@ use crate::service::handle::{Credential, TokenHandle};
 use crate::service::token::TokenRequest;
 
 use super::group::Group;
+use super::minted_book::MintedBook;
 use super::network::{Fate, Opening, RoundTrip};
 use super::request::{Stage, Unheard};
-use super::shared_token::{Brought, Pool, Share, SharedToken};
+use super::shared_token::{Brought, Share};
 use super::slab::{Beside, Key};
 use super::token_answer::{Fetch, HandedOver, Need, Settled, TokenSays};
+use super::token_ask::{GroupTokens, Purpose, Shows};
 use super::transit::Transit;
 
 /// A token request.
@@ -40,26 +41,6 @@ struct Ask {
     says: TokenSays,
 }
 
-/// What a token is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// An attempt, which waits for it.
-    Attempt,
-    /// Its client's session, to go on.
-    Refresh,
-    /// It was asked for in a session, and an attempt came to need it.
-    RefreshThenAttempt,
-}
-
-/// What refresh token a request shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shows {
-    None,
-    /// The one that the scenario gives.
-    Initial,
-    Held(TokenHandle),
-}
-
 /// What a client holds.
 #[derive(Debug)]
 struct Wallet {
@@ -67,13 +48,6 @@ struct Wallet {
     refresh_token: Option<Box<TokenHandle>>,
     /// The refresh that is under way, or has come and was not taken.
     refresh: Key,
-}
-
-/// What the clients of a group share.
-#[derive(Debug)]
-struct GroupTokens {
-    shared: Option<SharedToken>,
-    pool: Option<Pool>,
 }
 
 /// The clients' side of the token endpoint.
@@ -86,22 +60,24 @@ pub(super) struct TokenDesk {
     wallets: Vec<Wallet>,
     /// By their requests.
     asks: Beside<Box<Ask>>,
+    /// What a handshake with a token brings.
+    pub(super) minted: MintedBook,
+    /// The parameters of the request that is looked at.
+    params: Option<Vec<(String, String)>>,
 }
 
 impl TokenDesk {
-    pub(super) fn new(scenario: &Scenario, groups: Arc<[Group]>) -> Self {
-        let rules = || scenario.groups.iter().map(|group| group.token.as_ref());
-        let tokens = rules().map(|rules| GroupTokens {
-            shared: rules.and_then(SharedToken::of),
-            pool: rules.and_then(Pool::of),
-        });
+    pub(super) fn new(scenario: &Scenario, groups: Arc<[Group]>, minted: MintedBook) -> Self {
+        let rules = scenario.groups.iter().map(|group| group.token.as_ref());
         let none = || Wallet { token: None, refresh_token: None, refresh: Key::NONE };
         Self {
             firsts: (0..scenario.groups.len()).map(|index| first_number(scenario, index)).collect(),
-            tokens: tokens.collect(),
+            tokens: rules.map(GroupTokens::of).collect(),
             wallets: iter::repeat_with(none).take(scenario.clients() as usize).collect(),
             groups,
             asks: Beside::default(),
+            minted,
+            params: None,
         }
     }
 
@@ -166,7 +142,7 @@ impl TokenDesk {
             let facts = TokenFacts::new(requested, received, Moment::NEVER);
             return Fetch::Told(Event::TokenReady { facts, fetched: false });
         }
-        if group.asker.is_none() {
+        if group.asker.is_none() && group.minter.is_none() {
             return Fetch::Told(TokenSays::NOTHING.failed());
         }
         let key = transit.requests.begin(number, Endpoint::Token, Stage::Arriving);
@@ -198,6 +174,10 @@ impl TokenDesk {
                 Share::Lead => ask.leads = true,
             }
         }
+        if self.groups[group].minter.is_some() {
+            self.mint(transit, key, number);
+            return None;
+        }
         let pool = self.tokens[group].pool.as_mut();
         match pool.map(|pool| pool.take(key)) {
             Some(false) => transit.requests.wait_at(key, Stage::InPool),
@@ -206,22 +186,30 @@ impl TokenDesk {
         None
     }
 
+    /// A client signs its token.
+    fn mint(&mut self, transit: &mut Transit, key: Key, number: u32) {
+        let group = &self.groups[self.group_of(number)];
+        let Some(minter) = &group.minter else { return };
+        let (now, timeout) = (transit.now(), group.timeout());
+        let says = self.minted.mint(minter, self.minted.filled(number, group.rules.first, now));
+        let done = now + transit.network.signing(minter.slow_signatures());
+        if let Some(ask) = self.asks.get_mut(key) {
+            (ask.requested, ask.sent) = (now, now);
+            ask.says = if done <= now + timeout { says } else { TokenSays::NOTHING };
+        }
+        transit.requests.set_deadline(key, now + timeout);
+        transit.requests.go_on_at(&mut transit.queue, key, Stage::Returning, done);
+    }
+
     fn send(&mut self, transit: &mut Transit, key: Key, number: u32, has_connection: bool) {
         let index = self.group_of(number);
         let group = &self.groups[index];
-        let timeout = group.rules.token.as_ref().map_or(Duration::ZERO, |token| token.timeout);
+        let timeout = group.timeout();
         let held = match &self.tokens[index].shared {
             Some(shared) => shared.refresh(),
             None => self.wallets[number as usize].refresh_token.as_deref().copied(),
         };
-        let shows = match group.asker.as_ref().filter(|asker| asker.refreshes) {
-            None => Shows::None,
-            Some(asker) => match held {
-                Some(held) => Shows::Held(held),
-                None if asker.initial.is_some() => Shows::Initial,
-                None => Shows::None,
-            },
-        };
+        let shows = Shows::of(group.asker.as_ref(), held);
         transit.requests.set_deadline(key, transit.queue.now() + timeout);
         if let Some(ask) = self.asks.get_mut(key) {
             ask.requested = transit.now();
@@ -238,6 +226,9 @@ impl TokenDesk {
         if let Some(ask) = self.asks.get_mut(key) {
             // Unless something is said, it is given up in the end.
             (ask.sent, ask.says) = (at, TokenSays::NOTHING);
+            let signatures =
+                group.asker.as_ref().map(|asker| asker.slow_signatures(ask.shows != Shows::None));
+            at = at + transit.network.signing(signatures.unwrap_or_default());
         }
         if group.is_fresh {
             let Opening { at: opened, failure, .. } =
@@ -267,20 +258,38 @@ impl TokenDesk {
     /// How a request ends now, with what it was answered.
     pub(super) fn end_of(&self, transit: &Transit, key: Key) -> Option<RequestEnd> {
         let ask = self.asks.get(key)?;
-        let request = if ask.shows == Shows::None { Request::Credentials } else { Request::Refresh };
-        Some(ask.says.end_of(request, transit.now().since(ask.sent)))
+        let is_minted = transit.requests.get(key).is_some_and(|request| self.mints(request.client()));
+        let request = match ask.shows {
+            _ if is_minted => Request::Mint,
+            Shows::None => Request::Credentials,
+            _ => Request::Refresh,
+        };
+        let end = ask.says.end_of(request, transit.now().since(ask.sent));
+        Some(RequestEnd { status: end.status.filter(|_| !is_minted), ..end })
     }
 
     /// What the token endpoint reads in a request of client `number`, and the refresh token that it shows.
-    pub(super) fn shown(&self, key: Key, number: u32) -> Option<(TokenRequest<'_>, Option<Credential<'_>>)> {
+    pub(super) fn shown(
+        &mut self,
+        key: Key,
+        number: u32,
+    ) -> Option<(TokenRequest<'_>, Option<Credential<'_>>)> {
         let group = &self.groups[self.group_of(number)];
         let asker = group.asker.as_ref()?;
-        let refresh = match self.asks.get(key)?.shows {
+        let ask = self.asks.get(key)?;
+        let refresh = match ask.shows {
             Shows::None => None,
             Shows::Held(handle) => Some(Credential::Token(handle)),
             Shows::Initial => asker.initial.as_deref().map(Credential::Text),
         };
-        Some((asker.request(number - group.rules.first, refresh.is_some()), refresh))
+        let at = self.minted.filled(number, group.rules.first, ask.sent);
+        self.params = asker.own_params(at, refresh.is_some());
+        Some((asker.request(at.index, refresh.is_some(), self.params.as_deref()), refresh))
+    }
+
+    /// Whether a client signs its own tokens.
+    fn mints(&self, number: u32) -> bool {
+        self.groups[self.group_of(number)].minter.is_some()
     }
 
     /// The answer to a token request leaves. Answers whether it will find its client.
@@ -319,8 +328,7 @@ impl TokenDesk {
         let (says, requested) = (ask.says, ask.requested);
         let brought = match says {
             TokenSays::Token { token, life, refresh, lacks_scope } => {
-                let facts = self.groups[group].facts(requested, transit.now(), life);
-                let facts = TokenFacts { lacks_scope, ..facts };
+                let facts = self.groups[group].facts(requested, transit.now(), life, lacks_scope);
                 Some(Brought { facts, token, refresh })
             }
             _ => None,
@@ -421,15 +429,18 @@ impl TokenDesk {
         let group = self.group_of(number);
         Some(match says {
             TokenSays::Token { token, life, refresh, lacks_scope } => {
-                let facts = self.groups[group].facts(requested, transit.now(), life);
-                let facts = TokenFacts { lacks_scope, ..facts };
+                let facts = self.groups[group].facts(requested, transit.now(), life, lacks_scope);
                 let is_shared = self.tokens[group].shared.is_some();
+                let fetched = self.groups[group].minter.is_none();
                 let wallet = self.wallet(number);
-                wallet.token = Some(token);
+                let old = wallet.token.replace(token);
                 if let Some(refresh) = refresh.filter(|_| !is_shared) {
                     wallet.refresh_token = Some(Box::new(refresh));
                 }
-                Event::TokenReady { facts, fetched: true }
+                if let Some(old) = old.filter(|_| !is_shared && !fetched) {
+                    self.minted.put_down(old);
+                }
+                Event::TokenReady { facts, fetched }
             }
             TokenSays::Shared { facts, token } => {
                 self.wallet(number).token = token;
@@ -447,13 +458,14 @@ impl TokenDesk {
         number: u32,
     ) -> (Settled, Option<Unheard>) {
         let group = self.group_of(number);
+        let mints = self.mints(number);
         let has_come = transit
             .requests
             .get(key)
             .is_some_and(|request| matches!(request.stage(), Stage::Returning | Stage::Here));
         let Some(ask) = self.asks.get_mut(key) else { return (Settled::default(), None) };
         let leads = std::mem::take(&mut ask.leads);
-        let unheard = (has_come && ask.says.is_token()).then_some(Unheard::Token);
+        let unheard = (has_come && ask.says.is_token() && !mints).then_some(Unheard::Token);
         let hands_on = self.release_connection(transit, key, group);
         self.forget(transit, key, number);
         if leads {

@@ -3,10 +3,9 @@
 //! In: a scenario, the target's rules. Out: a sentence for each thing in them that would need what is not simulated: texts that clients and
 //! service exchange beside tokens, programs, other services.
 
-use crate::declare::template::Template;
 use crate::scenario::keys::{
-    ClientAuth, ClientCredentials, EXPIRES_POINTER, FaultKind, FrameFlaw, Grant, Group, Scenario, Shown,
-    TOKEN_POINTER, TargetRules, TokenBody, TokenIn, TokenRequestBody,
+    ClientCredentials, EXPIRES_POINTER, FaultKind, FrameFlaw, Grant, Group, Scenario, TOKEN_POINTER,
+    TargetRules, TokenBody, TokenIn, TokenRequestBody,
 };
 
 /// Why a scenario cannot be run in virtual time, a sentence for each reason; empty: it can.
@@ -44,40 +43,15 @@ const fn is_of_deflate(fault: &FaultKind) -> bool {
     matches!(fault, FaultKind::MalformedFrame { flaw: FrameFlaw::Deflate, .. })
 }
 
-/// What of a group's token requests is not simulated: what somebody signs, and what each client says in its own way to a target that looks at it.
+/// What of a group's token requests is not simulated: ways of writing and answering that the two sides do not share.
 fn of_token(group: &Group, rules: &TargetRules) -> Vec<String> {
     let Some(grant) = group.token.as_ref().map(|token| &token.grant) else { return Vec::new() };
-    let shown = match grant {
-        Grant::Shown { shown, .. } => Some(&**shown),
-        _ => None,
-    };
-    let varies = |text: &Template| text.variables().next().is_some();
-    let user_varies =
-        matches!(shown, Some(Shown::Password(keys)) if varies(&keys.username) || varies(&keys.password));
     let credentials = grant.credentials();
     let holds = |is: &dyn Fn(&ClientCredentials) -> bool| credentials.is_some_and(is);
     let rows = [
-        (matches!(grant, Grant::Jwt(_)), "signs its own tokens (token.grant = \"jwt\")"),
-        (
-            matches!(shown, Some(Shown::JwtBearer(_) | Shown::TokenExchange(_))),
-            "shows another token to get one (token.grant)",
-        ),
-        (
-            holds(&|credentials| !matches!(credentials.auth, ClientAuth::Body | ClientAuth::Basic)),
-            "signs who it is (token.auth)",
-        ),
         (
             group.token.as_ref().is_some_and(|token| token.dpop.is_some()) || rules.dpop.is_some(),
             "has tokens that are bound to a key, or asks a target that binds them (token.dpop, target.dpop)",
-        ),
-        (
-            user_varies && !rules.users.is_empty(),
-            "has users of its own, and the target looks at them (target.users)",
-        ),
-        (
-            !rules.token_params.is_empty()
-                && holds(&|credentials| credentials.params.iter().any(|(_, text)| varies(text))),
-            "has parameters of its own, and the target looks at them (target.token_params)",
         ),
         (
             holds(&|credentials| {

@@ -12,6 +12,7 @@ use crate::sample::{Counter, Sample};
 use crate::scenario::keys::{Scenario, TargetRules};
 use crate::service::capacity::Endpoint;
 use crate::service::counters::TargetCounters;
+use crate::service::minted::MintedReader;
 
 use super::at_client::AtClient;
 use super::at_service::AtService;
@@ -21,11 +22,13 @@ use super::end::Lost;
 use super::frame::{ToClient, ToTarget};
 use super::group::Group;
 use super::handshakes::{HandshakeEnd, Handshakes};
+use super::minted_book::MintedBook;
 use super::network::{Link, Network};
 use super::queue::{Happening, Kind};
-use super::request::{Request, Stage, Unheard};
+use super::request::{Request, Stage};
 use super::samples::SampleLog;
 use super::service_side::{ServiceSide, endpoint_index};
+use super::signing::StandIns;
 use super::slab::Key;
 use super::taker::SampleTaker;
 use super::time_model::TimeModel;
@@ -59,16 +62,18 @@ pub(super) struct Parts<'s> {
 impl World {
     /// The parts, before anything has happened.
     pub(super) fn new(parts: Parts<'_>) -> Self {
-        let Parts { scenario, share, rules, times, start_unix_us, audit } = parts;
+        let Parts { scenario, share, mut rules, times, start_unix_us, audit } = parts;
+        let keys = StandIns::of(scenario, &mut rules);
         let groups: Arc<[Group]> =
-            (0..scenario.groups.len()).map(|index| Group::of(scenario, index, &rules)).collect();
+            (0..scenario.groups.len()).map(|index| Group::of(scenario, index, &rules, &keys)).collect();
+        let minted = MintedBook::new(MintedReader::of(&rules, start_unix_us), start_unix_us);
         let keeps_lag = scenario.thresholds.iter().any(|threshold| threshold.source.starts_with("lag"));
         Self {
             transit: Transit::new(Network::new(times)),
             service: ServiceSide::new(rules, scenario.seed, start_unix_us),
             clients: Clients::new(scenario, share),
             handshakes: Handshakes::default(),
-            desk: TokenDesk::new(scenario, Arc::clone(&groups)),
+            desk: TokenDesk::new(scenario, Arc::clone(&groups), minted),
             log: SampleLog::new(groups.len(), keeps_lag),
             groups,
             lost: Lost::default(),
@@ -260,7 +265,7 @@ impl World {
             Action::Connect => {
                 self.clients.connect(number);
                 let group = &self.groups[self.clients.group_of(number)];
-                let request = self.handshakes.begin(&mut self.transit, group, number);
+                let request = self.handshakes.begin(&mut self.transit, group, number, &mut self.log);
                 self.clients.wait_for(number, request);
                 None
             }
@@ -383,22 +388,13 @@ impl World {
             Stage::Failing => return self.came_to_nothing(key, request),
             Stage::InPool | Stage::Shared | Stage::Queued | Stage::Here => None,
         };
-        self.count_unheard(unheard);
+        self.lost.count_unheard(unheard);
     }
 
     fn at_service(&mut self, key: Key, request: Request) -> AtService<'_> {
         let Self { groups, clients, transit, service, handshakes, desk, .. } = self;
         let group = &groups[clients.group_of(request.client())];
         AtService { key, request, group, transit, service, handshakes, desk }
-    }
-
-    const fn count_unheard(&mut self, unheard: Option<Unheard>) {
-        match unheard {
-            Some(Unheard::Token) => self.lost.tokens += 1,
-            Some(Unheard::Admission) => self.lost.upgrades += 1,
-            Some(Unheard::Refusal) => self.lost.refusals += 1,
-            None => {}
-        }
     }
 
     /// A request has waited for a server until its client gave up.
@@ -489,12 +485,12 @@ impl World {
         self.service.leave_queue(key, request.endpoint());
         if request.endpoint() == Endpoint::Token {
             let (settled, unheard) = self.desk.cancel(&mut self.transit, key, request.client());
-            self.count_unheard(unheard);
+            self.lost.count_unheard(unheard);
             return self.tell_others(request.client(), settled);
         }
         // A client that is cut off counts no connection.
         self.lost.count_cut_off(self.service.has_seen(key));
         let unheard = self.handshakes.cancel(&mut self.transit, key);
-        self.count_unheard(unheard);
+        self.lost.count_unheard(unheard);
     }
 }

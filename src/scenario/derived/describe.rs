@@ -80,7 +80,9 @@ pub fn describe(loaded: &Loaded) -> String {
     lines.extend(scenario.thresholds.iter().map(|threshold| format!("  must hold: {}", threshold.source)));
     if scenario.simulate != Simulate::default() {
         lines.extend(
-            describe_simulate(&scenario.simulate).iter().map(|line| format!("  in virtual time: {line}")),
+            describe_simulate(&scenario.simulate, scenario.signs())
+                .iter()
+                .map(|line| format!("  in virtual time: {line}")),
         );
     }
     for table in ["health", "limits"] {

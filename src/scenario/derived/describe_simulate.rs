@@ -5,11 +5,14 @@
 use crate::scenario::keys::{Capacity, Delay, NetworkFault, Simulate, TimeStage};
 use crate::units::{format_count, format_duration, format_share};
 
-/// What is assumed to take time, a line for each assumption.
+/// What is assumed to take time, a line for each assumption; `signs`: whether there are clients that sign.
 #[must_use]
-pub fn describe_simulate(simulate: &Simulate) -> Vec<String> {
-    let stages = TimeStage::ALL
-        .map(|stage| format!("{} {}", stage.name(), describe_delay(simulate.stages.get(stage))));
+pub fn describe_simulate(simulate: &Simulate, signs: bool) -> Vec<String> {
+    let stages: Vec<String> = TimeStage::ALL
+        .into_iter()
+        .filter(|stage| signs || *stage != TimeStage::Mint)
+        .map(|stage| format!("{} {}", stage.name(), describe_delay(simulate.stages.get(stage))))
+        .collect();
     let mut lines = Vec::new();
     if let Some((name, _)) = &simulate.service {
         lines.push(format!("the service is taken for one with the rules of the profile {name}"));

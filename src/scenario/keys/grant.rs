@@ -11,7 +11,7 @@ use crate::declare::{
     token_param,
 };
 
-use super::credentials::{ClientCredentials, Needed, Shows, With};
+use super::credentials::{ClientAuth, ClientCredentials, Needed, Shows, With};
 use super::feeder::{Feeder, feeder};
 use super::mint::MintRules;
 
@@ -52,6 +52,20 @@ impl Grant {
             | Self::Shown { credentials, .. } => Some(credentials),
             Self::Command(_) | Self::Fixed(_) | Self::Jwt(_) => None,
         }
+    }
+
+    /// Whether the client signs its own tokens, and asks nobody.
+    #[must_use]
+    pub const fn is_minted(&self) -> bool {
+        matches!(self, Self::Jwt(_))
+    }
+
+    /// Whether the client signs something to get a token.
+    #[must_use]
+    pub fn signs(&self) -> bool {
+        let shows_signed = matches!(self, Self::Shown { shown, .. } if shown.minted().is_some());
+        let is_signed = |auth| matches!(auth, ClientAuth::PrivateKeyJwt | ClientAuth::ClientSecretJwt);
+        self.is_minted() || shows_signed || self.credentials().is_some_and(|keys| is_signed(keys.auth))
     }
 }
 

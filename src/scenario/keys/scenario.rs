@@ -67,6 +67,12 @@ impl Scenario {
         self.groups.iter().map(|group| group.clients).sum()
     }
 
+    /// Whether there are clients that sign something to get a token.
+    #[must_use]
+    pub fn signs(&self) -> bool {
+        self.groups.iter().any(|group| group.token.as_ref().is_some_and(|token| token.grant.signs()))
+    }
+
     /// Where each group looks for the token in an answer; empty: all where RFC 6749 §5.1 has it.
     #[must_use]
     pub fn token_pointers(&self) -> Vec<String> {

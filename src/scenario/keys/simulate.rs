@@ -49,6 +49,8 @@ words! {
         Message = "message",
         /// From the sight of a session's end until the client acts on it: the closing handshake.
         Detect = "detect",
+        /// A signature that a client makes by a private key: its own work, before or in the place of a token request.
+        Mint = "mint",
     }
 }
 
@@ -70,6 +72,9 @@ table! {
         message: Delay = microseconds(50);
         /// From the sight of a session's end until the client acts on it: the closing handshake.
         detect: Delay = microseconds(100);
+        /// A signature that a client makes by a private key (RSA, EC, Ed25519): its own work. The default is of the order of RS256 with 2048 bits; one by a shared secret
+        /// (HS256) takes no time.
+        mint: Delay = microseconds(1_000);
     }
 }
 
@@ -89,6 +94,7 @@ impl StageDelays {
             TimeStage::Token => self.token,
             TimeStage::Message => self.message,
             TimeStage::Detect => self.detect,
+            TimeStage::Mint => self.mint,
         }
     }
 }

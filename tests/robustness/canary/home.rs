@@ -12,7 +12,7 @@ use crate::support::program::resurge;
 /// `{"alg":"ES256","jwk":`, as the header of every proof begins, encoded.
 const PROOF: &str = "eyJhbGciOiJFUzI1NiIsImp3ayI6";
 /// Every secret that there can be.
-const NAMES: [&str; 36] = [
+const NAMES: [&str; 37] = [
     "client-secret",
     "plain-secret",
     "access-token",
@@ -49,6 +49,7 @@ const NAMES: [&str; 36] = [
     "session-token",
     "fed-access-secret",
     "api-secret",
+    "tls-ticket",
 ];
 /// What stands in a signed URL, and nowhere else.
 const SIGNED: &[u8] = b"X-Amz-Signature";

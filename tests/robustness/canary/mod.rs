@@ -8,6 +8,7 @@ mod runs;
 mod scenario;
 mod search;
 mod target;
+mod tickets;
 
 use std::io::Write as _;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::drive::network::group_sink::GroupSink;
 use crate::jose::{SigningKey, signing_input, with_signature};
 use crate::sample::Counter;
@@ -96,10 +96,20 @@ impl Mint {
         if let Ok(slot) = slots().try_acquire() {
             return Some(slot);
         }
-        let since = self.clock.now();
-        let slot = slots().acquire().await.ok()?;
-        self.waits.note_mint(self.clock.now().since(since));
         self.sink.count(Counter::MintWaits).await;
-        Some(slot)
+        let _waiting = Waiting { mint: self, since: self.clock.now() };
+        slots().acquire().await.ok()
+    }
+}
+
+/// A wait for a processor; it is told when it ends, also where nobody waits for the token any more.
+struct Waiting<'a> {
+    mint: &'a Mint,
+    since: Moment,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.mint.waits.note_mint(self.mint.clock.now().since(self.since));
     }
 }
