@@ -418,8 +418,10 @@ impl Step<'_> {
 
     /// A signature is to the client what a token is to others: it has an age and a life.
     fn take_marks(&mut self, recovery: &mut Recovery, marks: &Marks) {
+        if marks.signed.is_some() {
+            recovery.account(Phase::Token, marks.began);
+        }
         if let (Some(at), Some(life), None) = (marks.signed, self.rules.signature_life, &self.rules.token) {
-            recovery.account(Phase::Mint, marks.began);
             self.client.token.take(TokenFacts::new(at, at, at + life));
         }
         recovery.account_marks(marks);

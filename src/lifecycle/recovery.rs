@@ -202,7 +202,8 @@ impl Recovery {
     /// Puts the stages of a connection down to their phases.
     pub(super) fn account_marks(&mut self, marks: &Marks) {
         if let Some(proved) = marks.proved {
-            self.account(Phase::Mint, proved);
+            // It goes with the token.
+            self.account(Phase::Token, proved);
         }
         let stages = [(Phase::Dns, marks.dns), (Phase::Tcp, marks.tcp), (Phase::Tls, marks.tls)];
         for (phase, mark) in stages {

@@ -85,10 +85,10 @@ impl StormRule {
 }
 
 impl GroupRules {
-    /// Whether the clients sign their own tokens.
+    /// Whether the clients sign what they show: their own tokens, or their handshakes in the place of a token.
     #[must_use]
     pub fn mints(&self) -> bool {
-        self.token.as_ref().is_some_and(|token| token.grant.is_minted())
+        self.shows_signature() || self.token.as_ref().is_some_and(|token| token.grant.is_minted())
     }
 
     /// Whether what they show is a signature, and no token.

@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::jose::{Algorithm, SigningKey, VerifyingKey, signing_input, with_signature};
-    use crate::sample::Initiator;
+    use crate::sample::{Cause, Initiator};
     use crate::scenario::keys::{TargetRules, Trusted};
     use crate::service::handle::Credential;
     use crate::service::rules::Handshake;

@@ -43,7 +43,7 @@ fn bound_tokens_are_shown_with_proofs_and_nonces_are_asked_for_once() {
     for (name, model) in [("nonces", &nonces), ("plain", &plain), ("shared", &shared)] {
         assert!(model.all.counter(Counter::Reconnects) >= 20, "{name}");
         assert_eq!(said(model).iter().filter(|(outcome, _)| *outcome != Outcome::Ok).count(), 0, "{name}");
-        assert!(count(model, Metric::PhaseMint) >= 20, "{name}: a proof is this machine's work");
+        assert!(count(model, Metric::PhaseToken) >= 20, "{name}: a proof goes with the token");
         assert_secret(&folder.path().join(name), "s3cret-of-c");
     }
     assert_eq!(plain.all.counter(Counter::NonceRetries), 0);
