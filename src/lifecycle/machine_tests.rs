@@ -1,6 +1,7 @@
 //! Tests of the lifecycle: scripts of events.
 
 use super::*;
+use crate::conversation::Looks;
 use crate::lifecycle::{Ending, EndingHow, Evidence, Finish, Leave, StormRule};
 use crate::sample::{Abnormal, Cause, CloseKey, Initiator, Outcome, SessionEnd, StormId};
 use crate::scenario::keys::PrepareRules;
@@ -40,6 +41,7 @@ fn rules(on_reconnect: OnReconnect) -> GroupRules {
             refused_within: Duration::ZERO,
             ..SessionRules::default()
         },
+        looks: Looks::default(),
         disconnects: Vec::new(),
         reconnect: ReconnectRules {
             on_codes: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use resurge::clock::{Clock, Moment};
+use resurge::conversation::Looks;
 use resurge::drive::network::{
     AddressPolicy, ClientFiles, GroupContext, GroupSetup, RunShared, TargetAddress, client_config,
     drive_client,
@@ -30,6 +31,7 @@ fn rules() -> GroupRules {
         token: None,
         prepare: None,
         session: SessionRules { ready_timeout: SHORT, ..SessionRules::default() },
+        looks: Looks::default(),
         disconnects: Vec::new(),
         reconnect: ReconnectRules {
             on_codes: Some(Vec::new()),
@@ -335,7 +337,8 @@ async fn a_message_that_comes_with_the_upgrades_answer_is_not_lost() {
     })
     .await;
     let mut waiting = rules();
-    waiting.session.ready = Ready::Message(MessageRule::Contains("hell".into()));
+    waiting.session.ready = Ready::Message(MessageRule::containing("hell"));
+    waiting.looks = Looks::new(&waiting.session);
     let samples = run_client(&format!("ws://{eager}/"), waiting, None).await;
     assert!(samples.iter().any(|sample| matches!(sample, Sample::Ready(_))), "{samples:?}");
     assert_eq!(ending(&samples), "target 1001");

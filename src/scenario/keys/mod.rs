@@ -52,7 +52,7 @@ pub use group::{Group, Stage, Start};
 pub use health::Health;
 pub use limit::{LimitOf, RequestLimit, WindowLimit};
 pub use limits::Limits;
-pub use message_rule::MessageRule;
+pub use message_rule::{Expression, Literal, MessageRule};
 pub use mint::{ClientAssertion, MintRules, Trusted};
 pub use observe::{Fold, Observe, ObservePlace, ObserveSeries, Wanted};
 pub use on_reconnect::OnReconnect;
