@@ -24,6 +24,7 @@ import check_foreign
 import check_formats
 import check_hlog
 import check_launchers
+import check_messages
 import check_observe
 import check_outages
 import check_pages
@@ -106,6 +107,7 @@ def main() -> int:
         *check_foreign.CHECKS,
         *check_cases.CHECKS,
         *check_strangers.CHECKS,
+        *check_messages.CHECKS,
         *check_cookies.CHECKS,
         *check_thread.CHECKS,
         *check_deflate.CHECKS,
