@@ -4,11 +4,15 @@
 //! parsed once at most, for all rules together, and only where one of them gets as far as asking.
 
 mod condition;
+mod exchange;
 mod looks;
 mod sought;
+mod stream;
 mod value;
 
 pub use condition::Condition;
+pub use exchange::{By, Ended, ExchangeEnd, Exchanges};
 pub use looks::{Look, Looks, Payload};
 pub use sought::{Found, Slot, Sought};
+pub use stream::{Streams, Told, key_of};
 pub use value::Value;
