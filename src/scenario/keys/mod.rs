@@ -3,6 +3,7 @@
 //! In: tables of the document. Out: types whose values are valid by construction or were checked when the file was loaded. Shares are 0..1,
 //! rates per second. A key stands in one place: its field. Rules between keys are functions beside it.
 
+pub mod arrivals;
 pub mod capacity;
 pub mod compression;
 pub mod connect;
@@ -39,6 +40,7 @@ pub mod thresholds;
 pub mod token;
 pub(crate) mod told;
 
+pub use arrivals::{ArrivalStage, Arrivals, Process, RatePart};
 pub use capacity::{Abandoned, Capacity};
 pub use compression::Compression;
 pub use connect::{ConnectRules, TlsResumption, TokenIn, check_origin};
