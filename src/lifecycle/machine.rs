@@ -36,8 +36,10 @@ pub struct Client {
     number: u32,
     pub(super) draws: Draws,
     pub(super) token: TokenState,
-    /// When the run was over; `None`: it is not yet.
-    pub(super) over: Option<Moment>,
+    /// When the run, or its own time in it, was over; `NEVER`: it is not yet.
+    pub(super) over: Moment,
+    /// When its own time in the run is over.
+    pub(super) leaves: Moment,
     /// Whether it has begun, and has not been told off since.
     pub(super) wanted: bool,
     /// Attempts since the policy last counted from anew.
@@ -80,7 +82,8 @@ impl Client {
             number,
             draws: Draws::new(seed, Purpose::Lifecycle, number),
             token: TokenState::default(),
-            over: None,
+            over: Moment::NEVER,
+            leaves: Moment::NEVER,
             wanted: false,
             tries: Tries::default(),
             refused_in_row: 0,
@@ -92,12 +95,12 @@ impl Client {
 
     /// The run was over at that moment. From now on the client begins no new attempt; what is under way goes on to its end.
     pub fn stop(&mut self, at: Moment) {
-        self.over.get_or_insert(at);
+        self.over = self.over.min(at);
     }
 
     /// Whether the run is over.
     pub(super) const fn is_stopping(&self) -> bool {
-        self.over.is_some()
+        self.over.as_ns() < Moment::NEVER.as_ns()
     }
 
     /// It is wanted in no longer. Answers with whether it was.
@@ -149,6 +152,9 @@ impl Client {
         if event == Event::Stop {
             self.stop(now);
         }
+        if now >= self.leaves {
+            self.stop(self.leaves);
+        }
         let state = std::mem::replace(&mut self.state, State::Outside);
         let mut step = Step { client: self, rules, now, samples };
         let action = step.take(state, event);
@@ -172,8 +178,12 @@ pub(super) struct Step<'a> {
 
 impl Step<'_> {
     fn take(&mut self, state: State, event: Event) -> Action {
+        let event = self.or_stop(&state, event);
         match (state, event) {
-            (State::Outside, Event::Begin { due }) => self.begin(due),
+            (State::Outside, Event::Begin { due, leaves }) => {
+                self.client.leaves = leaves;
+                self.begin(due)
+            }
             (State::Waiting { recovery, due, since }, Event::Due(_)) => self.wake(recovery, due, since),
             (State::Waiting { recovery, .. }, Event::Stop) => self.finish_unfinished(&recovery),
             (State::Token { recovery, mut attempt, asked }, Event::TokenReady { facts, fetched }) => {
@@ -227,7 +237,7 @@ impl Step<'_> {
     pub(super) fn wake(&mut self, mut recovery: Recovery, due: Moment, since: Moment) -> Action {
         if self.now < due {
             self.client.enter(State::Waiting { recovery, due, since });
-            return Action::Sleep { until: due };
+            return Action::Sleep { until: self.or_leaves(due) };
         }
         self.note_lag(&mut recovery, due);
         self.begin_attempt(recovery, due)
@@ -463,7 +473,7 @@ impl Step<'_> {
             return self.finish_unfinished(&recovery);
         }
         self.client.enter(State::Waiting { recovery, due, since: self.now });
-        Action::Sleep { until: due }
+        Action::Sleep { until: self.or_leaves(due) }
     }
 }
 

@@ -8,6 +8,7 @@
 mod admission;
 mod backoff;
 mod cause;
+mod departure;
 mod edge_page;
 mod ending;
 mod event;

@@ -3,7 +3,6 @@
 //! In: a scenario. Out: due times computed by function (no memory for each client), storms as the lifecycle sees them, and
 //! the budget of descriptors and ports, checked before the run; and which clients are a shard's own.
 
-mod arrivals;
 mod budget;
 mod numbering;
 mod own_limits;
@@ -11,7 +10,6 @@ mod share;
 mod starts;
 mod storms;
 
-pub use arrivals::{Arrival, Schedule, arrivals};
 pub use budget::{
     BudgetError, Machine, Needs, check_budget, check_split, needs, processes_each, shards_needed,
 };

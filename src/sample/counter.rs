@@ -74,5 +74,7 @@ named_enum! {
         ScopesWithheld = "scopes_withheld",
         /// Tokens that waited for a processor of this machine to be signed.
         MintWaits = "mint_waits",
+        /// Clients that came and were not let in, because too many were there (`arrivals.at_most`).
+        ArrivalsDropped = "arrivals_dropped",
     }
 }

@@ -14,7 +14,7 @@ use crate::clock::Moment;
 use crate::declare::template::Template;
 use crate::drive::{Driver, Timers};
 use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
-use crate::sample::{ClientNumber, Counter};
+use crate::sample::{ClientNumber, Counter, Sample};
 use crate::scenario::keys::KeepAliveKind;
 
 use super::cookies::Jar;
@@ -57,8 +57,8 @@ struct Driven {
     untold: Vec<Event>,
 }
 
-/// Runs client `number`, whose start is due at `due`, to its end.
-pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) {
+/// Runs client `number`, whose start is due at `due`, to its end; it leaves at `leaves` at the latest.
+pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment, leaves: Moment) {
     let mut machine = Client::new(context.rules.seed, number);
     let stop = context.run.stop();
     let mut driven = Driven {
@@ -74,7 +74,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
         context,
     };
     let mut samples = Vec::new();
-    let mut event = Event::Begin { due };
+    let mut event = Event::Begin { due, leaves };
     loop {
         if *driven.stop.borrow() >= StopPhase::Draining {
             machine.stop(driven.context.run.over());
@@ -96,8 +96,17 @@ impl Driver for GroupContext {
         self.run.timers()
     }
 
-    fn drive(self: Arc<Self>, number: u32, due: Moment) -> impl Future<Output = ()> + Send + 'static {
-        drive_client(self, number, due)
+    fn drive(
+        self: Arc<Self>,
+        number: u32,
+        due: Moment,
+        leaves: Moment,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        drive_client(self, number, due, leaves)
+    }
+
+    async fn drop_arrival(&self, at: Moment) {
+        self.sink.send(at, Sample::Count(Counter::ArrivalsDropped, 1)).await;
     }
 }
 

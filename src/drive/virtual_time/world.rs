@@ -176,6 +176,12 @@ impl World {
         self.service.storm(&mut self.transit, code, fraction);
     }
 
+    /// Somebody of the group came, and is not let in: too many are there.
+    pub(super) fn drop_arrival(&mut self, group: usize) {
+        let id = self.groups[group].id;
+        self.log.tell(self.transit.now(), id, Sample::Count(Counter::ArrivalsDropped, 1));
+    }
+
     /// The target is probed; `true`: it restarts.
     pub(super) fn probe(&mut self) -> bool {
         self.service.probe()

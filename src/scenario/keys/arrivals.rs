@@ -20,6 +20,19 @@ pub struct Arrivals {
     pub stay: Option<Delay>,
     /// Clients at once; whoever comes when so many are there is dropped. `None`: any number.
     pub at_most: Option<u32>,
+    /// What comes of it in the run.
+    pub counted: Counted,
+}
+
+/// What comes of a schedule of arrivals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Clients that come and are let in.
+    pub clients: u32,
+    /// The most that are there at once.
+    pub at_once: u32,
+    /// Those that are dropped because too many are there.
+    pub dropped: u32,
 }
 
 /// A part of the time in which the rate goes evenly from one to another.
@@ -93,5 +106,5 @@ meaning! { Arrivals: ArrivalKeys => |keys: ArrivalKeys, table: &Table<'_>| {
     if stay == Some(Delay::None) {
         table.between(Some("stay"), "`stay` is 0 s: nobody would stay", "say how long each stays, as stay = \"2m\"");
     }
-    Some(Arrivals { parts, process, stay, at_most })
+    Some(Arrivals { parts, process, stay, at_most, counted: Counted::default() })
 } }

@@ -40,7 +40,7 @@ pub mod thresholds;
 pub mod token;
 pub(crate) mod told;
 
-pub use arrivals::{ArrivalStage, Arrivals, Process, RatePart};
+pub use arrivals::{ArrivalStage, Arrivals, Counted, Process, RatePart};
 pub use capacity::{Abandoned, Capacity};
 pub use compression::Compression;
 pub use connect::{ConnectRules, TlsResumption, TokenIn, check_origin};

@@ -8,8 +8,9 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::random::{Draws, Purpose, Random, Stream};
-use crate::scenario::keys::{Arrivals, Process, RatePart};
+use crate::random::{Purpose, Random, Stream};
+use crate::scenario::keys::group::MAX_CLIENTS;
+use crate::scenario::keys::{Arrivals, Counted, Delay, Process, RatePart, Scenario};
 
 /// Somebody who comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +35,52 @@ pub fn arrivals(rules: &Arrivals, seed: u64, index: u32, end: Moment) -> Schedul
         passed: 0.0,
         due: 0.0,
         gaps: (rules.process == Process::Poisson).then(|| Stream::new(seed, Purpose::Arrivals, index)),
-        stays: rules.stay.map(|stay| (stay, Draws::new(seed, Purpose::Stays, index))),
+        stays: rules.stay.map(|stay| (stay, Stream::new(seed, Purpose::Stays, index))),
         at_most: rules.at_most.map(|most| (most as usize, BinaryHeap::new())),
         clients: 0,
         end,
         is_begun: false,
     }
+}
+
+/// The arrivals of a scenario's group `index` in its run; none, where it has a number of clients.
+#[must_use]
+pub fn arrivals_of(scenario: &Scenario, index: usize) -> Option<Schedule> {
+    let rules = scenario.groups.get(index)?.arrivals.as_ref()?;
+    let number = u32::try_from(index).unwrap_or(u32::MAX);
+    Some(arrivals(rules, scenario.seed, number, Moment::ZERO + scenario.duration))
+}
+
+/// Takes into a scenario how many clients its arrivals bring.
+pub(crate) fn count_arrivals(scenario: &mut Scenario) {
+    for index in 0..scenario.groups.len() {
+        let Some(schedule) = arrivals_of(scenario, index) else { continue };
+        let counted = count(schedule);
+        let group = &mut scenario.groups[index];
+        group.clients = counted.clients;
+        if let Some(arrivals) = &mut group.arrivals {
+            arrivals.counted = counted;
+        }
+    }
+}
+
+/// What comes of a schedule; of more than the most that a scenario may have, one more.
+fn count(schedule: Schedule) -> Counted {
+    let mut counted = Counted::default();
+    let mut there = BinaryHeap::new();
+    for Arrival { client, at, leaves } in schedule.take(MAX_CLIENTS as usize + 1) {
+        if client.is_none() {
+            counted.dropped += 1;
+            continue;
+        }
+        counted.clients += 1;
+        while there.peek().is_some_and(|Reverse(left)| *left <= at) {
+            there.pop();
+        }
+        there.push(Reverse(leaves));
+        counted.at_once = counted.at_once.max(u32::try_from(there.len()).unwrap_or(u32::MAX));
+    }
+    counted
 }
 
 /// See [`arrivals`].
@@ -54,7 +95,7 @@ pub struct Schedule {
     /// Arrivals to be expected before the one that is next.
     due: f64,
     gaps: Option<Stream>,
-    stays: Option<(crate::scenario::keys::Delay, Draws)>,
+    stays: Option<(Delay, Stream)>,
     /// How many may be there, and when those leave who are.
     at_most: Option<(usize, BinaryHeap<Reverse<Moment>>)>,
     clients: u32,
@@ -137,12 +178,11 @@ impl Iterator for Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::keys::Delay;
 
     const HOUR: Moment = Moment::from_ns(3_600_000_000_000);
 
     fn rules(parts: Vec<RatePart>, process: Process) -> Arrivals {
-        Arrivals { parts, process, stay: None, at_most: None }
+        Arrivals { parts, process, stay: None, at_most: None, counted: Counted::default() }
     }
 
     fn steady(rate: f64) -> Vec<RatePart> {
