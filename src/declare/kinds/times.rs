@@ -220,6 +220,9 @@ impl Kind for OrNever {
     }
 }
 
+/// A rate of nothing.
+const NO_RATE: &str = "^ *0 */ *(s|m|min|h) *$";
+
 /// A rate, per second.
 pub(crate) struct Rate {
     is_kept: bool,
@@ -245,7 +248,7 @@ pub(crate) const fn pace_or_zero(allowed: &'static str) -> Rate {
 impl Rate {
     fn text_shape(&self) -> TextShape {
         let (name, patterns) = if self.may_be_zero {
-            ("pace_or_none", vec![format!("{PACE}|^ *0 */ *[smh] *$").into()])
+            ("pace_or_none", vec![format!("{PACE}|{NO_RATE}").into()])
         } else if self.is_kept {
             ("pace", vec![PACE.into()])
         } else {
@@ -267,6 +270,9 @@ impl Kind for Rate {
             at.wrong(self.allowed);
             return None;
         };
+        if self.may_be_zero && finds(NO_RATE, text) {
+            return Some(0.0);
+        }
         let rate = match units::parse_rate(text) {
             Ok(rate) => rate,
             Err(why) => {
