@@ -83,7 +83,10 @@ impl Exchanges {
 
     /// One that has waited long enough.
     pub fn take_late(&mut self, now: Moment) -> Option<Ended> {
-        let waiting = self.waiting.pop_front_if(|waiting| waiting.until <= now)?;
+        if self.next_timeout() > now {
+            return None;
+        }
+        let waiting = self.waiting.pop_front()?;
         Some(waiting.ended(ExchangeEnd::Timeout, waiting.until))
     }
 

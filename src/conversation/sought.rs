@@ -316,7 +316,7 @@ mod tests {
         let together = values(&pointers, text);
         for ((pointer, wanted), found) in rows.iter().zip(together) {
             assert_eq!(&found, wanted, "{pointer}");
-            assert_eq!(values(&[pointer], text), [wanted.clone()], "{pointer} alone");
+            assert_eq!(values(&[pointer], text).first(), Some(wanted), "{pointer} alone");
         }
     }
 

@@ -73,7 +73,7 @@ async fn run_client(url: &str, rules: GroupRules, tls: Option<rustls::ClientConf
     let target = TargetAddress::Remote { url: url.parse().unwrap(), token_url: None };
     let worker = Arc::clone(&shared);
     let context = Arc::new(GroupContext::new(shared, setup, &target, done).unwrap());
-    tokio::spawn(drive_client(context, 0, Moment::ZERO));
+    tokio::spawn(drive_client(context, 0, Moment::ZERO, Moment::NEVER));
     let limit = SHORT * 4 + Duration::from_secs(1);
     tokio::time::timeout(limit, all_done.recv()).await.expect("no hang beyond the timeouts");
     worker.flush().await;
@@ -98,7 +98,7 @@ async fn a_client_that_waits_takes_little_room() {
     let setup = GroupSetup { id: GroupId(0), name: "g".into(), rules: rules(), connect: connect_rules() };
     let target = TargetAddress::Remote { url: "ws://127.0.0.1:9/".parse().unwrap(), token_url: None };
     let context = Arc::new(GroupContext::new(Arc::new(shared), setup, &target, done).unwrap());
-    let size = size_of_val(&drive_client(context, 0, Moment::ZERO));
+    let size = size_of_val(&drive_client(context, 0, Moment::ZERO, Moment::NEVER));
     assert!(size <= MOST_OF_A_CLIENT, "{size} bytes");
 }
 
