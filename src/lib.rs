@@ -38,6 +38,8 @@ pub mod scenario;
 
 pub mod plan;
 
+pub mod conversation;
+
 pub mod lifecycle;
 
 pub mod service;

@@ -34,6 +34,10 @@ pub enum Purpose {
     TargetCapacity,
     /// What the stages of a connection take in virtual time, and what goes wrong there.
     Network,
+    /// When the clients of a group come.
+    Arrivals,
+    /// How long they stay.
+    Stays,
 }
 
 /// Something that draws uniformly from [0, 1).

@@ -142,7 +142,7 @@ impl Fleet {
                 let mut led = Led { client: Client::new(scenario.seed, number), draws };
                 let due = Moment::ZERO + Duration::from_millis(4 * u64::from(number - rules.first));
                 let mut samples = Vec::new();
-                let at = led.lead(&rules, due, Event::Begin { due }, &mut samples);
+                let at = led.lead(&rules, due, Event::Begin { due, leaves: Moment::NEVER }, &mut samples);
                 fleet.samples.extend(samples.into_iter().map(|sample| (at, group, sample)));
                 clients.push(led);
             }

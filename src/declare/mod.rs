@@ -49,7 +49,7 @@ pub(crate) use kinds::texts::{
     variable,
 };
 pub(crate) use kinds::times::{
-    self, Time, above_zero, duration, duration_pattern, interval, or_never, pace, rate, signed,
+    self, Time, above_zero, duration, duration_pattern, interval, or_never, pace, pace_or_zero, rate, signed,
 };
 pub(crate) use kinds::urls::{address, http_url, loopback, name_server, ws_url, ws_url_template};
 pub(crate) use pages::reference::reference;

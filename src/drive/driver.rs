@@ -14,6 +14,14 @@ pub trait Driver: Send + Sync + 'static {
     /// The worker's timers.
     fn timers(&self) -> &Arc<Timers>;
 
-    /// Runs client `number`, whose start is due at `due`, to its end.
-    fn drive(self: Arc<Self>, number: u32, due: Moment) -> impl Future<Output = ()> + Send + 'static;
+    /// Runs client `number`, whose start is due at `due`, to its end; it leaves at `leaves` at the latest.
+    fn drive(
+        self: Arc<Self>,
+        number: u32,
+        due: Moment,
+        leaves: Moment,
+    ) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Somebody who came at `at` is not let in: too many are there.
+    fn drop_arrival(&self, at: Moment) -> impl Future<Output = ()> + Send;
 }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::clock::{Clock, Moment};
 use crate::drive::{Driver, Timers};
 use crate::lifecycle::StopPhase;
+use crate::scenario::Arrival;
 
 use super::control::{RunControl, StopReason};
 
@@ -25,8 +26,8 @@ pub struct Population<D> {
     pub worker: Handle,
     /// Who drives them.
     pub driver: Arc<D>,
-    /// Client number and due start of each, by due start.
-    pub starts: Box<dyn Iterator<Item = (u32, Moment)> + Send>,
+    /// Each of them, by due start.
+    pub starts: Box<dyn Iterator<Item = Arrival> + Send>,
 }
 
 /// A storm that the target is to raise.
@@ -90,7 +91,7 @@ pub async fn walk_plan<D: Driver>(plan: EnginePlan<D>, control: &Arc<RunControl>
 async fn start_clients<D: Driver>(population: Population<D>, control: Arc<RunControl>, clock: Clock) {
     let Population { driver, starts, .. } = population;
     let mut phase = control.subscribe();
-    for (nth, (number, due)) in starts.enumerate() {
+    for (nth, Arrival { client, at: due, leaves }) in starts.enumerate() {
         if due > clock.now() {
             tokio::select! {
                 () = driver.timers().sleep_until(due) => {}
@@ -105,7 +106,10 @@ async fn start_clients<D: Driver>(population: Population<D>, control: Arc<RunCon
         if nth == 0 {
             control.note_start(due, clock.now());
         }
-        tokio::spawn(Arc::clone(&driver).drive(number, due));
+        match client {
+            Some(number) => drop(tokio::spawn(Arc::clone(&driver).drive(number, due, leaves))),
+            None => driver.drop_arrival(due).await,
+        }
     }
 }
 

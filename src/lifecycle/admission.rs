@@ -73,7 +73,7 @@ impl Step<'_> {
             AttemptEnd { token_age: *token_age, ..AttemptEnd::plain(recovery.kind, Outcome::Ok, latency) };
         self.samples.push(Sample::Attempt(end));
         let way_in = recovery.way_in(upgraded);
-        let is_late = self.client.over.is_some_and(|over| way_in.at > over);
+        let is_late = way_in.at > self.client.over;
         if is_late && recovery.kind == AttemptKind::Reconnect {
             // When the run ended it was away, as those are whose next attempt was due later. All others leave at that moment: how long it took under that load
             // is no measurement, and as a return it would stand for those who are never seen to come back.

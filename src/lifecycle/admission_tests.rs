@@ -24,7 +24,7 @@ impl Bench {
 
     fn begin(rules: GroupRules) -> Self {
         let mut bench = Self::new(rules);
-        bench.step(ms(0), Event::Begin { due: ms(0) });
+        bench.step(ms(0), Event::Begin { due: ms(0), leaves: Moment::NEVER });
         assert_eq!(bench.token_at(ms(0)), Action::Connect);
         bench
     }

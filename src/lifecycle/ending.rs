@@ -148,7 +148,7 @@ impl Step<'_> {
     pub(super) fn noticed_silence(&mut self, recovery: Option<Recovery>, silence: Silence) -> Action {
         if self.now < silence.notices {
             self.client.enter(State::Silent { recovery, silence });
-            return Action::Sleep { until: silence.notices };
+            return Action::Sleep { until: self.or_leaves(silence.notices) };
         }
         self.samples.push(Sample::Lag(self.now.since(silence.notices)));
         self.count_uptime(silence.upgraded, silence.since);
@@ -363,7 +363,7 @@ impl Step<'_> {
 
     /// The client was away when the run ended.
     pub(super) fn unfinished(&mut self, recovery: &Recovery) {
-        let (until, sample) = recovery.away(self.client.over.unwrap_or(self.now));
+        let (until, sample) = recovery.away(self.client.over.min(self.now));
         self.not_back(recovery, WhyNotBack::RunEnded, until);
         self.count(Counter::ReconnectsUnfinished);
         self.samples.push(Sample::Away(sample));

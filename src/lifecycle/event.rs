@@ -16,6 +16,8 @@ pub enum Event {
     Begin {
         /// When the plan wanted it to start.
         due: Moment,
+        /// When the plan wants it to leave for good; `NEVER`: it stays to the run's end.
+        leaves: Moment,
     },
     /// The moment that [`Action::Sleep`] or [`Action::Hold`] named has come.
     Due(Signs),

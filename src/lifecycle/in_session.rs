@@ -78,6 +78,7 @@ impl Step<'_> {
     pub(super) fn hold(&mut self, entering: Option<Box<Entering>>, timetable: Timetable) -> Action {
         let until = timetable.next_due();
         let is_entering = entering.as_ref().is_some_and(|entering| entering.admitted.is_none());
+        let until = if is_entering { until } else { self.or_leaves(until) };
         let awaiting_ready = is_entering && self.rules.session.ready != Ready::Upgraded;
         self.client.enter(State::Session { entering, timetable });
         Action::Hold { until, awaiting_ready, entering: is_entering }

@@ -10,12 +10,12 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
 use crate::sample::{AttemptKind, Counter, Life, Phase, Recount, Sample, Spoken};
-use crate::scenario::keys::{Grant, PrepareWhen, Ready, ResetOn};
+use crate::scenario::keys::{PrepareWhen, Ready, ResetOn};
 
 use super::backoff::next_wait;
 use super::cause::Evidence;
 use super::event::{Action, ConnectFailure, Event, Finish, Marks, Signs, TokenFacts, TokenFailure};
-use super::history::{Carried, History};
+use super::history::History;
 use super::recovery::{Attempt, Attribution, Entering, Recovery, Silence, Tries};
 use super::rules::GroupRules;
 use super::session::Timetable;
@@ -36,8 +36,10 @@ pub struct Client {
     number: u32,
     pub(super) draws: Draws,
     pub(super) token: TokenState,
-    /// When the run was over; `None`: it is not yet.
-    pub(super) over: Option<Moment>,
+    /// When the run, or its own time in it, was over; `NEVER`: it is not yet.
+    pub(super) over: Moment,
+    /// When its own time in the run is over.
+    pub(super) leaves: Moment,
     /// Whether it has begun, and has not been told off since.
     pub(super) wanted: bool,
     /// Attempts since the policy last counted from anew.
@@ -80,7 +82,8 @@ impl Client {
             number,
             draws: Draws::new(seed, Purpose::Lifecycle, number),
             token: TokenState::default(),
-            over: None,
+            over: Moment::NEVER,
+            leaves: Moment::NEVER,
             wanted: false,
             tries: Tries::default(),
             refused_in_row: 0,
@@ -92,12 +95,12 @@ impl Client {
 
     /// The run was over at that moment. From now on the client begins no new attempt; what is under way goes on to its end.
     pub fn stop(&mut self, at: Moment) {
-        self.over.get_or_insert(at);
+        self.over = self.over.min(at);
     }
 
     /// Whether the run is over.
     pub(super) const fn is_stopping(&self) -> bool {
-        self.over.is_some()
+        self.over.as_ns() < Moment::NEVER.as_ns()
     }
 
     /// It is wanted in no longer. Answers with whether it was.
@@ -149,6 +152,9 @@ impl Client {
         if event == Event::Stop {
             self.stop(now);
         }
+        if now >= self.leaves {
+            self.stop(self.leaves);
+        }
         let state = std::mem::replace(&mut self.state, State::Outside);
         let mut step = Step { client: self, rules, now, samples };
         let action = step.take(state, event);
@@ -172,8 +178,12 @@ pub(super) struct Step<'a> {
 
 impl Step<'_> {
     fn take(&mut self, state: State, event: Event) -> Action {
+        let event = self.or_stop(&state, event);
         match (state, event) {
-            (State::Outside, Event::Begin { due }) => self.begin(due),
+            (State::Outside, Event::Begin { due, leaves }) => {
+                self.client.leaves = leaves;
+                self.begin(due)
+            }
             (State::Waiting { recovery, due, since }, Event::Due(_)) => self.wake(recovery, due, since),
             (State::Waiting { recovery, .. }, Event::Stop) => self.finish_unfinished(&recovery),
             (State::Token { recovery, mut attempt, asked }, Event::TokenReady { facts, fetched }) => {
@@ -227,7 +237,7 @@ impl Step<'_> {
     pub(super) fn wake(&mut self, mut recovery: Recovery, due: Moment, since: Moment) -> Action {
         if self.now < due {
             self.client.enter(State::Waiting { recovery, due, since });
-            return Action::Sleep { until: due };
+            return Action::Sleep { until: self.or_leaves(due) };
         }
         self.note_lag(&mut recovery, due);
         self.begin_attempt(recovery, due)
@@ -416,39 +426,6 @@ impl Step<'_> {
         self.next_attempt(recovery, retry_after)
     }
 
-    /// A signature is to the client what a token is to others: it has an age and a life.
-    fn take_marks(&mut self, recovery: &mut Recovery, marks: &Marks) {
-        if marks.signed.is_some() {
-            recovery.account(Phase::Token, marks.began);
-        }
-        if let (Some(at), Some(life), None) = (marks.signed, self.rules.signature_life, &self.rules.token) {
-            self.client.token.take(TokenFacts::new(at, at, at + life));
-        }
-        recovery.account_marks(marks);
-    }
-
-    /// How old the token was that a handshake carried; `None` where it carried none that was fetched, or was not sent.
-    fn token_age(&self, marks: &Marks) -> Option<Duration> {
-        let fetched = self.rules.token.as_ref().is_some_and(|token| !matches!(token.grant, Grant::Fixed(_)));
-        let facts = self.client.token.facts.filter(|_| fetched || self.rules.shows_signature())?;
-        Some(marks.tls?.since(facts.received))
-    }
-
-    /// The token that what was sent then, and answered by now, carried; `None`: none that was fetched.
-    pub(super) fn carried(&self, sent: Moment) -> Option<Carried> {
-        if self.rules.token.is_none() && !self.rules.shows_signature() {
-            return None;
-        }
-        let TokenFacts { requested, received, life_ends, lacks_scope, .. } = self.client.token.facts?;
-        let issued_before = received.since(requested);
-        Some(Carried {
-            requested,
-            expired: life_ends <= sent,
-            may_have_expired: life_ends <= self.now + issued_before,
-            lacks_scope,
-        })
-    }
-
     /// After a failed attempt: wait for the next, or give up.
     pub(super) fn next_attempt(&mut self, recovery: Recovery, retry_after: Option<Duration>) -> Action {
         if self.rules.reconnect.max_attempts.is_some_and(|most| self.client.tries.count >= most) {
@@ -476,7 +453,7 @@ impl Step<'_> {
             return self.finish_unfinished(&recovery);
         }
         self.client.enter(State::Waiting { recovery, due, since: self.now });
-        Action::Sleep { until: due }
+        Action::Sleep { until: self.or_leaves(due) }
     }
 }
 

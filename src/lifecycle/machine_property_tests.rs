@@ -161,7 +161,7 @@ fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
             heard: Moment::ZERO,
         },
         15 => Event::Refused { evidence: Box::new(Evidence::of_message(None)), heard: Moment::ZERO },
-        _ => Event::Begin { due: now },
+        _ => Event::Begin { due: now, leaves: Moment::NEVER },
     };
     if spoiled {
         return any(choice);
@@ -242,11 +242,13 @@ proptest! {
     fn accounts_close_whatever_the_order_of_events(
         rules in any_rules(),
         script in prop::collection::vec((any::<u8>(), 0_u64..60, any::<u8>()), 1..200),
+        leaves in prop::option::of(0_u64..3_000),
     ) {
         let mut bench = Bench::new(rules);
         let mut ledger = Ledger::default();
         let mut now = ms(0);
-        let mut action = bench.step(now, Event::Begin { due: now });
+        let leaves = leaves.map_or(Moment::NEVER, ms);
+        let mut action = bench.step(now, Event::Begin { due: now, leaves });
         for (choice, later_ms, spoil) in script {
             ledger.read(&std::mem::take(&mut bench.samples));
             ledger.take_action(action);
@@ -280,7 +282,7 @@ proptest! {
     fn a_client_that_is_told_to_stop_ends(rules in any_rules(), choices in prop::collection::vec(any::<u8>(), 64)) {
         let mut bench = Bench::new(rules);
         let mut now = ms(0);
-        let mut action = bench.step(now, Event::Begin { due: now });
+        let mut action = bench.step(now, Event::Begin { due: now, leaves: Moment::NEVER });
         bench.client.stop(now);
         for choice in choices {
             now = now + Duration::from_millis(5);
@@ -298,6 +300,35 @@ proptest! {
     }
 
     #[test]
+    fn a_client_leaves_when_its_time_is_over(rules in any_rules(), choices in prop::collection::vec(any::<u8>(), 400)) {
+        let mut bench = Bench::new(rules);
+        let mut now = ms(0);
+        let mut action = bench.step(now, Event::Begin { due: now, leaves: ms(700) });
+        let mut steps_after = 0;
+        for choice in choices {
+            action = match action {
+                Action::Finish(_) => break,
+                Action::Sleep { until } | Action::Hold { until, entering: false, .. } => {
+                    prop_assert!(until <= ms(700) || now >= ms(700), "{until:?}");
+                    now = now.max(until);
+                    bench.step(now, Event::Due(Signs::default()))
+                }
+                Action::Hold { until, .. } => {
+                    now = now.max(until);
+                    bench.step(now, Event::Due(Signs::default()))
+                }
+                other => {
+                    now = now + Duration::from_millis(5);
+                    bench.step(now, event_for(other, choice, now, false))
+                }
+            };
+            steps_after += u32::from(now >= ms(700));
+        }
+        prop_assert!(matches!(action, Action::Finish(_)), "{action:?} after {steps_after} steps");
+        prop_assert!(steps_after <= 64, "{steps_after}");
+    }
+
+    #[test]
     fn the_same_seed_and_events_lead_to_the_same_actions(
         rules in any_rules(),
         number in any::<u32>(),
@@ -306,7 +337,7 @@ proptest! {
         let live = |mut client: Client| {
             let mut samples = Vec::new();
             let mut now = ms(0);
-            let mut actions = vec![client.step(&rules, now, Event::Begin { due: now }, &mut samples)];
+            let mut actions = vec![client.step(&rules, now, Event::Begin { due: now, leaves: Moment::NEVER }, &mut samples)];
             for &choice in &choices {
                 let action = actions[actions.len() - 1];
                 if matches!(action, Action::Finish(_)) {

@@ -1,6 +1,7 @@
 //! Tests of the lifecycle: scripts of events.
 
 use super::*;
+use crate::conversation::Looks;
 use crate::lifecycle::{Ending, EndingHow, Evidence, Finish, Leave, StormRule};
 use crate::sample::{Abnormal, Cause, CloseKey, Initiator, Outcome, SessionEnd, StormId};
 use crate::scenario::keys::PrepareRules;
@@ -10,7 +11,7 @@ use crate::scenario::keys::{
     TokenRules,
 };
 
-const fn ms(ms: u64) -> Moment {
+pub(in crate::lifecycle) const fn ms(ms: u64) -> Moment {
     Moment::from_ns(ms * 1_000_000)
 }
 
@@ -32,7 +33,7 @@ pub(in crate::lifecycle) fn token_rules(on_reconnect: OnReconnect) -> TokenRules
     }
 }
 
-fn rules(on_reconnect: OnReconnect) -> GroupRules {
+pub(in crate::lifecycle) fn rules(on_reconnect: OnReconnect) -> GroupRules {
     GroupRules {
         token: Some(token_rules(on_reconnect)),
         signature_life: None,
@@ -43,6 +44,7 @@ fn rules(on_reconnect: OnReconnect) -> GroupRules {
             refused_within: Duration::ZERO,
             ..SessionRules::default()
         },
+        looks: Looks::default(),
         disconnects: Vec::new(),
         reconnect: ReconnectRules {
             on_codes: None,
@@ -64,40 +66,40 @@ fn rules(on_reconnect: OnReconnect) -> GroupRules {
 }
 
 /// A client under test, with all that it has said.
-struct Bench {
+pub(in crate::lifecycle) struct Bench {
     client: Client,
     rules: GroupRules,
-    samples: Vec<Sample>,
+    pub(in crate::lifecycle) samples: Vec<Sample>,
 }
 
 impl Bench {
-    fn new(rules: GroupRules) -> Self {
+    pub(in crate::lifecycle) fn new(rules: GroupRules) -> Self {
         Self { client: Client::new(1, 0), rules, samples: Vec::new() }
     }
 
-    fn step(&mut self, now: Moment, event: Event) -> Action {
+    pub(in crate::lifecycle) fn step(&mut self, now: Moment, event: Event) -> Action {
         self.client.step(&self.rules, now, event, &mut self.samples)
     }
 
-    fn token_at(&mut self, now: Moment) -> Action {
+    pub(in crate::lifecycle) fn token_at(&mut self, now: Moment) -> Action {
         let facts = TokenFacts::new(now, now, Moment::NEVER);
         self.step(now, Event::TokenReady { facts, fetched: true })
     }
 
     /// Brings a new client into its first session, ready at `now`.
     fn bring_into_session(&mut self, now: Moment) {
-        self.step(now, Event::Begin { due: now });
+        self.step(now, Event::Begin { due: now, leaves: Moment::NEVER });
         self.token_at(now);
         let action = self.step(now, Event::Connected(marks(now, now)));
         assert!(matches!(action, Action::Hold { .. }), "{action:?}");
         self.samples.clear();
     }
 
-    fn close_by_target(&mut self, now: Moment, code: u16) -> Action {
+    pub(in crate::lifecycle) fn close_by_target(&mut self, now: Moment, code: u16) -> Action {
         self.step(now, Event::Ended(Ending::new(now, EndingHow::PeerClosed(code))))
     }
 
-    fn outcomes(&self) -> Vec<(Outcome, Option<Cause>)> {
+    pub(in crate::lifecycle) fn outcomes(&self) -> Vec<(Outcome, Option<Cause>)> {
         let of = |sample: &Sample| match sample {
             Sample::Attempt(end) => Some((end.outcome, end.cause)),
             _ => None,
@@ -106,7 +108,7 @@ impl Bench {
     }
 }
 
-fn marks(began: Moment, ended: Moment) -> Marks {
+pub(in crate::lifecycle) fn marks(began: Moment, ended: Moment) -> Marks {
     Marks { began, proved: None, dns: Some(began), tcp: Some(began), tls: Some(began), ended, signed: None }
 }
 
@@ -311,7 +313,7 @@ fn a_token_is_refreshed_before_it_expires() {
     rules.token.as_mut().unwrap().refresh_before_expiry = Some(Duration::from_secs(2));
     let mut bench = Bench::new(rules);
     let facts = |at| TokenFacts::new(ms(at), ms(at), ms(at + 10_000));
-    bench.step(ms(0), Event::Begin { due: ms(0) });
+    bench.step(ms(0), Event::Begin { due: ms(0), leaves: Moment::NEVER });
     bench.step(ms(0), Event::TokenReady { facts: facts(0), fetched: true });
     let action = bench.step(ms(0), Event::Connected(marks(ms(0), ms(0))));
     assert!(matches!(action, Action::Hold { .. }));
@@ -337,7 +339,7 @@ fn what_was_prepared_is_reused_as_often_as_the_rules_say() {
             Some(Box::new(PrepareRules { when: PrepareWhen::Once, renew_after, ..PrepareRules::default() }));
         let mut bench = Bench::new(rules);
         let mut now = ms(0);
-        let mut action = bench.step(now, Event::Begin { due: now });
+        let mut action = bench.step(now, Event::Begin { due: now, leaves: Moment::NEVER });
         let (mut prepared, mut sessions) = (0, 0);
         while sessions < 4 {
             now = now + Duration::from_millis(20);
@@ -384,7 +386,7 @@ fn a_signature_that_is_shown_again_after_its_life_is_a_credential_that_has_expir
     let mut bench = Bench::new(rules);
     let signed = |began: u64, at: u64| Marks { signed: Some(ms(at)), ..marks(ms(began), ms(began + 5)) };
     let refusal = || ConnectFailure::Http(Box::new(Evidence { status: 403, ..Evidence::default() }));
-    assert_eq!(bench.step(ms(0), Event::Begin { due: ms(0) }), Action::Connect);
+    assert_eq!(bench.step(ms(0), Event::Begin { due: ms(0), leaves: Moment::NEVER }), Action::Connect);
     bench.step(ms(5), Event::Connected(signed(0, 0)));
     bench.step(ms(3_000), Event::Ended(Ending::new(ms(3_000), EndingHow::PeerClosed(1001))));
     assert_eq!(bench.step(ms(3_010), Event::Due(Signs::default())), Action::Connect);

@@ -7,7 +7,9 @@
 
 mod admission;
 mod backoff;
+mod carried;
 mod cause;
+mod departure;
 mod edge_page;
 mod ending;
 mod event;

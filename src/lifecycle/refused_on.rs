@@ -4,21 +4,22 @@
 
 use serde_json::Value;
 
+use crate::conversation::{Look, Looks};
 use crate::scenario::keys::RefusedOn;
 
 use super::cause::Evidence;
 
-/// What a message says that refuses the client, by the first of the `rules` that it fits; `None`: it does not.
+/// What a message says that refuses the client, by the first of the `rules` that it fits, which `looks` has compiled; `None`: it does not.
 #[must_use]
-pub fn refusal_by_message(rules: &[RefusedOn], text: &str) -> Option<Evidence> {
-    let rule = rules.iter().find(|rule| rule.message.fits(text))?;
-    let words = rule.words.as_ref().and_then(|pointer| words_at(text, pointer));
+pub fn refusal_by_message(looks: &Looks, rules: &[RefusedOn], look: &Look<'_, '_>) -> Option<Evidence> {
+    let rule = rules.get(looks.refuses(look)?)?;
+    let words = rule.words.as_ref().and_then(|pointer| words_at(look.json()?, pointer));
     Some(Evidence::of_message(words))
 }
 
-/// The text, number or truth value at a JSON Pointer (RFC 6901) of the JSON that begins at the first bracket: packets have a number before it.
-fn words_at(text: &str, pointer: &str) -> Option<String> {
-    let json: Value = serde_json::from_str(&text[text.find(['{', '['])?..]).ok()?;
+/// The text, number or truth value at a JSON Pointer (RFC 6901).
+fn words_at(json: &str, pointer: &str) -> Option<String> {
+    let json: Value = serde_json::Deserializer::from_str(json).into_iter().next()?.ok()?;
     match json.pointer(pointer)? {
         Value::String(words) => Some(words.clone()),
         value @ (Value::Number(_) | Value::Bool(_)) => Some(value.to_string()),
@@ -29,16 +30,19 @@ fn words_at(text: &str, pointer: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::keys::MessageRule;
+    use crate::conversation::Payload;
+    use crate::scenario::keys::{MessageRule, SessionRules};
 
     #[test]
     fn a_rule_says_which_messages_refuse_and_where_their_words_stand() {
         let rule = |message, words: Option<&str>| RefusedOn { message, words: words.map(str::to_owned) };
-        let rules = [
-            rule(MessageRule::StartsWith("44".into()), Some("/message")),
-            rule(MessageRule::Equals("{\"user\":null}".into()), None),
-            rule(MessageRule::Contains("phx_error".into()), Some("/4/code")),
+        let refused_on = vec![
+            rule(MessageRule::starting_with("44"), Some("/message")),
+            rule(MessageRule::equal_to("{\"user\":null}"), None),
+            rule(MessageRule::containing("phx_error"), Some("/4/code")),
         ];
+        let rules = SessionRules { refused_on, ..SessionRules::default() };
+        let looks = Looks::new(&rules);
         // (message, whether it refuses, its words)
         let rows = [
             ("44{\"message\":\"Invalid token\"}", true, Some("Invalid token")),
@@ -50,7 +54,8 @@ mod tests {
             ("[null,\"1\",\"t\",\"phx_error\",{\"code\":true}]", true, Some("true")),
         ];
         for (text, refuses, words) in rows {
-            let found = refusal_by_message(&rules, text);
+            let look = looks.messages(Payload::Text(text)).next().unwrap();
+            let found = refusal_by_message(&looks, &rules.refused_on, &look);
             assert_eq!(found.is_some(), refuses, "{text}");
             assert_eq!(found.and_then(|evidence| evidence.body_code).as_deref(), words, "{text}");
         }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::conversation::Looks;
 use crate::plan::first_number;
 use crate::sample::StormId;
 use crate::scenario::admission_of;
@@ -24,6 +25,8 @@ pub struct GroupRules {
     pub prepare: Option<Box<PrepareRules>>,
     /// What they do while connected.
     pub session: SessionRules,
+    /// What they look for in messages.
+    pub looks: Looks,
     /// Disconnects that they cause.
     pub disconnects: Vec<ClientDisconnect>,
     /// How they come back.
@@ -111,6 +114,7 @@ impl GroupRules {
                 refused_within: admission.refused_within,
                 ..group.session.clone()
             },
+            looks: Looks::new(&group.session),
             disconnects: group.disconnects.clone(),
             reconnect: group.reconnect.clone(),
             storms: storms_of(scenario, index),

@@ -104,14 +104,27 @@ fn in_shards(of: u32) -> String {
 /// What `share` of a scenario needs, where the clients spread over `target_addresses`.
 #[must_use]
 pub fn needs(scenario: &Scenario, share: Share, target_addresses: u64) -> Needs {
-    needs_of(scenario, target_addresses, |index| u64::from(share.clients_in(scenario, index)))
+    needs_of(scenario, target_addresses, |index| at_once(scenario, index, share))
 }
 
 /// What the shard with the most to do needs at most, where a scenario is split into `of`.
 fn widest(scenario: &Scenario, of: u32, target_addresses: u64) -> Needs {
     needs_of(scenario, target_addresses, |index| {
-        u64::from(scenario.groups[index].clients.div_ceil(of.max(1)))
+        u64::from(scenario.groups[index].at_once().div_ceil(of.max(1)))
     })
+}
+
+/// How many of a group's clients that are `share`'s own are there at once. Of those who come and go it has about its part; as many more as are within three
+/// standard deviations of it.
+fn at_once(scenario: &Scenario, index: usize, share: Share) -> u64 {
+    let group = &scenario.groups[index];
+    let clients = u64::from(share.clients_in(scenario, index));
+    if group.arrivals.is_none() {
+        return clients;
+    }
+    let part = f64::from(group.at_once()) / f64::from(share.of());
+    let more = if share.is_whole() { 0.0 } else { 3.0 * part.sqrt() };
+    clients.min((part + more).ceil() as u64)
 }
 
 fn needs_of(scenario: &Scenario, target_addresses: u64, clients: impl Fn(usize) -> u64) -> Needs {

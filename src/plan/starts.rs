@@ -6,15 +6,33 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::scenario::keys::{Group, Scenario, Start};
+use crate::scenario::{Arrival, arrivals_of};
 
 use super::numbering::first_number;
 use super::share::Share;
 
-/// Number and due start of each client of a group whose first has number `first`, by due start.
-pub fn starts(group: &Group, first: u32) -> Box<dyn Iterator<Item = (u32, Moment)> + Send> {
+/// The clients of group `index` by due start, and whoever comes and is dropped.
+#[must_use]
+pub fn starts(scenario: &Scenario, index: usize) -> Box<dyn Iterator<Item = Arrival> + Send> {
+    let (group, first) = (&scenario.groups[index], first_number(scenario, index));
+    if let Some(schedule) = arrivals_of(scenario, index) {
+        return Box::new(schedule.map(move |arrival| Arrival {
+            client: arrival.client.map(|client| first.saturating_add(client)),
+            ..arrival
+        }));
+    }
+    let leaves = departures(group, scenario.duration);
+    let dues = dues(group).enumerate().take(group.clients as usize);
+    Box::new(dues.map(move |(nth, at)| {
+        let nth = u32::try_from(nth).unwrap_or(u32::MAX);
+        Arrival { client: Some(first.saturating_add(nth)), at, leaves: leaves(nth) }
+    }))
+}
+
+/// When the clients of a group that has a number of them are due, one after the other; there may be more than clients.
+fn dues(group: &Group) -> Box<dyn Iterator<Item = Moment> + Send> {
     let clients = group.clients;
-    let numbered = move |dues: Box<dyn Iterator<Item = Moment> + Send>| (first..first + clients).zip(dues);
-    let dues: Box<dyn Iterator<Item = Moment> + Send> = match &group.start {
+    match &group.start {
         Start::AtOnce => Box::new(std::iter::repeat(Moment::ZERO)),
         Start::Over(over) => spread(clients, Moment::ZERO, *over),
         Start::Rate(rate) => {
@@ -31,19 +49,39 @@ pub fn starts(group: &Group, first: u32) -> Box<dyn Iterator<Item = (u32, Moment
             }
             Box::new(parts.into_iter().flat_map(|(clients, begins, over)| spread(clients, begins, over)))
         }
-    };
-    Box::new(numbered(dues))
+    }
 }
 
-/// Number and due start of the clients of group `index` that are `share`'s own, by due start. When one starts is a matter of the whole group: it is the same
-/// moment however many shards there are.
+/// When the client of that place in its group leaves.
+fn departures(group: &Group, duration: Duration) -> impl Fn(u32) -> Moment + Send + use<> {
+    let (clients, over) = (f64::from(group.clients.max(1)), group.leave.map(|leave| leave.over));
+    move |nth| match over {
+        None => Moment::NEVER,
+        Some(over) => {
+            let before_end = over.mul_f64(1.0 - f64::from(nth) / clients);
+            Moment::ZERO + duration.saturating_sub(before_end)
+        }
+    }
+}
+
+/// The clients of group `index` that are `share`'s own, by due start. When one starts is a matter of the whole group: it is the same
+/// moment however many shards there are. Those who are dropped are divided among the shards in turn.
 pub fn own_starts(
     scenario: &Scenario,
     index: usize,
     share: Share,
-) -> Box<dyn Iterator<Item = (u32, Moment)> + Send> {
-    let all = starts(&scenario.groups[index], first_number(scenario, index));
-    if share.is_whole() { all } else { Box::new(all.filter(move |(number, _)| share.has(*number))) }
+) -> Box<dyn Iterator<Item = Arrival> + Send> {
+    let all = starts(scenario, index);
+    if share.is_whole() {
+        return all;
+    }
+    let mut dropped = 0_u32;
+    Box::new(all.filter(move |arrival| {
+        share.has(arrival.client.unwrap_or_else(|| {
+            dropped = dropped.wrapping_add(1);
+            dropped
+        }))
+    }))
 }
 
 /// `clients` due times evenly over `over`, the first at `begins`.
@@ -66,15 +104,15 @@ mod tests {
         let file = folder.path().join("s.toml");
         std::fs::write(&file, text).unwrap();
         let loaded = load(&file, &Vec::new(), None, &|_| None).unwrap();
-        starts(&loaded.scenario.groups[0], 10).map(|(number, due)| (number, due.as_us() / 1_000)).collect()
+        starts(&loaded.scenario, 0).map(|begin| (begin.client.unwrap(), begin.at.as_us() / 1_000)).collect()
     }
 
     #[test]
     fn clients_start_as_the_scenario_says() {
-        assert_eq!(due_ms("\"at-once\"", 3), [(10, 0), (11, 0), (12, 0)]);
-        assert_eq!(due_ms("{ over = \"4s\" }", 4), [(10, 0), (11, 1_000), (12, 2_000), (13, 3_000)]);
-        assert_eq!(due_ms("{ rate = \"2/s\" }", 3), [(10, 0), (11, 500), (12, 1_000)]);
+        assert_eq!(due_ms("\"at-once\"", 3), [(0, 0), (1, 0), (2, 0)]);
+        assert_eq!(due_ms("{ over = \"4s\" }", 4), [(0, 0), (1, 1_000), (2, 2_000), (3, 3_000)]);
+        assert_eq!(due_ms("{ rate = \"2/s\" }", 3), [(0, 0), (1, 500), (2, 1_000)]);
         let stages = "{ stages = [{ clients = 2, over = \"2s\" }, { clients = 2, over = \"10s\" }] }";
-        assert_eq!(due_ms(stages, 4), [(10, 0), (11, 1_000), (12, 2_000), (13, 7_000)]);
+        assert_eq!(due_ms(stages, 4), [(0, 0), (1, 1_000), (2, 2_000), (3, 7_000)]);
     }
 }

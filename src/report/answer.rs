@@ -113,14 +113,18 @@ fn what_happened(tally: &Tally) -> String {
         return format!("{} {verb} ever let in", of(0, clients, "client"));
     }
     let reconnects = Reconnects::of(tally);
-    let in_words = format!("{} {verb} let in", of(were_in, clients, "client"));
+    let dropped = match tally.counter(Counter::ArrivalsDropped) {
+        0 => String::new(),
+        more => format!(" ({} more came and were dropped)", format_count(more)),
+    };
+    let in_words = format!("{} {verb} let in{dropped}", of(were_in, clients, "client"));
     let lost = tally.counter(Counter::Disconnects);
     if lost == 0 {
         return format!("{in_words}, and no session was lost before the run's end");
     }
     let cut_off = match lost {
         _ if lost == were_in && were_in == clients => {
-            format!("{} {verb} cut off", of(clients, clients, "client"))
+            format!("{} {verb} cut off{dropped}", of(clients, clients, "client"))
         }
         1 => format!("{in_words}; one session was lost"),
         _ => format!("{in_words}; sessions were lost {} times", format_count(lost)),

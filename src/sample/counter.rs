@@ -76,5 +76,7 @@ named_enum! {
         MintWaits = "mint_waits",
         /// Handshakes that were made once more, with the nonce that the service's 401 asked for (RFC 9449 §9).
         NonceRetries = "nonce_retries",
+        /// Clients that came and were not let in, because too many were there (`arrivals.at_most`).
+        ArrivalsDropped = "arrivals_dropped",
     }
 }

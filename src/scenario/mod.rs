@@ -16,6 +16,7 @@ mod profiles;
 
 pub use crate::declare::{Fault, Faults, Rule};
 pub use derived::admission::{Admission, admission_of};
+pub use derived::arrivals::{Arrival, Schedule, arrivals, arrivals_of};
 pub use derived::describe::describe;
 pub use derived::describe_simulate::{describe_delay, describe_simulate};
 pub use derived::pages::{reference, schema};

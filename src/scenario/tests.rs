@@ -59,6 +59,7 @@ fn every_shipped_scenario_loads_and_so_does_its_copy() {
 fn the_hashes_of_the_shipped_scenarios_stay() {
     let known = [
         ("ably.toml", "218bc1c007856587"),
+        ("arrivals.toml", "538eb337eabedba3"),
         ("auth0.toml", "cfad7ab8e65dc268"),
         ("aws-api-gateway-iam.toml", "d83680dc4f19ca24"),
         ("aws-api-gateway.toml", "940b0b184a4419fc"),
@@ -352,17 +353,17 @@ fn a_fault_reads_well() {
     let message = load(&file, &Vec::new(), None, &|_| None).unwrap_err().to_string();
     let message = message.replace(&folder.path().display().to_string(), "");
     insta::assert_snapshot!(message, @r#"
-    error: [groups.0] has no `clients`
+    error: `groups.0` has none of `clients`, `arrivals`
      --> /small.toml:3:1
       |
     3 | [[groups]]
-      | ^^^^^^^^^^ say how many, as clients = 1000
+      | ^^^^^^^^^^ say how many clients, as clients = 1000, or how they come, as arrivals = { rate = "50/s", stay = "2m" }
 
     error: unknown key `groups.0.clents`
      --> /small.toml:5:1
       |
     5 | clents = 3
-      | ^^^^^^ did you mean `clients`? Known here: clients, connect, disconnects, name, policy, prepare, reconnect, session, start, token
+      | ^^^^^^ did you mean `clients`? Known here: arrivals, clients, connect, disconnects, leave, name, policy, prepare, reconnect, session, start, token
 
     2 faults in /small.toml
     "#);

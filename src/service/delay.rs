@@ -9,19 +9,7 @@ use crate::scenario::keys::Delay;
 
 /// The next delay of the distribution `delay`.
 pub fn sample(delay: Delay, draws: &mut impl Random) -> Duration {
-    match delay {
-        Delay::None => Duration::ZERO,
-        Delay::Constant(time) => time,
-        Delay::Uniform { low, high } => low + high.saturating_sub(low).mul_f64(draws.next_unit()),
-        Delay::LogNormal { median, sigma } => {
-            let factor = (sigma * draws.next_normal()).exp();
-            Duration::try_from_secs_f64(median.as_secs_f64() * factor).unwrap_or(Duration::MAX)
-        }
-        Delay::Exponential { mean } => {
-            let factor = -(1.0 - draws.next_unit()).ln();
-            Duration::try_from_secs_f64(mean.as_secs_f64() * factor).unwrap_or(Duration::MAX)
-        }
-    }
+    delay.draw(draws)
 }
 
 #[cfg(test)]

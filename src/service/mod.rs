@@ -33,6 +33,7 @@ mod script;
 pub mod server;
 pub mod session;
 mod shown;
+mod shows;
 pub mod signature;
 pub mod storms;
 mod tally;

@@ -28,7 +28,7 @@ use super::limits::ClientLimits;
 use super::open::{Holds, Open};
 pub use super::refusal::HandshakeRefusal;
 use super::refusal::{NOTHING_HERE, TOO_MANY_TOKENS, over_limit, status_of, words_of};
-use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry, cause_of};
+use super::registry::{MOST_DEAD, Standing, TokenId, TokenRegistry};
 use super::returns::Returns;
 use super::session::{Ended, Session, SessionId};
 use super::shown::Shown;
@@ -348,29 +348,6 @@ impl TargetState {
             Ok(()) => self.admit(now, holds, client, stream),
             Err(barred) => self.refuse(now, barred.refusal(self.rules.refusal_status)),
         }
-    }
-
-    /// What a handshake shows: a ticket where there are such, a token, or nothing where the token comes in a message.
-    fn credential(&self, now: Moment, shown: Option<Shown<'_>>) -> Result<Holds, Cause> {
-        if let Some(tickets) = self.rules.tickets {
-            return match shown {
-                None if tickets.optional => Ok(Holds::Nothing),
-                // A ticket is a text; whatever else is shown is none.
-                Some(Shown::Text(text)) => cause_of(Some(self.tickets.look_up(now, text))).map(Holds::Ticket),
-                Some(Shown::Token(_) | Shown::Wrong(_)) => {
-                    cause_of(Some(Standing::Unknown)).map(Holds::Ticket)
-                }
-                None => cause_of(None).map(Holds::Ticket),
-            };
-        }
-        let standing = match shown {
-            None if self.rules.message_token.is_some() => return Ok(Holds::Nothing),
-            None => None,
-            Some(Shown::Text(text)) => Some(self.standing(now, text)),
-            Some(Shown::Token(id)) => Some(self.tokens.standing_of(now, id)),
-            Some(Shown::Wrong(_)) => Some(Standing::Unknown),
-        };
-        cause_of(standing).map(Holds::Token)
     }
 
     /// Refuses a handshake in the way that the rules have. Where a session is opened for it, it is one like any other, but good

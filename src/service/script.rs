@@ -85,7 +85,7 @@ impl Script {
 
     /// The rules that a text message calls for, by index.
     pub(super) fn hear(&self, text: &str) -> Vec<usize> {
-        let calls = |at: &ScriptAt| matches!(at, ScriptAt::Message(message) if message.fits(text));
+        let calls = |at: &ScriptAt| matches!(at, ScriptAt::Message(message) if message.fits_text(text));
         self.rules.script.iter().enumerate().filter(|(_, rule)| calls(&rule.at)).map(|(n, _)| n).collect()
     }
 
@@ -136,9 +136,9 @@ mod tests {
             rule(ScriptAt::Every(Duration::from_secs(30))),
             rule(ScriptAt::Open),
             rule(ScriptAt::After(Duration::from_secs(45))),
-            rule(ScriptAt::Message(MessageRule::Contains("ping".into()))),
-            rule(ScriptAt::Message(MessageRule::Equals("2".into()))),
-            rule(ScriptAt::Message(MessageRule::StartsWith("42".into()))),
+            rule(ScriptAt::Message(MessageRule::containing("ping"))),
+            rule(ScriptAt::Message(MessageRule::equal_to("2"))),
+            rule(ScriptAt::Message(MessageRule::starting_with("42"))),
         ];
         let rules = Arc::new(TargetRules { script, ..TargetRules::default() });
         let mut script = Script::begin(&rules, at(100)).unwrap();

@@ -198,3 +198,44 @@ fn the_copy_in_a_run_folder_runs_again_as_it_is() {
     let hash = |run: &crate::runs::Run| run.json()["scenario"]["hash"].clone();
     assert_eq!((hash(&again), hash(&again).is_string()), (hash(&run), true), "the same scenario");
 }
+
+#[test]
+fn clients_come_and_go_by_one_schedule_in_a_run_in_shards_and_in_virtual_time() {
+    let small = [
+        "--set",
+        "duration=6s",
+        "--set",
+        "groups.0.arrivals.stages=[{to=\"40/s\",over=\"2s\"},{hold=\"2s\"},{to=\"0/s\",over=\"2s\"}]",
+        "--set",
+        "groups.0.arrivals.at_most=50",
+        "--set",
+        "storms.0.at=3s",
+        "--set",
+        "thresholds={}",
+    ];
+    let counted = |json: &serde_json::Value| {
+        let groups = json["accounting"]["groups"].as_array().unwrap();
+        let of = |group: &serde_json::Value| {
+            let counter = |name: &str| group["counters"][name].as_u64().unwrap_or(0);
+            (counter("clients_started"), counter("arrivals_dropped"))
+        };
+        groups.iter().map(of).collect::<Vec<_>>()
+    };
+    let whole = run_with("scenarios/arrivals.toml", &small);
+    assert_eq!(whole.code(), 0, "{}{}", whole.stdout(), whole.stderr());
+    whole.assert_sound();
+    let planned = counted(&whole.json());
+    assert!(planned[0].0 > 80 && planned[0].1 > 5 && planned[1] == (60, 0), "{planned:?}");
+    assert!(whole.stdout().contains("more came and were dropped"), "{}", whole.stdout());
+    let split = run_with("scenarios/arrivals.toml", &[&small[..], &["--shards", "2"]].concat());
+    assert_eq!(counted(&split.json()), planned, "{}{}", split.stdout(), split.stderr());
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("simulated");
+    let mut simulate = resurge();
+    simulate
+        .args(["simulate", "scenarios/arrivals.toml", "--progress", "none", "--out"])
+        .arg(&folder)
+        .args(small);
+    assert_eq!(simulate.output().unwrap().status.code(), Some(0));
+    assert_eq!(counted(&crate::support::run_folder::json(&folder)), planned);
+}

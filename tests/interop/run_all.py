@@ -25,6 +25,7 @@ import check_foreign
 import check_formats
 import check_hlog
 import check_launchers
+import check_messages
 import check_observe
 import check_outages
 import check_pages
@@ -108,6 +109,7 @@ def main() -> int:
         *check_foreign.CHECKS,
         *check_cases.CHECKS,
         *check_strangers.CHECKS,
+        *check_messages.CHECKS,
         *check_cookies.CHECKS,
         *check_thread.CHECKS,
         *check_deflate.CHECKS,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use resurge::clock::{Clock, Moment};
+use resurge::conversation::Looks;
 use resurge::drive::network::{
     AddressPolicy, ClientFiles, GroupContext, GroupSetup, RunShared, TargetAddress, client_config,
     drive_client,
@@ -31,6 +32,7 @@ fn rules() -> GroupRules {
         signature_life: None,
         prepare: None,
         session: SessionRules { ready_timeout: SHORT, ..SessionRules::default() },
+        looks: Looks::default(),
         disconnects: Vec::new(),
         reconnect: ReconnectRules {
             on_codes: Some(Vec::new()),
@@ -72,7 +74,7 @@ async fn run_client(url: &str, rules: GroupRules, tls: Option<rustls::ClientConf
     let target = TargetAddress::Remote { url: url.parse().unwrap(), token_url: None };
     let worker = Arc::clone(&shared);
     let context = Arc::new(GroupContext::new(shared, setup, &target, done).unwrap());
-    tokio::spawn(drive_client(context, 0, Moment::ZERO));
+    tokio::spawn(drive_client(context, 0, Moment::ZERO, Moment::NEVER));
     let limit = SHORT * 4 + Duration::from_secs(1);
     tokio::time::timeout(limit, all_done.recv()).await.expect("no hang beyond the timeouts");
     worker.flush().await;
@@ -97,7 +99,7 @@ async fn a_client_that_waits_takes_little_room() {
     let setup = GroupSetup { id: GroupId(0), name: "g".into(), rules: rules(), connect: connect_rules() };
     let target = TargetAddress::Remote { url: "ws://127.0.0.1:9/".parse().unwrap(), token_url: None };
     let context = Arc::new(GroupContext::new(Arc::new(shared), setup, &target, done).unwrap());
-    let size = size_of_val(&drive_client(context, 0, Moment::ZERO));
+    let size = size_of_val(&drive_client(context, 0, Moment::ZERO, Moment::NEVER));
     assert!(size <= MOST_OF_A_CLIENT, "{size} bytes");
 }
 
@@ -336,7 +338,8 @@ async fn a_message_that_comes_with_the_upgrades_answer_is_not_lost() {
     })
     .await;
     let mut waiting = rules();
-    waiting.session.ready = Ready::Message(MessageRule::Contains("hell".into()));
+    waiting.session.ready = Ready::Message(MessageRule::containing("hell"));
+    waiting.looks = Looks::new(&waiting.session);
     let samples = run_client(&format!("ws://{eager}/"), waiting, None).await;
     assert!(samples.iter().any(|sample| matches!(sample, Sample::Ready(_))), "{samples:?}");
     assert_eq!(ending(&samples), "target 1001");

@@ -88,7 +88,7 @@ impl Bench {
 
     /// Brings it into a session and closes that with `code`; then answers its handshakes so, at most `times`.
     fn thrown_off(&mut self, code: u16, answer: Answer, times: u32) -> Option<Finish> {
-        let action = self.step(Event::Begin { due: Moment::ZERO });
+        let action = self.step(Event::Begin { due: Moment::ZERO, leaves: Moment::NEVER });
         self.until_connect(action);
         self.step(Event::Connected(self.marks()));
         (self.fetched, self.waits) = (0, Vec::new());
@@ -265,7 +265,7 @@ fn policies_of_libraries_wait_by_the_formulas_of_those() {
 fn dead_tokens_and_rows_of_403s_are_counted() {
     let mut bench = Bench::new("rfc6455");
     let stale = Evidence { status: 403, body_code: Some("token.stale".to_owned()), ..Evidence::default() };
-    let action = bench.step(Event::Begin { due: Moment::ZERO });
+    let action = bench.step(Event::Begin { due: Moment::ZERO, leaves: Moment::NEVER });
     bench.until_connect(action);
     bench.now = bench.now + Duration::from_secs(7);
     for _ in 0..3 {

@@ -38,7 +38,7 @@ fraction = "40%"
 /// What a client does that is refused four times, then gets a session, then waits for what is in store for it.
 fn trace(rules: &GroupRules, number: u32, due: Moment) -> Vec<String> {
     let mut client = Client::new(rules.seed, number);
-    let (mut now, mut event, mut refusals) = (due, Event::Begin { due }, 0);
+    let (mut now, mut event, mut refusals) = (due, Event::Begin { due, leaves: Moment::NEVER }, 0);
     let mut told = vec![format!("due {}", due.as_us())];
     for _ in 0..20 {
         let action = client.step(rules, now, event, &mut Vec::new());
@@ -77,7 +77,8 @@ fn a_client_does_the_same_however_many_shards_there_are() {
         for share in Share::all(of) {
             for index in 0..scenario.groups.len() {
                 let rules = GroupRules::of(&scenario, index);
-                for (number, due) in own_starts(&scenario, index, share) {
+                for arrival in own_starts(&scenario, index, share) {
+                    let (number, due) = (arrival.client.unwrap(), arrival.at);
                     let before = all.insert(number, trace(&rules, number, due));
                     assert_eq!(before, None, "client {number} is in two shards of {of}");
                 }

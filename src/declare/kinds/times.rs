@@ -220,25 +220,36 @@ impl Kind for OrNever {
     }
 }
 
+/// A rate of nothing.
+const NO_RATE: &str = "^ *0 */ *(s|m|min|h) *$";
+
 /// A rate, per second.
 pub(crate) struct Rate {
     is_kept: bool,
+    may_be_zero: bool,
     allowed: &'static str,
 }
 
 /// A rate above zero.
 pub(crate) const fn rate() -> Rate {
-    Rate { is_kept: false, allowed: "a rate is needed, as \"1000/s\"" }
+    Rate { is_kept: false, may_be_zero: false, allowed: "a rate is needed, as \"1000/s\"" }
 }
 
 /// A rate that a clock can keep: from once a day to a million a second. `allowed` is said of what is none.
 pub(crate) const fn pace(allowed: &'static str) -> Rate {
-    Rate { is_kept: true, allowed }
+    Rate { is_kept: true, may_be_zero: false, allowed }
+}
+
+/// The same, or none: `"0/s"`.
+pub(crate) const fn pace_or_zero(allowed: &'static str) -> Rate {
+    Rate { is_kept: true, may_be_zero: true, allowed }
 }
 
 impl Rate {
     fn text_shape(&self) -> TextShape {
-        let (name, patterns) = if self.is_kept {
+        let (name, patterns) = if self.may_be_zero {
+            ("pace_or_none", vec![format!("{PACE}|{NO_RATE}").into()])
+        } else if self.is_kept {
             ("pace", vec![PACE.into()])
         } else {
             ("rate", vec![RATE.into(), "[1-9][0-9.]* */|[1-9]\\.".into()])
@@ -259,6 +270,9 @@ impl Kind for Rate {
             at.wrong(self.allowed);
             return None;
         };
+        if self.may_be_zero && finds(NO_RATE, text) {
+            return Some(0.0);
+        }
         let rate = match units::parse_rate(text) {
             Ok(rate) => rate,
             Err(why) => {

@@ -14,14 +14,13 @@ use crate::clock::Moment;
 use crate::declare::template::Template;
 use crate::drive::{Driver, Timers};
 use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
-use crate::sample::{ClientNumber, Counter};
+use crate::sample::{ClientNumber, Counter, Sample};
 use crate::scenario::keys::KeepAliveKind;
 
 use super::cookies::Jar;
-use super::on_session::{first_messages, reason_without_secrets, refusal_in};
+use super::on_session::{Meaning, first_messages, meaning_of, reason_without_secrets};
 use super::prepare::prepare;
-use super::react::{Reaction, react};
-use super::session::{Heard, Session};
+use super::session::{Heard, Session, payload_of};
 use super::setup::GroupContext;
 use super::token::{Acquired, Refusal, Token, Wish};
 use super::traffic::TrafficTally;
@@ -58,8 +57,8 @@ struct Driven {
     untold: Vec<Event>,
 }
 
-/// Runs client `number`, whose start is due at `due`, to its end.
-pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) {
+/// Runs client `number`, whose start is due at `due`, to its end; it leaves at `leaves` at the latest.
+pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment, leaves: Moment) {
     let mut machine = Client::new(context.rules.seed, number);
     let stop = context.run.stop();
     let mut driven = Driven {
@@ -75,7 +74,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment) 
         context,
     };
     let mut samples = Vec::new();
-    let mut event = Event::Begin { due };
+    let mut event = Event::Begin { due, leaves };
     loop {
         if *driven.stop.borrow() >= StopPhase::Draining {
             machine.stop(driven.context.run.over());
@@ -97,8 +96,17 @@ impl Driver for GroupContext {
         self.run.timers()
     }
 
-    fn drive(self: Arc<Self>, number: u32, due: Moment) -> impl Future<Output = ()> + Send + 'static {
-        drive_client(self, number, due)
+    fn drive(
+        self: Arc<Self>,
+        number: u32,
+        due: Moment,
+        leaves: Moment,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        drive_client(self, number, due, leaves)
+    }
+
+    async fn drop_arrival(&self, at: Moment) {
+        self.sink.send(at, Sample::Count(Counter::ArrivalsDropped, 1)).await;
     }
 }
 
@@ -248,7 +256,7 @@ impl Driven {
         };
         match result {
             Ok(socket) => {
-                self.session = Some(Session::new(socket, marks.ended));
+                self.session = Some(Session::new(&self.context.session, socket, marks.ended));
                 self.tally.begin_session();
                 if let Some(ending) = self.send_first_message().await {
                     return self.ended_before_its_time(ending, Event::Connected(marks));
@@ -297,8 +305,7 @@ impl Driven {
         if !self.untold.is_empty() {
             return Told::Event(self.untold.remove(0));
         }
-        let rules = &self.context.rules.session;
-        let reads = !rules.on_message.is_empty() || !rules.refused_on.is_empty();
+        let reads = self.context.rules.looks.is_read();
         let token = if reads { self.token_in_hand() } else { None };
         let Self {
             context, session, tally, refresh, stop, number, variables, untold, token: own_token, ..
@@ -326,15 +333,11 @@ impl Driven {
             // Frames that are there already are taken at once, for waiting for all of the above costs more than a frame.
             let (mut next, mut taken) = (Some(frame), 0);
             while let Some(frame) = next {
-                let mut refused = None;
-                let reaction = match &frame {
-                    Some(Ok(Message::Text(text))) if reads => {
-                        refused = refusal_in(context, text.as_str(), token.as_ref(), variables.as_deref());
-                        let client = Renderer::new(&context.texts, *number, token.as_ref(), None);
-                        react(&context.rules.session.on_message, client, variables, text.as_str())
-                    }
-                    _ => Reaction::default(),
-                };
+                let payload =
+                    frame.as_ref().filter(|_| reads).and_then(|frame| payload_of(frame.as_ref().ok()?));
+                let Meaning { refused, reaction } = payload.map_or_else(Meaning::default, |payload| {
+                    meaning_of(context, payload, (*number, token.as_ref()), variables)
+                });
                 let before = session.signs.heard;
                 let heard = session.hear(&context.session, tally, frame).await;
                 if let Some(evidence) = refused {

@@ -6,10 +6,12 @@
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 
+use crate::conversation::Payload;
 use crate::lifecycle::{Evidence, refusal_by_message};
 use crate::scenario::keys::TokenIn;
 
 use super::echo::without_echo;
+use super::react::{Reaction, react};
 use super::setup::GroupContext;
 use super::token::Token;
 use super::variables::{Renderer, Variables};
@@ -31,15 +33,33 @@ pub(super) fn first_messages(
     [with_token, first]
 }
 
-/// What `text` says that refuses the client, by the group's rules.
-pub(super) fn refusal_in(
+/// What the messages of a frame mean to a client.
+#[derive(Debug, Default)]
+pub(super) struct Meaning {
+    /// What refuses it.
+    pub(super) refused: Option<Box<Evidence>>,
+    /// What they make it do.
+    pub(super) reaction: Reaction,
+}
+
+/// What the messages of a frame mean to client `number` with this token, by the group's rules; what it saves of them goes into its `variables`.
+pub(super) fn meaning_of(
     context: &GroupContext,
-    text: &str,
-    token: Option<&Token>,
-    variables: Option<&Variables>,
-) -> Option<Box<Evidence>> {
-    let refusal = refusal_by_message(&context.rules.session.refused_on, text)?;
-    Some(Box::new(without_secrets(refusal, token, variables)))
+    payload: Payload<'_>,
+    (number, token): (u32, Option<&Token>),
+    variables: &mut Option<Box<Variables>>,
+) -> Meaning {
+    let (looks, rules) = (&context.rules.looks, &context.rules.session);
+    let client = Renderer::new(&context.texts, number, token, None);
+    let mut meaning = Meaning::default();
+    for look in looks.messages(payload) {
+        if let Some(refusal) = refusal_by_message(looks, &rules.refused_on, &look) {
+            meaning.refused = Some(Box::new(without_secrets(refusal, token, variables.as_deref())));
+            return meaning;
+        }
+        react(looks.calls_for(&rules.on_message, &look), client, variables, &look, &mut meaning.reaction);
+    }
+    meaning
 }
 
 /// The reason of a close frame.

@@ -271,7 +271,7 @@ impl Probe {
             Err(failure) => return (marks, Err(failure.into())),
         };
         let variables = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let session = Session::new(socket, marks.ended);
+        let session = Session::new(&self.context.session, socket, marks.ended);
         let mut session = ProbeSession::new(
             session,
             Arc::clone(&self.context),

@@ -13,9 +13,8 @@ use crate::lifecycle::{Ending, EndingHow, Event, Evidence};
 use crate::sample::Outcome;
 use crate::scenario::keys::Ready;
 
-use super::on_session::{first_messages, reason_without_secrets, refusal_in};
-use super::react::{Reaction, react};
-use super::session::{Heard, Session};
+use super::on_session::{Meaning, first_messages, meaning_of, reason_without_secrets};
+use super::session::{Heard, Session, payload_of};
 use super::setup::GroupContext;
 use super::token::Token;
 use super::traffic::TrafficTally;
@@ -246,13 +245,11 @@ impl ProbeSession {
     }
 
     async fn hear(&mut self, frame: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Told {
-        let (token, mut refused, mut reaction) = (self.token.clone(), None, Reaction::default());
-        if let Some(Ok(Message::Text(text))) = &frame {
-            refused = refusal_in(&self.context, text, token.as_ref(), self.variables.as_deref());
-            let client = Renderer::new(&self.context.texts, 0, token.as_ref(), None);
-            let rules = &self.context.rules.session.on_message;
-            reaction = react(rules, client, &mut self.variables, text);
-        }
+        let token = self.token.clone();
+        let payload = frame.as_ref().and_then(|frame| payload_of(frame.as_ref().ok()?));
+        let Meaning { refused, reaction } = payload.map_or_else(Meaning::default, |payload| {
+            meaning_of(&self.context, payload, (0, token.as_ref()), &mut self.variables)
+        });
         let heard = self.session.hear(&self.context.session, &mut self.tally, frame).await;
         if let Some(evidence) = refused {
             return Told::Over(ProbeEnd { at: self.now(), by: ProbeEnding::Refused, evidence });

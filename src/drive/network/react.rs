@@ -1,11 +1,12 @@
 //! What a message makes a client do, by the group's rules.
 //!
-//! In: a text message. Out: variables filled, replies to send, what the lifecycle has to know.
+//! In: a message. Out: variables filled, replies to send, what the lifecycle has to know.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::conversation::Look;
 use crate::lifecycle::Event;
 use crate::scenario::keys::{OnMessage, Then};
 
@@ -18,36 +19,35 @@ pub(super) struct Reaction {
     pub(super) events: Vec<Event>,
 }
 
-/// Follows each of the `rules` that fits `text`, for `client`, whose `variables` may change on the way.
-pub(super) fn react(
-    rules: &[OnMessage],
+/// Follows each of the `rules`, which a message calls for, for `client`, whose `variables` may change on the way.
+pub(super) fn react<'r>(
+    rules: impl Iterator<Item = &'r OnMessage>,
     client: Renderer<'_>,
     variables: &mut Option<Box<Variables>>,
-    text: &str,
-) -> Reaction {
-    let mut reaction = Reaction::default();
-    let fitting = rules.iter().filter(|rule| rule.message.fits(text));
-    for rule in fitting {
-        if !rule.save.is_empty() && !variables.get_or_insert_default().save(&rule.save, text.as_bytes()) {
+    look: &Look<'_, '_>,
+    reaction: &mut Reaction,
+) {
+    for rule in rules {
+        let json = look.json().unwrap_or_default();
+        if !rule.save.is_empty() && !variables.get_or_insert_default().save(&rule.save, json.as_bytes()) {
             log::debug!("a message, {:?}, lacks what is to be saved", rule.message);
         }
         if let Some(reply) = &rule.reply {
             let renderer = variables.as_deref().map_or(client, |variables| client.with(variables));
             reaction.replies.push(renderer.render(reply));
         }
-        reaction.events.extend(heartbeat(rule, text));
+        reaction.events.extend(heartbeat(rule, json));
         match rule.then {
             Then::GoOn => {}
             Then::Reconnect => reaction.events.push(Event::Asked { renew: false }),
             Then::Renew => reaction.events.push(Event::Asked { renew: true }),
         }
     }
-    reaction
 }
 
-pub(super) fn heartbeat(rule: &OnMessage, text: &str) -> Option<Event> {
+pub(super) fn heartbeat(rule: &OnMessage, json: &str) -> Option<Event> {
     let pointer = &rule.heartbeat.as_ref()?.every_ms;
-    let json: Value = serde_json::from_str(text).ok()?;
+    let json: Value = serde_json::Deserializer::from_str(json).into_iter().next()?.ok()?;
     let ms: f64 = value_at(&json, pointer)?.parse().ok()?;
     let every = Duration::try_from_secs_f64(ms / 1e3).ok()?;
     Some(Event::Heartbeat { every })

@@ -12,9 +12,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::clock::{Clock, Moment};
+use crate::conversation::{Looks, Payload};
 use crate::lifecycle::{Ending, EndingHow, Signs};
 use crate::sample::{Abnormal, Counter, NO_STATUS, Said, Sample, Word};
-use crate::scenario::keys::Ready;
 
 use super::group_sink::GroupSink;
 use super::traffic::TrafficTally;
@@ -31,15 +31,16 @@ const FAIL_TIMEOUT: Duration = Duration::from_millis(200);
 pub(super) struct SessionTerms {
     clock: Clock,
     sink: GroupSink,
-    ready: Ready,
+    /// What makes sessions ready.
+    looks: Looks,
     close_timeout: Duration,
     /// Whether messages carry our own target's numbers.
     is_numbered: bool,
 }
 
 impl SessionTerms {
-    pub(super) const fn new(clock: Clock, sink: GroupSink, ready: Ready, close_timeout: Duration) -> Self {
-        Self { clock, sink, ready, close_timeout, is_numbered: false }
+    pub(super) const fn new(clock: Clock, sink: GroupSink, looks: Looks, close_timeout: Duration) -> Self {
+        Self { clock, sink, looks, close_timeout, is_numbered: false }
     }
 
     /// The same, but that messages are our own target's, whose numbers are read. A stranger's are never looked at.
@@ -53,6 +54,8 @@ impl SessionTerms {
 pub(super) struct Session {
     socket: Socket,
     pub(super) signs: Signs,
+    /// It is not ready yet, and a message will make it so.
+    awaits_message: bool,
 }
 
 /// What a frame told.
@@ -68,8 +71,8 @@ pub(super) enum Heard {
 }
 
 impl Session {
-    pub(super) fn new(socket: Socket, upgraded: Moment) -> Self {
-        Self { socket, signs: Signs::from(upgraded) }
+    pub(super) fn new(terms: &SessionTerms, socket: Socket, upgraded: Moment) -> Self {
+        Self { socket, signs: Signs::from(upgraded), awaits_message: terms.looks.awaits_message() }
     }
 
     /// Waits for the next frame, or the connection's end. Cancel safe.
@@ -135,22 +138,17 @@ impl Session {
         message: &Message,
         now: Moment,
     ) -> Heard {
-        let text = match message {
-            Message::Text(text) => text.as_str(),
-            Message::Binary(_) => {
-                tally.received_unread();
-                ""
-            }
-            Message::Pong(_) => {
-                self.signs.pong = now;
-                return Heard::Nothing;
-            }
-            _ => return Heard::Nothing,
-        };
-        let is_text = matches!(message, Message::Text(_));
-        if is_text && !terms.is_numbered {
+        if matches!(message, Message::Pong(_)) {
+            self.signs.pong = now;
+        }
+        let Some(payload) = payload_of(message) else { return Heard::Nothing };
+        let text = payload.text().filter(|_| terms.is_numbered);
+        if text.is_none() {
             tally.received_unread();
-        } else if is_text && let Some(gap) = tally.received(text, Some(terms.clock.unix_us(now))) {
+        }
+        if let Some(text) = text
+            && let Some(gap) = tally.received(text, Some(terms.clock.unix_us(now)))
+        {
             let missed = (gap.missed > 0).then_some(Sample::Count(Counter::MessagesMissed, gap.missed));
             let outage = gap.is_outage.then_some(Sample::Count(Counter::OutagesMeasured, 1));
             let mut samples = missed.into_iter().chain(outage).collect();
@@ -160,12 +158,11 @@ impl Session {
         if tally.is_due(now) {
             Box::pin(self.report(terms, tally, now)).await;
         }
-        let is_ready = match &terms.ready {
-            Ready::Upgraded => false,
-            Ready::FirstMessage => true,
-            Ready::Message(fits) => is_text && fits.fits(text),
-        };
-        if is_ready { Heard::Ready } else { Heard::Nothing }
+        if self.awaits_message && terms.looks.makes_ready(payload) {
+            self.awaits_message = false;
+            return Heard::Ready;
+        }
+        Heard::Nothing
     }
 
     /// Sends what has gone over the session to the recorder.
@@ -257,6 +254,15 @@ impl Session {
     /// Lets go of the WebSocket and keeps the connection.
     pub(super) fn into_wire(self) -> Wire {
         self.socket.into_inner()
+    }
+}
+
+/// What a data message holds; nothing, of other frames.
+pub(super) fn payload_of(message: &Message) -> Option<Payload<'_>> {
+    match message {
+        Message::Text(text) => Some(Payload::Text(text.as_str())),
+        Message::Binary(bytes) => Some(Payload::Binary(bytes)),
+        _ => None,
     }
 }
 

@@ -262,7 +262,7 @@ fn follow(text: &str, tally: &mut TrafficTally) -> u64 {
     let gap = tally.received(text, Some(1_700_000_000_000_000));
     assert!(gap.is_none_or(|gap| gap.missed <= 1_000_000_000), "no service sends so much meanwhile");
     let rule = OnMessage {
-        message: crate::scenario::keys::MessageRule::Contains(String::new()),
+        message: crate::scenario::keys::MessageRule::default(),
         save: Vec::new(),
         reply: None,
         heartbeat: Some(Heartbeat {

@@ -169,7 +169,9 @@ impl Variables {
         if wanted.is_empty() {
             return true;
         }
-        let Ok(json) = serde_json::from_slice::<Value>(text) else { return false };
+        let Some(Ok(json)) = serde_json::Deserializer::from_slice(text).into_iter::<Value>().next() else {
+            return false;
+        };
         let mut all = true;
         for (name, pointer) in wanted {
             match value_at(&json, pointer) {

@@ -3,7 +3,7 @@
 //! In: frames of the service, the client's own leaving. Out: what its machine is told, frames to the service, counts of messages.
 
 use crate::clock::Moment;
-use crate::lifecycle::{Ending, EndingHow, Event, Leave, Signs, refusal_by_message};
+use crate::lifecycle::{Ending, EndingHow, Event, Leave, Signs};
 use crate::sample::{Abnormal, Counter, Said, Sample, Word};
 
 use super::clients::{Answers, Clients, WaitEnd};
@@ -122,9 +122,8 @@ impl AtClient<'_> {
 
     /// A text may refuse the client, or make the session ready; anything was last heard before it at `heard`.
     fn read_text(&self, text: &str, heard: Moment) -> Option<Event> {
-        let rules = &self.group.rules.session.refused_on;
         if self.clients.is_holding(self.number)
-            && let Some(evidence) = refusal_by_message(rules, text)
+            && let Some(evidence) = self.group.refusal_by(text)
         {
             return Some(Event::Refused { evidence: Box::new(evidence), heard });
         }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use crate::clock::Moment;
+use crate::conversation::Payload;
 use crate::declare::template::Template;
-use crate::lifecycle::{GroupRules, TokenFacts, believed_expiry};
+use crate::lifecycle::{Evidence, GroupRules, TokenFacts, believed_expiry, refusal_by_message};
 use crate::sample::GroupId;
 use crate::scenario::keys::path_fits;
 use crate::scenario::keys::{
-    ClientAuth, ClientCredentials, ConnectRules, Grant, Ready, Scenario, Target, TargetRules, TlsResumption,
+    ClientAuth, ClientCredentials, ConnectRules, Grant, Scenario, Target, TargetRules, TlsResumption,
     TokenConnection, TokenIn, TokenPlace,
 };
 use crate::service::holder::Holder;
@@ -99,11 +100,13 @@ impl Asker {
 impl Group {
     /// Whether a text makes a session ready.
     pub(super) fn is_ready_by(&self, text: &str) -> bool {
-        match self.rules.session.ready {
-            Ready::Upgraded => false,
-            Ready::FirstMessage => true,
-            Ready::Message(ref fits) => fits.fits(text),
-        }
+        self.rules.looks.makes_ready(Payload::Text(text))
+    }
+
+    /// What a text says that refuses a client.
+    pub(super) fn refusal_by(&self, text: &str) -> Option<Evidence> {
+        let (looks, rules) = (&self.rules.looks, &self.rules.session.refused_on);
+        looks.messages(Payload::Text(text)).find_map(|look| refusal_by_message(looks, rules, &look))
     }
 
     /// How long a client waits for a token.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::clock::Moment;
 use crate::lifecycle::Event;
 use crate::plan::{Share, own_starts, target_storms};
+use crate::scenario::Arrival;
 use crate::scenario::keys::{Scenario, TargetRules};
 
 use super::audit::Audit;
@@ -42,8 +43,8 @@ enum Phase {
     Over,
 }
 
-/// The clients of a group that have not started: number and due start of each, by due start.
-type Starts = std::iter::Peekable<Box<dyn Iterator<Item = (u32, Moment)> + Send>>;
+/// The clients of a group that have not started, by due start.
+type Starts = std::iter::Peekable<Box<dyn Iterator<Item = Arrival> + Send>>;
 
 /// A run in virtual time.
 pub struct VirtualRun {
@@ -157,8 +158,8 @@ impl VirtualRun {
     }
 
     fn put_next_start(&mut self, group: usize) {
-        if let Some((_, due)) = self.starts[group].peek() {
-            self.world.put(*due, Kind::Start, u32::try_from(group).unwrap_or(u32::MAX));
+        if let Some(arrival) = self.starts[group].peek() {
+            self.world.put(arrival.at, Kind::Start, u32::try_from(group).unwrap_or(u32::MAX));
         }
     }
 
@@ -166,9 +167,12 @@ impl VirtualRun {
         if self.phase > Phase::Running {
             return;
         }
-        if let Some((number, due)) = self.starts[group].next() {
+        if let Some(Arrival { client, at: due, leaves }) = self.starts[group].next() {
             self.put_next_start(group);
-            self.world.deliver(number, Event::Begin { due });
+            match client {
+                Some(number) => self.world.deliver(number, Event::Begin { due, leaves }),
+                None => self.world.drop_arrival(group),
+            }
         }
     }
 

@@ -66,14 +66,14 @@ impl World {
         let keys = StandIns::of(scenario, &mut rules);
         let groups: Arc<[Group]> =
             (0..scenario.groups.len()).map(|index| Group::of(scenario, index, &rules, &keys)).collect();
-        let minted = MintedBook::new(MintedReader::of(&rules, start_unix_us), start_unix_us);
+        let reader = MintedReader::of(&rules, start_unix_us);
         let keeps_lag = scenario.thresholds.iter().any(|threshold| threshold.source.starts_with("lag"));
         Self {
             transit: Transit::new(Network::new(times)),
             service: ServiceSide::new(rules, scenario.seed, start_unix_us),
             clients: Clients::new(scenario, share),
             handshakes: Handshakes::default(),
-            desk: TokenDesk::new(scenario, Arc::clone(&groups), minted),
+            desk: TokenDesk::new(scenario, Arc::clone(&groups), MintedBook::new(reader, start_unix_us)),
             log: SampleLog::new(groups.len(), keeps_lag),
             groups,
             lost: Lost::default(),
@@ -179,6 +179,12 @@ impl World {
     /// A storm strikes this share of the sessions.
     pub(super) fn storm(&mut self, code: u16, fraction: f64) {
         self.service.storm(&mut self.transit, code, fraction);
+    }
+
+    /// Somebody came to the group, and is not let in.
+    pub(super) fn drop_arrival(&mut self, group: usize) {
+        let id = self.groups[group].id;
+        self.log.tell(self.transit.now(), id, Sample::Count(Counter::ArrivalsDropped, 1));
     }
 
     /// The target is probed; `true`: it restarts.
@@ -429,9 +435,7 @@ impl World {
             self.tell_request_end(key, request.client());
             return self.settle(key, request.client());
         }
-        let is_seen = self.service.has_seen(key);
-        let connected = self.handshakes.is_connected(key);
-        self.lost.count_request(connected, is_seen);
+        self.lost.count_request(self.handshakes.is_connected(key), self.service.has_seen(key));
         self.finish_handshake(key);
     }
 

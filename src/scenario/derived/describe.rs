@@ -7,15 +7,15 @@ use std::time::Duration;
 use crate::declare::bare_url;
 use crate::scenario::file::load::Loaded;
 use crate::scenario::keys::{
-    DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter, Observe, ObservePlace,
-    OnReconnect, Ready, RefusalStatus, Sharing, Shown, Simulate, Skew, Start, StormBy, Target, TargetFault,
-    TargetRules, TokenRules,
+    Arrivals, Counted, DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter,
+    Observe, ObservePlace, OnReconnect, Ready, RefusalStatus, Sharing, Shown, Simulate, Skew, Start, StormBy,
+    Target, TargetFault, TargetRules, TokenRules,
 };
 use crate::units::{format_count, format_duration, format_share};
 
 use super::admission::admission_of;
 use super::describe_events::describe_event;
-use super::describe_simulate::{describe_capacity, describe_simulate};
+use super::describe_simulate::{describe_capacity, describe_delay, describe_simulate};
 use super::settings::Settings;
 
 /// The longest line of settings.
@@ -177,12 +177,28 @@ fn describe_group(group: &Group) -> String {
             format!("; {} after {}", describe_how(disconnect.how), format_duration(disconnect.after))
         })
         .collect();
-    let clients = format_count(u64::from(group.clients));
+    let clients = match &group.arrivals {
+        Some(arrivals) => describe_arrivals(arrivals),
+        None => format!("{} clients, started {start}", format_count(u64::from(group.clients))),
+    };
+    let left = group.leave.map(|leave| format!("; leave over {}", format_duration(leave.over)));
+    let leaves: Vec<String> = left.into_iter().chain(leaves).collect();
     let back = describe_backoff(group);
+    format!("{}: {clients}; {token}; comes back {back}{}", group.name, leaves.concat())
+}
+
+/// Who comes and goes.
+fn describe_arrivals(arrivals: &Arrivals) -> String {
+    let Counted { clients, at_once, dropped } = arrivals.counted;
+    let most = arrivals.parts.iter().map(|part| part.from.max(part.to)).fold(0.0, f64::max);
+    let dropped =
+        if dropped == 0 { String::new() } else { format!(", {} dropped", format_count(u64::from(dropped))) };
+    let stay = arrivals.stay.map_or_else(|| "to the end".to_owned(), describe_delay);
     format!(
-        "{}: {clients} clients, started {start}; {token}; comes back {back}{}",
-        group.name,
-        leaves.concat()
+        "{} clients come, at {most:.1} a second at most ({}), and stay {stay}; {} at once at most{dropped}",
+        format_count(u64::from(clients)),
+        arrivals.process.name(),
+        format_count(u64::from(at_once)),
     )
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn above_ceilings(scenario: &Scenario) -> Vec<Conflict> {
         conflicts.push(Conflict { path: path.to_owned(), message, help });
     };
     let limits = scenario.limits;
-    let clients = scenario.groups.iter().map(|group| u64::from(group.clients)).sum::<u64>();
+    let clients = scenario.groups.iter().map(|group| u64::from(group.at_once())).sum::<u64>();
     if clients > limits.max_clients {
         let most = format_count(limits.max_clients);
         say(
@@ -105,16 +105,26 @@ fn is_of_this_machine(url: &Url) -> bool {
 fn peak_rate(scenario: &Scenario) -> f64 {
     let mut bursts: Vec<(Duration, f64)> = Vec::new();
     let mut changes: Vec<(Duration, f64)> = Vec::new();
-    let mut spread = |begins: Duration, clients: f64, over: Duration| {
-        if over <= SECOND {
-            bursts.push((begins, clients));
-        } else {
-            let rate = clients / over.as_secs_f64();
-            changes.extend([(begins, rate), (begins.saturating_add(over), -rate)]);
-        }
-    };
     for group in &scenario.groups {
+        let mut spread = |begins: Duration, clients: f64, over: Duration| {
+            if over <= SECOND {
+                bursts.push((begins, clients));
+            } else {
+                let rate = clients / over.as_secs_f64();
+                changes.extend([(begins, rate), (begins.saturating_add(over), -rate)]);
+            }
+        };
         let clients = f64::from(group.clients);
+        if let Some(arrivals) = &group.arrivals {
+            let mut begins = Duration::ZERO;
+            for part in &arrivals.parts {
+                let ends = part.over.map_or(scenario.duration, |over| begins.saturating_add(over));
+                let rate = part.from.max(part.to);
+                changes.extend([(begins, rate), (ends, -rate)]);
+                begins = ends;
+            }
+            continue;
+        }
         match &group.start {
             Start::AtOnce => spread(Duration::ZERO, clients, Duration::ZERO),
             Start::Over(over) => spread(Duration::ZERO, clients, *over),
@@ -135,7 +145,7 @@ fn peak_rate(scenario: &Scenario) -> f64 {
         let StormBy::Client { groups, .. } = &storm.by else { continue };
         let struck = scenario.groups.iter().enumerate();
         let struck = struck.filter(|(index, _)| groups.as_ref().is_none_or(|groups| groups.contains(index)));
-        let clients: f64 = struck.map(|(_, group)| f64::from(group.clients)).sum();
+        let clients: f64 = struck.map(|(_, group)| f64::from(group.at_once())).sum();
         bursts.push((storm.at, clients * storm.fraction));
     }
     peak(bursts, changes)

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use crate::scenario::keys::group::MAX_CLIENTS;
 use crate::scenario::keys::{
-    ClientDisconnect, DisconnectHow, Group, Scenario, Start, Storm, StormBy, Target, TokenIn,
+    Arrivals, ClientDisconnect, Delay, DisconnectHow, Group, Scenario, Start, Storm, StormBy, Target, TokenIn,
 };
+
+use crate::units::format_duration;
 
 use super::check_events::{check_event_storm, check_events};
 
@@ -84,6 +86,7 @@ fn check_group(scenario: &Scenario, group: &Group, path: &str, say: &mut impl Fn
     }
     check_holder(scenario, group, path, say);
     let start = match &group.start {
+        _ if group.arrivals.is_some() => Duration::ZERO,
         Start::AtOnce => Duration::ZERO,
         Start::Over(over) => *over,
         Start::Rate(rate) => {
@@ -91,6 +94,17 @@ fn check_group(scenario: &Scenario, group: &Group, path: &str, say: &mut impl Fn
         }
         Start::Stages(stages) => stages.iter().map(|stage| stage.over).sum(),
     };
+    if let Some(arrivals) = &group.arrivals {
+        check_arrivals(scenario, group, arrivals, path, say);
+    }
+    if let Some(leave) = group.leave.filter(|leave| start.saturating_add(leave.over) > scenario.duration) {
+        let message = format!(
+            "group \"{}\" would leave over {} before all of it has started",
+            group.name,
+            format_duration(leave.over)
+        );
+        say(format!("{path}.leave"), message, "leave faster, start faster, or make `duration` longer");
+    }
     if start > scenario.duration {
         let message = format!("group \"{}\" is still starting when the run ends", group.name);
         say(format!("{path}.start"), message, "start faster, or make `duration` longer");
@@ -123,6 +137,35 @@ fn check_holder(scenario: &Scenario, group: &Group, path: &str, say: &mut impl F
     for (key, _) in shown.into_iter().filter(|(_, is_shown)| *is_shown && !rules.tls) {
         let message = format!("group \"{}\" shows a certificate to a target without TLS", group.name);
         say(format!("{path}.{key}"), message, "write tls = true in [target], or take the certificate away");
+    }
+}
+
+fn check_arrivals(
+    scenario: &Scenario,
+    group: &Group,
+    arrivals: &Arrivals,
+    path: &str,
+    say: &mut impl FnMut(String, String, &str),
+) {
+    let name = &group.name;
+    if arrivals.counted.clients == 0 {
+        let message = format!("nobody comes to group \"{name}\" within the run");
+        say(format!("{path}.arrivals"), message, "let more come, or make `duration` longer");
+    }
+    let stages: Duration = arrivals.parts.iter().filter_map(|part| part.over).sum();
+    if stages > scenario.duration {
+        let message =
+            format!("the stages of group \"{name}\" last {}, longer than the run", format_duration(stages));
+        say(format!("{path}.arrivals"), message, "make them shorter, or `duration` longer");
+    }
+    let least = match arrivals.stay {
+        Some(Delay::Constant(stay)) => stay,
+        Some(Delay::Uniform { low, .. }) => low,
+        _ => Duration::ZERO,
+    };
+    if least >= scenario.duration {
+        let message = format!("clients of group \"{name}\" would stay longer than the run lasts");
+        say(format!("{path}.arrivals.stay"), message, "leave `stay` out: they then stay to the run's end");
     }
 }
 

@@ -21,6 +21,8 @@ use crate::scenario::keys::told::Stem;
 use crate::scenario::profiles::profile_text;
 
 use super::ceilings::above_ceilings;
+use crate::scenario::derived::arrivals::count_arrivals;
+
 use super::check::{Conflict, check_scenario};
 use super::copy::{Demo, copy_as_run, is_secret_path, secret_spans};
 use super::edit::{Overrides, apply_override, split_path};
@@ -135,7 +137,9 @@ fn load_edited(
     also: fn(&Scenario) -> Vec<Conflict>,
 ) -> Result<Loaded, ScenarioError> {
     reading.tell(Stem(stem));
-    let scenario = reading.parse(&edit.text).and_then(|root| read_scenario(&Table::root(&reading, &root)));
+    let mut scenario =
+        reading.parse(&edit.text).and_then(|root| read_scenario(&Table::root(&reading, &root)));
+    scenario.iter_mut().for_each(count_arrivals);
     let (redactor, files) = (reading.redactor(), reading.files());
     let mut faults = reading.into_faults();
     if let Some(scenario) = scenario.as_ref().filter(|_| faults.is_empty()) {

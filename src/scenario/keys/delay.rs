@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::declare::{At, Choices, Kind, Shape, Value, above_zero, duration, list, number, of, table, then};
+use crate::random::Random;
 use crate::units::format_duration;
 
 /// A distribution of delays.
@@ -33,6 +34,25 @@ pub enum Delay {
         /// The mean.
         mean: Duration,
     },
+}
+
+impl Delay {
+    /// The next delay of the distribution.
+    pub fn draw(self, draws: &mut impl Random) -> Duration {
+        match self {
+            Self::None => Duration::ZERO,
+            Self::Constant(time) => time,
+            Self::Uniform { low, high } => low + high.saturating_sub(low).mul_f64(draws.next_unit()),
+            Self::LogNormal { median, sigma } => {
+                let factor = (sigma * draws.next_normal()).exp();
+                Duration::try_from_secs_f64(median.as_secs_f64() * factor).unwrap_or(Duration::MAX)
+            }
+            Self::Exponential { mean } => {
+                let factor = -(1.0 - draws.next_unit()).ln();
+                Duration::try_from_secs_f64(mean.as_secs_f64() * factor).unwrap_or(Duration::MAX)
+            }
+        }
+    }
 }
 
 table! {

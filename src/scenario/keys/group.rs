@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, Choices, NAME, Over, Shape, Table, TextRule, Value, Variables, built_in, duration, int, of, pace,
-    ruled, shipped, table, then,
+    At, Choices, Kind, NAME, Over, Shape, Table, TextRule, Value, Variables, above_zero, built_in, duration,
+    int, of, one_of, pace, ruled, shipped, table, then,
 };
 use crate::scenario::policies::POLICIES;
 
+use super::arrivals::Arrivals;
 use super::connect::{ConnectRules, TokenIn};
 use super::policy::{PolicyText, policy_of};
 use super::prepare::PrepareRules;
@@ -34,10 +35,14 @@ table! {
     pub struct Group {
         /// Its name, which no other group has.
         name: String, needed "name = \"…\" is needed" => ruled(GROUP_NAME);
-        /// How many clients.
-        clients: u32, needed "say how many, as clients = 1000" => int::<u32>(1..=MAX_CLIENTS);
+        /// How many clients. Without it: as many as `arrivals` brings.
+        clients: u32 = 0 => Clients;
+        /// Clients that come and go, in place of a number of clients. Without it: none but those.
+        arrivals: Option<Box<Arrivals>> = None => then(of::<Arrivals>(), |rules, _: &At<'_>| Some(Box::new(rules)));
         /// When they start.
         start: Start = Start::AtOnce;
+        /// How they leave at the run's end. Without it: all at once.
+        leave: Option<Departure> = None => of::<Departure>();
         /// The known client whose ways of treating tokens and coming back hold where the group names none of its own.
         policy: Option<&'static str> = None => then(shipped(POLICIES), |(name, _), _: &At<'_>| Some(name));
         /// Their tokens.
@@ -55,10 +60,32 @@ table! {
             => Over(|at: &At<'_>| policy_of(at.reading).reconnect);
     }
     begin: begin;
+    needs: [one_of(&[&["clients"], &["arrivals"]], "say how many clients, as clients = 1000, or how they come, as arrivals = { rate = \"50/s\", stay = \"2m\" }")];
     check: check_start;
 }
 
+/// The kind of a number of clients.
+struct Clients;
+
+impl Kind for Clients {
+    type Out = u32;
+
+    fn shape(&self) -> Shape {
+        int::<u32>(1..=MAX_CLIENTS).shape()
+    }
+
+    fn read(&self, at: &At<'_>) -> Option<u32> {
+        int::<u32>(1..=MAX_CLIENTS).read(at)
+    }
+}
+
 impl Group {
+    /// The most of its clients that are there at once.
+    #[must_use]
+    pub fn at_once(&self) -> u32 {
+        self.arrivals.as_ref().map_or(self.clients, |arrivals| arrivals.counted.at_once)
+    }
+
     /// The names of its steps before a handshake, in order.
     #[must_use]
     pub fn step_names(&self) -> Vec<String> {
@@ -125,6 +152,15 @@ table! {
     }
 }
 
+table! {
+    /// How the clients of a group leave, so that the load ramps down.
+    #[derive(Copy, PartialEq, Eq)]
+    pub struct Departure {
+        /// Evenly over this time before the run's end, those who came first before the others.
+        over: Duration, needed "say over which time they leave, as { over = \"1m\" }" => above_zero();
+    }
+}
+
 fn starts() -> Choices<Start> {
     let allowed = "\"at-once\", { over = \"10s\" }, { rate = \"200/s\" } or { stages = [{ clients = 10, over = \"5s\" }] } is needed";
     Choices::new(allowed)
@@ -154,6 +190,18 @@ impl Value for Start {
 }
 
 fn check_start(group: Group, table: &Table<'_>) -> Option<Group> {
+    if group.arrivals.is_some() && table.has("start") {
+        let message = format!("`{}` has arrivals, which say when clients come", table.path);
+        table.between(Some("start"), message, "leave `start` out, or give `clients` in place of `arrivals`");
+    }
+    if group.arrivals.is_some() && group.leave.is_some() {
+        let message = format!("`{}` has arrivals, which say when clients leave", table.path);
+        table.between(
+            Some("leave"),
+            message,
+            "leave `leave` out, and give arrivals a `stay` or a stage that ends at \"0/s\"",
+        );
+    }
     if let Start::Stages(stages) = &group.start {
         let sum: u64 = stages.iter().map(|stage| u64::from(stage.clients)).sum();
         if sum != u64::from(group.clients) {

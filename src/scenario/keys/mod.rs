@@ -3,6 +3,7 @@
 //! In: tables of the document. Out: types whose values are valid by construction or were checked when the file was loaded. Shares are 0..1,
 //! rates per second. A key stands in one place: its field. Rules between keys are functions beside it.
 
+pub mod arrivals;
 pub mod bound;
 pub mod capacity;
 pub mod compression;
@@ -41,6 +42,7 @@ pub mod thresholds;
 pub mod token;
 pub(crate) mod told;
 
+pub use arrivals::{ArrivalStage, Arrivals, Counted, Process, RatePart};
 pub use bound::{ClientCertificate, Dpop, NonceAt, TargetCertificates, TargetDpop, fingerprint};
 pub use capacity::{Abandoned, Capacity};
 pub use compression::Compression;
@@ -55,7 +57,7 @@ pub use group::{Group, Stage, Start};
 pub use health::Health;
 pub use limit::{LimitOf, RequestLimit, WindowLimit};
 pub use limits::Limits;
-pub use message_rule::MessageRule;
+pub use message_rule::{Expression, Literal, MessageRule};
 pub use mint::{ClientAssertion, MintRules, Trusted};
 pub use observe::{Fold, Observe, ObservePlace, ObserveSeries, Wanted};
 pub use on_reconnect::OnReconnect;

@@ -48,7 +48,7 @@ pub struct TopicsAt {
 }
 
 /// When the target says something.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ScriptAt {
     /// `at = "open"`: right after the upgrade.
     Open,
@@ -126,9 +126,9 @@ fn script_rule(keys: ScriptKeys, table: &Table<'_>) -> Option<ScriptRule> {
     });
     let after = keys.after.map(ScriptAt::After);
     let every = keys.every.map(ScriptAt::Every);
-    let message = keys.message.map(MessageRule::Contains);
-    let message = message.or(keys.equals.map(MessageRule::Equals));
-    let message = message.or(keys.starts_with.map(MessageRule::StartsWith));
+    let message = keys.message.map(|part| MessageRule::containing(&part));
+    let message = message.or(keys.equals.map(|whole| MessageRule::equal_to(&whole)));
+    let message = message.or(keys.starts_with.map(|start| MessageRule::starting_with(&start)));
     let at = moment.or(after).or(every).or(message.map(ScriptAt::Message))?;
     let needs_message = !keys.save.is_empty() || keys.topics.is_some();
     if needs_message && !matches!(at, ScriptAt::Message(_)) {

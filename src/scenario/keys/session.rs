@@ -10,7 +10,7 @@ use crate::declare::{
     template, text, words,
 };
 
-use super::message_rule::MessageRule;
+use super::message_rule::{Expression, MessageRule};
 
 table! {
     /// What clients do while connected.
@@ -37,6 +37,10 @@ table! {
         silence_timeout: Option<Duration> = None => or_never();
         /// Largest message accepted, in bytes.
         max_message_bytes: usize = 1 << 20 => int::<usize>(125..=1 << 30);
+        /// What stands between the messages of a frame, for services that send several in one: "\u001e" for SignalR. Without it: a frame is a message.
+        split: Option<String> = None => ruled(NOT_EMPTY);
+        /// What stands before the JSON of a message, as a regular expression. Without it: all that stands before the first bracket.
+        prefix: Option<Expression> = None => of::<Expression>();
         /// What is sent right after the upgrade; may hold variables. Without it: nothing.
         first_message: Option<Template> = None => template();
         /// What is sent when a token was refreshed while the session lasts; may hold variables. Without it: nothing.
@@ -47,32 +51,32 @@ table! {
 }
 
 /// What makes a session ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Ready {
     /// `"upgraded"`: the upgrade.
     Upgraded,
     /// `"first-message"`: the first data message.
     FirstMessage,
-    /// `{ message_contains = "…" }`, `{ message_equals = "…" }`, `{ message_starts_with = "…" }`: the first text message that fits.
+    /// `{ message = { … } }`, `{ message_contains = "…" }`, `{ message_equals = "…" }`, `{ message_starts_with = "…" }`: the first message that fits.
     Message(MessageRule),
 }
 
 fn readies() -> Choices<Ready> {
-    Choices::new("\"upgraded\", \"first-message\" or { message_contains = \"…\" } is needed")
-        .word("upgraded", "The upgrade.", Ready::Upgraded)
-        .word("first-message", "The first data message.", Ready::FirstMessage)
-        .key("message_contains", "The first text message that contains this.", string(), |part| {
-            Ready::Message(MessageRule::Contains(part))
-        })
-        .key("message_equals", "The first text message that is this.", ruled(NOT_EMPTY), |whole| {
-            Ready::Message(MessageRule::Equals(whole))
-        })
-        .key(
-            "message_starts_with",
-            "The first text message that begins with this.",
-            ruled(NOT_EMPTY),
-            |part| Ready::Message(MessageRule::StartsWith(part)),
-        )
+    Choices::new(
+        "\"upgraded\", \"first-message\", { message_contains = \"…\" } or { message = { … } } is needed",
+    )
+    .word("upgraded", "The upgrade.", Ready::Upgraded)
+    .word("first-message", "The first data message.", Ready::FirstMessage)
+    .key("message_contains", "The first text message that contains this.", string(), |part| {
+        Ready::Message(MessageRule::containing(&part))
+    })
+    .key("message_equals", "The first text message that is this.", ruled(NOT_EMPTY), |whole| {
+        Ready::Message(MessageRule::equal_to(&whole))
+    })
+    .key("message_starts_with", "The first text message that begins with this.", ruled(NOT_EMPTY), |part| {
+        Ready::Message(MessageRule::starting_with(&part))
+    })
+    .key("message", "The first message that fits.", of::<MessageRule>(), Ready::Message)
 }
 
 impl Value for Ready {
@@ -151,81 +155,22 @@ table! {
     }
 }
 
-/// How a rule says which messages are meant.
-const MEANT: &str =
-    "say which messages are meant: one of contains = \"reconnect\", equals = \"2\", starts_with = \"44\"";
-
-/// A rule's message, of what was given of the three.
-fn meant(
-    contains: Option<String>,
-    equals: Option<String>,
-    starts_with: Option<String>,
-) -> Option<MessageRule> {
-    let contains = contains.map(MessageRule::Contains);
-    contains.or(equals.map(MessageRule::Equals)).or(starts_with.map(MessageRule::StartsWith))
-}
-
-/// A message by which the service refuses the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedOn {
-    /// Which messages are meant.
-    pub message: MessageRule,
-    /// Where in their JSON the words of the refusal stand (JSON Pointer, RFC 6901); the JSON begins at the first `{` or `[`.
-    pub words: Option<String>,
-}
-
 table! {
     /// A message by which the service refuses the client: which, and where it says why.
-    pub struct RefusedOnKeys {
-        /// The text messages that contain this are meant.
-        contains: Option<String> = None => ruled(NOT_EMPTY);
-        /// The text messages that are this are meant.
-        equals: Option<String> = None => ruled(NOT_EMPTY);
-        /// The text messages that begin with this are meant.
-        starts_with: Option<String> = None => ruled(NOT_EMPTY);
-        /// Where in its JSON the words of the refusal stand (JSON Pointer, RFC 6901); the JSON begins at the first `{` or `[`. Without it:
-        /// it has none.
+    #[derive(PartialEq)]
+    pub struct RefusedOn {
+        /// Where in its JSON the words of the refusal stand (JSON Pointer, RFC 6901); the JSON may stand behind other text. Without it: it has none.
         words: Option<String> = None => ruled(POINTER);
+        ..
+        /// Which messages are meant.
+        message: MessageRule;
     }
-    needs: [one_of(&[&["contains"], &["equals"], &["starts_with"]], MEANT)];
 }
-
-meaning! { RefusedOn: RefusedOnKeys => |keys: RefusedOnKeys, _table: &Table<'_>| {
-    let message = meant(keys.contains, keys.equals, keys.starts_with)?;
-    Some(RefusedOn { message, words: keys.words })
-} }
-
-/// What a message makes a client do.
-#[derive(Debug, Clone)]
-pub struct OnMessage {
-    /// Which messages are meant.
-    pub message: MessageRule,
-    /// Variables to fill, and where in the JSON text their values stand (JSON Pointer, RFC 6901).
-    pub save: Vec<(String, String)>,
-    /// What is sent back.
-    pub reply: Option<Template>,
-    /// A heartbeat that the message asks for.
-    pub heartbeat: Option<Heartbeat>,
-    /// Whether the session is given up for another one.
-    pub then: Then,
-}
-
-meaning! { OnMessage: OnMessageKeys => |keys: OnMessageKeys, _table: &Table<'_>| {
-    let message = meant(keys.contains, keys.equals, keys.starts_with)?;
-    let OnMessageKeys { save, reply, heartbeat, then, .. } = keys;
-    Some(OnMessage { message, save, reply, heartbeat, then })
-} }
 
 table! {
     /// What a message makes a client do: which, and what.
-    pub struct OnMessageKeys {
-        /// The text messages that contain this are meant.
-        contains: Option<String> = None => ruled(NOT_EMPTY);
-        /// The text messages that are this are meant.
-        equals: Option<String> = None => ruled(NOT_EMPTY);
-        /// The text messages that begin with this are meant.
-        starts_with: Option<String> = None => ruled(NOT_EMPTY);
-        /// Variables to fill, and where in the JSON text their values stand (JSON Pointer, RFC 6901).
+    pub struct OnMessage {
+        /// Variables to fill, and where in its JSON their values stand (JSON Pointer, RFC 6901); the JSON may stand behind other text.
         save: Vec<(String, String)> = Vec::new() => map(VARIABLE, ruled(POINTER));
         /// What is sent back; may hold variables. Without it: nothing.
         reply: Option<Template> = None => template();
@@ -233,8 +178,10 @@ table! {
         heartbeat: Option<Heartbeat> = None => of::<Heartbeat>();
         /// Whether the session is given up for another one.
         then: Then = Then::GoOn;
+        ..
+        /// Which messages are meant.
+        message: MessageRule;
     }
-    needs: [one_of(&[&["contains"], &["equals"], &["starts_with"]], MEANT)];
 }
 
 impl SessionRules {

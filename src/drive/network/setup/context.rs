@@ -116,13 +116,8 @@ impl GroupContext {
         let Ways { sink, dialer, tls, .. } = ways;
         Ok(Self {
             texts: GroupTexts::new(clock, endpoint.authority.clone()),
-            session: SessionTerms::new(
-                clock,
-                sink.clone(),
-                rules.session.ready.clone(),
-                connect.close_timeout,
-            )
-            .numbered(is_embedded),
+            session: SessionTerms::new(clock, sink.clone(), rules.looks.clone(), connect.close_timeout)
+                .numbered(is_embedded),
             connector: Connector::new(clock, endpoint, &connect, dialer, tls, upgrader)
                 .signing(connect.sign.as_ref(), rules.first)
                 .proving(dpop.is_some(), &sink),

@@ -1,0 +1,18 @@
+//! What is said and heard on a session: which messages are meant, and what stands in them. No I/O, no clock.
+//!
+//! In: the group's rules, compiled once; a message. Out: whether a rule means it, and the values at its JSON Pointers (RFC 6901). A message is
+//! parsed once at most, for all rules together, and only where one of them gets as far as asking.
+
+mod condition;
+mod exchange;
+mod looks;
+mod sought;
+mod stream;
+mod value;
+
+pub use condition::Condition;
+pub use exchange::{By, Ended, ExchangeEnd, Exchanges};
+pub use looks::{Look, Looks, Payload};
+pub use sought::{Found, Slot, Sought};
+pub use stream::{Streams, Told, key_of};
+pub use value::Value;
