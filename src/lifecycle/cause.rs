@@ -380,6 +380,11 @@ fn of_body_code(code: &str) -> Option<Cause> {
         "token.expired" | "token_expired" | "credentials.expired" | "expired_token" => Cause::ExpiredToken,
         "signature.expired" => Cause::ExpiredToken,
         "token.unknown"
+        | "token.key"
+        | "token.signature"
+        | "token.audience"
+        | "token.issuer"
+        | "token.endless"
         | "signature.mismatch"
         | "signature.incomplete"
         | "signature.key"

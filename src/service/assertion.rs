@@ -5,7 +5,6 @@
 use serde_json::{Map, Value};
 
 use crate::jose::JwtFault;
-use crate::sample::Cause;
 use crate::scenario::keys::Trusted;
 
 /// What a JWT says that is taken.
@@ -49,14 +48,6 @@ pub(super) enum Wrong {
 }
 
 impl Wrong {
-    /// As what a handshake with it is refused.
-    pub(super) const fn cause(self) -> Cause {
-        match self {
-            Self::NoJwt => Cause::UnknownToken,
-            _ => Cause::ForbiddenOther,
-        }
-    }
-
     /// What a refusal says of it: a code and a sentence.
     pub(super) const fn words(self) -> (&'static str, &'static str) {
         match self {

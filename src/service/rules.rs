@@ -315,13 +315,10 @@ impl TargetState {
             Ok(holds) => holds,
             Err(cause) => {
                 let status = status_of(self.rules.refusal_status, cause);
-                let (cause, words) = match (cause, credential) {
-                    (Cause::UnknownToken, Some(Shown::Text(text))) => {
-                        let wrong = self.wrong_with(text);
-                        (wrong.cause(), wrong.words())
-                    }
-                    (Cause::UnknownToken, Some(Shown::Wrong(wrong))) => (wrong.cause(), wrong.words()),
-                    _ => (cause, words_of(cause)),
+                let words = match (cause, credential) {
+                    (Cause::UnknownToken, Some(Shown::Text(text))) => self.wrong_with(text).words(),
+                    (Cause::UnknownToken, Some(Shown::Wrong(wrong))) => wrong.words(),
+                    _ => words_of(cause),
                 };
                 return self.refuse(now, HandshakeRefusal { status, cause, words, retry_after: None });
             }
