@@ -4,7 +4,7 @@
 
 use crate::scenario::keys::{Literal, MessageRule};
 
-use super::looks::{Look, Payload};
+use super::look::{Look, Payload};
 use super::sought::{Slot, Sought};
 
 /// Which messages are meant: those that all of it fits.

@@ -2,33 +2,11 @@
 //!
 //! In: the group's rules, once; messages. Out: [`Look`]s, by which compiled rules judge.
 
-use std::cell::OnceCell;
-
 use crate::scenario::keys::{Expression, OnMessage, Ready, SessionRules};
 
 use super::condition::Condition;
-use super::sought::{Found, Slot, Sought};
-use super::value::Value;
-
-/// The bytes of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Payload<'m> {
-    /// A text message.
-    Text(&'m str),
-    /// A binary one.
-    Binary(&'m [u8]),
-}
-
-impl<'m> Payload<'m> {
-    /// The text, if it is one.
-    #[must_use]
-    pub const fn text(self) -> Option<&'m str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Binary(_) => None,
-        }
-    }
-}
+use super::look::{Look, Payload};
+use super::sought::Sought;
 
 /// Which messages make a session ready that waits for one.
 #[derive(Debug, Clone, Default)]
@@ -86,7 +64,7 @@ impl Looks {
             _ => (Some(payload), None),
         };
         let parts = parts.into_iter().flatten().filter(|part| !part.is_empty()).map(Payload::Text);
-        whole.into_iter().chain(parts).map(|payload| Look { looks: self, payload, found: OnceCell::new() })
+        whole.into_iter().chain(parts).map(|payload| Look::new(payload, self.prefix.as_ref(), &self.sought))
     }
 
     /// Whether sessions wait for a message to be ready.
@@ -118,43 +96,6 @@ impl Looks {
         look: &'r Look<'_, '_>,
     ) -> impl Iterator<Item = &'r OnMessage> {
         rules.iter().zip(&self.on_message).filter(|(_, fits)| fits.fits(look)).map(|(rule, _)| rule)
-    }
-}
-
-/// A message, and what has been found in it so far.
-#[derive(Debug)]
-pub struct Look<'m, 'l> {
-    looks: &'l Looks,
-    payload: Payload<'m>,
-    found: OnceCell<Found<'m>>,
-}
-
-impl<'m> Look<'m, '_> {
-    /// The message.
-    #[must_use]
-    pub const fn payload(&self) -> Payload<'m> {
-        self.payload
-    }
-
-    /// Its JSON: behind what `prefix` finds at its beginning; without that key, from the first bracket on, or else all of it.
-    #[must_use]
-    pub fn json(&self) -> Option<&'m str> {
-        let text = self.payload.text()?;
-        let begin = match &self.looks.prefix {
-            Some(prefix) => prefix.end_of_start(text)?,
-            None => text.find(['{', '[']).unwrap_or_default(),
-        };
-        text.get(begin..)
-    }
-
-    /// What stands at a pointer that is sought.
-    #[must_use]
-    pub fn at(&self, slot: Slot) -> &Value<'m> {
-        let sought = &self.looks.sought;
-        let found = self
-            .found
-            .get_or_init(|| self.json().map_or_else(|| sought.nothing(), |json| sought.in_json(json)));
-        found.at(slot)
     }
 }
 

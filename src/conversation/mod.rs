@@ -5,6 +5,7 @@
 
 mod condition;
 mod exchange;
+mod look;
 mod looks;
 mod sought;
 mod stream;
@@ -12,7 +13,8 @@ mod value;
 
 pub use condition::Condition;
 pub use exchange::{By, Ended, ExchangeEnd, Exchanges};
-pub use looks::{Look, Looks, Payload};
+pub use look::{Look, Payload};
+pub use looks::Looks;
 pub use sought::{Found, Slot, Sought};
 pub use stream::{Streams, Told, key_of};
 pub use value::Value;

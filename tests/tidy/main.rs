@@ -18,6 +18,7 @@ use modules::{Meaning, Module, ModulePath, Modules};
 const FLOW: &[&str] = &[
     "scenario",
     "plan",
+    "conversation",
     "lifecycle",
     "service",
     "observe",

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::random::{Purpose, Random, Stream};
-use crate::scenario::keys::group::MAX_CLIENTS;
+use crate::scenario::keys::arrivals::MAX_CLIENTS;
 use crate::scenario::keys::{Arrivals, Counted, Delay, Process, RatePart, Scenario};
 
 /// Somebody who comes.
@@ -55,13 +55,32 @@ pub fn arrivals_of(scenario: &Scenario, index: usize) -> Option<Schedule> {
 pub(crate) fn count_arrivals(scenario: &mut Scenario) {
     for index in 0..scenario.groups.len() {
         let Some(schedule) = arrivals_of(scenario, index) else { continue };
-        let counted = count(schedule);
+        let expected =
+            scenario.groups[index].arrivals.as_ref().map_or(0.0, |rules| expected(rules, scenario.duration));
+        let counted = if expected > MAX_CLIENTS as f64 { too_many(expected) } else { count(schedule) };
         let group = &mut scenario.groups[index];
         group.clients = counted.clients;
         if let Some(arrivals) = &mut group.arrivals {
             arrivals.counted = counted;
         }
     }
+}
+
+/// How many are to be expected in a run.
+fn expected(rules: &Arrivals, duration: Duration) -> f64 {
+    let (mut left, mut sum) = (duration.as_secs_f64(), 0.0);
+    for part in &rules.parts {
+        let seconds = part.over.map_or(left, |over| over.as_secs_f64().min(left));
+        sum += part.expected_within(seconds);
+        left -= seconds;
+    }
+    sum
+}
+
+/// What comes of more than a scenario may have: nobody counts them one by one.
+fn too_many(expected: f64) -> Counted {
+    let clients = expected.min(f64::from(u32::MAX)) as u32;
+    Counted { clients, at_once: clients, dropped: 0 }
 }
 
 /// What comes of a schedule; of more than the most that a scenario may have, one more.
@@ -276,5 +295,28 @@ mod tests {
         let largest = arrivals(&spread, 3, 0, HOUR).filter_map(|arrival| arrival.client).max();
         let none_dropped = arrivals(&Arrivals { at_most: None, ..spread }, 3, 0, HOUR).count();
         assert_eq!(largest.map(|client| client as usize + 1), Some(none_dropped));
+    }
+
+    #[test]
+    fn more_than_a_scenario_may_have_are_not_counted_one_by_one() {
+        let text = |rate: &str, duration: &str| {
+            format!(
+                "duration = \"{duration}\"\n[target]\n[[groups]]\nname = \"g\"\narrivals = {{ rate = \"{rate}\", process = \"constant\" }}\ntoken = {{ grant = \"none\" }}\n"
+            )
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("s.toml");
+        let load = |text: String| {
+            std::fs::write(&file, text).unwrap();
+            crate::scenario::load(&file, &Vec::new(), None, &|_| None)
+        };
+        let message = load(text("1000000/s", "240h")).unwrap_err().to_string();
+        assert!(message.contains("clients in all") && message.contains("at most 10,000,000"), "{message}");
+        assert_eq!(load(text("50/s", "2s")).unwrap().scenario.clients(), 100);
+        assert!(load(text("1/h", "1s")).unwrap().scenario.clients() == 1);
+        assert!(load(text("0/s", "1s")).unwrap_err().to_string().contains("rate"));
+        assert!(
+            load(text("1000000000/s", "1s")).unwrap_err().to_string().contains("1,000,000/s is possible")
+        );
     }
 }

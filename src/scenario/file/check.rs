@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::scenario::keys::group::MAX_CLIENTS;
+use crate::scenario::keys::arrivals::MAX_CLIENTS;
 use crate::scenario::keys::{
     Arrivals, ClientDisconnect, Delay, DisconnectHow, Group, Scenario, Start, Storm, StormBy, Target, TokenIn,
 };

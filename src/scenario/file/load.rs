@@ -139,9 +139,9 @@ fn load_edited(
     reading.tell(Stem(stem));
     let mut scenario =
         reading.parse(&edit.text).and_then(|root| read_scenario(&Table::root(&reading, &root)));
-    scenario.iter_mut().for_each(count_arrivals);
     let (redactor, files) = (reading.redactor(), reading.files());
     let mut faults = reading.into_faults();
+    scenario.iter_mut().filter(|_| faults.is_empty()).for_each(count_arrivals);
     if let Some(scenario) = scenario.as_ref().filter(|_| faults.is_empty()) {
         faults.extend(check_scenario(scenario).into_iter().chain(also(scenario)).map(|conflict| Fault {
             span: span_at(&edit.text, &conflict.path).unwrap_or(0..0),

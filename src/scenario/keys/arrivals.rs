@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::declare::{Table, above_zero, int, meaning, of, one_of, pace, pace_or_zero, table, words};
 
 use super::delay::Delay;
-use super::group::MAX_CLIENTS;
+
+/// The most clients that one scenario may have.
+pub(crate) const MAX_CLIENTS: u64 = 10_000_000;
 
 /// At which rate clients come, and how long each stays.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,7 +10,7 @@ use crate::declare::{
 };
 use crate::scenario::policies::POLICIES;
 
-use super::arrivals::Arrivals;
+use super::arrivals::{Arrivals, MAX_CLIENTS};
 use super::connect::{ConnectRules, TokenIn};
 use super::policy::{PolicyText, policy_of};
 use super::prepare::PrepareRules;
@@ -28,8 +28,6 @@ const GROUP_NAME: TextRule = TextRule {
     ..NAME
 };
 
-/// The most clients that one scenario may have.
-pub(crate) const MAX_CLIENTS: u64 = 10_000_000;
 table! {
     /// A population of clients that behave alike.
     pub struct Group {

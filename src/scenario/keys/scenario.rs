@@ -64,7 +64,7 @@ impl Scenario {
     /// How many virtual clients there are in all groups.
     #[must_use]
     pub fn clients(&self) -> u32 {
-        self.groups.iter().map(|group| group.clients).sum()
+        self.groups.iter().map(|group| group.clients).fold(0, u32::saturating_add)
     }
 
     /// Whether there are clients that sign something to get a token.
