@@ -159,6 +159,16 @@ impl Template {
         Self { segments: vec![Segment::Text(text.to_owned())], faults: Vec::new() }
     }
 
+    /// The text, where nothing is filled in.
+    #[must_use]
+    pub fn fixed(&self) -> Option<&str> {
+        match self.segments.as_slice() {
+            [] => Some(""),
+            [Segment::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// Whether it is a text without anything in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -232,13 +232,11 @@ impl<'a> Experimenter<'a> {
         let facts = token.facts();
         let now = self.now();
         let knowledge = match token.look() {
-            // What a cookie stands for is not known.
+            // What a cookie or a ticket stands for is not known.
             TokenLook::Absent | TokenLook::Empty if self.probes.old_signature.is_some() => {
                 TokenKnowledge::Sent
             }
-            TokenLook::Absent | TokenLook::Empty if !self.probes.main.keeps_cookies() => {
-                TokenKnowledge::NotSent
-            }
+            TokenLook::Absent | TokenLook::Empty if !self.probes.main.may_show() => TokenKnowledge::NotSent,
             _ if facts.expires <= now => TokenKnowledge::Expired,
             _ if facts.lacks_scope => TokenKnowledge::LacksScope,
             _ => TokenKnowledge::Sent,

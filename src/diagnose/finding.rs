@@ -105,8 +105,10 @@ pub struct Case<'a> {
     pub fetches_each_time: bool,
     /// Whether the scenario makes its requests before each handshake.
     pub prepares_each_time: bool,
-    /// Whether the scenario's clients keep cookies, which may stand in a token's place.
-    pub keeps_cookies: bool,
+    /// Whether its handshakes may show something else in a token's place: a cookie, a ticket in the URL, a header, a first message.
+    pub may_show: bool,
+    /// Whether the scenario's clients sign their own tokens.
+    pub mints: bool,
     /// The `Origin` that the scenario sends.
     pub origin: Option<&'a str>,
     /// Whether the scenario signs its handshakes.

@@ -51,7 +51,7 @@ pub(super) fn judge_first_refusal(case: &Case<'_>, first: &Refused) -> Finding {
     if case.signs && case.look == TokenLook::Absent {
         return signature_refused(first);
     }
-    if case.look != TokenLook::Plain && !case.keeps_cookies {
+    if case.look != TokenLook::Plain && !case.may_show {
         return no_token_sent(case.look, first);
     }
     if first.is_by_edge() && case.refused(Experiment::NonsenseToken).is_some_and(is_by_service) {
@@ -314,6 +314,11 @@ fn by_cause(case: &Case<'_>, first: &Refused) -> Finding {
                 "Register the client with the scope that the endpoint requires, and ask for it (token.scopes).",
             )
         }
+        Cause::ExpiredToken if case.look == TokenLook::Absent => {
+            let sentence = format!("What the handshake shows in a token's place has expired ({told}).");
+            let change = "Make a new one for each handshake: a step that fetches it (prepare.steps), or a signature (connect.sign).";
+            finding(Kind::TokenExpired, sentence, change).of_unknown_need()
+        }
         Cause::ExpiredToken if !case.fetches => {
             let sentence = format!("The fixed token has expired ({told}).");
             finding(Kind::TokenExpired, sentence, "Put a new one in its place, or let tokens be fetched.")
@@ -325,7 +330,11 @@ fn by_cause(case: &Case<'_>, first: &Refused) -> Finding {
                 .needing_fresh_tokens()
         }
         Cause::UnknownToken | Cause::ExpiredToken | Cause::StaleToken => {
-            let change = if case.fetches {
+            let change = if case.mints {
+                "Compare algorithm, key and key_id, and the claims `aud` and `iss`, with what the service trusts."
+            } else if case.look == TokenLook::Absent {
+                "Compare what the handshake shows in its place (URL, headers, cookies, first message) with what the service issued."
+            } else if case.fetches {
                 "The token endpoint and the service do not belong together: compare host, environment, region and audience of target.url and target.token_url."
             } else {
                 "Put a token of this service and environment in its place, or let tokens be fetched."

@@ -269,7 +269,7 @@ fn other_origins(prepared: &Prepared, index: usize, given: &[String]) -> Vec<(Ex
 }
 
 fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -> Diagnosis {
-    let group = &prepared.scenario.groups[index];
+    let (group, rules) = (&prepared.scenario.groups[index], GroupRules::of(&prepared.scenario, index));
     let fetches = group.token.as_ref().is_some_and(|token| !matches!(token.grant, Grant::Fixed(_)));
     let case = Case {
         observations: &results.observations,
@@ -281,7 +281,8 @@ fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -
             .prepare
             .as_ref()
             .is_some_and(|prepare| prepare.when == PrepareWhen::EachAttempt),
-        keeps_cookies: group.prepare.as_ref().is_some_and(|prepare| prepare.cookies),
+        may_show: rules.may_show,
+        mints: group.token.as_ref().is_some_and(|token| token.grant.is_minted()),
         origin: origin_of(group),
         signs: group.connect.sign.is_some(),
         reuses_signature: reused_for(group),

@@ -73,7 +73,7 @@ fn why_unreachable(outcome: Outcome, key: &str) -> (&'static str, String) {
         Outcome::Tls => (
             "TLS fails",
             format!(
-                "look at its certificate: one of a private authority is trusted when target.ca_file names that authority's PEM file (resurge serve --tls writes resurge-ca.pem), and it must be for the host in {key}"
+                "look at its certificate: one of a private authority is trusted when target.ca_file names that authority's PEM file (resurge serve --tls writes resurge-ca.pem), and it must be for the host in {key}; where the service asks its clients for a certificate, look at connect.certificate"
             ),
         ),
         Outcome::LocalLimit => ("this machine has no file descriptor or port left", "free some".to_owned()),

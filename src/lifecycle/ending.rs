@@ -280,11 +280,10 @@ impl Step<'_> {
         let mut ground = Ground::Unknown;
         let is_refusal = outcome.is_refusal() || outcome == Outcome::StepRefused;
         let cause = (is_refusal && is_attributed(evidence)).then(|| {
-            // What a cookie stands for is not known.
-            let keeps_cookies = self.rules.prepare.as_ref().is_some_and(|rules| rules.cookies);
             let knowledge = match carried {
                 _ if self.rules.shows_signature() && carried.is_none() => TokenKnowledge::Sent,
-                _ if self.rules.token.is_none() && !self.rules.shows_signature() && !keeps_cookies => {
+                // What a cookie or a ticket stands for is not known.
+                _ if self.rules.token.is_none() && !self.rules.shows_signature() && !self.rules.may_show => {
                     TokenKnowledge::NotSent
                 }
                 Some(Carried { expired: true, .. }) => TokenKnowledge::Expired,

@@ -37,6 +37,7 @@ pub(in crate::lifecycle) fn rules(on_reconnect: OnReconnect) -> GroupRules {
     GroupRules {
         token: Some(token_rules(on_reconnect)),
         signature_life: None,
+        may_show: false,
         prepare: None,
         session: SessionRules {
             ready_timeout: Duration::from_secs(5),

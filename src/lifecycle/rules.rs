@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::conversation::Looks;
+use crate::declare::{Template, UrlText, is_secret_header, is_secret_name};
 use crate::plan::first_number;
 use crate::sample::StormId;
 use crate::scenario::admission_of;
 use crate::scenario::keys::PrepareRules;
 use crate::scenario::keys::{
-    ClientDisconnect, DisconnectHow, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
+    ClientDisconnect, DisconnectHow, Group, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
 };
 
 /// The rules by which the clients of a group behave.
@@ -21,6 +22,8 @@ pub struct GroupRules {
     pub token: Option<TokenRules>,
     /// How long a signature of theirs is good, where they sign their handshakes; without a token, that is what they show.
     pub signature_life: Option<Duration>,
+    /// Whether their handshakes may show something else that says who they are: a cookie, a ticket in the URL, a header, a first message.
+    pub may_show: bool,
     /// What they do before a handshake; `None`: nothing.
     pub prepare: Option<Box<PrepareRules>>,
     /// What they do while connected.
@@ -108,6 +111,7 @@ impl GroupRules {
         Self {
             token: group.token.clone(),
             signature_life: group.connect.sign.as_ref().map(|sign| sign.life()),
+            may_show: may_show(group),
             prepare: group.prepare.clone(),
             session: SessionRules {
                 admission: admission.after,
@@ -122,6 +126,23 @@ impl GroupRules {
             seed: scenario.seed,
         }
     }
+}
+
+/// Whether the handshakes of a group may show who the client is beside its token.
+fn may_show(group: &Group) -> bool {
+    let connect = &group.connect;
+    let in_url = match &connect.url {
+        Some(UrlText::Template(template)) => template.variables().any(|name| name != "address"),
+        Some(UrlText::Fixed(url)) => url.query_pairs().any(|(name, _)| is_secret_name(&name)),
+        None => false,
+    };
+    let in_path = connect.path.as_ref().is_some_and(|path| path.contains('?'));
+    let in_header = |(name, text): &(String, Template)| text.fixed().is_none() || is_secret_header(name);
+    in_url
+        || in_path
+        || connect.headers.iter().any(in_header)
+        || group.prepare.as_ref().is_some_and(|prepare| prepare.cookies)
+        || group.session.first_message.is_some()
 }
 
 fn storms_of(scenario: &Scenario, group: usize) -> Vec<StormRule> {

@@ -219,6 +219,8 @@ def exchange_signatures(now, iso):
 
 
 LOGIN = """
+[groups.connect]
+headers = { X-Key = "{api_key}", X-Time = "{unix_ms}", X-Client = "{client}", X-Signature = "{hex(hmac_sha256(api_secret, 'GET/ws', unix_ms))}" }
 [groups.session]
 first_message = '''{"now":"{unix_ms}","s":"{now}","iso":"{now_iso}",\
 "binance":"{hex(hmac_sha256(api_secret, "apiKey={api_key}&timestamp={unix_ms}"))}",\
@@ -231,10 +233,15 @@ ready = { message_contains = "welcome" }
 
 
 def check_exchanges():
-    """The signatures of exchanges, by functions in a first message, are those that Python's hmac makes; all of a message tell the same time."""
-    logins, wrong = [], []
+    """The signatures of exchanges, by functions in a first message and in headers of the handshake, are those that Python's hmac makes; all of a message tell the same time."""
+    logins, wrong, clients = [], [], set()
 
     async def session(connection):
+        shown = connection.request.headers
+        signed = hmac.new(EXCHANGE_SECRET.encode(), f"GET/ws{shown['X-Time']}".encode(), hashlib.sha256).hexdigest()
+        if (shown["X-Key"], shown["X-Signature"]) != (EXCHANGE_KEY, signed) or shown["X-Client"] in clients:
+            wrong.append(("headers", list(shown.raw_items())))
+        clients.add(shown["X-Client"])
         login = json.loads(await connection.recv())
         logins.append(login)
         for name, signature in exchange_signatures(login["now"], login["iso"]).items():

@@ -30,6 +30,7 @@ fn rules() -> GroupRules {
     GroupRules {
         token: None,
         signature_life: None,
+        may_show: false,
         prepare: None,
         session: SessionRules { ready_timeout: SHORT, ..SessionRules::default() },
         looks: Looks::default(),

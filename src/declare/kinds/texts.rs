@@ -262,6 +262,34 @@ pub(crate) const fn argument<T: From<(String, String)>>() -> Perhaps<T> {
     }
 }
 
+/// The value of a header of a handshake, with variables. It is a secret where the header's name tells of one.
+pub(crate) const fn header_text() -> HeaderText {
+    HeaderText
+}
+
+/// See [`header_text`]. What a reference refers to is taken as it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeaderText;
+
+impl Kind for HeaderText {
+    type Out = Template;
+
+    fn shape(&self) -> Shape {
+        Shape::Text(TextShape { hold: Hold::Header, is_template: true, ..HEADER_VALUE.shape() })
+    }
+
+    fn read(&self, at: &At<'_>) -> Option<Template> {
+        match at.text() {
+            Some(text) if !HEADER_VALUE.shape().fits(text) => {
+                at.wrong(HEADER_VALUE.allowed);
+                None
+            }
+            Some(_) => template().read(at),
+            None => header().read(at).map(|secret| Template::literal(&secret)),
+        }
+    }
+}
+
 /// The value of a header, with variables. It is a secret where the header's name tells of one.
 pub(crate) const fn header_template() -> Held {
     Held { name: "header_template", hold: Hold::Header }

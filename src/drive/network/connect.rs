@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::time::timeout;
 use url::Url;
 
@@ -37,6 +38,8 @@ pub(super) struct Connector {
     tls: Option<Arc<TlsClient>>,
     tls_timeout: Duration,
     upgrader: Upgrader,
+    /// Headers that are filled in before each handshake.
+    filled: Vec<(String, Template)>,
     /// Where handshakes are signed.
     signer: Option<Box<Signer>>,
     /// Where tokens are bound to keys: where handshakes are counted that were made once more.
@@ -63,6 +66,7 @@ impl Connector {
             tls_timeout: rules.tls_timeout,
             upgrader,
             signer: None,
+            filled: Vec::new(),
             proving: None,
         }
     }
@@ -70,6 +74,12 @@ impl Connector {
     /// The same; clients from number `first` on sign their handshakes where the rules say so.
     pub(super) fn signing(mut self, rules: Option<&Arc<SignRules>>, first: u32) -> Self {
         self.signer = rules.map(|rules| Box::new(Signer::new(self.clock, Arc::clone(rules), first)));
+        self
+    }
+
+    /// The same; those of the `headers` that hold variables are filled in before each handshake.
+    pub(super) fn filling(mut self, headers: &[(String, Template)]) -> Self {
+        self.filled = headers.iter().filter(|(_, text)| text.fixed().is_none()).cloned().collect();
         self
     }
 
@@ -117,11 +127,29 @@ impl Connector {
         }
     }
 
-    /// Where the next handshake goes, where the group's URL has variables, or is signed; `None`: to the group's endpoint. A URL that is none is
-    /// the fault of whoever gave it.
+    /// Where the next handshake goes, where the group's URL or headers have variables, or it is signed; `None`: to the group's endpoint. A URL that is
+    /// none is the fault of whoever gave it.
     pub(super) fn elsewhere(&self, renderer: &Renderer<'_>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
-        let Some(signer) = &self.signer else { return self.by_template(renderer) };
+        let place = self.signed_place(renderer)?;
+        if self.filled.is_empty() {
+            return Ok(place);
+        }
+        let mut place = place.unwrap_or_else(|| Box::new(self.endpoint.clone()));
+        let mut lines = String::new();
+        for (name, template) in &self.filled {
+            let value = renderer.render(template);
+            if HeaderValue::from_str(&value).is_err() {
+                return Err(ConnectFailure::Protocol);
+            }
+            lines.extend([name, ": ", &value, "\r\n"]);
+        }
+        place.filled = lines.into();
+        Ok(Some(place))
+    }
+
+    fn signed_place(&self, renderer: &Renderer<'_>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
         let place = self.by_template(renderer)?;
+        let Some(signer) = &self.signer else { return Ok(place) };
         let signed = signer.sign(place.as_deref().unwrap_or(&self.endpoint), renderer);
         signed.map(|endpoint| Some(Box::new(endpoint))).ok_or(ConnectFailure::Protocol)
     }

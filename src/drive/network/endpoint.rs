@@ -25,6 +25,8 @@ pub(super) struct Endpoint {
     pub(super) port: u16,
     /// Where the handshake is signed.
     pub(super) signature: Option<Signature>,
+    /// The lines of a header that were filled in for this handshake.
+    pub(super) filled: Box<str>,
 }
 
 /// A signature of a handshake.
@@ -49,7 +51,15 @@ impl Endpoint {
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = url.port_or_known_default()?;
         let target = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
-        Some(Self { target, authority: authority(&url), host, port, url, signature: None })
+        Some(Self {
+            target,
+            authority: authority(&url),
+            host,
+            port,
+            url,
+            signature: None,
+            filled: Box::default(),
+        })
     }
 
     /// The same, with this signature.

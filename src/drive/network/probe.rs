@@ -182,10 +182,10 @@ impl Probe {
         self.context.token.is_some()
     }
 
-    /// Whether its client keeps cookies.
+    /// Whether its handshakes may show something else in a token's place: a cookie, a ticket in the URL, a header, a first message.
     #[must_use]
-    pub fn keeps_cookies(&self) -> bool {
-        self.context.rules.prepare.as_ref().is_some_and(|rules| rules.cookies)
+    pub fn may_show(&self) -> bool {
+        self.context.rules.may_show
     }
 
     /// Gets a token as the group does: from its endpoint, its fixed one, or none.

@@ -162,7 +162,14 @@ impl Upgrader {
             }
         }
         let version = if self.variation == Some(Variation::OldHttp) { " HTTP/1.0" } else { " HTTP/1.1" };
-        put(&[version, "\r\nHost: ", &endpoint.authority, "\r\n", endpoint.signature_lines()]);
+        put(&[
+            version,
+            "\r\nHost: ",
+            &endpoint.authority,
+            "\r\n",
+            endpoint.signature_lines(),
+            &endpoint.filled,
+        ]);
         if self.variation == Some(Variation::PlainGet) {
             put(&["Connection: close\r\n"]);
         } else {

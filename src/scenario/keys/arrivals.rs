@@ -101,6 +101,9 @@ meaning! { Arrivals: ArrivalKeys => |keys: ArrivalKeys, table: &Table<'_>| {
         parts.push(RatePart { from, to, over: stage.over.or(stage.hold) });
         from = to;
     }
+    if parts.is_empty() {
+        return None;
+    }
     if parts.iter().all(|part| part.from == 0.0 && part.to == 0.0) {
         table.between(None, format!("`{}` has nobody come", table.path), "a stage that leads to a rate is needed: { to = \"50/s\", over = \"1m\" }");
         return None;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::declare::{
-    At, Choices, HEADER_NAME, Hidden, Shape, Table, TextRule, UrlText, Value, above_zero, address, duration,
-    header, list, map, name_server, of, path, ruled, secret, string, strings, table, then, token_text, words,
-    ws_url_template,
+    At, Choices, HEADER_NAME, Hidden, Shape, Table, Template, TextRule, UrlText, Value, above_zero, address,
+    duration, header_text, list, map, name_server, of, path, ruled, secret, string, strings, table, then,
+    token_text, words, ws_url_template,
 };
 
 use super::bound::ClientCertificate;
@@ -57,8 +57,9 @@ table! {
         proxy: Option<SecretString> = None => secret();
         /// Local addresses to connect from, by turns. Without it: the system's choice.
         source_addresses: Vec<IpAddr> = Vec::new() => list(address(), ADDRESSES);
-        /// Headers of the upgrade request, in order. A value may be a reference to a secret.
-        headers: Vec<(String, Hidden<String>)> = Vec::new() => map(FREE_HEADER, header());
+        /// Headers of the upgrade request, in order; variables and functions are filled in before each handshake. A value may be a reference to a secret, which
+        /// is taken as it is.
+        headers: Vec<(String, Template)> = Vec::new() => map(FREE_HEADER, header_text());
         /// Where the page comes from that a browser's client belongs to: the header `Origin` of the upgrade request. Without it: none is sent. One of `headers` replaces it.
         origin: Option<String> = None => ruled(ORIGIN);
         /// Subprotocols offered, in order.
@@ -105,11 +106,11 @@ words! {
 }
 
 impl ConnectRules {
-    /// The `Origin` that the handshakes have: that of the headers, where they name one.
+    /// The `Origin` that the handshakes have: that of the headers, where they name one that is the same in each.
     #[must_use]
     pub fn sent_origin(&self) -> Option<&str> {
         let own = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Origin"));
-        own.map_or(self.origin.as_deref(), |(_, value)| Some(value.as_str()))
+        own.map_or(self.origin.as_deref(), |(_, value)| value.fixed())
     }
 }
 

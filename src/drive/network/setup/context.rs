@@ -120,6 +120,7 @@ impl GroupContext {
                 .numbered(is_embedded),
             connector: Connector::new(clock, endpoint, &connect, dialer, tls, upgrader)
                 .signing(connect.sign.as_ref(), rules.first)
+                .filling(&connect.headers)
                 .proving(dpop.is_some(), &sink),
             token_in: connect.token_in,
             run,

@@ -9,7 +9,8 @@ use crate::scenario::keys::ConnectRules;
 
 use super::error::ContextError;
 
-/// The lines of an upgrade request that all of the group's clients send alike, beside those that RFC 6455 §4.1 demands of every client.
+/// The lines of an upgrade request that all of the group's clients send alike, beside those that RFC 6455 §4.1 demands of every client. Headers that are
+/// filled in are not among them.
 pub(super) fn header_lines(group: &str, connect: &ConnectRules) -> Result<Vec<u8>, ContextError> {
     let mut lines = Vec::new();
     let mut put = |name: &str, value: &str| {
@@ -27,7 +28,7 @@ pub(super) fn header_lines(group: &str, connect: &ConnectRules) -> Result<Vec<u8
     if !connect.subprotocols.is_empty() {
         put("Sec-WebSocket-Protocol", &connect.subprotocols.join(", "))?;
     }
-    for (name, text) in &connect.headers {
+    for (name, text) in connect.headers.iter().filter_map(|(name, text)| Some((name, text.fixed()?))) {
         put(name, text)?;
     }
     Ok(lines)
@@ -36,6 +37,7 @@ pub(super) fn header_lines(group: &str, connect: &ConnectRules) -> Result<Vec<u8
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::declare::Template;
 
     fn lines(connect: &ConnectRules) -> String {
         String::from_utf8(header_lines("g", connect).unwrap()).unwrap()
@@ -48,7 +50,7 @@ mod tests {
         let mut connect = ConnectRules { origin, ..ConnectRules::default() };
         assert!(lines(&connect).contains("Origin: https://app.example.com\r\n"), "{}", lines(&connect));
         // A header of the scenario's own replaces it.
-        connect.headers = vec![("origin".to_owned(), "null".to_owned().into())];
+        connect.headers = vec![("origin".to_owned(), Template::literal("null"))];
         assert_eq!(lines(&connect).to_ascii_lowercase().matches("origin: ").count(), 1);
     }
 }
