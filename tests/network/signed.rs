@@ -234,7 +234,8 @@ fn a_generator_that_is_busy_signing_says_so() {
     // No machine of today signs so many in so short a time, and nobody but this machine is to blame.
     let (says, model) = says_busy(folder.path(), "many", 1_000, "4ms");
     let health = &model.end.as_ref().unwrap().health;
-    assert!(says && health.mint_timeouts > 0 && health.mint_waits >= health.mint_timeouts, "{health:?}");
+    // Those that had a processor at once, and were not done in time, did not wait.
+    assert!(says && health.mint_timeouts > 0 && health.mint_waits > 0, "{health:?}");
     assert_eq!(
         health.mint_timeouts,
         model.all.outcome(Outcome::TokenError) + model.all.outcome(Outcome::Timeout)
