@@ -242,7 +242,7 @@ fn names_known(node: &Value, names: &mut BTreeSet<String>) {
 }
 
 /// How full a document is: the chance, in a hundred, of each key that need not be there. Few are full, for a full one has thousands of keys.
-const DENSITIES: [u64; 10] = [1, 1, 1, 2, 3, 3, 3, 5, 8, 25];
+const DENSITIES: [u64; 10] = [1, 1, 1, 1, 1, 2, 3, 3, 12, 25];
 
 #[test]
 fn the_parser_and_the_schema_take_and_refuse_the_same() {
@@ -262,7 +262,7 @@ fn the_parser_and_the_schema_take_and_refuse_the_same() {
             "only {refused} of {made} broken documents were refused: nothing is shown"
         );
         assert!(
-            taken * 20 > made,
+            taken * 30 > made,
             "only {taken} of {made} documents are scenarios: nothing is shown of copies"
         );
         assert!(
