@@ -72,6 +72,17 @@ fn sign(text: &str, date: &str, credentials: &Credentials, purpose: &Purpose) ->
     hex(&hmac_sha256(&key_of(&credentials.secret_key, date, purpose), text.as_bytes()))
 }
 
+/// A GET without anything beside its host: a handshake, before it is signed.
+fn bare_get<'a>((path, query): (&'a str, &str), authority: &str) -> Request<'a> {
+    Request {
+        method: "GET",
+        path,
+        query: read_query(query),
+        headers: vec![("host".to_owned(), authority.to_owned())],
+        body_hash: empty_hash(),
+    }
+}
+
 /// The query of a presigned GET. `query` is that of its URL, `authority` its host and port; it is good for `expires_s` from `unix_s` on.
 #[must_use]
 pub fn sign_query(
@@ -81,14 +92,7 @@ pub fn sign_query(
     purpose: &Purpose,
     (unix_s, expires_s): (u64, u64),
 ) -> String {
-    let request = Request {
-        method: "GET",
-        path,
-        query: read_query(query),
-        headers: vec![("host".to_owned(), authority.to_owned())],
-        body_hash: empty_hash(),
-    };
-    sign_query_of(request, credentials, purpose, (unix_s, expires_s))
+    sign_query_of(bare_get((path, query), authority), credentials, purpose, (unix_s, expires_s))
 }
 
 /// The same of any request.
@@ -136,14 +140,7 @@ pub fn sign_headers(
     purpose: &Purpose,
     unix_s: u64,
 ) -> Vec<(&'static str, String)> {
-    let request = Request {
-        method: "GET",
-        path,
-        query: read_query(query),
-        headers: vec![("host".to_owned(), authority.to_owned())],
-        body_hash: empty_hash(),
-    };
-    sign_headers_of(request, credentials, purpose, unix_s)
+    sign_headers_of(bare_get((path, query), authority), credentials, purpose, unix_s)
 }
 
 /// The same of any request.
