@@ -80,6 +80,7 @@ impl Tally {
             }
             Sample::Count(counter, n) => self.count(*counter, *n),
             Sample::Traffic(traffic) => self.apply_traffic(traffic),
+            Sample::Talk(_) => {}
             Sample::StormDisconnect(storm) => self.storms.entry(*storm).or_default().disconnects += 1,
             Sample::Request(end) => requests::record(&mut self.requests, end),
             Sample::Away(away) => self.apply_away(away),
