@@ -6,7 +6,7 @@
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 
-use crate::conversation::Payload;
+use crate::conversation::{Payload, Talker};
 use crate::lifecycle::{Evidence, refusal_by_message};
 use crate::scenario::keys::TokenIn;
 
@@ -48,8 +48,14 @@ pub(super) fn meaning_of(
     payload: Payload<'_>,
     (number, token): (u32, Option<&Token>),
     variables: &mut Option<Box<Variables>>,
+    talker: Option<&mut Talker>,
 ) -> Meaning {
     let (looks, rules) = (&context.rules.looks, &context.rules.session);
+    let mut talk = looks.talk().zip(talker).map(|(rules, talker)| {
+        let clock = context.sink.clock();
+        let now = clock.now();
+        (rules, talker, (now, clock.unix_us(now)))
+    });
     let client = Renderer::new(&context.texts, number, token, None);
     let mut meaning = Meaning::default();
     for look in looks.messages(payload) {
@@ -58,8 +64,18 @@ pub(super) fn meaning_of(
             return meaning;
         }
         react(looks.calls_for(&rules.on_message, &look), client, variables, &look, &mut meaning.reaction);
+        if let Some((rules, talker, at)) = &mut talk {
+            let told = variables.as_deref();
+            let is_secret = |word: &str| is_told(word, token, told);
+            talker.hear(rules, &look, *at, &mut meaning.reaction.calls, is_secret);
+        }
     }
     meaning
+}
+
+/// Whether a word of a service's is something that it was told.
+fn is_told(word: &str, token: Option<&Token>, variables: Option<&Variables>) -> bool {
+    without_secrets(Evidence::of_message(Some(word.to_owned())), token, variables).body_code.is_none()
 }
 
 /// The reason of a close frame.

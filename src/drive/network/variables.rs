@@ -125,12 +125,19 @@ impl<'a> Renderer<'a> {
 
     /// The text of `template`. However often it tells the time, that is the same.
     pub(super) fn render(&self, template: &Template) -> String {
+        self.render_with(template, |_| None)
+    }
+
+    /// The same, where what is `own` comes before the client's.
+    pub(super) fn render_with(&self, template: &Template, own: impl Fn(&str) -> Option<String>) -> String {
         let now = Cell::new(self.at);
         template.render(|name| {
-            self.value_at(name, || {
-                let at = now.get().unwrap_or_else(|| self.now());
-                now.set(Some(at));
-                at
+            own(name).or_else(|| {
+                self.value_at(name, || {
+                    let at = now.get().unwrap_or_else(|| self.now());
+                    now.set(Some(at));
+                    at
+                })
             })
         })
     }
@@ -144,7 +151,7 @@ impl<'a> Renderer<'a> {
         match name {
             "token" => self.token.map(|token| token.expose_secret().to_owned()),
             "client" => Some(self.number.to_string()),
-            "unix_ms" => time_variable(name, now()),
+            "unix_ms" | "now_ms" => time_variable(name, now()),
             "address" => Some(self.texts.address.clone()),
             other => {
                 let own = self.variables.and_then(|variables| variables.get(other)).map(str::to_owned);
