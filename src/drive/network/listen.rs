@@ -9,7 +9,7 @@ use crate::clock::Moment;
 use crate::lifecycle::{Event, StopPhase};
 
 use super::client::{Driven, Refresh, stopped};
-use super::on_session::{Meaning, meaning_of, reason_without_secrets};
+use super::on_session::{Meaning, Secrets, meaning_of};
 use super::session::{Heard, payload_of};
 use super::setup::GroupContext;
 use super::speak::Speaker;
@@ -133,7 +133,9 @@ impl Driven {
                     Heard::Ended(ending) => return Told::Event(Event::Ended(ending)),
                     Heard::Closed(ending, reason) => {
                         let token = token_of(context, own_token.as_ref());
-                        let reason = reason_without_secrets(reason, token, variables.as_deref());
+                        let variables = variables.as_deref();
+                        let secrets = Secrets { context, number: *number, token, variables };
+                        let reason = secrets.taken_out_of_reason(reason);
                         return Told::Event(Event::Closed { ending, reason, heard: before });
                     }
                     Heard::Nothing if !untold.is_empty() => return Told::Event(untold.remove(0)),

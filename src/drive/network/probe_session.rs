@@ -13,7 +13,7 @@ use crate::lifecycle::{Ending, EndingHow, Event, Evidence};
 use crate::sample::Outcome;
 use crate::scenario::keys::Ready;
 
-use super::on_session::{Meaning, first_messages, meaning_of, reason_without_secrets};
+use super::on_session::{Meaning, Secrets, first_messages, meaning_of};
 use super::session::{Heard, Session, payload_of};
 use super::setup::GroupContext;
 use super::speak::Speaker;
@@ -286,7 +286,9 @@ impl ProbeSession {
             Heard::Ready => Told::Ready,
             Heard::Ended(ending) => Told::Over(ended(&ending, None)),
             Heard::Closed(ending, reason) => {
-                let reason = reason_without_secrets(reason, token.as_ref(), self.variables.as_deref());
+                let (token, variables) = (token.as_ref(), self.variables.as_deref());
+                let secrets = Secrets { context: &self.context, number: 0, token, variables };
+                let reason = secrets.taken_out_of_reason(reason);
                 Told::Over(ended(&ending, reason.as_deref()))
             }
         }
