@@ -36,6 +36,7 @@ pub mod sign;
 pub mod simulate;
 pub mod storm;
 pub mod stream;
+pub mod talk_subject;
 pub mod target;
 pub mod target_rules;
 pub mod target_tokens;
@@ -78,6 +79,7 @@ pub use sign::{OnSignedReconnect, SignKind, SignRules, SignatureKey, SignaturePl
 pub use simulate::{NetworkFault, NetworkFaultKind, Simulate, StageDelays, TimeStage};
 pub use storm::{ClientDisconnect, DisconnectHow, Storm, StormBy};
 pub use stream::{Kinds, SentAt, Stream, TimeUnit};
+pub use talk_subject::{ExchangeOf, StreamOf};
 pub use target::{RemoteTarget, Target};
 pub use target_rules::{
     AtSessionLimit, IdleAction, IdleCounts, Invalidation, OnReuse, RefreshTokens, TargetClient, TargetRules,
