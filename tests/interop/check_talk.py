@@ -54,10 +54,13 @@ kinds = { pointer = "/ok" }
 """
     run = Run("talk.js", group, rest='[[storms]]\nat = "3s"\nby = "client"\nhow = "close"\n')
     row, counts = run.row("exchanges.csv", group="g", exchange="ask"), run.counts
-    assert row["sent"] == counts["asked"] and row["sent"] > 900, (row, counts)
-    assert row["ok"] + row["failed_checks"] == counts["answered"] - row["unexpected"], (row, counts)
-    assert row["failed_checks"] == counts["bad"] and row["timeouts"] == 0, (row, counts)
-    assert row["cut_off"] + row["unfinished"] == counts["cut_off"], (row, counts)
+    figures = {key: counts[key] for key in ("asked", "answered", "bad", "cut_off")}
+    assert row["sent"] == counts["asked"] and row["sent"] > 900, (row, figures)
+    heard, left = row["ok"] + row["failed_checks"], row["cut_off"] + row["unfinished"]
+    assert heard + left == row["sent"] and row["timeouts"] == row["unexpected"] == 0, (row, figures)
+    # A reply that is on its way when the client leaves is cut off for the client.
+    crossed = counts["answered"] - heard
+    assert 0 <= crossed <= left <= 20 and 0 <= counts["bad"] - row["failed_checks"] <= crossed, (row, figures)
     # From when the message was due: the way there and back, beside what the service took; and the lag of a busy machine's generator, which is told.
     took, least = statistics.median(counts["took_ms"]), min(counts["took_ms"])
     lag = run.row("summary.csv", group="all", metric="lag")["p50_us"] / 1e3
