@@ -10,7 +10,7 @@ use super::model::RunModel;
 /// What a message is called whose kind could not be told.
 const NO_KIND: &str = "(none)";
 /// What messages of the less frequent kinds are called.
-const OTHER_KINDS: &str = "other";
+const OTHER_KINDS: &str = ErrorWord::OTHER;
 
 /// An exchange of a group.
 #[derive(Debug, Clone)]
@@ -117,13 +117,15 @@ impl<'m> Group<'m> {
     fn kinds(&self, elapsed_s: f64) -> Vec<KindRow<'m>> {
         let most = self.names.kinds_at_most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
         let told = || self.talk.into_iter().flat_map(|talk| &talk.kinds);
-        let mut named: Vec<(&ErrorWord, u64)> =
-            told().filter_map(|(kind, n)| Some((kind.as_ref()?, *n))).collect();
+        let worded = told().filter_map(|(kind, n)| Some((kind.as_ref()?, *n)));
+        let (unkept, mut named): (Vec<(&ErrorWord, u64)>, Vec<_>) =
+            worded.partition(|(kind, _)| kind.text() == OTHER_KINDS);
         named.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         let beyond: u64 = named.iter().skip(most).map(|(_, n)| n).sum();
         named.truncate(most);
         let none: u64 = told().filter(|(kind, _)| kind.is_none()).map(|(_, n)| n).sum();
-        let other = beyond.saturating_add(self.talk.map_or(0, |talk| talk.other_kinds));
+        let unkept = unkept.into_iter().map(|(_, n)| n).sum::<u64>();
+        let other = beyond + unkept + self.talk.map_or(0, |talk| talk.other_kinds);
         let rest = [(OTHER_KINDS, other), (NO_KIND, none)];
         let rows = named.into_iter().map(|(kind, n)| (kind.text(), n));
         let rows = rows.chain(rest.into_iter().filter(|(_, n)| *n > 0));

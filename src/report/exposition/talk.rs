@@ -10,6 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
 use crate::record::{ExchangeTally, StreamTally, TalkNames, Tally};
+use crate::sample::ErrorWord;
 
 use super::buckets::Bounds;
 use super::families::{write_counter, write_histogram};
@@ -157,12 +158,18 @@ fn encode_kinds(groups: &[TalkingGroup<'_>], encoder: &mut DescriptorEncoder<'_>
     let mut family = encoder.encode_descriptor("messages_of_kind", help, None, MetricType::Counter)?;
     for (group, _, tally) in groups {
         let Some(talk) = &tally.talk else { continue };
+        let mut other = talk.other_kinds;
         for (kind, count) in &talk.kinds {
-            let kind = kind.as_ref().map_or("(none)", |kind| kind.text());
-            write_counter(&mut family, &[("group", *group), ("kind", kind)], *count)?;
+            match kind.as_ref().map(ErrorWord::text) {
+                Some(ErrorWord::OTHER) => other += count,
+                kind => {
+                    let labels = [("group", *group), ("kind", kind.unwrap_or("(none)"))];
+                    write_counter(&mut family, &labels, *count)?;
+                }
+            }
         }
-        if talk.other_kinds > 0 {
-            write_counter(&mut family, &[("group", *group), ("kind", "(other)")], talk.other_kinds)?;
+        if other > 0 {
+            write_counter(&mut family, &[("group", *group), ("kind", ErrorWord::OTHER)], other)?;
         }
     }
     Ok(())
