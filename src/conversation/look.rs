@@ -36,14 +36,21 @@ pub struct Look<'m, 'l> {
     /// What stands before its JSON.
     prefix: Option<&'l Expression>,
     sought: &'l Sought,
+    /// A binary message holds values.
+    reads_binary: bool,
     found: OnceCell<Found<'m>>,
 }
 
 impl<'m, 'l> Look<'m, 'l> {
     /// Nothing has been found yet.
     #[must_use]
-    pub const fn new(payload: Payload<'m>, prefix: Option<&'l Expression>, sought: &'l Sought) -> Self {
-        Self { payload, prefix, sought, found: OnceCell::new() }
+    pub const fn new(
+        payload: Payload<'m>,
+        prefix: Option<&'l Expression>,
+        sought: &'l Sought,
+        reads_binary: bool,
+    ) -> Self {
+        Self { payload, prefix, sought, reads_binary, found: OnceCell::new() }
     }
 
     /// The message.
@@ -67,9 +74,10 @@ impl<'m, 'l> Look<'m, 'l> {
     #[must_use]
     pub fn at(&self, slot: Slot) -> &Value<'m> {
         let sought = self.sought;
-        let found = self
-            .found
-            .get_or_init(|| self.json().map_or_else(|| sought.nothing(), |json| sought.in_json(json)));
+        let found = self.found.get_or_init(|| match self.payload {
+            Payload::Binary(bytes) if self.reads_binary => sought.in_message_pack(bytes),
+            _ => self.json().map_or_else(|| sought.nothing(), |json| sought.in_json(json)),
+        });
         found.at(slot)
     }
 }

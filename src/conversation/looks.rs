@@ -2,8 +2,9 @@
 //!
 //! In: the group's rules, once; messages. Out: [`Look`]s, by which compiled rules judge.
 
-use crate::scenario::keys::{Expression, OnMessage, Ready, SessionRules};
+use crate::scenario::keys::{Binary, Expression, OnMessage, Ready, SessionRules};
 
+use super::binary::parts;
 use super::condition::Condition;
 use super::look::{Look, Payload};
 use super::rules::TalkRules;
@@ -28,6 +29,8 @@ pub struct Looks {
     split: Option<Box<str>>,
     /// What stands before the JSON of a message.
     prefix: Option<Expression>,
+    /// How binary messages are written.
+    binary: Option<Binary>,
     sought: Sought,
     ready: Readies,
     refused_on: Vec<Condition>,
@@ -51,7 +54,16 @@ impl Looks {
         let on_message = rules.on_message.iter().map(|rule| compile(&rule.message)).collect();
         let talk = TalkRules::new(rules, &mut sought).map(Box::new);
         let split = rules.split.as_deref().map(Box::from);
-        Self { split, prefix: rules.prefix.clone(), ready, refused_on, on_message, talk, sought }
+        Self {
+            split,
+            prefix: rules.prefix.clone(),
+            binary: rules.binary,
+            ready,
+            refused_on,
+            on_message,
+            talk,
+            sought,
+        }
     }
 
     /// Whether messages may make a client refused, do something, or are measured.
@@ -73,12 +85,16 @@ impl Looks {
     /// The messages of a frame, one after the other: what stands between them, and empty ones, are left out.
     pub fn messages<'m, 'l>(&'l self, payload: Payload<'m>) -> impl Iterator<Item = Look<'m, 'l>> {
         let split = self.split.as_deref();
-        let (whole, parts) = match (payload, split) {
-            (Payload::Text(text), Some(split)) => (None, Some(text.split(split))),
-            _ => (Some(payload), None),
+        let (whole, texts, binary) = match (payload, split) {
+            (Payload::Text(text), Some(split)) => (None, Some(text.split(split)), None),
+            (Payload::Text(_), None) => (Some(payload), None, None),
+            (Payload::Binary(bytes), _) => (None, None, Some(parts(self.binary, bytes))),
         };
-        let parts = parts.into_iter().flatten().filter(|part| !part.is_empty()).map(Payload::Text);
-        whole.into_iter().chain(parts).map(|payload| Look::new(payload, self.prefix.as_ref(), &self.sought))
+        let texts = texts.into_iter().flatten().filter(|part| !part.is_empty()).map(Payload::Text);
+        let binary = binary.into_iter().flatten().map(Payload::Binary);
+        let is_read = self.binary.is_some();
+        let look = move |payload| Look::new(payload, self.prefix.as_ref(), &self.sought, is_read);
+        whole.into_iter().chain(texts).chain(binary).map(look)
     }
 
     /// Whether sessions wait for a message to be ready.

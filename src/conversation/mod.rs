@@ -3,6 +3,7 @@
 //! In: the group's rules, compiled once; a message. Out: whether a rule means it, and the values at its JSON Pointers (RFC 6901). A message is
 //! parsed once at most, for all rules together, and only where one of them gets as far as asking.
 
+mod binary;
 mod condition;
 mod exchange;
 mod look;
@@ -13,6 +14,7 @@ mod stream;
 mod talker;
 mod value;
 
+pub use binary::write_binary;
 pub use condition::Condition;
 pub use exchange::{By, Ended, ExchangeEnd, Exchanges};
 pub use look::{Look, Payload};

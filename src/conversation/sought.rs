@@ -10,6 +10,9 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::value::Value;
 
+/// Lists and maps within each other, at most.
+const DEEPEST: usize = 128;
+
 /// The place of a pointer's value among those found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot(u16);
@@ -86,6 +89,16 @@ impl Sought {
         let mut found = self.nothing();
         let mut json = serde_json::Deserializer::from_str(text);
         let read = Fill { node: &self.root, found: &mut found }.deserialize(&mut json);
+        if read.is_ok() { found } else { self.nothing() }
+    }
+
+    /// What stands at the pointers in a MessagePack value, whose lists and maps are as JSON's; nothing, where it is none.
+    #[must_use]
+    pub fn in_message_pack<'m>(&self, bytes: &'m [u8]) -> Found<'m> {
+        let mut found = self.nothing();
+        let mut values = rmp_serde::Deserializer::from_read_ref(bytes);
+        values.set_max_depth(DEEPEST);
+        let read = Fill { node: &self.root, found: &mut found }.deserialize(&mut values);
         if read.is_ok() { found } else { self.nothing() }
     }
 }
@@ -196,6 +209,12 @@ impl<'m> Visitor<'m> for Fill<'_, '_, 'm> {
         let text = String::from_utf8_lossy(bytes).into_owned();
         self.found.put(self.node.slot, || Value::Text(Cow::Owned(text)));
         Ok(())
+    }
+
+    /// An extension, as a time: it is there, and no more is known of it.
+    fn visit_newtype_struct<D: Deserializer<'m>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.found.put(self.node.slot, || Value::Composite);
+        serde::Deserialize::deserialize(deserializer).map(|IgnoredAny| ())
     }
 
     fn visit_seq<A: SeqAccess<'m>>(self, mut list: A) -> Result<(), A::Error> {
@@ -334,6 +353,19 @@ mod tests {
         assert_eq!(values(&["/a", "/b"], r#"{"a":-5,"b":1e3}"#), [Value::Signed(-5), Value::Float(1000.0)]);
     }
 
+    #[test]
+    fn message_pack_is_bounded_and_its_own_types_are_there() {
+        let mut sought = Sought::default();
+        let slots = ["/0", "/1", "/2", "/3/0"].map(|pointer| sought.add(pointer));
+        // A time (an extension), bytes, a float, and a list that leads deeper than is read.
+        let bytes = [b"\x94\xd6\xff\0\0\0\x01\xc4\x02hi\xca\x3f\0\0\0".as_slice(), b"\x91\x07"].concat();
+        let found = sought.in_message_pack(&bytes);
+        let values = slots.map(|slot| found.at(slot).clone());
+        assert_eq!(values, [Value::Composite, Value::Bytes(b"hi"), Value::Float(0.5), Value::Unsigned(7)]);
+        let deep = [vec![0x91; 100_000], vec![0xc0]].concat();
+        assert_eq!(*sought.in_message_pack(&deep).at(slots[0]), Value::Absent);
+    }
+
     /// Any JSON of few keys, so that pointers meet something.
     fn any_json() -> impl Strategy<Value = serde_json::Value> {
         let leaf = prop_oneof![
@@ -375,6 +407,28 @@ mod tests {
                 };
                 prop_assert_eq!(found, theirs, "{} in {}", pointer, text);
             }
+        }
+
+        #[test]
+        fn in_message_pack_it_finds_the_same(
+            json in any_json(),
+            pointers in prop::collection::vec("(/[a-c01]){0,4}", 1..5),
+        ) {
+            let (text, bytes) = (json.to_string(), rmp_serde::to_vec(&json).unwrap());
+            let mut sought = Sought::default();
+            let slots: Vec<Slot> = pointers.iter().map(|pointer| sought.add(pointer)).collect();
+            let (in_json, in_bytes) = (sought.in_json(&text), sought.in_message_pack(&bytes));
+            for slot in slots {
+                prop_assert_eq!(in_json.at(slot), in_bytes.at(slot), "{}", text);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let mut sought = Sought::default();
+            let slots = ["/a", "/0/b", ""].map(|pointer| sought.add(pointer));
+            let found = sought.in_message_pack(&bytes);
+            prop_assert!(bytes.first() != Some(&0xc0) || slots.map(|slot| found.at(slot).is_there()) == [false, false, true]);
         }
 
         #[test]

@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::conversation::{Saying, Talker};
+use crate::conversation::{Saying, Talker, write_binary};
 use crate::declare::template::{Template, random_range};
 use crate::lifecycle::Ending;
 use crate::sample::Sample;
@@ -69,7 +69,15 @@ impl Speaker<'_> {
             Said::Bytes(bytes) => Message::Binary(bytes.clone().into()),
             Said::Text(template) => {
                 let text = render(template, client, talker, saying);
-                if say.binary { Message::Binary(text.into()) } else { Message::Text(text.into()) }
+                match (say.binary, context.rules.session.binary) {
+                    (false, _) => Message::Text(text.into()),
+                    (true, None) => Message::Binary(text.into()),
+                    // What a variable has made no JSON goes as it is: the service will say so.
+                    (true, Some(rules)) => {
+                        let bytes = write_binary(rules, &text).unwrap_or_else(|_| text.into_bytes());
+                        Message::Binary(bytes.into())
+                    }
+                }
             }
         };
         talker.said(rules, saying);

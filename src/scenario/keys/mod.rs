@@ -4,6 +4,7 @@
 //! rates per second. A key stands in one place: its field. Rules between keys are functions beside it.
 
 pub mod arrivals;
+pub mod binary;
 pub mod bound;
 pub mod capacity;
 pub mod compression;
@@ -46,6 +47,7 @@ pub mod token;
 pub(crate) mod told;
 
 pub use arrivals::{ArrivalStage, Arrivals, Counted, Process, RatePart};
+pub use binary::{Binary, BinaryFormat, LengthPrefix};
 pub use bound::{ClientCertificate, Dpop, NonceAt, TargetCertificates, TargetDpop, fingerprint};
 pub use capacity::{Abandoned, Capacity};
 pub use compression::Compression;

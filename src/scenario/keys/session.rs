@@ -10,8 +10,9 @@ use crate::declare::{
     table, template, text, words,
 };
 
+use super::binary::Binary;
 use super::message_rule::{Expression, MessageRule};
-use super::say::Say;
+use super::say::{Said, Say};
 use super::stream::{Kinds, Stream};
 
 /// Most sayings, and most streams.
@@ -46,6 +47,8 @@ table! {
         split: Option<String> = None => ruled(NOT_EMPTY);
         /// What stands before the JSON of a message, as a regular expression. Without it: all that stands before the first bracket.
         prefix: Option<Expression> = None => of::<Expression>();
+        /// How binary messages are written, for pointers to look into them. Without it: they see nothing there.
+        binary: Option<Binary> = None => of::<Binary>();
         /// What is sent right after the upgrade; may hold variables. Without it: nothing.
         first_message: Option<Template> = None => template();
         /// What is sent when a token was refreshed while the session lasts; may hold variables. Without it: nothing.
@@ -64,6 +67,17 @@ table! {
 
 /// Reports tell sayings, and streams, by their names.
 fn check_names(session: SessionRules, table: &Table<'_>) -> Option<SessionRules> {
+    for say in session.say.iter().filter(|say| say.binary && session.binary.is_some()) {
+        let Said::Text(text) = &say.what else { continue };
+        if serde_json::from_str::<serde_json::Value>(&text.render(|_| Some("0".to_owned()))).is_err() {
+            let message = format!("the text of \"{}\" in `{}` is no JSON", say.name, table.path_of("say"));
+            table.between(
+                Some("say"),
+                message,
+                "what goes as a binary message is written in the format of session.binary: it must be JSON",
+            );
+        }
+    }
     let says: Vec<&str> = session.say.iter().map(|say| say.name.as_str()).collect();
     let streams: Vec<&str> = session.streams.iter().map(|stream| stream.name.as_str()).collect();
     for (key, names) in [("say", says), ("streams", streams)] {
