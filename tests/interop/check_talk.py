@@ -165,6 +165,45 @@ def check_socket_io_acknowledges() -> None:
     print(f"        {row['sent']} acknowledged, p50 {row['p50_us'] / 1e3:.1f} ms; {counts['pongs']} pongs for {counts['pings']} pings")
 
 
+MSGPACK = """
+[[groups]]
+name = "g"
+clients = 4
+token = { grant = "none" }
+[groups.connect]
+url = "ws://127.0.0.1:PORT/socket.io/?EIO=4&transport=websocket"
+[groups.session]
+ready = { message = { pointer = "/data/sid" } }
+binary = { format = "msgpack" }
+kinds = { pointer = "/type" }
+[[groups.session.say]]
+text = '{"type":0,"nsp":"/","data":{"n":{client},"token":"t-{client}"}}'
+binary = true
+when = { on = { starts_with = "0{" } }
+[[groups.session.say]]
+text = "3"
+when = { on = { equals = "2" } }
+[[groups.session.say]]
+name = "ask"
+text = '{"type":2,"nsp":"/","data":["ask",{counter}],"id":{counter}}'
+binary = true
+when = { rate = "20/s" }
+reply = { fields = { "/type" = 3 }, correlate_by = "/id", check = ["/data/0/ok == true"] }
+"""
+
+
+def check_socket_io_in_message_pack() -> None:
+    """The same in MessagePack: what is said, and what the pointers find."""
+    run = Run(["talk_libraries.js", "msgpack"], MSGPACK)
+    row, counts = run.row("exchanges.csv", group="g", exchange="ask"), run.counts
+    kinds = {row["kind"]: int(row["count"]) for row in run.files["kinds.csv"] if row["group"] == "g"}
+    assert row["sent"] == counts["asked"] and row["sent"] > 400 and counts["sessions"] == 4, (row, counts)
+    assert row["failed_checks"] in (counts["bad"], counts["bad"] - 1) and row["timeouts"] == row["unexpected"] == 0, (row, counts)
+    assert kinds["0"] == 4 and kinds["3"] == row["ok"] + row["failed_checks"], (kinds, row)
+    assert counts["pings"] - 4 <= counts["pongs"] <= counts["pings"], counts
+    print(f"        {row['sent']} acknowledged in MessagePack, p50 {row['p50_us'] / 1e3:.1f} ms")
+
+
 GRAPHQL = """
 [[groups]]
 name = "g"
@@ -412,6 +451,7 @@ CHECKS = [
     check_exchanges_by_their_numbers,
     check_streams_by_their_numbers,
     check_socket_io_acknowledges,
+    check_socket_io_in_message_pack,
     check_graphql_ws_completes,
     check_stomp_broker_sends_to_all,
     check_nchan_publishes,

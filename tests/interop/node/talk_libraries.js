@@ -1,5 +1,6 @@
 // Servers of libraries that others wrote, and what they did. Usage: talk_libraries.js MODE PORT; `GET /counts` answers as JSON.
 // socket-io: "ask" is acknowledged after 15 ms by {"ok":…}, where every tenth is not ok; pings each 300 ms.
+// msgpack: the same, in MessagePack (socket.io-msgpack-parser).
 // graphql-ws: the subscription "ticks" sends five numbered values and completes; "sum" is a query that is answered at once.
 // stomp: receipts, and messages of one subscriber to all others of the same destination.
 const http = require("node:http");
@@ -13,9 +14,13 @@ const server = http.createServer((request, response) => {
 });
 
 const SERVERS = {
-  "socket-io"() {
+  msgpack() {
+    SERVERS["socket-io"](require("socket.io-msgpack-parser"));
+  },
+
+  "socket-io"(parser) {
     const { Server } = require("socket.io");
-    const io = new Server(server, { pingInterval: 300, pingTimeout: 2000 });
+    const io = new Server(server, { pingInterval: 300, pingTimeout: 2000, parser });
     io.use((socket, next) => (socket.handshake.auth.token === "t-" + socket.handshake.auth.n ? next() : next(new Error("unknown_token"))));
     io.on("connection", (socket) => {
       counts.sessions++;
