@@ -116,7 +116,7 @@ pub fn simulation_of(loaded: Loaded, calibrated_by: Option<&Path>) -> Result<Sim
     assumptions.extend(scenario.events.iter().map(|event| {
         format!("the event {} is not done: in virtual time there is nobody to do it to", event.name)
     }));
-    if matches!(scenario.target, Target::Remote(_)) && scenario.signs() {
+    if matches!(scenario.target, Target::Remote(_)) && (scenario.signs() || scenario.signs_handshakes()) {
         assumptions
             .push("the service takes what clients sign: nobody here knows whose keys it trusts".to_owned());
     }

@@ -23,6 +23,20 @@ impl std::fmt::Debug for TokenHandle {
     }
 }
 
+impl TokenHandle {
+    /// The token as a text, where one is needed: that of an opaque token.
+    #[must_use]
+    pub fn text(self) -> String {
+        self.0.text()
+    }
+
+    /// The token of that text. One that is none of this target's is its own.
+    #[must_use]
+    pub fn of_text(text: &str) -> Self {
+        Self(TokenId::read(text).unwrap_or_else(|| TokenId::of_text(text)))
+    }
+}
+
 impl MintedToken {
     /// The token itself.
     #[must_use]

@@ -6,7 +6,7 @@ use crate::clock::Moment;
 use crate::lifecycle::{Ending, EndingHow, Event, Leave, Signs};
 use crate::sample::{Abnormal, Counter, Said, Sample, Word};
 
-use super::clients::{Answers, Clients, WaitEnd};
+use super::clients::{Answers, Clients, Missed, WaitEnd};
 use super::frame::{ToClient, ToTarget};
 use super::group::Group;
 use super::queue::Kind;
@@ -100,12 +100,14 @@ impl AtClient<'_> {
     /// A message of the client's stream.
     fn read_message(&mut self, sequence: u64) -> Option<Event> {
         let heard = self.clients.hear(self.number, self.now());
-        let due = self.service.message_due(self.number, sequence);
+        let is_numbered = self.group.is_numbered;
+        let due = self.service.message_due(is_numbered.then_some(self.number), sequence);
         let latency = u32::try_from(self.now().since(due).as_micros()).unwrap_or(u32::MAX);
         // One that comes while its session is ending is not measured: see `TrafficTally` of the network.
-        let latency = (!self.clients.is_leaving(self.number)).then_some(latency);
+        let latency = (is_numbered && !self.clients.is_leaving(self.number)).then_some(latency);
         self.log.count_in(self.group.id, latency);
-        let missed = self.clients.count_message(self.number, sequence);
+        let missed =
+            if is_numbered { self.clients.count_message(self.number, sequence) } else { Missed::default() };
         if missed.messages > 0 {
             self.tell(Counter::MessagesMissed, missed.messages);
         }

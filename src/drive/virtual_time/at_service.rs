@@ -4,8 +4,10 @@
 
 use crate::clock::Moment;
 use crate::lifecycle::ConnectFailure;
+use crate::scenario::keys::path_fits;
 use crate::service::capacity::Endpoint;
 use crate::service::handle::Credential;
+use crate::service::presented::Over;
 use crate::service::rules::{FirstRequest, HandshakeRefusal};
 use crate::service::session::{Session, SessionId};
 
@@ -13,11 +15,12 @@ use super::group::Group;
 use super::handshakes::Handshakes;
 use super::queue::Kind;
 use super::request::{Request, Stage, Unheard};
-use super::service_side::{IsEdge, Reception, ServiceSide, TokenReply, UpgradeReply, endpoint_index};
+use super::service_side::{IsEdge, Reception, ServiceSide, Shows, TokenReply, UpgradeReply, endpoint_index};
 use super::slab::Key;
 use super::token_answer::TokenSays;
 use super::token_desk::TokenDesk;
 use super::transit::Transit;
+use super::written::Written;
 
 /// A request, its client's group, and those whom it concerns.
 pub(super) struct AtService<'a> {
@@ -54,7 +57,7 @@ impl AtService<'_> {
     /// The target has read the request.
     fn is_read(&mut self) -> Option<Unheard> {
         let endpoint = self.request.endpoint();
-        if endpoint == Endpoint::Upgrade && !self.group.finds_endpoint {
+        if endpoint == Endpoint::Upgrade && !self.finds_endpoint() {
             let refusal = self.service.refuse_path(self.key);
             return self.refuse(refusal, IsEdge(false));
         }
@@ -75,6 +78,13 @@ impl AtService<'_> {
             }
             Reception::Refused(refusal) => self.refuse(refusal, IsEdge(false)),
         }
+    }
+
+    /// Whether a handshake finds the WebSocket endpoint.
+    fn finds_endpoint(&self) -> bool {
+        let written = self.handshakes.written(self.key).filter(|_| !self.group.is_anywhere);
+        let fits = |written: &Written| path_fits(&self.service.rules().path, written.uri.path());
+        written.map_or(self.group.finds_endpoint, fits)
     }
 
     /// A server has worked the request off.
@@ -105,6 +115,13 @@ impl AtService<'_> {
 
     fn decide_upgrade(&mut self) -> Option<Unheard> {
         let number = self.request.client();
+        let now = self.transit.now();
+        if let Some(written) = self.handshakes.written(self.key) {
+            let shows =
+                Shows::Written { headers: &written.headers, uri: &written.uri, over: Over::default() };
+            let reply = self.service.answer_upgrade(now, self.key, shows);
+            return self.reply(reply);
+        }
         let credential = match (&self.group.fixed, self.desk.token_of(number)) {
             _ if !self.group.carries_token => None,
             (Some(text), _) => Some(Credential::Text(text.as_str())),
@@ -112,7 +129,13 @@ impl AtService<'_> {
             (None, None) => None,
         };
         let origin = self.group.connect.sent_origin();
-        match self.service.answer_upgrade(self.transit.now(), self.key, credential, origin, number) {
+        let reply = self.service.answer_upgrade(now, self.key, Shows::Handle { credential, origin, number });
+        self.reply(reply)
+    }
+
+    /// What becomes of a handshake.
+    fn reply(&mut self, reply: UpgradeReply) -> Option<Unheard> {
+        match reply {
             UpgradeReply::Hangs => self.hang(),
             UpgradeReply::Refused(refusal, edge) => self.refuse(refusal, edge),
             UpgradeReply::Fails(failure) => {

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use crate::clock::Moment;
 use crate::conversation::Payload;
-use crate::declare::template::Template;
+use crate::declare::template::{Template, UrlText};
 use crate::lifecycle::{Evidence, GroupRules, TokenFacts, believed_expiry, refusal_by_message};
 use crate::sample::GroupId;
 use crate::scenario::keys::path_fits;
@@ -20,6 +20,7 @@ use crate::service::holder::Holder;
 use crate::service::token::TokenRequest;
 
 use super::signing::{Filled, Minter, OwnParams, StandIns};
+use super::written::Writing;
 
 /// A group.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct Group {
     pub(super) resumes: bool,
     /// Whether its handshakes find the WebSocket endpoint.
     pub(super) finds_endpoint: bool,
+    /// Whether they find it on any path: that of a remote service is its own affair.
+    pub(super) is_anywhere: bool,
     /// Whether its handshakes carry a token where the target looks for one.
     pub(super) carries_token: bool,
     /// Whether each token request has a connection of its own.
@@ -40,6 +43,10 @@ pub(super) struct Group {
     /// What signs its clients' own tokens.
     pub(super) minter: Option<Minter>,
     pub(super) fixed: Option<String>,
+    /// How its upgrade requests are written, where more stands in them than a token.
+    pub(super) writing: Option<Box<Writing>>,
+    /// Whether the target numbers its messages for its clients.
+    pub(super) is_numbered: bool,
 }
 
 /// What a group's clients show to the token endpoint.
@@ -141,6 +148,7 @@ impl Group {
             is_secure,
             resumes: is_secure && connect.tls_resumption == TlsResumption::PerClient,
             finds_endpoint: finds_endpoint(scenario, connect, target),
+            is_anywhere: matches!(scenario.target, Target::Remote(_)),
             carries_token: carries_token(&connect.token_in, target),
             is_fresh: token.is_some_and(|token| token.connection == TokenConnection::Fresh),
             asker: token.and_then(|token| asker(&token.grant, keys)),
@@ -149,6 +157,8 @@ impl Group {
                 Grant::Fixed(text) => Some(text.expose_secret().to_owned()),
                 _ => None,
             }),
+            writing: Writing::of(scenario, index, target),
+            is_numbered: connect.url.as_ref().and_then(UrlText::fixed).is_none(),
             connect: connect.clone(),
         }
     }

@@ -17,6 +17,7 @@ use super::request::{Stage, Unheard};
 use super::samples::SampleLog;
 use super::slab::{Beside, Key};
 use super::transit::Transit;
+use super::written::Written;
 
 /// A handshake.
 #[derive(Debug)]
@@ -27,6 +28,14 @@ pub(super) struct Handshake {
     failure: ConnectFailure,
     /// The link of the session that was opened.
     link: Key,
+}
+
+/// A client that connects.
+pub(super) struct Connecting<'a> {
+    pub(super) number: u32,
+    pub(super) group: &'a Group,
+    /// Its request, where it is written out.
+    pub(super) written: Option<Box<Written>>,
 }
 
 /// What a handshake came to.
@@ -41,27 +50,34 @@ pub(super) enum HandshakeEnd {
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
     under_way: Beside<Box<Handshake>>,
+    /// The requests of those that are written out.
+    written: Beside<Box<Written>>,
     /// Clients that have a TLS session to resume.
     resuming: HashSet<u32>,
 }
 
 impl Handshakes {
-    /// Client `number` of `group` connects.
+    /// A client connects.
     pub(super) fn begin(
         &mut self,
         transit: &mut Transit,
-        group: &Group,
-        number: u32,
+        connecting: Connecting<'_>,
         log: &mut SampleLog,
     ) -> Key {
+        let Connecting { number, group, written } = connecting;
         let connect = &group.connect;
+        let is_secure = written.as_ref().map_or(group.is_secure, |written| written.is_secure());
         let Opening { marks, at, failure } =
-            transit.network.open_connection(transit.now(), connect, group.is_secure);
+            transit.network.open_connection(transit.now(), connect, is_secure);
+        let marks = Marks { signed: written.as_ref().and_then(|written| written.signed), ..marks };
         if let (true, Some(tcp), Some(tls)) = (group.resumes, marks.tcp, marks.tls) {
             let is_resumed = !self.resuming.insert(number);
             log.tell(transit.now(), group.id, Sample::Tls { is_resumed, took: tls.since(tcp) });
         }
         let key = transit.requests.begin(number, Endpoint::Upgrade, Stage::Arriving);
+        if let Some(written) = written {
+            self.written.insert(key, written);
+        }
         let is_open = failure.is_none();
         let failure = failure.unwrap_or(ConnectFailure::Timeout);
         self.under_way.insert(key, Box::new(Handshake { marks, failure, link: Key::NONE }));
@@ -94,6 +110,11 @@ impl Handshakes {
         if let Some(handshake) = self.under_way.get_mut(key) {
             handshake.failure = failure;
         }
+    }
+
+    /// The request of a handshake, where it is written out.
+    pub(super) fn written(&self, key: Key) -> Option<&Written> {
+        self.written.get(key).map(|written| &**written)
     }
 
     /// Whether the connection of a handshake has got so far that its client counts it.
@@ -131,6 +152,7 @@ impl Handshakes {
     /// A handshake is over: whose it was, and what it came to.
     pub(super) fn finish(&mut self, transit: &mut Transit, key: Key) -> Option<(u32, HandshakeEnd)> {
         let request = transit.requests.remove(key)?;
+        self.written.remove(key);
         let Handshake { marks, failure, link } = *self.under_way.remove(key)?;
         let marks = Marks { ended: transit.now(), ..marks };
         let is_open = link != Key::NONE;
@@ -142,6 +164,7 @@ impl Handshakes {
     /// A client is cut off while it connects. Answers with what the service has sent, and the client will not get.
     pub(super) fn cancel(&mut self, transit: &mut Transit, key: Key) -> Option<Unheard> {
         let request = transit.requests.remove(key)?;
+        self.written.remove(key);
         let Handshake { failure, link, .. } = *self.under_way.remove(key)?;
         if request.stage() != Stage::Returning {
             return None;

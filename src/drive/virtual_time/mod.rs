@@ -16,6 +16,7 @@ mod end;
 mod frame;
 mod group;
 mod handshakes;
+mod holdings;
 mod minted_book;
 mod network;
 mod queue;
@@ -36,6 +37,7 @@ mod token_desk;
 mod transit;
 mod unsupported;
 mod world;
+mod written;
 
 pub use end::{EndedBy, Lost, VirtualEnd};
 pub use run::{VirtualRun, VirtualSetup};

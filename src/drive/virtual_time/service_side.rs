@@ -7,14 +7,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
+use hyper::Uri;
+
 use crate::clock::Moment;
 use crate::lifecycle::{ConnectFailure, Evidence, oauth_code};
-use crate::scenario::keys::{FaultKind, FaultStage, RefusalManner, TargetRules};
+use crate::scenario::keys::{FaultKind, FaultStage, RefusalManner, TargetRules, TokenFormat};
 use crate::service::capacity::{Arrival, Endpoint, Place};
 use crate::service::counters::TargetCounters;
 use crate::service::faults::skewed;
 use crate::service::handle::{Credential, HandleAnswer};
 use crate::service::message::{MessageText, Schedule};
+use crate::service::presented::{Over, UpgradeLook};
 use crate::service::rules::{FirstRequest, Handshake, HandshakeRefusal, TargetState};
 use crate::service::session::{Session, SessionId};
 use crate::service::token::{TokenRefusal, TokenRequest};
@@ -98,6 +102,15 @@ pub(super) enum UpgradeReply {
     Admitted { session: Session, displaced: Option<SessionId> },
 }
 
+/// What a handshake shows.
+#[derive(Clone, Copy)]
+pub(super) enum Shows<'a> {
+    /// A token, by itself; the page that it is of; whose it is.
+    Handle { credential: Option<Credential<'a>>, origin: Option<&'a str>, number: u32 },
+    /// A request that is written out.
+    Written { headers: &'a HeaderMap, uri: &'a Uri, over: Over },
+}
+
 /// Whether something in front of the service speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct IsEdge(pub(super) bool);
@@ -119,6 +132,8 @@ impl ServiceSide {
     pub(super) fn new(rules: TargetRules, seed: u64, start_unix_us: u64) -> Self {
         let sessions = ServedSessions::new(rules.token_end.is_some());
         let message_text = MessageText::new(rules.message_padding);
+        // A token is itself here, and its text that of an opaque one.
+        let rules = TargetRules { token_format: TokenFormat::Opaque, ..rules };
         let mut target = TargetState::new(rules, seed);
         target.set_origin(start_unix_us);
         target.forget_returns();
@@ -143,10 +158,10 @@ impl ServiceSide {
         self.target.counters()
     }
 
-    /// When the message of that number for client `number` was due.
-    pub(super) fn message_due(&self, number: u32, sequence: u64) -> Moment {
+    /// When the message of that number was due for a client that named itself, or did not.
+    pub(super) fn message_due(&self, number: Option<u32>, sequence: u64) -> Moment {
         let every = self.rules.messages_every.unwrap_or(Duration::MAX);
-        Schedule::new(every, Some(u64::from(number))).due(sequence)
+        Schedule::new(every, number.map(u64::from)).due(sequence)
     }
 
     /// The text of a message that was due at `due`.
@@ -299,15 +314,8 @@ impl ServiceSide {
         TokenSays::refused(refusal.status, code, refusal.retry_after)
     }
 
-    /// Answers the handshake of client `number`.
-    pub(super) fn answer_upgrade(
-        &mut self,
-        now: Moment,
-        key: Key,
-        credential: Option<Credential<'_>>,
-        origin: Option<&str>,
-        number: u32,
-    ) -> UpgradeReply {
+    /// Answers a handshake.
+    pub(super) fn answer_upgrade(&mut self, now: Moment, key: Key, shows: Shows<'_>) -> UpgradeReply {
         let fault = self.visits.get(key).and_then(|visit| visit.fault);
         match fault {
             Some(FaultKind::UpgradeStall) => return UpgradeReply::Hangs,
@@ -322,10 +330,7 @@ impl ServiceSide {
             }
             _ => {}
         }
-        let refused = self.target.refuse_origin(now, origin);
-        let answered =
-            refused.unwrap_or_else(|| self.target.handle_handshake(now, credential, Some(u64::from(number))));
-        match answered {
+        match self.decide(now, shows) {
             Handshake::Refused(refusal) => match self.rules.refusal_manner {
                 RefusalManner::Reset => UpgradeReply::Fails(ConnectFailure::Reset),
                 RefusalManner::Silence => UpgradeReply::Hangs,
@@ -336,6 +341,21 @@ impl ServiceSide {
                     session.plan_fault(fault);
                 }
                 UpgradeReply::Admitted { session, displaced }
+            }
+        }
+    }
+
+    fn decide(&mut self, now: Moment, shows: Shows<'_>) -> Handshake {
+        match shows {
+            Shows::Handle { credential, origin, number } => {
+                let refused = self.target.refuse_origin(now, origin);
+                let stream = Some(u64::from(number));
+                refused.unwrap_or_else(|| self.target.handle_handshake(now, credential, stream))
+            }
+            Shows::Written { headers, uri, over } => {
+                let unix_us = self.start_unix_us.saturating_add(now.as_us());
+                let look = UpgradeLook::of(&self.rules, (headers, uri), over, || unix_us);
+                look.decide(&mut self.target, now)
             }
         }
     }

@@ -7,6 +7,7 @@ use std::iter;
 use std::sync::Arc;
 
 use crate::clock::Moment;
+use crate::drive::network::Token;
 use crate::lifecycle::{Event, TokenFacts};
 use crate::plan::first_number;
 use crate::sample::{Request, RequestAnswer, RequestEnd};
@@ -24,6 +25,7 @@ use super::slab::{Beside, Key};
 use super::token_answer::{Fetch, HandedOver, Need, Settled, TokenSays};
 use super::token_ask::{GroupTokens, Purpose, Shows};
 use super::transit::Transit;
+use super::written::token_of;
 
 /// A token request.
 #[derive(Debug)]
@@ -92,6 +94,14 @@ impl TokenDesk {
     /// The token that a client holds.
     pub(super) fn token_of(&self, number: u32) -> Option<TokenHandle> {
         self.wallets[number as usize].token
+    }
+
+    /// The text of the token that a client shows.
+    pub(super) fn text_of(&self, number: u32) -> Option<Token> {
+        if let Some(fixed) = &self.groups[self.group_of(number)].fixed {
+            return Some(token_of(fixed.clone()));
+        }
+        self.token_of(number).map(|token| token_of(self.minted.text_of(token)))
     }
 
     /// A client needs a token before it connects.
@@ -191,7 +201,8 @@ impl TokenDesk {
         let group = &self.groups[self.group_of(number)];
         let Some(minter) = &group.minter else { return };
         let (now, timeout) = (transit.now(), group.timeout());
-        let says = self.minted.mint(minter, self.minted.filled(number, group.rules.first, now));
+        let at = self.minted.filled(number, group.rules.first, now);
+        let says = self.minted.mint(minter, at, group.writing.is_some());
         let done = now + transit.network.signing(minter.slow_signatures());
         if let Some(ask) = self.asks.get_mut(key) {
             (ask.requested, ask.sent) = (now, now);

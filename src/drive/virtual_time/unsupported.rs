@@ -19,7 +19,6 @@ pub fn unsupported(scenario: &Scenario, rules: &TargetRules) -> Vec<String> {
     let of_rules = [
         (rules.tickets.is_some(), "the target's handshakes show tickets (target.tickets)"),
         (rules.message_token.is_some(), "the target takes its token from a message (target.message_token)"),
-        (rules.signatures.is_some(), "the target checks signatures (target.signatures)"),
         (!rules.script.is_empty(), "the target has a script (target.script)"),
         (
             rules.client_certificates.is_some(),

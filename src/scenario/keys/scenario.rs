@@ -73,6 +73,12 @@ impl Scenario {
         self.groups.iter().any(|group| group.token.as_ref().is_some_and(|token| token.grant.signs()))
     }
 
+    /// Whether clients sign their handshakes.
+    #[must_use]
+    pub fn signs_handshakes(&self) -> bool {
+        self.groups.iter().any(|group| group.connect.sign.is_some())
+    }
+
     /// Where each group looks for the token in an answer; empty: all where RFC 6749 §5.1 has it.
     #[must_use]
     pub fn token_pointers(&self) -> Vec<String> {

@@ -11,7 +11,6 @@ mod capacity;
 mod connection;
 mod control;
 mod cors;
-mod credential;
 mod cut;
 mod door;
 mod listen;

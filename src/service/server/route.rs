@@ -12,12 +12,12 @@ use crate::clock::Moment;
 use crate::declare::template::Template;
 use crate::scenario::keys::TokenPlace;
 use crate::scenario::keys::{Route, RouteDoes, ticket_in};
+use crate::service::credential;
 use crate::service::routes::{Answered, RequestUsage, RouteAnswer, RouteRequest};
 use crate::service::windows::Usage;
 
 use super::answer::{self, Answer};
 use super::body;
-use super::credential;
 use super::shared::Shared;
 use super::topics::topics_at;
 use super::upgrade::refuse;

@@ -14,13 +14,13 @@ use serde::Serialize;
 
 use crate::scenario::keys::{FaultKind, FaultStage, TokenRequestBody};
 use crate::service::capacity::Endpoint;
+use crate::service::credential::{self, DPOP_NONCE};
 use crate::service::faults::skewed;
 use crate::service::holder::Holder;
 use crate::service::token::{Issued, TokenAnswer, TokenError, TokenRefusal};
 
 use super::answer::{self, Answer};
 use super::body;
-use super::credential::{self, DPOP_NONCE};
 use super::shared::Shared;
 use super::token_form::{TokenForm, Written};
 use super::upgrade;

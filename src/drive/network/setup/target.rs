@@ -57,7 +57,7 @@ impl fmt::Debug for TargetAddress {
 
 impl TargetAddress {
     /// Where a group's sessions are.
-    pub(super) fn websocket_url(&self, connect: &ConnectRules) -> Result<Url, ContextError> {
+    pub(in crate::drive) fn websocket_url(&self, connect: &ConnectRules) -> Result<Url, ContextError> {
         if let Some(url) = connect.url.as_ref().and_then(UrlText::fixed) {
             return Ok(url.clone());
         }

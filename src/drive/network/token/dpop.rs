@@ -25,7 +25,7 @@ pub(in crate::drive::network) const USE_NONCE: &str = "use_dpop_nonce";
 const LONGEST_NONCE: usize = 1024;
 
 /// The keys of a group's clients.
-pub(in crate::drive::network) struct DpopBook {
+pub(in crate::drive) struct DpopBook {
     clock_skew: Option<Skew>,
     /// The one of all clients; no key where it could not be made.
     common: Option<Option<Arc<Prover>>>,
@@ -33,7 +33,7 @@ pub(in crate::drive::network) struct DpopBook {
 }
 
 /// A key, and what servers want to see in its proofs.
-pub(in crate::drive::network) struct Prover {
+pub(in crate::drive) struct Prover {
     key: ProofKey,
     clock_skew: Option<Skew>,
     /// Of the token endpoint, and of the service.

@@ -15,7 +15,8 @@ mod source;
 mod watched;
 
 pub use answer::Refusal;
-pub(super) use answer::{Acquired, Token, Wish};
+pub(in crate::drive) use answer::Token;
+pub(super) use answer::{Acquired, Wish};
 pub(super) use command::read_output;
 pub(super) use dpop::{DPOP_NONCE, DpopBook, Prover, ShownTo, USE_NONCE};
 pub(super) use endpoint::TokenEndpoint;
