@@ -112,7 +112,7 @@ pub fn simulation_of(loaded: Loaded, calibrated_by: Option<&Path>) -> Result<Sim
     let mut times = StageTimes::given(&simulate.stages);
     // The capacities that hold, whether the target's own or given for virtual time.
     let held = Simulate { token: rules.token_capacity, upgrade: rules.upgrade_capacity, ..simulate.clone() };
-    let mut assumptions = describe_simulate(&held, scenario.signs());
+    let mut assumptions = describe_simulate(&held, |stage| scenario.passes(stage));
     assumptions.extend(scenario.events.iter().map(|event| {
         format!("the event {} is not done: in virtual time there is nobody to do it to", event.name)
     }));

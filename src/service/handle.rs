@@ -82,6 +82,8 @@ pub enum HandleAnswer {
         refresh: Option<TokenHandle>,
         /// Whether fewer scopes are granted than were asked for.
         lacks_scope: bool,
+        /// Whether it is bound to a client's key.
+        is_dpop: bool,
     },
     /// None.
     Refused(TokenRefusal),
@@ -100,6 +102,7 @@ impl TargetState {
         match self.grant_token(now, request, refresh.map(Credential::shown)) {
             Ok((id, grant, refresh)) => HandleAnswer::Issued {
                 lacks_scope: grant.lacks(request.scope),
+                is_dpop: self.bindings.as_ref().is_some_and(|bindings| bindings.is_to_key(id)),
                 token: TokenHandle(id),
                 expires_in: self.rules.token_life,
                 refresh: refresh.map(TokenHandle),

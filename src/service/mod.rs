@@ -23,12 +23,14 @@ pub mod message;
 pub mod minted;
 mod open;
 pub mod origin;
+pub mod pages;
 pub mod presented;
 mod refresh;
 pub mod refusal;
 pub mod refusal_text;
 mod registry;
 mod returns;
+pub mod route_text;
 pub mod routes;
 pub mod rules;
 mod script;
@@ -41,6 +43,7 @@ pub mod storms;
 mod tally;
 mod tickets;
 pub mod token;
+mod topics;
 pub mod windows;
 
 #[cfg(test)]

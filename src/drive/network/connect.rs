@@ -129,19 +129,9 @@ impl Connector {
         sink.count(Counter::NonceRetries).await;
         sink.count(Counter::TcpConnections).await;
         let began = self.clock.now();
-        let (first, mut again) = (began.since(marks.began), Marks { began, ..Marks::default() });
+        let mut again = Marks { began, ..Marks::default() };
         let result = self.connect_in_stages(shown, elsewhere, jar, &mut again).await;
-        let earlier =
-            |at: Option<Moment>| at.map(|at| Moment::from_ns(at.as_ns() - as_ns(first).min(at.as_ns())));
-        *marks = Marks {
-            began: marks.began,
-            proved: earlier(again.proved),
-            dns: earlier(again.dns),
-            tcp: earlier(again.tcp),
-            tls: earlier(again.tls),
-            ended: again.ended,
-            signed: marks.signed,
-        };
+        *marks = both(marks, again);
         result
     }
 
@@ -183,8 +173,23 @@ impl Connector {
     }
 }
 
+/// What two handshakes took that are one to the lifecycle: what the first one took belongs to the upgrade.
+pub(in crate::drive) fn both(first: &Marks, again: Marks) -> Marks {
+    let before = again.began.since(first.began);
+    let earlier = |at: Option<Moment>| at.map(|at| Moment::from_ns(at.as_ns() - as_ns(before).min(at.as_ns())));
+    Marks {
+        began: first.began,
+        proved: earlier(again.proved),
+        dns: earlier(again.dns),
+        tcp: earlier(again.tcp),
+        tls: earlier(again.tls),
+        ended: again.ended,
+        signed: first.signed,
+    }
+}
+
 /// Whether a handshake was refused for the want of a nonce.
-fn asks_for_nonce(failure: &ConnectFailure) -> bool {
+pub(in crate::drive) fn asks_for_nonce(failure: &ConnectFailure) -> bool {
     matches!(failure, ConnectFailure::Http(said) if said.status == 401 && said.bearer_error.as_deref() == Some(USE_NONCE))
 }
 

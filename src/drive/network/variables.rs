@@ -129,6 +129,11 @@ impl<'a> Renderer<'a> {
         self.at.or_else(|| Some(self.texts.clock?.unix_us_now())).unwrap_or_default()
     }
 
+    /// The time that its texts tell, in microseconds since 1970.
+    pub(in crate::drive) fn unix_us(&self) -> u64 {
+        self.now()
+    }
+
     /// The client's number.
     pub(super) const fn number(&self) -> u32 {
         self.number

@@ -17,6 +17,7 @@ use super::queue::Kind;
 use super::request::{Request, Stage, Unheard};
 use super::service_side::{IsEdge, Reception, ServiceSide, Shows, TokenReply, UpgradeReply, endpoint_index};
 use super::slab::Key;
+use super::steps::{Steps, no_page};
 use super::token_answer::TokenSays;
 use super::token_desk::TokenDesk;
 use super::transit::Transit;
@@ -31,11 +32,15 @@ pub(super) struct AtService<'a> {
     pub(super) service: &'a mut ServiceSide,
     pub(super) handshakes: &'a mut Handshakes,
     pub(super) desk: &'a mut TokenDesk,
+    pub(super) steps: &'a mut Steps,
 }
 
 impl AtService<'_> {
     /// The request's connection is the target's.
     pub(super) fn connection_opens(&mut self) -> Option<Unheard> {
+        if self.request.is_step() {
+            return self.answer_page();
+        }
         let endpoint = self.request.endpoint();
         // A token request may go over a connection that is open already.
         if endpoint == Endpoint::Upgrade || self.group.is_fresh {
@@ -46,6 +51,15 @@ impl AtService<'_> {
             }
         }
         self.is_read()
+    }
+
+    /// A request before a handshake is answered at once.
+    fn answer_page(&mut self) -> Option<Unheard> {
+        let request = self.steps.request(self.key);
+        let page = request.map_or_else(no_page, |request| self.service.page(self.transit, request));
+        self.steps.answer(self.key, page);
+        self.transit.requests.answer_leaves(&mut self.transit.queue, self.key);
+        None
     }
 
     /// The service reads from the request's connection at last.
@@ -107,9 +121,14 @@ impl AtService<'_> {
 
     fn decide_token(&mut self) -> Option<Unheard> {
         let shown = self.desk.shown(self.key, self.request.client());
-        match self.service.answer_token(self.transit, self.key, shown) {
+        let reply = self.service.answer_token(self.transit, self.key, shown);
+        let nonce = self.service.proof_nonce(self.transit.now(), false);
+        match reply {
             TokenReply::Hangs => self.hang(),
-            TokenReply::Says(says) => self.say(says),
+            TokenReply::Says(says) => {
+                self.desk.note_nonce(self.key, nonce.filter(|_| says.is_by_the_rules()));
+                self.say(says)
+            }
         }
     }
 
@@ -117,9 +136,12 @@ impl AtService<'_> {
         let number = self.request.client();
         let now = self.transit.now();
         if let Some(written) = self.handshakes.written(self.key) {
-            let shows =
-                Shows::Written { headers: &written.headers, uri: &written.uri, over: Over::default() };
+            let over = Over { certificate: self.group.certified[0].taken(), is_secure: written.is_secure() };
+            let shows = Shows::Written { headers: &written.headers, uri: &written.uri, over };
             let reply = self.service.answer_upgrade(now, self.key, shows);
+            if reply.is_by_the_rules() {
+                self.handshakes.note_nonce(self.key, self.service.proof_nonce(now, true));
+            }
             return self.reply(reply);
         }
         let credential = match (&self.group.fixed, self.desk.token_of(number)) {

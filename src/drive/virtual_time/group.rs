@@ -2,25 +2,29 @@
 //!
 //! In: the scenario. Out: rules and texts, looked up once. Nothing of it changes in a run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use url::Url;
 
 use crate::clock::Moment;
 use crate::conversation::Payload;
 use crate::declare::template::{Template, UrlText};
+use crate::drive::network::{DpopBook, proved_uri};
 use crate::lifecycle::{Evidence, GroupRules, TokenFacts, believed_expiry, refusal_by_message};
 use crate::sample::GroupId;
-use crate::scenario::keys::path_fits;
+use crate::scenario::keys::{self, path_fits};
 use crate::scenario::keys::{
     ClientAuth, ClientCredentials, ConnectRules, Grant, Scenario, Target, TargetRules, TlsResumption,
-    TokenConnection, TokenIn, TokenPlace,
+    TokenConnection, TokenIn, TokenPlace, TokenRules,
 };
 use crate::service::holder::Holder;
 use crate::service::token::TokenRequest;
 
+use super::certificates::Certified;
 use super::signing::{Filled, Minter, OwnParams, StandIns};
-use super::written::Writing;
+use super::written::{Writing, token_url};
 
 /// A group.
 #[derive(Debug)]
@@ -43,6 +47,10 @@ pub(super) struct Group {
     /// What signs its clients' own tokens.
     pub(super) minter: Option<Minter>,
     pub(super) fixed: Option<String>,
+    /// What the target makes of the certificates at its WebSocket endpoint, and at its token endpoint.
+    pub(super) certified: [Certified; 2],
+    /// The keys to which its clients' tokens are bound.
+    pub(super) dpop: Option<Arc<DpopBook>>,
     /// How its upgrade requests are written, where more stands in them than a token.
     pub(super) writing: Option<Box<Writing>>,
     /// Whether the target numbers its messages for its clients.
@@ -52,11 +60,14 @@ pub(super) struct Group {
 /// What a group's clients show to the token endpoint.
 #[derive(Debug)]
 pub(super) struct Asker {
+    /// Where it goes, and what a proof says of that.
+    pub(super) url: Option<Url>,
+    pub(super) proved_uri: String,
     who: Vec<(String, String)>,
     scope: Option<String>,
     used_basic: bool,
-    /// Whether a signature says who the client is, and not its secret.
-    is_signed: bool,
+    /// Whether something else than its secret says who the client is: a signature, a certificate.
+    hides_secret: bool,
     grant_type: &'static str,
     /// The parameters that are the same in each request.
     params: Vec<(String, String)>,
@@ -74,13 +85,14 @@ impl Asker {
         index: u32,
         is_refresh: bool,
         own: Option<&'a [(String, String)]>,
+        holder: Holder<'a>,
     ) -> TokenRequest<'a> {
         let (id, secret) = self.who(index);
         TokenRequest {
-            holder: Holder::default(),
+            holder,
             grant_type: Some(if is_refresh { "refresh_token" } else { self.grant_type }),
             client_id: Some(id).filter(|id| !id.is_empty()),
-            client_secret: Some(secret).filter(|secret| !secret.is_empty() && !self.is_signed),
+            client_secret: Some(secret).filter(|secret| !secret.is_empty() && !self.hides_secret),
             used_basic: self.used_basic,
             scope: self.scope.as_deref(),
             refresh_token: None,
@@ -142,6 +154,7 @@ impl Group {
             Target::Remote(remote) => remote.url.scheme() == "wss",
         };
         let connect = &group.connect;
+        let dpop = token.and_then(DpopBook::stand_in);
         Self {
             id: GroupId(u16::try_from(index).unwrap_or(u16::MAX)),
             rules: GroupRules::of(scenario, index),
@@ -151,13 +164,15 @@ impl Group {
             is_anywhere: matches!(scenario.target, Target::Remote(_)),
             carries_token: carries_token(&connect.token_in, target),
             is_fresh: token.is_some_and(|token| token.connection == TokenConnection::Fresh),
-            asker: token.and_then(|token| asker(&token.grant, keys)),
+            asker: token.and_then(|token| asker(token, keys, token_url(&scenario.target, token))),
             minter: token.and_then(|token| Minter::of(&token.grant, keys)),
             fixed: token.and_then(|token| match &token.grant {
                 Grant::Fixed(text) => Some(text.expose_secret().to_owned()),
                 _ => None,
             }),
-            writing: Writing::of(scenario, index, target),
+            certified: certified(group, target),
+            writing: Writing::of(scenario, index, target, dpop.clone()),
+            dpop,
             is_numbered: connect.url.as_ref().and_then(UrlText::fixed).is_none(),
             connect: connect.clone(),
         }
@@ -173,7 +188,15 @@ fn finds_endpoint(scenario: &Scenario, connect: &ConnectRules, target: &TargetRu
     path_fits(&target.path, path.split('?').next().unwrap_or_default())
 }
 
-fn asker(grant: &Grant, keys: &StandIns) -> Option<Asker> {
+/// What the target makes of a group's certificates: that of its sessions, which goes for its tokens as well unless they have their own.
+fn certified(group: &keys::Group, target: &TargetRules) -> [Certified; 2] {
+    let own = group.connect.certificate.as_ref();
+    let for_tokens = group.token.as_ref().and_then(|token| token.certificate.as_ref());
+    [own, for_tokens.or(own)].map(|shown| Certified::of(target, shown))
+}
+
+fn asker(token: &TokenRules, keys: &StandIns, url: Option<Url>) -> Option<Asker> {
+    let grant = &token.grant;
     let credentials = grant.credentials()?;
     let pair = |id: &str, secret: &secrecy::SecretString| (id.to_owned(), secret.expose_secret().to_owned());
     let who = match &credentials.feeder {
@@ -187,10 +210,15 @@ fn asker(grant: &Grant, keys: &StandIns) -> Option<Asker> {
         None => vec![pair(&credentials.client_id, &credentials.client_secret)],
     };
     Some(Asker {
+        proved_uri: url.as_ref().map(proved_uri).unwrap_or_default(),
+        url,
         who,
         scope: (!credentials.scopes.is_empty()).then(|| credentials.scopes.join(" ")),
         used_basic: credentials.auth == ClientAuth::Basic,
-        is_signed: matches!(credentials.auth, ClientAuth::PrivateKeyJwt | ClientAuth::ClientSecretJwt),
+        hides_secret: matches!(
+            credentials.auth,
+            ClientAuth::PrivateKeyJwt | ClientAuth::ClientSecretJwt | ClientAuth::TlsClientAuth
+        ),
         grant_type: match grant {
             Grant::Shown { shown, .. } => shown.grant_type(),
             _ => "client_credentials",

@@ -11,6 +11,7 @@
 mod at_client;
 mod at_service;
 mod audit;
+mod certificates;
 mod clients;
 mod end;
 mod frame;
@@ -29,6 +30,7 @@ mod service_side;
 mod shared_token;
 mod signing;
 mod slab;
+mod steps;
 mod taker;
 mod time_model;
 mod token_answer;

@@ -18,6 +18,7 @@ use crate::service::counters::TargetCounters;
 use crate::service::faults::skewed;
 use crate::service::handle::{Credential, HandleAnswer};
 use crate::service::message::{MessageText, Schedule};
+use crate::service::pages::{Page, PageRequest};
 use crate::service::presented::{Over, UpgradeLook};
 use crate::service::rules::{FirstRequest, Handshake, HandshakeRefusal, TargetState};
 use crate::service::session::{Session, SessionId};
@@ -111,6 +112,13 @@ pub(super) enum Shows<'a> {
     Written { headers: &'a HeaderMap, uri: &'a Uri, over: Over },
 }
 
+impl UpgradeReply {
+    /// Whether it is the rules' own, and no fault's.
+    pub(super) const fn is_by_the_rules(&self) -> bool {
+        matches!(self, Self::Refused(_, IsEdge(false)) | Self::Admitted { .. })
+    }
+}
+
 /// Whether something in front of the service speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct IsEdge(pub(super) bool);
@@ -137,6 +145,7 @@ impl ServiceSide {
         let mut target = TargetState::new(rules, seed);
         target.set_origin(start_unix_us);
         target.forget_returns();
+        target.take_stand_in_proofs();
         Self {
             rules: Arc::clone(target.rules()),
             target,
@@ -258,6 +267,13 @@ impl ServiceSide {
         self.visits.get(key).map_or(Duration::ZERO, |visit| visit.delay)
     }
 
+    /// Answers a request for a page.
+    pub(super) fn page(&mut self, transit: &mut Transit, request: PageRequest<'_>) -> Page {
+        let page = self.target.page(transit.now(), request);
+        self.tell_hold_ends(transit);
+        page
+    }
+
     /// Answers a token request; it may show a refresh token.
     pub(super) fn answer_token(
         &mut self,
@@ -277,10 +293,12 @@ impl ServiceSide {
             _ => {}
         }
         let Some((request, refresh)) = shown else { return TokenReply::Says(TokenSays::NOTHING) };
+        let proves = request.holder.proof.is_some();
         let answer = self.target.handle_request(transit.now(), request, refresh);
         self.tell_hold_ends(transit);
         TokenReply::Says(match answer {
-            HandleAnswer::Issued { token, expires_in, refresh, lacks_scope } => {
+            HandleAnswer::Issued { is_dpop: false, .. } if proves => TokenSays::not_bound(),
+            HandleAnswer::Issued { token, expires_in, refresh, lacks_scope, is_dpop: _ } => {
                 let life = match fault {
                     Some(FaultKind::TokenClockSkew(skew)) => skewed(expires_in, skew),
                     _ => expires_in,
@@ -358,6 +376,11 @@ impl ServiceSide {
                 look.decide(&mut self.target, now)
             }
         }
+    }
+
+    /// The nonce that the next proofs are to have.
+    pub(super) fn proof_nonce(&self, now: Moment, is_handshake: bool) -> Option<String> {
+        self.target.proof_nonce(now, is_handshake)
     }
 
     /// What a client reads in a refusal.

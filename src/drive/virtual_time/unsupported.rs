@@ -21,10 +21,6 @@ pub fn unsupported(scenario: &Scenario, rules: &TargetRules) -> Vec<String> {
         (rules.message_token.is_some(), "the target takes its token from a message (target.message_token)"),
         (!rules.script.is_empty(), "the target has a script (target.script)"),
         (
-            rules.client_certificates.is_some(),
-            "the target asks clients for certificates (target.client_certificates)",
-        ),
-        (
             rules.storms.iter().any(|storm| storm.warning.is_some()),
             "the target warns of its storms (target.storms, warning)",
         ),
@@ -48,10 +44,6 @@ fn of_token(group: &Group, rules: &TargetRules) -> Vec<String> {
     let credentials = grant.credentials();
     let holds = |is: &dyn Fn(&ClientCredentials) -> bool| credentials.is_some_and(is);
     let rows = [
-        (
-            group.token.as_ref().is_some_and(|token| token.dpop.is_some()) || rules.dpop.is_some(),
-            "has tokens that are bound to a key, or asks a target that binds them (token.dpop, target.dpop)",
-        ),
         (
             holds(&|credentials| {
                 (credentials.body == TokenBody::Form) == (rules.token_request == TokenRequestBody::Json)

@@ -1,9 +1,11 @@
 //! The parts of a run in virtual time, and which of them hears of what.
 //!
 //! In: the events of the queue, one after the other. Out: calls of the parts, and what one part answers handed to the next. What anything
-//! means is decided in the parts; each alone writes what it keeps. What clients do is in `acting`, what their requests come to in `requests`.
+//! means is decided in the parts; each alone writes what it keeps. What clients do is in `acting`, what they do before a handshake in `preparing`,
+//! what their requests come to in `requests`.
 
 mod acting;
+mod preparing;
 mod requests;
 
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use super::queue::{Happening, Kind};
 use super::samples::SampleLog;
 use super::service_side::{ServiceSide, endpoint_index};
 use super::signing::StandIns;
+use super::steps::Steps;
 use super::taker::SampleTaker;
 use super::time_model::TimeModel;
 use super::token_desk::TokenDesk;
@@ -44,6 +47,7 @@ pub(super) struct World {
     handshakes: Handshakes,
     desk: TokenDesk,
     holdings: Holdings,
+    steps: Steps,
     log: SampleLog,
     lost: Lost,
     /// Calendar time of the moment zero, in microseconds since 1970.
@@ -77,6 +81,7 @@ impl World {
             handshakes: Handshakes::default(),
             desk: TokenDesk::new(scenario, Arc::clone(&groups), MintedBook::new(reader, start_unix_us)),
             holdings: Holdings::default(),
+            steps: Steps::new(groups.len()),
             log: SampleLog::new(groups.len(), keeps_lag),
             groups,
             lost: Lost::default(),

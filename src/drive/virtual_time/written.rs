@@ -16,9 +16,9 @@ use crate::drive::network::destination::Destination;
 use crate::drive::network::endpoint::Endpoint;
 use crate::drive::network::upgrade_request::UpgradeWriter;
 use crate::drive::network::variables::{GroupTexts, Renderer, Variables};
-use crate::drive::network::{TargetAddress, Token, header_lines};
+use crate::drive::network::{DpopBook, Prover, TargetAddress, Token, header_lines};
 use crate::lifecycle::ConnectFailure;
-use crate::scenario::keys::{ConnectRules, Scenario, Target, TargetRules, TokenPlace};
+use crate::scenario::keys::{ConnectRules, Scenario, Target, TargetRules, TokenPlace, TokenRules};
 
 /// The port of a target that listens nowhere.
 const PORT: u16 = 8080;
@@ -30,6 +30,8 @@ pub(super) struct Writing {
     texts: GroupTexts,
     destination: Destination,
     writer: UpgradeWriter,
+    /// Scheme, host and port of requests that name only a path.
+    base: String,
 }
 
 /// A request.
@@ -40,6 +42,8 @@ pub(super) struct Written {
     pub(super) url: Url,
     /// When it was signed.
     pub(super) signed: Option<Moment>,
+    /// Whose proof it shows.
+    pub(super) prover: Option<Arc<Prover>>,
 }
 
 impl std::fmt::Debug for Writing {
@@ -56,7 +60,12 @@ impl std::fmt::Debug for Written {
 
 impl Writing {
     /// That of a group, where its requests, or what the target looks at in them, are more than a token.
-    pub(super) fn of(scenario: &Scenario, index: usize, target: &TargetRules) -> Option<Box<Self>> {
+    pub(super) fn of(
+        scenario: &Scenario,
+        index: usize,
+        target: &TargetRules,
+        dpop: Option<Arc<DpopBook>>,
+    ) -> Option<Box<Self>> {
         let group = &scenario.groups[index];
         let connect = &group.connect;
         let is_plain = connect.url.is_none()
@@ -64,22 +73,38 @@ impl Writing {
             && connect.headers.is_empty()
             && group.prepare.is_none()
             && connect.path.as_ref().is_none_or(|path| !path.contains('?'));
+        let binds = target.client_certificates.as_ref().is_some_and(|asked| asked.bind_tokens);
         let looks_at_more = target.tickets.is_some()
+            || target.dpop.is_some()
+            || binds
             || target.signatures.is_some()
             || target.accepts_token_in.contains(&TokenPlace::Path);
-        if is_plain && !looks_at_more {
+        if is_plain && !looks_at_more && dpop.is_none() {
             return None;
         }
         let endpoint = Endpoint::of(url_of(&scenario.target, connect)?)?;
         let lines = header_lines(&group.name, connect).unwrap_or_default();
+        let scheme = if endpoint.is_secure() { "https" } else { "http" };
         Some(Box::new(Self {
+            base: format!("{scheme}://{}", endpoint.authority),
             texts: GroupTexts::timeless(endpoint.authority.clone()),
             destination: Destination::new(endpoint, connect)
                 .signing(connect.sign.as_ref(), crate::plan::first_number(scenario, index))
                 .filling(&connect.headers),
             writer: UpgradeWriter::new(lines, connect.token_in.clone())
+                .proving(dpop)
                 .naming_client(connect.url.as_ref().and_then(UrlText::fixed).is_none()),
         }))
+    }
+
+    /// Whether its clients prove that they hold the keys of their tokens.
+    pub(super) const fn proves(&self) -> bool {
+        self.writer.proves()
+    }
+
+    /// Scheme, host and port of requests that name only a path.
+    pub(super) fn base(&self) -> &str {
+        &self.base
     }
 
     /// Client `number`, with its token, at a time in microseconds since 1970.
@@ -106,7 +131,7 @@ impl Writing {
         let request = self.writer.write(endpoint, (number, token, jar), || unix_us);
         let (uri, headers) = read(&request.bytes).ok_or(ConnectFailure::Protocol)?;
         let signed = endpoint.signature.as_ref().map(|signature| signature.at);
-        Ok(Written { uri, headers, url: endpoint.url.clone(), signed })
+        Ok(Written { uri, headers, url: endpoint.url.clone(), signed, prover: request.prover })
     }
 }
 
@@ -119,15 +144,27 @@ impl Written {
 
 /// Where a group's handshakes go unless their URL has variables.
 fn url_of(target: &Target, connect: &ConnectRules) -> Option<Url> {
-    let address = match target {
+    address_of(target).websocket_url(connect).ok()
+}
+
+/// Where the target is to be had.
+fn address_of(target: &Target) -> TargetAddress {
+    match target {
         Target::Embedded(rules) => TargetAddress::Embedded {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
             tls: rules.tls,
             path: rules.path.clone(),
         },
-        Target::Remote(remote) => TargetAddress::Remote { url: Url::clone(&remote.url), token_url: None },
-    };
-    address.websocket_url(connect).ok()
+        Target::Remote(remote) => TargetAddress::Remote {
+            url: Url::clone(&remote.url),
+            token_url: remote.token_url.as_deref().cloned(),
+        },
+    }
+}
+
+/// Where a group's token requests go.
+pub(super) fn token_url(target: &Target, rules: &TokenRules) -> Option<Url> {
+    address_of(target).token_url(rules).ok()?
 }
 
 /// A request's parts as a server reads them.

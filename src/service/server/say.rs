@@ -13,9 +13,9 @@ use crate::scenario::keys::ScriptRule;
 use crate::service::refusal::HandshakeRefusal;
 use crate::service::script::json_in;
 use crate::service::session::EndHow;
+use crate::service::topics::topics_at;
 
 use super::session::Live;
-use super::topics::topics_at;
 use super::upgrade::render_refusal;
 
 impl Live {

@@ -13,10 +13,10 @@ use crate::scenario::keys::{SignatureKey, Signatures, TokenPlace, ticket_in};
 use crate::service::credential;
 use crate::service::holder::Holder;
 use crate::service::presented::judge_signature;
+use crate::service::topics::topics_at;
 use crate::signing::Purpose;
 
 use super::token_form::{TokenForm, Written};
-use super::topics::topics_at;
 use super::{control, upgrade};
 
 /// Most headers of a request.

@@ -1,5 +1,6 @@
 //! The same scenario by both drivers: outcomes, causes, requests, ends and counts are the same.
 
+mod bound;
 mod handshakes;
 
 use std::collections::BTreeMap;
@@ -25,10 +26,10 @@ struct Case {
 }
 
 impl Case {
-    /// A run of 2.5 s: what follows `[target]`, what follows a group of 4 clients, and more tables. The target closes them once, by a storm.
+    /// A run of 3 s: what follows `[target]`, what follows a group of 4 clients, and more tables. The target closes them once, by a storm.
     fn new(name: &'static str, target: &str, group: &str, refused: Refused) -> Self {
         let scenario = format!(
-            "duration = \"2500ms\"\n[target]\nidle_timeout = \"never\"\ninvalidation = \"never\"\n{target}\n[[groups]]\nname = \"g\"\nclients = 4\nreconnect = {{ max_attempts = 2, backoff = {{ kind = \"constant\", base = \"1ms\" }} }}\n{group}\n[[storms]]\nat = \"1500ms\"\nby = \"target\"\ncode = 1012\n"
+            "duration = \"3s\"\n[target]\nidle_timeout = \"never\"\ninvalidation = \"never\"\n{target}\n[[groups]]\nname = \"g\"\nclients = 4\nreconnect = {{ max_attempts = 2, backoff = {{ kind = \"constant\", base = \"1ms\" }} }}\n{group}\n[[storms]]\nat = \"2s\"\nby = \"target\"\ncode = 1012\n"
         );
         Self { name, scenario, refused }
     }
@@ -97,7 +98,10 @@ impl Case {
         for model in [&real, &simulated] {
             assert_eq!(model.account_faults, [""; 0], "{name}");
             let reconciliation = model.reconciliation.as_ref().unwrap();
-            assert!(reconciliation.is_exact(), "{name}: {reconciliation:?}");
+            // A connection that comes to nothing, or a token that is not taken, one side alone knows of.
+            let is_known_to_one = matches!(refused, Some((Outcome::Tls | Outcome::TokenError, _)));
+            let agrees = if is_known_to_one { reconciliation.holds() } else { reconciliation.is_exact() };
+            assert!(agrees, "{name}: {reconciliation:?}");
             assert!(!model.all.attempts.is_empty(), "{name}");
             let failed = model.all.attempts.iter().filter(|(key, _)| key.outcome != Outcome::Ok);
             let mut causes: Vec<_> = failed.map(|(key, _)| (key.outcome, key.cause)).collect();

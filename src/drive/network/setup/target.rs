@@ -84,7 +84,7 @@ impl TargetAddress {
     }
 
     /// Where a group's tokens come from; `None` where nothing says so.
-    pub(super) fn token_url(&self, rules: &TokenRules) -> Result<Option<Url>, ContextError> {
+    pub(in crate::drive) fn token_url(&self, rules: &TokenRules) -> Result<Option<Url>, ContextError> {
         if let Some(url) = rules.url.as_deref() {
             return Ok(Some(url.clone()));
         }

@@ -53,11 +53,10 @@ impl World {
                 let fetch = self.desk.fetch(&mut self.transit, number, Need { not_before, valid_until });
                 self.wait_or_tell(number, fetch)
             }
-            // A scenario with steps is not simulated; one without has nothing to do here.
-            Action::Prepare => Some(Event::Prepared),
+            Action::Prepare => self.prepare(number),
             Action::Connect => {
                 self.clients.connect(number);
-                self.connect(number)
+                self.connect(number, None)
             }
             Action::Hold { until, awaiting_ready, entering } => {
                 self.hold(number, until, awaiting_ready, entering)
@@ -85,7 +84,7 @@ impl World {
     }
 
     /// A client connects; `Some`: it comes to nothing at once.
-    fn connect(&mut self, number: u32) -> Option<Event> {
+    pub(super) fn connect(&mut self, number: u32, earlier: Option<Box<Marks>>) -> Option<Event> {
         let Self { groups, clients, transit, log, desk, handshakes, holdings, start_unix_us, .. } = self;
         let group = &groups[clients.group_of(number)];
         let now = transit.now();
@@ -102,7 +101,7 @@ impl World {
                 return Some(Event::ConnectFailed { marks, failure });
             }
         };
-        let request = handshakes.begin(transit, Connecting { number, group, written }, log);
+        let request = handshakes.begin(transit, Connecting { number, group, written, earlier }, log);
         clients.wait_for(number, request);
         None
     }

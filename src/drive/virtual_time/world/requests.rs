@@ -8,7 +8,7 @@ use crate::drive::virtual_time::request::{Request, Stage};
 use crate::drive::virtual_time::slab::Key;
 use crate::drive::virtual_time::token_answer::{HandedOver, Settled};
 use crate::drive::virtual_time::transit::Transit;
-use crate::lifecycle::Event;
+use crate::lifecycle::{Event, Marks};
 use crate::sample::{Counter, Sample};
 use crate::service::capacity::Endpoint;
 
@@ -38,9 +38,9 @@ impl World {
     }
 
     fn at_service(&mut self, key: Key, request: Request) -> AtService<'_> {
-        let Self { groups, clients, transit, service, handshakes, desk, .. } = self;
+        let Self { groups, clients, transit, service, handshakes, desk, steps, .. } = self;
         let group = &groups[clients.group_of(request.client())];
-        AtService { key, request, group, transit, service, handshakes, desk }
+        AtService { key, request, group, transit, service, handshakes, desk, steps }
     }
 
     /// A request has waited for a server until its client gave up.
@@ -60,10 +60,16 @@ impl World {
     }
 
     fn answer_is_here(&mut self, key: Key, request: Request) {
+        if request.is_step() {
+            return self.step_answered(key, request.client());
+        }
         if request.endpoint() == Endpoint::Upgrade {
             return self.finish_handshake(key);
         }
         self.tell_request_end(key, request.client());
+        if self.desk.asks_with_nonce(&mut self.transit, key, request.client()) {
+            return;
+        }
         if self.desk.asks_without_refresh(&mut self.transit, key, request.client()) {
             return self.tell(request.client(), Counter::RefreshTokensRefused, 1);
         }
@@ -71,6 +77,9 @@ impl World {
     }
 
     fn came_to_nothing(&mut self, key: Key, request: Request) {
+        if request.is_step() {
+            return self.step_answered(key, request.client());
+        }
         if request.endpoint() == Endpoint::Token {
             self.tell_request_end(key, request.client());
             return self.settle(key, request.client());
@@ -86,9 +95,19 @@ impl World {
             HandshakeEnd::Failed(failure, marks) => {
                 return self.deliver(number, Event::ConnectFailed { marks, failure });
             }
+            HandshakeEnd::WantsNonce(marks) => return self.connect_again(number, marks),
         };
         self.at_client(number, link).open();
         self.deliver(number, Event::Connected(marks));
+    }
+
+    /// A handshake is made once more, with the nonce that the answer to it asked for (RFC 9449 §9).
+    fn connect_again(&mut self, number: u32, marks: Marks) {
+        self.tell(number, Counter::NonceRetries, 1);
+        self.tell(number, Counter::TcpConnections, 1);
+        if let Some(event) = self.connect(number, Some(Box::new(marks))) {
+            self.deliver(number, event);
+        }
     }
 
     /// A token request of client `number` has ended: others may go on, and so does the client.
@@ -126,6 +145,11 @@ impl World {
     /// Cuts a request off: its client has gone.
     pub(super) fn cancel(&mut self, key: Key) {
         let Some(request) = self.transit.requests.get(key) else { return };
+        if request.is_step() {
+            self.steps.cancel(key);
+            self.transit.requests.remove(key);
+            return;
+        }
         self.service.leave_queue(key, request.endpoint());
         if request.endpoint() == Endpoint::Token {
             let (settled, unheard) = self.desk.cancel(&mut self.transit, key, request.client());
