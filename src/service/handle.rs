@@ -99,9 +99,24 @@ impl TargetState {
         request: TokenRequest<'_>,
         refresh: Option<Credential<'_>>,
     ) -> HandleAnswer {
-        match self.grant_token(now, request, refresh.map(Credential::shown)) {
+        self.handle_and_tell(now, request, refresh).0
+    }
+
+    /// The same, with the scopes that the answer tells.
+    pub fn handle_and_tell(
+        &mut self,
+        now: Moment,
+        request: TokenRequest<'_>,
+        refresh: Option<Credential<'_>>,
+    ) -> (HandleAnswer, Option<String>) {
+        let mut scope = None;
+        let answer = match self.grant_token(now, request, refresh.map(Credential::shown)) {
             Ok((id, grant, refresh)) => HandleAnswer::Issued {
-                lacks_scope: grant.lacks(request.scope),
+                lacks_scope: {
+                    let lacks = grant.lacks(request.scope);
+                    scope = grant.scope;
+                    lacks
+                },
                 is_dpop: self.bindings.as_ref().is_some_and(|bindings| bindings.is_to_key(id)),
                 token: TokenHandle(id),
                 expires_in: self.rules.token_life,
@@ -115,7 +130,8 @@ impl TargetState {
                 description: "",
                 used_basic: false,
             }),
-        }
+        };
+        (answer, scope)
     }
 
     /// As [`TargetState::handshake`].

@@ -33,6 +33,7 @@ mod returns;
 pub mod route_text;
 pub mod routes;
 pub mod rules;
+pub mod saying;
 mod script;
 pub mod server;
 pub mod session;
@@ -43,6 +44,7 @@ pub mod storms;
 mod tally;
 mod tickets;
 pub mod token;
+pub mod token_text;
 mod topics;
 pub mod windows;
 

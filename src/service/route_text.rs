@@ -23,7 +23,7 @@ pub struct Whereabouts<'a> {
 }
 
 impl Whereabouts<'_> {
-    const fn unix_us(&self, at: Moment) -> u64 {
+    pub(super) const fn unix_us(&self, at: Moment) -> u64 {
         self.origin_us.saturating_add(at.as_us())
     }
 }

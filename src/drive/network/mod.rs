@@ -26,7 +26,7 @@ mod probe;
 mod probe_session;
 mod proxy;
 mod race;
-mod react;
+pub(in crate::drive) mod react;
 mod resolve;
 mod retry_after;
 mod saving;
@@ -62,5 +62,7 @@ pub use setup::{ContextError, GroupContext, GroupSetup, RunShared, TargetAddress
 pub(in crate::drive) use tls::alert_name;
 pub use tls::{ClientFiles, TlsError, client_config};
 pub use token::Refusal;
-pub(in crate::drive) use token::{DpopBook, Prover, ShownTo, Token, USE_NONCE, proved_uri};
+pub(in crate::drive) use token::{
+    DpopBook, Places, Prover, ShownTo, Token, USE_NONCE, Unreadable, proved_uri, read_answer,
+};
 pub use variation::Variation;

@@ -75,6 +75,12 @@ impl AtService<'_> {
             let refusal = self.service.refuse_path(self.key);
             return self.refuse(refusal, IsEdge(false));
         }
+        if endpoint == Endpoint::Token
+            && let Some(body) = self.group.asker.as_ref().map(|asker| asker.body)
+            && let Some(says) = self.service.refuse_body(body)
+        {
+            return self.say(says);
+        }
         match self.service.take_up(self.transit.now(), self.key, endpoint) {
             Reception::Done => self.was_worked_off(),
             Reception::Begun(done) => {
@@ -121,7 +127,8 @@ impl AtService<'_> {
 
     fn decide_token(&mut self) -> Option<Unheard> {
         let shown = self.desk.shown(self.key, self.request.client());
-        let reply = self.service.answer_token(self.transit, self.key, shown);
+        let reads = self.group.asker.as_ref().and_then(|asker| asker.reads.as_deref());
+        let reply = self.service.answer_token(self.transit, self.key, shown, reads);
         let nonce = self.service.proof_nonce(self.transit.now(), false);
         match reply {
             TokenReply::Hangs => self.hang(),

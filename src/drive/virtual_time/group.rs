@@ -12,19 +12,20 @@ use crate::clock::Moment;
 use crate::conversation::Payload;
 use crate::declare::template::{Template, UrlText};
 use crate::drive::network::{DpopBook, proved_uri};
-use crate::lifecycle::{Evidence, GroupRules, TokenFacts, believed_expiry, refusal_by_message};
+use crate::lifecycle::{GroupRules, TokenFacts, believed_expiry};
 use crate::sample::GroupId;
 use crate::scenario::keys::{self, path_fits};
 use crate::scenario::keys::{
     ClientAuth, ClientCredentials, ConnectRules, Grant, Scenario, Target, TargetRules, TlsResumption,
-    TokenConnection, TokenIn, TokenPlace, TokenRules,
+    TokenBody, TokenConnection, TokenIn, TokenPlace, TokenRules,
 };
 use crate::service::holder::Holder;
 use crate::service::token::TokenRequest;
 
 use super::certificates::Certified;
 use super::signing::{Filled, Minter, OwnParams, StandIns};
-use super::written::{Writing, token_url};
+use super::token_reading;
+use super::written::{Writing, hears_texts, token_url};
 
 /// A group.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub(super) struct Group {
     pub(super) dpop: Option<Arc<DpopBook>>,
     /// How its upgrade requests are written, where more stands in them than a token.
     pub(super) writing: Option<Box<Writing>>,
+    /// Whether the target looks at what its clients say.
+    pub(super) is_heard: bool,
     /// Whether the target numbers its messages for its clients.
     pub(super) is_numbered: bool,
 }
@@ -63,6 +66,10 @@ pub(super) struct Asker {
     /// Where it goes, and what a proof says of that.
     pub(super) url: Option<Url>,
     pub(super) proved_uri: String,
+    /// How its requests are written.
+    pub(super) body: TokenBody,
+    /// Where it looks for its token, where answers are written out.
+    pub(super) reads: Option<Box<ClientCredentials>>,
     who: Vec<(String, String)>,
     scope: Option<String>,
     used_basic: bool,
@@ -122,12 +129,6 @@ impl Group {
         self.rules.looks.makes_ready(Payload::Text(text))
     }
 
-    /// What a text says that refuses a client.
-    pub(super) fn refusal_by(&self, text: &str) -> Option<Evidence> {
-        let (looks, rules) = (&self.rules.looks, &self.rules.session.refused_on);
-        looks.messages(Payload::Text(text)).find_map(|look| refusal_by_message(looks, rules, &look))
-    }
-
     /// How long a client waits for a token.
     pub(super) fn timeout(&self) -> Duration {
         self.rules.token.as_ref().map_or(Duration::ZERO, |token| token.timeout)
@@ -138,11 +139,11 @@ impl Group {
         &self,
         requested: Moment,
         received: Moment,
-        life: Duration,
+        life: Option<Duration>,
         lacks_scope: bool,
     ) -> TokenFacts {
         let skew = self.rules.token.as_ref().and_then(|token| token.clock_skew);
-        let expires = |skew| believed_expiry(received, Some(life), skew);
+        let expires = |skew| believed_expiry(received, life, skew);
         TokenFacts { requested, received, expires: expires(skew), life_ends: expires(None), lacks_scope }
     }
 
@@ -164,7 +165,7 @@ impl Group {
             is_anywhere: matches!(scenario.target, Target::Remote(_)),
             carries_token: carries_token(&connect.token_in, target),
             is_fresh: token.is_some_and(|token| token.connection == TokenConnection::Fresh),
-            asker: token.and_then(|token| asker(token, keys, token_url(&scenario.target, token))),
+            asker: token.and_then(|token| asker(token, target, keys, token_url(&scenario.target, token))),
             minter: token.and_then(|token| Minter::of(&token.grant, keys)),
             fixed: token.and_then(|token| match &token.grant {
                 Grant::Fixed(text) => Some(text.expose_secret().to_owned()),
@@ -173,6 +174,7 @@ impl Group {
             certified: certified(group, target),
             writing: Writing::of(scenario, index, target, dpop.clone()),
             dpop,
+            is_heard: hears_texts(target),
             is_numbered: connect.url.as_ref().and_then(UrlText::fixed).is_none(),
             connect: connect.clone(),
         }
@@ -195,7 +197,7 @@ fn certified(group: &keys::Group, target: &TargetRules) -> [Certified; 2] {
     [own, for_tokens.or(own)].map(|shown| Certified::of(target, shown))
 }
 
-fn asker(token: &TokenRules, keys: &StandIns, url: Option<Url>) -> Option<Asker> {
+fn asker(token: &TokenRules, target: &TargetRules, keys: &StandIns, url: Option<Url>) -> Option<Asker> {
     let grant = &token.grant;
     let credentials = grant.credentials()?;
     let pair = |id: &str, secret: &secrecy::SecretString| (id.to_owned(), secret.expose_secret().to_owned());
@@ -211,6 +213,8 @@ fn asker(token: &TokenRules, keys: &StandIns, url: Option<Url>) -> Option<Asker>
     };
     Some(Asker {
         proved_uri: url.as_ref().map(proved_uri).unwrap_or_default(),
+        body: credentials.body,
+        reads: token_reading::is_needed(target, credentials).then(|| Box::new(credentials.clone())),
         url,
         who,
         scope: (!credentials.scopes.is_empty()).then(|| credentials.scopes.join(" ")),

@@ -51,7 +51,7 @@ impl MintedBook {
         let token = minted.handle();
         let text = is_written.then(|| text.into_boxed_str());
         self.held.entry(token).or_insert(Held { minted, times: 0, text }).times += 1;
-        TokenSays::Token { token, life, refresh: None, lacks_scope: false }
+        TokenSays::Token { token, life: Some(life), refresh: None, lacks_scope: false }
     }
 
     /// What a handshake with that token brings.

@@ -12,7 +12,9 @@ use hyper::Uri;
 
 use crate::clock::Moment;
 use crate::lifecycle::{ConnectFailure, Evidence, oauth_code};
-use crate::scenario::keys::{FaultKind, FaultStage, RefusalManner, TargetRules, TokenFormat};
+use crate::scenario::keys::{
+    ClientCredentials, FaultKind, FaultStage, RefusalManner, TargetRules, TokenBody, TokenFormat, TokenRequestBody,
+};
 use crate::service::capacity::{Arrival, Endpoint, Place};
 use crate::service::counters::TargetCounters;
 use crate::service::faults::skewed;
@@ -27,9 +29,10 @@ use crate::service::token::{TokenRefusal, TokenRequest};
 use super::frame::ToTarget;
 use super::queue::{EventQueue, Kind};
 use super::refusal::EvidenceBook;
-use super::served_sessions::{Reach, ServedSessions};
+use super::served_sessions::{Home, Reach, ServedSessions};
 use super::slab::{Beside, Key};
 use super::token_answer::TokenSays;
+use super::token_reading::{self, Telling};
 use super::transit::Transit;
 
 /// A request at an endpoint.
@@ -134,13 +137,22 @@ pub(super) struct ServiceSide {
     evidence: EvidenceBook,
     message_text: MessageText,
     start_unix_us: u64,
+    /// Whether its tokens would be JWTs on a network.
+    is_jwt: bool,
+    home: Home,
+    /// Those who were warned of each of its storms.
+    warned: Vec<Vec<SessionId>>,
 }
 
 impl ServiceSide {
-    pub(super) fn new(rules: TargetRules, seed: u64, start_unix_us: u64) -> Self {
-        let sessions = ServedSessions::new(rules.token_end.is_some());
+    pub(super) fn new(rules: TargetRules, seed: u64, (address, start_unix_us): (String, u64)) -> Self {
+        let sessions = ServedSessions::new(rules.token_end.is_some() || rules.ticket_end.is_told());
+        let home =
+            Home { ws: if rules.tls { "wss" } else { "ws" }, address, origin_us: start_unix_us };
+        let warned = vec![Vec::new(); rules.storms.len()];
         let message_text = MessageText::new(rules.message_padding);
         // A token is itself here, and its text that of an opaque one.
+        let is_jwt = rules.token_format == TokenFormat::Jwt;
         let rules = TargetRules { token_format: TokenFormat::Opaque, ..rules };
         let mut target = TargetState::new(rules, seed);
         target.set_origin(start_unix_us);
@@ -156,6 +168,9 @@ impl ServiceSide {
             evidence: EvidenceBook::default(),
             message_text,
             start_unix_us,
+            is_jwt,
+            home,
+            warned,
         }
     }
 
@@ -280,6 +295,7 @@ impl ServiceSide {
         transit: &mut Transit,
         key: Key,
         shown: Option<(TokenRequest<'_>, Option<Credential<'_>>)>,
+        reads: Option<&ClientCredentials>,
     ) -> TokenReply {
         let fault = self.visits.get(key).and_then(|visit| visit.fault);
         match fault {
@@ -294,20 +310,42 @@ impl ServiceSide {
         }
         let Some((request, refresh)) = shown else { return TokenReply::Says(TokenSays::NOTHING) };
         let proves = request.holder.proof.is_some();
-        let answer = self.target.handle_request(transit.now(), request, refresh);
+        let now = transit.now();
+        let (answer, scope) = self.target.handle_and_tell(now, request, refresh);
         self.tell_hold_ends(transit);
         TokenReply::Says(match answer {
-            HandleAnswer::Issued { is_dpop: false, .. } if proves => TokenSays::not_bound(),
-            HandleAnswer::Issued { token, expires_in, refresh, lacks_scope, is_dpop: _ } => {
-                let life = match fault {
+            HandleAnswer::Issued { token, expires_in, refresh, lacks_scope, is_dpop } => {
+                let life = Some(match fault {
                     Some(FaultKind::TokenClockSkew(skew)) => skewed(expires_in, skew),
                     _ => expires_in,
-                };
-                TokenSays::Token { token, life, refresh, lacks_scope }
+                });
+                let says = TokenSays::Token { token, life, refresh, lacks_scope };
+                let unix_us = self.start_unix_us.saturating_add(now.as_us());
+                let telling =
+                    Telling { says, scope: scope.as_deref(), is_dpop, is_jwt: self.is_jwt, unix_us };
+                match reads {
+                    Some(credentials) => token_reading::read(&self.rules, credentials, proves, telling),
+                    None if proves && !is_dpop => TokenSays::not_bound(),
+                    None => says,
+                }
             }
             HandleAnswer::Refused(refusal) => self.write_refusal(refusal),
             HandleAnswer::Limited(refusal) => self.refuses_token(refusal),
         })
+    }
+
+    /// Refuses a token request that is written in a way that the target does not take; `None`: it takes it.
+    pub(super) fn refuse_body(&mut self, body: TokenBody) -> Option<TokenSays> {
+        let is_taken = match self.rules.token_request {
+            TokenRequestBody::Either => true,
+            TokenRequestBody::Form => body == TokenBody::Form,
+            TokenRequestBody::Json => body == TokenBody::Json,
+        };
+        if is_taken {
+            return None;
+        }
+        self.target.count_bad_request();
+        Some(TokenSays::refused(415, None, None))
     }
 
     /// What a client reads of an OAuth error, which may be written in the service's own way.
@@ -390,14 +428,14 @@ impl ServiceSide {
 
     /// A session has begun over `link`, whose client takes messages of at most `longest` bytes.
     pub(super) fn open_session(&mut self, transit: &mut Transit, link: Key, session: Session, longest: u32) {
-        let reach = &mut Reach { target: &mut self.target, transit };
+        let reach = &mut Reach { target: &mut self.target, transit, home: &self.home };
         self.sessions.open(reach, link, session, longest);
     }
 
     /// A session makes room for another, and others hear that their token has ended.
     pub(super) fn settle_admission(&mut self, transit: &mut Transit, displaced: Option<SessionId>) {
         let code = self.rules.displaced_code;
-        let reach = &mut Reach { target: &mut self.target, transit };
+        let reach = &mut Reach { target: &mut self.target, transit, home: &self.home };
         if let Some(displaced) = displaced {
             self.sessions.displace(reach, displaced, code);
         }
@@ -405,22 +443,22 @@ impl ServiceSide {
     }
 
     fn tell_hold_ends(&mut self, transit: &mut Transit) {
-        self.sessions.tell_hold_ends(&mut Reach { target: &mut self.target, transit });
+        self.sessions.tell_hold_ends(&mut Reach { target: &mut self.target, transit, home: &self.home });
     }
 
     /// The next moment of a session has come.
     pub(super) fn wake_session(&mut self, transit: &mut Transit, link: Key, at: Moment) {
-        self.sessions.wake(&mut Reach { target: &mut self.target, transit }, link, at);
+        self.sessions.wake(&mut Reach { target: &mut self.target, transit, home: &self.home }, link, at);
     }
 
     /// A frame, or the connection's end, has come to the target.
     pub(super) fn receive(&mut self, transit: &mut Transit, link: Key, frame: ToTarget) {
-        self.sessions.receive(&mut Reach { target: &mut self.target, transit }, link, frame);
+        self.sessions.receive(&mut Reach { target: &mut self.target, transit, home: &self.home }, link, frame);
     }
 
     /// The client of a session has fallen silent: a close frame on its way will not be answered.
     pub(super) fn client_is_silent(&mut self, transit: &mut Transit, link: Key) {
-        self.sessions.arm(&mut Reach { target: &mut self.target, transit }, link);
+        self.sessions.arm(&mut Reach { target: &mut self.target, transit, home: &self.home }, link);
     }
 
     /// The target is probed; `true`: it restarts.
@@ -432,11 +470,29 @@ impl ServiceSide {
     pub(super) fn storm(&mut self, transit: &mut Transit, code: u16, fraction: f64) {
         match self.target.storm(transit.now(), code, fraction) {
             Ok(struck) => {
-                let reach = &mut Reach { target: &mut self.target, transit };
+                let reach = &mut Reach { target: &mut self.target, transit, home: &self.home };
                 self.sessions.strike(reach, &struck, code);
             }
             Err(error) => log::error!("a storm could not be: {error}"),
         }
+    }
+
+    /// The target warns of a storm of its own schedule.
+    pub(super) fn warn(&mut self, transit: &mut Transit, storm: usize) {
+        let fraction = self.rules.storms[storm].fraction;
+        let warned = self.target.pick(fraction);
+        let reach = &mut Reach { target: &mut self.target, transit, home: &self.home };
+        self.sessions.warn(reach, &warned, storm);
+        self.warned[storm] = warned;
+    }
+
+    /// A storm strikes those who were warned of it.
+    pub(super) fn strike_warned(&mut self, transit: &mut Transit, storm: usize) {
+        let warned = std::mem::take(&mut self.warned[storm]);
+        let struck = self.target.strike_sessions(transit.now(), &warned);
+        let code = self.rules.storms[storm].code;
+        let reach = &mut Reach { target: &mut self.target, transit, home: &self.home };
+        self.sessions.strike(reach, &struck, code);
     }
 
     /// The fault that strikes now at that stage, if any. What strikes a session is counted when it does, all else here.

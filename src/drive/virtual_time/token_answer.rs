@@ -19,8 +19,8 @@ use super::slab::Key;
 pub(super) enum TokenSays {
     Token {
         token: TokenHandle,
-        /// How long it lives, as the answer says.
-        life: Duration,
+        /// How long it lives, where the answer says so.
+        life: Option<Duration>,
         refresh: Option<TokenHandle>,
         /// Whether fewer scopes were granted than were asked for.
         lacks_scope: bool,

@@ -37,6 +37,7 @@ use super::taker::SampleTaker;
 use super::time_model::TimeModel;
 use super::token_desk::TokenDesk;
 use super::transit::Transit;
+use super::written::authority;
 
 /// The parts of a run.
 pub(super) struct World {
@@ -76,7 +77,7 @@ impl World {
         let keeps_lag = scenario.thresholds.iter().any(|threshold| threshold.source.starts_with("lag"));
         Self {
             transit: Transit::new(Network::new(times)),
-            service: ServiceSide::new(rules, scenario.seed, start_unix_us),
+            service: ServiceSide::new(rules, scenario.seed, (authority(&scenario.target), start_unix_us)),
             clients: Clients::new(scenario, share),
             handshakes: Handshakes::default(),
             desk: TokenDesk::new(scenario, Arc::clone(&groups), MintedBook::new(reader, start_unix_us)),
@@ -181,13 +182,26 @@ impl World {
                 self.service.receive(&mut self.transit, key, frame);
             }
             Kind::Known => self.end_is_known(key),
-            Kind::Start | Kind::Storm | Kind::TargetStorm | Kind::Probe | Kind::End | Kind::CutOff => {}
+            Kind::Start | Kind::Storm
+            | Kind::TargetStorm
+            | Kind::TargetWarning
+            | Kind::Probe | Kind::End | Kind::CutOff => {}
         }
     }
 
     /// A storm strikes this share of the sessions.
     pub(super) fn storm(&mut self, code: u16, fraction: f64) {
         self.service.storm(&mut self.transit, code, fraction);
+    }
+
+    /// The target warns of a storm of its own schedule.
+    pub(super) fn warn(&mut self, storm: usize) {
+        self.service.warn(&mut self.transit, storm);
+    }
+
+    /// Such a storm strikes those who were warned.
+    pub(super) fn strike_warned(&mut self, storm: usize) {
+        self.service.strike_warned(&mut self.transit, storm);
     }
 
     /// Somebody came to the group, and is not let in.

@@ -72,10 +72,12 @@ impl Writing {
             && connect.sign.is_none()
             && connect.headers.is_empty()
             && group.prepare.is_none()
+            && group.session.on_message.is_empty()
             && connect.path.as_ref().is_none_or(|path| !path.contains('?'));
         let binds = target.client_certificates.as_ref().is_some_and(|asked| asked.bind_tokens);
         let looks_at_more = target.tickets.is_some()
             || target.dpop.is_some()
+            || hears_texts(target)
             || binds
             || target.signatures.is_some()
             || target.accepts_token_in.contains(&TokenPlace::Path);
@@ -135,6 +137,11 @@ impl Writing {
     }
 }
 
+/// Whether the target looks at what clients say.
+pub(super) fn hears_texts(target: &TargetRules) -> bool {
+    !target.script.is_empty() || target.message_token.is_some()
+}
+
 impl Written {
     /// Whether it goes over TLS.
     pub(super) fn is_secure(&self) -> bool {
@@ -160,6 +167,12 @@ fn address_of(target: &Target) -> TargetAddress {
             token_url: remote.token_url.as_deref().cloned(),
         },
     }
+}
+
+/// Host and port of the target.
+pub(super) fn authority(target: &Target) -> String {
+    let url = address_of(target).websocket_url(&ConnectRules::default()).ok();
+    url.and_then(Endpoint::of).map(|endpoint| endpoint.authority).unwrap_or_default()
 }
 
 /// Where a group's token requests go.

@@ -20,7 +20,7 @@ fn both_drivers_judge_signed_handshakes_alike() {
     let session = right.replace("AKID", "ASIA") + "session_token = \"session\"\n";
     let is_403 = |cause| Some((Outcome::Http403, Some(cause)));
     let unknown = is_403(Cause::UnknownToken);
-    let reused = right.to_owned() + "expires = \"1s\"\non_reconnect = \"reuse\"\n";
+    let reused = right.to_owned() + "expires = \"2s\"\non_reconnect = \"reuse\"\n";
     let cases = [
         signed("query", right, None),
         signed("session-token", &session, None),

@@ -1,7 +1,10 @@
 //! The same scenario by both drivers: outcomes, causes, requests, ends and counts are the same.
 
 mod bound;
+mod conversation;
 mod handshakes;
+mod steps;
+mod token_answers;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,6 +35,13 @@ impl Case {
             "duration = \"3s\"\n[target]\nidle_timeout = \"never\"\ninvalidation = \"never\"\n{target}\n[[groups]]\nname = \"g\"\nclients = 4\nreconnect = {{ max_attempts = 2, backoff = {{ kind = \"constant\", base = \"1ms\" }} }}\n{group}\n[[storms]]\nat = \"2s\"\nby = \"target\"\ncode = 1012\n"
         );
         Self { name, scenario, refused }
+    }
+}
+
+impl Case {
+    /// The same, whose idle timeout is that line.
+    fn idle(self, line: &str) -> Self {
+        Self { scenario: self.scenario.replacen("idle_timeout = \"never\"\n", line, 1), ..self }
     }
 }
 

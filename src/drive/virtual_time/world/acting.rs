@@ -66,7 +66,7 @@ impl World {
                 Some(Event::Sent)
             }
             Action::SendKeepAlive | Action::SendHeartbeat | Action::SendRefreshed | Action::SendMessage => {
-                self.in_session(number).send_message();
+                self.in_session(number).send_message(action);
                 Some(Event::Sent)
             }
             Action::StartRefresh { not_before, valid_until } => {
@@ -153,9 +153,10 @@ impl World {
     // Sessions, as their clients have them.
 
     pub(super) fn at_client(&mut self, number: u32, link: Key) -> AtClient<'_> {
-        let Self { groups, clients, transit, service, log, .. } = self;
+        let Self { groups, clients, transit, service, log, holdings, desk, start_unix_us, .. } = self;
+        let start_unix_us = *start_unix_us;
         let group = &groups[clients.group_of(number)];
-        AtClient { number, link, group, transit, clients, service, log }
+        AtClient { number, link, group, transit, clients, service, log, holdings, desk, start_unix_us }
     }
 
     /// A client with the session that it has.
@@ -166,7 +167,11 @@ impl World {
     /// A frame, or the connection's end, has come to a client.
     pub(super) fn reaches_client(&mut self, link: Key, frame: ToClient) {
         let Some(number) = self.transit.network.reader(link) else { return };
-        if let Some(event) = self.at_client(number, link).receive(frame) {
+        for (index, event) in self.at_client(number, link).receive(frame).into_iter().enumerate() {
+            // One may end the session; what came with it is nothing to the next.
+            if index > 0 && !(self.clients.is_holding(number) && self.clients.slot(number).link() == link) {
+                return;
+            }
             self.deliver(number, event);
         }
     }
