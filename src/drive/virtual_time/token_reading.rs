@@ -14,6 +14,10 @@ use crate::service::token_text::{Granted, granted_text};
 
 use super::token_answer::{Said, TokenSays};
 
+/// A life in seconds and a date in seconds since 1970 are told apart by their size, which works from 2001 on; a run in virtual time may begin before, and
+/// is read as if it began so much later.
+const LATER_US: u64 = 1_000_000_000_000_000;
+
 /// What is granted, and how it is told.
 pub(super) struct Telling<'a> {
     pub(super) says: TokenSays,
@@ -39,6 +43,7 @@ pub(super) fn read(
     telling: Telling<'_>,
 ) -> TokenSays {
     let Telling { says, scope, is_dpop, is_jwt, unix_us } = telling;
+    let unix_us = unix_us.saturating_add(LATER_US);
     let TokenSays::Token { token, life: Some(life), refresh, .. } = says else { return says };
     let own = if is_jwt { as_jwt(token, unix_us / 1_000_000 + life.as_secs()) } else { token.text() };
     let refresh_text = refresh.map(TokenHandle::text);

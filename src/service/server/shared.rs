@@ -236,11 +236,6 @@ impl Shared {
         self.change(|state, now| state.begin_silence(now, id));
     }
 
-    /// A ticket for the client of this session, to be told in it.
-    pub(super) fn ticket_for(&self, now: Moment, id: SessionId) -> Option<String> {
-        self.change(|state, _| state.ticket_for(now, id))
-    }
-
     /// Ends a session for good.
     pub(super) fn end_session(&self, id: SessionId, ended: Ended) {
         self.change(|state, now| state.end_session(now, id, ended));

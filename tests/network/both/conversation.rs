@@ -9,7 +9,7 @@ const TOKEN: &str = "[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n"
 const WANTED: &str = "[target.message_token]\npointers = [\"/token\"]\nwithin = \"300ms\"\nlate_code = 4001\nrefused_code = 4003\n";
 const WELCOME: &str = "[[target.script]]\nat = \"authenticated\"\nsend = '{\"welcome\":\"{session}\"}'\n";
 const FIRST: &str = "[groups.connect]\ntoken_in = { first_message = '{\"token\":\"{token}\"}' }\n";
-const READY: &str = "[groups.session]\nready = { message_contains = \"welcome\", timeout = \"800ms\" }\nrefused_on_codes = [4001, 4003]\n";
+const READY: &str = "[groups.session]\nready = { message_contains = \"welcome\" }\nready_timeout = \"800ms\"\nrefused_on_codes = [4001, 4003]\n";
 
 #[test]
 fn both_drivers_take_tokens_in_messages_alike() {
@@ -38,14 +38,14 @@ fn both_drivers_follow_scripts_alike() {
     ]);
     let answers = format!("{TOKEN}[groups.session]\nready = {{ message_contains = \"READY\" }}\n[[groups.session.on_message]]\ncontains = '\"op\":10'\nreply = '{{\"op\":2,\"id\":{{client}}}}'\nheartbeat = {{ every_ms = \"/every\", text = \"beat\" }}\n");
     let idle = "idle_timeout = \"500ms\"\n";
-    let asks = script(&["after = \"700ms\"\nsend = \"please reconnect\""]);
+    let asks = script(&["after = \"1800ms\"\nsend = \"please reconnect\""]);
     let reconnects = format!("{TOKEN}[[groups.session.on_message]]\ncontains = \"reconnect\"\nthen = \"reconnect\"\n");
     let refuses = script(&["at = \"open\"\nsend = '{\"error\":\"go away\"}'"]);
-    let is_refused = format!("{TOKEN}[groups.session]\nready = {{ message_contains = \"never\", timeout = \"500ms\" }}\nrefused_on = [{{ contains = \"go away\" }}]\n");
-    let closes = script(&["after = \"800ms\"\nsend = \"bye\"\nclose = 4000"]);
-    let renewed = "path = \"/ws\"\nquery_parameter = \"ticket\"\naccepts_token_in = [\"query\"]\ntickets = { life = \"30s\", one_use = true, optional = true }\n[[target.script]]\nafter = \"600ms\"\nsend = '{\"reconnect_url\":\"{ws}://{address}/ws?ticket={ticket}\"}'\n";
-    let follows = "token = { grant = \"none\" }\n[groups.prepare]\nwhen = \"once\"\nvariables = { url = \"ws://{address}/ws\" }\n[groups.connect]\nurl = \"{url}\"\n[[groups.session.on_message]]\ncontains = \"reconnect_url\"\nsave = { url = \"/reconnect_url\" }\nthen = \"reconnect\"\n";
-    let warned = "[[target.storms]]\nat = \"1s\"\ncode = 1001\nwarning = \"closing soon\"\nwarning_before = \"500ms\"\n";
+    let is_refused = format!("{TOKEN}[groups.session]\nready = {{ message_contains = \"never\" }}\nready_timeout = \"500ms\"\nrefused_on = [{{ contains = \"go away\" }}]\n");
+    let closes = script(&["after = \"1800ms\"\nsend = \"bye\"\nclose = 4000"]);
+    let renewed = "path = \"/ws\"\nquery_parameter = \"ticket\"\naccepts_token_in = [\"query\"]\ntickets = { life = \"30s\", one_use = true, optional = true }\n[[target.script]]\nafter = \"1800ms\"\nsend = '{\"reconnect_url\":\"{ws}://{address}/ws?ticket={ticket}\"}'\n";
+    let follows = "token = { grant = \"none\" }\n[groups.prepare]\nwhen = \"once\"\nrenew_on = [403]\nvariables = { url = \"ws://{address}/ws\" }\n[groups.connect]\nurl = \"{url}\"\n[[groups.session.on_message]]\ncontains = \"reconnect_url\"\nsave = { url = \"/reconnect_url\" }\nthen = \"reconnect\"\n";
+    let warned = "[[target.storms]]\nat = \"2s\"\ncode = 1001\nwarning = \"closing soon\"\nwarning_before = \"800ms\"\n";
     let leaves = format!("{TOKEN}[[groups.session.on_message]]\ncontains = \"closing soon\"\nthen = \"reconnect\"\n");
     let cases = [
         Case::new("hello", &hello, &answers, None),
@@ -53,7 +53,7 @@ fn both_drivers_follow_scripts_alike() {
         Case::new("reconnect", &asks, &reconnects, None),
         Case::new("refused", &refuses, &is_refused, Some((Outcome::RefusedMessage, Some(Cause::Unknown)))),
         Case::new("closed", &closes, TOKEN, None),
-        Case::new("renewed", renewed, follows, None),
+        Case::new("renewed", renewed, follows, Some((Outcome::Http403, Some(Cause::StaleToken)))),
         Case::new("warned", warned, &leaves, None),
         Case::new("warned-in-vain", warned, TOKEN, None),
     ];
