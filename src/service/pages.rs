@@ -44,6 +44,10 @@ impl TargetState {
         let path = request.uri.path();
         match rules.routes.iter().position(|route| route.is_for(request.method, path)) {
             Some(index) => self.route_page(now, index, &rules, request),
+            None if path_fits(&rules.path, path) && request.method != "GET" => {
+                let status = StatusCode::METHOD_NOT_ALLOWED;
+                self.bad_page(status, "method.not.allowed", "an upgrade is a GET")
+            }
             None if path_fits(&rules.path, path) => {
                 let message = "this is a WebSocket endpoint: send Connection: Upgrade and Upgrade: websocket";
                 self.bad_page(StatusCode::UPGRADE_REQUIRED, "upgrade.required", message)

@@ -32,7 +32,7 @@ fn each_row_of_the_table_has_a_scenario_that_meets_it() {
     assert_eq!(UNSUPPORTED.len(), scenarios.len(), "a row without a scenario, or a scenario without a row");
     for row in &UNSUPPORTED {
         let path = folder.path().join("scenario.toml");
-        std::fs::write(&path, &scenarios[row.key]).unwrap();
+        std::fs::write(&path, format!("duration = \"1s\"\n[target]\n{}", scenarios[row.key])).unwrap();
         let why = refused(&path);
         assert!(why.contains(row.why) && why.contains(row.key), "{}: {why}", row.key);
         let others = UNSUPPORTED.iter().filter(|other| other.key != row.key);
