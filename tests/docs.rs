@@ -290,7 +290,9 @@ fn every_scenario_passes_the_check() {
 #[test]
 fn csv_headers_are_those_that_are_written() {
     let page = read("docs/src/results/csv.md");
-    for table in ["summary", "outcomes", "closes", "tokens", "steps", "timeseries"] {
+    for table in
+        ["summary", "outcomes", "closes", "tokens", "steps", "exchanges", "streams", "kinds", "timeseries"]
+    {
         let section = markdown::section(&page, &format!("{table}.csv")).unwrap();
         let told =
             markdown::fences(section).into_iter().find(|block| block.language() == "csv").unwrap().body;

@@ -278,6 +278,7 @@ fn manifest() -> Manifest {
     Manifest {
         steps: Vec::new(),
         token_pointers: Vec::new(),
+        talks: Vec::new(),
         simulated: None,
         schema_version: SCHEMA_VERSION,
         tool_version: "0".into(),

@@ -374,6 +374,7 @@ fn begun() -> Written {
         host: HostManifest { cores: 2, kernel: "k".into(), descriptor_limit: 20_000, local_ports: 28_000 },
         steps: Vec::new(),
         token_pointers: Vec::new(),
+        talks: Vec::new(),
         simulated: None,
     };
     let writer = JournalWriter::create(&file, &manifest).unwrap();

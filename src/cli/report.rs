@@ -10,9 +10,9 @@ use clap::{Args, ValueEnum};
 use crate::exit_code::ExitCode;
 use crate::report::{
     JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, availability_csv, benchmark_entries,
-    check_writable, closes_csv, histograms_hlog, is_stream, junit_xml, markdown, observed_csv, outages_csv,
-    outcomes_csv, report_html, run_json, steps_csv, summary_csv, summary_text, timeseries_csv, tokens_csv,
-    write_all, write_named,
+    check_writable, closes_csv, exchanges_csv, histograms_hlog, is_stream, junit_xml, kinds_csv, markdown,
+    observed_csv, outages_csv, outcomes_csv, report_html, run_json, steps_csv, streams_csv, summary_csv,
+    summary_text, timeseries_csv, tokens_csv, write_all, write_named,
 };
 
 use crate::run::{FoundRun, folders_made, read_run_folder};
@@ -61,6 +61,12 @@ enum Table {
     Tokens,
     /// Steps before handshakes by answer.
     Steps,
+    /// Messages and their replies.
+    Exchanges,
+    /// Messages with numbers or times.
+    Streams,
+    /// Messages by their kind.
+    Kinds,
     /// Outages: who was lost, how they came back.
     Outages,
     /// Client-seconds in and wanted, by group and minute.
@@ -166,6 +172,9 @@ fn render(model: &RunModel, format: Format, table: Table, style: Style) -> io::R
         (Format::Csv, Table::Closes) => closes_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Tokens) => tokens_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Steps) => steps_csv(model).map_err(io::Error::from),
+        (Format::Csv, Table::Exchanges) => exchanges_csv(model).map_err(io::Error::from),
+        (Format::Csv, Table::Streams) => streams_csv(model).map_err(io::Error::from),
+        (Format::Csv, Table::Kinds) => kinds_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Outages) => outages_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Availability) => availability_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Timeseries) => timeseries_csv(model).map_err(io::Error::from),

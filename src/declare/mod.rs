@@ -45,8 +45,8 @@ pub(crate) use kinds::rule::{
 };
 pub(crate) use kinds::texts::{
     SecretsElsewhere, Variables, argument, built_in, environment_value, file, header, header_template,
-    header_text, path, ruled, secret, string, strings, target_header, target_text, template, text,
-    token_param, token_text, variable,
+    header_text, path, ruled, say_template, secret, string, strings, target_header, target_text, template,
+    text, token_param, token_text, variable,
 };
 pub(crate) use kinds::times::{
     self, Time, above_zero, duration, duration_pattern, interval, or_never, pace, pace_or_zero, rate, signed,

@@ -12,13 +12,31 @@ use super::hidden::Hidden;
 
 /// Variables that every client has: its token, its number in the run, the time in milliseconds since 1970, in seconds, as ISO 8601 has it in
 /// UTC to the millisecond; host and port of the target.
-pub const BUILT_IN: [&str; 6] = ["token", "client", "unix_ms", "now", "now_iso", "address"];
+pub const BUILT_IN: [&str; 7] = ["token", "client", "unix_ms", "now_ms", "now", "now_iso", "address"];
+
+/// Variables of a saying, beside `random:LOW-HIGH`: its number, and an id that is drawn for it.
+pub const OF_SAYINGS: [&str; 2] = ["counter", "uuid"];
+/// What a variable begins with that is drawn.
+const RANDOM: &str = "random:";
+
+/// The bounds of a variable that is a whole number drawn between them, as `random:1-100`, both included.
+#[must_use]
+pub fn random_range(name: &str) -> Option<(u64, u64)> {
+    let (low, high) = name.strip_prefix(RANDOM)?.split_once('-')?;
+    let number = |digits: &str| {
+        let is_number =
+            !digits.is_empty() && digits.len() <= 18 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| digits.parse().ok()).flatten()
+    };
+    let (low, high): (u64, u64) = (number(low)?, number(high)?);
+    (low <= high).then_some((low, high))
+}
 
 /// The value of a variable that tells the time.
 #[must_use]
 pub fn time_variable(name: &str, unix_us: u64) -> Option<String> {
     match name {
-        "unix_ms" => Some((unix_us / 1_000).to_string()),
+        "unix_ms" | "now_ms" => Some((unix_us / 1_000).to_string()),
         "now" => Some((unix_us / 1_000_000).to_string()),
         "now_iso" => {
             let at = jiff::Timestamp::from_millisecond(i64::try_from(unix_us / 1_000).ok()?).ok()?;
@@ -109,10 +127,16 @@ impl Template {
     /// Reads a text. It never fails: what is neither variable nor call is text.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        Self::parse_within(text, DEEPEST)
+        Self::parse_within(text, DEEPEST, false)
     }
 
-    fn parse_within(text: &str, depth: usize) -> Self {
+    /// Reads the text of a saying, in which numbers may be drawn: `{random:1-100}`.
+    #[must_use]
+    pub fn parse_saying(text: &str) -> Self {
+        Self::parse_within(text, DEEPEST, true)
+    }
+
+    fn parse_within(text: &str, depth: usize, draws: bool) -> Self {
         let (mut segments, mut faults) = (Vec::new(), Vec::new());
         let mut plain = String::new();
         let mut rest = text;
@@ -120,9 +144,14 @@ impl Template {
             plain.push_str(&rest[..at]);
             let inside = &rest[at + 1..];
             let name = &inside[..length_of_name(inside)];
-            let found = match inside[name.len()..].chars().next() {
-                Some('}') if is_name(name) => Some((Segment::Variable(name.to_owned()), name.len())),
-                Some('(') if is_name(name) => match read_call(inside, depth) {
+            let drawn = inside
+                .split_once('}')
+                .map(|(drawn, _)| drawn)
+                .filter(|drawn| draws && random_range(drawn).is_some());
+            let found = match (inside[name.len()..].chars().next(), drawn) {
+                (_, Some(drawn)) => Some((Segment::Variable(drawn.to_owned()), drawn.len())),
+                (Some('}'), _) if is_name(name) => Some((Segment::Variable(name.to_owned()), name.len())),
+                (Some('('), _) if is_name(name) => match read_call(inside, depth) {
                     Ok(Some((call, length))) => Some((Segment::Call(Box::new(call)), length)),
                     Ok(None) => None,
                     Err(fault) => {
@@ -356,7 +385,7 @@ impl CallReader<'_> {
     fn argument(&mut self) -> Result<Argument, Unread> {
         if let Some(quote @ ('"' | '\'')) = self.peek() {
             let text = self.quoted(quote)?;
-            return Ok(Argument::Text(Template::parse_within(&text, self.depth)));
+            return Ok(Argument::Text(Template::parse_within(&text, self.depth, false)));
         }
         let name = self.name()?.to_owned();
         if self.peek() == Some('(') {

@@ -12,6 +12,7 @@ use crate::service::counters::TargetCounters;
 
 use super::histogram::Latencies;
 use super::reconnect_clocks::ReconnectClocks;
+use super::talk_names::TalkNames;
 use super::tally::Tally;
 
 /// How a row of the reconciliation came out.
@@ -118,6 +119,25 @@ pub fn check_accounts(name: &str, tally: &Tally, ended: bool) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Each message of an exchange that was sent ends in one way, and each reply that was waited for tells how long it took.
+#[must_use]
+pub fn check_exchanges(name: &str, tally: &Tally, names: &TalkNames, ended: bool) -> Vec<String> {
+    let exchanges = tally.talk.iter().flat_map(|talk| &talk.exchanges);
+    let faults = exchanges.flat_map(|(index, exchange)| {
+        let (counts, own) = (exchange.counts, names.exchange(*index));
+        let (sent, ended_so) = (counts.sent, counts.ended());
+        let is_open = ended_so > sent || (ended && ended_so != sent);
+        let replies = counts.ok.saturating_add(counts.failed_checks);
+        let told = exchange.latencies.count();
+        let sums =
+            is_open.then(|| format!("{name}: exchange {own}: {sent} messages were sent, {ended_so} ended"));
+        let times = (told != replies)
+            .then(|| format!("{name}: exchange {own}: {replies} replies came, {told} tell how long"));
+        [sums, times].into_iter().flatten()
+    });
+    faults.collect()
 }
 
 /// Each token that a client took was granted to a request of its own; a grant that no client took was that of one cut off meanwhile. Journals of

@@ -101,6 +101,14 @@ impl Latencies {
         })
     }
 
+    /// The buckets that have values, in ascending order: the lowest and the highest value of each, in microseconds, and how many are in it.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
+        self.0.iter_recorded().map(|value| {
+            let us = value.value_iterated_to();
+            (self.0.lowest_equivalent(us), us, value.count_since_last_iteration())
+        })
+    }
+
     /// How many values.
     #[must_use]
     pub fn count(&self) -> u64 {

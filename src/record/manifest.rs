@@ -12,11 +12,12 @@ use crate::service::counters::TargetCounters;
 
 use super::health::GeneratorHealth;
 use super::steps::Steps;
+use super::talk_names::TalkNames;
 
 /// Version of the journal's contents and of `run.json`. Version 2 has, for each storm, whom it struck and how they came back; version 3 says
 /// of each refusal where it was spoken, by whom, and on what ground a cause is claimed; version 4 tells when clients were in and when they were not, and
-/// has notes.
-pub const SCHEMA_VERSION: u32 = 4;
+/// has notes; version 5 has what clients said and heard.
+pub const SCHEMA_VERSION: u32 = 5;
 
 /// How a run was begun.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,9 @@ pub struct Manifest {
     /// Where each group looks for the token in an answer of its token endpoint; empty: all where RFC 6749 §5.1 has it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub token_pointers: Vec<String>,
+    /// What each group's exchanges, streams and kinds are called; empty: none has any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub talks: Vec<TalkNames>,
     /// The storms.
     pub storms: Vec<StormManifest>,
     /// The series of the service's own numbers that were asked for.
@@ -150,6 +154,12 @@ impl Manifest {
     #[must_use]
     pub fn steps_of(&self, index: usize) -> &[String] {
         self.steps.get(index).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the exchanges, streams and kinds of group `index` are called.
+    #[must_use]
+    pub fn talk_names(&self, index: usize) -> &TalkNames {
+        self.talks.get(index).unwrap_or(TalkNames::NONE)
     }
 
     /// What is told of the requests of group `index`.

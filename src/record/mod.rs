@@ -8,6 +8,7 @@ mod attempt_log;
 mod availability;
 #[cfg(test)]
 mod damage_tests;
+mod differences;
 mod encoding;
 mod entry;
 mod frame;
@@ -25,6 +26,7 @@ mod merge_ends;
 mod merge_tests;
 mod note;
 mod observed;
+mod outage_thresholds;
 pub mod outages;
 mod packed;
 mod packed_old;
@@ -34,13 +36,19 @@ mod recorder;
 mod requests;
 mod steps;
 mod survival;
+mod talk;
+mod talk_names;
+mod talk_thresholds;
 mod tally;
 mod thresholds;
 mod words;
 
-pub use accounting::{Agreement, Reconciliation, ReconciliationRow, check_accounts, reconcile};
+pub use accounting::{
+    Agreement, Reconciliation, ReconciliationRow, check_accounts, check_exchanges, reconcile,
+};
 pub use attempt_log::{ATTEMPTS_FILE, ATTEMPTS_HEADER, AttemptLog, join_attempts};
 pub use availability::{Availability, Share, availability_of};
+pub use differences::Differences;
 pub use encoding::HistogramError;
 pub use entry::Entry;
 pub use health::{GeneratorHealth, health_faults};
@@ -60,6 +68,7 @@ pub use merge::{MergeError, MergeInput, MergePlan, plan_merge};
 pub use merge_ends::{Machines, merge_ends};
 pub use note::{EventEnd, Mark, MarkBy, MarkOutcome, Note, Observed, mark_behind, settled_marks};
 pub use observed::{ObservedSpread, Unanswered, around, settled_observed, unanswered};
+pub use outage_thresholds::evaluate_outages;
 pub use packed::PackedTally;
 pub use reconnect_clocks::ReconnectClocks;
 pub use reconnects::{Reconnects, Times, count_not_back, success_of};
@@ -67,5 +76,8 @@ pub use recorder::{IntervalFeed, LiveView, Recorded, Recorder, failing_threshold
 pub use requests::{AnswerTally, Requests};
 pub use steps::Steps;
 pub use survival::{Quantile, Survival, SurvivalStep, percentile_of_ascending};
+pub use talk::{ExchangeCounts, ExchangeTally, StreamCounts, StreamTally, TalkTally};
+pub use talk_names::{StreamName, TalkNames};
+pub use talk_thresholds::{NamedTally, evaluate_talk};
 pub use tally::{Attempts, Closes, StormTally, Tally, merge_all};
-pub use thresholds::{RunTime, ThresholdResult, ThresholdStatus, evaluate, evaluate_outages, share_of};
+pub use thresholds::{RunTime, ThresholdResult, ThresholdStatus, evaluate, share_of};

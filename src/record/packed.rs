@@ -11,6 +11,7 @@ use super::encoding::{HistogramError, MAX_COUNT, add_count, packed_counts};
 use super::histogram::Latencies;
 use super::lives::Lives;
 use super::requests::{self, PackedRequest};
+use super::talk::PackedTalk;
 use super::tally::{StormTally, Tally};
 
 /// A tally as the journal holds it: what [`PackedTally::of`] made, or what was read and checked.
@@ -28,6 +29,8 @@ pub struct PackedTally {
     pub(super) requests: Vec<PackedRequest>,
     /// The clients' lives, as far as they were told in the interval.
     pub(super) lives: Lives,
+    /// What the clients said and heard by their group's rules.
+    pub(super) talk: Option<Box<PackedTalk>>,
 }
 
 impl PackedTally {
@@ -51,6 +54,7 @@ impl PackedTally {
             minus: tally.minus.as_ref().map(|minus| Box::new(Self::of(minus))),
             requests: requests::pack(&tally.requests),
             lives: tally.lives.clone(),
+            talk: tally.talk.as_ref().map(|talk| Box::new(PackedTalk::of(talk))),
         }
     }
 
@@ -69,6 +73,7 @@ impl PackedTally {
         let mut histograms = histograms.chain(self.storms.iter().flat_map(|(.., back, away)| [back, away]));
         histograms.try_for_each(|bytes| packed_counts(bytes).map(drop))?;
         requests::check(&self.requests)?;
+        self.talk.as_ref().map_or(Ok(()), |talk| talk.check())?;
         match &self.minus {
             // What is taken back is not taken back again.
             Some(minus) if minus.minus.is_some() => Err(HistogramError),
@@ -125,6 +130,9 @@ impl PackedTally {
         }
         requests::unpack(&self.requests, &mut tally.requests);
         tally.presence.add(&self.lives.presence(), 0);
+        if let Some(talk) = &self.talk {
+            talk.add_to(tally.talk.get_or_insert_default());
+        }
         if let Some(minus) = &self.minus {
             minus.add_to(tally.minus.get_or_insert_default());
         }
@@ -143,6 +151,7 @@ impl PackedTally {
             minus: self.minus.clone(),
             requests: requests::counts_of(&self.requests),
             lives: Lives::default(),
+            talk: self.talk.as_ref().map(|talk| Box::new(talk.counts())),
         };
         counts.unpack()
     }
@@ -151,6 +160,12 @@ impl PackedTally {
     pub fn bucket_counts(&self) -> impl Iterator<Item = (Metric, Vec<(u64, u64)>)> + '_ {
         // Checked when it was read, or packed by ourselves.
         self.histograms.iter().map(|(metric, bytes)| (*metric, packed_counts(bytes).unwrap_or_default()))
+    }
+
+    /// The values of each exchange's latencies, likewise.
+    pub fn exchange_bucket_counts(&self) -> impl Iterator<Item = (u16, Vec<(u64, u64)>)> + '_ {
+        let exchanges = self.talk.iter().flat_map(|talk| talk.exchange_latencies());
+        exchanges.map(|(index, bytes)| (index, packed_counts(bytes).unwrap_or_default()))
     }
 
     /// A counter's value, without unpacking.

@@ -49,11 +49,34 @@ pub(super) struct PackedTallyV3 {
     requests: Vec<PackedRequest>,
 }
 
+/// Of version 4: what clients said and heard was not recorded.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct PackedTallyV4 {
+    attempts: Vec<(AttemptKey, u64)>,
+    closes: Vec<(CloseKey, u64)>,
+    counters: Vec<(Counter, u64)>,
+    histograms: Vec<(Metric, Vec<u8>)>,
+    storms: Vec<(StormId, u64, Vec<u8>, Vec<u8>)>,
+    minus: Option<Box<PackedTallyV4>>,
+    requests: Vec<PackedRequest>,
+    lives: Lives,
+}
+
+impl From<PackedTallyV4> for PackedTally {
+    fn from(old: PackedTallyV4) -> Self {
+        let PackedTallyV4 { attempts, closes, counters, histograms, storms, minus, requests, lives } = old;
+        let minus = minus.map(|minus| Box::new(Self::from(*minus)));
+        Self { attempts, closes, counters, histograms, storms, minus, requests, lives, talk: None }
+    }
+}
+
 impl From<PackedTallyV3> for PackedTally {
     fn from(old: PackedTallyV3) -> Self {
         let PackedTallyV3 { attempts, closes, counters, histograms, storms, minus, requests } = old;
         let minus = minus.map(|minus| Box::new(Self::from(*minus)));
-        Self { attempts, closes, counters, histograms, storms, minus, requests, lives: Lives::default() }
+        let lives = Lives::default();
+        Self { attempts, closes, counters, histograms, storms, minus, requests, lives, talk: None }
     }
 }
 
@@ -88,6 +111,7 @@ impl From<PackedTallyV2> for PackedTally {
             minus: None,
             requests: Vec::new(),
             lives: Lives::default(),
+            talk: None,
         }
     }
 }

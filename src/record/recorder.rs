@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, Moment};
 use crate::engine::{RunControl, StopReason};
-use crate::sample::Stamped;
-use crate::scenario::keys::{Scenario, Threshold};
+use crate::sample::{Sample, Stamped};
+use crate::scenario::keys::{Group, Scenario, Threshold};
 
 use super::attempt_log::AttemptLog;
 use super::entry::Entry;
@@ -21,8 +21,11 @@ use super::journal::JournalWriter;
 use super::note::{Mark, Note, settled_marks};
 use super::outages::Recent;
 use super::packed::PackedTally;
+use super::talk::TalkBook;
+use super::talk_names::TalkNames;
+use super::talk_thresholds::evaluate_talk;
 use super::tally::Tally;
-use super::thresholds::{ThresholdStatus, evaluate};
+use super::thresholds::{ThresholdResult, ThresholdStatus, evaluate};
 use super::words::WordBook;
 
 /// Seconds that may wait in memory for a journal that cannot be written; then the newest are added up.
@@ -119,6 +122,7 @@ pub struct Recorder {
     marks: Arc<Vec<Mark>>,
     current: Vec<Tally>,
     words: Vec<WordBook>,
+    talks: Vec<TalkBook>,
     recorded: Recorded,
     next_second: u64,
 }
@@ -143,6 +147,7 @@ impl Recorder {
             marks: Arc::default(),
             current: vec![Tally::default(); groups],
             words,
+            talks: vec![TalkBook::default(); groups],
             recorded,
             next_second: 0,
         }
@@ -167,7 +172,10 @@ impl Recorder {
         }
         let group = usize::from(stamped.group.0);
         if let (Some(tally), Some(words)) = (self.current.get_mut(group), self.words.get_mut(group)) {
-            tally.apply(&words.bound(&stamped.sample));
+            match (&stamped.sample, self.talks.get_mut(group)) {
+                (Sample::Talk(talk), Some(book)) => tally.apply_talk(talk, book),
+                (sample, _) => tally.apply(&words.bound(sample)),
+            }
         }
         self.recorded.last_sample = self.recorded.last_sample.max(stamped.at);
     }
@@ -305,20 +313,40 @@ fn abort_on_thresholds(scenario: &Scenario, totals: &[Tally], now: Moment, contr
 pub fn failing_threshold<'s>(scenario: &'s Scenario, totals: &[Tally], now: Moment) -> Option<&'s Threshold> {
     let failing = |threshold: &&Threshold| {
         let due = threshold.abort_after.is_some_and(|delay| now >= Moment::ZERO + delay);
-        due && evaluate(threshold, &tallies_of(threshold, scenario, totals), now.as_us() as f64 / 1e6).status
-            == ThresholdStatus::Failed
+        due && evaluate_now(threshold, scenario, totals, now).status == ThresholdStatus::Failed
     };
     scenario.thresholds.iter().find(failing)
 }
 
-/// The tallies of the groups that a threshold looks at.
-fn tallies_of<'t>(threshold: &Threshold, scenario: &Scenario, totals: &'t [Tally]) -> Vec<&'t Tally> {
+fn evaluate_now(
+    threshold: &Threshold,
+    scenario: &Scenario,
+    totals: &[Tally],
+    now: Moment,
+) -> ThresholdResult {
+    let elapsed_s = now.as_us() as f64 / 1e6;
+    let own = tallies_of(threshold, scenario, totals);
+    if threshold.subject.is_of_talk() {
+        let names: Vec<TalkNames> = own.iter().map(|(group, _)| TalkNames::of(group)).collect();
+        let named: Vec<_> = own.iter().zip(&names).map(|((_, tally), names)| (*tally, names)).collect();
+        return evaluate_talk(threshold, &named, elapsed_s);
+    }
+    let own: Vec<&Tally> = own.into_iter().map(|(_, tally)| tally).collect();
+    evaluate(threshold, &own, elapsed_s)
+}
+
+/// The groups that a threshold looks at, and their tallies.
+fn tallies_of<'t>(
+    threshold: &Threshold,
+    scenario: &'t Scenario,
+    totals: &'t [Tally],
+) -> Vec<(&'t Group, &'t Tally)> {
     let chosen = scenario
         .groups
         .iter()
         .zip(totals)
         .filter(|(group, _)| threshold.group.as_ref().is_none_or(|name| *name == group.name));
-    chosen.map(|(_, tally)| tally).collect()
+    chosen.collect()
 }
 
 #[cfg(test)]

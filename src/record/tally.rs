@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use crate::sample::{
     AttemptKey, AttemptKind, AwaySample, Cause, CloseKey, Counter, Ground, Metric, Outcome, Phase,
-    ReadySample, Sample, StormId, Traffic,
+    ReadySample, Sample, StormId, Talk, Traffic,
 };
 
 use super::encoding::{MAX_COUNT, add_count};
 use super::histogram::Latencies;
 use super::lives::{Lives, Presence};
 use super::requests::{self, Requests};
+use super::talk::{TalkBook, TalkTally};
 
 /// Attempts by kind, outcome, cause and what was answered.
 pub type Attempts = BTreeMap<AttemptKey, u64>;
@@ -53,6 +54,8 @@ pub struct Tally {
     pub presence: Presence,
     /// The lives of the clients, as far as they were told in this interval: a run's totals have none.
     pub lives: Lives,
+    /// What the clients said and heard by their group's rules; `None`: nothing of the kind.
+    pub talk: Option<Box<TalkTally>>,
 }
 
 impl Tally {
@@ -80,6 +83,7 @@ impl Tally {
             }
             Sample::Count(counter, n) => self.count(*counter, *n),
             Sample::Traffic(traffic) => self.apply_traffic(traffic),
+            Sample::Talk(talk) => self.apply_talk(talk, &mut TalkBook::default()),
             Sample::StormDisconnect(storm) => self.storms.entry(*storm).or_default().disconnects += 1,
             Sample::Request(end) => requests::record(&mut self.requests, end),
             Sample::Away(away) => self.apply_away(away),
@@ -115,6 +119,13 @@ impl Tally {
         };
         for &phase in Phase::ALL.iter().filter(|phase| has(phase)) {
             self.histogram(Metric::of_phase(phase)).record(ready.phases.get(phase));
+        }
+    }
+
+    /// Takes in a client's news of its conversation; `book` remembers what intervals have in common.
+    pub(super) fn apply_talk(&mut self, talk: &Talk, book: &mut TalkBook) {
+        if !talk.is_empty() {
+            self.talk.get_or_insert_default().record(talk, book);
         }
     }
 
@@ -173,6 +184,9 @@ impl Tally {
         }
         requests::merge(&mut self.requests, &other.requests);
         self.presence.add(&other.presence, 0);
+        if let Some(talk) = &other.talk {
+            self.talk.get_or_insert_default().merge(talk);
+        }
         if let Some(minus) = &other.minus {
             self.minus.get_or_insert_default().merge(minus);
         }
@@ -280,6 +294,7 @@ impl Tally {
             && self.requests.is_empty()
             && self.presence == Presence::default()
             && self.lives.is_empty()
+            && self.talk.is_none()
     }
 }
 

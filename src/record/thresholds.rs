@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::sample::{Counter, Metric, Outcome};
-use crate::scenario::keys::{Aggregate, Comparison, OutageOf, ShareOf, Subject, Threshold};
+use crate::scenario::keys::{
+    Aggregate, Comparison, ExchangeOf, OutageOf, ShareOf, StreamOf, Subject, Threshold,
+};
 use crate::units::{format_availability, format_count, format_share, format_us};
 
 use super::availability::Share;
 use super::histogram::Latencies;
-use super::outages::OutageIn;
 use super::reconnects::{Reconnects, success_of};
 use super::survival::Quantile;
 use super::tally::{Tally, merge_all};
@@ -52,7 +53,7 @@ pub struct ThresholdResult {
 
 /// What a threshold finds.
 #[derive(Debug, Clone, PartialEq)]
-enum Found {
+pub(super) enum Found {
     Value(f64),
     /// Longer than this.
     Beyond(f64),
@@ -78,64 +79,14 @@ impl From<f64> for RunTime {
     }
 }
 
-/// Evaluates `threshold` on the tallies of the groups that it looks at. One on outages has nothing to look at here.
+/// Evaluates `threshold` on the tallies of the groups that it looks at. One on outages, exchanges or streams has nothing to look at here.
 #[must_use]
 pub fn evaluate(threshold: &Threshold, groups: &[&Tally], time: impl Into<RunTime>) -> ThresholdResult {
     result(threshold, &measure(threshold, groups, time.into()))
 }
 
-/// Evaluates a `threshold` on outages: those of the groups that it looks at. `None`: of nobody is known whether it was lost.
-#[must_use]
-pub fn evaluate_outages(
-    threshold: &Threshold,
-    of: OutageOf,
-    outages: Option<&[&OutageIn]>,
-) -> ThresholdResult {
-    let found = outages.map_or(Found::Nothing, |outages| measure_outages(of, threshold.aggregate, outages));
-    result(threshold, &found)
-}
-
-fn measure_outages(of: OutageOf, aggregate: Aggregate, outages: &[&OutageIn]) -> Found {
-    let values: Vec<Quantile> = match of {
-        OutageOf::Number => return Found::Value(outages.len() as f64),
-        OutageOf::Recovery(percent) => {
-            outages.iter().filter_map(|outage| outage.back_us(f64::from(percent) / 1_000.0)).collect()
-        }
-        // In millionths of a client-second.
-        OutageOf::Cost => outages.iter().map(|outage| Quantile::At(outage.cost_ns / 1_000)).collect(),
-    };
-    if aggregate == Aggregate::Count {
-        return Found::Value(values.len() as f64);
-    }
-    let scale = if of == OutageOf::Cost { 1e6 } else { 1.0 };
-    match of_quantiles(values, aggregate) {
-        Some(Quantile::At(value)) => Found::Value(value as f64 / scale),
-        Some(Quantile::Beyond(least)) => Found::Beyond(least as f64),
-        // Nobody was lost.
-        None => Found::Value(0.0),
-    }
-}
-
-/// A number of some values; those that lie beyond what was seen are the largest.
-fn of_quantiles(mut values: Vec<Quantile>, aggregate: Aggregate) -> Option<Quantile> {
-    values.sort_by_key(|value| (value.beyond_us().is_some(), value.least_us()));
-    let last = values.len().checked_sub(1)?;
-    match aggregate {
-        Aggregate::Percentile(percentile) => {
-            let rank = (percentile / 100.0 * values.len() as f64).ceil() as usize;
-            values.get(rank.saturating_sub(1).min(last)).copied()
-        }
-        Aggregate::Min => values.first().copied(),
-        Aggregate::Mean => {
-            let mean = values.iter().map(|value| value.least_us()).sum::<u64>() / values.len() as u64;
-            let is_beyond = values[last].beyond_us().is_some();
-            Some(if is_beyond { Quantile::Beyond(mean) } else { Quantile::At(mean) })
-        }
-        Aggregate::Max | Aggregate::Count | Aggregate::Rate => values.last().copied(),
-    }
-}
-
-fn result(threshold: &Threshold, found: &Found) -> ThresholdResult {
+/// What came of a threshold.
+pub(super) fn result(threshold: &Threshold, found: &Found) -> ThresholdResult {
     let holds = match found {
         Found::Value(value) => holds(*value, threshold.comparison, threshold.limit),
         Found::Beyond(least) | Found::NobodyBack(Some(least), _) => {
@@ -222,7 +173,7 @@ fn measure(threshold: &Threshold, groups: &[&Tally], time: RunTime) -> Found {
     value.map_or(Found::Nothing, Found::Value)
 }
 
-fn ratio((part, whole): (u64, u64)) -> Option<f64> {
+pub(super) fn ratio((part, whole): (u64, u64)) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
@@ -277,7 +228,7 @@ fn measure_reconnects(metric: Metric, aggregate: Aggregate, tally: &Tally) -> Fo
     }
 }
 
-fn of_histogram(histogram: &Latencies, aggregate: Aggregate) -> f64 {
+pub(super) fn of_histogram(histogram: &Latencies, aggregate: Aggregate) -> f64 {
     match aggregate {
         Aggregate::Percentile(percentile) => histogram.percentile_us(percentile) as f64,
         Aggregate::Min => histogram.min_us() as f64,
@@ -301,7 +252,7 @@ fn measure_value(threshold: &Threshold, tally: &Tally, elapsed_s: f64) -> Option
         Subject::Attempts => counted(tally.attempts_total()),
         Subject::Counter(counter) => counted(tally.counter(counter)),
         Subject::Share(share) => ratio(share_of(share, tally)),
-        Subject::Availability | Subject::Outage(_) => None,
+        Subject::Availability | Subject::Outage(_) | Subject::Exchange(_) | Subject::Stream(_) => None,
         Subject::Metric(metric) => {
             let histogram = tally.histograms.get(&metric).filter(|histogram| histogram.count() > 0);
             match (histogram, threshold.aggregate) {
@@ -338,9 +289,12 @@ fn for_people(threshold: &Threshold, value: f64) -> String {
             format!("{value:.1}/s")
         }
         (Subject::Metric(metric), _) if metric.is_time() => format_us(value as u64),
-        (Subject::Share(_), _) => format_share(value),
+        (Subject::Share(_) | Subject::Exchange(ExchangeOf::FailureRate), _) => format_share(value),
+        (Subject::Exchange(ExchangeOf::Latency), _)
+        | (Subject::Stream(StreamOf::Latency | StreamOf::BlindTime), _)
+        | (Subject::Outage(OutageOf::Recovery(_)), _) => format_us(value as u64),
+        (Subject::Exchange(_) | Subject::Stream(_), _) => format!("{value:.1}/s"),
         (Subject::Availability, _) => format_availability(value),
-        (Subject::Outage(OutageOf::Recovery(_)), _) => format_us(value as u64),
         _ => format!("{value:.1}"),
     }
 }
@@ -355,6 +309,7 @@ mod tests {
         Threshold {
             subject,
             group: None,
+            part: None,
             aggregate,
             comparison,
             limit,

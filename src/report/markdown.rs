@@ -20,6 +20,7 @@ use super::tables::{
     GroupTotals, Table, closes, grounds_words, handshakes, loop_words, messages, never_in, phases,
     reconnects, recovery, throughput, tokens, worst_first,
 };
+use super::talk_tables::talk_tables;
 use super::verdict::Status;
 use super::wire_tables::{compression, resumption};
 use super::workers::worker_lines;
@@ -56,6 +57,7 @@ pub fn markdown(model: &RunModel) -> String {
             .map(table)
             .collect::<Vec<_>>()
             .join("\n"),
+        talk_tables(model).iter().map(table).collect::<Vec<_>>().join("\n"),
         observed(model).map(|own| table(&own)).unwrap_or_default() + &unobserved(model),
         closes_list(&groups),
         marks_table(model),

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::record::outages::{OutageIn, RunOutage, run_outages};
 use crate::record::{
-    Availability, Journal, Latencies, Manifest, Mark, Note, Observed, PackedTally, Presence, Quantile,
-    Reconciliation, ReconnectClocks, RunEnd, RunTime, Tally, ThresholdResult, Unanswered, availability_of,
-    check_accounts, evaluate, evaluate_outages, health_faults, merge_all, reconcile, settled_marks,
-    settled_observed, unanswered,
+    Availability, Journal, Latencies, Manifest, Mark, NamedTally, Note, Observed, PackedTally, Presence,
+    Quantile, Reconciliation, ReconnectClocks, RunEnd, RunTime, Tally, ThresholdResult, Unanswered,
+    availability_of, check_accounts, check_exchanges, evaluate, evaluate_outages, evaluate_talk,
+    health_faults, merge_all, reconcile, settled_marks, settled_observed, unanswered,
 };
 use crate::sample::Counter;
 use crate::scenario::keys::Subject;
@@ -233,6 +233,14 @@ fn evaluate_all(
                 let found: Vec<&OutageIn> = outages.iter().filter_map(|outage| outage.of(group)).collect();
                 evaluate_outages(&threshold, of, was_told.then_some(&found))
             }
+            subject if subject.is_of_talk() => {
+                let names = (0..totals.len()).map(|index| manifest.talk_names(index));
+                let named = manifest.groups.iter().zip(totals.iter().zip(names));
+                let own = named
+                    .filter(|(group, _)| threshold.group.as_ref().is_none_or(|name| *name == group.name));
+                let own: Vec<NamedTally<'_>> = own.map(|(_, named)| named).collect();
+                evaluate_talk(&threshold, &own, time.elapsed_s)
+            }
             _ => evaluate(&threshold, &own, time),
         }
     });
@@ -241,5 +249,10 @@ fn evaluate_all(
 
 fn check_all_accounts(manifest: &Manifest, totals: &[Tally], all: &Tally, ended: bool) -> Vec<String> {
     let named = manifest.groups.iter().map(|group| group.name.as_str()).zip(totals);
-    named.chain([("all groups", all)]).flat_map(|(name, tally)| check_accounts(name, tally, ended)).collect()
+    let exchanges = named
+        .clone()
+        .enumerate()
+        .flat_map(|(index, (name, tally))| check_exchanges(name, tally, manifest.talk_names(index), ended));
+    let all = named.chain([("all groups", all)]).flat_map(|(name, tally)| check_accounts(name, tally, ended));
+    all.chain(exchanges).collect()
 }

@@ -24,6 +24,7 @@ use super::requests::{rows, step_name};
 use super::run_json_ends::{EndJson, ends};
 use super::run_json_outages::{AvailabilityJson, OutageJson, availability_json, outages_json};
 use super::run_json_shards::{ShardsJson, shards};
+use super::run_json_talk::{ExchangeJson, KindJson, StreamJson, exchanges_json, kinds_json, streams_json};
 use super::verdict::Verdict;
 
 /// About so many places of the curve of those who are still away.
@@ -73,6 +74,15 @@ pub struct RunJson<'m> {
     outages: Vec<OutageJson<'m>>,
     /// Client-seconds in over client-seconds wanted, of each group, and of all together; empty in runs of before.
     availability: Vec<AvailabilityJson<'m>>,
+    /// Messages and their replies, group by group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exchanges: Vec<ExchangeJson<'m>>,
+    /// Messages with numbers or times, group by group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    streams: Vec<StreamJson<'m>>,
+    /// Messages by their kind, group by group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kinds: Vec<KindJson<'m>>,
     /// What was done to the service while the run went on, and what was told from outside, in the order of time.
     marks: &'m [Mark],
     /// The counts, and whether their sums agree.
@@ -300,6 +310,9 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
         storms: &manifest.storms,
         outages: outages_json(model),
         availability: availability_json(model),
+        exchanges: exchanges_json(model),
+        streams: streams_json(model),
+        kinds: kinds_json(model),
         marks: &model.marks,
         accounting: accounting(model),
         reconciliation: reconciliation(model),

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::record::{GeneratorHealth, ThresholdStatus, health_faults};
+use crate::record::{ExchangeCounts, GeneratorHealth, ThresholdStatus, health_faults};
 use crate::sample::{Counter, Outcome};
 use crate::units::{format_count, format_share, format_us, wrapped};
 
@@ -20,6 +20,8 @@ use super::tables::{
     GroupTotals, Table, closes, grounds_words, handshakes, in_order, loop_words, messages, never_in, phases,
     reconnects, recovery, throughput, tokens,
 };
+use super::talk::exchanges;
+use super::talk_tables::talk_tables;
 use super::verdict::Status;
 use super::wire_tables::{compression, resumption};
 use super::workers::worker_lines;
@@ -83,6 +85,9 @@ pub fn summary_text(model: &RunModel, style: Style) -> String {
     write_table(&mut text, &throughput(model, &groups), style);
     for table in [messages(&groups), compression(&groups), resumption(&groups)].iter().flatten() {
         write_table(&mut text, table, style);
+    }
+    for table in talk_tables(model) {
+        write_table(&mut text, &table, style);
     }
     write_observed(&mut text, model, style);
     write_closes(&mut text, &groups, style);
@@ -295,6 +300,30 @@ fn write_pool_waits(text: &mut String, health: &GeneratorHealth) {
     }
 }
 
+/// That each message of an exchange ended in one way.
+fn write_exchange_sums(text: &mut String, model: &RunModel) {
+    let rows = exchanges(model);
+    if rows.is_empty() {
+        return;
+    }
+    let sum = |count: fn(&ExchangeCounts) -> u64| -> String {
+        let sum = rows.iter().fold(0_u64, |sum, row| sum.saturating_add(count(&row.own.counts)));
+        format_count(sum)
+    };
+    line(
+        text,
+        &format!(
+            "  exchanges: {} sent = {} ok + {} with failed checks + {} timed out + {} cut off + {} open",
+            sum(|counts| counts.sent),
+            sum(|counts| counts.ok),
+            sum(|counts| counts.failed_checks),
+            sum(|counts| counts.timeouts),
+            sum(|counts| counts.cut_off),
+            sum(|counts| counts.unfinished),
+        ),
+    );
+}
+
 fn write_accounts(text: &mut String, model: &RunModel, style: Style) {
     heading(text, style, "ACCOUNTS");
     let attempts = model.all.attempts_total();
@@ -311,6 +340,7 @@ fn write_accounts(text: &mut String, model: &RunModel, style: Style) {
             format_count(model.all.connected()),
         ),
     );
+    write_exchange_sums(text, model);
     if model.manifest.breaks_off() {
         line(
             text,

@@ -12,10 +12,12 @@ use super::csv_files::{closes_csv, outcomes_csv, summary_csv, timeseries_csv};
 use super::csv_observed::observed_csv;
 use super::csv_outages::{availability_csv, outages_csv};
 use super::csv_requests::{steps_csv, tokens_csv};
+use super::csv_talk::{exchanges_csv, kinds_csv, streams_csv};
 use super::hlog::histograms_hlog;
 use super::html::report_html;
 use super::model::RunModel;
 use super::run_json::run_json;
+use super::talk::{exchanges, has_kinds, streams};
 
 /// The journal's name in a run folder.
 pub const JOURNAL_FILE: &str = "journal.bin";
@@ -127,6 +129,9 @@ pub fn write_all(model: &RunModel, folder: &Path) -> Vec<WriteFault> {
         ("closes.csv", csv(closes_csv(model))),
         ("tokens.csv", csv(tokens_csv(model))),
         ("steps.csv", csv(steps_csv(model))),
+        ("exchanges.csv", csv(exchanges_csv(model))),
+        ("streams.csv", csv(streams_csv(model))),
+        ("kinds.csv", csv(kinds_csv(model))),
         ("outages.csv", csv(outages_csv(model))),
         ("availability.csv", csv(availability_csv(model))),
         ("timeseries.csv", csv(timeseries_csv(model))),
@@ -137,7 +142,14 @@ pub fn write_all(model: &RunModel, folder: &Path) -> Vec<WriteFault> {
         ("run.json", pretty.map(|text| text + "\n")),
     ];
     let mut faults = Vec::new();
-    let is_of_use = |name: &str| name != "observed.csv" || !model.manifest.observed.is_empty();
+    // Files that few scenarios have are there only for those.
+    let is_of_use = |name: &str| match name {
+        "observed.csv" => !model.manifest.observed.is_empty(),
+        "exchanges.csv" => !exchanges(model).is_empty(),
+        "streams.csv" => !streams(model).is_empty(),
+        "kinds.csv" => has_kinds(model),
+        _ => true,
+    };
     for (name, text) in files.into_iter().filter(|(name, _)| is_of_use(name)) {
         let path = folder.join(name);
         let written = match text {

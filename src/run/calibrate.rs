@@ -136,9 +136,8 @@ fn measured(all: &Tally, metric: Metric) -> Option<Vec<(u64, u64)>> {
 /// The times of requests that came to what they were made for; `None`: there were none.
 fn of_requests(all: &Tally, wanted: impl Fn(&Request) -> bool) -> Option<Vec<(u64, u64)>> {
     let mut latencies = Latencies::default();
-    let answered = all.requests.iter().filter(|((request, answer), _)| {
-        *answer == RequestAnswer::Ok && wanted(request)
-    });
+    let answered =
+        all.requests.iter().filter(|((request, answer), _)| *answer == RequestAnswer::Ok && wanted(request));
     answered.for_each(|(_, tally)| latencies.merge(&tally.latencies));
     let mut below = 0;
     let counts = latencies.steps().map(|(us, up_to)| (us, up_to - std::mem::replace(&mut below, up_to)));

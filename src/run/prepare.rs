@@ -13,7 +13,9 @@ use crate::declare::template::UrlText;
 use crate::declare::{Redactor, bare_url};
 use crate::drive::network::{AddressPolicy, ClientFiles, TargetAddress, client_config};
 use crate::plan::{Machine, Needs, Share, check_budget};
-use crate::record::{GroupManifest, HostManifest, Manifest, ObservedSeries, SCHEMA_VERSION, StormManifest};
+use crate::record::{
+    GroupManifest, HostManifest, Manifest, ObservedSeries, SCHEMA_VERSION, StormManifest, TalkNames,
+};
 use crate::scenario::Loaded;
 use crate::scenario::keys::StepPlace;
 use crate::scenario::keys::{
@@ -390,6 +392,7 @@ fn manifest(
         groups: groups.collect(),
         steps: scenario.groups.iter().map(Group::step_names).collect(),
         token_pointers: scenario.token_pointers(),
+        talks: TalkNames::of_groups(&scenario.groups),
         storms: scenario.storms.iter().map(|own| storm(scenario, own)).collect(),
         observed: observed_series(scenario),
         thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),

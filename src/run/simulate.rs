@@ -10,15 +10,15 @@ use std::time::Duration;
 use url::Url;
 
 use crate::clock::{Clock, Moment};
+use crate::declare::UrlText;
 use crate::drive::virtual_time::{
     EndedBy, SampleTaker, StageTimes, VirtualEnd, VirtualRun, VirtualSetup, unsupported,
 };
 use crate::engine::StopReason;
-use crate::declare::UrlText;
 use crate::plan::Share;
 use crate::record::{
     GeneratorHealth, GroupManifest, HostManifest, Journal, JournalError, JournalWriter, Manifest, Recorded,
-    Recorder, RunEnd, SCHEMA_VERSION, Simulated, Steps, read_journal,
+    Recorder, RunEnd, SCHEMA_VERSION, Simulated, Steps, TalkNames, read_journal,
 };
 use crate::report::{JOURNAL_FILE, RunModel, write_all};
 use crate::scenario::Overrides;
@@ -324,6 +324,7 @@ impl Simulation {
             groups: groups.collect(),
             steps: scenario.groups.iter().map(Group::step_names).collect(),
             token_pointers: scenario.token_pointers(),
+            talks: TalkNames::of_groups(&scenario.groups),
             storms: scenario.storms.iter().map(|own| storm(scenario, own)).collect(),
             observed: Vec::new(),
             thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),

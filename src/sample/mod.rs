@@ -50,6 +50,7 @@ mod life;
 mod metric;
 mod request;
 mod session_end;
+mod talk;
 
 pub use attempt::{
     Answer, AnsweredBy, AttemptEnd, AttemptKey, AttemptKind, Cause, Ground, Outcome, Recount, Spoken,
@@ -59,6 +60,7 @@ pub use life::{Bin, Life, NotBack, WayIn, WayOut, WhyNotBack};
 pub use metric::{Metric, Phase, Phases};
 pub use request::{ErrorWord, NoErrorWord, Request, RequestAnswer, RequestEnd};
 pub use session_end::{ABNORMAL_CLOSURE, Abnormal, CloseKey, Initiator, NO_STATUS, Said, SessionEnd, Word};
+pub use talk::{ExchangeNews, StreamNews, Talk};
 
 /// Index of a group in the scenario's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -129,6 +131,8 @@ pub enum Sample {
     Count(Counter, u64),
     /// Traffic on a session since the client's last sample of this kind, at most one in a second while it lives.
     Traffic(Box<Traffic>),
+    /// What the client said and heard by its group's rules since its last sample of this kind, at most one in a second while a session lives.
+    Talk(Box<Talk>),
     /// So many refusals in a row are over: the client was let in, or is done.
     Cascade(u32),
     /// What was told by an earlier sample of the same client turns out not to be so, and is taken out of the accounts again.

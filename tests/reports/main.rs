@@ -17,3 +17,4 @@ mod forms;
 mod html;
 mod old;
 mod synthetic;
+mod talk;

@@ -36,6 +36,7 @@ pub(crate) fn manifest(groups: &[(&str, u32)]) -> Manifest {
         host: HostManifest { cores: 2, kernel: "6.0".into(), descriptor_limit: 20_000, local_ports: 28_000 },
         steps: Vec::new(),
         token_pointers: Vec::new(),
+        talks: Vec::new(),
         simulated: None,
     }
 }

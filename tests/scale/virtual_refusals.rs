@@ -9,7 +9,8 @@ use resurge::scenario::load;
 
 /// Why a scenario is refused; empty: it is not.
 fn refused(path: &Path) -> String {
-    let loaded = load(path, &Vec::new(), None, &|_| Some("x".to_owned())).unwrap_or_else(|why| panic!("{why}"));
+    let loaded =
+        load(path, &Vec::new(), None, &|_| Some("x".to_owned())).unwrap_or_else(|why| panic!("{why}"));
     simulation_of(loaded, None).err().map(|why| why.to_string()).unwrap_or_default()
 }
 
@@ -22,7 +23,17 @@ fn each_row_of_the_table_has_a_scenario_that_meets_it() {
         ("token.command", format!("{group}[groups.token]\ngrant = \"command\"\ncommand = [\"true\"]\n")),
         (
             "prepare.steps",
-            format!("{group}{token}[[groups.prepare.steps]]\nmethod = \"POST\"\npath = \"/oauth/token?x=1\"\n"),
+            format!(
+                "{group}{token}[[groups.prepare.steps]]\nmethod = \"POST\"\npath = \"/oauth/token?x=1\"\n"
+            ),
+        ),
+        (
+            "session.say",
+            format!("{group}{token}[[groups.session.say]]\nname = \"ask\"\ntext = \"x\"\nwhen = \"ready\"\n"),
+        ),
+        (
+            "session.streams, session.kinds",
+            format!("{group}{token}[groups.session]\nkinds = {{ pointer = \"/type\" }}\n"),
         ),
         (
             "target.faults",
@@ -44,7 +55,8 @@ fn each_row_of_the_table_has_a_scenario_that_meets_it() {
 pub(crate) fn shipped(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(folder);
     let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "toml")).collect();
+    let mut files: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|kind| kind == "toml")).collect();
     files.sort();
     files
 }

@@ -19,7 +19,13 @@ fn the_shipped_services_hold_their_thresholds_in_virtual_time() {
         assert_eq!(end.faults, [""; 0], "{}", path.display());
         let model = RunModel::new(journal);
         assert_eq!(model.account_faults, [""; 0], "{}", path.display());
-        assert_eq!(model.verdict.status, Status::Pass, "{}: {}", path.display(), model.answer.lines().collect::<String>());
+        assert_eq!(
+            model.verdict.status,
+            Status::Pass,
+            "{}: {}",
+            path.display(),
+            model.answer.lines().collect::<String>()
+        );
         let reconciliation = model.reconciliation.as_ref().unwrap();
         assert!(reconciliation.holds(), "{}: {reconciliation:?}", path.display());
     }

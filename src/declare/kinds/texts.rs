@@ -11,7 +11,7 @@ use crate::declare::kind::{Kind, Value};
 use crate::declare::reading::reader::{At, read_capped};
 use crate::declare::reading::secrets::{holds_secret, is_secret_header, is_secret_name, masked, secrets_in};
 use crate::declare::shape::{Hold, Shape, TextShape};
-use crate::declare::template::{BUILT_IN, Template};
+use crate::declare::template::{BUILT_IN, OF_SAYINGS, Template, random_range};
 
 use super::numbers::{List, list};
 use super::rule::{ANY, HEADER_VALUE, NO_NUL, TextRule};
@@ -394,21 +394,40 @@ pub(crate) const fn template() -> Perhaps<Template> {
         allowed: TEXT,
         parse: |at, text| {
             let template = Template::parse(text);
-            check_variables(at, &template);
+            check_variables(at, &template, &[]);
             Ok(template)
         },
     }
 }
 
-/// That something fills each variable.
-pub(super) fn check_variables(at: &At<'_>, template: &Template) {
+/// The text of a saying: beside the variables of the others, each has a number, an id and draws of its own.
+pub(crate) const fn say_template() -> Perhaps<Template> {
+    Perhaps {
+        shape: || TextShape { examples: &["{\"id\":{counter}}"], ..(template().shape)() },
+        allowed: TEXT,
+        parse: |at, text| {
+            let template = Template::parse_saying(text);
+            check_variables(at, &template, &OF_SAYINGS);
+            Ok(template)
+        },
+    }
+}
+
+/// That something fills each variable, one of `more` or of the scope's.
+pub(super) fn check_variables(at: &At<'_>, template: &Template, more: &[&str]) {
     for fault in template.faults() {
         at.between(format!("in `{}`: {}", at.path, fault.what), fault.help.as_str());
     }
     let Some(Variables(known)) = at.reading.told() else { return };
-    for name in template.variables().filter(|name| !known.iter().any(|known| known == name)) {
+    let fills = |name: &str| {
+        known.iter().any(|known| known == name)
+            || more.contains(&name)
+            || !more.is_empty() && random_range(name).is_some()
+    };
+    for name in template.variables().filter(|name| !fills(name)) {
         let message = format!("`{}` names {{{name}}}, which nothing fills", at.path);
-        at.between(message, format!("there are {}", known.join(", ")));
+        let also = if more.is_empty() { "" } else { ", counter, uuid, random:1-100" };
+        at.between(message, format!("there are {}{also}", known.join(", ")));
     }
 }
 

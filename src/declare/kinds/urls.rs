@@ -211,7 +211,7 @@ pub(crate) const fn ws_url_template() -> Perhaps<UrlText> {
             if template.variables().next().is_none() && !template.has_calls() {
                 return parse_url(text, &["ws", "wss"]).map(|url| UrlText::Fixed(Box::new(url.into())));
             }
-            check_variables(at, &template);
+            check_variables(at, &template, &[]);
             Ok(UrlText::Template(template))
         },
     }

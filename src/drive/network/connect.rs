@@ -78,7 +78,7 @@ impl Connector {
     pub(super) fn vary(&mut self, variation: &Variation) {
         match variation {
             Variation::Host(host) => {
-                self.destination.lead_to(self.destination.endpoint().clone().called(host))
+                self.destination.lead_to(self.destination.endpoint().clone().called(host));
             }
             Variation::OtherSlash => {
                 let mut url = self.destination.endpoint().url.clone();
@@ -176,7 +176,8 @@ impl Connector {
 /// What two handshakes took that are one to the lifecycle: what the first one took belongs to the upgrade.
 pub(in crate::drive) fn both(first: &Marks, again: Marks) -> Marks {
     let before = again.began.since(first.began);
-    let earlier = |at: Option<Moment>| at.map(|at| Moment::from_ns(at.as_ns() - as_ns(before).min(at.as_ns())));
+    let earlier =
+        |at: Option<Moment>| at.map(|at| Moment::from_ns(at.as_ns() - as_ns(before).min(at.as_ns())));
     Marks {
         began: first.began,
         proved: earlier(again.proved),

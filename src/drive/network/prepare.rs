@@ -113,7 +113,7 @@ impl Preparer {
             let answer = (head.status, head.headers, body);
             match walk.take(step, answer, jar, self.sink.clock().unix_us_now()) {
                 Turn::Again => {}
-                Turn::Done(whole) => return Ok(whole),
+                Turn::Done(whole) => return Ok(*whole),
                 Turn::Failed(fault) => return Err(fault),
             }
         }

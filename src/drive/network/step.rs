@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 use http::Method;
+use http::StatusCode;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
     RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
 };
-use http::StatusCode;
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -46,7 +46,7 @@ pub(in crate::drive) enum Turn {
     /// There is another request to be made.
     Again,
     /// It is the last: all is well.
-    Done(Whole),
+    Done(Box<Whole>),
     Failed(StepFault),
 }
 
@@ -150,10 +150,12 @@ impl StepWalk {
             }
         }
         let code = status.as_u16();
-        let is_expected = if step.expect.is_empty() { status.is_success() } else { step.expect.contains(&code) };
+        let is_expected =
+            if step.expect.is_empty() { status.is_success() } else { step.expect.contains(&code) };
         if is_expected {
             let cookies = std::mem::take(&mut self.cookies);
-            return Turn::Done(Whole { status: code, headers, body, cookies, url: self.url.clone() });
+            let whole = Whole { status: code, headers, body, cookies, url: self.url.clone() };
+            return Turn::Done(Box::new(whole));
         }
         log::debug!("{}: answered with {code}", step.name);
         Turn::Failed(self.refusal(code, &headers, &body, unix_us).with_status(code))
@@ -195,7 +197,11 @@ struct Asked {
 }
 
 /// Fills `variables` from the answer of a step; answers with its status.
-pub(in crate::drive) fn keep(step: &Step, variables: &mut Variables, whole: &Whole) -> Result<u16, StepFault> {
+pub(in crate::drive) fn keep(
+    step: &Step,
+    variables: &mut Variables,
+    whole: &Whole,
+) -> Result<u16, StepFault> {
     let Whole { status, ref headers, ref body, ref cookies, ref url } = *whole;
     let answer = StepAnswer { status, headers, body, cookies, url };
     let jar = variables.jar().cloned();

@@ -31,7 +31,8 @@ impl Certified {
     pub(super) fn of(rules: &TargetRules, shown: Option<&ClientCertificate>) -> Self {
         let Some(asked) = rules.client_certificates.as_ref().filter(|_| rules.tls) else { return Self::No };
         let certified = shown.and_then(ClientCertificate::certified);
-        let Some((first, rest)) = certified.as_ref().and_then(|certified| certified.cert.split_first()) else {
+        let Some((first, rest)) = certified.as_ref().and_then(|certified| certified.cert.split_first())
+        else {
             return if asked.required {
                 Self::Refused(alert_name(AlertDescription::CertificateRequired))
             } else {
@@ -70,7 +71,8 @@ fn refusal(
     let Ok(verifier) = client_verifier(asked) else { return Some(AlertDescription::InternalError) };
     let verify = |at| verifier.verify_client_cert(first, rest, at).err();
     let mut fault = verify(UnixTime::since_unix_epoch(Duration::ZERO))?;
-    if let rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) = fault {
+    if let rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) = fault
+    {
         fault = verify(not_before)?;
     }
     Some(match fault {

@@ -70,11 +70,7 @@ impl Speaker<'_> {
     }
 
     /// What a text means that has come: what refuses the client, or what it does.
-    pub(super) fn meaning_of(
-        &self,
-        text: &str,
-        holdings: &mut Holdings,
-    ) -> Result<Reaction, Box<Evidence>> {
+    pub(super) fn meaning_of(&self, text: &str, holdings: &mut Holdings) -> Result<Reaction, Box<Evidence>> {
         let (looks, rules) = (&self.group.rules.looks, &self.group.rules.session);
         let mut reaction = Reaction::default();
         for look in looks.messages(Payload::Text(text)) {

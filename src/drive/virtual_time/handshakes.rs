@@ -76,7 +76,8 @@ impl Handshakes {
         let Connecting { number, group, written, earlier } = connecting;
         let connect = &group.connect;
         let is_secure = written.as_ref().map_or(group.is_secure, |written| written.is_secure());
-        let (began, signs) = (transit.now(), written.as_ref().is_some_and(|written| written.prover.is_some()));
+        let (began, signs) =
+            (transit.now(), written.as_ref().is_some_and(|written| written.prover.is_some()));
         let proved = group.writing.as_ref().filter(|writing| writing.proves());
         let proved = proved.map(|_| began + transit.network.signing(u32::from(signs)));
         let Opening { marks, at, failure } =

@@ -144,8 +144,7 @@ pub(super) struct ServiceSide {
 impl ServiceSide {
     pub(super) fn new(rules: TargetRules, seed: u64, (address, start_unix_us): (String, u64)) -> Self {
         let sessions = ServedSessions::new(rules.token_end.is_some() || rules.ticket_end.is_told());
-        let home =
-            Home { ws: if rules.tls { "wss" } else { "ws" }, address, origin_us: start_unix_us };
+        let home = Home { ws: if rules.tls { "wss" } else { "ws" }, address, origin_us: start_unix_us };
         let warned = vec![Vec::new(); rules.storms.len()];
         let message_text = MessageText::new(rules.message_padding);
         // A token is itself here, and its text that of an opaque one.
@@ -369,7 +368,11 @@ impl ServiceSide {
 
     /// A frame, or the connection's end, has come to the target.
     pub(super) fn receive(&mut self, transit: &mut Transit, link: Key, frame: ToTarget) {
-        self.sessions.receive(&mut Reach { target: &mut self.target, transit, home: &self.home }, link, frame);
+        self.sessions.receive(
+            &mut Reach { target: &mut self.target, transit, home: &self.home },
+            link,
+            frame,
+        );
     }
 
     /// The client of a session has fallen silent: a close frame on its way will not be answered.

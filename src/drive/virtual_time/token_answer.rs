@@ -74,7 +74,9 @@ impl TokenSays {
     /// Whether it is what the rules say, and no fault.
     pub(super) const fn is_by_the_rules(&self) -> bool {
         match self {
-            Self::Failed { said, .. } => matches!(said.answer, RequestAnswer::Refused | RequestAnswer::NotBound),
+            Self::Failed { said, .. } => {
+                matches!(said.answer, RequestAnswer::Refused | RequestAnswer::NotBound)
+            }
             _ => true,
         }
     }

@@ -382,6 +382,16 @@ impl TokenDesk {
 impl Ask {
     const fn new(need: Need, now: Moment, purpose: Purpose) -> Self {
         let (shows, says) = (Shows::None, TokenSays::NOTHING);
-        Self { need, requested: now, sent: now, has_connection: false, leads: false, purpose, shows, has_nonce: false, says }
+        Self {
+            need,
+            requested: now,
+            sent: now,
+            has_connection: false,
+            leads: false,
+            purpose,
+            shows,
+            has_nonce: false,
+            says,
+        }
     }
 }

@@ -19,6 +19,7 @@ use super::token_answer::{Said, TokenSays};
 const LATER_US: u64 = 1_000_000_000_000_000;
 
 /// What is granted, and how it is told.
+#[derive(Clone, Copy)]
 pub(super) struct Telling<'a> {
     pub(super) says: TokenSays,
     pub(super) scope: Option<&'a str>,

@@ -182,10 +182,13 @@ impl World {
                 self.service.receive(&mut self.transit, key, frame);
             }
             Kind::Known => self.end_is_known(key),
-            Kind::Start | Kind::Storm
+            Kind::Start
+            | Kind::Storm
             | Kind::TargetStorm
             | Kind::TargetWarning
-            | Kind::Probe | Kind::End | Kind::CutOff => {}
+            | Kind::Probe
+            | Kind::End
+            | Kind::CutOff => {}
         }
     }
 

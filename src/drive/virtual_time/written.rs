@@ -18,6 +18,7 @@ use crate::drive::network::upgrade_request::UpgradeWriter;
 use crate::drive::network::variables::{GroupTexts, Renderer, Variables};
 use crate::drive::network::{DpopBook, Prover, TargetAddress, Token, header_lines};
 use crate::lifecycle::ConnectFailure;
+use crate::plan::first_number;
 use crate::scenario::keys::{ConnectRules, Scenario, Target, TargetRules, TokenPlace, TokenRules};
 
 /// The port of a target that listens nowhere.
@@ -89,9 +90,13 @@ impl Writing {
         let scheme = if endpoint.is_secure() { "https" } else { "http" };
         Some(Box::new(Self {
             base: format!("{scheme}://{}", endpoint.authority),
-            texts: GroupTexts::timeless(endpoint.authority.clone()),
+            texts: GroupTexts::timeless(
+                endpoint.authority.clone(),
+                group.feeder.as_ref(),
+                first_number(scenario, index),
+            ),
             destination: Destination::new(endpoint, connect)
-                .signing(connect.sign.as_ref(), crate::plan::first_number(scenario, index))
+                .signing(connect.sign.as_ref(), first_number(scenario, index))
                 .filling(&connect.headers),
             writer: UpgradeWriter::new(lines, connect.token_in.clone())
                 .proving(dpop)

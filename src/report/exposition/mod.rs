@@ -4,7 +4,9 @@
 //! storms and the words of the vocabulary; close codes of applications are told by class. Nothing is kept between two scrapes.
 
 mod buckets;
+mod families;
 mod help;
+mod talk;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,18 +14,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::Moment;
-use crate::record::{AnswerTally, Latencies, LiveView, Quantile, Reconnects, Share, Tally};
+use crate::record::{AnswerTally, LiveView, Quantile, Reconnects, Share, TalkNames, Tally};
 use crate::sample::{
     Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, Request, RequestAnswer,
 };
 use crate::scenario::keys::{Group, Scenario};
 
 use buckets::Bounds;
+use families::{write_counter, write_histogram};
 use help::{counter_family, histogram_family};
 
 /// Content type of OpenMetrics text.
@@ -45,6 +48,8 @@ pub struct LiveRun {
     groups: Vec<(String, u32)>,
     /// The names of each group's steps.
     steps: Vec<Vec<String>>,
+    /// What each group's exchanges and streams are called.
+    talks: Vec<TalkNames>,
     storms_at_s: Vec<f64>,
     /// How it stands.
     view: LiveView,
@@ -62,6 +67,7 @@ impl LiveRun {
             duration_s: scenario.duration.as_secs_f64(),
             groups: scenario.groups.iter().map(|group| (group.name.clone(), group.clients)).collect(),
             steps: scenario.groups.iter().map(Group::step_names).collect(),
+            talks: scenario.groups.iter().map(TalkNames::of).collect(),
             storms_at_s: scenario.storms.iter().map(|storm| storm.at.as_secs_f64()).collect(),
             view,
             is_final: false,
@@ -125,6 +131,8 @@ impl Collector for LiveRun {
                 write_counter(&mut family, &[("group", group)], tally.counter(counter))?;
             }
         }
+        let talking = self.tallies().zip(&self.talks).map(|((group, tally), names)| (group, names, tally));
+        talk::encode(&talking.collect::<Vec<_>>(), encoder)?;
         self.encode_histograms(encoder)?;
         self.encode_percentiles(encoder)
     }
@@ -376,21 +384,4 @@ fn code_label(code: u16) -> String {
         4000..=4999 => "4xxx".to_owned(),
         _ => "other".to_owned(),
     }
-}
-
-fn write_counter(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
-    family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, f64>(&value, None)
-}
-
-fn write_histogram(
-    family: &mut MetricEncoder<'_>,
-    labels: &impl EncodeLabelSet,
-    bounds: Bounds,
-    histogram: Option<&Latencies>,
-) -> fmt::Result {
-    let scale = if bounds == Bounds::Count { 1.0 } else { 1e6 };
-    let sum = histogram.map_or(0.0, |histogram| histogram.sum_us() / scale);
-    let count = histogram.map_or(0, Latencies::count);
-    let buckets = bounds.count(histogram);
-    family.encode_family(labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
 }

@@ -42,6 +42,8 @@ pub(super) struct Bucket {
     pub(super) reconnect: Option<Spread>,
     pub(super) lag: Option<Spread>,
     pub(super) message: Option<Spread>,
+    /// Exchanges by the index of their saying: of a group alone.
+    pub(super) exchanges: BTreeMap<u16, Spread>,
     /// Mean time in each phase of the reconnects that came to their end, in microseconds; they add up to the mean latency.
     pub(super) phases: Option<[f64; Phase::ALL.len()]>,
 }
@@ -89,6 +91,10 @@ impl Bucket {
         bucket.reconnect = Spread::of(histogram(Metric::ReconnectLatency));
         bucket.lag = Spread::of(histogram(Metric::Lag));
         bucket.message = Spread::of(histogram(Metric::MessageLatency));
+        let talked = tally.talk.iter().flat_map(|talk| &talk.exchanges);
+        bucket.exchanges = talked
+            .filter_map(|(index, exchange)| Some((*index, Spread::of(Some(&exchange.latencies))?)))
+            .collect();
         bucket.phases = bucket.reconnect.map(|_| {
             let mut means = [0.0; Phase::ALL.len()];
             for (mean, phase) in means.iter_mut().zip(Phase::ALL) {

@@ -31,6 +31,7 @@ mod run_observed;
 mod run_outages;
 mod run_page;
 mod run_tables;
+mod run_talk;
 mod run_time;
 mod table;
 mod tone;

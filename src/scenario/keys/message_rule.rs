@@ -193,7 +193,7 @@ impl Value for Expression {
 }
 
 /// Bytes, two hexadecimal digits each.
-const HEX: TextRule = TextRule {
+pub(super) const HEX: TextRule = TextRule {
     name: "bytes_in_hexadecimal",
     patterns: &["^([0-9a-fA-F][0-9a-fA-F])+$"],
     except: None,
@@ -202,7 +202,7 @@ const HEX: TextRule = TextRule {
 };
 
 /// The bytes of a text that follows [`HEX`].
-fn bytes_of(hex: &str) -> Vec<u8> {
+pub(super) fn bytes_of(hex: &str) -> Vec<u8> {
     let pairs = hex.as_bytes().chunks(2).filter_map(|pair| std::str::from_utf8(pair).ok());
     pairs.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect()
 }

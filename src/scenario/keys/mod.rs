@@ -28,12 +28,15 @@ pub mod probe;
 pub mod reconnect;
 pub mod refusal;
 pub mod route;
+pub mod say;
 pub mod scenario;
 pub mod script;
 pub mod session;
 pub mod sign;
 pub mod simulate;
 pub mod storm;
+pub mod stream;
+pub mod talk_subject;
 pub mod target;
 pub mod target_rules;
 pub mod target_tokens;
@@ -66,6 +69,7 @@ pub use probe::Probe;
 pub use reconnect::{Backoff, Growth, Jitter, ReconnectRules, RefusalName, ResetOn};
 pub use refusal::{RefusalDetail, RefusalManner, RefusalStatus};
 pub use route::{Evicts, Route, RouteDoes, TICKET_IN_PATH, TicketEnd, Tickets, path_fits, ticket_in};
+pub use say::{Check, CorrelateBy, REPEATED, Reply, Said, Say, When};
 pub use scenario::Scenario;
 pub use script::{MessageToken, ScriptAt, ScriptRule, TargetStorm, TopicsAt};
 pub use session::{
@@ -74,6 +78,8 @@ pub use session::{
 pub use sign::{OnSignedReconnect, SignKind, SignRules, SignatureKey, SignaturePlace, Signatures};
 pub use simulate::{NetworkFault, NetworkFaultKind, Simulate, StageDelays, TimeStage};
 pub use storm::{ClientDisconnect, DisconnectHow, Storm, StormBy};
+pub use stream::{Kinds, SentAt, Stream, TimeUnit};
+pub use talk_subject::{ExchangeOf, StreamOf};
 pub use target::{RemoteTarget, Target};
 pub use target_rules::{
     AtSessionLimit, IdleAction, IdleCounts, Invalidation, OnReuse, RefreshTokens, TargetClient, TargetRules,

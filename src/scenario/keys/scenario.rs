@@ -20,7 +20,7 @@ use super::storm::Storm;
 use super::target::Target;
 use super::threshold::Threshold;
 use super::thresholds::Thresholds;
-use super::told::{GroupNames, Stem};
+use super::told::{GroupNames, GroupParts, Stem, TalkParts};
 
 /// Most groups.
 const MAX_GROUPS: usize = 1_000;
@@ -120,10 +120,25 @@ fn stem(root: &Table<'_>) -> String {
 /// Later keys refer to groups by their names, also to those with faults.
 fn name_groups(groups: Vec<Group>, at: &At<'_>) -> Option<Vec<Group>> {
     let name_of = |group: At<'_>| Some(group.table()?.peek("name")?.text()?.to_owned());
-    if let Some(names) = at.elements().and_then(|groups| groups.map(name_of).collect()) {
+    let names: Option<Vec<String>> = at.elements().and_then(|groups| groups.map(name_of).collect());
+    if let Some(names) = names {
+        if names.len() == groups.len() {
+            at.reading.tell(TalkParts(groups.iter().map(parts_of).collect()));
+        }
         at.reading.tell(GroupNames(names));
     }
     Some(groups)
+}
+
+/// What thresholds may name of a group.
+fn parts_of(group: &Group) -> GroupParts {
+    let session = &group.session;
+    let exchanges = session.say.iter().filter(|say| say.reply.is_some());
+    GroupParts {
+        group: group.name.clone(),
+        exchanges: exchanges.map(|say| say.name.clone()).collect(),
+        streams: session.streams.iter().map(|stream| stream.name.clone()).collect(),
+    }
 }
 
 /// What there is to know of every key of the file.

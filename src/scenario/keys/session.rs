@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use crate::declare::{
     At, Choices, Hidden, NOT_EMPTY, POINTER, Shape, Table, Template, VARIABLE, Value, above_zero,
-    code_ranges, duration, int, interval, map, meaning, of, one_of, or_never, pace, ruled, string, table,
-    template, text, words,
+    code_ranges, duration, int, interval, list, map, meaning, of, one_of, or_never, pace, ruled, string,
+    table, template, text, words,
 };
 
 use super::message_rule::{Expression, MessageRule};
+use super::say::Say;
+use super::stream::{Kinds, Stream};
+
+/// Most sayings, and most streams.
+const MOST_RULES: usize = 32;
 
 table! {
     /// What clients do while connected.
@@ -47,7 +52,28 @@ table! {
         refresh_message: Option<Template> = None => template();
         /// What messages make the client do; each rule that fits is followed.
         on_message: Vec<OnMessage> = Vec::new();
+        /// What clients say.
+        say: Vec<Say> = Vec::new() => list(of(), "a list of tables is needed: write [[groups.session.say]]").most(MOST_RULES);
+        /// Numbered or timed messages.
+        streams: Vec<Stream> = Vec::new() => list(of(), "a list of tables is needed: write [[groups.session.streams]]").most(MOST_RULES);
+        /// By what messages are counted. Without it: they are not told apart.
+        kinds: Option<Kinds> = None => of::<Kinds>();
     }
+    check: check_names;
+}
+
+/// Reports tell sayings, and streams, by their names.
+fn check_names(session: SessionRules, table: &Table<'_>) -> Option<SessionRules> {
+    let says: Vec<&str> = session.say.iter().map(|say| say.name.as_str()).collect();
+    let streams: Vec<&str> = session.streams.iter().map(|stream| stream.name.as_str()).collect();
+    for (key, names) in [("say", says), ("streams", streams)] {
+        let again = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name));
+        if let Some((_, name)) = again {
+            let message = format!("`{}` has two by the name of \"{name}\"", table.path_of(key));
+            table.between(Some(key), message, "give each a name of its own");
+        }
+    }
+    Some(session)
 }
 
 /// What makes a session ready.

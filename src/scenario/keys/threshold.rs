@@ -9,6 +9,8 @@ use crate::declare::nearest;
 use crate::sample::{Counter, Metric};
 use crate::units;
 
+use super::talk_subject::{EXCHANGE_SUBJECTS, ExchangeOf, STREAM_SUBJECTS, StreamOf, TalkKind};
+
 /// A condition that the run must hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Threshold {
@@ -16,6 +18,8 @@ pub struct Threshold {
     pub subject: Subject,
     /// In which group; `None`: in all together.
     pub group: Option<String>,
+    /// Of which exchange or stream; `None`: of all.
+    pub part: Option<String>,
     /// Which number of it.
     pub aggregate: Aggregate,
     /// How it is compared.
@@ -43,6 +47,27 @@ pub enum Subject {
     Availability,
     /// Outages.
     Outage(OutageOf),
+    /// Messages and their replies.
+    Exchange(ExchangeOf),
+    /// Messages with numbers or times.
+    Stream(StreamOf),
+}
+
+impl Subject {
+    /// Whether it is of exchanges or streams.
+    #[must_use]
+    pub const fn is_of_talk(self) -> bool {
+        self.talk_kind().is_some()
+    }
+
+    /// What kind of number it is, where it is of exchanges or streams.
+    pub(crate) const fn talk_kind(self) -> Option<TalkKind> {
+        match self {
+            Self::Exchange(of) => Some(of.kind()),
+            Self::Stream(of) => Some(of.kind()),
+            _ => None,
+        }
+    }
 }
 
 /// What is looked at of outages. Where there was none, there were 0, they cost 0, and recovery took no time.
@@ -141,25 +166,38 @@ pub(crate) const OUTAGE_COST: &str = "outage_cost";
 
 /// The percentage of `outage_recovery` where its key names none.
 const PERCENT: &str = "95";
-const SELECTORS: &str = "a selector is {group:NAME}, as reconnect_latency{group:fresh-token}; of outage_recovery {percent:95}, or {group:NAME,percent:95}";
+const SELECTORS: &str = "a selector is {group:NAME}, as reconnect_latency{group:fresh-token}; of outage_recovery {percent:95}, or {group:NAME,percent:95}; of exchanges {exchange:NAME}, of streams and blind_time {stream:NAME}, each also with group";
 
-/// What a key names: a subject, and the group that it is limited to.
-pub(crate) fn parse_subject(key: &str) -> Result<(Subject, Option<String>), String> {
+/// What a key names: a subject, and what it is limited to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Named {
+    pub(crate) subject: Subject,
+    pub(crate) group: Option<String>,
+    pub(crate) part: Option<String>,
+}
+
+/// Reads a key.
+pub(crate) fn parse_subject(key: &str) -> Result<Named, String> {
     let (name, selector) = match key.split_once('{') {
         None => (key, Selector::default()),
         Some((name, selector)) => (name, parse_selector(selector).ok_or(SELECTORS)?),
     };
     let name = name.trim();
-    let Selector { group, percent } = selector;
+    let Selector { group, percent, exchange, stream } = selector;
     if name == OUTAGE_RECOVERY {
         let percent =
             parse_percent(percent.unwrap_or(PERCENT)).ok_or("percent is above 0 and at most 100")?;
-        return Ok((Subject::Outage(OutageOf::Recovery(percent)), group));
+        let fits = exchange.is_none() && stream.is_none();
+        let named = Named { subject: Subject::Outage(OutageOf::Recovery(percent)), group, part: None };
+        return fits.then_some(named).ok_or_else(|| SELECTORS.to_owned());
     }
-    if percent.is_some() {
+    let subject = subject(name).ok_or_else(|| unknown_subject(name))?;
+    let (is_of_exchange, is_of_stream) =
+        (matches!(subject, Subject::Exchange(_)), matches!(subject, Subject::Stream(_)));
+    if percent.is_some() || (exchange.is_some() && !is_of_exchange) || (stream.is_some() && !is_of_stream) {
         return Err(SELECTORS.to_owned());
     }
-    subject(name).map(|subject| (subject, group)).ok_or_else(|| unknown_subject(name))
+    Ok(Named { subject, group, part: exchange.or(stream) })
 }
 
 /// What a key is limited to.
@@ -167,6 +205,8 @@ pub(crate) fn parse_subject(key: &str) -> Result<(Subject, Option<String>), Stri
 struct Selector<'t> {
     group: Option<String>,
     percent: Option<&'t str>,
+    exchange: Option<String>,
+    stream: Option<String>,
 }
 
 fn parse_selector(text: &str) -> Option<Selector<'_>> {
@@ -174,7 +214,12 @@ fn parse_selector(text: &str) -> Option<Selector<'_>> {
     for part in text.strip_suffix('}')?.split(',') {
         let (name, value) = part.trim().split_once(':')?;
         let value = value.trim();
+        let is_named = !value.is_empty();
         match name {
+            "exchange" if selector.exchange.is_none() && is_named => {
+                selector.exchange = Some(value.to_owned());
+            }
+            "stream" if selector.stream.is_none() && is_named => selector.stream = Some(value.to_owned()),
             "group" if selector.group.is_none() && !value.is_empty() => {
                 selector.group = Some(value.to_owned());
             }
@@ -204,6 +249,13 @@ fn subject(name: &str) -> Option<Subject> {
         .map(Subject::Share)
         .or_else(|| Metric::from_name(name).map(Subject::Metric))
         .or_else(|| Counter::from_name(name).map(Subject::Counter))
+        .or_else(|| talk_subject(name))
+}
+
+fn talk_subject(name: &str) -> Option<Subject> {
+    let exchange = EXCHANGE_SUBJECTS.iter().find(|(own, _)| *own == name);
+    let stream = || STREAM_SUBJECTS.iter().find(|(own, _)| *own == name);
+    exchange.map(|(_, of)| Subject::Exchange(*of)).or_else(|| stream().map(|(_, of)| Subject::Stream(*of)))
 }
 
 /// The share of attempts of that name, as `handshake_403_rate`.
@@ -223,7 +275,9 @@ pub(crate) fn subject_names() -> Vec<&'static str> {
     let shares = share_names();
     let counters = Counter::ALL.iter().map(|counter| counter.name());
     let others = [ATTEMPTS, AVAILABILITY, OUTAGES, OUTAGE_RECOVERY, OUTAGE_COST];
-    metrics.chain(shares).chain(counters).chain(others).collect()
+    let exchanges = EXCHANGE_SUBJECTS.iter().map(|(name, _)| *name);
+    let streams = STREAM_SUBJECTS.iter().map(|(name, _)| *name);
+    metrics.chain(shares).chain(counters).chain(others).chain(exchanges).chain(streams).collect()
 }
 
 fn unknown_subject(name: &str) -> String {
@@ -237,8 +291,7 @@ fn unknown_subject(name: &str) -> String {
 /// Parses an expression as `p(99) < 1s` on a subject.
 pub(crate) fn parse_expression(
     key: &str,
-    subject: Subject,
-    group: Option<&String>,
+    named: &Named,
     expression: &str,
     abort_after: Option<Duration>,
 ) -> Result<Threshold, String> {
@@ -257,11 +310,12 @@ pub(crate) fn parse_expression(
         "!=" => Comparison::NotEqual,
         other => return Err(format!("`{other}` is no comparison: one of < <= > >= == != is needed")),
     };
+    let Named { subject, group, part } = named.clone();
     let aggregate = parse_aggregate(aggregate.trim())?;
     check_aggregate(subject, aggregate)?;
     let limit = parse_limit(subject, aggregate, limit.trim())?;
     let source = format!("{key}: {}", expression.trim());
-    Ok(Threshold { subject, group: group.cloned(), aggregate, comparison, limit, abort_after, source })
+    Ok(Threshold { subject, group, part, aggregate, comparison, limit, abort_after, source })
 }
 
 /// Reads a threshold as [`Threshold::source`] has it: `reconnect_latency{group:a}: p(99) < 1s`.
@@ -270,8 +324,7 @@ pub(crate) fn parse_expression(
 /// What is wrong with it, in a sentence.
 pub fn parse_threshold(source: &str) -> Result<Threshold, String> {
     let (key, expression) = source.rsplit_once(": ").ok_or("a threshold is METRIC: EXPRESSION")?;
-    let (subject, group) = parse_subject(key)?;
-    parse_expression(key, subject, group.as_ref(), expression, None)
+    parse_expression(key, &parse_subject(key)?, expression, None)
 }
 
 fn parse_aggregate(text: &str) -> Result<Aggregate, String> {
@@ -305,6 +358,17 @@ fn bare_percentile(text: &str) -> Option<String> {
 }
 
 fn check_aggregate(subject: Subject, aggregate: Aggregate) -> Result<(), String> {
+    let as_known = match subject.talk_kind() {
+        // As those that are of no exchange and no stream.
+        Some(TalkKind::Time) => Subject::Outage(OutageOf::Recovery(0)),
+        Some(TalkKind::Count) => Subject::Attempts,
+        Some(TalkKind::Share) => Subject::Availability,
+        None => subject,
+    };
+    check_kind(as_known, aggregate)
+}
+
+fn check_kind(subject: Subject, aggregate: Aggregate) -> Result<(), String> {
     let fits = match subject {
         Subject::Metric(_) | Subject::Outage(OutageOf::Recovery(_) | OutageOf::Cost) => {
             !matches!(aggregate, Aggregate::Rate)
@@ -312,6 +376,7 @@ fn check_aggregate(subject: Subject, aggregate: Aggregate) -> Result<(), String>
         Subject::Share(_) | Subject::Availability => matches!(aggregate, Aggregate::Rate),
         Subject::Outage(OutageOf::Number) => matches!(aggregate, Aggregate::Count),
         Subject::Counter(_) | Subject::Attempts => matches!(aggregate, Aggregate::Count | Aggregate::Rate),
+        Subject::Exchange(_) | Subject::Stream(_) => true,
     };
     let allowed = match subject {
         Subject::Metric(_) | Subject::Outage(OutageOf::Recovery(_)) => {
@@ -320,7 +385,9 @@ fn check_aggregate(subject: Subject, aggregate: Aggregate) -> Result<(), String>
         Subject::Outage(OutageOf::Cost) => "a cost has p(N), min, avg, med, max and count",
         Subject::Share(_) | Subject::Availability => "a share has only rate",
         Subject::Outage(OutageOf::Number) => "a number of outages has only count",
-        Subject::Counter(_) | Subject::Attempts => "a count has count, and rate per second",
+        Subject::Counter(_) | Subject::Attempts | Subject::Exchange(_) | Subject::Stream(_) => {
+            "a count has count, and rate per second"
+        }
     };
     if fits { Ok(()) } else { Err(allowed.to_owned()) }
 }
@@ -331,16 +398,20 @@ fn parse_limit(subject: Subject, aggregate: Aggregate, text: &str) -> Result<f64
             text.replace('_', "").parse::<f64>().ok().filter(|number| *number >= 0.0 && number.is_finite());
         number.ok_or_else(|| format!("\"{text}\" is no count: a number is needed, as 100"))
     };
+    let time = || {
+        let limit = units::parse_duration(text).map(|limit| limit.as_secs_f64() * 1e6);
+        limit.map_err(|error| format!("\"{text}\" is no limit for a time: {error}"))
+    };
+    let share =
+        || units::parse_share(text).map_err(|error| format!("\"{text}\" is no limit for a share: {error}"));
     match (subject, aggregate) {
         (_, Aggregate::Count) => count(),
+        _ if subject.talk_kind() == Some(TalkKind::Time) => time(),
+        _ if subject.talk_kind() == Some(TalkKind::Share) => share(),
         (Subject::Metric(metric), _) if !metric.is_time() => count(),
         (Subject::Outage(OutageOf::Cost), _) => count(),
-        (Subject::Metric(_) | Subject::Outage(_), _) => units::parse_duration(text)
-            .map(|limit| limit.as_secs_f64() * 1e6)
-            .map_err(|error| format!("\"{text}\" is no limit for a time: {error}")),
-        (Subject::Share(_) | Subject::Availability, _) => {
-            units::parse_share(text).map_err(|error| format!("\"{text}\" is no limit for a share: {error}"))
-        }
+        (Subject::Metric(_) | Subject::Outage(_), _) => time(),
+        (Subject::Share(_) | Subject::Availability, _) => share(),
         _ if text == "0" || text == "0/s" => Ok(0.0),
         _ => units::parse_rate(text).map_err(|error| format!("\"{text}\" is no limit for a rate: {error}")),
     }
@@ -352,8 +423,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(key: &str, expression: &str) -> Result<Threshold, String> {
-        let (subject, group) = parse_subject(key)?;
-        parse_expression(key, subject, group.as_ref(), expression, None)
+        parse_expression(key, &parse_subject(key)?, expression, None)
     }
 
     #[test]
@@ -376,6 +446,13 @@ mod tests {
             ("outage_recovery{percent:99.5}", "p(50) < 1s", 1e6),
             ("outage_recovery{group:a, percent: 100 }", "max < 1s", 1e6),
             ("outage_cost", "max < 500", 500.0),
+            ("exchange_latency{exchange:subscribe}", "p(99) < 20ms", 20e3),
+            ("exchange_latency{group:a,exchange: say 1 }", "count > 5", 5.0),
+            ("exchange_timeouts", "count == 0", 0.0),
+            ("exchange_sent{group:a}", "rate > 5/s", 5.0),
+            ("exchange_failure_rate", "rate < 0.1%", 0.001),
+            ("stream_missed_away{stream:ticks}", "count < 7", 7.0),
+            ("blind_time{stream:ticks,group:a}", "max < 5s", 5e6),
         ];
         for (key, expression, limit) in rows {
             let threshold = parse(key, expression).unwrap();
@@ -410,6 +487,14 @@ mod tests {
             ("outage_recovery", "max < 5", "duration"),
             ("outage_cost{percent:95}", "max < 5", "a selector is"),
             ("outage_cost", "max < 5s", "no count"),
+            ("exchange_latency{stream:a}", "max < 5s", "a selector is"),
+            ("stream_late{exchange:a}", "count < 5", "a selector is"),
+            ("lag{exchange:a}", "max < 5s", "a selector is"),
+            ("exchange_latency{exchange:}", "max < 5s", "a selector is"),
+            ("exchange_latncy", "max < 5s", "did you mean `exchange_latency`"),
+            ("exchange_failure_rate", "count < 5", "only rate"),
+            ("stream_late", "max < 5", "a count has"),
+            ("blind_time", "rate < 5/s", "a time has"),
         ];
         for (key, expression, part) in rows {
             let message = parse(key, expression).unwrap_err();

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use crate::declare::{
     At, FIRST, Key, Kind, Of, Or, Presence, Shape, Table, TableShape, Take as _, TextShape, Time, duration,
-    duration_pattern, field, flag,
+    duration_pattern, field, flag, nearest,
 };
 use crate::sample::{Counter, Metric};
 
+use super::talk_subject::{TalkKind, talk_names};
 use super::threshold::{
-    ATTEMPTS, AVAILABILITY, OUTAGE_COST, OUTAGE_RECOVERY, OUTAGES, SHARES, Subject, Threshold,
+    ATTEMPTS, AVAILABILITY, Named, OUTAGE_COST, OUTAGE_RECOVERY, OUTAGES, SHARES, Subject, Threshold,
     parse_expression, parse_subject,
 };
-use super::told::GroupNames;
+use super::told::{GroupNames, GroupParts, TalkParts};
 
 /// `[thresholds]`.
 pub(crate) struct Thresholds;
@@ -41,15 +42,23 @@ struct Grammar {
     pattern: String,
     examples: &'static [&'static str],
     /// What its keys may be limited to.
-    selector: &'static str,
+    selector: String,
     /// Whether it is known while the run goes on.
     is_live: bool,
 }
 
+const HOW: &str = "write METRIC, or METRIC{group:NAME}; outage_recovery{percent:95}, exchange_latency{exchange:NAME} and stream_latency{stream:NAME} too";
 const SELECTOR: &str = "(\\{ *group: *[A-Za-z0-9_-][A-Za-z0-9._-]{0,63} *\\})?";
 const OUTAGE_SELECTOR: &str = "(\\{ *(group: *[A-Za-z0-9_-][A-Za-z0-9._-]{0,63} *(, *percent: *([1-9][0-9]?(\\.[0-9]{1,3})?|100) *)?|percent: *([1-9][0-9]?(\\.[0-9]{1,3})?|100) *)\\})?";
 
-fn grammars() -> [Grammar; 7] {
+/// The selector of what has names of its own beside groups.
+fn part_selector(part: &str) -> String {
+    let group = "group: *[A-Za-z0-9_-][A-Za-z0-9._-]{0,63} *";
+    let part = format!("{part}: *[^{{}},]*[^{{}}, ][^{{}},]*");
+    format!("(\\{{ *({group}(, *{part})?|{part}(, *{group})?)\\}})?")
+}
+
+fn grammars() -> Vec<Grammar> {
     let (times, numbers): (Vec<Metric>, Vec<Metric>) =
         Metric::ALL.iter().partition(|metric| metric.is_time());
     let names = |metrics: Vec<Metric>| metrics.into_iter().map(Metric::name).collect();
@@ -61,13 +70,13 @@ fn grammars() -> [Grammar; 7] {
     let rate = "(0|0/s|0*([1-9][0-9]{0,11}(\\.[0-9]*)?|0?\\.[0-9]*[1-9][0-9]*) */ *(s|m|min|h))";
     let counting = format!("count *{COMPARISON} *{COUNT}");
     let either = |a: String| format!("^ *({a}|{counting}) *$");
-    [
+    let mut all = vec![
         Grammar {
             name: "time_expression",
             metrics: names(times),
             pattern: either(format!("{of_values} *{COMPARISON}( *{time})")),
             examples: &["p(99) < 1s", "max <= 250ms", "count > 100"],
-            selector: SELECTOR,
+            selector: SELECTOR.to_owned(),
             is_live: true,
         },
         Grammar {
@@ -75,7 +84,7 @@ fn grammars() -> [Grammar; 7] {
             metrics: names(numbers),
             pattern: either(format!("{of_values} *{COMPARISON} *{COUNT}")),
             examples: &["max < 5", "p(99) <= 3"],
-            selector: SELECTOR,
+            selector: SELECTOR.to_owned(),
             is_live: true,
         },
         Grammar {
@@ -83,7 +92,7 @@ fn grammars() -> [Grammar; 7] {
             metrics: SHARES.iter().map(|(name, _)| *name).chain([AVAILABILITY]).collect(),
             pattern: format!("^ *rate *{COMPARISON} *{share} *$"),
             examples: &["rate < 0.1%", "rate == 0"],
-            selector: SELECTOR,
+            selector: SELECTOR.to_owned(),
             is_live: true,
         },
         Grammar {
@@ -91,7 +100,7 @@ fn grammars() -> [Grammar; 7] {
             metrics: counts.collect(),
             pattern: either(format!("rate *{COMPARISON} *{rate}")),
             examples: &["rate < 200/s", "count >= 10"],
-            selector: SELECTOR,
+            selector: SELECTOR.to_owned(),
             is_live: true,
         },
         Grammar {
@@ -99,7 +108,7 @@ fn grammars() -> [Grammar; 7] {
             metrics: vec![OUTAGES],
             pattern: format!("^ *{counting} *$"),
             examples: &["count == 0", "count <= 1"],
-            selector: SELECTOR,
+            selector: SELECTOR.to_owned(),
             is_live: false,
         },
         Grammar {
@@ -107,7 +116,7 @@ fn grammars() -> [Grammar; 7] {
             metrics: vec![OUTAGE_RECOVERY],
             pattern: either(format!("{of_values} *{COMPARISON}( *{time})")),
             examples: &["max < 30s", "med < 10s"],
-            selector: OUTAGE_SELECTOR,
+            selector: OUTAGE_SELECTOR.to_owned(),
             is_live: false,
         },
         Grammar {
@@ -115,10 +124,27 @@ fn grammars() -> [Grammar; 7] {
             metrics: vec![OUTAGE_COST],
             pattern: either(format!("{of_values} *{COMPARISON} *{COUNT}")),
             examples: &["max < 500", "avg < 100"],
-            selector: SELECTOR,
+            selector: SELECTOR.to_owned(),
             is_live: false,
         },
-    ]
+    ];
+    for (of_streams, part) in [(false, "exchange"), (true, "stream")] {
+        for (name, kind) in [
+            ("time_expression", TalkKind::Time),
+            ("count_expression", TalkKind::Count),
+            ("share_expression", TalkKind::Share),
+        ] {
+            let metrics = talk_names(kind, of_streams);
+            let known = all.iter().find(|grammar| grammar.name == name);
+            if let Some(known) = known.filter(|_| !metrics.is_empty()) {
+                let Grammar { pattern, examples, .. } = known;
+                let (pattern, examples) = (pattern.clone(), *examples);
+                let selector = part_selector(part);
+                all.push(Grammar { name, metrics, pattern, examples, selector, is_live: true });
+            }
+        }
+    }
+    all
 }
 
 impl Grammar {
@@ -132,7 +158,7 @@ impl Grammar {
 
     fn key(&self) -> TextShape {
         let names = self.metrics.join("|");
-        let selector = self.selector;
+        let selector = &self.selector;
         TextShape { patterns: vec![format!("^({names}) *{selector}$").into()], ..TextShape::plain("metric") }
     }
 
@@ -170,13 +196,11 @@ impl Kind for Thresholds {
         let mut thresholds = Vec::new();
         for key in table.keys() {
             let name = key.get_ref().as_ref();
-            let parsed = parse_subject(name).and_then(|(subject, group)| {
+            let parsed = parse_subject(name).and_then(|named| {
                 let grammar = grammars.iter().find(|grammar| grammar.key().fits(name));
-                grammar.map(|grammar| (subject, group, grammar)).ok_or_else(|| {
-                    "write METRIC, or METRIC{group:NAME}; outage_recovery{percent:95} too".to_owned()
-                })
+                grammar.map(|grammar| (named, grammar)).ok_or_else(|| HOW.to_owned())
             });
-            let (subject, group, grammar) = match parsed {
+            let (named, grammar) = match parsed {
                 Ok(parsed) => parsed,
                 Err(why) => {
                     table.fault(key.span(), format!("`thresholds.{name}` cannot be measured"), why);
@@ -184,13 +208,14 @@ impl Kind for Thresholds {
                 }
             };
             let Some(value) = table.get(name) else { continue };
-            check_group(&value, group.as_deref());
+            check_group(&value, named.group.as_deref());
+            check_part(&value, &named);
             let one = [table.get(name)];
             let elements: Vec<At<'_>> = match value.elements() {
                 Some(elements) => elements.collect(),
                 None => one.into_iter().flatten().collect(),
             };
-            let of = Measured { name, subject, group, grammar };
+            let of = Measured { name, named, grammar };
             thresholds.extend(elements.iter().filter_map(|element| of.read(element)));
         }
         Some(thresholds)
@@ -209,11 +234,38 @@ fn check_group(at: &At<'_>, group: Option<&str>) {
     }
 }
 
+/// An exchange or a stream that is named must be there, in the group where one is named; and where none is named, there must be any.
+fn check_part(at: &At<'_>, named: &Named) {
+    let Some(TalkParts(groups)) = at.reading.told() else { return };
+    let (word, is_of_stream) = match named.subject {
+        Subject::Exchange(_) => ("exchange", false),
+        Subject::Stream(_) => ("stream", true),
+        _ => return,
+    };
+    let is_own = |group: &&GroupParts| named.group.as_ref().is_none_or(|name| *name == group.group);
+    let own = groups.iter().filter(is_own);
+    let names = own.flat_map(|group| if is_of_stream { &group.streams } else { &group.exchanges });
+    let mut names: Vec<&str> = names.map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    let whose = named.group.as_ref().map_or_else(String::new, |group| format!(" in group \"{group}\""));
+    if names.is_empty() {
+        let how =
+            if is_of_stream { "[[groups.session.streams]]" } else { "a reply to [[groups.session.say]]" };
+        return at.between(format!("there is no {word}{whose} to look at"), format!("add {how}"));
+    }
+    let Some(part) = named.part.as_deref().filter(|part| !names.contains(part)) else { return };
+    let help = match nearest(part, names.iter().copied()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("there are {}", names.join(", ")),
+    };
+    at.between(format!("there is no {word} \"{part}\"{whose}"), help);
+}
+
 /// A metric whose thresholds are read.
 struct Measured<'a> {
     name: &'a str,
-    subject: Subject,
-    group: Option<String>,
+    named: Named,
     grammar: &'a Grammar,
 }
 
@@ -244,7 +296,7 @@ impl Measured<'_> {
     }
 
     fn parse(&self, text: &str, abort_after: Option<Duration>) -> Result<Threshold, String> {
-        let parsed = parse_expression(self.name, self.subject, self.group.as_ref(), text, abort_after)?;
+        let parsed = parse_expression(self.name, &self.named, text, abort_after)?;
         let fits = self.grammar.expression().fits(text);
         fits.then_some(parsed).ok_or_else(|| format!("write it as {}", self.grammar.examples.join(", ")))
     }

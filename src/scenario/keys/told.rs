@@ -12,6 +12,18 @@ pub(crate) struct Stem(pub(crate) String);
 #[derive(Clone)]
 pub(crate) struct GroupNames(pub(crate) Vec<String>);
 
+/// What a group has that thresholds may name.
+#[derive(Clone)]
+pub(crate) struct GroupParts {
+    pub(crate) group: String,
+    pub(crate) exchanges: Vec<String>,
+    pub(crate) streams: Vec<String>,
+}
+
+/// The exchanges and streams of each group, for the keys that follow; told only where no group has faults.
+#[derive(Clone)]
+pub(crate) struct TalkParts(pub(crate) Vec<GroupParts>);
+
 /// The events by their names, and when each is done first, for the keys that follow.
 #[derive(Clone)]
 pub(crate) struct EventTimes(pub(crate) Vec<(String, Duration)>);

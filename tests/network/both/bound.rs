@@ -43,9 +43,12 @@ fn both_drivers_look_at_certificates_alike() {
     ours.make("other", 2090);
     theirs.make("stranger", 2090);
     let asked = "tls = true\nclient_certificates = { authority = { file = \"ours.pem\" }, bind_tokens = true }\nclients = [{ id = \"c\", certificate = { file = \"good.pem\" }, scopes = [\"analytics:events:read\"] }]\n";
-    let required = "tls = true\nclient_certificates = { authority = { file = \"ours.pem\" }, required = true }\n";
+    let required =
+        "tls = true\nclient_certificates = { authority = { file = \"ours.pem\" }, required = true }\n";
     let group = |token: &str, connect: &str| {
-        format!("[groups.token]\nclient_id = \"c\"\nauth = \"tls_client_auth\"\n{token}[groups.connect]\n{connect}")
+        format!(
+            "[groups.token]\nclient_id = \"c\"\nauth = \"tls_client_auth\"\n{token}[groups.connect]\n{connect}"
+        )
     };
     let by = |name: &str| group(&certificate(name), &certificate(name));
     let tls = Some((Outcome::Tls, None));
@@ -72,7 +75,12 @@ fn both_drivers_look_at_certificates_alike() {
             &format!("{none}[groups.connect]\n{}", certificate("stranger")),
             tls,
         ),
-        Case::new("no-certificate-for-a-token", required, &format!("[groups.token]\n{CLIENT}"), Some((Outcome::TokenError, None))),
+        Case::new(
+            "no-certificate-for-a-token",
+            required,
+            &format!("[groups.token]\n{CLIENT}"),
+            Some((Outcome::TokenError, None)),
+        ),
     ];
     compare(&folder, &cases);
 }

@@ -28,13 +28,33 @@ fn both_drivers_make_steps_and_show_tickets_alike() {
         Case::new("no-ticket", OPEN, TOKEN, is_403(Cause::NoToken)),
         Case::new("strange-token", OPEN, &open("").replace(TOKEN, strange), refused),
         Case::new("nothing-to-save", OPEN, &open("").replace("\"/url\"", "\"/uri\""), error),
-        Case::new("another-page", OPEN, &open("").replace("path = \"/open\"", "path = \"/opened\""), Some((Outcome::StepRefused, None))),
-        Case::new("the-endpoint-itself", OPEN, &open("").replace("path = \"/open\"", "path = \"/link\""), Some((Outcome::StepRefused, None))),
+        Case::new(
+            "another-page",
+            OPEN,
+            &open("").replace("path = \"/open\"", "path = \"/opened\""),
+            Some((Outcome::StepRefused, None)),
+        ),
+        Case::new(
+            "the-endpoint-itself",
+            OPEN,
+            &open("").replace("path = \"/open\"", "path = \"/link\""),
+            Some((Outcome::StepRefused, None)),
+        ),
         Case::new("unexpected", OPEN, &open("").replace("save =", "expect = [201]\nsave ="), error),
         Case::new("cookies", login, logs_in, None),
-        Case::new("no-cookies", login, &logs_in.replace("cookies = true", "cookies = false"), is_403(Cause::NoToken)),
+        Case::new(
+            "no-cookies",
+            login,
+            &logs_in.replace("cookies = true", "cookies = false"),
+            is_403(Cause::NoToken),
+        ),
         Case::new("redirect", login, &logs_in.replace("redirects = 1", ""), error),
-        Case::new("limited", &OPEN.replace("path = \"/open\"", "path = \"/open\"\nlimit = { count = 1, window = \"1h\" }"), &open(""), Some((Outcome::StepRefused, Some(Cause::RateLimited)))),
+        Case::new(
+            "limited",
+            &OPEN.replace("path = \"/open\"", "path = \"/open\"\nlimit = { count = 1, window = \"1h\" }"),
+            &open(""),
+            Some((Outcome::StepRefused, Some(Cause::RateLimited))),
+        ),
     ];
     compare(&TempDir::new().unwrap(), &cases);
 }
@@ -44,7 +64,12 @@ fn both_drivers_go_where_a_group_says_alike() {
     let at = |url: &str| format!("{TOKEN}[groups.connect]\nurl = \"{url}\"\n");
     let cases = [
         Case::new("own-url", "path = \"/socket\"\n", &at("ws://{address}/socket"), None),
-        Case::new("another-path", "path = \"/socket\"\n", &at("ws://{address}/other"), Some((Outcome::Http4xx, None))),
+        Case::new(
+            "another-path",
+            "path = \"/socket\"\n",
+            &at("ws://{address}/other"),
+            Some((Outcome::Http4xx, None)),
+        ),
         Case::new("no-url", "", &at("http://{address}/"), Some((Outcome::Protocol, None))),
         Case::new(
             "token-in-the-path",
@@ -55,7 +80,9 @@ fn both_drivers_go_where_a_group_says_alike() {
         Case::new(
             "token-in-a-header-of-its-own",
             "",
-            &format!("{TOKEN}[groups.connect]\ntoken_in = \"nowhere\"\nheaders = {{ Authorization = \"Bearer {{token}}\" }}\n"),
+            &format!(
+                "{TOKEN}[groups.connect]\ntoken_in = \"nowhere\"\nheaders = {{ Authorization = \"Bearer {{token}}\" }}\n"
+            ),
             None,
         ),
     ];

@@ -22,7 +22,12 @@ fn both_drivers_write_and_read_token_requests_alike() {
         Case::new("nested", nested, &token(places), None),
         Case::new("not-found", nested, &token(""), error),
         Case::new("another-pointer", "", &token("token_pointer = \"/id_token\"\n"), error),
-        Case::new("no-life", "token_body = '{\"access_token\":\"{token}\"}'\ntoken_life = \"1s\"\n", &token(""), None),
+        Case::new(
+            "no-life",
+            "token_body = '{\"access_token\":\"{token}\"}'\ntoken_life = \"1s\"\n",
+            &token(""),
+            None,
+        ),
         Case::new(
             "a-text-that-is-no-life",
             "token_body = '{\"access_token\":\"{token}\",\"expires_in\":\"soon\"}'\n",

@@ -116,7 +116,7 @@ impl GroupContext {
         let has_steps = rules.prepare.as_ref().is_some_and(|prepare| !prepare.steps.is_empty());
         let preparer = has_steps.then(|| ways.preparer(&endpoint));
         let Ways { sink, dialer, tls, .. } = ways;
-        let texts = GroupTexts::new(clock, endpoint.authority.clone());
+        let texts = GroupTexts::new(clock, endpoint.authority.clone(), rules.feeder.as_ref(), rules.first);
         let destination = Destination::new(endpoint, &connect)
             .signing(connect.sign.as_ref(), rules.first)
             .filling(&connect.headers);

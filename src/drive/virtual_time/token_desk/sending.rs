@@ -107,7 +107,12 @@ impl TokenDesk {
     }
 
     /// The answer to a token request has come. Answers whether it wants a nonce in the proof: then it goes out anew, once.
-    pub(in crate::drive::virtual_time) fn asks_with_nonce(&mut self, transit: &mut Transit, key: Key, number: u32) -> bool {
+    pub(in crate::drive::virtual_time) fn asks_with_nonce(
+        &mut self,
+        transit: &mut Transit,
+        key: Key,
+        number: u32,
+    ) -> bool {
         let Some(dpop) = &self.groups[self.group_of(number)].dpop else { return false };
         if let (Some(nonce), Some(prover)) = (self.nonces.remove(key), dpop.prover(number)) {
             prover.keep_nonce(ShownTo::TokenEndpoint, Some(&nonce));
@@ -173,7 +178,12 @@ impl TokenDesk {
     }
 
     /// The answer to a token request leaves. Answers whether it will find its client.
-    pub(in crate::drive::virtual_time) fn answer(&mut self, transit: &mut Transit, key: Key, says: TokenSays) -> bool {
+    pub(in crate::drive::virtual_time) fn answer(
+        &mut self,
+        transit: &mut Transit,
+        key: Key,
+        says: TokenSays,
+    ) -> bool {
         let finds = transit.requests.answer_leaves(&mut transit.queue, key);
         self.say(key, if finds { says } else { TokenSays::NOTHING });
         finds
@@ -187,7 +197,12 @@ impl TokenDesk {
 
     /// The answer to a token request has come. Answers whether the refresh token that it showed was refused: then it goes out anew, with the
     /// client's own credentials.
-    pub(in crate::drive::virtual_time) fn asks_without_refresh(&mut self, transit: &mut Transit, key: Key, number: u32) -> bool {
+    pub(in crate::drive::virtual_time) fn asks_without_refresh(
+        &mut self,
+        transit: &mut Transit,
+        key: Key,
+        number: u32,
+    ) -> bool {
         let Some(ask) = self.asks.get_mut(key) else { return false };
         if !ask.says.is_invalid_grant() || ask.shows == Shows::None {
             return false;
