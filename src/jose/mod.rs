@@ -14,7 +14,7 @@ mod verifying;
 pub use algorithm::Algorithm;
 pub use jwk::{PublicKey, base64url, sha256};
 pub use key_set::{JwtFault, KeySet, KeySetFault};
-pub use proof::{Proof, ProofFault, ProofKey, ProofOf, read_proof, token_hash};
+pub use proof::{Proof, ProofFault, ProofKey, ProofOf, read_proof, read_stand_in, stand_in, token_hash};
 pub use signing::{KeyFault, SigningKey};
 pub use verifying::VerifyingKey;
 

@@ -114,6 +114,32 @@ impl ProofKey {
     }
 }
 
+/// A proof of the key of that thumbprint, which nobody signs: for a client and a target in the same process.
+#[must_use]
+pub fn stand_in(thumbprint: [u8; 32], of: ProofOf<'_>) -> String {
+    let hash = of.token.map(token_hash);
+    let claims = Claims {
+        htm: of.method,
+        htu: of.uri,
+        iat: of.issued_s,
+        jti: of.id,
+        nonce: of.nonce,
+        ath: hash.as_deref(),
+    };
+    // Texts and numbers are always writable.
+    serde_json::to_string(&(thumbprint, claims)).unwrap_or_default()
+}
+
+/// Reads a proof that nobody signed.
+///
+/// # Errors
+/// It is none.
+pub fn read_stand_in(text: &str) -> Result<Proof, ProofFault> {
+    let (thumbprint, claims): ([u8; 32], Map<String, Value>) =
+        serde_json::from_str(text).map_err(|_| ProofFault::Malformed)?;
+    proof_of(thumbprint, &claims)
+}
+
 /// The claims of a proof (RFC 9449 §4.2).
 #[derive(Serialize)]
 struct Claims<'a> {
@@ -146,11 +172,15 @@ pub fn read_proof(text: &str) -> Result<Proof, ProofFault> {
     if !verifying.verifies(parts.input.as_bytes(), &parts.signature) {
         return Err(ProofFault::Signature);
     }
-    let claims = claims_in(&parts).ok_or(ProofFault::Malformed)?;
+    proof_of(key.thumbprint(), &claims_in(&parts).ok_or(ProofFault::Malformed)?)
+}
+
+/// What the claims of a proof by the key of that thumbprint say.
+fn proof_of(thumbprint: [u8; 32], claims: &Map<String, Value>) -> Result<Proof, ProofFault> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
     let needed = |name: &str| text(name).filter(|text| !text.is_empty()).ok_or(ProofFault::Malformed);
     Ok(Proof {
-        thumbprint: key.thumbprint(),
+        thumbprint,
         method: needed("htm")?,
         uri: needed("htu")?,
         issued_s: claims.get("iat").and_then(Value::as_f64).ok_or(ProofFault::Malformed)?,

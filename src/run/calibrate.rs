@@ -9,9 +9,9 @@ use std::time::Duration;
 use statrs::distribution::{ContinuousCDF as _, Normal};
 
 use crate::drive::virtual_time::{MeasuredTimes, StageTimes};
-use crate::record::{JournalError, Manifest, Tally, read_journal};
+use crate::record::{JournalError, Latencies, Manifest, Tally, read_journal};
 use crate::report::JOURNAL_FILE;
-use crate::sample::Metric;
+use crate::sample::{Metric, Request, RequestAnswer};
 use crate::scenario::keys::{Delay, TargetRules, TimeStage};
 use crate::scenario::target_rules_of;
 use crate::units::{format_count, format_us};
@@ -63,8 +63,15 @@ pub(super) fn calibrate(
     journal.intervals.iter().flat_map(|(_, groups)| groups).for_each(|tally| tally.add_to(&mut all));
     let rules = rules_of(&journal.manifest);
     let mut words = Vec::new();
-    for (stage, metric) in MEASURED {
-        let Some(measured) = measured(&all, metric) else { continue };
+    let steps = of_requests(&all, |request| matches!(request, Request::Step(_)));
+    let tokens = of_requests(&all, |request| matches!(request, Request::Credentials | Request::Refresh));
+    let of_metric = |(stage, metric)| match stage {
+        // What steps take is part of the phase of the token.
+        TimeStage::Token if steps.is_some() => (stage, tokens.clone()),
+        _ => (stage, measured(&all, metric)),
+    };
+    for (stage, measured) in MEASURED.into_iter().map(of_metric).chain([(TimeStage::Step, steps.clone())]) {
+        let Some(measured) = measured else { continue };
         // A run without TLS took no time for it, which says nothing of one with it.
         if stage == TimeStage::Tls && measured.iter().all(|(us, _)| *us == 0) {
             continue;
@@ -123,6 +130,18 @@ fn measured(all: &Tally, metric: Metric) -> Option<Vec<(u64, u64)>> {
     let mut below = 0;
     let counts = histogram.steps().map(|(us, up_to)| (us, up_to - std::mem::replace(&mut below, up_to)));
     let counts: Vec<(u64, u64)> = counts.filter(|(us, _)| metric != Metric::PhaseToken || *us > 0).collect();
+    (!counts.is_empty()).then_some(counts)
+}
+
+/// The times of requests that came to what they were made for; `None`: there were none.
+fn of_requests(all: &Tally, wanted: impl Fn(&Request) -> bool) -> Option<Vec<(u64, u64)>> {
+    let mut latencies = Latencies::default();
+    let answered =
+        all.requests.iter().filter(|((request, answer), _)| *answer == RequestAnswer::Ok && wanted(request));
+    answered.for_each(|(_, tally)| latencies.merge(&tally.latencies));
+    let mut below = 0;
+    let counts = latencies.steps().map(|(us, up_to)| (us, up_to - std::mem::replace(&mut below, up_to)));
+    let counts: Vec<(u64, u64)> = counts.collect();
     (!counts.is_empty()).then_some(counts)
 }
 

@@ -3,10 +3,14 @@
 //! In: a scenario, what takes time. Out: the same run folder that a real run leaves, or a journal in memory. No socket is opened and no clock
 //! is read for anything that is recorded: the same seed gives the same bytes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use url::Url;
+
 use crate::clock::{Clock, Moment};
+use crate::declare::UrlText;
 use crate::drive::virtual_time::{
     EndedBy, SampleTaker, StageTimes, VirtualEnd, VirtualRun, VirtualSetup, unsupported,
 };
@@ -18,7 +22,7 @@ use crate::record::{
 };
 use crate::report::{JOURNAL_FILE, RunModel, write_all};
 use crate::scenario::Overrides;
-use crate::scenario::keys::{Group, Scenario, Simulate, Target, TargetRules, Threshold};
+use crate::scenario::keys::{Group, Scenario, Simulate, StepPlace, Target, TargetRules, Threshold};
 use crate::scenario::{Loaded, describe_simulate, load};
 use crate::units::format_duration;
 
@@ -112,13 +116,19 @@ pub fn simulation_of(loaded: Loaded, calibrated_by: Option<&Path>) -> Result<Sim
     let mut times = StageTimes::given(&simulate.stages);
     // The capacities that hold, whether the target's own or given for virtual time.
     let held = Simulate { token: rules.token_capacity, upgrade: rules.upgrade_capacity, ..simulate.clone() };
-    let mut assumptions = describe_simulate(&held, scenario.signs());
+    let mut assumptions = describe_simulate(&held, |stage| scenario.passes(stage));
     assumptions.extend(scenario.events.iter().map(|event| {
         format!("the event {} is not done: in virtual time there is nobody to do it to", event.name)
     }));
-    if matches!(scenario.target, Target::Remote(_)) && scenario.signs() {
+    if matches!(scenario.target, Target::Remote(_)) && (scenario.signs() || scenario.signs_handshakes()) {
         assumptions
             .push("the service takes what clients sign: nobody here knows whose keys it trusts".to_owned());
+    }
+    let others = other_hosts(&scenario);
+    if !others.is_empty() {
+        let names = others.into_iter().collect::<Vec<_>>().join(", ");
+        assumptions
+            .push(format!("{names}: taken for the target; nothing is sent there, and its rules answer"));
     }
     if !scenario.observe.is_empty() {
         assumptions.push(
@@ -139,6 +149,28 @@ pub fn simulation_of(loaded: Loaded, calibrated_by: Option<&Path>) -> Result<Sim
         hash,
         share: Share::WHOLE,
     })
+}
+
+/// The hosts beside the target's own that the groups name.
+fn other_hosts(scenario: &Scenario) -> BTreeSet<String> {
+    let own = match &scenario.target {
+        Target::Remote(remote) => remote.url.host_str().map(str::to_owned),
+        Target::Embedded(_) => None,
+    };
+    let mut hosts = BTreeSet::new();
+    let mut note = |url: &Url| hosts.extend(url.host_str().map(str::to_owned));
+    for group in &scenario.groups {
+        group.connect.url.as_ref().and_then(UrlText::fixed).into_iter().for_each(&mut note);
+        group.token.as_ref().and_then(|token| token.url.as_deref()).into_iter().for_each(&mut note);
+        let steps = group.prepare.iter().flat_map(|prepare| &prepare.steps);
+        let urls = steps.filter_map(|step| match &step.place {
+            StepPlace::Url(url) => Url::parse(url.fixed()?).ok(),
+            StepPlace::Path(_) => None,
+        });
+        urls.for_each(|url| note(&url));
+    }
+    hosts.retain(|host| Some(host) != own.as_ref());
+    hosts
 }
 
 /// What a remote target lacks.

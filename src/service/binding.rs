@@ -9,7 +9,7 @@ use std::time::Duration;
 use ring::hmac;
 
 use crate::clock::Moment;
-use crate::jose::{Proof, ProofFault, base64url, read_proof, sha256, token_hash};
+use crate::jose::{Proof, ProofFault, base64url, read_proof, read_stand_in, sha256, token_hash};
 use crate::random::{Draws, Purpose};
 use crate::scenario::keys::{TargetDpop, TargetRules};
 
@@ -33,6 +33,8 @@ pub(super) struct Bindings {
     most: usize,
     seen: Seen,
     nonces: Nonces,
+    /// What reads a proof.
+    reads: fn(&str) -> Result<Proof, ProofFault>,
 }
 
 /// The proofs that were taken.
@@ -111,12 +113,23 @@ impl Bindings {
             most: SLACK,
             seen: Seen::default(),
             nonces: Nonces { key: hmac::Key::new(hmac::HMAC_SHA256, &key), life },
+            reads: read_proof,
         }))
+    }
+
+    /// From now on proofs are those that nobody signs.
+    pub(super) fn take_stand_ins(&mut self) {
+        self.reads = read_stand_in;
     }
 
     /// To what a token is bound.
     pub(super) fn get(&self, id: TokenId) -> Option<Bound> {
         self.of.get(&id).copied()
+    }
+
+    /// Whether a token is bound to a key.
+    pub(super) fn is_to_key(&self, id: TokenId) -> bool {
+        matches!(self.of.get(&id), Some(Bound::Key(_)))
     }
 
     /// Binds a token. What is kept of those that are forgotten goes.
@@ -137,7 +150,7 @@ impl Bindings {
         wants_nonce: bool,
     ) -> Result<[u8; 32], Why> {
         let text = holder.proof.ok_or(Why("no proof came with the request"))?;
-        let proof = read_proof(text).map_err(|fault| Why(in_words(fault)))?;
+        let proof = (self.reads)(text).map_err(|fault| Why(in_words(fault)))?;
         check(&proof, holder, token)?;
         let window = at.rules.window.as_secs_f64();
         if (proof.issued_s - at.unix_s).abs() > window {

@@ -18,6 +18,13 @@ impl TargetState {
         At { now, unix_s, rules }
     }
 
+    /// From now on clients are in this process, and their proofs those that nobody signs.
+    pub fn take_stand_in_proofs(&mut self) {
+        if let Some(bindings) = &mut self.bindings {
+            bindings.take_stand_ins();
+        }
+    }
+
     /// The nonce that the next proofs are to have; `None` where none is wanted there.
     #[must_use]
     pub fn proof_nonce(&self, now: Moment, is_handshake: bool) -> Option<String> {

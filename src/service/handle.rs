@@ -23,6 +23,20 @@ impl std::fmt::Debug for TokenHandle {
     }
 }
 
+impl TokenHandle {
+    /// The token as a text, where one is needed: that of an opaque token.
+    #[must_use]
+    pub fn text(self) -> String {
+        self.0.text()
+    }
+
+    /// The token of that text. One that is none of this target's is its own.
+    #[must_use]
+    pub fn of_text(text: &str) -> Self {
+        Self(TokenId::read(text).unwrap_or_else(|| TokenId::of_text(text)))
+    }
+}
+
 impl MintedToken {
     /// The token itself.
     #[must_use]
@@ -68,6 +82,8 @@ pub enum HandleAnswer {
         refresh: Option<TokenHandle>,
         /// Whether fewer scopes are granted than were asked for.
         lacks_scope: bool,
+        /// Whether it is bound to a client's key.
+        is_dpop: bool,
     },
     /// None.
     Refused(TokenRefusal),
@@ -83,9 +99,25 @@ impl TargetState {
         request: TokenRequest<'_>,
         refresh: Option<Credential<'_>>,
     ) -> HandleAnswer {
-        match self.grant_token(now, request, refresh.map(Credential::shown)) {
+        self.handle_and_tell(now, request, refresh).0
+    }
+
+    /// The same, with the scopes that the answer tells.
+    pub fn handle_and_tell(
+        &mut self,
+        now: Moment,
+        request: TokenRequest<'_>,
+        refresh: Option<Credential<'_>>,
+    ) -> (HandleAnswer, Option<String>) {
+        let mut scope = None;
+        let answer = match self.grant_token(now, request, refresh.map(Credential::shown)) {
             Ok((id, grant, refresh)) => HandleAnswer::Issued {
-                lacks_scope: grant.lacks(request.scope),
+                lacks_scope: {
+                    let lacks = grant.lacks(request.scope);
+                    scope = grant.scope;
+                    lacks
+                },
+                is_dpop: self.bindings.as_ref().is_some_and(|bindings| bindings.is_to_key(id)),
                 token: TokenHandle(id),
                 expires_in: self.rules.token_life,
                 refresh: refresh.map(TokenHandle),
@@ -98,7 +130,8 @@ impl TargetState {
                 description: "",
                 used_basic: false,
             }),
-        }
+        };
+        (answer, scope)
     }
 
     /// As [`TargetState::handshake`].

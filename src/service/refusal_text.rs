@@ -93,7 +93,8 @@ pub fn refusal_says(rules: &TargetRules, refusal: HandshakeRefusal, is_edge: boo
                 None => serde_json::json!({ "status": status, "code": code, "message": message }).to_string(),
             };
             RefusalSays {
-                challenge: challenge(cause, usual, message),
+                // One that asks for a token, which nobody here asks for, is not made.
+                challenge: challenge(cause, usual, message).filter(|_| rules.signatures.is_none()),
                 content_type: Some("application/json"),
                 body,
             }

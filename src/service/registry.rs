@@ -41,7 +41,7 @@ impl TokenId {
     }
 
     /// The token of that text. The text is compared exactly, so upper case is another token.
-    fn read(text: &str) -> Option<Self> {
+    pub(super) fn read(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if text.len() != 32 || !text.bytes().all(is_digit) {
             return None;

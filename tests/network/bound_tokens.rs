@@ -90,13 +90,13 @@ fn who_cannot_prove_is_refused_in_words() {
 }
 
 /// An authority in a folder: `NAME.pem`, and the certificates that it makes.
-struct Authority<'a> {
+pub(crate) struct Authority<'a> {
     folder: &'a Path,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl<'a> Authority<'a> {
-    fn new(folder: &'a Path, name: &str) -> Self {
+    pub(crate) fn new(folder: &'a Path, name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -106,7 +106,7 @@ impl<'a> Authority<'a> {
     }
 
     /// Makes `NAME.pem` and `NAME.key`.
-    fn make(&self, name: &str, until: i32) {
+    pub(crate) fn make(&self, name: &str, until: i32) {
         let mut params = CertificateParams::new(vec![format!("{name}.example")]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
@@ -118,7 +118,7 @@ impl<'a> Authority<'a> {
     }
 }
 
-fn certificate(name: &str) -> String {
+pub(crate) fn certificate(name: &str) -> String {
     format!("certificate = {{ chain = {{ file = \"{name}.pem\" }}, key = {{ file = \"{name}.key\" }} }}\n")
 }
 

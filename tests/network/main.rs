@@ -23,6 +23,7 @@ mod support {
 }
 
 mod authority;
+mod both;
 mod bound_tokens;
 mod causes;
 mod compression;

@@ -26,5 +26,7 @@ mod shard_plans;
 mod shard_runs;
 mod shards;
 mod sizes;
+mod virtual_refusals;
+mod virtual_services;
 mod virtual_sweep;
 mod virtual_time;

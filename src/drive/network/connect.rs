@@ -6,21 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use tokio::time::timeout;
-use url::Url;
 
 use crate::clock::{Clock, Moment};
-use crate::declare::template::{Template, UrlText};
 use crate::lifecycle::{ConnectFailure, Marks};
 use crate::sample::Counter;
-use crate::scenario::keys::{ConnectRules, SignRules};
+use crate::scenario::keys::ConnectRules;
 
 use super::cookies::Jar;
+use super::destination::{At, Destination};
 use super::dial::{Dialer, Way};
 use super::endpoint::Endpoint;
 use super::group_sink::GroupSink;
-use super::signer::Signer;
 use super::tls::TlsClient;
 use super::token::{Token, USE_NONCE};
 use super::upgrade::{Socket, Upgrader};
@@ -31,56 +28,26 @@ use super::wire::Wire;
 /// Connects a group's clients on one worker.
 pub(super) struct Connector {
     clock: Clock,
-    endpoint: Endpoint,
-    /// Where the URL has variables: what it is made of before each handshake.
-    template: Option<Template>,
+    destination: Destination,
     dialer: Arc<Dialer>,
     tls: Option<Arc<TlsClient>>,
     tls_timeout: Duration,
     upgrader: Upgrader,
-    /// Headers that are filled in before each handshake.
-    filled: Vec<(String, Template)>,
-    /// Where handshakes are signed.
-    signer: Option<Box<Signer>>,
     /// Where tokens are bound to keys: where handshakes are counted that were made once more.
     proving: Option<GroupSink>,
 }
 
 impl Connector {
-    /// Connects to `endpoint` unless the rules' URL has variables.
-    pub(super) fn new(
+    /// Connects to that destination.
+    pub(super) const fn new(
         clock: Clock,
-        endpoint: Endpoint,
+        destination: Destination,
         rules: &ConnectRules,
         dialer: Arc<Dialer>,
         tls: Option<Arc<TlsClient>>,
         upgrader: Upgrader,
     ) -> Self {
-        let template = rules.url.as_ref().and_then(UrlText::template).cloned();
-        Self {
-            clock,
-            endpoint,
-            template,
-            dialer,
-            tls,
-            tls_timeout: rules.tls_timeout,
-            upgrader,
-            signer: None,
-            filled: Vec::new(),
-            proving: None,
-        }
-    }
-
-    /// The same; clients from number `first` on sign their handshakes where the rules say so.
-    pub(super) fn signing(mut self, rules: Option<&Arc<SignRules>>, first: u32) -> Self {
-        self.signer = rules.map(|rules| Box::new(Signer::new(self.clock, Arc::clone(rules), first)));
-        self
-    }
-
-    /// The same; those of the `headers` that hold variables are filled in before each handshake.
-    pub(super) fn filling(mut self, headers: &[(String, Template)]) -> Self {
-        self.filled = headers.iter().filter(|(_, text)| text.fixed().is_none()).cloned().collect();
-        self
+        Self { clock, destination, dialer, tls, tls_timeout: rules.tls_timeout, upgrader, proving: None }
     }
 
     /// The same, whose handshakes prove that the client holds the key of its token, where it is bound to one.
@@ -88,78 +55,42 @@ impl Connector {
         Self { proving: proves.then(|| sink.clone()), ..self }
     }
 
-    /// Where the next handshake of a client goes; `None`: to the group's endpoint. One that keeps its signature goes where its first handshake went.
+    /// Where the next handshake of a client goes; `None`: to the group's endpoint.
     pub(super) fn way(
         &self,
         client: Renderer<'_>,
         variables: &mut Option<Box<Variables>>,
     ) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
-        if let Some(kept) = variables.as_deref().and_then(Variables::way) {
-            return Ok(Some(Box::new(kept.clone())));
-        }
-        let own = variables.as_deref().map_or(client, |variables| client.with(variables));
-        let way = self.elsewhere(&own)?;
-        let keeps = self.signer.as_ref().is_some_and(|signer| signer.keeps());
-        if let Some(way) = way.as_deref().filter(|_| keeps) {
-            variables.get_or_insert_default().keep_way(way.clone());
-        }
-        Ok(way)
+        self.destination.next(client, variables, self.now())
+    }
+
+    /// The same of a client that keeps no way.
+    pub(super) fn elsewhere(&self, renderer: &Renderer<'_>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
+        self.destination.elsewhere(renderer, self.now())
+    }
+
+    fn now(&self) -> At {
+        let now = self.clock.now();
+        (now, self.clock.unix_us(now))
     }
 
     /// The same, but for one thing.
     pub(super) fn vary(&mut self, variation: &Variation) {
         match variation {
-            Variation::Host(host) => self.endpoint.authority.clone_from(host),
+            Variation::Host(host) => {
+                self.destination.lead_to(self.destination.endpoint().clone().called(host));
+            }
             Variation::OtherSlash => {
-                let mut url = self.endpoint.url.clone();
+                let mut url = self.destination.endpoint().url.clone();
                 let path = url.path().to_owned();
                 url.set_path(&path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned));
                 if let Some(endpoint) = Endpoint::of(url) {
-                    self.endpoint = endpoint;
+                    self.destination.lead_to(endpoint);
                 }
             }
-            Variation::OldSignature => {
-                if let Some(signer) = &mut self.signer {
-                    signer.outlive();
-                }
-            }
+            Variation::OldSignature => self.destination.outlive_signatures(),
             Variation::PlainGet | Variation::OldHttp => self.upgrader.vary(variation),
         }
-    }
-
-    /// Where the next handshake goes, where the group's URL or headers have variables, or it is signed; `None`: to the group's endpoint. A URL that is
-    /// none is the fault of whoever gave it.
-    pub(super) fn elsewhere(&self, renderer: &Renderer<'_>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
-        let place = self.signed_place(renderer)?;
-        if self.filled.is_empty() {
-            return Ok(place);
-        }
-        let mut place = place.unwrap_or_else(|| Box::new(self.endpoint.clone()));
-        let mut lines = String::new();
-        for (name, template) in &self.filled {
-            let value = renderer.render(template);
-            if HeaderValue::from_str(&value).is_err() {
-                return Err(ConnectFailure::Protocol);
-            }
-            lines.extend([name, ": ", &value, "\r\n"]);
-        }
-        place.filled = lines.into();
-        Ok(Some(place))
-    }
-
-    fn signed_place(&self, renderer: &Renderer<'_>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
-        let place = self.by_template(renderer)?;
-        let Some(signer) = &self.signer else { return Ok(place) };
-        let signed = signer.sign(place.as_deref().unwrap_or(&self.endpoint), renderer);
-        signed.map(|endpoint| Some(Box::new(endpoint))).ok_or(ConnectFailure::Protocol)
-    }
-
-    fn by_template(&self, renderer: &Renderer<'_>) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
-        let Some(template) = &self.template else { return Ok(None) };
-        let url = Url::parse(&renderer.render(template)).ok();
-        let url = url.filter(|url| matches!(url.scheme(), "ws" | "wss"));
-        let found = url.and_then(Endpoint::of);
-        found.map(|endpoint| Some(Box::new(endpoint))).ok_or(ConnectFailure::Protocol)
     }
 
     /// Connects client `number` with `token`; to `elsewhere` instead of the group's endpoint, where it is given. Cookies come from `jar`, and go there.
@@ -198,19 +129,9 @@ impl Connector {
         sink.count(Counter::NonceRetries).await;
         sink.count(Counter::TcpConnections).await;
         let began = self.clock.now();
-        let (first, mut again) = (began.since(marks.began), Marks { began, ..Marks::default() });
+        let mut again = Marks { began, ..Marks::default() };
         let result = self.connect_in_stages(shown, elsewhere, jar, &mut again).await;
-        let earlier =
-            |at: Option<Moment>| at.map(|at| Moment::from_ns(at.as_ns() - as_ns(first).min(at.as_ns())));
-        *marks = Marks {
-            began: marks.began,
-            proved: earlier(again.proved),
-            dns: earlier(again.dns),
-            tcp: earlier(again.tcp),
-            tls: earlier(again.tls),
-            ended: again.ended,
-            signed: marks.signed,
-        };
+        *marks = both(marks, again);
         result
     }
 
@@ -221,7 +142,7 @@ impl Connector {
         jar: Option<&Jar>,
         marks: &mut Marks,
     ) -> Result<Socket, ConnectFailure> {
-        let endpoint = elsewhere.unwrap_or(&self.endpoint);
+        let endpoint = elsewhere.unwrap_or_else(|| self.destination.endpoint());
         // A proof takes this machine's time, which is not to be told as the service's.
         let proved = self.upgrader.proves().then(|| {
             let request = self.upgrader.request(endpoint, number, token.as_ref(), jar);
@@ -252,8 +173,24 @@ impl Connector {
     }
 }
 
+/// What two handshakes took that are one to the lifecycle: what the first one took belongs to the upgrade.
+pub(in crate::drive) fn both(first: &Marks, again: Marks) -> Marks {
+    let before = again.began.since(first.began);
+    let earlier =
+        |at: Option<Moment>| at.map(|at| Moment::from_ns(at.as_ns() - as_ns(before).min(at.as_ns())));
+    Marks {
+        began: first.began,
+        proved: earlier(again.proved),
+        dns: earlier(again.dns),
+        tcp: earlier(again.tcp),
+        tls: earlier(again.tls),
+        ended: again.ended,
+        signed: first.signed,
+    }
+}
+
 /// Whether a handshake was refused for the want of a nonce.
-fn asks_for_nonce(failure: &ConnectFailure) -> bool {
+pub(in crate::drive) fn asks_for_nonce(failure: &ConnectFailure) -> bool {
     matches!(failure, ConnectFailure::Http(said) if said.status == 401 && said.bearer_error.as_deref() == Some(USE_NONCE))
 }
 

@@ -19,7 +19,7 @@ const MOST_BYTES: usize = 32 * 1024;
 
 /// The jar of a client, which its requests share.
 #[derive(Clone, Default)]
-pub(super) struct Jar {
+pub(in crate::drive) struct Jar {
     cookies: Arc<Mutex<Vec<Cookie>>>,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Debug for Jar {
 
 impl Jar {
     /// Takes what an answer from `url` sets at `now_s`, in seconds since 1970; what cannot be kept is left.
-    pub(super) fn take(&self, url: &Url, line: &str, now_s: u64) {
+    pub(in crate::drive) fn take(&self, url: &Url, line: &str, now_s: u64) {
         let Some(cookie) = Cookie::read(url, line, now_s) else { return };
         let mut cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = cookie.is_over(now_s);
@@ -64,7 +64,7 @@ impl Jar {
     }
 
     /// The `Cookie` of a request to `url`; `None` where none belongs to it.
-    pub(super) fn header(&self, url: &Url, now_s: u64) -> Option<String> {
+    pub(in crate::drive) fn header(&self, url: &Url, now_s: u64) -> Option<String> {
         let cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fitting: Vec<&Cookie> =
             cookies.iter().filter(|cookie| !cookie.is_over(now_s) && cookie.goes_to(url)).collect();

@@ -15,25 +15,25 @@ pub(super) const PRODUCT: &str = concat!("resurge/", env!("CARGO_PKG_VERSION"));
 
 /// Where a request goes.
 #[derive(Clone)]
-pub(super) struct Endpoint {
-    pub(super) url: Url,
+pub(in crate::drive) struct Endpoint {
+    pub(in crate::drive) url: Url,
     /// Path and query, as the request line has them.
     pub(super) target: String,
     /// The `Host` of a request to it.
-    pub(super) authority: String,
+    pub(in crate::drive) authority: String,
     pub(super) host: String,
     pub(super) port: u16,
     /// Where the handshake is signed.
-    pub(super) signature: Option<Signature>,
+    pub(in crate::drive) signature: Option<Signature>,
     /// The lines of a header that were filled in for this handshake.
     pub(super) filled: Box<str>,
 }
 
 /// A signature of a handshake.
 #[derive(Clone)]
-pub(super) struct Signature {
+pub(in crate::drive) struct Signature {
     /// When it was made.
-    pub(super) at: Moment,
+    pub(in crate::drive) at: Moment,
     /// The lines of the header that it is; empty where it stands in the query.
     pub(super) lines: Box<str>,
 }
@@ -47,7 +47,7 @@ impl fmt::Debug for Endpoint {
 
 impl Endpoint {
     /// Where `url` leads; `None` where it has no host or no port.
-    pub(super) fn of(url: Url) -> Option<Self> {
+    pub(in crate::drive) fn of(url: Url) -> Option<Self> {
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = url.port_or_known_default()?;
         let target = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
@@ -62,6 +62,16 @@ impl Endpoint {
         })
     }
 
+    /// The same, which requests call by another name.
+    pub(super) fn called(self, authority: &str) -> Self {
+        Self { authority: authority.to_owned(), ..self }
+    }
+
+    /// The same, with these lines of a header.
+    pub(super) fn filled(self, lines: Box<str>) -> Self {
+        Self { filled: lines, ..self }
+    }
+
     /// The same, with this signature.
     pub(super) fn signed(self, signature: Signature) -> Self {
         Self { signature: Some(signature), ..self }
@@ -73,7 +83,7 @@ impl Endpoint {
     }
 
     /// Whether connections to it are made over TLS.
-    pub(super) fn is_secure(&self) -> bool {
+    pub(in crate::drive) fn is_secure(&self) -> bool {
         matches!(self.url.scheme(), "wss" | "https")
     }
 }

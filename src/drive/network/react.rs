@@ -14,15 +14,15 @@ use super::variables::{Renderer, Variables, value_at};
 
 /// What follows a message.
 #[derive(Debug, Default)]
-pub(super) struct Reaction {
-    pub(super) replies: Vec<String>,
-    pub(super) events: Vec<Event>,
+pub(in crate::drive) struct Reaction {
+    pub(in crate::drive) replies: Vec<String>,
+    pub(in crate::drive) events: Vec<Event>,
     /// What of the group's sayings is to be said.
     pub(super) calls: Vec<Saying>,
 }
 
 /// Follows each of the `rules`, which a message calls for, for `client`, whose `variables` may change on the way.
-pub(super) fn react<'r>(
+pub(in crate::drive) fn react<'r>(
     rules: impl Iterator<Item = &'r OnMessage>,
     client: Renderer<'_>,
     variables: &mut Option<Box<Variables>>,

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use secrecy::SecretString;
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::clock::Moment;
 use crate::declare::Template;
 use crate::scenario::keys::{OnSignedReconnect, SignRules, SignaturePlace};
 use crate::signing::{Credentials, sign_headers, sign_query};
@@ -20,7 +20,6 @@ const LATE_S: u64 = 60;
 
 /// Signs a group's handshakes.
 pub(super) struct Signer {
-    clock: Clock,
     rules: Arc<SignRules>,
     /// Number of the group's first client.
     first: u32,
@@ -29,8 +28,8 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    pub(super) const fn new(clock: Clock, rules: Arc<SignRules>, first: u32) -> Self {
-        Self { clock, rules, first, ago_s: 0 }
+    pub(super) const fn new(rules: Arc<SignRules>, first: u32) -> Self {
+        Self { rules, first, ago_s: 0 }
     }
 
     /// From now on signatures are so old that their time is over.
@@ -43,12 +42,16 @@ impl Signer {
         self.rules.on_reconnect == OnSignedReconnect::Reuse
     }
 
-    /// The same place, signed.
-    pub(super) fn sign(&self, endpoint: &Endpoint, client: &Renderer<'_>) -> Option<Endpoint> {
+    /// The same place, signed at that moment, which is `unix_us` microseconds after 1970.
+    pub(super) fn sign(
+        &self,
+        endpoint: &Endpoint,
+        client: &Renderer<'_>,
+        (at, unix_us): (Moment, u64),
+    ) -> Option<Endpoint> {
         let credentials = self.credentials(client);
         let purpose = &self.rules.purpose;
-        let at = self.clock.now();
-        let unix_s = (self.clock.unix_us(at) / 1_000_000).saturating_sub(self.ago_s);
+        let unix_s = (unix_us / 1_000_000).saturating_sub(self.ago_s);
         let place = (endpoint.url.path(), endpoint.url.query().unwrap_or_default());
         let authority = endpoint.authority.as_str();
         let mut url = endpoint.url.clone();

@@ -14,7 +14,7 @@ use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, HandshakeKind, RootCertStore, SignatureScheme};
+use rustls::{AlertDescription, ClientConfig, HandshakeKind, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -233,15 +233,24 @@ impl ResolvesClientCert for Shown {
 /// The name of what is wrong: of the certificate's fault, of the peer's alert (RFC 8446 §6.2), or of the library's error.
 fn fault_name(error: &io::Error) -> Option<Box<str>> {
     let fault = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    let (of, shown) = match fault {
-        rustls::Error::InvalidCertificate(fault) => ("certificate", format!("{fault:?}")),
-        rustls::Error::AlertReceived(alert) => ("alert", format!("{alert:?}")),
-        other => ("", format!("{other:?}")),
-    };
+    Some(match fault {
+        rustls::Error::InvalidCertificate(fault) => named("certificate", fault),
+        rustls::Error::AlertReceived(alert) => alert_name(*alert),
+        other => named("", other),
+    })
+}
+
+/// The name of a peer's alert.
+pub(in crate::drive) fn alert_name(alert: AlertDescription) -> Box<str> {
+    named("alert", &alert)
+}
+
+fn named(of: &str, what: &dyn std::fmt::Debug) -> Box<str> {
+    let shown = format!("{what:?}");
     // The name of a variant, without what it holds.
     let name: String = shown.chars().take_while(char::is_ascii_alphanumeric).collect();
     let name = snake(name.trim_end_matches("Context"));
-    Some([of, &name].join(" ").trim().into())
+    [of, &name].join(" ").trim().into()
 }
 
 /// `UnknownIssuer` as `unknown_issuer`.

@@ -1,18 +1,13 @@
 //! The upgrade of a connection to a WebSocket (RFC 6455 §4.1).
 //!
-//! In: a connected wire, the group's headers, a token. Out: a WebSocket, or what the answer says instead. The request is written from
-//! bytes that the group shares, and the answer is read into one buffer that goes when it is understood: a fleet that comes back makes
-//! thousands of these each second. Frames are tungstenite's.
+//! In: a connected wire, a request. Out: a WebSocket, or what the answer says instead. The answer is read into one buffer that goes when it is
+//! understood. Frames are tungstenite's.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_EXTENSIONS, SET_COOKIE, WWW_AUTHENTICATE};
-use secrecy::ExposeSecret;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use url::Url;
 
@@ -20,20 +15,19 @@ use crate::clock::Clock;
 use crate::deflate::{Layer, Offer, Terms};
 use crate::lifecycle::{ConnectFailure, Evidence, Marks};
 use crate::sample::Counter;
-use crate::scenario::keys::{Compression, ConnectRules, TokenIn};
+use crate::scenario::keys::{Compression, ConnectRules};
 
 use super::cookies::Jar;
 use super::echo::without_echo;
 use super::endpoint::Endpoint;
 use super::group_sink::GroupSink;
 use super::retry_after::{clock_ahead, parse_retry_after};
-use super::token::{DPOP_NONCE, DpopBook, Prover, ShownTo, Token, USE_NONCE};
+use super::token::{DPOP_NONCE, ShownTo, Token, USE_NONCE};
 use super::upgrade_answer::{Answer, ask, content, is_in_order, read_body};
+use super::upgrade_request::{UpgradeRequest, UpgradeWriter};
 use super::variation::Variation;
 use super::wire::Wire;
 
-/// What a request is written into at first; most fit.
-const REQUEST_SIZE: usize = 512;
 /// A session's read buffer. It grows for larger messages; most sessions are idle, and memory for each counts.
 const READ_BUFFER: usize = 512;
 /// How long a refusal's body is waited for at most, within the upgrade's timeout: the refusal itself has come by then.
@@ -45,95 +39,60 @@ pub(super) type Socket = WebSocketStream<Wire>;
 /// Asks for a group's upgrades on one worker.
 pub(super) struct Upgrader {
     clock: Clock,
-    /// Lines of the request that are the group's own.
-    header_lines: Vec<u8>,
-    names_client: bool,
-    token_in: TokenIn,
+    writer: UpgradeWriter,
     subprotocols: Vec<String>,
     timeout: Duration,
     max_message_bytes: usize,
     /// Where permessage-deflate is offered.
     compression: Option<Box<Compressing>>,
-    /// What a probe asks otherwise.
-    variation: Option<Variation>,
-    /// The keys to which tokens are bound.
-    dpop: Option<Arc<DpopBook>>,
 }
 
 /// How a group's clients have messages compressed.
 struct Compressing {
     offer: Offer,
-    /// The line of the request.
-    line: String,
     threshold: usize,
     sink: GroupSink,
 }
 
-/// A request on its way.
-pub(super) struct UpgradeRequest {
-    bytes: Vec<u8>,
-    key: String,
-    /// The subprotocol that carries the token.
-    token_protocol: Option<String>,
-    /// Whose proof it shows.
-    prover: Option<Arc<Prover>>,
-}
-
 impl Upgrader {
-    /// Upgrades by the group's rules. `header_lines` are those of the group's own; no message of more than `max_message_bytes` is read.
+    /// Upgrades by the group's rules. `writer` writes the requests; no message of more than `max_message_bytes` is read.
     pub(super) fn new(
         clock: Clock,
         rules: &ConnectRules,
-        header_lines: Vec<u8>,
+        writer: UpgradeWriter,
         max_message_bytes: usize,
     ) -> Self {
         Self {
             clock,
-            header_lines,
-            names_client: false,
-            token_in: rules.token_in.clone(),
+            writer,
             subprotocols: rules.subprotocols.clone(),
             timeout: rules.upgrade_timeout,
             max_message_bytes,
             compression: None,
-            variation: None,
-            dpop: None,
         }
-    }
-
-    /// The same, but that requests prove that the client holds the key of its token, where it is bound to one.
-    pub(super) fn proving(self, dpop: Option<Arc<DpopBook>>) -> Self {
-        Self { dpop, ..self }
     }
 
     /// Whether requests show proofs.
     pub(super) const fn proves(&self) -> bool {
-        self.dpop.is_some()
+        self.writer.proves()
     }
 
     /// The same, but that permessage-deflate is offered where the rules say so. Sessions that agree on it are counted.
     pub(super) fn offering(mut self, compression: Option<&Compression>, sink: &GroupSink) -> Self {
+        self.writer = self.writer.offering(compression);
         self.compression = compression.map(|compression| {
-            let offer = compression.offer();
-            let line = format!("Sec-WebSocket-Extensions: {}\r\n", offer.header());
-            Box::new(Compressing { offer, line, threshold: compression.threshold, sink: sink.clone() })
+            let (offer, threshold) = (compression.offer(), compression.threshold);
+            Box::new(Compressing { offer, threshold, sink: sink.clone() })
         });
-        self
-    }
-
-    /// The same, but that requests name the client to the embedded target, which spreads its messages by it.
-    pub(super) const fn naming_client(mut self, names_client: bool) -> Self {
-        self.names_client = names_client;
         self
     }
 
     /// From here on it asks otherwise.
     pub(super) fn vary(&mut self, variation: &Variation) {
-        self.variation = Some(variation.clone());
+        self.writer.vary(variation);
     }
 
-    /// The request of client `number`: the group's headers, a key, and the token where the group puts it. A token that cannot stand
-    /// there is left out: the target will say so.
+    /// The request of client `number`.
     pub(super) fn request(
         &self,
         endpoint: &Endpoint,
@@ -141,69 +100,7 @@ impl Upgrader {
         token: Option<&Token>,
         jar: Option<&Jar>,
     ) -> UpgradeRequest {
-        let key = generate_key();
-        let mut bytes = Vec::with_capacity(REQUEST_SIZE);
-        let mut put = |parts: &[&str]| parts.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
-        let text = token.map(|token| token.expose_secret()).filter(|text| can_stand_in_a_header(text));
-        let (mut authorization, mut token_protocol, mut query) = (None, None, None);
-        match (&self.token_in, text) {
-            (TokenIn::Header, text) => authorization = text,
-            (TokenIn::Subprotocol(prefix), Some(text)) => token_protocol = Some(format!("{prefix}{text}")),
-            (TokenIn::Query(name), Some(text)) => query = Some((name, text)),
-            _ => {}
-        }
-        put(&["GET "]);
-        match query {
-            None => put(&[&endpoint.target]),
-            Some((name, text)) => {
-                let mut url = endpoint.url.clone();
-                url.query_pairs_mut().append_pair(name, text);
-                put(&[&url[url::Position::BeforePath..url::Position::AfterQuery]]);
-            }
-        }
-        let version = if self.variation == Some(Variation::OldHttp) { " HTTP/1.0" } else { " HTTP/1.1" };
-        put(&[
-            version,
-            "\r\nHost: ",
-            &endpoint.authority,
-            "\r\n",
-            endpoint.signature_lines(),
-            &endpoint.filled,
-        ]);
-        if self.variation == Some(Variation::PlainGet) {
-            put(&["Connection: close\r\n"]);
-        } else {
-            put(&[
-                "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ",
-            ]);
-            put(&[&key, "\r\n"]);
-        }
-        let prover = authorization.and_then(|_| self.dpop.as_ref()?.prover(number));
-        match (authorization, &prover) {
-            (Some(text), Some(prover)) => {
-                let of = (("GET", &endpoint.url), (number, self.clock.unix_us_now()));
-                let proof = prover.prove(ShownTo::Service, of.0, of.1, Some(text)).unwrap_or_default();
-                put(&["Authorization: DPoP ", text, "\r\nDPoP: ", &proof, "\r\n"]);
-            }
-            (Some(text), None) => put(&["Authorization: Bearer ", text, "\r\n"]),
-            (None, _) => {}
-        }
-        if let Some(protocol) = &token_protocol {
-            put(&["Sec-WebSocket-Protocol: ", protocol, "\r\n"]);
-        }
-        if let Some(compressing) = &self.compression {
-            put(&[&compressing.line]);
-        }
-        let cookies = jar.and_then(|jar| jar.header(&endpoint.url, self.unix_s_now()));
-        if let Some(cookies) = &cookies {
-            put(&["Cookie: ", cookies, "\r\n"]);
-        }
-        if self.names_client {
-            put(&["X-Resurge-Client: ", &number.to_string(), "\r\n"]);
-        }
-        bytes.extend_from_slice(&self.header_lines);
-        bytes.extend_from_slice(b"\r\n");
-        UpgradeRequest { bytes, key, token_protocol, prover }
+        self.writer.write(endpoint, (number, token, jar), || self.clock.unix_us_now())
     }
 
     /// Asks for the upgrade, within the group's timeout. What the answer sets is kept where `keep` says, as of that URL.
@@ -298,11 +195,6 @@ fn challenge_of(answer: &Answer) -> Option<&str> {
     asks.or_else(|| answer.header(&WWW_AUTHENTICATE))
 }
 
-/// A header's value holds no line's end and no other control (RFC 9110 §5.5).
-fn can_stand_in_a_header(text: &str) -> bool {
-    HeaderValue::from_str(text).is_ok()
-}
-
 /// How frames are read: none, and no message, of more than `most` bytes.
 pub(super) fn websocket_config(most: usize) -> WebSocketConfig {
     WebSocketConfig::default()
@@ -310,17 +202,4 @@ pub(super) fn websocket_config(most: usize) -> WebSocketConfig {
         .write_buffer_size(0)
         .max_message_size(Some(most))
         .max_frame_size(Some(most))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_would_break_a_header_is_left_out() {
-        assert!(can_stand_in_a_header("abc.def-_~+/="));
-        for text in ["a\r\nX: y", "a\nb", "\u{7f}"] {
-            assert!(!can_stand_in_a_header(text), "{text:?}");
-        }
-    }
 }

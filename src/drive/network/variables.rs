@@ -25,7 +25,7 @@ pub(super) const LONGEST_VALUE: usize = 16 * 1024;
 
 /// What a client's texts may name.
 #[derive(Clone, Default)]
-pub(super) struct Variables {
+pub(in crate::drive) struct Variables {
     values: BTreeMap<String, String>,
     /// The client's cookies, where it keeps such.
     jar: Option<Jar>,
@@ -41,17 +41,17 @@ impl fmt::Debug for Variables {
 
 impl Variables {
     /// None yet, beside these cookies.
-    pub(super) fn with_jar(jar: Option<Jar>) -> Self {
+    pub(in crate::drive) fn with_jar(jar: Option<Jar>) -> Self {
         Self { jar, ..Self::default() }
     }
 
     /// The same, beside that way.
-    pub(super) fn with_way(self, way: Option<Endpoint>) -> Self {
+    pub(in crate::drive) fn with_way(self, way: Option<Endpoint>) -> Self {
         Self { way: way.map(Box::new), ..self }
     }
 
     /// Where the client's first handshake went.
-    pub(super) fn way(&self) -> Option<&Endpoint> {
+    pub(in crate::drive) fn way(&self) -> Option<&Endpoint> {
         self.way.as_deref()
     }
 
@@ -61,7 +61,7 @@ impl Variables {
     }
 
     /// The client's cookies.
-    pub(super) const fn jar(&self) -> Option<&Jar> {
+    pub(in crate::drive) const fn jar(&self) -> Option<&Jar> {
         self.jar.as_ref()
     }
 
@@ -73,8 +73,9 @@ impl Variables {
 
 /// What the texts of all clients of a group may name.
 #[derive(Debug)]
-pub(super) struct GroupTexts {
-    clock: Clock,
+pub(in crate::drive) struct GroupTexts {
+    /// `None`: each text is told the time.
+    clock: Option<Clock>,
     /// Host and port of the target.
     address: String,
     /// What each client's row has, and the group's first client.
@@ -83,7 +84,12 @@ pub(super) struct GroupTexts {
 
 impl GroupTexts {
     pub(super) fn new(clock: Clock, address: String, feeder: Option<&Arc<Feeder>>, first: u32) -> Self {
-        Self { clock, address, fed: feeder.map(|feeder| (Arc::clone(feeder), first)) }
+        Self { clock: Some(clock), ..Self::timeless(address, feeder, first) }
+    }
+
+    /// The same without a clock.
+    pub(in crate::drive) fn timeless(address: String, feeder: Option<&Arc<Feeder>>, first: u32) -> Self {
+        Self { clock: None, address, fed: feeder.map(|feeder| (Arc::clone(feeder), first)) }
     }
 
     /// What client `number` has in a column.
@@ -101,7 +107,7 @@ impl GroupTexts {
 
 /// Who renders a text.
 #[derive(Clone, Copy)]
-pub(super) struct Renderer<'a> {
+pub(in crate::drive) struct Renderer<'a> {
     texts: &'a GroupTexts,
     number: u32,
     token: Option<&'a Token>,
@@ -112,7 +118,7 @@ pub(super) struct Renderer<'a> {
 
 impl<'a> Renderer<'a> {
     /// Client `number` with what it has.
-    pub(super) const fn new(
+    pub(in crate::drive) const fn new(
         texts: &'a GroupTexts,
         number: u32,
         token: Option<&'a Token>,
@@ -122,7 +128,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// The same client with other variables.
-    pub(super) const fn with(self, variables: &'a Variables) -> Self {
+    pub(in crate::drive) const fn with(self, variables: &'a Variables) -> Self {
         Self { variables: Some(variables), ..self }
     }
 
@@ -131,8 +137,18 @@ impl<'a> Renderer<'a> {
         Self { at: Some(self.now()), ..self }
     }
 
+    /// The same; all its texts tell that time, in microseconds since 1970.
+    pub(in crate::drive) const fn at(self, unix_us: u64) -> Self {
+        Self { at: Some(unix_us), ..self }
+    }
+
     fn now(&self) -> u64 {
-        self.at.unwrap_or_else(|| self.texts.clock.unix_us_now())
+        self.at.or_else(|| Some(self.texts.clock?.unix_us_now())).unwrap_or_default()
+    }
+
+    /// The time that its texts tell, in microseconds since 1970.
+    pub(in crate::drive) fn unix_us(&self) -> u64 {
+        self.now()
     }
 
     /// The client's number.
@@ -141,7 +157,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// The text of `template`. However often it tells the time, that is the same.
-    pub(super) fn render(&self, template: &Template) -> String {
+    pub(in crate::drive) fn render(&self, template: &Template) -> String {
         self.render_with(template, |_| None)
     }
 
@@ -183,7 +199,7 @@ impl<'a> Renderer<'a> {
 }
 
 impl Variables {
-    pub(super) fn set(&mut self, name: &str, value: String) {
+    pub(in crate::drive) fn set(&mut self, name: &str, value: String) {
         self.values.insert(name.to_owned(), value);
     }
 

@@ -13,11 +13,11 @@ const MOST_WORDS: usize = 32;
 
 /// The words so far.
 #[derive(Debug, Default)]
-pub(super) struct WordBook(Mutex<BTreeSet<(u8, ErrorWord)>>);
+pub(in crate::drive) struct WordBook(Mutex<BTreeSet<(u8, ErrorWord)>>);
 
 impl WordBook {
     /// The word of step `index` as it is told.
-    pub(super) fn keep(&self, index: u8, text: &str) -> ErrorWord {
+    pub(in crate::drive) fn keep(&self, index: u8, text: &str) -> ErrorWord {
         let Some(word) = ErrorWord::new(text) else { return ErrorWord::or_other("") };
         let entry = (index, word);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,16 +3,20 @@
 //! In: frames of the service, the client's own leaving. Out: what its machine is told, frames to the service, counts of messages.
 
 use crate::clock::Moment;
-use crate::lifecycle::{Ending, EndingHow, Event, Leave, Signs};
+use crate::lifecycle::{Action, Ending, EndingHow, Event, Leave, Signs};
 use crate::sample::{Abnormal, Counter, Said, Sample, Word};
+use crate::scenario::keys::TokenIn;
 
-use super::clients::{Answers, Clients, WaitEnd};
+use super::clients::{Answers, Clients, Missed, WaitEnd};
+use super::conversation::Speaker;
 use super::frame::{ToClient, ToTarget};
 use super::group::Group;
+use super::holdings::Holdings;
 use super::queue::Kind;
 use super::samples::SampleLog;
 use super::service_side::ServiceSide;
 use super::slab::Key;
+use super::token_desk::TokenDesk;
 use super::transit::Transit;
 
 /// A client with its session, and those whom it concerns.
@@ -24,22 +28,48 @@ pub(super) struct AtClient<'a> {
     pub(super) clients: &'a mut Clients,
     pub(super) service: &'a mut ServiceSide,
     pub(super) log: &'a mut SampleLog,
+    pub(super) holdings: &'a mut Holdings,
+    pub(super) desk: &'a TokenDesk,
+    pub(super) start_unix_us: u64,
 }
 
-impl AtClient<'_> {
+impl<'a> AtClient<'a> {
     /// The session is open.
     pub(super) fn open(&mut self) {
         self.transit.network.client_opens(self.link);
         self.clients.open_session(self.number, self.now(), self.link);
-        if self.group.rules.session.first_message.is_some() {
-            self.send_message();
+        let has_first = self.group.rules.session.first_message.is_some();
+        if has_first || matches!(self.group.connect.token_in, TokenIn::FirstMessage(_)) {
+            for text in self.speaker().first(self.holdings) {
+                self.say(text);
+            }
         }
     }
 
-    /// The client sends a message.
-    pub(super) fn send_message(&mut self) {
+    /// The client sends the text of an action.
+    pub(super) fn send_message(&mut self, action: Action) {
+        let text =
+            if self.group.is_heard { self.speaker().text_of(action, self.holdings) } else { String::new() };
+        self.say(text);
+    }
+
+    /// The client sends a text message: it goes as such where the target looks at it.
+    fn say(&mut self, text: String) {
         self.log.count_out(self.group.id);
-        self.send(ToTarget::Data);
+        if self.group.is_heard {
+            self.transit.network.say_to_target(&mut self.transit.queue, self.link, text);
+        } else {
+            self.send(ToTarget::Data);
+        }
+    }
+
+    fn speaker(&self) -> Speaker<'a> {
+        Speaker {
+            number: self.number,
+            group: self.group,
+            token: self.desk.text_of(self.number),
+            unix_us: self.start_unix_us.saturating_add(self.now().as_us()),
+        }
     }
 
     pub(super) fn send(&mut self, frame: ToTarget) {
@@ -72,15 +102,15 @@ impl AtClient<'_> {
         self.ended(Ending::new(self.now(), EndingHow::Left))
     }
 
-    /// A frame, or the connection's end, has come.
-    pub(super) fn receive(&mut self, frame: ToClient) -> Option<Event> {
-        match frame {
-            ToClient::Message(sequence) => self.read_message(sequence),
+    /// A frame, or the connection's end, has come: what the machine is to know, in order.
+    pub(super) fn receive(&mut self, frame: ToClient) -> Vec<Event> {
+        let event = match frame {
+            ToClient::Message(sequence) => return self.read_message(sequence),
             ToClient::Told => {
                 let heard = self.clients.hear(self.number, self.now());
                 let text = self.transit.network.take_text(self.link);
                 self.log.count_in(self.group.id, None);
-                self.read_text(&text, heard)
+                return self.read_text(&text, heard);
             }
             ToClient::Pong => {
                 self.clients.hear_pong(self.number, self.now());
@@ -94,41 +124,52 @@ impl AtClient<'_> {
             ToClient::Fin => self.read_end(Abnormal::Fin),
             ToClient::Rst => self.read_end(Abnormal::Rst),
             ToClient::Broken(how) => self.read_violation(how),
-        }
+        };
+        event.into_iter().collect()
     }
 
     /// A message of the client's stream.
-    fn read_message(&mut self, sequence: u64) -> Option<Event> {
+    fn read_message(&mut self, sequence: u64) -> Vec<Event> {
         let heard = self.clients.hear(self.number, self.now());
-        let due = self.service.message_due(self.number, sequence);
+        let is_numbered = self.group.is_numbered;
+        let due = self.service.message_due(is_numbered.then_some(self.number), sequence);
         let latency = u32::try_from(self.now().since(due).as_micros()).unwrap_or(u32::MAX);
         // One that comes while its session is ending is not measured: see `TrafficTally` of the network.
-        let latency = (!self.clients.is_leaving(self.number)).then_some(latency);
+        let latency = (is_numbered && !self.clients.is_leaving(self.number)).then_some(latency);
         self.log.count_in(self.group.id, latency);
-        let missed = self.clients.count_message(self.number, sequence);
+        let missed =
+            if is_numbered { self.clients.count_message(self.number, sequence) } else { Missed::default() };
         if missed.messages > 0 {
             self.tell(Counter::MessagesMissed, missed.messages);
         }
         if missed.is_outage {
             self.tell(Counter::OutagesMeasured, 1);
         }
-        let may_refuse = !self.group.rules.session.refused_on.is_empty();
-        if !may_refuse && !self.clients.awaits_text(self.number) {
-            return None;
+        if !self.group.rules.looks.is_read() && !self.clients.awaits_text(self.number) {
+            return Vec::new();
         }
         let text = self.service.message_text(sequence, due);
         self.read_text(&text, heard)
     }
 
-    /// A text may refuse the client, or make the session ready; anything was last heard before it at `heard`.
-    fn read_text(&self, text: &str, heard: Moment) -> Option<Event> {
-        if self.clients.is_holding(self.number)
-            && let Some(evidence) = self.group.refusal_by(text)
-        {
-            return Some(Event::Refused { evidence: Box::new(evidence), heard });
+    /// A message has come as a text: here, and nowhere else, what it says is looked at. Anything was last heard before it at `heard`.
+    fn read_text(&mut self, text: &str, heard: Moment) -> Vec<Event> {
+        if !self.clients.is_holding(self.number) {
+            return Vec::new();
         }
+        let mut events = Vec::new();
         let is_ready = self.clients.awaits_text(self.number) && self.group.is_ready_by(text);
-        is_ready.then_some(Event::BecameReady)
+        events.extend(is_ready.then_some(Event::BecameReady));
+        if self.group.rules.looks.is_read() {
+            match self.speaker().meaning_of(text, self.holdings) {
+                Err(evidence) => return vec![Event::Refused { evidence, heard }],
+                Ok(reaction) => {
+                    reaction.replies.into_iter().for_each(|reply| self.say(reply));
+                    events.extend(reaction.events);
+                }
+            }
+        }
+        events
     }
 
     /// The target's close frame: answered at once. The client acts on it when the closing handshake is through.

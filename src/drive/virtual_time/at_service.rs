@@ -4,8 +4,10 @@
 
 use crate::clock::Moment;
 use crate::lifecycle::ConnectFailure;
+use crate::scenario::keys::path_fits;
 use crate::service::capacity::Endpoint;
 use crate::service::handle::Credential;
+use crate::service::presented::Over;
 use crate::service::rules::{FirstRequest, HandshakeRefusal};
 use crate::service::session::{Session, SessionId};
 
@@ -13,11 +15,13 @@ use super::group::Group;
 use super::handshakes::Handshakes;
 use super::queue::Kind;
 use super::request::{Request, Stage, Unheard};
-use super::service_side::{IsEdge, Reception, ServiceSide, TokenReply, UpgradeReply, endpoint_index};
+use super::service_side::{IsEdge, Reception, ServiceSide, Shows, TokenReply, UpgradeReply, endpoint_index};
 use super::slab::Key;
+use super::steps::{Steps, no_page};
 use super::token_answer::TokenSays;
 use super::token_desk::TokenDesk;
 use super::transit::Transit;
+use super::written::Written;
 
 /// A request, its client's group, and those whom it concerns.
 pub(super) struct AtService<'a> {
@@ -28,11 +32,15 @@ pub(super) struct AtService<'a> {
     pub(super) service: &'a mut ServiceSide,
     pub(super) handshakes: &'a mut Handshakes,
     pub(super) desk: &'a mut TokenDesk,
+    pub(super) steps: &'a mut Steps,
 }
 
 impl AtService<'_> {
     /// The request's connection is the target's.
     pub(super) fn connection_opens(&mut self) -> Option<Unheard> {
+        if self.request.is_step() {
+            return self.answer_page();
+        }
         let endpoint = self.request.endpoint();
         // A token request may go over a connection that is open already.
         if endpoint == Endpoint::Upgrade || self.group.is_fresh {
@@ -45,6 +53,15 @@ impl AtService<'_> {
         self.is_read()
     }
 
+    /// A request before a handshake is answered at once.
+    fn answer_page(&mut self) -> Option<Unheard> {
+        let request = self.steps.request(self.key);
+        let page = request.map_or_else(no_page, |request| self.service.page(self.transit, request));
+        self.steps.answer(self.key, page);
+        self.transit.requests.answer_leaves(&mut self.transit.queue, self.key);
+        None
+    }
+
     /// The service reads from the request's connection at last.
     pub(super) fn is_read_late(&mut self) -> Option<Unheard> {
         self.service.count_first_request(first_request(self.request.endpoint()));
@@ -54,9 +71,15 @@ impl AtService<'_> {
     /// The target has read the request.
     fn is_read(&mut self) -> Option<Unheard> {
         let endpoint = self.request.endpoint();
-        if endpoint == Endpoint::Upgrade && !self.group.finds_endpoint {
+        if endpoint == Endpoint::Upgrade && !self.finds_endpoint() {
             let refusal = self.service.refuse_path(self.key);
             return self.refuse(refusal, IsEdge(false));
+        }
+        if endpoint == Endpoint::Token
+            && let Some(body) = self.group.asker.as_ref().map(|asker| asker.body)
+            && let Some(says) = self.service.refuse_body(body)
+        {
+            return self.say(says);
         }
         match self.service.take_up(self.transit.now(), self.key, endpoint) {
             Reception::Done => self.was_worked_off(),
@@ -75,6 +98,13 @@ impl AtService<'_> {
             }
             Reception::Refused(refusal) => self.refuse(refusal, IsEdge(false)),
         }
+    }
+
+    /// Whether a handshake finds the WebSocket endpoint.
+    fn finds_endpoint(&self) -> bool {
+        let written = self.handshakes.written(self.key).filter(|_| !self.group.is_anywhere);
+        let fits = |written: &Written| path_fits(&self.service.rules().path, written.uri.path());
+        written.map_or(self.group.finds_endpoint, fits)
     }
 
     /// A server has worked the request off.
@@ -97,14 +127,30 @@ impl AtService<'_> {
 
     fn decide_token(&mut self) -> Option<Unheard> {
         let shown = self.desk.shown(self.key, self.request.client());
-        match self.service.answer_token(self.transit, self.key, shown) {
+        let reads = self.group.asker.as_ref().and_then(|asker| asker.reads.as_deref());
+        let reply = self.service.answer_token(self.transit, self.key, shown, reads);
+        let nonce = self.service.proof_nonce(self.transit.now(), false);
+        match reply {
             TokenReply::Hangs => self.hang(),
-            TokenReply::Says(says) => self.say(says),
+            TokenReply::Says(says) => {
+                self.desk.note_nonce(self.key, nonce.filter(|_| says.is_by_the_rules()));
+                self.say(says)
+            }
         }
     }
 
     fn decide_upgrade(&mut self) -> Option<Unheard> {
         let number = self.request.client();
+        let now = self.transit.now();
+        if let Some(written) = self.handshakes.written(self.key) {
+            let over = Over { certificate: self.group.certified[0].taken(), is_secure: written.is_secure() };
+            let shows = Shows::Written { headers: &written.headers, uri: &written.uri, over };
+            let reply = self.service.answer_upgrade(now, self.key, shows);
+            if reply.is_by_the_rules() {
+                self.handshakes.note_nonce(self.key, self.service.proof_nonce(now, true));
+            }
+            return self.reply(reply);
+        }
         let credential = match (&self.group.fixed, self.desk.token_of(number)) {
             _ if !self.group.carries_token => None,
             (Some(text), _) => Some(Credential::Text(text.as_str())),
@@ -112,7 +158,13 @@ impl AtService<'_> {
             (None, None) => None,
         };
         let origin = self.group.connect.sent_origin();
-        match self.service.answer_upgrade(self.transit.now(), self.key, credential, origin, number) {
+        let reply = self.service.answer_upgrade(now, self.key, Shows::Handle { credential, origin, number });
+        self.reply(reply)
+    }
+
+    /// What becomes of a handshake.
+    fn reply(&mut self, reply: UpgradeReply) -> Option<Unheard> {
+        match reply {
             UpgradeReply::Hangs => self.hang(),
             UpgradeReply::Refused(refusal, edge) => self.refuse(refusal, edge),
             UpgradeReply::Fails(failure) => {

@@ -115,7 +115,7 @@ impl Audit {
             }
         }
         match action {
-            Action::FetchToken { .. } | Action::Connect => watched.attempts = true,
+            Action::FetchToken { .. } | Action::Prepare | Action::Connect => watched.attempts = true,
             Action::Finish(_) if watched.attempts || watched.has_session => {
                 self.fault(format!("client {number} is done in the middle of something: {watched:?}"));
             }

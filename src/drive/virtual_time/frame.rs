@@ -7,7 +7,10 @@ use crate::sample::Abnormal;
 /// What goes to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ToTarget {
+    /// A message whose text nobody looks at.
     Data,
+    /// A text message.
+    Text,
     Ping,
     Close(u16),
     Fin,
@@ -19,7 +22,7 @@ pub(super) enum ToTarget {
 pub(super) enum ToClient {
     /// The message of that sequence number.
     Message(u64),
-    /// What a refused client is told.
+    /// A text message beside those of its stream.
     Told,
     Pong,
     Close(u16),
@@ -43,6 +46,7 @@ impl ToTarget {
             Self::Close(code) => (2, code as u64),
             Self::Fin => (3, 0),
             Self::Rst => (4, 0),
+            Self::Text => (5, 0),
         };
         kind << PAYLOAD_BITS | payload
     }
@@ -55,7 +59,8 @@ impl ToTarget {
             1 => Self::Ping,
             2 => Self::Close(payload as u16),
             3 => Self::Fin,
-            _ => Self::Rst,
+            4 => Self::Rst,
+            _ => Self::Text,
         }
     }
 }
@@ -99,7 +104,14 @@ mod tests {
     #[test]
     fn frames_come_back_from_their_codes() {
         use ToClient::{Broken, Echo, Message, Pong, Told};
-        for frame in [ToTarget::Data, ToTarget::Ping, ToTarget::Close(4_999), ToTarget::Fin, ToTarget::Rst] {
+        for frame in [
+            ToTarget::Data,
+            ToTarget::Ping,
+            ToTarget::Close(4_999),
+            ToTarget::Fin,
+            ToTarget::Rst,
+            ToTarget::Text,
+        ] {
             assert_eq!(ToTarget::of(frame.code()), frame);
         }
         let others = [Told, Pong, Echo, ToClient::Close(1_001), ToClient::Fin, ToClient::Rst];

@@ -2,24 +2,30 @@
 //!
 //! In: the scenario. Out: rules and texts, looked up once. Nothing of it changes in a run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use url::Url;
 
 use crate::clock::Moment;
 use crate::conversation::Payload;
-use crate::declare::template::Template;
-use crate::lifecycle::{Evidence, GroupRules, TokenFacts, believed_expiry, refusal_by_message};
+use crate::declare::template::{Template, UrlText};
+use crate::drive::network::{DpopBook, proved_uri};
+use crate::lifecycle::{GroupRules, TokenFacts, believed_expiry};
 use crate::sample::GroupId;
-use crate::scenario::keys::path_fits;
+use crate::scenario::keys::{self, path_fits};
 use crate::scenario::keys::{
     ClientAuth, ClientCredentials, ConnectRules, Grant, Scenario, Target, TargetRules, TlsResumption,
-    TokenConnection, TokenIn, TokenPlace,
+    TokenBody, TokenConnection, TokenIn, TokenPlace, TokenRules,
 };
 use crate::service::holder::Holder;
 use crate::service::token::TokenRequest;
 
+use super::certificates::Certified;
 use super::signing::{Filled, Minter, OwnParams, StandIns};
+use super::token_reading;
+use super::written::{Writing, hears_texts, token_url};
 
 /// A group.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub(super) struct Group {
     pub(super) resumes: bool,
     /// Whether its handshakes find the WebSocket endpoint.
     pub(super) finds_endpoint: bool,
+    /// Whether they find it on any path: that of a remote service is its own affair.
+    pub(super) is_anywhere: bool,
     /// Whether its handshakes carry a token where the target looks for one.
     pub(super) carries_token: bool,
     /// Whether each token request has a connection of its own.
@@ -40,16 +48,33 @@ pub(super) struct Group {
     /// What signs its clients' own tokens.
     pub(super) minter: Option<Minter>,
     pub(super) fixed: Option<String>,
+    /// What the target makes of the certificates at its WebSocket endpoint, and at its token endpoint.
+    pub(super) certified: [Certified; 2],
+    /// The keys to which its clients' tokens are bound.
+    pub(super) dpop: Option<Arc<DpopBook>>,
+    /// How its upgrade requests are written, where more stands in them than a token.
+    pub(super) writing: Option<Box<Writing>>,
+    /// Whether the target looks at what its clients say.
+    pub(super) is_heard: bool,
+    /// Whether the target numbers its messages for its clients.
+    pub(super) is_numbered: bool,
 }
 
 /// What a group's clients show to the token endpoint.
 #[derive(Debug)]
 pub(super) struct Asker {
+    /// Where it goes, and what a proof says of that.
+    pub(super) url: Option<Url>,
+    pub(super) proved_uri: String,
+    /// How its requests are written.
+    pub(super) body: TokenBody,
+    /// Where it looks for its token, where answers are written out.
+    pub(super) reads: Option<Box<ClientCredentials>>,
     who: Vec<(String, String)>,
     scope: Option<String>,
     used_basic: bool,
-    /// Whether a signature says who the client is, and not its secret.
-    is_signed: bool,
+    /// Whether something else than its secret says who the client is: a signature, a certificate.
+    hides_secret: bool,
     grant_type: &'static str,
     /// The parameters that are the same in each request.
     params: Vec<(String, String)>,
@@ -67,13 +92,14 @@ impl Asker {
         index: u32,
         is_refresh: bool,
         own: Option<&'a [(String, String)]>,
+        holder: Holder<'a>,
     ) -> TokenRequest<'a> {
         let (id, secret) = self.who(index);
         TokenRequest {
-            holder: Holder::default(),
+            holder,
             grant_type: Some(if is_refresh { "refresh_token" } else { self.grant_type }),
             client_id: Some(id).filter(|id| !id.is_empty()),
-            client_secret: Some(secret).filter(|secret| !secret.is_empty() && !self.is_signed),
+            client_secret: Some(secret).filter(|secret| !secret.is_empty() && !self.hides_secret),
             used_basic: self.used_basic,
             scope: self.scope.as_deref(),
             refresh_token: None,
@@ -103,12 +129,6 @@ impl Group {
         self.rules.looks.makes_ready(Payload::Text(text))
     }
 
-    /// What a text says that refuses a client.
-    pub(super) fn refusal_by(&self, text: &str) -> Option<Evidence> {
-        let (looks, rules) = (&self.rules.looks, &self.rules.session.refused_on);
-        looks.messages(Payload::Text(text)).find_map(|look| refusal_by_message(looks, rules, &look))
-    }
-
     /// How long a client waits for a token.
     pub(super) fn timeout(&self) -> Duration {
         self.rules.token.as_ref().map_or(Duration::ZERO, |token| token.timeout)
@@ -119,11 +139,11 @@ impl Group {
         &self,
         requested: Moment,
         received: Moment,
-        life: Duration,
+        life: Option<Duration>,
         lacks_scope: bool,
     ) -> TokenFacts {
         let skew = self.rules.token.as_ref().and_then(|token| token.clock_skew);
-        let expires = |skew| believed_expiry(received, Some(life), skew);
+        let expires = |skew| believed_expiry(received, life, skew);
         TokenFacts { requested, received, expires: expires(skew), life_ends: expires(None), lacks_scope }
     }
 
@@ -135,20 +155,27 @@ impl Group {
             Target::Remote(remote) => remote.url.scheme() == "wss",
         };
         let connect = &group.connect;
+        let dpop = token.and_then(DpopBook::stand_in);
         Self {
             id: GroupId(u16::try_from(index).unwrap_or(u16::MAX)),
             rules: GroupRules::of(scenario, index),
             is_secure,
             resumes: is_secure && connect.tls_resumption == TlsResumption::PerClient,
             finds_endpoint: finds_endpoint(scenario, connect, target),
+            is_anywhere: matches!(scenario.target, Target::Remote(_)),
             carries_token: carries_token(&connect.token_in, target),
             is_fresh: token.is_some_and(|token| token.connection == TokenConnection::Fresh),
-            asker: token.and_then(|token| asker(&token.grant, keys)),
+            asker: token.and_then(|token| asker(token, target, keys, token_url(&scenario.target, token))),
             minter: token.and_then(|token| Minter::of(&token.grant, keys)),
             fixed: token.and_then(|token| match &token.grant {
                 Grant::Fixed(text) => Some(text.expose_secret().to_owned()),
                 _ => None,
             }),
+            certified: certified(group, target),
+            writing: Writing::of(scenario, index, target, dpop.clone()),
+            dpop,
+            is_heard: hears_texts(target),
+            is_numbered: connect.url.as_ref().and_then(UrlText::fixed).is_none(),
             connect: connect.clone(),
         }
     }
@@ -163,7 +190,15 @@ fn finds_endpoint(scenario: &Scenario, connect: &ConnectRules, target: &TargetRu
     path_fits(&target.path, path.split('?').next().unwrap_or_default())
 }
 
-fn asker(grant: &Grant, keys: &StandIns) -> Option<Asker> {
+/// What the target makes of a group's certificates: that of its sessions, which goes for its tokens as well unless they have their own.
+fn certified(group: &keys::Group, target: &TargetRules) -> [Certified; 2] {
+    let own = group.connect.certificate.as_ref();
+    let for_tokens = group.token.as_ref().and_then(|token| token.certificate.as_ref());
+    [own, for_tokens.or(own)].map(|shown| Certified::of(target, shown))
+}
+
+fn asker(token: &TokenRules, target: &TargetRules, keys: &StandIns, url: Option<Url>) -> Option<Asker> {
+    let grant = &token.grant;
     let credentials = grant.credentials()?;
     let pair = |id: &str, secret: &secrecy::SecretString| (id.to_owned(), secret.expose_secret().to_owned());
     let who = match &credentials.feeder {
@@ -177,10 +212,17 @@ fn asker(grant: &Grant, keys: &StandIns) -> Option<Asker> {
         None => vec![pair(&credentials.client_id, &credentials.client_secret)],
     };
     Some(Asker {
+        proved_uri: url.as_ref().map(proved_uri).unwrap_or_default(),
+        body: credentials.body,
+        reads: token_reading::is_needed(target, credentials).then(|| Box::new(credentials.clone())),
+        url,
         who,
         scope: (!credentials.scopes.is_empty()).then(|| credentials.scopes.join(" ")),
         used_basic: credentials.auth == ClientAuth::Basic,
-        is_signed: matches!(credentials.auth, ClientAuth::PrivateKeyJwt | ClientAuth::ClientSecretJwt),
+        hides_secret: matches!(
+            credentials.auth,
+            ClientAuth::PrivateKeyJwt | ClientAuth::ClientSecretJwt | ClientAuth::TlsClientAuth
+        ),
         grant_type: match grant {
             Grant::Shown { shown, .. } => shown.grant_type(),
             _ => "client_credentials",

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use crate::clock::Moment;
+use crate::drive::network::{ShownTo, asks_for_nonce, both};
 use crate::lifecycle::{ConnectFailure, Marks};
 use crate::sample::Sample;
 use crate::scenario::keys::TimeStage;
@@ -17,6 +18,7 @@ use super::request::{Stage, Unheard};
 use super::samples::SampleLog;
 use super::slab::{Beside, Key};
 use super::transit::Transit;
+use super::written::Written;
 
 /// A handshake.
 #[derive(Debug)]
@@ -27,6 +29,20 @@ pub(super) struct Handshake {
     failure: ConnectFailure,
     /// The link of the session that was opened.
     link: Key,
+    /// The one before, where it is made once more.
+    earlier: Option<Box<Marks>>,
+    /// What the answer wants to see in the next proofs.
+    nonce: Option<Box<str>>,
+}
+
+/// A client that connects.
+pub(super) struct Connecting<'a> {
+    pub(super) number: u32,
+    pub(super) group: &'a Group,
+    /// Its request, where it is written out.
+    pub(super) written: Option<Box<Written>>,
+    /// The handshake before it, which was to be made once more.
+    pub(super) earlier: Option<Box<Marks>>,
 }
 
 /// What a handshake came to.
@@ -35,37 +51,59 @@ pub(super) enum HandshakeEnd {
     /// A session, over that link.
     Open(Key, Marks),
     Failed(ConnectFailure, Marks),
+    /// The answer asks for a nonce, which it names: the handshake is made once more.
+    WantsNonce(Marks),
 }
 
 /// The handshakes under way, by their requests.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
     under_way: Beside<Box<Handshake>>,
+    /// The requests of those that are written out.
+    written: Beside<Box<Written>>,
     /// Clients that have a TLS session to resume.
     resuming: HashSet<u32>,
 }
 
 impl Handshakes {
-    /// Client `number` of `group` connects.
+    /// A client connects.
     pub(super) fn begin(
         &mut self,
         transit: &mut Transit,
-        group: &Group,
-        number: u32,
+        connecting: Connecting<'_>,
         log: &mut SampleLog,
     ) -> Key {
+        let Connecting { number, group, written, earlier } = connecting;
         let connect = &group.connect;
+        let is_secure = written.as_ref().map_or(group.is_secure, |written| written.is_secure());
+        let (began, signs) =
+            (transit.now(), written.as_ref().is_some_and(|written| written.prover.is_some()));
+        let proved = group.writing.as_ref().filter(|writing| writing.proves());
+        let proved = proved.map(|_| began + transit.network.signing(u32::from(signs)));
         let Opening { marks, at, failure } =
-            transit.network.open_connection(transit.now(), connect, group.is_secure);
+            transit.network.open_connection(proved.unwrap_or(began), connect, is_secure);
+        let signed = written.as_ref().and_then(|written| written.signed);
+        let marks = Marks { began, proved, signed, ..marks };
         if let (true, Some(tcp), Some(tls)) = (group.resumes, marks.tcp, marks.tls) {
             let is_resumed = !self.resuming.insert(number);
             log.tell(transit.now(), group.id, Sample::Tls { is_resumed, took: tls.since(tcp) });
         }
         let key = transit.requests.begin(number, Endpoint::Upgrade, Stage::Arriving);
+        if let Some(written) = written {
+            self.written.insert(key, written);
+        }
         let is_open = failure.is_none();
-        let failure = failure.unwrap_or(ConnectFailure::Timeout);
-        self.under_way.insert(key, Box::new(Handshake { marks, failure, link: Key::NONE }));
-        if is_open {
+        let refused = if is_open { group.certified[0].failure() } else { None };
+        let is_refused = refused.is_some();
+        let failure = failure.or(refused).unwrap_or(ConnectFailure::Timeout);
+        let handshake = Handshake { marks, failure, link: Key::NONE, earlier, nonce: None };
+        self.under_way.insert(key, Box::new(handshake));
+        if is_refused {
+            // That its certificate is not taken, a client reads in the place of an answer.
+            let RoundTrip { back, .. } = transit.network.round_trip(at, TimeStage::Upgrade);
+            transit.requests.set_deadline(key, at + connect.upgrade_timeout);
+            transit.requests.fail_at(&mut transit.queue, key, at + 2 * back);
+        } else if is_open {
             self.ask(transit, key, at, at + connect.upgrade_timeout);
         } else {
             transit.requests.fail_at(&mut transit.queue, key, at);
@@ -94,6 +132,11 @@ impl Handshakes {
         if let Some(handshake) = self.under_way.get_mut(key) {
             handshake.failure = failure;
         }
+    }
+
+    /// The request of a handshake, where it is written out.
+    pub(super) fn written(&self, key: Key) -> Option<&Written> {
+        self.written.get(key).map(|written| &**written)
     }
 
     /// Whether the connection of a handshake has got so far that its client counts it.
@@ -128,20 +171,38 @@ impl Handshakes {
         false
     }
 
+    /// The answer to a handshake names the nonce that the next proofs are to have.
+    pub(super) fn note_nonce(&mut self, key: Key, nonce: Option<String>) {
+        if let (Some(nonce), Some(handshake)) = (nonce, self.under_way.get_mut(key)) {
+            handshake.nonce = Some(nonce.into());
+        }
+    }
+
     /// A handshake is over: whose it was, and what it came to.
     pub(super) fn finish(&mut self, transit: &mut Transit, key: Key) -> Option<(u32, HandshakeEnd)> {
         let request = transit.requests.remove(key)?;
-        let Handshake { marks, failure, link } = *self.under_way.remove(key)?;
+        let prover = self.written.remove(key).and_then(|written| written.prover);
+        let Handshake { marks, failure, link, earlier, nonce } = *self.under_way.remove(key)?;
+        if let Some(prover) = &prover {
+            prover.keep_nonce(ShownTo::Service, nonce.as_deref());
+        }
         let marks = Marks { ended: transit.now(), ..marks };
-        let is_open = link != Key::NONE;
-        let end =
-            if is_open { HandshakeEnd::Open(link, marks) } else { HandshakeEnd::Failed(failure, marks) };
+        let is_first = earlier.is_none();
+        let marks = earlier.map_or(marks, |earlier| both(&earlier, marks));
+        let end = if link != Key::NONE {
+            HandshakeEnd::Open(link, marks)
+        } else if is_first && prover.is_some() && asks_for_nonce(&failure) {
+            HandshakeEnd::WantsNonce(marks)
+        } else {
+            HandshakeEnd::Failed(failure, marks)
+        };
         Some((request.client(), end))
     }
 
     /// A client is cut off while it connects. Answers with what the service has sent, and the client will not get.
     pub(super) fn cancel(&mut self, transit: &mut Transit, key: Key) -> Option<Unheard> {
         let request = transit.requests.remove(key)?;
+        self.written.remove(key);
         let Handshake { failure, link, .. } = *self.under_way.remove(key)?;
         if request.stage() != Stage::Returning {
             return None;

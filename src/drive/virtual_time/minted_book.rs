@@ -18,7 +18,16 @@ use super::token_answer::TokenSays;
 pub(super) struct MintedBook {
     reader: MintedReader,
     start_unix_us: u64,
-    held: HashMap<TokenHandle, (MintedToken, u32)>,
+    held: HashMap<TokenHandle, Held>,
+}
+
+/// A token that somebody holds.
+#[derive(Debug)]
+struct Held {
+    minted: MintedToken,
+    times: u32,
+    /// Its text, where somebody writes it out.
+    text: Option<Box<str>>,
 }
 
 impl MintedBook {
@@ -33,27 +42,34 @@ impl MintedBook {
         Filled { client: number, index: number - first, unix_us }
     }
 
-    /// A client signs a token.
-    pub(super) fn mint(&mut self, minter: &Minter, at: Filled) -> TokenSays {
+    /// A client signs a token; it may be written out.
+    pub(super) fn mint(&mut self, minter: &Minter, at: Filled, is_written: bool) -> TokenSays {
         let Some((text, life)) = minter.mint(at) else {
             return TokenSays::no_answer(RequestAnswer::NotSent);
         };
         let minted = self.reader.read(&text);
         let token = minted.handle();
-        self.held.entry(token).or_insert((minted, 0)).1 += 1;
-        TokenSays::Token { token, life, refresh: None, lacks_scope: false }
+        let text = is_written.then(|| text.into_boxed_str());
+        self.held.entry(token).or_insert(Held { minted, times: 0, text }).times += 1;
+        TokenSays::Token { token, life: Some(life), refresh: None, lacks_scope: false }
     }
 
     /// What a handshake with that token brings.
     pub(super) fn credential(&self, token: TokenHandle) -> Credential<'_> {
-        self.held.get(&token).map_or(Credential::Token(token), |(minted, _)| Credential::Minted(minted))
+        self.held.get(&token).map_or(Credential::Token(token), |held| Credential::Minted(&held.minted))
+    }
+
+    /// A token as a text.
+    pub(super) fn text_of(&self, token: TokenHandle) -> String {
+        let own = self.held.get(&token).and_then(|held| held.text.as_deref());
+        own.map_or_else(|| token.text(), str::to_owned)
     }
 
     /// A client has another token than that now.
     pub(super) fn put_down(&mut self, token: TokenHandle) {
-        if let Some((_, times)) = self.held.get_mut(&token) {
-            *times -= 1;
-            if *times == 0 {
+        if let Some(held) = self.held.get_mut(&token) {
+            held.times -= 1;
+            if held.times == 0 {
                 self.held.remove(&token);
             }
         }

@@ -3,6 +3,7 @@
 //! In: connections, requests and frames that either side sends. Out: when each is there, or that it never will be. It knows nothing of what
 //! the sides make of it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -64,8 +65,15 @@ pub(super) struct Link {
     /// What was sent last is there then: nothing overtakes it.
     to_client: Moment,
     to_target: Moment,
-    /// The text on its way to the client of a refused handshake.
-    text: Option<Box<str>>,
+    /// The texts on their way.
+    texts: Option<Box<Texts>>,
+}
+
+/// Texts on their way, in the order in which they were sent.
+#[derive(Debug, Default)]
+struct Texts {
+    to_client: VecDeque<Box<str>>,
+    to_target: VecDeque<Box<str>>,
 }
 
 impl Link {
@@ -165,7 +173,7 @@ impl Network {
             target_is_gone: false,
             to_client: now,
             to_target: now,
-            text: None,
+            texts: None,
         })
     }
 
@@ -251,17 +259,33 @@ impl Network {
         queue.put_for(link.to_client, Kind::ToClient, key, frame.code());
     }
 
-    /// Sends a client the text that refuses its handshake.
+    /// Sends a client a text.
     pub(super) fn send_text(&mut self, queue: &mut EventQueue, key: Key, text: String) {
-        if let Some(link) = self.links.get_mut(key) {
-            link.text = Some(text.into_boxed_str());
+        let reads = |link: &&mut Link| matches!(link.client_end, ClientEnd::Coming | ClientEnd::Open);
+        if let Some(link) = self.links.get_mut(key).filter(reads) {
+            link.texts.get_or_insert_default().to_client.push_back(text.into_boxed_str());
+            self.send_to_client(queue, key, ToClient::Told);
         }
-        self.send_to_client(queue, key, ToClient::Told);
     }
 
     /// The text that has come to a client.
     pub(super) fn take_text(&mut self, key: Key) -> Box<str> {
-        self.links.get_mut(key).and_then(|link| link.text.take()).unwrap_or_default()
+        let texts = self.links.get_mut(key).and_then(|link| link.texts.as_mut());
+        texts.and_then(|texts| texts.to_client.pop_front()).unwrap_or_default()
+    }
+
+    /// Sends the target a text.
+    pub(super) fn say_to_target(&mut self, queue: &mut EventQueue, key: Key, text: String) {
+        if let Some(link) = self.links.get_mut(key).filter(|link| !link.target_is_gone) {
+            link.texts.get_or_insert_default().to_target.push_back(text.into_boxed_str());
+            self.send_to_target(queue, key, ToTarget::Text);
+        }
+    }
+
+    /// The text that has come to the target.
+    pub(super) fn take_said(&mut self, key: Key) -> Box<str> {
+        let texts = self.links.get_mut(key).and_then(|link| link.texts.as_mut());
+        texts.and_then(|texts| texts.to_target.pop_front()).unwrap_or_default()
     }
 
     /// The clients are done: the connections that they kept in silence end.

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Storm,
     /// A storm of the target's own schedule strikes.
     TargetStorm,
+    /// The target warns of one.
+    TargetWarning,
     /// The target is probed.
     Probe,
     /// The run's time is over.
@@ -41,7 +43,7 @@ pub(super) enum Kind {
     CutOff,
 }
 
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 15] = [
     Kind::Start,
     Kind::Wake,
     Kind::Stage,
@@ -53,6 +55,7 @@ const KINDS: [Kind; 14] = [
     Kind::Known,
     Kind::Storm,
     Kind::TargetStorm,
+    Kind::TargetWarning,
     Kind::Probe,
     Kind::End,
     Kind::CutOff,

@@ -16,6 +16,8 @@ use super::slab::{Key, Slab};
 pub(super) struct Request {
     client: u32,
     endpoint: Endpoint,
+    /// Whether it is one before a handshake, which asks neither endpoint.
+    is_step: bool,
     stage: Stage,
     /// When its client gives up.
     deadline: Moment,
@@ -62,6 +64,11 @@ impl Request {
         self.client
     }
 
+    /// Whether it is one before a handshake.
+    pub(super) const fn is_step(&self) -> bool {
+        self.is_step
+    }
+
     /// What it asks.
     pub(super) const fn endpoint(&self) -> Endpoint {
         self.endpoint
@@ -93,7 +100,13 @@ impl Requests {
     /// A client makes a request, at `stage`. It has no deadline yet.
     pub(super) fn begin(&mut self, client: u32, endpoint: Endpoint, stage: Stage) -> Key {
         let (deadline, back) = (Moment::NEVER, Duration::ZERO);
-        self.slab.insert(Request { client, endpoint, stage, deadline, back })
+        self.slab.insert(Request { client, endpoint, is_step: false, stage, deadline, back })
+    }
+
+    /// A client makes a request before its handshake, and gives it up at `deadline`.
+    pub(super) fn begin_step(&mut self, client: u32, deadline: Moment) -> Key {
+        let (endpoint, stage, back) = (Endpoint::Token, Stage::Arriving, Duration::ZERO);
+        self.slab.insert(Request { client, endpoint, is_step: true, stage, deadline, back })
     }
 
     pub(super) fn get(&self, key: Key) -> Option<Request> {

@@ -8,7 +8,7 @@ use crate::clock::Moment;
 use crate::lifecycle::Event;
 use crate::plan::{Share, own_starts, target_storms};
 use crate::scenario::Arrival;
-use crate::scenario::keys::{Scenario, TargetRules};
+use crate::scenario::keys::{Scenario, TargetRules, TargetStorm};
 
 use super::audit::Audit;
 use super::end::{EndedBy, VirtualEnd};
@@ -122,7 +122,7 @@ impl VirtualRun {
         }
         let rules = Arc::clone(self.world.rules());
         for (index, storm) in (0_u32..).zip(&rules.storms) {
-            self.world.put(Moment::ZERO + storm.at, Kind::TargetStorm, index);
+            self.put_target_storm(storm, index, Moment::ZERO + storm.at);
         }
         if let Some(probe) = rules.probe {
             self.world.put(Moment::ZERO + probe.every, Kind::Probe, 0);
@@ -150,6 +150,8 @@ impl VirtualRun {
             Kind::Start => self.start_next(index),
             Kind::Storm => self.storm(index),
             Kind::TargetStorm => self.target_storm(happening.index),
+            Kind::TargetWarning if self.phase < Phase::Over => self.world.warn(index),
+            Kind::TargetWarning => {}
             Kind::Probe => self.probe(),
             Kind::End => self.stop(EndedBy::Time),
             Kind::CutOff => self.cut_off(),
@@ -189,10 +191,22 @@ impl VirtualRun {
         }
         let rules = Arc::clone(self.world.rules());
         let storm = &rules.storms[index as usize];
-        self.world.storm(storm.code, storm.fraction);
-        if let Some(every) = storm.every {
-            self.world.put(self.world.now() + every, Kind::TargetStorm, index);
+        match storm.warning {
+            Some(_) => self.world.strike_warned(index as usize),
+            None => self.world.storm(storm.code, storm.fraction),
         }
+        if let Some(every) = storm.every {
+            self.put_target_storm(storm, index, self.world.now() + every);
+        }
+    }
+
+    /// A storm of the target's own schedule strikes at `at`; what it may say before comes before.
+    fn put_target_storm(&mut self, storm: &TargetStorm, index: u32, at: Moment) {
+        if storm.warning.is_some() {
+            let warned = Moment::ZERO + at.since(Moment::ZERO + storm.warning_before);
+            self.world.put(warned.max(self.world.now()), Kind::TargetWarning, index);
+        }
+        self.world.put(at, Kind::TargetStorm, index);
     }
 
     fn probe(&mut self) {

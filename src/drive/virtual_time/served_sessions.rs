@@ -9,7 +9,9 @@ use crate::clock::Moment;
 use crate::sample::Abnormal;
 use crate::scenario::keys::{FaultKind, FrameFlaw, RefusalManner};
 use crate::service::refusal_text::refusal_text;
+use crate::service::route_text::Whereabouts;
 use crate::service::rules::{HandshakeRefusal, TargetState};
+use crate::service::saying::{Word, Words};
 use crate::service::session::{CloseOrder, Due, EndHow, FrameClass, Session, SessionId};
 
 use super::frame::{ToClient, ToTarget};
@@ -48,6 +50,15 @@ pub(super) struct ServedSessions {
 pub(super) struct Reach<'a> {
     pub(super) target: &'a mut TargetState,
     pub(super) transit: &'a mut Transit,
+    pub(super) home: &'a Home,
+}
+
+/// Where the target is to be had, as its texts have it.
+#[derive(Debug)]
+pub(super) struct Home {
+    pub(super) ws: &'static str,
+    pub(super) address: String,
+    pub(super) origin_us: u64,
 }
 
 impl Reach<'_> {
@@ -133,10 +144,11 @@ impl ServedSessions {
                     self.fall_silent(link);
                     self.tell_hold_ends(reach);
                 }
-                Due::HoldEnd => self.end_hold(reach, link),
+                Due::HoldEnd => self.speak(reach, link, TargetState::end_hold),
                 Due::Refuse(refusal) => self.tell_refusal(reach, link, refusal),
-                // A target with a script is not simulated.
-                Due::Say(_) => {}
+                Due::Say(rule) => {
+                    self.speak(reach, link, |target, session, at| target.say(session, at, rule));
+                }
             }
         }
         self.arm(reach, link);
@@ -216,17 +228,6 @@ impl ServedSessions {
         }
     }
 
-    /// What a session was opened with may have come to its end by itself.
-    fn end_hold(&mut self, reach: &mut Reach<'_>, link: Key) {
-        let Some(session) = self.speaking(link) else { return };
-        let end = reach.target.hold_end(session.id());
-        if end > reach.transit.now() {
-            session.set_hold_end(end);
-        } else {
-            self.tell_hold_end(reach, link);
-        }
-    }
-
     /// Tells the sessions whose token has ended since.
     pub(super) fn tell_hold_ends(&mut self, reach: &mut Reach<'_>) {
         if !self.tells_ends {
@@ -234,17 +235,8 @@ impl ServedSessions {
         }
         for id in reach.target.take_hold_ended() {
             if let Some(link) = self.find(id) {
-                self.tell_hold_end(reach, link);
+                self.speak(reach, link, TargetState::tell_hold_end);
             }
-        }
-    }
-
-    fn tell_hold_end(&mut self, reach: &mut Reach<'_>, link: Key) {
-        let code = reach.target.rules().token_end.map(|end| end.code);
-        let Some(session) = self.speaking(link) else { return };
-        if let Some(order) = code.and_then(|code| session.close_for(reach.transit.now(), code, "Token ended"))
-        {
-            self.begin_close(reach, link, order);
         }
     }
 
@@ -274,6 +266,11 @@ impl ServedSessions {
                 served.session.heard(reach.transit.now(), FrameClass::Data);
                 return reach.target.count_message_received();
             }
+            ToTarget::Text => {
+                served.session.heard(reach.transit.now(), FrameClass::Data);
+                reach.target.count_message_received();
+                return self.hear(reach, link);
+            }
             ToTarget::Ping => {
                 served.session.heard(reach.transit.now(), FrameClass::Control);
                 return reach.send_to_client(link, ToClient::Pong);
@@ -291,6 +288,44 @@ impl ServedSessions {
             ToTarget::Rst => EndHow::Abnormal(Abnormal::Rst),
         };
         self.end(reach, link, how);
+    }
+
+    /// A client's message has come, as a text.
+    fn hear(&mut self, reach: &mut Reach<'_>, link: Key) {
+        let text = reach.transit.network.take_said(link);
+        self.speak(reach, link, |target, session, at| target.hear(session, at, &text));
+    }
+
+    /// A session is warned of a storm.
+    pub(super) fn warn(&mut self, reach: &mut Reach<'_>, warned: &[SessionId], storm: usize) {
+        for id in warned {
+            if let Some(link) = self.find(*id) {
+                self.speak(reach, link, |target, session, at| target.warning(session, at, storm));
+            }
+        }
+    }
+
+    /// Does what the rules have the target do in a session.
+    fn speak(
+        &mut self,
+        reach: &mut Reach<'_>,
+        link: Key,
+        words: impl FnOnce(&mut TargetState, &mut Session, Whereabouts<'_>) -> Words,
+    ) {
+        let Some(session) = self.speaking(link) else { return };
+        let Home { ws, address, origin_us } = reach.home;
+        let at = Whereabouts { ws, address, now: reach.transit.now(), origin_us: *origin_us };
+        for word in words(reach.target, session, at) {
+            match word {
+                Word::Send(text) => {
+                    reach.target.count_message_sent();
+                    reach.transit.network.send_text(&mut reach.transit.queue, link, text);
+                }
+                Word::Close(order) => self.begin_close(reach, link, order),
+            }
+        }
+        self.tell_hold_ends(reach);
+        self.arm(reach, link);
     }
 
     fn end(&mut self, reach: &mut Reach<'_>, link: Key, how: EndHow) {

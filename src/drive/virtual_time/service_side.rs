@@ -1,28 +1,33 @@
 //! The service's side of a run: its rules, its endpoints with their queues, its sessions.
 //!
 //! In: requests that have come to an endpoint, frames, storms. Out: what becomes of each request; frames over the network. The rules
-//! themselves are those of the server on the network ([`crate::service`]).
+//! themselves are those of the server on the network ([`crate::service`]). The token endpoint is in `tokens`.
+
+mod tokens;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
+use hyper::Uri;
+
 use crate::clock::Moment;
-use crate::lifecycle::{ConnectFailure, Evidence, oauth_code};
-use crate::scenario::keys::{FaultKind, FaultStage, RefusalManner, TargetRules};
+use crate::lifecycle::{ConnectFailure, Evidence};
+use crate::scenario::keys::{FaultKind, FaultStage, RefusalManner, TargetRules, TokenFormat};
 use crate::service::capacity::{Arrival, Endpoint, Place};
 use crate::service::counters::TargetCounters;
-use crate::service::faults::skewed;
-use crate::service::handle::{Credential, HandleAnswer};
+use crate::service::handle::Credential;
 use crate::service::message::{MessageText, Schedule};
+use crate::service::pages::{Page, PageRequest};
+use crate::service::presented::{Over, UpgradeLook};
 use crate::service::rules::{FirstRequest, Handshake, HandshakeRefusal, TargetState};
 use crate::service::session::{Session, SessionId};
-use crate::service::token::{TokenRefusal, TokenRequest};
 
 use super::frame::ToTarget;
 use super::queue::{EventQueue, Kind};
 use super::refusal::EvidenceBook;
-use super::served_sessions::{Reach, ServedSessions};
+use super::served_sessions::{Home, Reach, ServedSessions};
 use super::slab::{Beside, Key};
 use super::token_answer::TokenSays;
 use super::transit::Transit;
@@ -98,6 +103,22 @@ pub(super) enum UpgradeReply {
     Admitted { session: Session, displaced: Option<SessionId> },
 }
 
+/// What a handshake shows.
+#[derive(Clone, Copy)]
+pub(super) enum Shows<'a> {
+    /// A token, by itself; the page that it is of; whose it is.
+    Handle { credential: Option<Credential<'a>>, origin: Option<&'a str>, number: u32 },
+    /// A request that is written out.
+    Written { headers: &'a HeaderMap, uri: &'a Uri, over: Over },
+}
+
+impl UpgradeReply {
+    /// Whether it is the rules' own, and no fault's.
+    pub(super) const fn is_by_the_rules(&self) -> bool {
+        matches!(self, Self::Refused(_, IsEdge(false)) | Self::Admitted { .. })
+    }
+}
+
 /// Whether something in front of the service speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct IsEdge(pub(super) bool);
@@ -113,15 +134,26 @@ pub(super) struct ServiceSide {
     evidence: EvidenceBook,
     message_text: MessageText,
     start_unix_us: u64,
+    /// Whether its tokens would be JWTs on a network.
+    is_jwt: bool,
+    home: Home,
+    /// Those who were warned of each of its storms.
+    warned: Vec<Vec<SessionId>>,
 }
 
 impl ServiceSide {
-    pub(super) fn new(rules: TargetRules, seed: u64, start_unix_us: u64) -> Self {
-        let sessions = ServedSessions::new(rules.token_end.is_some());
+    pub(super) fn new(rules: TargetRules, seed: u64, (address, start_unix_us): (String, u64)) -> Self {
+        let sessions = ServedSessions::new(rules.token_end.is_some() || rules.ticket_end.is_told());
+        let home = Home { ws: if rules.tls { "wss" } else { "ws" }, address, origin_us: start_unix_us };
+        let warned = vec![Vec::new(); rules.storms.len()];
         let message_text = MessageText::new(rules.message_padding);
+        // A token is itself here, and its text that of an opaque one.
+        let is_jwt = rules.token_format == TokenFormat::Jwt;
+        let rules = TargetRules { token_format: TokenFormat::Opaque, ..rules };
         let mut target = TargetState::new(rules, seed);
         target.set_origin(start_unix_us);
         target.forget_returns();
+        target.take_stand_in_proofs();
         Self {
             rules: Arc::clone(target.rules()),
             target,
@@ -132,6 +164,9 @@ impl ServiceSide {
             evidence: EvidenceBook::default(),
             message_text,
             start_unix_us,
+            is_jwt,
+            home,
+            warned,
         }
     }
 
@@ -143,10 +178,10 @@ impl ServiceSide {
         self.target.counters()
     }
 
-    /// When the message of that number for client `number` was due.
-    pub(super) fn message_due(&self, number: u32, sequence: u64) -> Moment {
+    /// When the message of that number was due for a client that named itself, or did not.
+    pub(super) fn message_due(&self, number: Option<u32>, sequence: u64) -> Moment {
         let every = self.rules.messages_every.unwrap_or(Duration::MAX);
-        Schedule::new(every, Some(u64::from(number))).due(sequence)
+        Schedule::new(every, number.map(u64::from)).due(sequence)
     }
 
     /// The text of a message that was due at `due`.
@@ -243,71 +278,15 @@ impl ServiceSide {
         self.visits.get(key).map_or(Duration::ZERO, |visit| visit.delay)
     }
 
-    /// Answers a token request; it may show a refresh token.
-    pub(super) fn answer_token(
-        &mut self,
-        transit: &mut Transit,
-        key: Key,
-        shown: Option<(TokenRequest<'_>, Option<Credential<'_>>)>,
-    ) -> TokenReply {
-        let fault = self.visits.get(key).and_then(|visit| visit.fault);
-        match fault {
-            Some(FaultKind::TokenHang) => return TokenReply::Hangs,
-            Some(FaultKind::TokenStatus(status)) => {
-                return TokenReply::Says(TokenSays::refused(status.status, None, status.retry_after));
-            }
-            Some(FaultKind::TokenHtml | FaultKind::TokenTruncated) => {
-                return TokenReply::Says(TokenSays::not_json());
-            }
-            _ => {}
-        }
-        let Some((request, refresh)) = shown else { return TokenReply::Says(TokenSays::NOTHING) };
-        let answer = self.target.handle_request(transit.now(), request, refresh);
+    /// Answers a request for a page.
+    pub(super) fn page(&mut self, transit: &mut Transit, request: PageRequest<'_>) -> Page {
+        let page = self.target.page(transit.now(), request);
         self.tell_hold_ends(transit);
-        TokenReply::Says(match answer {
-            HandleAnswer::Issued { token, expires_in, refresh, lacks_scope } => {
-                let life = match fault {
-                    Some(FaultKind::TokenClockSkew(skew)) => skewed(expires_in, skew),
-                    _ => expires_in,
-                };
-                TokenSays::Token { token, life, refresh, lacks_scope }
-            }
-            HandleAnswer::Refused(refusal) => self.write_refusal(refusal),
-            HandleAnswer::Limited(refusal) => self.refuses_token(refusal),
-        })
+        page
     }
 
-    /// What a client reads of an OAuth error, which may be written in the service's own way.
-    fn write_refusal(&self, refusal: TokenRefusal) -> TokenSays {
-        let code = match &self.rules.token_error_body {
-            None => Some(refusal.error.name()),
-            Some(template) => {
-                let text = template.render(|name| match name {
-                    "error" => Some(refusal.error.name().to_owned()),
-                    "message" => Some(refusal.description.to_owned()),
-                    _ => Some(String::new()),
-                });
-                oauth_code(text.as_bytes())
-            }
-        };
-        TokenSays::refused(refusal.status(), code, None)
-    }
-
-    /// What a client reads where the token endpoint refuses as a handshake is refused.
-    pub(super) fn refuses_token(&mut self, refusal: HandshakeRefusal) -> TokenSays {
-        let code = self.evidence.token_code(&self.rules, refusal);
-        TokenSays::refused(refusal.status, code, refusal.retry_after)
-    }
-
-    /// Answers the handshake of client `number`.
-    pub(super) fn answer_upgrade(
-        &mut self,
-        now: Moment,
-        key: Key,
-        credential: Option<Credential<'_>>,
-        origin: Option<&str>,
-        number: u32,
-    ) -> UpgradeReply {
+    /// Answers a handshake.
+    pub(super) fn answer_upgrade(&mut self, now: Moment, key: Key, shows: Shows<'_>) -> UpgradeReply {
         let fault = self.visits.get(key).and_then(|visit| visit.fault);
         match fault {
             Some(FaultKind::UpgradeStall) => return UpgradeReply::Hangs,
@@ -322,10 +301,7 @@ impl ServiceSide {
             }
             _ => {}
         }
-        let refused = self.target.refuse_origin(now, origin);
-        let answered =
-            refused.unwrap_or_else(|| self.target.handle_handshake(now, credential, Some(u64::from(number))));
-        match answered {
+        match self.decide(now, shows) {
             Handshake::Refused(refusal) => match self.rules.refusal_manner {
                 RefusalManner::Reset => UpgradeReply::Fails(ConnectFailure::Reset),
                 RefusalManner::Silence => UpgradeReply::Hangs,
@@ -340,6 +316,26 @@ impl ServiceSide {
         }
     }
 
+    fn decide(&mut self, now: Moment, shows: Shows<'_>) -> Handshake {
+        match shows {
+            Shows::Handle { credential, origin, number } => {
+                let refused = self.target.refuse_origin(now, origin);
+                let stream = Some(u64::from(number));
+                refused.unwrap_or_else(|| self.target.handle_handshake(now, credential, stream))
+            }
+            Shows::Written { headers, uri, over } => {
+                let unix_us = self.start_unix_us.saturating_add(now.as_us());
+                let look = UpgradeLook::of(&self.rules, (headers, uri), over, || unix_us);
+                look.decide(&mut self.target, now)
+            }
+        }
+    }
+
+    /// The nonce that the next proofs are to have.
+    pub(super) fn proof_nonce(&self, now: Moment, is_handshake: bool) -> Option<String> {
+        self.target.proof_nonce(now, is_handshake)
+    }
+
     /// What a client reads in a refusal.
     pub(super) fn evidence(&mut self, refusal: HandshakeRefusal, edge: IsEdge) -> Evidence {
         self.evidence.read(&self.rules, refusal, edge.0)
@@ -347,14 +343,14 @@ impl ServiceSide {
 
     /// A session has begun over `link`, whose client takes messages of at most `longest` bytes.
     pub(super) fn open_session(&mut self, transit: &mut Transit, link: Key, session: Session, longest: u32) {
-        let reach = &mut Reach { target: &mut self.target, transit };
+        let reach = &mut Reach { target: &mut self.target, transit, home: &self.home };
         self.sessions.open(reach, link, session, longest);
     }
 
     /// A session makes room for another, and others hear that their token has ended.
     pub(super) fn settle_admission(&mut self, transit: &mut Transit, displaced: Option<SessionId>) {
         let code = self.rules.displaced_code;
-        let reach = &mut Reach { target: &mut self.target, transit };
+        let reach = &mut Reach { target: &mut self.target, transit, home: &self.home };
         if let Some(displaced) = displaced {
             self.sessions.displace(reach, displaced, code);
         }
@@ -362,22 +358,26 @@ impl ServiceSide {
     }
 
     fn tell_hold_ends(&mut self, transit: &mut Transit) {
-        self.sessions.tell_hold_ends(&mut Reach { target: &mut self.target, transit });
+        self.sessions.tell_hold_ends(&mut Reach { target: &mut self.target, transit, home: &self.home });
     }
 
     /// The next moment of a session has come.
     pub(super) fn wake_session(&mut self, transit: &mut Transit, link: Key, at: Moment) {
-        self.sessions.wake(&mut Reach { target: &mut self.target, transit }, link, at);
+        self.sessions.wake(&mut Reach { target: &mut self.target, transit, home: &self.home }, link, at);
     }
 
     /// A frame, or the connection's end, has come to the target.
     pub(super) fn receive(&mut self, transit: &mut Transit, link: Key, frame: ToTarget) {
-        self.sessions.receive(&mut Reach { target: &mut self.target, transit }, link, frame);
+        self.sessions.receive(
+            &mut Reach { target: &mut self.target, transit, home: &self.home },
+            link,
+            frame,
+        );
     }
 
     /// The client of a session has fallen silent: a close frame on its way will not be answered.
     pub(super) fn client_is_silent(&mut self, transit: &mut Transit, link: Key) {
-        self.sessions.arm(&mut Reach { target: &mut self.target, transit }, link);
+        self.sessions.arm(&mut Reach { target: &mut self.target, transit, home: &self.home }, link);
     }
 
     /// The target is probed; `true`: it restarts.
@@ -389,11 +389,29 @@ impl ServiceSide {
     pub(super) fn storm(&mut self, transit: &mut Transit, code: u16, fraction: f64) {
         match self.target.storm(transit.now(), code, fraction) {
             Ok(struck) => {
-                let reach = &mut Reach { target: &mut self.target, transit };
+                let reach = &mut Reach { target: &mut self.target, transit, home: &self.home };
                 self.sessions.strike(reach, &struck, code);
             }
             Err(error) => log::error!("a storm could not be: {error}"),
         }
+    }
+
+    /// The target warns of a storm of its own schedule.
+    pub(super) fn warn(&mut self, transit: &mut Transit, storm: usize) {
+        let fraction = self.rules.storms[storm].fraction;
+        let warned = self.target.pick(fraction);
+        let reach = &mut Reach { target: &mut self.target, transit, home: &self.home };
+        self.sessions.warn(reach, &warned, storm);
+        self.warned[storm] = warned;
+    }
+
+    /// A storm strikes those who were warned of it.
+    pub(super) fn strike_warned(&mut self, transit: &mut Transit, storm: usize) {
+        let warned = std::mem::take(&mut self.warned[storm]);
+        let struck = self.target.strike_sessions(transit.now(), &warned);
+        let code = self.rules.storms[storm].code;
+        let reach = &mut Reach { target: &mut self.target, transit, home: &self.home };
+        self.sessions.strike(reach, &struck, code);
     }
 
     /// The fault that strikes now at that stage, if any. What strikes a session is counted when it does, all else here.

@@ -13,7 +13,7 @@ use crate::declare::template::Template;
 use crate::jose::{Algorithm, KeySet, SigningKey, VerifyingKey, signing_input, with_signature};
 use crate::scenario::keys::{
     ClientAssertion, ClientAuth, ClientCredentials, Grant, GrantType, JwtKeys, MintRules, Scenario, Shown,
-    Target, TargetRules, TokenFill, Trusted,
+    Signatures, Target, TargetRules, TokenFill, Trusted,
 };
 
 /// The keys that stand for others: for one that the target trusts, and for one that it does not.
@@ -27,6 +27,8 @@ pub(super) struct StandIns {
     other: Option<Arc<SigningKey>>,
 }
 
+/// How far the clocks of a service and of its clients may differ.
+const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 const FITS: &str = "resurge: stands for the key that is trusted";
 const OTHER: &str = "resurge: stands for a key that is not";
 
@@ -34,7 +36,8 @@ impl StandIns {
     /// Puts the keys that stand for others in a target's rules.
     pub(super) fn of(scenario: &Scenario, rules: &mut TargetRules) -> Self {
         let stand_in = |text: &str| SigningKey::read(Algorithm::Hs256, text).ok().map(Arc::new);
-        let all_fit = matches!(scenario.target, Target::Remote(_)) && scenario.signs();
+        let signs = scenario.groups.iter().find_map(|group| group.connect.sign.as_ref());
+        let all_fit = matches!(scenario.target, Target::Remote(_)) && (scenario.signs() || signs.is_some());
         let trusted = rules.trusted.as_ref().map(|trusted| Arc::clone(&trusted.keys));
         let own = trusted.as_ref().is_some_and(|keys| keys.is_shared());
         if (all_fit || (trusted.is_some() && !own))
@@ -43,6 +46,10 @@ impl StandIns {
             let named = rules.trusted.take().filter(|_| !all_fit);
             let (audience, issuer) = named.map_or((None, None), |named| (named.audience, named.issuer));
             rules.trusted = Some(Trusted { keys: Arc::new(key.into()), audience, issuer });
+        }
+        if let Some(sign) = signs.filter(|_| all_fit) {
+            let (purpose, tolerance) = (sign.purpose.clone(), TOLERANCE);
+            rules.signatures = Some(Signatures { purpose, tolerance, keys: Vec::new(), takes_any: true });
         }
         if all_fit {
             let shown = [GrantType::Password, GrantType::JwtBearer, GrantType::TokenExchange];

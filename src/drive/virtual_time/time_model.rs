@@ -84,8 +84,9 @@ impl StageTimes {
 
 /// The first stream that says what goes wrong at a stage.
 const OF_FAULTS: u32 = 7;
-/// The stream that says what signatures take.
+/// The stream that says what signatures take, and the one that says what requests before a handshake take.
 const OF_MINTS: u32 = 2 * OF_FAULTS + 1;
+const OF_STEPS: u32 = OF_MINTS + 2;
 
 /// The time model of a run.
 #[derive(Debug)]
@@ -99,7 +100,11 @@ pub(super) struct TimeModel {
 impl TimeModel {
     pub(super) fn new(times: StageTimes, faults: Vec<NetworkFault>, seed: u64) -> Self {
         let stream = |number| Stream::new(seed, Purpose::Network, number);
-        let of_times = |stage| if stage == TimeStage::Mint { OF_MINTS } else { stage as u32 };
+        let of_times = |stage| match stage {
+            TimeStage::Mint => OF_MINTS,
+            TimeStage::Step => OF_STEPS,
+            stage => stage as u32,
+        };
         Self {
             times,
             faults,
@@ -172,6 +177,7 @@ mod tests {
                 message: each,
                 detect: each,
                 mint: each,
+                step: each,
             }
         };
         let run = |others: usize| {

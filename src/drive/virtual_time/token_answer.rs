@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::drive::network::USE_NONCE;
 use crate::lifecycle::{Event, TokenFacts, TokenFailure};
 use crate::sample::{ErrorWord, Request, RequestAnswer, RequestEnd};
 use crate::service::handle::TokenHandle;
@@ -18,8 +19,8 @@ use super::slab::Key;
 pub(super) enum TokenSays {
     Token {
         token: TokenHandle,
-        /// How long it lives, as the answer says.
-        life: Duration,
+        /// How long it lives, where the answer says so.
+        life: Option<Duration>,
         refresh: Option<TokenHandle>,
         /// Whether fewer scopes were granted than were asked for.
         lacks_scope: bool,
@@ -62,6 +63,27 @@ impl TokenSays {
     pub(super) const fn not_json() -> Self {
         let said = Said { answer: RequestAnswer::NotJson, status: Some(200), code: None };
         Self::Failed { failure: TokenFailure::Error, retry_after: None, said }
+    }
+
+    /// A token that is bound to no key, and was to be.
+    pub(super) const fn not_bound() -> Self {
+        let said = Said { answer: RequestAnswer::NotBound, status: Some(200), code: None };
+        Self::Failed { failure: TokenFailure::Error, retry_after: None, said }
+    }
+
+    /// Whether it is what the rules say, and no fault.
+    pub(super) const fn is_by_the_rules(&self) -> bool {
+        match self {
+            Self::Failed { said, .. } => {
+                matches!(said.answer, RequestAnswer::Refused | RequestAnswer::NotBound)
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether it asks for a nonce in the proof.
+    pub(super) fn wants_nonce(&self) -> bool {
+        matches!(self, Self::Failed { said, .. } if said.code == Some(USE_NONCE))
     }
 
     /// Whether it refuses the refresh token.

@@ -1,29 +1,30 @@
 //! How clients come by tokens: by a request of their own, or by their group's.
 //!
 //! In: what a client needs, what its request came to. Out: a token and what is known of it, or why there is none. At most one request of a
-//! group with one token is under way, where the group has it so; the others wait for its answer.
+//! group with one token is under way, where the group has it so; the others wait for its answer. Their way there and back is in `sending`.
+
+mod sending;
 
 use std::iter;
 use std::sync::Arc;
 
 use crate::clock::Moment;
+use crate::drive::network::Token;
 use crate::lifecycle::{Event, TokenFacts};
 use crate::plan::first_number;
-use crate::sample::{Request, RequestAnswer, RequestEnd};
-use crate::scenario::keys::{Scenario, TimeStage};
+use crate::scenario::keys::Scenario;
 use crate::service::capacity::Endpoint;
-use crate::service::handle::{Credential, TokenHandle};
-use crate::service::token::TokenRequest;
+use crate::service::handle::TokenHandle;
 
 use super::group::Group;
 use super::minted_book::MintedBook;
-use super::network::{Fate, Opening, RoundTrip};
 use super::request::{Stage, Unheard};
 use super::shared_token::{Brought, Share};
 use super::slab::{Beside, Key};
 use super::token_answer::{Fetch, HandedOver, Need, Settled, TokenSays};
 use super::token_ask::{GroupTokens, Purpose, Shows};
 use super::transit::Transit;
+use super::written::token_of;
 
 /// A token request.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ struct Ask {
     leads: bool,
     purpose: Purpose,
     shows: Shows,
+    /// Whether it went out anew for a nonce.
+    has_nonce: bool,
     says: TokenSays,
 }
 
@@ -60,6 +63,9 @@ pub(super) struct TokenDesk {
     wallets: Vec<Wallet>,
     /// By their requests.
     asks: Beside<Box<Ask>>,
+    /// What requests prove, and the nonces in their answers.
+    proofs: Beside<Box<str>>,
+    nonces: Beside<Box<str>>,
     /// What a handshake with a token brings.
     pub(super) minted: MintedBook,
     /// The parameters of the request that is looked at.
@@ -76,6 +82,8 @@ impl TokenDesk {
             wallets: iter::repeat_with(none).take(scenario.clients() as usize).collect(),
             groups,
             asks: Beside::default(),
+            proofs: Beside::default(),
+            nonces: Beside::default(),
             minted,
             params: None,
         }
@@ -92,6 +100,14 @@ impl TokenDesk {
     /// The token that a client holds.
     pub(super) fn token_of(&self, number: u32) -> Option<TokenHandle> {
         self.wallets[number as usize].token
+    }
+
+    /// The text of the token that a client shows.
+    pub(super) fn text_of(&self, number: u32) -> Option<Token> {
+        if let Some(fixed) = &self.groups[self.group_of(number)].fixed {
+            return Some(token_of(fixed.clone()));
+        }
+        self.token_of(number).map(|token| token_of(self.minted.text_of(token)))
     }
 
     /// A client needs a token before it connects.
@@ -184,137 +200,6 @@ impl TokenDesk {
             taken => self.send(transit, key, number, taken.is_some()),
         }
         None
-    }
-
-    /// A client signs its token.
-    fn mint(&mut self, transit: &mut Transit, key: Key, number: u32) {
-        let group = &self.groups[self.group_of(number)];
-        let Some(minter) = &group.minter else { return };
-        let (now, timeout) = (transit.now(), group.timeout());
-        let says = self.minted.mint(minter, self.minted.filled(number, group.rules.first, now));
-        let done = now + transit.network.signing(minter.slow_signatures());
-        if let Some(ask) = self.asks.get_mut(key) {
-            (ask.requested, ask.sent) = (now, now);
-            ask.says = if done <= now + timeout { says } else { TokenSays::NOTHING };
-        }
-        transit.requests.set_deadline(key, now + timeout);
-        transit.requests.go_on_at(&mut transit.queue, key, Stage::Returning, done);
-    }
-
-    fn send(&mut self, transit: &mut Transit, key: Key, number: u32, has_connection: bool) {
-        let index = self.group_of(number);
-        let group = &self.groups[index];
-        let timeout = group.timeout();
-        let held = match &self.tokens[index].shared {
-            Some(shared) => shared.refresh(),
-            None => self.wallets[number as usize].refresh_token.as_deref().copied(),
-        };
-        let shows = Shows::of(group.asker.as_ref(), held);
-        transit.requests.set_deadline(key, transit.queue.now() + timeout);
-        if let Some(ask) = self.asks.get_mut(key) {
-            ask.requested = transit.now();
-            ask.has_connection = has_connection;
-            ask.shows = shows;
-        }
-        self.travel(transit, key, number);
-    }
-
-    /// A token request goes out, over a connection of its own where it has one.
-    fn travel(&mut self, transit: &mut Transit, key: Key, number: u32) {
-        let group = &self.groups[self.group_of(number)];
-        let mut at = transit.now();
-        if let Some(ask) = self.asks.get_mut(key) {
-            // Unless something is said, it is given up in the end.
-            (ask.sent, ask.says) = (at, TokenSays::NOTHING);
-            let signatures =
-                group.asker.as_ref().map(|asker| asker.slow_signatures(ask.shows != Shows::None));
-            at = at + transit.network.signing(signatures.unwrap_or_default());
-        }
-        if group.is_fresh {
-            let Opening { at: opened, failure, .. } =
-                transit.network.open_connection(at, &group.connect, group.is_secure);
-            if let Some(failure) = failure {
-                return self.fail_at(transit, key, opened, failure.answer());
-            }
-            at = opened;
-        }
-        let RoundTrip { back, fate } = transit.network.round_trip(at, TimeStage::Token);
-        transit.requests.set_back(key, back);
-        match fate {
-            Fate::Swallowed => transit.requests.hang(&mut transit.queue, key),
-            Fate::Reset(at) => self.fail_at(transit, key, at, RequestAnswer::ConnectionBroken),
-            Fate::Arrives(at) => transit.requests.go_on_at(&mut transit.queue, key, Stage::Arriving, at),
-        }
-    }
-
-    /// A request comes to nothing at `at`, for this reason, unless it is given up before.
-    fn fail_at(&mut self, transit: &mut Transit, key: Key, at: Moment, why: RequestAnswer) {
-        if transit.requests.get(key).is_some_and(|request| at <= request.deadline()) {
-            self.say(key, TokenSays::no_answer(why));
-        }
-        transit.requests.fail_at(&mut transit.queue, key, at);
-    }
-
-    /// How a request ends now, with what it was answered.
-    pub(super) fn end_of(&self, transit: &Transit, key: Key) -> Option<RequestEnd> {
-        let ask = self.asks.get(key)?;
-        let is_minted = transit.requests.get(key).is_some_and(|request| self.mints(request.client()));
-        let request = match ask.shows {
-            _ if is_minted => Request::Mint,
-            Shows::None => Request::Credentials,
-            _ => Request::Refresh,
-        };
-        let end = ask.says.end_of(request, transit.now().since(ask.sent));
-        Some(RequestEnd { status: end.status.filter(|_| !is_minted), ..end })
-    }
-
-    /// What the token endpoint reads in a request of client `number`, and the refresh token that it shows.
-    pub(super) fn shown(
-        &mut self,
-        key: Key,
-        number: u32,
-    ) -> Option<(TokenRequest<'_>, Option<Credential<'_>>)> {
-        let group = &self.groups[self.group_of(number)];
-        let asker = group.asker.as_ref()?;
-        let ask = self.asks.get(key)?;
-        let refresh = match ask.shows {
-            Shows::None => None,
-            Shows::Held(handle) => Some(Credential::Token(handle)),
-            Shows::Initial => asker.initial.as_deref().map(Credential::Text),
-        };
-        let at = self.minted.filled(number, group.rules.first, ask.sent);
-        self.params = asker.own_params(at, refresh.is_some());
-        Some((asker.request(at.index, refresh.is_some(), self.params.as_deref()), refresh))
-    }
-
-    /// Whether a client signs its own tokens.
-    fn mints(&self, number: u32) -> bool {
-        self.groups[self.group_of(number)].minter.is_some()
-    }
-
-    /// The answer to a token request leaves. Answers whether it will find its client.
-    pub(super) fn answer(&mut self, transit: &mut Transit, key: Key, says: TokenSays) -> bool {
-        let finds = transit.requests.answer_leaves(&mut transit.queue, key);
-        self.say(key, if finds { says } else { TokenSays::NOTHING });
-        finds
-    }
-
-    fn say(&mut self, key: Key, says: TokenSays) {
-        if let Some(ask) = self.asks.get_mut(key) {
-            ask.says = says;
-        }
-    }
-
-    /// The answer to a token request has come. Answers whether the refresh token that it showed was refused: then it goes out anew, with the
-    /// client's own credentials.
-    pub(super) fn asks_without_refresh(&mut self, transit: &mut Transit, key: Key, number: u32) -> bool {
-        let Some(ask) = self.asks.get_mut(key) else { return false };
-        if !ask.says.is_invalid_grant() || ask.shows == Shows::None {
-            return false;
-        }
-        ask.shows = Shows::None;
-        self.travel(transit, key, number);
-        true
     }
 
     /// A token request of client `number` has ended: its connection is free, and its group knows.
@@ -477,6 +362,8 @@ impl TokenDesk {
     fn forget(&mut self, transit: &mut Transit, key: Key, number: u32) {
         transit.requests.remove(key);
         self.asks.remove(key);
+        self.proofs.remove(key);
+        self.nonces.remove(key);
         let wallet = self.wallet(number);
         if wallet.refresh == key {
             wallet.refresh = Key::NONE;
@@ -495,6 +382,16 @@ impl TokenDesk {
 impl Ask {
     const fn new(need: Need, now: Moment, purpose: Purpose) -> Self {
         let (shows, says) = (Shows::None, TokenSays::NOTHING);
-        Self { need, requested: now, sent: now, has_connection: false, leads: false, purpose, shows, says }
+        Self {
+            need,
+            requested: now,
+            sent: now,
+            has_connection: false,
+            leads: false,
+            purpose,
+            shows,
+            has_nonce: false,
+            says,
+        }
     }
 }

@@ -1,94 +1,102 @@
-//! What virtual time does not know.
+//! What virtual time refuses.
 //!
-//! In: a scenario, the target's rules. Out: a sentence for each thing in them that would need what is not simulated: texts that clients and
-//! service exchange beside tokens, programs, other services.
+//! In: a scenario, the target's rules. Out: a sentence for each thing in them that is not simulated. All of them stand in one table.
 
 use crate::scenario::keys::{
-    ClientCredentials, EXPIRES_POINTER, FaultKind, FrameFlaw, Grant, Group, Scenario, TOKEN_POINTER,
-    TargetRules, TokenBody, TokenIn, TokenRequestBody,
+    FaultKind, FrameFlaw, Grant, Group, Scenario, StepPlace, TargetRules, path_fits,
 };
+
+/// Something that is refused.
+pub struct Unsupported {
+    /// The key that asks for it.
+    pub key: &'static str,
+    /// What it is, and why it is not simulated.
+    pub why: &'static str,
+    asks: Asks,
+}
+
+/// Who asks for it.
+enum Asks {
+    Group(fn(&Group) -> bool),
+    Target(fn(&TargetRules) -> bool),
+}
+
+/// Everything that is refused.
+pub const UNSUPPORTED: [Unsupported; 5] = [
+    Unsupported {
+        key: "token.command",
+        why: "gets its tokens from a program: what it answers, and when, is known to that program alone",
+        asks: Asks::Group(has_command),
+    },
+    Unsupported {
+        key: "prepare.steps",
+        why: "asks the target's token endpoint, or for its keys, by a step: those endpoints are here asked by [groups.token] alone",
+        asks: Asks::Group(steps_to_an_endpoint),
+    },
+    Unsupported {
+        key: "session.say",
+        why: "says something by itself: what clients say at times of their own, and the replies to that, is known on sockets alone",
+        asks: Asks::Group(says),
+    },
+    Unsupported {
+        key: "session.streams, session.kinds",
+        why: "tells messages apart by streams or kinds: they are counted on sockets alone",
+        asks: Asks::Group(tells_apart),
+    },
+    Unsupported {
+        key: "target.faults",
+        why: "breaks compressed messages (flaw = \"deflate\"): no message has bytes here that could be compressed",
+        asks: Asks::Target(breaks_deflate),
+    },
+];
 
 /// Why a scenario cannot be run in virtual time, a sentence for each reason; empty: it can.
 #[must_use]
 pub fn unsupported(scenario: &Scenario, rules: &TargetRules) -> Vec<String> {
-    let mut reasons: Vec<String> = scenario
-        .groups
-        .iter()
-        .flat_map(|group| of_group(group).into_iter().chain(of_token(group, rules)))
-        .collect();
-    let of_rules = [
-        (rules.tickets.is_some(), "the target's handshakes show tickets (target.tickets)"),
-        (rules.message_token.is_some(), "the target takes its token from a message (target.message_token)"),
-        (rules.signatures.is_some(), "the target checks signatures (target.signatures)"),
-        (!rules.script.is_empty(), "the target has a script (target.script)"),
-        (
-            rules.client_certificates.is_some(),
-            "the target asks clients for certificates (target.client_certificates)",
-        ),
-        (
-            rules.storms.iter().any(|storm| storm.warning.is_some()),
-            "the target warns of its storms (target.storms, warning)",
-        ),
-        (
-            rules.faults.iter().any(|fault| is_of_deflate(&fault.kind)),
-            "the target breaks compressed messages (target.faults, flaw = \"deflate\")",
-        ),
-    ];
-    reasons.extend(of_rules.into_iter().filter(|(holds, _)| *holds).map(|(_, why)| why.to_owned()));
-    reasons
+    let told = |row: &Unsupported| -> Vec<String> {
+        let Unsupported { key, why, asks } = row;
+        match asks {
+            Asks::Group(asks) => {
+                let groups = scenario.groups.iter().filter(|group| asks(group));
+                groups.map(|group| format!("group \"{}\" {why} ({key})", group.name)).collect()
+            }
+            Asks::Target(asks) => {
+                asks(rules).then(|| format!("the target {why} ({key})")).into_iter().collect()
+            }
+        }
+    };
+    UNSUPPORTED.iter().flat_map(told).collect()
 }
 
-/// In virtual time no message has a payload that could be compressed.
-const fn is_of_deflate(fault: &FaultKind) -> bool {
-    matches!(fault, FaultKind::MalformedFrame { flaw: FrameFlaw::Deflate, .. })
+fn has_command(group: &Group) -> bool {
+    matches!(group.token.as_ref().map(|token| &token.grant), Some(Grant::Command(_)))
 }
 
-/// What of a group's token requests is not simulated: ways of writing and answering that the two sides do not share.
-fn of_token(group: &Group, rules: &TargetRules) -> Vec<String> {
-    let Some(grant) = group.token.as_ref().map(|token| &token.grant) else { return Vec::new() };
-    let credentials = grant.credentials();
-    let holds = |is: &dyn Fn(&ClientCredentials) -> bool| credentials.is_some_and(is);
-    let rows = [
-        (
-            group.token.as_ref().is_some_and(|token| token.dpop.is_some()) || rules.dpop.is_some(),
-            "has tokens that are bound to a key, or asks a target that binds them (token.dpop, target.dpop)",
-        ),
-        (
-            holds(&|credentials| {
-                (credentials.body == TokenBody::Form) == (rules.token_request == TokenRequestBody::Json)
-                    && rules.token_request != TokenRequestBody::Either
-            }),
-            "writes its token requests in a way that the target does not take (token.body)",
-        ),
-        (
-            holds(&|credentials| {
-                rules.token_body.is_some()
-                    || (credentials.token_pointer.as_str(), credentials.expires_pointer.as_str())
-                        != (TOKEN_POINTER, EXPIRES_POINTER)
-            }),
-            "reads token answers that are not those of RFC 6749 (target.token_body, token.token_pointer)",
-        ),
-    ];
-    let holding = rows.into_iter().filter(|(holds, _)| *holds);
-    holding.map(|(_, why)| format!("group \"{}\" {why}", group.name)).collect()
+/// The target's endpoints beside its routes and its sessions.
+const ENDPOINTS: [&str; 3] = ["/oauth/token", "/oauth/revoke", "/.well-known/*"];
+
+fn steps_to_an_endpoint(group: &Group) -> bool {
+    let steps = group.prepare.iter().flat_map(|prepare| &prepare.steps);
+    let mut paths = steps.filter_map(|step| match &step.place {
+        StepPlace::Path(path) => path.fixed().map(str::to_owned),
+        StepPlace::Url(_) => None,
+    });
+    paths.any(|path| {
+        let path = path.split('?').next().unwrap_or_default();
+        ENDPOINTS.iter().any(|endpoint| path_fits(endpoint, path))
+    })
 }
 
-fn of_group(group: &Group) -> Vec<String> {
-    let grant = group.token.as_ref().map(|token| &token.grant);
-    let steps = group.prepare.as_ref().is_some_and(|prepare| !prepare.steps.is_empty());
-    let elsewhere = group.connect.url.is_some();
-    let token_elsewhere = group.token.as_ref().is_some_and(|token| token.url.is_some());
-    let rows = [
-        (steps, "makes requests before its handshake (prepare.steps)"),
-        (matches!(grant, Some(Grant::Command(_))), "gets its tokens from a program (token.command)"),
-        (
-            matches!(group.connect.token_in, TokenIn::FirstMessage(_)),
-            "sends its token in a message (connect.token_in)",
-        ),
-        (!group.session.on_message.is_empty(), "reacts to messages (session.on_message)"),
-        (elsewhere, "connects to a URL of its own (connect.url)"),
-        (token_elsewhere, "has a token endpoint of its own (token.url)"),
-    ];
-    let holding = rows.into_iter().filter(|(holds, _)| *holds);
-    holding.map(|(_, why)| format!("group \"{}\" {why}", group.name)).collect()
+fn says(group: &Group) -> bool {
+    !group.session.say.is_empty()
+}
+
+fn tells_apart(group: &Group) -> bool {
+    !group.session.streams.is_empty() || group.session.kinds.is_some()
+}
+
+fn breaks_deflate(rules: &TargetRules) -> bool {
+    let is_of_deflate =
+        |kind: &FaultKind| matches!(kind, FaultKind::MalformedFrame { flaw: FrameFlaw::Deflate, .. });
+    rules.faults.iter().any(|fault| is_of_deflate(&fault.kind))
 }

@@ -80,7 +80,7 @@ pub fn describe(loaded: &Loaded) -> String {
     lines.extend(scenario.thresholds.iter().map(|threshold| format!("  must hold: {}", threshold.source)));
     if scenario.simulate != Simulate::default() {
         lines.extend(
-            describe_simulate(&scenario.simulate, scenario.signs())
+            describe_simulate(&scenario.simulate, |stage| scenario.passes(stage))
                 .iter()
                 .map(|line| format!("  in virtual time: {line}")),
         );

@@ -5,12 +5,12 @@
 use crate::scenario::keys::{Capacity, Delay, NetworkFault, Simulate, TimeStage};
 use crate::units::{format_count, format_duration, format_share};
 
-/// What is assumed to take time, a line for each assumption; `signs`: whether there are clients that sign.
+/// What is assumed to take time, a line for each assumption; `passes`: whether clients pass a stage.
 #[must_use]
-pub fn describe_simulate(simulate: &Simulate, signs: bool) -> Vec<String> {
+pub fn describe_simulate(simulate: &Simulate, passes: impl Fn(TimeStage) -> bool) -> Vec<String> {
     let stages: Vec<String> = TimeStage::ALL
         .into_iter()
-        .filter(|stage| signs || *stage != TimeStage::Mint)
+        .filter(|stage| passes(*stage))
         .map(|stage| format!("{} {}", stage.name(), describe_delay(simulate.stages.get(stage))))
         .collect();
     let mut lines = Vec::new();

@@ -15,7 +15,7 @@ use super::group::Group;
 use super::health::Health;
 use super::limits::Limits;
 use super::observe::{MOST_SOURCES, Observe};
-use super::simulate::Simulate;
+use super::simulate::{Simulate, TimeStage};
 use super::storm::Storm;
 use super::target::Target;
 use super::threshold::Threshold;
@@ -71,6 +71,25 @@ impl Scenario {
     #[must_use]
     pub fn signs(&self) -> bool {
         self.groups.iter().any(|group| group.token.as_ref().is_some_and(|token| token.grant.signs()))
+    }
+
+    /// Whether clients pass a stage of the way that takes time in virtual time.
+    #[must_use]
+    pub fn passes(&self, stage: TimeStage) -> bool {
+        let proves = |group: &Group| group.token.as_ref().is_some_and(|token| token.dpop.is_some());
+        let has_steps =
+            |group: &Group| group.prepare.as_ref().is_some_and(|prepare| !prepare.steps.is_empty());
+        match stage {
+            TimeStage::Mint => self.signs() || self.groups.iter().any(proves),
+            TimeStage::Step => self.groups.iter().any(has_steps),
+            _ => true,
+        }
+    }
+
+    /// Whether clients sign their handshakes.
+    #[must_use]
+    pub fn signs_handshakes(&self) -> bool {
+        self.groups.iter().any(|group| group.connect.sign.is_some())
     }
 
     /// Where each group looks for the token in an answer; empty: all where RFC 6749 §5.1 has it.

@@ -230,11 +230,14 @@ pub struct Signatures {
     pub tolerance: Duration,
     /// The access keys that are known.
     pub keys: Vec<SignatureKey>,
+    /// Whether it takes what anybody signs, as long as its time holds: it stands for a service whose keys nobody here knows.
+    pub takes_any: bool,
 }
 
 meaning! { Signatures: SignaturesKeys => |keys: SignaturesKeys, _table: &Table<'_>| {
     let SignaturesKeys { service, region, session_token_is, tolerance, keys, .. } = keys;
-    Some(Signatures { purpose: purpose(service, region, session_token_is), tolerance, keys })
+    let purpose = purpose(service, region, session_token_is);
+    Some(Signatures { purpose, tolerance, keys, takes_any: false })
 } }
 
 impl PartialEq for SignatureKey {

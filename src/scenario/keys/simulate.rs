@@ -51,6 +51,8 @@ words! {
         Detect = "detect",
         /// A signature that a client makes by a private key: its own work, before or in the place of a token request.
         Mint = "mint",
+        /// A request before a handshake and its answer, both ways together.
+        Step = "step",
     }
 }
 
@@ -75,6 +77,8 @@ table! {
         /// A signature that a client makes by a private key (RSA, EC, Ed25519): its own work. The default is of the order of RS256 with 2048 bits; one by a shared secret
         /// (HS256) takes no time.
         mint: Delay = microseconds(1_000);
+        /// A request before a handshake and its answer, both ways together.
+        step: Delay = microseconds(300);
     }
 }
 
@@ -95,6 +99,7 @@ impl StageDelays {
             TimeStage::Message => self.message,
             TimeStage::Detect => self.detect,
             TimeStage::Mint => self.mint,
+            TimeStage::Step => self.step,
         }
     }
 }

@@ -13,10 +13,11 @@ use subtle::ConstantTimeEq as _;
 
 use crate::scenario::keys::TokenPlace;
 
+use crate::service::credential;
+
 use super::answer::{self, Answer};
 use super::body;
 use super::connection::Connection;
-use super::credential;
 use super::door::{Caller, Door};
 
 /// `POST /_resurge/close`.

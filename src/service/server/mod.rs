@@ -11,7 +11,6 @@ mod capacity;
 mod connection;
 mod control;
 mod cors;
-mod credential;
 mod cut;
 mod door;
 mod listen;
@@ -28,7 +27,6 @@ mod threads;
 mod tls;
 mod token;
 mod token_form;
-mod topics;
 mod upgrade;
 mod waiters;
 mod well_known;
@@ -57,7 +55,7 @@ pub use paths::{
     CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, DISCOVERY_PATH, EVENTS_PATH, JWKS_PATH, REVOKE_PATH,
     TOKEN_PATH,
 };
-pub use tls::{Authority, ServerTls, ServerTlsError};
+pub use tls::{Authority, ServerTls, ServerTlsError, client_verifier};
 
 /// How often a port is looked for that is free at several addresses.
 const BIND_TRIES: u32 = 20;

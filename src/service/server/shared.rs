@@ -17,13 +17,12 @@ use secrecy::SecretString;
 
 use crate::clock::{Clock, Moment};
 use crate::scenario::keys::{Delay, FaultKind, FaultStage, TargetRules};
-use crate::service::holder::Holder;
 use crate::service::message::MessageText;
+use crate::service::presented::UpgradeLook;
 use crate::service::refusal::HandshakeRefusal;
 use crate::service::rules::{Handshake, TargetState};
 use crate::service::session::{Ended, Session, SessionId};
 use crate::service::storms::StormError;
-use crate::signing::SignatureFault;
 
 use super::alarm::Alarm;
 use super::answer::{self, Answer};
@@ -90,15 +89,6 @@ pub(super) struct Signal {
     /// The close code, with a mark where the session is displaced; zero: nothing.
     code: AtomicU16,
     waker: AtomicWaker,
-}
-
-/// What a handshake shows.
-#[derive(Clone, Copy)]
-pub(super) enum Shows<'a> {
-    /// A token or a ticket, or nothing; and what shows whose the token is, where it is bound.
-    Credential(Option<&'a str>, Holder<'a>),
-    /// A signature, by the access key whose it is.
-    Signature(Result<&'a str, SignatureFault>),
 }
 
 /// What an admitted session is made of.
@@ -177,22 +167,11 @@ impl Shared {
     }
 
     /// Decides on an upgrade; a session that begins can be reached by storms from here on.
-    pub(super) fn handshake(
-        &self,
-        shows: Shows<'_>,
-        origin: Option<&str>,
-        stream: Option<u64>,
-    ) -> Result<Admitted, HandshakeRefusal> {
+    pub(super) fn handshake(&self, look: &UpgradeLook<'_>) -> Result<Admitted, HandshakeRefusal> {
         let (admitted, ended) = {
             let mut state = self.state();
             let now = self.clock.now();
-            let refused = state.refuse_origin(now, origin);
-            let answered = refused.unwrap_or_else(|| match shows {
-                Shows::Credential(credential, holder) => state
-                    .refuse_holder(now, credential, holder)
-                    .unwrap_or_else(|| state.handshake(now, credential, stream)),
-                Shows::Signature(judged) => state.handshake_signed(now, judged, stream),
-            });
+            let answered = look.decide(&mut state, now);
             let admitted = match answered {
                 Handshake::Refused(refusal) => Err(refusal),
                 Handshake::Admitted { session, displaced } => {
@@ -255,11 +234,6 @@ impl Shared {
     /// The session falls silent: as [`Self::begin_close`], but no frame tells the client.
     pub(super) fn begin_silence(&self, id: SessionId) {
         self.change(|state, now| state.begin_silence(now, id));
-    }
-
-    /// A ticket for the client of this session, to be told in it.
-    pub(super) fn ticket_for(&self, now: Moment, id: SessionId) -> Option<String> {
-        self.change(|state, _| state.ticket_for(now, id))
     }
 
     /// Ends a session for good.

@@ -10,12 +10,13 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::scenario::keys::{SignatureKey, Signatures, TokenPlace, ticket_in};
+use crate::service::credential;
 use crate::service::holder::Holder;
+use crate::service::presented::judge_signature;
+use crate::service::topics::topics_at;
 use crate::signing::Purpose;
 
-use super::credential;
 use super::token_form::{TokenForm, Written};
-use super::topics::topics_at;
 use super::{control, upgrade};
 
 /// Most headers of a request.
@@ -87,8 +88,9 @@ pub fn signature(bytes: &[u8]) -> u64 {
     };
     let purpose =
         Purpose { service: "service".to_owned(), region: "us-east-1".to_owned(), signs_session_token: true };
-    let rules = Signatures { purpose, tolerance: Duration::from_secs(300), keys: vec![key] };
-    match upgrade::judge_signature(&rules, &request, 1_440_938_160_000_000) {
+    let rules =
+        Signatures { purpose, tolerance: Duration::from_secs(300), keys: vec![key], takes_any: false };
+    match judge_signature(&rules, request.headers(), request.uri(), 1_440_938_160_000_000) {
         Ok(_) => 2,
         Err(fault) => 3 + fault as u64,
     }

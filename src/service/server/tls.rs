@@ -117,14 +117,7 @@ impl ServerTls {
 
     /// The same, which asks clients for certificates.
     pub(super) fn asking(self, asked: &TargetCertificates) -> Result<Self, ServerTlsError> {
-        let verifier: Arc<dyn ClientCertVerifier> = match &asked.authority {
-            Some(roots) => {
-                let building = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider());
-                let building = if asked.required { building } else { building.allow_unauthenticated() };
-                building.build().map_err(|error| rustls::Error::General(error.to_string()))?
-            }
-            None => Arc::new(AnyCertificate { provider: provider(), required: asked.required }),
-        };
+        let verifier = client_verifier(asked)?;
         let (chain, key) = &*self.own;
         Ok(Self { config: server_config(chain.clone(), key.clone_key(), verifier)?, ..self })
     }
@@ -138,6 +131,21 @@ impl ServerTls {
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.config))
     }
+}
+
+/// What looks at the certificates of clients.
+///
+/// # Errors
+/// It cannot be made of those authorities.
+pub fn client_verifier(asked: &TargetCertificates) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
+    Ok(match &asked.authority {
+        Some(roots) => {
+            let building = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider());
+            let building = if asked.required { building } else { building.allow_unauthenticated() };
+            building.build().map_err(|error| rustls::Error::General(error.to_string()))?
+        }
+        None => Arc::new(AnyCertificate { provider: provider(), required: asked.required }),
+    })
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -3,7 +3,6 @@
 //! In: a request. Out: the answer of RFC 6749 §5. What it means is decided by the rules.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{
@@ -14,31 +13,20 @@ use serde::Serialize;
 
 use crate::scenario::keys::{FaultKind, FaultStage, TokenRequestBody};
 use crate::service::capacity::Endpoint;
+use crate::service::credential::{self, DPOP_NONCE};
 use crate::service::faults::skewed;
 use crate::service::holder::Holder;
 use crate::service::token::{Issued, TokenAnswer, TokenError, TokenRefusal};
+use crate::service::token_text::{Granted, granted_text};
 
 use super::answer::{self, Answer};
 use super::body;
-use super::credential::{self, DPOP_NONCE};
 use super::shared::Shared;
 use super::token_form::{TokenForm, Written};
 use super::upgrade;
 
 /// What is left of an answer that broke off.
 const TRUNCATED: &str = "{\"access_token\":\"0123456789abcdef01234567";
-
-/// A successful answer (RFC 6749 §5.1).
-#[derive(Serialize)]
-struct Success {
-    access_token: String,
-    token_type: &'static str,
-    expires_in: serde_json::Number,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<String>,
-}
 
 /// A refusal (RFC 6749 §5.2).
 #[derive(Serialize)]
@@ -183,32 +171,18 @@ async fn faulty_answer(fault: Option<FaultKind>) -> Option<Answer> {
 fn success(shared: &Shared, issued: Issued, fault: Option<FaultKind>) -> Answer {
     let token_type = issued.token_type();
     let Issued { access_token, expires_in, scope, refresh_token, is_dpop: _ } = issued;
-    let access_token = access_token.text();
-    let expires_in = seconds(match fault {
-        Some(FaultKind::TokenClockSkew(skew)) => skewed(expires_in, skew),
-        _ => expires_in,
-    });
-    if let Some(template) = &shared.rules.token_body {
-        let text = template.render(|name| match name {
-            "token" => Some(access_token.clone()),
-            "expires_in" => Some(expires_in.to_string()),
-            "expires_at" => {
-                let life = expires_in.as_f64().unwrap_or_default();
-                Some((shared.clock.unix_us_now() / 1_000_000 + life as u64).to_string())
-            }
-            "scope" => scope.clone(),
-            "refresh_token" => refresh_token.clone(),
-            _ => None,
-        });
-        return answer::json_answer(StatusCode::OK, text);
-    }
-    answer::json(StatusCode::OK, &Success { access_token, token_type, expires_in, scope, refresh_token })
-}
-
-/// Whole seconds as RFC 6749 has them; a fraction only where the rules ask for a life that has one.
-fn seconds(life: Duration) -> serde_json::Number {
-    let fraction = (life.subsec_nanos() > 0).then(|| serde_json::Number::from_f64(life.as_secs_f64()));
-    fraction.flatten().unwrap_or_else(|| life.as_secs().into())
+    let granted = Granted {
+        access_token: &access_token.text(),
+        token_type,
+        expires_in: match fault {
+            Some(FaultKind::TokenClockSkew(skew)) => skewed(expires_in, skew),
+            _ => expires_in,
+        },
+        scope: scope.as_deref(),
+        refresh_token: refresh_token.as_deref(),
+    };
+    let text = granted_text(&shared.rules, granted, shared.clock.unix_us_now() / 1_000_000);
+    answer::json_answer(StatusCode::OK, text)
 }
 
 fn refused(shared: &Shared, refusal: TokenRefusal) -> Answer {
@@ -231,15 +205,4 @@ fn refused(shared: &Shared, refusal: TokenRefusal) -> Answer {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     answer
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_life_is_told_in_whole_seconds_where_it_has_them() {
-        let text = |ms| seconds(Duration::from_millis(ms)).to_string();
-        assert_eq!([text(86_400_000), text(1_500), text(300)], ["86400", "1.5", "0.3"]);
-    }
 }

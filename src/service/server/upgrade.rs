@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    ALLOW, CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
@@ -17,23 +17,18 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::declare::template::Template;
 use crate::deflate::Terms;
 use crate::sample::Cause;
-use crate::scenario::keys::{Compression, FaultKind, FaultStage, RefusalDetail, RefusalManner, Signatures};
+use crate::scenario::keys::{Compression, FaultKind, FaultStage, RefusalDetail, RefusalManner};
 use crate::service::capacity::Endpoint;
-use crate::service::holder::Holder;
+use crate::service::credential::{self, DPOP_NONCE};
+use crate::service::presented::{Over, UpgradeLook, stream_number};
 use crate::service::refusal::HandshakeRefusal;
 use crate::service::refusal_text::{challenge, own_code, refusal_text};
-use crate::service::signature::judge;
-use crate::signing::SignatureFault;
 
 use super::answer::{self, Answer};
 use super::busy::InFlight;
 use super::connection::{Connection, Pending};
-use super::credential::{self, DPOP_NONCE};
 use super::cut::{Cut, CutOff};
-use super::shared::{Shared, Shows};
-
-/// Names the message stream of a client.
-const STREAM_HEADER: HeaderName = HeaderName::from_static("x-resurge-client");
+use super::shared::Shared;
 
 /// A subprotocol that no client offers.
 const UNSOLICITED: &str = "resurge.unsolicited";
@@ -81,22 +76,10 @@ pub(super) async fn answer(
     }
     // Decided when the answer leaves: a client that has gone by then has no session, and is counted nowhere.
     let rules = &shared.rules;
-    let places = &rules.accepts_token_in;
-    let (headers, uri) = (request.headers(), request.uri());
-    let proved = if rules.dpop.is_some() { credential::proved_token(headers) } else { None };
-    let is_dpop = proved.is_some();
-    let token =
-        proved.or_else(|| credential::token(headers, uri, places, &rules.query_parameter, &rules.cookie));
-    let certificate = connection.caller.certificate;
-    let uri = if is_dpop { credential::target_uri(headers, uri, shared.is_secure()) } else { String::new() };
-    let holder = Holder { proof: credential::proof(headers), method: "GET", uri: &uri, certificate, is_dpop };
-    let shows = match &rules.signatures {
-        Some(signatures) => {
-            Shows::Signature(judge_signature(signatures, &request, shared.clock.unix_us_now()))
-        }
-        None => Shows::Credential(token.as_deref(), holder),
-    };
-    match shared.handshake(shows, origin(headers), stream_number(headers)) {
+    let over = Over { certificate: connection.caller.certificate, is_secure: shared.is_secure() };
+    let look =
+        UpgradeLook::of(rules, (request.headers(), request.uri()), over, || shared.clock.unix_us_now());
+    match shared.handshake(&look) {
         Err(refusal) => match rules.refusal_manner {
             RefusalManner::Reset => Err(connection.cut_off(Cut::Reset(b""), in_flight)),
             // It ends with its connection.
@@ -119,21 +102,6 @@ pub(super) async fn answer(
             Ok(answer)
         }
     }
-}
-
-/// Whose signature a request bears. A header that comes more than once counts as its values joined, as it is signed.
-pub(super) fn judge_signature<'r, B>(
-    signatures: &'r Signatures,
-    request: &Request<B>,
-    unix_us: u64,
-) -> Result<&'r str, SignatureFault> {
-    let header = |name: &str| {
-        let values: Option<Vec<&str>> =
-            request.headers().get_all(name).into_iter().map(|value| value.to_str().ok()).collect();
-        values.filter(|values| !values.is_empty()).map(|values| values.join(","))
-    };
-    let uri = request.uri();
-    judge(signatures, (uri.path(), uri.query().unwrap_or_default()), header, unix_us)
 }
 
 /// Tells the nonce that the next proofs are to have, where such are wanted.
@@ -243,16 +211,6 @@ fn refuse_bad(shared: &Shared, fault: BadUpgrade) -> Answer {
         }
         BadUpgrade::Malformed(message) => shared.bad_request(StatusCode::BAD_REQUEST, "bad.upgrade", message),
     }
-}
-
-/// The page that the client belongs to, as its browser says; a header that is no text is no page's.
-fn origin(headers: &HeaderMap) -> Option<&str> {
-    headers.get(ORIGIN).map(|value| value.to_str().unwrap_or_default())
-}
-
-/// The number of the message stream that the client names.
-fn stream_number(headers: &HeaderMap) -> Option<u64> {
-    headers.get(STREAM_HEADER)?.to_str().ok()?.parse().ok()
 }
 
 fn switch_protocols(headers: &HeaderMap) -> Answer {

@@ -11,6 +11,7 @@ use url::Url;
 use crate::declare::bare_url;
 use crate::declare::template::UrlText;
 use crate::drive::network::connect::Connector;
+use crate::drive::network::destination::Destination;
 use crate::drive::network::dial::{Dialer, Spread};
 use crate::drive::network::endpoint::Endpoint;
 use crate::drive::network::group_sink::GroupSink;
@@ -21,6 +22,7 @@ use crate::drive::network::session::SessionTerms;
 use crate::drive::network::tls::{TlsClient, showing};
 use crate::drive::network::token::{TokenCommon, TokenEndpoint, TokenMeans, TokenSource};
 use crate::drive::network::upgrade::Upgrader;
+use crate::drive::network::upgrade_request::UpgradeWriter;
 use crate::drive::network::variables::GroupTexts;
 use crate::lifecycle::GroupRules;
 use crate::sample::GroupId;
@@ -100,11 +102,11 @@ impl GroupContext {
         let is_embedded = target.is_embedded() && connect.url.as_ref().and_then(UrlText::fixed).is_none();
         let ways = Ways::of(&run, id, &name, &connect, &endpoint, is_embedded)?;
         let dpop = token_common.as_ref().and_then(|common| common.dpop());
-        let upgrader =
-            Upgrader::new(clock, &connect, header_lines(&name, &connect)?, rules.session.max_message_bytes)
-                .naming_client(is_embedded)
-                .offering(connect.compression.as_ref(), &ways.sink)
-                .proving(dpop.clone());
+        let writer = UpgradeWriter::new(header_lines(&name, &connect)?, connect.token_in.clone())
+            .naming_client(is_embedded)
+            .proving(dpop.clone());
+        let upgrader = Upgrader::new(clock, &connect, writer, rules.session.max_message_bytes)
+            .offering(connect.compression.as_ref(), &ways.sink);
         let token = match (&rules.token, &token_common) {
             (Some(token), Some(common)) => {
                 Some(ways.token_source(&run, &name, rules.first, token, target, common)?)
@@ -114,13 +116,15 @@ impl GroupContext {
         let has_steps = rules.prepare.as_ref().is_some_and(|prepare| !prepare.steps.is_empty());
         let preparer = has_steps.then(|| ways.preparer(&endpoint));
         let Ways { sink, dialer, tls, .. } = ways;
+        let texts = GroupTexts::new(clock, endpoint.authority.clone(), rules.feeder.as_ref(), rules.first);
+        let destination = Destination::new(endpoint, &connect)
+            .signing(connect.sign.as_ref(), rules.first)
+            .filling(&connect.headers);
         Ok(Self {
-            texts: GroupTexts::new(clock, endpoint.authority.clone(), rules.feeder.as_ref(), rules.first),
+            texts,
             session: SessionTerms::new(clock, sink.clone(), rules.looks.clone(), connect.close_timeout)
                 .numbered(is_embedded),
-            connector: Connector::new(clock, endpoint, &connect, dialer, tls, upgrader)
-                .signing(connect.sign.as_ref(), rules.first)
-                .filling(&connect.headers)
+            connector: Connector::new(clock, destination, &connect, dialer, tls, upgrader)
                 .proving(dpop.is_some(), &sink),
             token_in: connect.token_in,
             run,

@@ -11,7 +11,7 @@ use super::error::ContextError;
 
 /// The lines of an upgrade request that all of the group's clients send alike, beside those that RFC 6455 §4.1 demands of every client. Headers that are
 /// filled in are not among them.
-pub(super) fn header_lines(group: &str, connect: &ConnectRules) -> Result<Vec<u8>, ContextError> {
+pub(in crate::drive) fn header_lines(group: &str, connect: &ConnectRules) -> Result<Vec<u8>, ContextError> {
     let mut lines = Vec::new();
     let mut put = |name: &str, value: &str| {
         let fits = HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value).is_ok();

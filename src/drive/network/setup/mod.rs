@@ -11,5 +11,6 @@ mod worker;
 
 pub use context::{GroupContext, GroupSetup};
 pub use error::ContextError;
+pub(in crate::drive) use header_lines::header_lines;
 pub use target::TargetAddress;
 pub use worker::RunShared;

@@ -57,7 +57,7 @@ impl fmt::Debug for TargetAddress {
 
 impl TargetAddress {
     /// Where a group's sessions are.
-    pub(super) fn websocket_url(&self, connect: &ConnectRules) -> Result<Url, ContextError> {
+    pub(in crate::drive) fn websocket_url(&self, connect: &ConnectRules) -> Result<Url, ContextError> {
         if let Some(url) = connect.url.as_ref().and_then(UrlText::fixed) {
             return Ok(url.clone());
         }
@@ -84,7 +84,7 @@ impl TargetAddress {
     }
 
     /// Where a group's tokens come from; `None` where nothing says so.
-    pub(super) fn token_url(&self, rules: &TokenRules) -> Result<Option<Url>, ContextError> {
+    pub(in crate::drive) fn token_url(&self, rules: &TokenRules) -> Result<Option<Url>, ContextError> {
         if let Some(url) = rules.url.as_deref() {
             return Ok(Some(url.clone()));
         }

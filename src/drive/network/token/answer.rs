@@ -15,7 +15,7 @@ use crate::sample::{ErrorWord, Outcome, Request, RequestAnswer, RequestEnd};
 use super::grant::{TokenGrant, Unreadable};
 
 /// A token in a client's hand: shared where the group shares it.
-pub(in crate::drive::network) type Token = Arc<SecretString>;
+pub(in crate::drive) type Token = Arc<SecretString>;
 
 /// What a client brings when it needs a token.
 #[derive(Debug, Clone)]

@@ -23,7 +23,7 @@ const LEAST_UNIX_MS: f64 = 1e11;
 
 /// Where an answer has the token, and how long it lives.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::drive::network) struct Places<'a> {
+pub(in crate::drive) struct Places<'a> {
     token: &'a str,
     expires: &'a str,
     /// The time, in microseconds since 1970.
@@ -37,7 +37,7 @@ impl<'a> Places<'a> {
     }
 
     /// Where a group looks for them.
-    pub(super) fn of(credentials: &'a ClientCredentials, unix_us: u64) -> Self {
+    pub(in crate::drive) fn of(credentials: &'a ClientCredentials, unix_us: u64) -> Self {
         Self { token: &credentials.token_pointer, expires: &credentials.expires_pointer, unix_us }
     }
 
@@ -48,11 +48,11 @@ impl<'a> Places<'a> {
 
 /// What an answer is that brings no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::drive::network) struct Unreadable {
-    pub(in crate::drive::network) failure: TokenFailure,
-    pub(super) answer: RequestAnswer,
+pub(in crate::drive) struct Unreadable {
+    pub(in crate::drive) failure: TokenFailure,
+    pub(in crate::drive) answer: RequestAnswer,
     /// What stands where the token, or its life, should.
-    pub(super) instead: Option<&'static str>,
+    pub(in crate::drive) instead: Option<&'static str>,
 }
 
 impl Unreadable {
@@ -67,17 +67,17 @@ impl Unreadable {
 
 /// What a token endpoint grants (RFC 6749 §5.1).
 #[derive(Debug)]
-pub(in crate::drive::network) struct TokenGrant {
-    pub(super) access_token: SecretString,
+pub(in crate::drive) struct TokenGrant {
+    pub(in crate::drive) access_token: SecretString,
     /// How long it lives, where that is known.
-    pub(in crate::drive::network) life: Option<Duration>,
-    pub(super) refresh_token: Option<SecretString>,
+    pub(in crate::drive) life: Option<Duration>,
+    pub(in crate::drive) refresh_token: Option<SecretString>,
     /// The scopes that were granted, separated by spaces, where the answer says so.
     scope: Option<Box<str>>,
     /// Of the answer that brought it; 0: it came otherwise.
     pub(super) status: u16,
     /// Whether its answer says that anybody can show it: its `token_type` is another than `DPoP`.
-    pub(super) is_bearer: bool,
+    pub(in crate::drive) is_bearer: bool,
 }
 
 /// An answer as RFC 6749 has it, without a look at anything else in it.
@@ -109,7 +109,7 @@ impl TokenGrant {
 
     /// Whether fewer scopes were granted than these. What an answer does not say is as it was asked for (RFC 6749 §5.1). `offline_access` asks for a refresh token, and
     /// `…/.default` for whatever was agreed: neither comes back.
-    pub(super) fn lacks(&self, asked: &[String]) -> bool {
+    pub(in crate::drive) fn lacks(&self, asked: &[String]) -> bool {
         let Some(granted) = self.scope.as_deref() else { return false };
         let comes_back = |scope: &str| scope != "offline_access" && !scope.ends_with("/.default");
         let has = |scope: &str| granted.split([' ', ',']).any(|other| other == scope);
@@ -233,7 +233,7 @@ fn life_of_jwt(token: &str, unix_us: u64) -> Option<Duration> {
 }
 
 /// Reads an answer: a grant, an OAuth error (RFC 6749 §5.2), or neither.
-pub(in crate::drive::network) fn read_answer(
+pub(in crate::drive) fn read_answer(
     status: u16,
     body: &[u8],
     places: Places<'_>,

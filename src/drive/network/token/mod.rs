@@ -15,10 +15,12 @@ mod source;
 mod watched;
 
 pub use answer::Refusal;
-pub(super) use answer::{Acquired, Token, Wish};
+pub(in crate::drive) use answer::Token;
+pub(super) use answer::{Acquired, Wish};
 pub(super) use command::read_output;
-pub(super) use dpop::{DPOP_NONCE, DpopBook, Prover, ShownTo, USE_NONCE};
+pub(super) use dpop::DPOP_NONCE;
+pub(in crate::drive) use dpop::{DpopBook, Prover, ShownTo, USE_NONCE, proved_uri};
 pub(super) use endpoint::TokenEndpoint;
-pub(super) use grant::{Places, read_answer};
+pub(in crate::drive) use grant::{Places, Unreadable, read_answer};
 pub(super) use pool::PoolWaits;
 pub(super) use source::{TokenCommon, TokenMeans, TokenSource};

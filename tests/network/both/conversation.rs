@@ -1,0 +1,73 @@
+//! What is said on sessions: tokens in messages, the target's script, reactions, warnings.
+
+use resurge::sample::{Cause, Outcome};
+use tempfile::TempDir;
+
+use super::{Case, compare};
+
+const TOKEN: &str = "[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n";
+const WANTED: &str = "[target.message_token]\npointers = [\"/token\"]\nwithin = \"300ms\"\nlate_code = 4001\nrefused_code = 4003\n";
+const WELCOME: &str = "[[target.script]]\nat = \"authenticated\"\nsend = '{\"welcome\":\"{session}\"}'\n";
+const FIRST: &str = "[groups.connect]\ntoken_in = { first_message = '{\"token\":\"{token}\"}' }\n";
+const READY: &str = "[groups.session]\nready = { message_contains = \"welcome\" }\nready_timeout = \"800ms\"\nrefused_on_codes = [4001, 4003]\n";
+
+#[test]
+fn both_drivers_take_tokens_in_messages_alike() {
+    let target = format!("required_scopes = []\n{WANTED}{WELCOME}");
+    let group = |rest: &str| format!("{TOKEN}{FIRST}{READY}{rest}");
+    let strange = "[groups.token]\ngrant = \"fixed\"\ntoken = \"of-another-world\"\n";
+    let by_close = |cause| Some((Outcome::RefusedClose, cause));
+    let own_message = group("first_message = '{\"token\":\"{token}\"}'\n")
+        .replace(FIRST, "[groups.connect]\ntoken_in = \"nowhere\"\n");
+    let cases = [
+        Case::new("first-message", &target, &group(""), None),
+        Case::new("own-message", &target, &own_message, None),
+        Case::new(
+            "no-token",
+            &target,
+            &own_message.replace("{\"token\":", "{\"tok\":"),
+            by_close(Some(Cause::Unknown)),
+        ),
+        Case::new("a-strangers", &target, &group("").replace(TOKEN, strange), by_close(Some(Cause::Unknown))),
+    ];
+    compare(&TempDir::new().unwrap(), &cases);
+}
+
+#[test]
+fn both_drivers_follow_scripts_alike() {
+    let script =
+        |rows: &[&str]| rows.iter().map(|row| format!("[[target.script]]\n{row}\n")).collect::<String>();
+    let hello = script(&[
+        "at = \"open\"\nsend = '{\"op\":10,\"every\":200}'",
+        "message = '\"op\":2'\nsave = { id = \"/id\" }\nsend = '{\"t\":\"READY\",\"id\":{id}}'",
+        "equals = \"beat\"\nsend = \"ack\"",
+    ]);
+    let answers = format!(
+        "{TOKEN}[groups.session]\nready = {{ message_contains = \"READY\" }}\n[[groups.session.on_message]]\ncontains = '\"op\":10'\nreply = '{{\"op\":2,\"id\":{{client}}}}'\nheartbeat = {{ every_ms = \"/every\", text = \"beat\" }}\n"
+    );
+    let idle = "idle_timeout = \"500ms\"\n";
+    let asks = script(&["after = \"1800ms\"\nsend = \"please reconnect\""]);
+    let reconnects =
+        format!("{TOKEN}[[groups.session.on_message]]\ncontains = \"reconnect\"\nthen = \"reconnect\"\n");
+    let refuses = script(&["at = \"open\"\nsend = '{\"error\":\"go away\"}'"]);
+    let is_refused = format!(
+        "{TOKEN}[groups.session]\nready = {{ message_contains = \"never\" }}\nready_timeout = \"500ms\"\nrefused_on = [{{ contains = \"go away\" }}]\n"
+    );
+    let closes = script(&["after = \"1800ms\"\nsend = \"bye\"\nclose = 4000"]);
+    let renewed = "path = \"/ws\"\nquery_parameter = \"ticket\"\naccepts_token_in = [\"query\"]\ntickets = { life = \"30s\", one_use = true, optional = true }\n[[target.script]]\nafter = \"1800ms\"\nsend = '{\"reconnect_url\":\"{ws}://{address}/ws?ticket={ticket}\"}'\n";
+    let follows = "token = { grant = \"none\" }\n[groups.prepare]\nwhen = \"once\"\nrenew_on = [403]\nvariables = { url = \"ws://{address}/ws\" }\n[groups.connect]\nurl = \"{url}\"\n[[groups.session.on_message]]\ncontains = \"reconnect_url\"\nsave = { url = \"/reconnect_url\" }\nthen = \"reconnect\"\n";
+    let warned = "[[target.storms]]\nat = \"2s\"\ncode = 1001\nwarning = \"closing soon\"\nwarning_before = \"800ms\"\n";
+    let leaves =
+        format!("{TOKEN}[[groups.session.on_message]]\ncontains = \"closing soon\"\nthen = \"reconnect\"\n");
+    let cases = [
+        Case::new("hello", &hello, &answers, None),
+        Case::new("heartbeats", &hello, &answers, None).idle(idle),
+        Case::new("reconnect", &asks, &reconnects, None),
+        Case::new("refused", &refuses, &is_refused, Some((Outcome::RefusedMessage, Some(Cause::Unknown)))),
+        Case::new("closed", &closes, TOKEN, None),
+        Case::new("renewed", renewed, follows, Some((Outcome::Http403, Some(Cause::StaleToken)))),
+        Case::new("warned", warned, &leaves, None),
+        Case::new("warned-in-vain", warned, TOKEN, None),
+    ];
+    compare(&TempDir::new().unwrap(), &cases);
+}
