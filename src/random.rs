@@ -38,6 +38,8 @@ pub enum Purpose {
     Arrivals,
     /// How long they stay.
     Stays,
+    /// What clients say on their sessions.
+    Saying,
 }
 
 /// Something that draws uniformly from [0, 1).

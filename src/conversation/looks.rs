@@ -6,6 +6,7 @@ use crate::scenario::keys::{Expression, OnMessage, Ready, SessionRules};
 
 use super::condition::Condition;
 use super::look::{Look, Payload};
+use super::rules::TalkRules;
 use super::sought::Sought;
 
 /// Which messages make a session ready that waits for one.
@@ -31,6 +32,8 @@ pub struct Looks {
     ready: Readies,
     refused_on: Vec<Condition>,
     on_message: Vec<Condition>,
+    /// What is said, and read of what is heard.
+    talk: Option<Box<TalkRules>>,
 }
 
 impl Looks {
@@ -46,14 +49,25 @@ impl Looks {
         };
         let refused_on = rules.refused_on.iter().map(|rule| compile(&rule.message)).collect();
         let on_message = rules.on_message.iter().map(|rule| compile(&rule.message)).collect();
+        let talk = TalkRules::new(rules, &mut sought).map(Box::new);
         let split = rules.split.as_deref().map(Box::from);
-        Self { split, prefix: rules.prefix.clone(), ready, refused_on, on_message, sought }
+        Self { split, prefix: rules.prefix.clone(), ready, refused_on, on_message, talk, sought }
     }
 
-    /// Whether messages may make a client refused, or do something.
+    /// Whether messages may make a client refused, do something, or are measured.
     #[must_use]
-    pub const fn is_read(&self) -> bool {
-        !self.refused_on.is_empty() || !self.on_message.is_empty()
+    pub fn is_read(&self) -> bool {
+        !self.refused_on.is_empty() || !self.on_message.is_empty() || self.talk_reads()
+    }
+
+    /// The group's conversation; `None`: it has none.
+    #[must_use]
+    pub fn talk(&self) -> Option<&TalkRules> {
+        self.talk.as_deref()
+    }
+
+    fn talk_reads(&self) -> bool {
+        self.talk.as_deref().is_some_and(TalkRules::reads)
     }
 
     /// The messages of a frame, one after the other: what stands between them, and empty ones, are left out.

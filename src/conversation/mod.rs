@@ -7,14 +7,18 @@ mod condition;
 mod exchange;
 mod look;
 mod looks;
+mod rules;
 mod sought;
 mod stream;
+mod talker;
 mod value;
 
 pub use condition::Condition;
 pub use exchange::{By, Ended, ExchangeEnd, Exchanges};
 pub use look::{Look, Payload};
 pub use looks::Looks;
+pub use rules::TalkRules;
 pub use sought::{Found, Slot, Sought};
 pub use stream::{Streams, Told, key_of};
+pub use talker::{Saying, Talker};
 pub use value::Value;

@@ -134,6 +134,13 @@ async fn wake_when_due(board: Arc<Board>) {
     }
 }
 
+impl Sleep<'_> {
+    /// When it ends.
+    pub const fn due(&self) -> Moment {
+        self.due
+    }
+}
+
 impl Future for Sleep<'_> {
     type Output = ();
 

@@ -46,6 +46,7 @@ pub(in crate::lifecycle) fn rules(on_reconnect: OnReconnect) -> GroupRules {
             ..SessionRules::default()
         },
         looks: Looks::default(),
+        feeder: None,
         disconnects: Vec::new(),
         reconnect: ReconnectRules {
             on_codes: None,

@@ -2,6 +2,7 @@
 //!
 //! In: the scenario. Out: [`GroupRules`], shared by the group's machines and passed to each step.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -12,7 +13,8 @@ use crate::sample::StormId;
 use crate::scenario::admission_of;
 use crate::scenario::keys::PrepareRules;
 use crate::scenario::keys::{
-    ClientDisconnect, DisconnectHow, Group, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules,
+    ClientDisconnect, DisconnectHow, Feeder, Group, ReconnectRules, Scenario, SessionRules, StormBy,
+    TokenRules, When,
 };
 
 /// The rules by which the clients of a group behave.
@@ -30,6 +32,8 @@ pub struct GroupRules {
     pub session: SessionRules,
     /// What they look for in messages.
     pub looks: Looks,
+    /// What their texts may name beside variables, a row a client.
+    pub feeder: Option<Arc<Feeder>>,
     /// Disconnects that they cause.
     pub disconnects: Vec<ClientDisconnect>,
     /// How they come back.
@@ -119,6 +123,7 @@ impl GroupRules {
                 ..group.session.clone()
             },
             looks: Looks::new(&group.session),
+            feeder: group.feeder.clone(),
             disconnects: group.disconnects.clone(),
             reconnect: group.reconnect.clone(),
             storms: storms_of(scenario, index),
@@ -143,6 +148,7 @@ fn may_show(group: &Group) -> bool {
         || connect.headers.iter().any(in_header)
         || group.prepare.as_ref().is_some_and(|prepare| prepare.cookies)
         || group.session.first_message.is_some()
+        || group.session.say.iter().any(|say| matches!(say.when, When::Ready | When::On(_)))
 }
 
 fn storms_of(scenario: &Scenario, group: usize) -> Vec<StormRule> {

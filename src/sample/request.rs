@@ -102,7 +102,7 @@ const LONGEST_WORD: usize = 40;
 const LONGEST_PIECE: usize = 24;
 const MOST_DIGITS: usize = 6;
 
-/// A service's own word for why it refuses, as `invalid_client` or `token.expired`: at most 40 letters, digits, `_`, `.` and `-`, and none that
+/// A service's own word for why it refuses, as `invalid_client` or `token.expired`: at most 40 letters, digits, `_`, `.`, `:` and `-`, and none that
 /// looks drawn at random, as tokens and request ids do.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Box<str>", into = "Box<str>")]
@@ -110,7 +110,7 @@ pub struct ErrorWord(Box<str>);
 
 /// A text that is no [`ErrorWord`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a word of an error is at most 40 letters, digits, `_`, `.` and `-`")]
+#[error("a word of an error is at most 40 letters, digits, `_`, `.`, `:` and `-`")]
 pub struct NoErrorWord;
 
 impl ErrorWord {
@@ -121,7 +121,7 @@ impl ErrorWord {
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let is_short = !text.is_empty() && text.len() <= LONGEST_WORD;
-        (is_short && text.split(['_', '.', '-']).all(is_piece)).then(|| Self(text.into()))
+        (is_short && text.split(['_', '.', '-', ':']).all(is_piece)).then(|| Self(text.into()))
     }
 
     /// The word, or that there was another.

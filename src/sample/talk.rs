@@ -59,7 +59,7 @@ pub struct StreamNews {
     pub restarts: u64,
     /// Messages without a number, where one is looked for.
     pub unnumbered: u64,
-    /// Messages of keys beyond those that a client keeps; nothing else is known of them.
+    /// Messages of keys beyond those that a client keeps: of them no more is known than when they were sent.
     pub beyond: u64,
     /// Keys that clients met for the first time.
     pub keys: u64,

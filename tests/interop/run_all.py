@@ -40,6 +40,7 @@ import check_slurm
 import check_statistics
 import check_strangers
 import check_survival
+import check_talk
 import check_thread
 import check_tls
 import check_tokens
@@ -110,6 +111,7 @@ def main() -> int:
         *check_cases.CHECKS,
         *check_strangers.CHECKS,
         *check_messages.CHECKS,
+        *check_talk.CHECKS,
         *check_cookies.CHECKS,
         *check_thread.CHECKS,
         *check_deflate.CHECKS,

@@ -34,6 +34,7 @@ fn rules() -> GroupRules {
         prepare: None,
         session: SessionRules { ready_timeout: SHORT, ..SessionRules::default() },
         looks: Looks::default(),
+        feeder: None,
         disconnects: Vec::new(),
         reconnect: ReconnectRules {
             on_codes: Some(Vec::new()),

@@ -6,7 +6,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::FutureExt;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -18,43 +17,32 @@ use crate::sample::{ClientNumber, Counter, Sample};
 use crate::scenario::keys::KeepAliveKind;
 
 use super::cookies::Jar;
-use super::on_session::{Meaning, first_messages, meaning_of, reason_without_secrets};
+use super::on_session::first_messages;
 use super::prepare::prepare;
-use super::session::{Heard, Session, payload_of};
+use super::session::Session;
 use super::setup::GroupContext;
 use super::token::{Acquired, Refusal, Token, Wish};
 use super::traffic::TrafficTally;
 use super::variables::{Renderer, Variables};
 
-/// How many frames a client takes before the others have their turn.
-const FRAMES_AT_ONCE: usize = 256;
-
 /// A token request under way while a session lasts.
-type Refresh = Pin<Box<dyn Future<Output = Result<Acquired, Refusal>> + Send>>;
-
-/// What listening to a session has told.
-enum Told {
-    /// Something that the lifecycle has to know.
-    Event(Event),
-    /// The refresh under way has ended.
-    Refreshed(Result<Acquired, Refusal>),
-}
+pub(super) type Refresh = Pin<Box<dyn Future<Output = Result<Acquired, Refusal>> + Send>>;
 
 /// A virtual client and what it holds.
-struct Driven {
-    context: Arc<GroupContext>,
-    number: u32,
-    stop: watch::Receiver<StopPhase>,
-    token: Option<Token>,
+pub(super) struct Driven {
+    pub(super) context: Arc<GroupContext>,
+    pub(super) number: u32,
+    pub(super) stop: watch::Receiver<StopPhase>,
+    pub(super) token: Option<Token>,
     /// The refresh token that came with it.
     refresh_token: Option<Token>,
-    session: Option<Session>,
-    refresh: Option<Refresh>,
-    tally: TrafficTally,
+    pub(super) session: Option<Session>,
+    pub(super) refresh: Option<Refresh>,
+    pub(super) tally: TrafficTally,
     /// What steps and messages have brought; only where there are such.
-    variables: Option<Box<Variables>>,
+    pub(super) variables: Option<Box<Variables>>,
     /// What a message told, beside what was told already.
-    untold: Vec<Event>,
+    pub(super) untold: Vec<Event>,
 }
 
 /// Runs client `number`, whose start is due at `due`, to its end; it leaves at `leaves` at the latest.
@@ -68,7 +56,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment, 
         refresh_token: None,
         session: None,
         refresh: None,
-        tally: TrafficTally::default(),
+        tally: TrafficTally::new(&context.rules.looks, context.rules.seed, number),
         variables: first_variables(&context),
         untold: Vec::new(),
         context,
@@ -83,7 +71,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment, 
         let action = machine.step(&driven.context.rules, now, event, &mut samples);
         driven.context.sink.send_all(now, Some(ClientNumber::of(number)), &mut samples).await;
         if let Action::Finish(_) = action {
-            driven.drop_session().await;
+            driven.drop_session(now).await;
             driven.drop_refresh().await;
             return;
         }
@@ -120,7 +108,9 @@ impl Driven {
             }
             Action::Prepare => Box::pin(self.prepare()).await,
             Action::Connect => Box::pin(self.connect()).await,
-            Action::Hold { until, entering, .. } => self.hold(until, entering).await,
+            Action::Hold { until, awaiting_ready, entering } => {
+                self.hold(until, !awaiting_ready, entering).await
+            }
             Action::Ping => self.send_frame(Message::Ping(bytes::Bytes::new())).await,
             Action::SendKeepAlive => self.send_keep_alive().await,
             Action::SendHeartbeat => self.send_heartbeat().await,
@@ -165,7 +155,7 @@ impl Driven {
         Wish::new(index, self.refresh_token.clone(), not_before, valid_until).with_jar(self.jar().cloned())
     }
 
-    fn take_token(&mut self, acquired: Result<Acquired, Refusal>) -> Event {
+    pub(super) fn take_token(&mut self, acquired: Result<Acquired, Refusal>) -> Event {
         match acquired {
             Ok(Acquired { token, facts, refresh, fetched }) => {
                 self.token = Some(token);
@@ -216,7 +206,7 @@ impl Driven {
         self.variables.as_deref().and_then(Variables::jar)
     }
 
-    fn token_in_hand(&self) -> Option<Token> {
+    pub(super) fn token_in_hand(&self) -> Option<Token> {
         self.token.clone().or_else(|| self.context.token.as_ref()?.fixed_token().cloned())
     }
 
@@ -225,7 +215,7 @@ impl Driven {
         Renderer::new(&self.context.texts, self.number, token, self.variables.as_deref())
     }
 
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         self.context.run.clock().now()
     }
 
@@ -286,93 +276,6 @@ impl Driven {
         connected
     }
 
-    async fn hold(&mut self, until: Moment, is_entering: bool) -> Event {
-        match self.listen(until, is_entering).await {
-            Told::Event(event @ (Event::Ended(_) | Event::Closed { .. })) => {
-                self.drop_session().await;
-                event
-            }
-            Told::Event(event) => event,
-            Told::Refreshed(acquired) => {
-                self.refresh = None;
-                self.take_token(acquired)
-            }
-        }
-    }
-
-    /// Reads the session until there is something to tell. A client that `is_entering` goes on while the run drains.
-    async fn listen(&mut self, until: Moment, is_entering: bool) -> Told {
-        if !self.untold.is_empty() {
-            return Told::Event(self.untold.remove(0));
-        }
-        let reads = self.context.rules.looks.is_read();
-        let token = if reads { self.token_in_hand() } else { None };
-        let Self {
-            context, session, tally, refresh, stop, number, variables, untold, token: own_token, ..
-        } = self;
-        let Some(session) = session.as_mut() else { return Told::Event(Event::Abort) };
-        let mut wake = context.run.sleep_until(until);
-        let stopping = stopped(
-            stop,
-            if is_entering && *stop.borrow() >= StopPhase::Draining {
-                StopPhase::Aborting
-            } else {
-                StopPhase::Draining
-            },
-        );
-        tokio::pin!(stopping);
-        loop {
-            // The clock comes before the frames: a flood of them must not keep what is due from being done.
-            let frame = tokio::select! {
-                biased;
-                event = &mut stopping => return Told::Event(event),
-                () = &mut wake => return Told::Event(Event::Due(session.signs)),
-                acquired = finished(refresh) => return Told::Refreshed(acquired),
-                frame = session.next() => frame,
-            };
-            // Frames that are there already are taken at once, for waiting for all of the above costs more than a frame.
-            let (mut next, mut taken) = (Some(frame), 0);
-            while let Some(frame) = next {
-                let payload =
-                    frame.as_ref().filter(|_| reads).and_then(|frame| payload_of(frame.as_ref().ok()?));
-                let Meaning { refused, reaction } = payload.map_or_else(Meaning::default, |payload| {
-                    meaning_of(context, payload, (*number, token.as_ref()), variables)
-                });
-                let before = session.signs.heard;
-                let heard = session.hear(&context.session, tally, frame).await;
-                if let Some(evidence) = refused {
-                    untold.clear();
-                    return Told::Event(Event::Refused { evidence, heard: before });
-                }
-                for reply in reaction.replies {
-                    tally.sent();
-                    if let Some(ending) = session.send(&context.session, Message::Text(reply.into())).await {
-                        return Told::Event(Event::Ended(ending));
-                    }
-                }
-                untold.extend(reaction.events);
-                match heard {
-                    Heard::Ready => return Told::Event(Event::BecameReady),
-                    Heard::Ended(ending) => return Told::Event(Event::Ended(ending)),
-                    Heard::Closed(ending, reason) => {
-                        let token = token_of(context, own_token.as_ref());
-                        let reason = reason_without_secrets(reason, token, variables.as_deref());
-                        return Told::Event(Event::Closed { ending, reason, heard: before });
-                    }
-                    Heard::Nothing if !untold.is_empty() => return Told::Event(untold.remove(0)),
-                    Heard::Nothing => {}
-                }
-                taken += 1;
-                let goes_on = taken < FRAMES_AT_ONCE && session.signs.heard < until;
-                next = if goes_on { session.next().now_or_never() } else { None };
-            }
-            if taken == FRAMES_AT_ONCE {
-                // The other clients' turn.
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
     async fn send_keep_alive(&mut self) -> Event {
         let text = match self.context.rules.session.keep_alive.as_ref().map(|keep| &keep.what) {
             Some(KeepAliveKind::Text(text)) => text.to_string(),
@@ -418,7 +321,7 @@ impl Driven {
                 Event::Sent
             }
             Some(ending) => {
-                self.drop_session().await;
+                self.drop_session(ending.at).await;
                 Event::Ended(ending)
             }
         }
@@ -439,6 +342,11 @@ impl Driven {
             }
             Leave::Abandon => left,
             Leave::FallSilent => {
+                self.tally.end_session(
+                    &self.context.rules.looks,
+                    at,
+                    *self.stop.borrow() >= StopPhase::Draining,
+                );
                 session.report(&self.context.session, &mut self.tally, at).await;
                 if let Some(session) = self.session.take() {
                     self.context.run.keep_silent(session.into_wire());
@@ -446,14 +354,15 @@ impl Driven {
                 return Event::Due(Signs::default());
             }
         };
-        self.drop_session().await;
+        self.drop_session(ending.at).await;
         Event::Ended(ending)
     }
 
-    /// Lets go of the session, and reports what had gone over it.
-    async fn drop_session(&mut self) {
+    /// Lets go of the session, which ended then, and reports what had gone over it.
+    pub(super) async fn drop_session(&mut self, ended: Moment) {
         self.untold.clear();
         let now = self.now();
+        self.tally.end_session(&self.context.rules.looks, ended, *self.stop.borrow() >= StopPhase::Draining);
         // By reference: a session that is moved into this has its room twice in each client's state.
         if let Some(session) = self.session.as_mut() {
             session.report(&self.context.session, &mut self.tally, now).await;
@@ -468,11 +377,6 @@ fn first_variables(context: &GroupContext) -> Option<Box<Variables>> {
     keeps.then(|| Box::new(Variables::with_jar(Some(Jar::default()))))
 }
 
-/// The token that a client shows, where it has one.
-fn token_of<'t>(context: &'t GroupContext, own: Option<&'t Token>) -> Option<&'t Token> {
-    own.or_else(|| context.token.as_ref()?.fixed_token())
-}
-
 async fn acquire(context: &GroupContext, wish: &Wish) -> Result<Acquired, Refusal> {
     match &context.token {
         Some(source) => source.acquire(wish).await,
@@ -480,16 +384,8 @@ async fn acquire(context: &GroupContext, wish: &Wish) -> Result<Acquired, Refusa
     }
 }
 
-/// Waits for a refresh, if one is under way.
-async fn finished(refresh: &mut Option<Refresh>) -> Result<Acquired, Refusal> {
-    match refresh {
-        Some(pending) => pending.await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Waits until the run's end has come to `phase`.
-async fn stopped(stop: &mut watch::Receiver<StopPhase>, phase: StopPhase) -> Event {
+pub(super) async fn stopped(stop: &mut watch::Receiver<StopPhase>, phase: StopPhase) -> Event {
     match stop.wait_for(|now| *now >= phase).await.map(|now| *now) {
         Ok(StopPhase::Aborting) | Err(_) => Event::Abort,
         Ok(_) => Event::Stop,

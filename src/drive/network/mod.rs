@@ -16,6 +16,7 @@ mod endpoint;
 mod group_sink;
 mod http;
 mod inquirer;
+mod listen;
 mod local;
 mod name_server;
 mod on_session;
@@ -32,6 +33,7 @@ mod saving;
 mod session;
 mod setup;
 mod signer;
+mod speak;
 #[doc(hidden)]
 pub mod strangers;
 mod tickets;

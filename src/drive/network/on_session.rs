@@ -6,7 +6,7 @@
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 
-use crate::conversation::Payload;
+use crate::conversation::{Payload, Talker};
 use crate::lifecycle::{Evidence, refusal_by_message};
 use crate::scenario::keys::TokenIn;
 
@@ -48,43 +48,65 @@ pub(super) fn meaning_of(
     payload: Payload<'_>,
     (number, token): (u32, Option<&Token>),
     variables: &mut Option<Box<Variables>>,
+    talker: Option<&mut Talker>,
 ) -> Meaning {
     let (looks, rules) = (&context.rules.looks, &context.rules.session);
+    let mut talk = looks.talk().zip(talker).map(|(rules, talker)| {
+        let clock = context.sink.clock();
+        let now = clock.now();
+        (rules, talker, (now, clock.unix_us(now)))
+    });
     let client = Renderer::new(&context.texts, number, token, None);
     let mut meaning = Meaning::default();
     for look in looks.messages(payload) {
         if let Some(refusal) = refusal_by_message(looks, &rules.refused_on, &look) {
-            meaning.refused = Some(Box::new(without_secrets(refusal, token, variables.as_deref())));
+            let secrets = Secrets { context, number, token, variables: variables.as_deref() };
+            meaning.refused = Some(Box::new(secrets.taken_out_of(refusal)));
             return meaning;
         }
         react(looks.calls_for(&rules.on_message, &look), client, variables, &look, &mut meaning.reaction);
+        if let Some((rules, talker, at)) = &mut talk {
+            let secrets = Secrets { context, number, token, variables: variables.as_deref() };
+            let is_secret = |word: &str| secrets.have(word);
+            talker.hear(rules, &look, *at, &mut meaning.reaction.calls, is_secret);
+        }
     }
     meaning
 }
 
-/// The reason of a close frame.
-pub(super) fn reason_without_secrets(
-    reason: Option<Box<str>>,
-    token: Option<&Token>,
-    variables: Option<&Variables>,
-) -> Option<Box<str>> {
-    let said = Evidence::of_message(Some(reason?.into_string()));
-    without_secrets(said, token, variables).body_code.map(String::into_boxed_str)
+/// What a client has told the service, or may tell it.
+#[derive(Clone, Copy)]
+pub(super) struct Secrets<'a> {
+    pub(super) context: &'a GroupContext,
+    pub(super) number: u32,
+    pub(super) token: Option<&'a Token>,
+    pub(super) variables: Option<&'a Variables>,
 }
 
-/// What a service said on a session, without what it was sent.
-fn without_secrets(evidence: Evidence, token: Option<&Token>, variables: Option<&Variables>) -> Evidence {
-    let mut sent = Zeroizing::new(String::new());
-    for secret in token
-        .map(|token| token.expose_secret())
-        .into_iter()
-        .chain(variables.into_iter().flat_map(Variables::values))
-    {
-        sent.push_str(secret);
-        sent.push('\n');
+impl Secrets<'_> {
+    /// The reason of a close frame, without them.
+    pub(super) fn taken_out_of_reason(self, reason: Option<Box<str>>) -> Option<Box<str>> {
+        let said = Evidence::of_message(Some(reason?.into_string()));
+        self.taken_out_of(said).body_code.map(String::into_boxed_str)
     }
-    if let Some(jar) = variables.and_then(Variables::jar) {
-        jar.add_values(&mut sent);
+
+    /// Whether a word of the service's is one of them.
+    fn have(self, word: &str) -> bool {
+        self.taken_out_of(Evidence::of_message(Some(word.to_owned()))).body_code.is_none()
     }
-    without_echo(evidence, sent.as_bytes())
+
+    /// What a service said on a session, without them.
+    fn taken_out_of(self, evidence: Evidence) -> Evidence {
+        let mut sent = Zeroizing::new(String::new());
+        let row = self.context.texts.row(self.number).map(ExposeSecret::expose_secret);
+        let saved = self.variables.into_iter().flat_map(Variables::values);
+        for secret in self.token.map(|token| token.expose_secret()).into_iter().chain(saved).chain(row) {
+            sent.push_str(secret);
+            sent.push('\n');
+        }
+        if let Some(jar) = self.variables.and_then(Variables::jar) {
+            jar.add_values(&mut sent);
+        }
+        without_echo(evidence, sent.as_bytes())
+    }
 }

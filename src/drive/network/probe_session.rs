@@ -13,9 +13,10 @@ use crate::lifecycle::{Ending, EndingHow, Event, Evidence};
 use crate::sample::Outcome;
 use crate::scenario::keys::Ready;
 
-use super::on_session::{Meaning, first_messages, meaning_of, reason_without_secrets};
+use super::on_session::{Meaning, Secrets, first_messages, meaning_of};
 use super::session::{Heard, Session, payload_of};
 use super::setup::GroupContext;
+use super::speak::Speaker;
 use super::token::Token;
 use super::traffic::TrafficTally;
 use super::variables::{Renderer, Variables};
@@ -101,7 +102,7 @@ impl ProbeSession {
         upgraded: Moment,
     ) -> Self {
         let variables = variables.map(Box::new);
-        let tally = TrafficTally::default();
+        let tally = TrafficTally::new(&context.rules.looks, context.rules.seed, 0);
         Self { session, tally, context, token, variables, upgraded, heartbeat: None, over: None }
     }
 
@@ -248,7 +249,8 @@ impl ProbeSession {
         let token = self.token.clone();
         let payload = frame.as_ref().and_then(|frame| payload_of(frame.as_ref().ok()?));
         let Meaning { refused, reaction } = payload.map_or_else(Meaning::default, |payload| {
-            meaning_of(&self.context, payload, (0, token.as_ref()), &mut self.variables)
+            let talker = self.tally.talker.as_deref_mut();
+            meaning_of(&self.context, payload, (0, token.as_ref()), &mut self.variables, talker)
         });
         let heard = self.session.hear(&self.context.session, &mut self.tally, frame).await;
         if let Some(evidence) = refused {
@@ -258,6 +260,12 @@ impl ProbeSession {
             if let Some(over) = self.send(reply).await {
                 return Told::Over(over);
             }
+        }
+        let variables = self.variables.as_deref();
+        let speaker = Speaker { context: &self.context, number: 0, token: token.as_ref(), variables };
+        let said = Box::pin(speaker.say_all(&mut self.session, &mut self.tally, reaction.calls)).await;
+        if let Some(ending) = said {
+            return Told::Over(ended(&ending, None));
         }
         for event in reaction.events {
             match event {
@@ -278,7 +286,9 @@ impl ProbeSession {
             Heard::Ready => Told::Ready,
             Heard::Ended(ending) => Told::Over(ended(&ending, None)),
             Heard::Closed(ending, reason) => {
-                let reason = reason_without_secrets(reason, token.as_ref(), self.variables.as_deref());
+                let (token, variables) = (token.as_ref(), self.variables.as_deref());
+                let secrets = Secrets { context: &self.context, number: 0, token, variables };
+                let reason = secrets.taken_out_of_reason(reason);
                 Told::Over(ended(&ending, reason.as_deref()))
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::conversation::Look;
+use crate::conversation::{Look, Saying};
 use crate::lifecycle::Event;
 use crate::scenario::keys::{OnMessage, Then};
 
@@ -17,6 +17,8 @@ use super::variables::{Renderer, Variables, value_at};
 pub(super) struct Reaction {
     pub(super) replies: Vec<String>,
     pub(super) events: Vec<Event>,
+    /// What of the group's sayings is to be said.
+    pub(super) calls: Vec<Saying>,
 }
 
 /// Follows each of the `rules`, which a message calls for, for `client`, whose `variables` may change on the way.

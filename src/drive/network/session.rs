@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::clock::{Clock, Moment};
-use crate::conversation::{Looks, Payload};
+use crate::conversation::{Looks, Payload, Talker};
 use crate::lifecycle::{Ending, EndingHow, Signs};
 use crate::sample::{Abnormal, Counter, NO_STATUS, Said, Sample, Word};
 
@@ -172,6 +172,9 @@ impl Session {
         if let Some(traffic) = tally.report(now, bytes, deflated) {
             terms.sink.send(now, Sample::Traffic(Box::new(traffic))).await;
         }
+        if let Some(news) = tally.talker.as_deref_mut().and_then(Talker::report) {
+            terms.sink.send(now, Sample::Talk(news)).await;
+        }
     }
 
     /// Sends a frame. `Some`: it could not be sent, and the session is over.
@@ -268,6 +271,12 @@ pub(super) fn payload_of(message: &Message) -> Option<Payload<'_>> {
 
 /// Counts a message that came while the session was ending.
 fn count_only(terms: &SessionTerms, tally: &mut TrafficTally, message: &Message) {
+    if let Some((rules, talker)) = terms.looks.talk().zip(tally.talker.as_deref_mut())
+        && let Some(payload) = payload_of(message)
+    {
+        let now = terms.clock.now();
+        terms.looks.messages(payload).for_each(|look| talker.hear_last(rules, &look, now));
+    }
     match message {
         Message::Text(text) if terms.is_numbered => {
             tally.received(text, None);

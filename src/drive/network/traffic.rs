@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::conversation::{Looks, Talker};
 use crate::deflate::Volume;
 use crate::sample::Traffic;
 use crate::service::message::numbers_of;
@@ -20,13 +21,15 @@ const MOST_LATENCIES: usize = 256;
 /// The tally of a client's traffic.
 #[derive(Debug, Default)]
 pub(super) struct TrafficTally {
-    messages_in: u64,
-    messages_out: u64,
+    messages_in: u32,
+    messages_out: u32,
     latencies_us: Vec<u32>,
     reported: Moment,
     last_sequence: Option<u64>,
     /// No sequence number has been seen in this session yet.
     session_is_new: bool,
+    /// The client's part in its conversations; only where there are such.
+    pub(super) talker: Option<Box<Talker>>,
 }
 
 /// What a sequence number told.
@@ -39,6 +42,12 @@ pub(super) struct Gap {
 }
 
 impl TrafficTally {
+    /// That of client `number` of a run with this seed.
+    pub(super) fn new(looks: &Looks, seed: u64, number: u32) -> Self {
+        let talker = looks.talk().map(|rules| Box::new(Talker::new(rules, seed, number)));
+        Self { talker, ..Self::default() }
+    }
+
     /// A new session has begun.
     pub(super) fn begin_session(&mut self) {
         self.session_is_new = true;
@@ -72,17 +81,31 @@ impl TrafficTally {
         (is_outage || missed > 0).then_some(Gap { missed, is_outage })
     }
 
+    /// The session ended then; with it the run, or the client is to come back.
+    pub(super) fn end_session(&mut self, looks: &Looks, at: Moment, is_run_over: bool) {
+        if let Some((rules, talker)) = looks.talk().zip(self.talker.as_deref_mut()) {
+            talker.end_session(rules, at, is_run_over);
+        }
+    }
+
+    /// When the client has something to say next, or gives up a reply.
+    pub(super) fn next_say(&self) -> Moment {
+        self.talker.as_deref().map_or(Moment::NEVER, Talker::next_due)
+    }
+
     /// Whether it is time to report.
     pub(super) fn is_due(&self, now: Moment) -> bool {
-        now.since(self.reported) >= REPORT_EVERY || self.latencies_us.len() >= MOST_LATENCIES
+        now.since(self.reported) >= REPORT_EVERY
+            || self.latencies_us.len() >= MOST_LATENCIES
+            || self.talker.as_deref().is_some_and(Talker::is_full)
     }
 
     /// What has gone over the session since the last report, with `bytes` (in, out) and the payloads of `deflated`; `None` when nothing has.
     pub(super) fn report(&mut self, now: Moment, bytes: (u64, u64), deflated: Volume) -> Option<Traffic> {
         self.reported = now;
         let traffic = Traffic {
-            messages_in: std::mem::take(&mut self.messages_in),
-            messages_out: std::mem::take(&mut self.messages_out),
+            messages_in: std::mem::take(&mut self.messages_in).into(),
+            messages_out: std::mem::take(&mut self.messages_out).into(),
             bytes_in: bytes.0,
             bytes_out: bytes.1,
             message_latencies_us: std::mem::take(&mut self.latencies_us),

@@ -6,12 +6,15 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::declare::template::{BUILT_IN, Template, time_variable};
+
+use crate::scenario::keys::Feeder;
 
 use super::cookies::Jar;
 use super::endpoint::Endpoint;
@@ -74,11 +77,25 @@ pub(super) struct GroupTexts {
     clock: Clock,
     /// Host and port of the target.
     address: String,
+    /// What each client's row has, and the group's first client.
+    fed: Option<(Arc<Feeder>, u32)>,
 }
 
 impl GroupTexts {
-    pub(super) const fn new(clock: Clock, address: String) -> Self {
-        Self { clock, address }
+    pub(super) fn new(clock: Clock, address: String, feeder: Option<&Arc<Feeder>>, first: u32) -> Self {
+        Self { clock, address, fed: feeder.map(|feeder| (Arc::clone(feeder), first)) }
+    }
+
+    /// What client `number` has in a column.
+    fn fed(&self, number: u32, column: &str) -> Option<&SecretString> {
+        let (feeder, first) = self.fed.as_ref()?;
+        feeder.value(number.saturating_sub(*first), column)
+    }
+
+    /// All that client `number` has.
+    pub(super) fn row(&self, number: u32) -> impl Iterator<Item = &SecretString> {
+        let columns = self.fed.iter().flat_map(|(feeder, _)| feeder.columns());
+        columns.filter_map(move |column| self.fed(number, column))
     }
 }
 
@@ -125,12 +142,19 @@ impl<'a> Renderer<'a> {
 
     /// The text of `template`. However often it tells the time, that is the same.
     pub(super) fn render(&self, template: &Template) -> String {
+        self.render_with(template, |_| None)
+    }
+
+    /// The same, where what is `own` comes before the client's.
+    pub(super) fn render_with(&self, template: &Template, own: impl Fn(&str) -> Option<String>) -> String {
         let now = Cell::new(self.at);
         template.render(|name| {
-            self.value_at(name, || {
-                let at = now.get().unwrap_or_else(|| self.now());
-                now.set(Some(at));
-                at
+            own(name).or_else(|| {
+                self.value_at(name, || {
+                    let at = now.get().unwrap_or_else(|| self.now());
+                    now.set(Some(at));
+                    at
+                })
             })
         })
     }
@@ -144,10 +168,14 @@ impl<'a> Renderer<'a> {
         match name {
             "token" => self.token.map(|token| token.expose_secret().to_owned()),
             "client" => Some(self.number.to_string()),
-            "unix_ms" => time_variable(name, now()),
+            "unix_ms" | "now_ms" => time_variable(name, now()),
             "address" => Some(self.texts.address.clone()),
             other => {
                 let own = self.variables.and_then(|variables| variables.get(other)).map(str::to_owned);
+                let own = own.or_else(|| {
+                    let fed = self.texts.fed(self.number, other)?;
+                    Some(fed.expose_secret().to_owned())
+                });
                 own.or_else(|| if BUILT_IN.contains(&other) { time_variable(other, now()) } else { None })
             }
         }

@@ -11,6 +11,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 /// The largest file.
 const MOST_BYTES: u64 = 1 << 30;
+/// The longest first line.
+const MOST_HEADER_BYTES: u64 = 64 * 1024;
 /// Most rows.
 const MOST_ROWS: usize = 10_000_000;
 
@@ -45,6 +47,14 @@ impl FeederFile {
             |row: usize| self.value(row, column).is_some_and(|cell| cell.expose_secret().is_empty());
         (0..self.rows()).find(|row| is_empty(*row)).map(|row| row + 2)
     }
+}
+
+/// The names of a feeder's columns, where they can be read.
+pub(crate) fn read_columns(path: &Path) -> Vec<String> {
+    let Ok(file) = File::open(path) else { return Vec::new() };
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file.take(MOST_HEADER_BYTES));
+    let headers = reader.headers().map(|headers| headers.iter().map(str::to_owned).collect());
+    headers.unwrap_or_default()
 }
 
 /// Reads a feeder.

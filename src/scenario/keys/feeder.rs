@@ -11,7 +11,7 @@ use crate::declare::{At, Kind, Table, Template, string, then};
 use crate::scenario::file::feeder::{FeederFile, read_feeder};
 
 /// The variables that the texts of a token request may hold, beside the columns of a feeder.
-pub const TOKEN_VARIABLES: [&str; 4] = ["client", "now", "now_iso", "unix_ms"];
+pub const TOKEN_VARIABLES: [&str; 5] = ["client", "now", "now_iso", "now_ms", "unix_ms"];
 
 /// The kind of a key that names a feeder.
 pub(super) fn feeder() -> impl Kind<Out = Arc<Feeder>> {

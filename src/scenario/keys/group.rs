@@ -2,16 +2,20 @@
 //!
 //! In: an element of the list. Out: a [`Group`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::declare::template::is_name;
 use crate::declare::{
     At, Choices, Kind, NAME, Over, Shape, Table, TextRule, Value, Variables, above_zero, built_in, duration,
     int, of, one_of, pace, ruled, shipped, table, then,
 };
+use crate::scenario::file::feeder::read_columns;
 use crate::scenario::policies::POLICIES;
 
 use super::arrivals::{Arrivals, MAX_CLIENTS};
 use super::connect::{ConnectRules, TokenIn};
+use super::feeder::{Feeder, feeder};
 use super::policy::{PolicyText, policy_of};
 use super::prepare::PrepareRules;
 use super::reconnect::ReconnectRules;
@@ -43,6 +47,8 @@ table! {
         leave: Option<Departure> = None => of::<Departure>();
         /// The known client whose ways of treating tokens and coming back hold where the group names none of its own.
         policy: Option<&'static str> = None => then(shipped(POLICIES), |(name, _), _: &At<'_>| Some(name));
+        /// A CSV file, a row a client, whose columns their texts may name: those of requests before a handshake, of `connect` and of `session`. Without it: none.
+        feeder: Option<Arc<Feeder>> = None => feeder();
         /// Their tokens.
         token: Option<TokenRules>, needed "add [groups.token] with client_id and client_secret, or grant = \"none\"" => Tokens;
         /// What they do before a handshake. Without it: nothing.
@@ -109,7 +115,10 @@ fn variables(group: &Table<'_>) -> Vec<String> {
     let answered = prepare.iter().flat_map(|prepare| saved(prepare, "steps"));
     let reacted = session.iter().flat_map(|session| saved(session, "on_message"));
     let names = filled.chain(answered).chain(reacted);
-    built_in().into_iter().chain(names.flat_map(|table| names_of(&table))).collect()
+    let fed =
+        group.peek("feeder").and_then(|at| at.text().map(|file| read_columns(&group.reading.file(file))));
+    let fed = fed.into_iter().flatten().filter(|column| is_name(column));
+    built_in().into_iter().chain(names.flat_map(|table| names_of(&table))).chain(fed).collect()
 }
 
 fn table_at<'t>(table: &Table<'t>, key: &str) -> Option<Table<'t>> {

@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::declare::{
-    At, Choices, Keys, POINTER, Shape, Table, Template, TextRule, TextShape, Value, Word, above_zero,
-    duration, flat, interval, list, of, one_of, pace, read_table, ruled, say_template, string, table,
+    At, Choices, Keys, NAME, POINTER, Shape, Table, Template, TextRule, TextShape, Value, Word, above_zero,
+    duration, flat, interval, list, of, one_of, pace, read_table, ruled, say_template, table,
 };
 
 use super::arrivals::Process;
@@ -125,8 +125,8 @@ table! {
     /// A message that clients send.
     #[derive(PartialEq)]
     pub struct Say {
-        /// Its name in reports. Default: its number, as `say 1`.
-        name: String = String::new(), over (number) => string();
+        /// Its name in reports. Default: its number, as `say-1`.
+        name: String = String::new(), over (number) => ruled(NAME);
         /// When it is sent.
         when: When = When::Ready => of::<When>();
         /// Whether a text goes as a binary message.
@@ -148,7 +148,7 @@ fn number(table: &Table<'_>) -> String {
 /// The name of an element of a list that has none.
 pub(super) fn named_by_number(kind: &str, table: &Table<'_>) -> String {
     let index = table.path.rsplit('.').next().and_then(|index| index.parse::<usize>().ok());
-    format!("{kind} {}", index.unwrap_or_default() + 1)
+    format!("{kind}-{}", index.unwrap_or_default() + 1)
 }
 
 /// The variables of a saying by which a reply is known.

@@ -59,6 +59,21 @@ table! {
         /// By what messages are counted. Without it: they are not told apart.
         kinds: Option<Kinds> = None => of::<Kinds>();
     }
+    check: check_names;
+}
+
+/// Reports tell sayings, and streams, by their names.
+fn check_names(session: SessionRules, table: &Table<'_>) -> Option<SessionRules> {
+    let says: Vec<&str> = session.say.iter().map(|say| say.name.as_str()).collect();
+    let streams: Vec<&str> = session.streams.iter().map(|stream| stream.name.as_str()).collect();
+    for (key, names) in [("say", says), ("streams", streams)] {
+        let again = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name));
+        if let Some((_, name)) = again {
+            let message = format!("`{}` has two by the name of \"{name}\"", table.path_of(key));
+            table.between(Some(key), message, "give each a name of its own");
+        }
+    }
+    Some(session)
 }
 
 /// What makes a session ready.

@@ -2,7 +2,7 @@
 //!
 //! In: the tables. Out: [`Stream`], [`Kinds`].
 
-use crate::declare::{POINTER, Table, any_of, int, of, ruled, string, table, words};
+use crate::declare::{NAME, POINTER, Table, any_of, int, of, ruled, table, words};
 
 use super::message_rule::MessageRule;
 use super::say::named_by_number;
@@ -43,8 +43,8 @@ table! {
     /// Messages that belong together: what is missed, late or double of them, how long they take, and how long a client knows nothing new.
     #[derive(PartialEq)]
     pub struct Stream {
-        /// Its name in reports. Default: its number, as `stream 1`.
-        name: String = String::new(), over (number) => string();
+        /// Its name in reports. Default: its number, as `stream-1`.
+        name: String = String::new(), over (number) => ruled(NAME);
         /// Where their number stands, which is one more with each message (JSON Pointer, RFC 6901). Without it: they have none.
         sequence: Option<String> = None => ruled(POINTER);
         /// Where a word stands, as a topic: the messages of each have numbers of their own (JSON Pointer, RFC 6901). Without it: all have the same.

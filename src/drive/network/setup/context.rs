@@ -115,7 +115,7 @@ impl GroupContext {
         let preparer = has_steps.then(|| ways.preparer(&endpoint));
         let Ways { sink, dialer, tls, .. } = ways;
         Ok(Self {
-            texts: GroupTexts::new(clock, endpoint.authority.clone()),
+            texts: GroupTexts::new(clock, endpoint.authority.clone(), rules.feeder.as_ref(), rules.first),
             session: SessionTerms::new(clock, sink.clone(), rules.looks.clone(), connect.close_timeout)
                 .numbered(is_embedded),
             connector: Connector::new(clock, endpoint, &connect, dialer, tls, upgrader)

@@ -1,0 +1,170 @@
+//! A client that has a session: listens to it, and says what it has to say.
+//!
+//! In: frames, the clock, the run's end. Out: what the lifecycle has to know.
+
+use futures::FutureExt;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::clock::Moment;
+use crate::lifecycle::{Event, StopPhase};
+
+use super::client::{Driven, Refresh, stopped};
+use super::on_session::{Meaning, Secrets, meaning_of};
+use super::session::{Heard, payload_of};
+use super::setup::GroupContext;
+use super::speak::Speaker;
+use super::token::{Acquired, Refusal, Token};
+
+/// How many frames a client takes before the others have their turn.
+const FRAMES_AT_ONCE: usize = 256;
+
+/// What listening to a session has told.
+enum Told {
+    /// Something that the lifecycle has to know.
+    Event(Event),
+    /// The refresh under way has ended.
+    Refreshed(Result<Acquired, Refusal>),
+}
+
+impl Driven {
+    /// Holds the session; from when it `is_ready` on, the client says what it has to say.
+    pub(super) async fn hold(&mut self, until: Moment, is_ready: bool, is_entering: bool) -> Event {
+        if is_ready
+            && let Some((rules, talker)) =
+                self.context.rules.looks.talk().zip(self.tally.talker.as_deref_mut())
+        {
+            talker.begin(rules, self.context.run.clock().now());
+        }
+        match self.listen(until, is_entering).await {
+            Told::Event(event @ (Event::Ended(_) | Event::Closed { .. })) => {
+                let at = match &event {
+                    Event::Ended(ending) | Event::Closed { ending, .. } => ending.at,
+                    _ => self.now(),
+                };
+                self.drop_session(at).await;
+                event
+            }
+            Told::Event(event) => event,
+            Told::Refreshed(acquired) => {
+                self.refresh = None;
+                self.take_token(acquired)
+            }
+        }
+    }
+
+    /// Reads the session until there is something to tell. A client that `is_entering` goes on while the run drains.
+    async fn listen(&mut self, until: Moment, is_entering: bool) -> Told {
+        if !self.untold.is_empty() {
+            return Told::Event(self.untold.remove(0));
+        }
+        let reads = self.context.rules.looks.is_read();
+        let token = if reads || self.tally.talker.is_some() { self.token_in_hand() } else { None };
+        let Self {
+            context, session, tally, refresh, stop, number, variables, untold, token: own_token, ..
+        } = self;
+        let Some(session) = session.as_mut() else { return Told::Event(Event::Abort) };
+        let mut wake = context.run.sleep_until(until.min(tally.next_say()));
+        let stopping = stopped(
+            stop,
+            if is_entering && *stop.borrow() >= StopPhase::Draining {
+                StopPhase::Aborting
+            } else {
+                StopPhase::Draining
+            },
+        );
+        tokio::pin!(stopping);
+        loop {
+            // The clock comes before the frames: a flood of them must not keep what is due from being done.
+            let frame = tokio::select! {
+                biased;
+                event = &mut stopping => return Told::Event(event),
+                () = &mut wake => {
+                    if tally.talker.is_none() || until <= context.run.clock().now() {
+                        return Told::Event(Event::Due(session.signs));
+                    }
+                    let variables = variables.as_deref();
+                    let speaker = Speaker { context, number: *number, token: token.as_ref(), variables };
+                    // Boxed, as below: most clients have nothing to say.
+                    if let Some(ending) = Box::pin(speaker.say_due(session, tally)).await {
+                        return Told::Event(Event::Ended(ending));
+                    }
+                    wake = context.run.sleep_until(until.min(tally.next_say()));
+                    continue;
+                }
+                acquired = finished(refresh) => return Told::Refreshed(acquired),
+                frame = session.next() => frame,
+            };
+            // Frames that are there already are taken at once, for waiting for all of the above costs more than a frame.
+            let (mut next, mut taken) = (Some(frame), 0);
+            while let Some(frame) = next {
+                let payload =
+                    frame.as_ref().filter(|_| reads).and_then(|frame| payload_of(frame.as_ref().ok()?));
+                let Meaning { refused, reaction } = payload.map_or_else(Meaning::default, |payload| {
+                    meaning_of(
+                        context,
+                        payload,
+                        (*number, token.as_ref()),
+                        variables,
+                        tally.talker.as_deref_mut(),
+                    )
+                });
+                let before = session.signs.heard;
+                let heard = session.hear(&context.session, tally, frame).await;
+                if let Some(evidence) = refused {
+                    untold.clear();
+                    return Told::Event(Event::Refused { evidence, heard: before });
+                }
+                for reply in reaction.replies {
+                    tally.sent();
+                    if let Some(ending) = session.send(&context.session, Message::Text(reply.into())).await {
+                        return Told::Event(Event::Ended(ending));
+                    }
+                }
+                if !reaction.calls.is_empty() {
+                    let variables = variables.as_deref();
+                    let speaker = Speaker { context, number: *number, token: token.as_ref(), variables };
+                    if let Some(ending) = Box::pin(speaker.say_all(session, tally, reaction.calls)).await {
+                        return Told::Event(Event::Ended(ending));
+                    }
+                }
+                untold.extend(reaction.events);
+                match heard {
+                    Heard::Ready => return Told::Event(Event::BecameReady),
+                    Heard::Ended(ending) => return Told::Event(Event::Ended(ending)),
+                    Heard::Closed(ending, reason) => {
+                        let token = token_of(context, own_token.as_ref());
+                        let variables = variables.as_deref();
+                        let secrets = Secrets { context, number: *number, token, variables };
+                        let reason = secrets.taken_out_of_reason(reason);
+                        return Told::Event(Event::Closed { ending, reason, heard: before });
+                    }
+                    Heard::Nothing if !untold.is_empty() => return Told::Event(untold.remove(0)),
+                    Heard::Nothing => {}
+                }
+                taken += 1;
+                let goes_on = taken < FRAMES_AT_ONCE && session.signs.heard < until;
+                next = if goes_on { session.next().now_or_never() } else { None };
+            }
+            if taken == FRAMES_AT_ONCE {
+                // The other clients' turn.
+                tokio::task::yield_now().await;
+            }
+            if tally.next_say() < wake.due() {
+                wake = context.run.sleep_until(tally.next_say());
+            }
+        }
+    }
+}
+
+/// Waits for a refresh, if one is under way.
+async fn finished(refresh: &mut Option<Refresh>) -> Result<Acquired, Refusal> {
+    match refresh {
+        Some(pending) => pending.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The token that a client shows, where it has one.
+fn token_of<'t>(context: &'t GroupContext, own: Option<&'t Token>) -> Option<&'t Token> {
+    own.or_else(|| context.token.as_ref()?.fixed_token())
+}
