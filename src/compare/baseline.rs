@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sample::Metric;
 
+use super::baseline_old::CountsV1;
 use super::buckets::{Buckets, FULL_PRECISION};
 use super::measure::compared_metrics;
 use super::outages::RunOutages;
@@ -121,43 +122,6 @@ impl From<FileOutages> for FileLater {
 struct FileBlock<C> {
     seconds: u64,
     groups: Vec<FileGroup<C>>,
-}
-
-/// What version 1 counted: who was still away when a run ended was left out.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct CountsV1 {
-    answered: u64,
-    refused_403: u64,
-    attempts: u64,
-    failed: u64,
-    back: u64,
-    reconnects_ended: u64,
-    tokens_for_reconnects: u64,
-}
-
-impl From<CountsV1> for Counts {
-    fn from(old: CountsV1) -> Self {
-        let CountsV1 {
-            answered,
-            refused_403,
-            attempts,
-            failed,
-            back,
-            reconnects_ended,
-            tokens_for_reconnects,
-        } = old;
-        let given_up = reconnects_ended.saturating_sub(back);
-        Self {
-            answered,
-            refused_403,
-            attempts,
-            failed,
-            back,
-            reconnects_ended,
-            tokens_for_reconnects,
-            given_up,
-        }
-    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -28,6 +28,7 @@
 //! Biometrics 46, 515; Agresti and Coull 1998, Am. Stat. 52, 119.
 
 mod baseline;
+mod baseline_old;
 mod buckets;
 mod comparable;
 mod comparison;
