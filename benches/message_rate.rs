@@ -8,6 +8,8 @@
 //! Flooded: the sender writes as fast as the receiver takes it, so that a read finds much. Paced: 300 messages a second for
 //! each client, three in a write, so that a read finds three.
 //!
+//! Read: paced, and each message is parsed for its number and its time, and looked at by one more rule: the floor parses the same JSON with `serde_json`.
+//!
 //! `cargo bench --bench message_rate` prints CPU, rates and ratios, then the memory of a client; `-- --quick` takes a tenth
 //! of it. Only the ratios say something on another machine.
 #![expect(
@@ -37,6 +39,18 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 const RESURGE: &str = env!("CARGO_BIN_EXE_resurge");
 /// Ticks per second in `/proc/PID/stat` (proc(5)).
 const TICKS: f64 = 100.0;
+/// A stream, and a rule that no message fits.
+const READ: &str = r#"
+[[groups.session.streams]]
+name = "all"
+pointer = "/seq"
+sequence = "/seq"
+sent_at = { pointer = "/due_us", unit = "us" }
+[[groups.session.on_message]]
+pointer = "/type"
+equals = "goodbye"
+then = "reconnect"
+"#;
 const CLIENTS: u64 = 1_000;
 /// Messages of a client each second when paced, and how many a write carries.
 const PACED_PER_S: u64 = 300;
@@ -107,7 +121,8 @@ fn main() {
         return send_all(Load::from_arguments(&arguments[at + 1..]));
     }
     if let Some(at) = arguments.iter().position(|argument| argument == "--floor") {
-        return floor(arguments[at + 1].parse().unwrap(), arguments[at + 2].parse().unwrap());
+        let parses = arguments[at + 3] == "parses";
+        return floor(arguments[at + 1].parse().unwrap(), arguments[at + 2].parse().unwrap(), parses);
     }
     // `cargo bench --no-run` and `cargo test --benches` must not start a load.
     if arguments.iter().any(|argument| argument == "--test" || argument == "--list") {
@@ -123,20 +138,21 @@ fn main() {
         burst: PACED_BURST,
         every: Duration::from_secs(1) * PACED_BURST as u32 / PACED_PER_S as u32,
     };
-    compare("flooded", flood, rounds);
-    compare("paced", paced, rounds);
+    compare("flooded", flood, rounds, false);
+    compare("paced", paced, rounds, false);
+    compare("paced, each one read", paced, rounds, true);
     compare_memory(5_000 / share);
 }
 
-fn compare(how: &str, load: Load, rounds: usize) {
+fn compare(how: &str, load: Load, rounds: usize, is_read: bool) {
     println!(
         "CPU of the receiving process, {} clients, {} messages each, {how}:",
         load.clients, load.messages_each
     );
     let mut ratios = Vec::new();
     for round in 1..=rounds {
-        let ours = run_resurge(load);
-        let bare = run_floor(load);
+        let ours = run_resurge(load, is_read);
+        let bare = run_floor(load, is_read);
         let ratio = ours.us_each() / bare.us_each();
         println!("  round {round}: resurge {}", ours.line());
         println!("           floor   {}, ratio {ratio:.2}", bare.line());
@@ -230,11 +246,13 @@ fn start_resurge(folder: &Path, scenario: &str) -> Child {
         .unwrap()
 }
 
-fn run_resurge(load: Load) -> Spent {
+fn run_resurge(load: Load, is_read: bool) -> Spent {
     let mut sender = Sender::start(load);
     let folder = tempfile::tempdir().unwrap();
     let before = children_cpu_s();
-    let mut process = start_resurge(folder.path(), &scenario(sender.address, load.clients, 300));
+    let read = if is_read { READ } else { "" };
+    let scenario = scenario(sender.address, load.clients, 300) + read;
+    let mut process = start_resurge(folder.path(), &scenario);
     let sending_s = sender.sending_s();
     // Every client has had its messages and the close frame behind them: the run has nothing more to do.
     interrupt(&process);
@@ -245,6 +263,15 @@ fn run_resurge(load: Load) -> Spent {
     let column = reader.headers().unwrap().iter().position(|name| name == "messages_in").unwrap();
     let messages = reader.records().map(|row| row.unwrap()[column].parse::<u64>().unwrap()).sum();
     assert_eq!(messages, load.total(), "every message that was sent is counted once");
+    if is_read {
+        let mut reader = csv::Reader::from_path(folder.path().join("run/streams.csv")).unwrap();
+        let columns = reader.headers().unwrap().clone();
+        let row = reader.records().next().unwrap().unwrap();
+        let value = |name: &str| row[columns.iter().position(|column| column == name).unwrap()].to_owned();
+        assert_eq!(value("messages"), load.total().to_string(), "each is the stream's");
+        assert_eq!([value("missed"), value("late")], ["0", "0"], "none is missed");
+        assert_eq!(value("count"), load.total().to_string(), "each is measured");
+    }
     Spent { messages, cpu_s, sending_s }
 }
 
@@ -253,11 +280,12 @@ fn interrupt(process: &Child) {
     assert!(sent.success());
 }
 
-fn run_floor(load: Load) -> Spent {
+fn run_floor(load: Load, parses: bool) -> Spent {
     let mut sender = Sender::start(load);
     let before = children_cpu_s();
     let process = Command::new(std::env::current_exe().unwrap())
         .args(["--floor", &sender.address.to_string(), &load.clients.to_string()])
+        .arg(if parses { "parses" } else { "counts" })
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -434,8 +462,8 @@ fn write_digits(place: &mut [u8], mut number: u64) {
     }
 }
 
-/// The floor: reads and counts, until each client was closed.
-fn floor(address: SocketAddr, clients: u64) {
+/// The floor: reads, parses where it is told to, and counts, until each client was closed.
+fn floor(address: SocketAddr, clients: u64, parses: bool) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let total = runtime.block_on(async move {
         let tasks: Vec<_> = (0..clients)
@@ -443,7 +471,7 @@ fn floor(address: SocketAddr, clients: u64) {
                 tokio::spawn(async move {
                     // Spread as the clients of the scenario are.
                     tokio::time::sleep(Duration::from_secs(1).mul_f64(client as f64 / clients as f64)).await;
-                    floor_session(address).await
+                    floor_session(address, parses).await
                 })
             })
             .collect();
@@ -456,14 +484,18 @@ fn floor(address: SocketAddr, clients: u64) {
     println!("{total}");
 }
 
-async fn floor_session(address: SocketAddr) -> u64 {
+async fn floor_session(address: SocketAddr, parses: bool) -> u64 {
     let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let (mut socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/"), stream).await.unwrap();
     let mut count = 0;
     while let Some(message) = socket.next().await {
-        if matches!(message.unwrap(), Message::Text(_)) {
-            count += 1;
+        if let Message::Text(text) = message.unwrap() {
+            let is_counted = !parses || {
+                let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+                json["seq"].is_u64() && json["due_us"].is_u64()
+            };
+            count += u64::from(is_counted);
         }
     }
     count

@@ -157,12 +157,12 @@ def write_certificate(home):
     subprocess.run(command, check=True, capture_output=True, timeout=LONGEST)
 
 
-def wait_for(port):
+def wait_for(port, seconds=10):
     """Waits until somebody listens there."""
     import socket
     import time
 
-    for _ in range(100):
+    for _ in range(seconds * 10):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return

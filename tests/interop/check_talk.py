@@ -1,24 +1,31 @@
 """What clients say and hear, against services that we did not write: each one's own numbers are the report's."""
 
 import csv
+import datetime
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import tempfile
+import threading
+import time
 import urllib.request
 from pathlib import Path
 
-from processes import HERE, LONGEST, RESURGE, UNTIMED, free_port, node, started
+from check_foreign import wait_for
+from processes import LONGEST, RESURGE, UNTIMED, free_port, node, started
 
 
 class Run:
     """A run against a service, with what it wrote and what the service counted."""
 
-    def __init__(self, script, groups, duration="6s", rest="", timed=False):
-        with tempfile.TemporaryDirectory() as home, started(node(script, port := free_port())) as service:
+    def __init__(self, command, groups, duration="6s", rest=""):
+        port = free_port()
+        with tempfile.TemporaryDirectory() as home, started(node(*command, port)) as service:
             assert "listening" in service.stdout.readline()
             path, folder = Path(home, "talk.toml"), Path(home, "run")
-            head = f'name = "talk"\nduration = "{duration}"\n{"" if timed else UNTIMED}[target]\nkind = "remote"\nurl = "ws://127.0.0.1:{port}/"\n'
+            head = f'name = "talk"\nduration = "{duration}"\n{UNTIMED}[target]\nkind = "remote"\nurl = "ws://127.0.0.1:{port}/"\n'
             path.write_text(head + groups.replace("PORT", str(port)) + rest)
             command = [RESURGE, "run", str(path), "--out", str(folder), "--progress", "none"]
             self.done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
@@ -52,7 +59,7 @@ reply = { pointer = "/id", correlate_by = "/id", check = ["/ok == true"] }
 [groups.session]
 kinds = { pointer = "/ok" }
 """
-    run = Run("talk.js", group, rest='[[storms]]\nat = "3s"\nby = "client"\nhow = "close"\n')
+    run = Run(["talk.js"], group, rest='[[storms]]\nat = "3s"\nby = "client"\nhow = "close"\n')
     row, counts = run.row("exchanges.csv", group="g", exchange="ask"), run.counts
     figures = {key: counts[key] for key in ("asked", "answered", "bad", "cut_off")}
     assert row["sent"] == counts["asked"] and row["sent"] > 900, (row, figures)
@@ -102,7 +109,7 @@ sent_at = { pointer = "/at", unit = "ms" }
 kinds = { pointer = "/topic" }
 """
     storms = '[[storms]]\nat = "2s"\nby = "client"\nhow = "close"\n[[storms]]\nat = "4s"\nby = "client"\nhow = "close"\n'
-    run = Run("talk.js", group, rest=storms)
+    run = Run(["talk.js"], group, rest=storms)
     row = run.row("streams.csv", group="g", stream="topics")
     sums = [0, 0, 0, 0]
     for told in run.counts["told"].values():
@@ -116,4 +123,297 @@ kinds = { pointer = "/topic" }
     print(f"        of {sums[0]} messages: {row['missed']} missed, {row['missed_away']} while away, {sums[2]} late, {sums[3]} twice")
 
 
-CHECKS = [check_exchanges_by_their_numbers, check_streams_by_their_numbers]
+SOCKET_IO = """
+[[groups]]
+name = "g"
+clients = 5
+token = { grant = "none" }
+feeder = "rows.csv"
+[groups.connect]
+url = "ws://127.0.0.1:PORT/socket.io/?EIO=4&transport=websocket"
+[groups.session]
+first_message = '40{"n":{n},"token":"{token_of_row}"}'
+ready = { message = { starts_with = "40{" } }
+refused_on = [{ starts_with = "44", words = "/message" }]
+kinds = { pointer = "/0" }
+[[groups.session.say]]
+name = "pong"
+text = "3"
+when = { on = { equals = "2" } }
+[[groups.session.say]]
+name = "ask"
+text = '42{counter}["ask",{counter}]'
+when = { rate = "20/s" }
+reply = { starts_with = "43", correlate_by = { regex = '^43(\\d+)' }, check = ["/0/ok == true", "/0/n > 0"] }
+"""
+
+
+def check_socket_io_acknowledges() -> None:
+    """Each event has its acknowledgement, each ping its pong, and a row of the feeder with a wrong token is refused by a packet."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder, "rows.csv")
+        rows.write_text("n,token_of_row\n1,t-1\n2,t-2\n3,t-3\n4,t-4\n5,hush-hush-hush\n")
+        run = Run(["talk_libraries.js", "socket-io"], SOCKET_IO.replace("rows.csv", str(rows)))
+    row, counts = run.row("exchanges.csv", group="g", exchange="ask"), run.counts
+    assert row["sent"] == counts["asked"] and row["sent"] > 400, (row, counts)
+    assert row["failed_checks"] in (counts["bad"], counts["bad"] - 1) and row["timeouts"] == row["unexpected"] == 0, (row, counts)
+    assert row["ok"] + row["failed_checks"] + row["unfinished"] == row["sent"] and 15_000 - 1_000 < row["min_us"] < 16_500, row
+    # One that was sent while the run ended has no pong.
+    assert counts["sessions"] == 4 and counts["pings"] - 4 <= counts["pongs"] <= counts["pings"] and counts["pongs"] > 40, counts
+    refused = [row for row in run.files["outcomes.csv"] if row["group"] == "g" and "refused" in row["outcome"]]
+    assert refused and "hush" not in json.dumps(run.json) + run.done.stdout, refused
+    print(f"        {row['sent']} acknowledged, p50 {row['p50_us'] / 1e3:.1f} ms; {counts['pongs']} pongs for {counts['pings']} pings")
+
+
+GRAPHQL = """
+[[groups]]
+name = "g"
+clients = 5
+token = { grant = "none" }
+[groups.connect]
+url = "ws://127.0.0.1:PORT/graphql"
+subprotocols = ["graphql-transport-ws"]
+[groups.session]
+first_message = '{"type":"connection_init"}'
+ready = { message = { pointer = "/type", equals = "connection_ack" } }
+kinds = { pointer = "/type" }
+[[groups.session.say]]
+name = "subscribe"
+text = '{"id":"{uuid}","type":"subscribe","payload":{"query":"subscription { ticks }"}}'
+when = { every = "250ms" }
+reply = { pointer = "/type", equals = "complete", correlate_by = "/id" }
+[[groups.session.say]]
+name = "sum"
+text = '{"id":"q{counter}","type":"subscribe","payload":{"query":"{ sum(a: {random:1-9}, b: {counter}) }"}}'
+when = { rate = "10/s", arrivals = "poisson" }
+reply = { pointer = "/payload/data/sum", correlate_by = { regex = '"id":"q(\\d+)"' }, check = ["/payload/data/sum > 1", "/type == next"] }
+[[groups.session.streams]]
+name = "ticks"
+pointer = "/payload/data/ticks"
+stream = "/id"
+sequence = "/payload/data/ticks"
+at_most = 1000
+"""
+
+
+def check_graphql_ws_completes() -> None:
+    """A subscription is an exchange that its completion ends, and its values are a stream; a query is answered by its id."""
+    run = Run(["talk_libraries.js", "graphql-ws"], GRAPHQL)
+    counts = run.counts
+    subscribe, query = (run.row("exchanges.csv", group="g", exchange=name) for name in ("subscribe", "sum"))
+    stream = run.row("streams.csv", group="g", stream="ticks")
+    kinds = {row["kind"]: int(row["count"]) for row in run.files["kinds.csv"] if row["group"] == "g"}
+    assert subscribe["sent"] == counts["subscribed"] and query["sent"] == counts["queries"] and query["sent"] > 200, (subscribe, query, counts)
+    assert subscribe["ok"] + subscribe["unfinished"] == subscribe["sent"] and subscribe["min_us"] > 80_000, subscribe
+    assert query["ok"] + query["unfinished"] == query["sent"], query
+    assert stream["messages"] >= 5 * subscribe["ok"] and stream["missed"] == stream["late"] == stream["duplicates"] == 0, stream
+    assert stream["messages"] <= counts["sent"] and stream["keys"] == subscribe["sent"], (stream, counts)
+    # Both kinds of operations end with a completion.
+    assert kinds["connection_ack"] == 5 and kinds["complete"] >= subscribe["ok"] + query["ok"], kinds
+    assert subscribe["unexpected"] == kinds["complete"] - subscribe["ok"], (subscribe, kinds)
+    print(f"        {subscribe['sent']} subscriptions with {stream['messages']} values, {query['sent']} queries")
+
+
+STOMP = """
+[[groups]]
+name = "g"
+clients = 4
+token = { grant = "none" }
+[groups.connect]
+url = "ws://127.0.0.1:PORT/ws"
+subprotocols = ["v12.stomp"]
+[groups.session]
+first_message = "CONNECT\\naccept-version:1.2\\nhost:localhost\\n\\n\\u0000"
+ready = { message = { starts_with = "CONNECTED" } }
+[[groups.session.say]]
+name = "subscribe"
+text = "SUBSCRIBE\\nid:s{client}\\ndestination:/topic/all\\n\\n\\u0000"
+[[groups.session.say]]
+name = "send"
+text = "SEND\\ndestination:/topic/all\\ncontent-type:application/json\\n\\n{\\"from\\":{client},\\"n\\":{counter}}\\u0000"
+when = { rate = "10/s" }
+[[groups.session.streams]]
+name = "others"
+starts_with = "MESSAGE"
+pointer = "/from"
+stream = "/from"
+sequence = "/n"
+"""
+
+
+def check_stomp_broker_sends_to_all() -> None:
+    """What each client sends comes to all other subscribers, each sender's messages in its order and none left out."""
+    run = Run(["talk_libraries.js", "stomp"], STOMP)
+    stream, counts = run.row("streams.csv", group="g", stream="others"), run.counts
+    assert counts["sessions"] == counts["subscribed"] == 4 and counts["sent"] > 200, counts
+    assert stream["missed"] == stream["missed_away"] == stream["late"] == stream["duplicates"] == 0, stream
+    # Some were on their way when the first clients left.
+    assert counts["sent"] * 3 - 40 <= stream["messages"] <= counts["sent"] * 3 and stream["keys"] == 12, (stream, counts)
+    print(f"        {counts['sent']} sent, {stream['messages']} received")
+
+
+NCHAN = """
+load_module {module};
+daemon off;
+master_process off;
+error_log stderr crit;
+pid {home}/nginx.pid;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path {home}/body;
+    proxy_temp_path {home}/proxy;
+    fastcgi_temp_path {home}/fastcgi;
+    uwsgi_temp_path {home}/uwsgi;
+    scgi_temp_path {home}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        location /pub {{ nchan_publisher; nchan_channel_id news; nchan_message_buffer_length 0; }}
+        location /sub {{ nchan_subscriber websocket; nchan_channel_id news; nchan_subscriber_first_message newest; }}
+        location /status {{ nchan_stub_status; }}
+    }}
+}}
+"""
+NCHAN_GROUP = """
+[[groups]]
+name = "g"
+clients = 10
+token = { grant = "none" }
+[groups.connect]
+url = "ws://127.0.0.1:PORT/sub"
+[[groups.session.streams]]
+name = "news"
+pointer = "/seq"
+sequence = "/seq"
+sent_at = { pointer = "/at", unit = "iso8601" }
+"""
+
+
+def publish(port, seconds):
+    """Publishes a message in 20 ms for so long; answers with how many."""
+    number, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        number += 1
+        at = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds")
+        body = json.dumps({"seq": 100 + number, "at": at}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/pub", data=body, method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            answer.read()
+        time.sleep(0.02)
+    return number
+
+
+def check_nchan_publishes() -> None:
+    """nginx's nchan publishes to ten clients that are cut off once: each message that it published was received, or is told to be missed while away."""
+    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+    port, groups = free_port(), NCHAN_GROUP + '[[storms]]\nat = "3s"\nby = "client"\nhow = "rst"\n'
+    with tempfile.TemporaryDirectory() as home:
+        config, path, folder = Path(home, "nginx.conf"), Path(home, "talk.toml"), Path(home, "run")
+        config.write_text(NCHAN.format(home=home, port=port, module="/usr/lib/nginx/modules/ngx_nchan_module.so"))
+        head = f'name = "talk"\nduration = "7s"\n{UNTIMED}[target]\nkind = "remote"\nurl = "ws://127.0.0.1:{port}/sub"\n'
+        path.write_text(head + groups.replace("PORT", str(port)))
+        with started([nginx, "-c", str(config), "-p", home], stderr=subprocess.DEVNULL):
+            wait_for(port)
+            with started([RESURGE, "run", str(path), "--out", str(folder), "--progress", "none"], stderr=subprocess.STDOUT) as run:
+                time.sleep(1.5)
+                published = publish(port, 4.5)
+                said = run.communicate(timeout=LONGEST)[0]
+                assert run.returncode == 0, said
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as answer:
+                status = answer.read().decode()
+        rows = list(csv.DictReader((folder / "streams.csv").open(newline="")))
+    row = {key: value for key, value in next(row for row in rows if row["group"] == "g").items()}
+    number = lambda key: int(row[key])
+    assert f"total published messages: {published}" in status and published > 100, (published, status)
+    assert number("missed") == number("late") == number("duplicates") == 0 < number("missed_away"), row
+    assert number("messages") + number("missed_away") == published * 10, (row, published)
+    assert number("blind_count") == 10 and number("below_zero") == 0 and number("p50_us") < 50_000, row
+    print(f"        {published} published: {row['messages']} received, {row['missed_away']} missed while away; p50 {number('p50_us') / 1e3:.1f} ms")
+
+
+RABBIT_GROUPS = """
+[[groups]]
+name = "knows"
+clients = 4
+token = { grant = "none" }
+[groups.connect]
+url = "ws://127.0.0.1:PORT/ws"
+subprotocols = ["v12.stomp"]
+[groups.session]
+first_message = "CONNECT\\naccept-version:1.2\\nhost:/\\nlogin:guest\\npasscode:guest\\n\\n\\u0000"
+ready = { message = { starts_with = "CONNECTED" } }
+[[groups.session.say]]
+name = "send"
+text = "SEND\\ndestination:/queue/all\\nreceipt:{counter}\\n\\n{\\"n\\":{counter}}\\u0000"
+when = { rate = "20/s", arrivals = "poisson" }
+reply = { starts_with = "RECEIPT", correlate_by = { regex = 'receipt-id:(\\d+)' } }
+[[groups]]
+name = "wrong"
+clients = 2
+token = { grant = "none" }
+[groups.connect]
+url = "ws://127.0.0.1:PORT/ws"
+subprotocols = ["v12.stomp"]
+[groups.session]
+first_message = "CONNECT\\naccept-version:1.2\\nhost:/\\nlogin:guest\\npasscode:nobodys-pass\\n\\n\\u0000"
+ready = { message = { starts_with = "CONNECTED" } }
+refused_on = [{ starts_with = "ERROR" }]
+[groups.reconnect]
+max_attempts = 2
+"""
+RABBIT = """
+listeners.tcp.1 = 127.0.0.1:{amqp}
+stomp.listeners.tcp = none
+web_stomp.tcp.ip = 127.0.0.1
+web_stomp.tcp.port = {web}
+log.file = false
+log.console = true
+log.console.level = error
+"""
+RABBIT_BIN = "/usr/lib/rabbitmq/bin"
+
+
+def check_rabbitmq_confirms() -> None:
+    """RabbitMQ confirms each message that it has queued, and refuses who does not know the password."""
+    epmd, dist, amqp, web = (free_port() for _ in range(4))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        Path(home, "plugins").write_text("[rabbitmq_web_stomp].\n")
+        Path(home, "rabbit.conf").write_text(RABBIT.format(amqp=amqp, web=web))
+        names = {"MNESIA_BASE": "mnesia", "LOG_BASE": "log", "ENABLED_PLUGINS_FILE": "plugins", "CONFIG_FILE": "rabbit.conf", "PID_FILE": "pid"}
+        environment = os.environ | {f"RABBITMQ_{name}": f"{home}/{file}" for name, file in names.items()}
+        environment |= {"HOME": home, "RABBITMQ_NODENAME": "interop@localhost", "RABBITMQ_DIST_PORT": str(dist)}
+        environment |= {"ERL_EPMD_PORT": str(epmd), "ERL_EPMD_ADDRESS": "127.0.0.1", "LC_ALL": "C.UTF-8"}
+        path, folder = Path(home, "talk.toml"), Path(home, "run")
+        head = f'name = "talk"\nduration = "6s"\n{UNTIMED}[target]\nkind = "remote"\nurl = "ws://127.0.0.1:{web}/ws"\n'
+        path.write_text(head + RABBIT_GROUPS.replace("PORT", str(web)))
+        quiet = {"env": environment, "stderr": subprocess.DEVNULL}
+        with started(["epmd"], **quiet), started([f"{RABBIT_BIN}/rabbitmq-server"], **quiet) as broker:
+            # Its pipe must not fill up.
+            threading.Thread(target=broker.stdout.read, daemon=True).start()
+            wait_for(web, 60)
+            command = [RESURGE, "run", str(path), "--out", str(folder), "--progress", "none"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
+            # A run in which nobody of a group was ever in is not valid.
+            assert done.returncode == 110 and "clients of group wrong ever had a session" in done.stdout, (done.stdout, done.stderr)
+            control = [f"{RABBIT_BIN}/rabbitmqctl", "-n", "interop@localhost", "--quiet", "list_queues", "messages", "--no-table-headers"]
+            queued = subprocess.run(control, capture_output=True, text=True, timeout=LONGEST, env=environment).stdout
+        rows = list(csv.DictReader((folder / "exchanges.csv").open(newline="")))
+        outcomes = list(csv.DictReader((folder / "outcomes.csv").open(newline="")))
+    row = {key: value for key, value in next(row for row in rows if row["group"] == "knows").items()}
+    sent, confirmed, unfinished = (int(row[key]) for key in ("sent", "ok", "unfinished"))
+    assert sent == confirmed + unfinished and confirmed > 300 and confirmed <= int(queued) <= sent, (row, queued)
+    wrong = {(row["kind"], row["outcome"]): int(row["count"]) for row in outcomes if row["group"] == "wrong"}
+    assert wrong == {("first", "refused_message"): 4}, wrong
+    assert "nobodys-pass" not in done.stdout + done.stderr, done.stdout
+    print(f"        {sent} sent, {confirmed} confirmed, {int(queued)} queued; p50 {int(row['p50_us']) / 1e3:.1f} ms")
+
+
+CHECKS = [
+    check_exchanges_by_their_numbers,
+    check_streams_by_their_numbers,
+    check_socket_io_acknowledges,
+    check_graphql_ws_completes,
+    check_stomp_broker_sends_to_all,
+    check_nchan_publishes,
+    check_rabbitmq_confirms,
+]

@@ -185,7 +185,7 @@ fn parse_selector(text: &str) -> Option<Selector<'_>> {
         let is_named = !value.is_empty();
         match name {
             "exchange" if selector.exchange.is_none() && is_named => {
-                selector.exchange = Some(value.to_owned())
+                selector.exchange = Some(value.to_owned());
             }
             "stream" if selector.stream.is_none() && is_named => selector.stream = Some(value.to_owned()),
             "group" if selector.group.is_none() && !value.is_empty() => {
