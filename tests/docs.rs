@@ -13,6 +13,7 @@ use std::process::{Command, Output};
 
 use command_line::{CommandLine, command_lines};
 use resurge::sample::Metric;
+use resurge::scenario::keys::talk_subject::{EXCHANGE_SUBJECTS, STREAM_SUBJECTS};
 
 const MOST_README_LINES: usize = 200;
 const MOST_README_COLUMNS: usize = 120;
@@ -332,7 +333,10 @@ fn the_tables_name_what_there_is() {
         sample.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(of_page("docs/src/results/run-folder.md"), written, "files of a run folder");
 
-    let metrics = Metric::ALL.iter().map(|metric| metric.name().to_owned());
+    let exchanges = EXCHANGE_SUBJECTS.iter().map(|(name, _)| *name);
+    let streams = STREAM_SUBJECTS.iter().map(|(name, _)| *name);
+    let metrics = Metric::ALL.iter().map(|metric| metric.name()).chain(exchanges).chain(streams);
+    let metrics = metrics.map(str::to_owned);
     assert_eq!(of_page("docs/src/results/metrics.md"), metrics.collect(), "metrics");
 
     let paths = files_below(&root().join("scenarios"), "toml");

@@ -19,8 +19,8 @@ use resurge::report::{
     RunModel, Style, histograms_hlog, junit_xml, markdown, report_html, run_json, summary_csv, summary_text,
 };
 use resurge::sample::{
-    AttemptEnd, AttemptKind, Cause, CloseKey, Counter, Initiator, Outcome, Phases, ReadySample, Sample,
-    SessionEnd, StormId, Traffic,
+    AttemptEnd, AttemptKind, Cause, CloseKey, Counter, ErrorWord, ExchangeNews, Initiator, Outcome, Phases,
+    ReadySample, Sample, SessionEnd, StormId, StreamNews, Talk, Traffic,
 };
 use resurge::scenario::{Faults, Loaded, ScenarioError, describe, load, load_for_traffic, load_target_rules};
 
@@ -263,6 +263,11 @@ fn tally(second: u64) -> Tally {
         }
     }
     tally.apply(&Sample::StormDisconnect(StormId(0)));
+    let exchange = ExchangeNews { sent: 2, ok: 1, latencies_us: vec![15_000], ..ExchangeNews::default() };
+    let stream = StreamNews { messages: 2, latencies_us: vec![-40, 90], ..StreamNews::default() };
+    let kinds = vec![(ErrorWord::new("tick"), 2), (None, 1)];
+    let talk = Talk { exchanges: vec![(0, exchange)], streams: vec![(0, stream)], kinds };
+    tally.apply(&Sample::Talk(Box::new(talk)));
     tally.apply(&Sample::Count(Counter::ClientsStarted, 20));
     tally.apply(&Sample::Traffic(Box::new(Traffic {
         messages_in: 3,

@@ -7,10 +7,10 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 
 use crate::compare::{
-    Compared, Comparison, Finding, MinEffectChoice, Rows, RunSet, Settings, apply_min_effects, compare,
-    comparison_csv, comparison_html, comparison_json, comparison_markdown, comparison_text, decide_by,
-    incomparable, invalid_runs, order_releases, parse_min_effect, trend, trend_csv, trend_html, trend_json,
-    trend_markdown, trend_text,
+    Compared, Comparison, EXCHANGE_LATENCY, Finding, Measure, MinEffectChoice, Rows, RunSet, Settings,
+    apply_min_effects, compare, comparison_csv, comparison_html, comparison_json, comparison_markdown,
+    comparison_text, decide_by, exchange_measures, incomparable, invalid_runs, order_releases,
+    parse_min_effect, trend, trend_csv, trend_html, trend_json, trend_markdown, trend_text,
 };
 use crate::exit_code::ExitCode;
 use crate::report::Style;
@@ -109,17 +109,16 @@ fn parse_spread(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
-    let settings = match settings(args) {
-        Ok(settings) => settings,
-        Err(fault) => {
-            writeln!(err, "error: {fault}")?;
-            return Ok(ExitCode::Usage);
-        }
-    };
+    // Before anything is read: what is wrong whatever the runs are.
+    if settings(args, None, err)?.is_none() {
+        return Ok(ExitCode::Usage);
+    }
     if !args.trend.is_empty() {
-        return run_trend(args, &settings, out, err);
+        return run_trend(args, out, err);
     }
     let Some((baseline, candidates)) = read_sides(args, err)? else { return Ok(ExitCode::Unreadable) };
+    let exchanges = exchange_measures([&baseline].into_iter().chain(&candidates));
+    let Some(settings) = settings(args, Some(exchanges), err)? else { return Ok(ExitCode::Usage) };
     if args.gate {
         let invalid: Vec<String> = candidates.iter().flat_map(|set| invalid_runs(&set.repeats)).collect();
         for fault in &invalid {
@@ -154,18 +153,30 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
     Ok(if args.gate { gate_code(&comparisons, args.strict) } else { ExitCode::Pass })
 }
 
-fn settings(args: &CompareArgs) -> Result<Settings, String> {
+/// What was asked for; `exchanges`: once the runs have said which there are. `None` once what is wrong was told.
+fn settings(
+    args: &CompareArgs,
+    exchanges: Option<Vec<Measure>>,
+    err: &mut dyn Write,
+) -> io::Result<Option<Settings>> {
     let mut settings = Settings {
         alpha: args.alpha,
         assumed_spread: args.assumed_spread,
         seed: args.seed,
         ..Settings::default()
     };
+    let are_known = exchanges.is_some();
+    settings.measures.extend(exchanges.unwrap_or_default());
     apply_min_effects(&mut settings.measures, &args.min_effect);
-    if !args.decide_by.is_empty() {
-        decide_by(&mut settings.measures, &args.decide_by)?;
+    let is_told_later = |name: &String| !are_known && name.starts_with(EXCHANGE_LATENCY);
+    let names: Vec<String> = args.decide_by.iter().filter(|name| !is_told_later(name)).cloned().collect();
+    if !names.is_empty()
+        && let Err(fault) = decide_by(&mut settings.measures, &names)
+    {
+        writeln!(err, "error: {fault}")?;
+        return Ok(None);
     }
-    Ok(settings)
+    Ok(Some(settings))
 }
 
 /// The baseline and the candidates; `None` once what cannot be read was told.
@@ -207,15 +218,14 @@ fn tell(reasons: &[String], err: &mut dyn Write) -> io::Result<bool> {
     Ok(!reasons.is_empty())
 }
 
-fn run_trend(
-    args: &CompareArgs,
-    settings: &Settings,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> io::Result<ExitCode> {
+fn run_trend(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let inputs: Vec<&[String]> = args.trend.chunks(1).collect();
     let Some(mut sets) = read_all(&inputs, err)? else { return Ok(ExitCode::Unreadable) };
     order_releases(&mut sets);
+    let Some(settings) = settings(args, Some(exchange_measures(&sets)), err)? else {
+        return Ok(ExitCode::Usage);
+    };
+    let settings = &settings;
     let reasons: Vec<String> = sets
         .windows(2)
         .flat_map(|pair| incomparable(&pair[0].repeats, &pair[1].repeats, &args.allow, &settings.measures))

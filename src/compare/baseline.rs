@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sample::Metric;
 
+use super::baseline_old::CountsV1;
 use super::buckets::{Buckets, FULL_PRECISION};
 use super::measure::compared_metrics;
 use super::outages::RunOutages;
@@ -29,7 +30,7 @@ pub const BASELINE_ENDING: &str = "baseline";
 /// The first bytes of every baseline.
 const MAGIC: &[u8; 8] = b"RSRGBASE";
 /// Version of its contents.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Bytes before the deflated rest.
 const HEAD: usize = 16;
 /// A baseline of up to four groups stays below 200 kB; each further group may take a quarter of it more.
@@ -95,9 +96,25 @@ struct FileRepeat<C, O> {
 #[derive(Serialize, Deserialize)]
 struct FileOutages(Option<RunOutages<Vec<u64>>>);
 
-impl From<()> for FileOutages {
+/// From version 4 on: the latencies of exchanges too, block by block and group by group, by name.
+#[derive(Serialize, Deserialize)]
+struct FileLater {
+    outages: FileOutages,
+    exchanges: Vec<Vec<NamedTimes>>,
+}
+
+/// The latencies of a group's exchanges, packed.
+type NamedTimes = Vec<(String, Vec<u64>)>;
+
+impl From<()> for FileLater {
     fn from((): ()) -> Self {
-        Self(None)
+        FileOutages(None).into()
+    }
+}
+
+impl From<FileOutages> for FileLater {
+    fn from(outages: FileOutages) -> Self {
+        Self { outages, exchanges: Vec::new() }
     }
 }
 
@@ -105,43 +122,6 @@ impl From<()> for FileOutages {
 struct FileBlock<C> {
     seconds: u64,
     groups: Vec<FileGroup<C>>,
-}
-
-/// What version 1 counted: who was still away when a run ended was left out.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct CountsV1 {
-    answered: u64,
-    refused_403: u64,
-    attempts: u64,
-    failed: u64,
-    back: u64,
-    reconnects_ended: u64,
-    tokens_for_reconnects: u64,
-}
-
-impl From<CountsV1> for Counts {
-    fn from(old: CountsV1) -> Self {
-        let CountsV1 {
-            answered,
-            refused_403,
-            attempts,
-            failed,
-            back,
-            reconnects_ended,
-            tokens_for_reconnects,
-        } = old;
-        let given_up = reconnects_ended.saturating_sub(back);
-        Self {
-            answered,
-            refused_403,
-            attempts,
-            failed,
-            back,
-            reconnects_ended,
-            tokens_for_reconnects,
-            given_up,
-        }
-    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -170,7 +150,7 @@ pub fn pack_baseline(repeats: &[Repeat]) -> Result<Vec<u8>, BaselineError> {
 }
 
 fn pack_in(repeats: &[Repeat], blocks: usize, precision: u8) -> Result<Vec<u8>, BaselineError> {
-    let packed: Vec<FileRepeat<Counts, FileOutages>> =
+    let packed: Vec<FileRepeat<Counts, FileLater>> =
         repeats.iter().map(|repeat| file_repeat(&repeat.reduced(blocks, precision))).collect();
     framed(&packed, VERSION)
 }
@@ -190,7 +170,7 @@ fn framed<C: Serialize, O: Serialize>(
     Ok(bytes)
 }
 
-fn file_repeat(repeat: &Repeat) -> FileRepeat<Counts, FileOutages> {
+fn file_repeat(repeat: &Repeat) -> FileRepeat<Counts, FileLater> {
     let kept: Vec<Metric> = compared_metrics().chain([Metric::ReconnectAway]).collect();
     let precision = repeat.facts.precision;
     let pack_group = |group: &GroupBlock| FileGroup {
@@ -208,7 +188,14 @@ fn file_repeat(repeat: &Repeat) -> FileRepeat<Counts, FileOutages> {
     });
     let outages = repeat.outages.clone();
     let outages = outages.and_then(|outages| outages.map(&|times| Some(pack_buckets(&times, precision))));
-    FileRepeat { facts: repeat.facts.clone(), blocks: blocks.collect(), outages: FileOutages(outages) }
+    let times = |group: &GroupBlock| -> NamedTimes {
+        group.exchanges.iter().map(|(name, own)| (name.clone(), pack_buckets(own, precision))).collect()
+    };
+    let of_blocks = repeat.blocks.iter().map(|block| block.groups.iter().map(times).collect());
+    let has_any = |block: &Block| block.groups.iter().any(|group| !group.exchanges.is_empty());
+    let exchanges = if repeat.blocks.iter().any(has_any) { of_blocks.collect() } else { Vec::new() };
+    let outages = FileLater { outages: FileOutages(outages), exchanges };
+    FileRepeat { facts: repeat.facts.clone(), blocks: blocks.collect(), outages }
 }
 
 /// Reads a file's bytes. `name` is what the user called it.
@@ -243,7 +230,8 @@ pub fn read_baseline(bytes: &[u8], name: &str) -> Result<Vec<Repeat>, BaselineEr
     let repeats: Option<Vec<Repeat>> = match version {
         1 => unpack::<CountsV1, ()>(&plain),
         2 => unpack::<Counts, ()>(&plain),
-        _ => unpack::<Counts, FileOutages>(&plain),
+        3 => unpack::<Counts, FileOutages>(&plain),
+        _ => unpack::<Counts, FileLater>(&plain),
     }
     .map_err(|_| damaged("it cannot be read"))?;
     let can_be = |repeats: &Vec<Repeat>| !repeats.is_empty() && total(repeats) <= MOST_COUNTED;
@@ -256,7 +244,8 @@ fn total(repeats: &[Repeat]) -> u64 {
     let blocks = repeats.iter().flat_map(|repeat| &repeat.blocks);
     blocks.fold(outages.fold(0, u64::saturating_add), |sum: u64, block| {
         let groups = block.groups.iter().flat_map(|group| {
-            let cells = group.histograms.values().flat_map(Buckets::cells).map(|(_, count)| *count);
+            let times = group.histograms.values().chain(group.exchanges.values());
+            let cells = times.flat_map(Buckets::cells).map(|(_, count)| *count);
             group.counts.all().into_iter().chain(cells)
         });
         groups.fold(sum.saturating_add(block.seconds), u64::saturating_add)
@@ -267,13 +256,13 @@ fn total(repeats: &[Repeat]) -> u64 {
 fn unpack<C, O>(plain: &[u8]) -> Result<Option<Vec<Repeat>>, postcard::Error>
 where
     C: DeserializeOwned + Into<Counts>,
-    O: DeserializeOwned + Into<FileOutages>,
+    O: DeserializeOwned + Into<FileLater>,
 {
     let repeats: Vec<FileRepeat<C, O>> = postcard::from_bytes(plain)?;
     Ok(repeats.into_iter().map(repeat_of).collect())
 }
 
-fn repeat_of<C: Into<Counts>, O: Into<FileOutages>>(file: FileRepeat<C, O>) -> Option<Repeat> {
+fn repeat_of<C: Into<Counts>, O: Into<FileLater>>(file: FileRepeat<C, O>) -> Option<Repeat> {
     let precision = file.facts.precision;
     if !(1..=FULL_PRECISION).contains(&precision) {
         return None;
@@ -284,7 +273,8 @@ fn repeat_of<C: Into<Counts>, O: Into<FileOutages>>(file: FileRepeat<C, O>) -> O
             .into_iter()
             .map(|(metric, packed)| Some((metric, unpack_buckets(&packed, precision)?)))
             .collect();
-        Some(GroupBlock { counts: group.counts.into(), histograms: histograms? })
+        let exchanges = BTreeMap::new();
+        Some(GroupBlock { counts: group.counts.into(), histograms: histograms?, exchanges })
     };
     let blocks: Option<Vec<Block>> = file
         .blocks
@@ -294,11 +284,19 @@ fn repeat_of<C: Into<Counts>, O: Into<FileOutages>>(file: FileRepeat<C, O>) -> O
             Some(Block { seconds: block.seconds, groups: groups? })
         })
         .collect();
-    let outages = match file.outages.into().0 {
+    let FileLater { outages, exchanges } = file.outages.into();
+    let outages = match outages.0 {
         None => None,
         Some(packed) => Some(outages_of(packed, &file.facts)?),
     };
-    Some(Repeat { facts: file.facts, blocks: blocks?, outages })
+    let mut blocks = blocks?;
+    for (block, packed) in blocks.iter_mut().zip(exchanges) {
+        for (group, packed) in block.groups.iter_mut().zip(packed) {
+            let times = packed.into_iter().map(|(name, own)| Some((name, unpack_buckets(&own, precision)?)));
+            group.exchanges = times.collect::<Option<_>>()?;
+        }
+    }
+    Some(Repeat { facts: file.facts, blocks, outages })
 }
 
 fn outages_of(packed: RunOutages<Vec<u64>>, facts: &Facts) -> Option<RunOutages> {
@@ -328,6 +326,30 @@ mod tests {
 
     fn repeats(n: u64) -> Vec<Repeat> {
         (0..n).map(|seed| synthetic_run(&Behaviour::default(), seed)).collect()
+    }
+
+    #[test]
+    fn exchanges_are_kept_by_name_and_those_of_before_have_none() {
+        let mut repeats = repeats(3);
+        for (number, block) in (1..).zip(repeats.iter_mut().flat_map(|repeat| &mut repeat.blocks)) {
+            let times = Buckets::new([(1_000, number), (2_048, 3)]);
+            block.groups[0].exchanges = BTreeMap::from([("sub".to_owned(), times)]);
+        }
+        assert_eq!(read_baseline(&pack_baseline(&repeats).unwrap(), "b").unwrap(), repeats);
+        let third: Vec<FileRepeat<Counts, FileOutages>> = repeats
+            .iter()
+            .map(file_repeat)
+            .map(|FileRepeat { facts, blocks, outages }| FileRepeat {
+                facts,
+                blocks,
+                outages: outages.outages,
+            })
+            .collect();
+        let read = read_baseline(&framed(&third, 3).unwrap(), "old").unwrap();
+        assert!(
+            read.iter().flat_map(|repeat| &repeat.blocks).all(|block| block.groups[0].exchanges.is_empty())
+        );
+        assert_eq!(read[0].outages, repeats[0].outages);
     }
 
     #[test]

@@ -250,7 +250,9 @@ const LEAST_BEYOND: f64 = 10.0;
 /// Whether a percentile rests on too few values to be compared.
 fn is_thin(measure: &Measure, side: &SideEstimate) -> bool {
     match measure.quantity {
-        Quantity::Percentile(_, percentile) | Quantity::Outage(_, OfOutage::Recovery(percentile)) => {
+        Quantity::Percentile(_, percentile)
+        | Quantity::Exchange(percentile)
+        | Quantity::Outage(_, OfOutage::Recovery(percentile)) => {
             let beyond = (percentile / 100.0).min(1.0 - percentile / 100.0);
             beyond * (side.samples as f64) < LEAST_BEYOND
         }

@@ -127,11 +127,16 @@ pub fn estimate_side(side: Side<'_>, measures: &[&Measure]) -> Vec<Option<SideEs
     };
     let mut stacks: BTreeMap<Metric, Stacks> = BTreeMap::new();
     let mut outages: BTreeMap<usize, Stacks> = BTreeMap::new();
+    let mut exchanges: BTreeMap<&str, Stacks> = BTreeMap::new();
     let estimates = measures.iter().map(|measure| {
         let stacks = match measure.quantity {
             Quantity::Percentile(metric, _) => {
                 Some(&*stacks.entry(metric).or_insert_with(|| Stacks::new(side, metric)))
             }
+            Quantity::Exchange(_) => measure
+                .exchange
+                .as_deref()
+                .map(|name| &*exchanges.entry(name).or_insert_with(|| Stacks::of_exchange(side, name))),
             Quantity::Outage(index, OfOutage::Recovery(_)) => {
                 Some(&*outages.entry(index).or_insert_with(|| Stacks::of_outage(side, index)))
             }
@@ -203,7 +208,7 @@ fn variance_over_runs(
 fn on_scale(measure: &Measure, value: f64) -> Option<f64> {
     match measure.quantity {
         // A time below a microsecond is recorded as none.
-        Quantity::Percentile(..) => Some(value.max(1.0).ln()),
+        Quantity::Percentile(..) | Quantity::Exchange(_) => Some(value.max(1.0).ln()),
         _ if !measure.is_ratio() => Some(value),
         _ => (value > 0.0).then(|| value.ln()),
     }
@@ -212,9 +217,9 @@ fn on_scale(measure: &Measure, value: f64) -> Option<f64> {
 fn over_runs(side: Side<'_>, measure: &Measure) -> Units {
     let counts = side.repeats.iter().map(|repeat| (repeat.counts(side.group), repeat.facts.elapsed_s));
     match measure.quantity {
-        Quantity::Percentile(_, percentile) | Quantity::Outage(_, OfOutage::Recovery(percentile)) => {
-            Units::Percentile(percentile)
-        }
+        Quantity::Percentile(_, percentile)
+        | Quantity::Exchange(percentile)
+        | Quantity::Outage(_, OfOutage::Recovery(percentile)) => Units::Percentile(percentile),
         Quantity::Run(number) => each(side.repeats.iter().map(|repeat| match number {
             RunNumber::CpuSeconds => repeat.facts.cpu_s,
             RunNumber::MaxRssBytes => repeat.facts.max_rss_bytes.map(|bytes| bytes as f64),
@@ -251,7 +256,9 @@ fn each(values: impl Iterator<Item = Option<f64>>) -> Units {
 fn over_blocks(side: Side<'_>, measure: &Measure) -> Option<Units> {
     let blocks = side.repeats.iter().flat_map(|repeat| &repeat.blocks);
     match measure.quantity {
-        Quantity::Percentile(_, percentile) => Some(Units::Percentile(percentile)),
+        Quantity::Percentile(_, percentile) | Quantity::Exchange(percentile) => {
+            Some(Units::Percentile(percentile))
+        }
         // How many come back in which second is the scenario's doing: it says nothing of another run.
         Quantity::Run(_) | Quantity::ReconnectsPerSecond => None,
         // An outage lies in whichever block it does: to draw blocks would draw whether it was.
@@ -457,7 +464,7 @@ mod tests {
         let counts = Counts { back, given_up, reconnects_ended: back + given_up + away, ..Counts::default() };
         let times = [(Metric::ReconnectLatency, 1_000, back), (Metric::ReconnectAway, 4_997_120, away)];
         let histograms = times.map(|(metric, us, count)| (metric, Buckets::new([(us, count)])));
-        let group = GroupBlock { counts, histograms: histograms.into() };
+        let group = GroupBlock { counts, histograms: histograms.into(), ..GroupBlock::default() };
         repeat.blocks = vec![super::super::repeat::Block { seconds: 5, groups: vec![group] }];
         repeat
     }

@@ -2,6 +2,8 @@
 //!
 //! In: what the user settled. Out: the list of measures, the same for every comparison. Nothing is computed here.
 
+use std::collections::BTreeSet;
+
 use crate::sample::Metric;
 use crate::units::{parse_duration, parse_share};
 
@@ -64,6 +66,8 @@ pub enum Quantity {
     Availability,
     /// A number of all outages of a run.
     Outages(OfAllOutages),
+    /// A percentile (0..100) of the latency of [`Measure::exchange`], in microseconds.
+    Exchange(f64),
     /// A number of an outage, by its order in the run, from 0.
     Outage(usize, OfOutage),
 }
@@ -128,6 +132,8 @@ pub struct Measure {
     pub name: String,
     /// What it is.
     pub quantity: Quantity,
+    /// Of which exchange, where it is of one.
+    pub exchange: Option<String>,
     /// Whether less is better.
     pub less_is_better: bool,
     /// Whether the overall verdict depends on it; else it explains.
@@ -141,7 +147,9 @@ impl Measure {
     #[must_use]
     pub const fn unit(&self) -> Unit {
         match self.quantity {
-            Quantity::Percentile(..) | Quantity::Outage(_, OfOutage::Recovery(_)) => Unit::Us,
+            Quantity::Percentile(..) | Quantity::Exchange(_) | Quantity::Outage(_, OfOutage::Recovery(_)) => {
+                Unit::Us
+            }
             Quantity::Share(_) | Quantity::Availability => Unit::Share,
             Quantity::ReconnectsPerSecond => Unit::PerSecond,
             Quantity::TokensPerReconnect
@@ -179,9 +187,9 @@ impl Measure {
 }
 
 /// Least relative difference of times and rates.
-const MIN_RELATIVE: f64 = 0.05;
+pub(super) const MIN_RELATIVE: f64 = 0.05;
 /// Least absolute difference of times, in microseconds.
-const MIN_US: f64 = 1_000.0;
+pub(super) const MIN_US: f64 = 1_000.0;
 /// Least absolute difference of shares.
 const MIN_SHARE: f64 = 0.005;
 /// Of the availability: a tenth of a point, from 99.9 % to 99.8 %.
@@ -229,6 +237,7 @@ pub fn measures() -> Vec<Measure> {
         percentiles.iter().map(move |(percentile, decides)| Measure {
             name: format!("{metric}.{}", percentile_name(*percentile)),
             quantity: Quantity::Percentile(*metric, *percentile),
+            exchange: None,
             less_is_better: true,
             decides: *decides,
             min_effect: MinEffect { relative: MIN_RELATIVE, absolute: MIN_US },
@@ -237,6 +246,7 @@ pub fn measures() -> Vec<Measure> {
     let share = |name: &str, kind, less_is_better| Measure {
         name: name.to_owned(),
         quantity: Quantity::Share(kind),
+        exchange: None,
         less_is_better,
         decides: true,
         min_effect: MinEffect { relative: 0.0, absolute: MIN_SHARE },
@@ -244,6 +254,7 @@ pub fn measures() -> Vec<Measure> {
     let ratio = |name: &str, quantity, less_is_better, decides| Measure {
         name: name.to_owned(),
         quantity,
+        exchange: None,
         less_is_better,
         decides,
         min_effect: MinEffect { relative: MIN_RELATIVE, absolute: 0.0 },
@@ -265,6 +276,7 @@ fn of_outages() -> impl Iterator<Item = Measure> {
     let explains = |name: String, quantity, absolute| Measure {
         name,
         quantity,
+        exchange: None,
         less_is_better: quantity != Quantity::Availability,
         decides: false,
         min_effect: MinEffect { relative: MIN_RELATIVE, absolute },
@@ -290,7 +302,7 @@ fn of_outages() -> impl Iterator<Item = Measure> {
 }
 
 /// `p50`, `p99_9`, `max`.
-fn percentile_name(percentile: f64) -> String {
+pub(super) fn percentile_name(percentile: f64) -> String {
     if percentile >= 100.0 { "max".to_owned() } else { format!("p{percentile}").replace('.', "_") }
 }
 
@@ -312,11 +324,12 @@ pub fn parse_min_effect(text: &str) -> Result<MinEffectChoice, String> {
     let (name, effect) = text.split_once('=').ok_or_else(|| allowed.to_owned())?;
     let name = name.trim();
     let known = measures();
-    let chosen: Vec<&Measure> = known.iter().filter(|measure| is_named(measure, name)).collect();
-    let Some(first) = chosen.first() else {
-        return Err(unknown(name));
+    let unit = match known.iter().find(|measure| is_named(measure, name)) {
+        Some(first) => first.unit(),
+        // Which exchanges there are, the runs say.
+        None if name.starts_with("exchange_latency") => Unit::Us,
+        None => return Err(unknown(name)),
     };
-    let unit = first.unit();
     let mut choice = MinEffectChoice { name: name.to_owned(), relative: None, absolute: None };
     for part in effect.split(',').map(str::trim) {
         let number = || part.parse().ok().filter(|number: &f64| *number >= 0.0 && number.is_finite());
@@ -350,9 +363,9 @@ fn unknown(name: &str) -> String {
     )
 }
 
-/// A name with or without the percentile.
+/// A name with or without the percentile; of exchanges, also without the exchange.
 fn is_named(measure: &Measure, name: &str) -> bool {
-    measure.name == name || measure.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+    measure.name == name || measure.name.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '{']))
 }
 
 /// Applies the user's choices, the last one last.
@@ -376,7 +389,11 @@ pub fn apply_min_effects(measures: &mut [Measure], choices: &[MinEffectChoice]) 
 pub fn decide_by(measures: &mut [Measure], names: &[String]) -> Result<(), String> {
     for name in names {
         if !measures.iter().any(|measure| is_named(measure, name)) {
-            return Err(unknown(name));
+            let exchanges: BTreeSet<&str> =
+                measures.iter().filter_map(|measure| measure.exchange.as_deref()).collect();
+            let exchanges =
+                exchanges.into_iter().map(|name| format!(", exchange_latency{{exchange:{name}}}"));
+            return Err(unknown(name) + &exchanges.collect::<String>());
         }
     }
     for measure in measures.iter_mut() {

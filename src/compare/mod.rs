@@ -28,11 +28,13 @@
 //! Biometrics 46, 515; Agresti and Coull 1998, Am. Stat. 52, 119.
 
 mod baseline;
+mod baseline_old;
 mod buckets;
 mod comparable;
 mod comparison;
 mod data;
 mod estimate;
+mod exchanges;
 mod judge;
 mod markdown;
 mod measure;
@@ -60,6 +62,7 @@ pub use comparable::{incomparable, invalid_runs};
 pub use comparison::{Comparison, Row, Settings, WHOLE_RUN, compare};
 pub use data::{COMPARISON_SCHEMA_VERSION, comparison_csv, comparison_json};
 pub use estimate::{Basis, Difference, SideEstimate, difference, estimate_side};
+pub use exchanges::{EXCHANGE_LATENCY, exchange_measures};
 pub use judge::{Finding, Judged, holm, judge, overall};
 pub use markdown::comparison_markdown;
 pub use measure::{

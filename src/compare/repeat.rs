@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::record::{
-    GroupManifest, HostManifest, Latencies, PackedTally, Reconnects, Survival, Tally, count_not_back,
-    share_of,
+    GroupManifest, HostManifest, Latencies, PackedTally, Reconnects, Survival, TalkNames, Tally,
+    count_not_back, share_of,
 };
 use crate::report::{RunModel, Status};
 use crate::sample::{Counter, Metric};
@@ -148,6 +148,8 @@ pub struct GroupBlock {
     pub counts: Counts,
     /// What was measured.
     pub histograms: BTreeMap<Metric, Buckets>,
+    /// The latencies of its exchanges, by name.
+    pub exchanges: BTreeMap<String, Buckets>,
 }
 
 /// Consecutive seconds of a run.
@@ -185,11 +187,13 @@ impl Repeat {
     /// Condenses a run. `source` is what the user called it.
     #[must_use]
     pub fn of(model: &RunModel, source: &str) -> Self {
-        let survivals: Vec<Survival> =
-            model.totals.iter().map(|tally| Reconnects::of(tally).survival).collect();
+        let whole = model.totals.iter().enumerate();
+        let groups: Vec<(Survival, &TalkNames)> = whole
+            .map(|(place, tally)| (Reconnects::of(tally).survival, model.manifest.talk_names(place)))
+            .collect();
         Self {
             facts: facts(model, source),
-            blocks: blocks(&model.seconds, &survivals),
+            blocks: blocks(&model.seconds, &groups),
             outages: RunOutages::of(model),
         }
     }
@@ -253,11 +257,15 @@ fn merge_group(blocks: &[Block], group: usize, precision: u8) -> GroupBlock {
     parts().for_each(|part| counts.add(&part.counts));
     let metrics: std::collections::BTreeSet<Metric> =
         parts().flat_map(|part| part.histograms.keys().copied()).collect();
+    let fit = |all: Buckets| if precision < FULL_PRECISION { all.coarsened(precision) } else { all };
     let histograms = metrics.into_iter().map(|metric| {
-        let all = Buckets::merged(parts().filter_map(|part| part.histograms.get(&metric)));
-        (metric, if precision < FULL_PRECISION { all.coarsened(precision) } else { all })
+        (metric, fit(Buckets::merged(parts().filter_map(|part| part.histograms.get(&metric)))))
     });
-    GroupBlock { counts, histograms: histograms.collect() }
+    let names: std::collections::BTreeSet<&String> = parts().flat_map(|part| part.exchanges.keys()).collect();
+    let exchanges = names.into_iter().map(|name| {
+        (name.clone(), fit(Buckets::merged(parts().filter_map(|part| part.exchanges.get(name)))))
+    });
+    GroupBlock { counts, histograms: histograms.collect(), exchanges: exchanges.collect() }
 }
 
 fn facts(model: &RunModel, source: &str) -> Facts {
@@ -299,7 +307,7 @@ fn facts(model: &RunModel, source: &str) -> Facts {
 
 /// Cuts the seconds, the empty ones between them counted, into blocks of equal length. One block is unpacked at a time. Who of those that are still away
 /// counts as not back is told by how the group came back in the whole run.
-fn blocks(seconds: &[(u64, Vec<PackedTally>)], survivals: &[Survival]) -> Vec<Block> {
+fn blocks(seconds: &[(u64, Vec<PackedTally>)], whole: &[(Survival, &TalkNames)]) -> Vec<Block> {
     let total = seconds.last().map_or(0, |(second, _)| second + 1);
     let length = total.div_ceil(MOST_BLOCKS as u64).max(1);
     let count = total.div_ceil(length);
@@ -308,19 +316,27 @@ fn blocks(seconds: &[(u64, Vec<PackedTally>)], survivals: &[Survival]) -> Vec<Bl
         let end = ((index + 1) * length).min(total);
         let (own, behind) = rest.split_at(rest.partition_point(|(second, _)| *second < end));
         rest = behind;
-        let groups = survivals.iter().enumerate().map(|(group, survival)| {
-            group_block(own.iter().filter_map(|(_, tallies)| tallies.get(group)), survival)
+        let groups = whole.iter().enumerate().map(|(group, (survival, names))| {
+            group_block(own.iter().filter_map(|(_, tallies)| tallies.get(group)), survival, names)
         });
         Block { seconds: end - index * length, groups: groups.collect() }
     });
     cut.collect()
 }
 
-fn group_block<'t>(tallies: impl Iterator<Item = &'t PackedTally>, survival: &Survival) -> GroupBlock {
+fn group_block<'t>(
+    tallies: impl Iterator<Item = &'t PackedTally>,
+    survival: &Survival,
+    names: &TalkNames,
+) -> GroupBlock {
+    let mut exchanges: BTreeMap<String, Vec<(u64, u64)>> = BTreeMap::new();
     let mut counted = Tally::default();
     let mut cells: BTreeMap<Metric, BTreeMap<u64, u64>> = BTreeMap::new();
     for tally in tallies {
         counted.merge(&tally.unpack_counts());
+        for (index, counts) in tally.exchange_bucket_counts() {
+            exchanges.entry(names.exchange(index)).or_default().extend(counts);
+        }
         for (metric, counts) in tally.bucket_counts() {
             let sums = cells.entry(metric).or_default();
             for (lowest, count) in counts {
@@ -334,7 +350,8 @@ fn group_block<'t>(tallies: impl Iterator<Item = &'t PackedTally>, survival: &Su
     if let Some(buckets) = histograms.get(&Metric::ReconnectAway) {
         buckets.add_to(&mut away, FULL_PRECISION);
     }
-    GroupBlock { counts: Counts::of(&counted, count_not_back(survival, &away)), histograms }
+    let exchanges = exchanges.into_iter().map(|(name, counts)| (name, Buckets::new(counts))).collect();
+    GroupBlock { counts: Counts::of(&counted, count_not_back(survival, &away)), histograms, exchanges }
 }
 
 #[cfg(test)]
@@ -360,7 +377,7 @@ mod tests {
 
     #[test]
     fn every_second_is_in_one_block_and_nothing_is_lost() {
-        let nobody = [0, 1].map(|_| Survival::new([], [], 0));
+        let nobody = [0, 1].map(|_| (Survival::new([], [], 0), TalkNames::NONE));
         for total in [1_u64, 5, 12, 13, 100, 3_600] {
             let seconds: Vec<_> =
                 (0..total).filter(|n| n % 3 != 1 || *n + 1 == total).map(|n| (n, second(n + 1))).collect();

@@ -55,6 +55,16 @@ impl Histograms {
         Self { values: Stack::new(&of(metric), precision), not_back }
     }
 
+    /// Of an exchange, from when its messages were due to their replies.
+    fn of_exchange(name: &str, units: &[Option<&GroupBlock>], precision: u8) -> Self {
+        let fit = |buckets: &Buckets| {
+            if precision < FULL_PRECISION { buckets.coarsened(precision) } else { buckets.clone() }
+        };
+        let histogram = |unit: &Option<&GroupBlock>| unit.and_then(|unit| unit.exchanges.get(name).map(fit));
+        let all: Vec<Buckets> = units.iter().map(|unit| histogram(unit).unwrap_or_default()).collect();
+        Self { values: Stack::new(&all, precision), not_back: None }
+    }
+
     /// Of an outage, how those came back who were lost in it.
     fn of_outage(outages: &[Option<&GroupOutage>], precision: u8) -> Self {
         let of = |times: fn(&GroupOutage) -> &Buckets| {
@@ -122,16 +132,25 @@ impl Stacks {
         Self { samples: runs.samples(side.repeats.len()), runs, blocks: None, precision }
     }
 
+    /// Of an exchange, by its name.
+    pub(super) fn of_exchange(side: Side<'_>, name: &str) -> Self {
+        Self::of(side, &|units, precision| Histograms::of_exchange(name, units, precision))
+    }
+
     pub(super) fn new(side: Side<'_>, metric: Metric) -> Self {
+        Self::of(side, &|units, precision| Histograms::new(metric, units, precision))
+    }
+
+    fn of(side: Side<'_>, histograms: &dyn Fn(&[Option<&GroupBlock>], u8) -> Histograms) -> Self {
         let precision = side.precision();
         let whole: Vec<GroupBlock> = side.repeats.iter().map(|repeat| repeat.whole(side.group)).collect();
         let runs: Vec<Option<&GroupBlock>> = whole.iter().map(Some).collect();
         let blocks = (side.repeats.len() < ENOUGH_REPEATS).then(|| {
             let all = side.repeats.iter().flat_map(|repeat| &repeat.blocks);
             let units: Vec<Option<&GroupBlock>> = all.map(|block| block.groups.get(side.group)).collect();
-            Histograms::new(metric, &units, precision)
+            histograms(&units, precision)
         });
-        let runs = Histograms::new(metric, &runs, precision);
+        let runs = histograms(&runs, precision);
         Self { samples: runs.samples(whole.len()), runs, blocks, precision }
     }
 }

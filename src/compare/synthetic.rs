@@ -160,7 +160,7 @@ fn synthetic_group(behaviour: &Behaviour, noise: &mut Noise) -> Vec<GroupBlock> 
             tokens_for_reconnects: back,
             given_up: 0,
         };
-        GroupBlock { counts, histograms }
+        GroupBlock { counts, histograms, ..GroupBlock::default() }
     });
     seconds.collect()
 }

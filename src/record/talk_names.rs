@@ -60,14 +60,14 @@ impl TalkNames {
     #[must_use]
     pub fn exchange(&self, index: u16) -> String {
         let named = self.exchanges.iter().find(|(own, _)| *own == index);
-        named.map_or_else(|| format!("say {}", u32::from(index) + 1), |(_, name)| name.clone())
+        named.map_or_else(|| format!("say-{}", u32::from(index) + 1), |(_, name)| name.clone())
     }
 
     /// The name of the stream of this index.
     #[must_use]
     pub fn stream(&self, index: u16) -> String {
         let named = self.streams.get(usize::from(index));
-        named.map_or_else(|| format!("stream {}", u32::from(index) + 1), |stream| stream.name.clone())
+        named.map_or_else(|| format!("stream-{}", u32::from(index) + 1), |stream| stream.name.clone())
     }
 
     /// Whether the least latency of the stream of this index is taken for none.

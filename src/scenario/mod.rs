@@ -32,6 +32,8 @@ pub use profiles::{profile_names, profile_text};
 #[cfg(test)]
 mod name_server_tests;
 #[cfg(test)]
+mod talk_threshold_tests;
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]

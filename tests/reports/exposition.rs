@@ -7,8 +7,8 @@ use std::time::Duration;
 use resurge::record::{LiveView, Tally};
 use resurge::report::{LiveRun, openmetrics_text, prometheus_text};
 use resurge::sample::{
-    AttemptEnd, AttemptKind, Cause, CloseKey, Counter, ErrorWord, Initiator, Outcome, Phases, ReadySample,
-    Request, RequestAnswer, RequestEnd, Sample, SessionEnd, StormId,
+    AttemptEnd, AttemptKind, Cause, CloseKey, Counter, ErrorWord, ExchangeNews, Initiator, Outcome, Phases,
+    ReadySample, Request, RequestAnswer, RequestEnd, Sample, SessionEnd, StormId, StreamNews, Talk,
 };
 use resurge::scenario::load;
 
@@ -126,4 +126,54 @@ fn the_dashboard_asks_for_nothing_that_is_not_served() {
     let mut ids: Vec<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
     ids.dedup();
     assert_eq!(ids.len(), panels.len());
+}
+
+#[test]
+fn what_clients_say_and_hear_is_there_by_name_from_the_start() {
+    let talk = "[[groups.session.say]]\nname = \"ask\"\ntext = \"{counter}\"\nreply = { starts_with = \"1\" }\n\
+                [[groups.session.streams]]\nname = \"ticks\"\nstarts_with = \"{\"\nsequence = \"/seq\"\n\
+                [[groups.session.streams]]\nname = \"far\"\nstarts_with = \"{\"\nsent_at = { pointer = \"/ts\", unit = \"ms\" }\nrelative = true\n\
+                [groups.session.kinds]\npointer = \"/op\"\n";
+    let scenario =
+        "duration = \"9s\"\n[target]\n[[groups]]\nname = \"g\"\nclients = 3\ntoken = { grant = \"none\" }\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("live.toml");
+    std::fs::write(&file, format!("{scenario}{talk}")).unwrap();
+    let scenario = load(&file, &Vec::new(), None, &|_| None).unwrap().scenario;
+    let text = |tally: Tally| {
+        let view = LiveView { second: 3, totals: Arc::new(vec![tally]), ..LiveView::default() };
+        openmetrics_text(&Arc::new(LiveRun::new(&scenario, view))).unwrap()
+    };
+    let nothing = text(Tally::default());
+    assert!(nothing.contains("resurge_exchange_sent_total{group=\"g\",exchange=\"ask\"} 0"), "{nothing}");
+    let news = ExchangeNews {
+        sent: 7,
+        ok: 5,
+        timeouts: 1,
+        latencies_us: vec![15_000; 5],
+        ..ExchangeNews::default()
+    };
+    let ticks =
+        StreamNews { messages: 9, skipped: 4, filled: 1, blind_us: vec![2_000_000], ..StreamNews::default() };
+    let far = StreamNews { messages: 1, latencies_us: vec![-5], ..StreamNews::default() };
+    let kinds = vec![(ErrorWord::new("tick"), 8), (ErrorWord::new("other"), 1), (None, 2)];
+    let talk = Talk { exchanges: vec![(0, news)], streams: vec![(0, ticks), (1, far)], kinds };
+    let mut tally = Tally::default();
+    tally.apply(&Sample::Talk(Box::new(talk)));
+    let told = text(tally);
+    for line in [
+        r#"resurge_exchange_sent_total{group="g",exchange="ask"} 7"#,
+        r#"resurge_exchange_ended_total{group="g",exchange="ask",end="ok"} 5"#,
+        r#"resurge_exchange_ended_total{group="g",exchange="ask",end="timeout"} 1"#,
+        r#"resurge_exchange_latency_seconds_count{group="g",exchange="ask"} 5"#,
+        r#"resurge_stream_messages_total{group="g",stream="ticks"} 9"#,
+        r#"resurge_stream_missed{group="g",stream="ticks"} 3.0"#,
+        r#"resurge_blind_time_seconds_count{group="g",stream="ticks"} 1"#,
+        r#"resurge_messages_of_kind_total{group="g",kind="tick"} 8"#,
+        r#"resurge_messages_of_kind_total{group="g",kind="other"} 1"#,
+        r#"resurge_messages_of_kind_total{group="g",kind="(none)"} 2"#,
+    ] {
+        assert!(told.lines().any(|own| own == line), "{line} is not in:\n{told}");
+    }
+    assert!(!told.contains("resurge_stream_latency_seconds_count{group=\"g\",stream=\"far\"}"), "{told}");
 }

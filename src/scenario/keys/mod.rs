@@ -3,6 +3,7 @@
 //! In: tables of the document. Out: types whose values are valid by construction or were checked when the file was loaded. Shares are 0..1,
 //! rates per second. A key stands in one place: its field. Rules between keys are functions beside it.
 
+mod aggregate;
 pub mod arrivals;
 pub mod binary;
 pub mod bound;

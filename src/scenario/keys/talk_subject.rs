@@ -49,7 +49,7 @@ pub(crate) enum TalkKind {
 }
 
 /// Subjects that are of exchanges.
-pub(crate) const EXCHANGE_SUBJECTS: &[(&str, ExchangeOf)] = &[
+pub const EXCHANGE_SUBJECTS: &[(&str, ExchangeOf)] = &[
     ("exchange_latency", ExchangeOf::Latency),
     ("exchange_sent", ExchangeOf::Sent),
     ("exchange_ok", ExchangeOf::Ok),
@@ -61,7 +61,7 @@ pub(crate) const EXCHANGE_SUBJECTS: &[(&str, ExchangeOf)] = &[
 ];
 
 /// Subjects that are of streams.
-pub(crate) const STREAM_SUBJECTS: &[(&str, StreamOf)] = &[
+pub const STREAM_SUBJECTS: &[(&str, StreamOf)] = &[
     ("stream_latency", StreamOf::Latency),
     ("blind_time", StreamOf::BlindTime),
     ("stream_missed", StreamOf::Missed),

@@ -9,6 +9,8 @@ use crate::declare::nearest;
 use crate::sample::{Counter, Metric};
 use crate::units;
 
+pub use super::aggregate::{Aggregate, Comparison};
+use super::aggregate::{parse_aggregate, parse_comparison};
 use super::talk_subject::{EXCHANGE_SUBJECTS, ExchangeOf, STREAM_SUBJECTS, StreamOf, TalkKind};
 
 /// A condition that the run must hold.
@@ -104,40 +106,6 @@ pub enum ShareOf {
     ReconnectSuccess,
     /// `local_limit_rate`.
     LocalLimit,
-}
-
-/// Which number of a subject.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Aggregate {
-    /// `p(99.9)`, a percentile in (0, 100]; of times.
-    Percentile(f64),
-    /// `min`, of times.
-    Min,
-    /// `avg` or `mean`, of times.
-    Mean,
-    /// `max`, of times.
-    Max,
-    /// `count`, of times and counts.
-    Count,
-    /// `rate`: of shares, 0..1; of counts, per second of the run.
-    Rate,
-}
-
-/// How a number is compared with a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comparison {
-    /// `<`
-    Below,
-    /// `<=`
-    AtMost,
-    /// `>`
-    Above,
-    /// `>=`
-    AtLeast,
-    /// `==`
-    Equal,
-    /// `!=`
-    NotEqual,
 }
 
 /// Subjects that are shares of attempts.
@@ -301,15 +269,7 @@ pub(crate) fn parse_expression(
     let (aggregate, rest) = expression.split_at(at);
     let symbols = rest.find(|c| !matches!(c, '<' | '>' | '=' | '!')).unwrap_or(rest.len());
     let (symbol, limit) = rest.split_at(symbols);
-    let comparison = match symbol {
-        "<" => Comparison::Below,
-        "<=" => Comparison::AtMost,
-        ">" => Comparison::Above,
-        ">=" => Comparison::AtLeast,
-        "==" | "===" => Comparison::Equal,
-        "!=" => Comparison::NotEqual,
-        other => return Err(format!("`{other}` is no comparison: one of < <= > >= == != is needed")),
-    };
+    let comparison = parse_comparison(symbol)?;
     let Named { subject, group, part } = named.clone();
     let aggregate = parse_aggregate(aggregate.trim())?;
     check_aggregate(subject, aggregate)?;
@@ -325,36 +285,6 @@ pub(crate) fn parse_expression(
 pub fn parse_threshold(source: &str) -> Result<Threshold, String> {
     let (key, expression) = source.rsplit_once(": ").ok_or("a threshold is METRIC: EXPRESSION")?;
     parse_expression(key, &parse_subject(key)?, expression, None)
-}
-
-fn parse_aggregate(text: &str) -> Result<Aggregate, String> {
-    let allowed = "one of p(N), min, avg, mean, med, max, count, rate is needed";
-    Ok(match text {
-        "min" => Aggregate::Min,
-        "avg" | "mean" => Aggregate::Mean,
-        "med" => Aggregate::Percentile(50.0),
-        "max" => Aggregate::Max,
-        "count" => Aggregate::Count,
-        "rate" => Aggregate::Rate,
-        _ => {
-            let inner = text.strip_prefix("p(").and_then(|rest| rest.strip_suffix(')'));
-            let percentile = inner.and_then(|inner| inner.trim().parse::<f64>().ok());
-            let percentile = percentile.ok_or_else(|| match bare_percentile(text) {
-                Some(number) => format!("`{text}` is no aggregate; did you mean `p({number})`?"),
-                None => format!("`{text}` is no aggregate: {allowed}"),
-            })?;
-            if !(percentile > 0.0 && percentile <= 100.0) {
-                return Err(format!("p({percentile}) is none: a percentile is above 0 and at most 100"));
-            }
-            Aggregate::Percentile(percentile)
-        }
-    })
-}
-
-/// The percentile of `p99`, and of `p99_9` as the CSV files have it.
-fn bare_percentile(text: &str) -> Option<String> {
-    let number = text.strip_prefix('p')?.trim_start_matches('(').replace('_', ".");
-    number.parse::<f64>().is_ok().then_some(number)
 }
 
 fn check_aggregate(subject: Subject, aggregate: Aggregate) -> Result<(), String> {
