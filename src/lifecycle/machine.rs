@@ -149,11 +149,15 @@ impl Client {
         event: Event,
         samples: &mut Vec<Sample>,
     ) -> Action {
-        if event == Event::Stop {
+        let mut event = event;
+        if matches!(event, Event::Stop) {
             self.stop(now);
         }
         if now >= self.leaves {
             self.stop(self.leaves);
+            if self.only_waits() && matches!(event, Event::Due(_)) {
+                event = Event::Stop;
+            }
         }
         let state = std::mem::replace(&mut self.state, State::Outside);
         let mut step = Step { client: self, rules, now, samples };
@@ -178,7 +182,6 @@ pub(super) struct Step<'a> {
 
 impl Step<'_> {
     fn take(&mut self, state: State, event: Event) -> Action {
-        let event = self.or_stop(&state, event);
         match (state, event) {
             (State::Outside, Event::Begin { due, leaves }) => {
                 self.client.leaves = leaves;

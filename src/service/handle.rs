@@ -83,7 +83,7 @@ impl TargetState {
         request: TokenRequest<'_>,
         refresh: Option<Credential<'_>>,
     ) -> HandleAnswer {
-        match self.grant_token(now, request, refresh.map(Credential::shown)) {
+        match self.grant_token(now, &request, refresh.map(Credential::shown)) {
             Ok((id, grant, refresh)) => HandleAnswer::Issued {
                 lacks_scope: grant.lacks(request.scope),
                 token: TokenHandle(id),
