@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, Choices, Hidden, NOT_EMPTY, POINTER, Shape, Table, Template, VARIABLE, Value, above_zero,
+    At, Choices, NOT_EMPTY, POINTER, Shape, Table, Template, VARIABLE, Value, above_zero,
     code_ranges, duration, int, interval, map, meaning, of, one_of, or_never, pace, ruled, string, table,
-    template, text, words,
+    template, words,
 };
 
 use super::message_rule::{Expression, MessageRule};
@@ -110,7 +110,7 @@ pub enum KeepAliveKind {
     /// A ping frame.
     Ping,
     /// A text message.
-    Text(Hidden<String>),
+    Text(Template),
 }
 
 table! {
@@ -120,8 +120,8 @@ table! {
         ping_every: Option<Duration> = None => interval();
         /// How often a text is sent.
         text_every: Option<Duration> = None => interval();
-        /// The text.
-        text: Option<Hidden<String>> = None => text();
+        /// The text; may hold variables.
+        text: Option<Template> = None => template();
         /// Longest wait for a sign of life after it: a pong for a ping, anything for a text.
         timeout: Duration = Duration::from_secs(10) => above_zero();
     }
@@ -150,8 +150,8 @@ table! {
     pub struct Send {
         /// Messages per second and client.
         rate: f64, needed "{ rate = \"1/s\", text = \"…\" } is needed" => pace("{ rate = \"1/s\", text = \"…\" } is needed");
-        /// The text. Default: `{}`.
-        text: Hidden<String> = "{}".to_owned().into() => text();
+        /// The text; may hold variables, which are filled in for each message. Default: `{}`.
+        text: Template = Template::literal("{}") => template();
     }
 }
 
