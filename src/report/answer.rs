@@ -8,12 +8,13 @@ use serde::Serialize;
 
 use crate::record::{Asks, Manifest, Quantile, Reconnects, Tally};
 use crate::sample::{
-    AttemptKey, AttemptKind, Cause, Counter, Ground, Metric, Outcome, Request, RequestAnswer,
+    AttemptKey, AttemptKind, Cause, Counter, ErrorWord, Ground, Metric, Outcome, Request, RequestAnswer,
 };
 use crate::units::{format_count, format_us};
 
 use super::ends_in_words::what_ended_sessions;
-use super::requests::keeps_out;
+use super::requests::{keeps_out, not_ok};
+use super::token_hints::token_hint;
 use super::verdict::Status;
 
 /// Groups that are told; of more, it is said how many.
@@ -55,7 +56,7 @@ impl InWords {
             description: description(&manifest.scenario_text),
             groups: told.collect(),
             left_out: totals.len().saturating_sub(MOST_GROUPS),
-            next: next_steps(totals, status),
+            next: next_steps(totals, status, &manifest.scenario_text),
         }
     }
 
@@ -310,10 +311,7 @@ fn help<'a>(
     if !obstacle.cause.is_some_and(Cause::is_dead_token) {
         return String::new();
     }
-    let is_proof = |(key, _): &(&AttemptKey, &u64)| {
-        key.answer.as_ref().is_some_and(|answer| answer.ground == Ground::Proved)
-    };
-    if tally.attempts.iter().any(|row| is_proof(&row)) {
+    if was_proved(tally) {
         return "; a fresh one was let in".to_owned();
     }
     let fetches = |(_, other): &(&str, &Tally)| {
@@ -325,8 +323,40 @@ fn help<'a>(
     found.map_or_else(String::new, |(name, _)| format!("; a fresh one is let in, as group {name} shows"))
 }
 
+/// Whether the same client was let in with a fresh token right after a refusal.
+fn was_proved(tally: &Tally) -> bool {
+    let is_proof =
+        |key: &AttemptKey| key.answer.as_ref().is_some_and(|answer| answer.ground == Ground::Proved);
+    tally.attempts.keys().any(is_proof)
+}
+
+/// What to change by what token endpoints answered most.
+fn token_hints(totals: &[Tally]) -> Option<&'static str> {
+    let rows = totals.iter().flat_map(|tally| not_ok(tally, Request::asks_for_token));
+    let hinted = rows.filter_map(|row| {
+        Some((row.count, token_hint(row.status, row.error.map(ErrorWord::text), row.answer)?))
+    });
+    hinted.max_by_key(|(count, _)| *count).map(|(_, hint)| hint)
+}
+
+/// Whether a scenario names files, which stand beside it and not beside its copy.
+fn names_files(scenario: &str) -> bool {
+    fn named(value: &toml::Value) -> bool {
+        match value {
+            toml::Value::Table(table) => table.iter().any(|(key, value)| {
+                let is_file =
+                    ["file", "feeder", "ca_file", "client_cert", "client_key"].contains(&key.as_str());
+                (is_file && value.as_str().is_some_and(|path| !path.starts_with('/'))) || named(value)
+            }),
+            toml::Value::Array(values) => values.iter().any(named),
+            _ => false,
+        }
+    }
+    scenario.parse::<toml::Table>().is_ok_and(|table| named(&toml::Value::Table(table)))
+}
+
 /// What to do or look at next.
-fn next_steps(totals: &[Tally], status: Status) -> Vec<String> {
+fn next_steps(totals: &[Tally], status: Status, scenario: &str) -> Vec<String> {
     let refused_of = |tally: &Tally, wanted: fn(Cause) -> bool| {
         tally.attempts_where(|_, outcome, cause| outcome.is_refusal() && cause.is_some_and(wanted))
     };
@@ -343,12 +373,15 @@ fn next_steps(totals: &[Tally], status: Status) -> Vec<String> {
     };
     let (dead, unknown) = (refused(Cause::is_dead_token), refused(|cause| cause == Cause::Unknown));
     let crowded = refused(|cause| matches!(cause, Cause::RateLimited | Cause::Overloaded));
+    let no_token = outcome(Outcome::TokenRefused) + outcome(Outcome::TokenError);
+    let hint = token_hints(totals).filter(|_| no_token > 0);
+    say(hint.is_some(), hint.unwrap_or_default());
     say(
-        outcome(Outcome::TokenRefused) > 0,
+        hint.is_none() && outcome(Outcome::TokenRefused) > 0,
         "tokens.csv has each answer of the token endpoint: check token.client_id, token.client_secret and its URL",
     );
     say(
-        outcome(Outcome::TokenError) > 0,
+        hint.is_none() && outcome(Outcome::TokenError) > 0,
         "tokens.csv tells what became of the token requests: check target.token_url, and whether the service is there",
     );
     say(
@@ -357,20 +390,36 @@ fn next_steps(totals: &[Tally], status: Status) -> Vec<String> {
     );
     say(
         unknown > dead + crowded,
-        "resurge diagnose scenario.toml, the copy in the run folder: its experiments tell why handshakes are refused",
+        if names_files(scenario) {
+            "resurge diagnose with the scenario that was run (its copy in the run folder does not find the files that it names): its experiments tell why handshakes are refused"
+        } else {
+            "resurge diagnose scenario.toml, the copy in the run folder: its experiments tell why handshakes are refused"
+        },
     );
     say(
         dead_signatures > unknown,
         "let the clients sign each handshake anew (connect.sign, on_reconnect = \"sign\"), and compare the two runs",
     );
     let dead = dead - dead_signatures;
+    // Who is let in with a fresh token after the refusal does fetch one then.
+    let has_dead = |tally: &&Tally| refused_of(tally, Cause::is_dead_token) > 0;
+    let fetch_late = totals.iter().filter(has_dead).all(|tally| was_proved(tally));
     say(
-        dead > unknown && dead > 0,
-        "let the clients fetch a token before they come back (token.on_reconnect = \"fetch\", or reconnect.refetch_on), and compare the two runs",
+        dead > unknown && dead > 0 && fetch_late,
+        "let the clients fetch a token before they come back (token.on_reconnect = \"fetch\"), and not only once they were refused: each refusal costs an attempt",
     );
     say(
-        refused(|cause| cause == Cause::MissingScope) > 0,
-        "give the client the scope that the service wants (token.scopes)",
+        dead > unknown && dead > 0 && !fetch_late,
+        "let the clients fetch a token before they come back (token.on_reconnect = \"fetch\", or reconnect.refetch_on), and compare the two runs",
+    );
+    let lacks_scope = |tally: &&Tally| refused_of(tally, |cause| cause == Cause::MissingScope) > 0;
+    let mints = |tally: &Tally| tally.requests.keys().any(|(request, _)| *request == Request::Mint);
+    let (minted, granted): (Vec<&Tally>, Vec<&Tally>) =
+        totals.iter().filter(lacks_scope).partition(|tally| mints(tally));
+    say(!granted.is_empty(), "give the client the scope that the service wants (token.scopes)");
+    say(
+        !minted.is_empty(),
+        "give the tokens that the clients sign the scope that the service wants (scope in token.claims)",
     );
     say(
         refused(|cause| cause == Cause::Origin) > 0,

@@ -35,6 +35,7 @@ mod simulated;
 mod sparkline;
 mod tables;
 mod text;
+mod token_hints;
 mod verdict;
 mod wire_tables;
 mod workers;
@@ -58,6 +59,7 @@ pub use outages::outage_name;
 pub use recovery::{RecoveryCurve, RecoveryStep};
 pub use run_json::{RunJson, run_json, run_json_schema};
 pub use text::{Style, summary_text};
+pub use token_hints::token_hint;
 pub use verdict::{Status, ValidityCheck, Verdict};
 pub use write::{
     JOURNAL_FILE, SHARDS_FOLDER, WriteFault, check_writable, is_stream, write_all, write_file, write_named,

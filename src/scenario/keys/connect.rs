@@ -10,8 +10,8 @@ use secrecy::SecretString;
 
 use crate::declare::{
     At, Choices, HEADER_NAME, Hidden, Shape, Table, Template, TextRule, UrlText, Value, above_zero, address,
-    duration, header_text, list, map, name_server, of, path, ruled, secret, string, table, then,
-    token_text, unfilled, words, ws_url_template,
+    duration, header_text, list, map, name_server, of, path, ruled, secret, string, table, then, token_text,
+    unfilled, words, ws_url_template,
 };
 
 use super::bound::ClientCertificate;

@@ -5,9 +5,8 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, Choices, NOT_EMPTY, POINTER, Shape, Table, Template, VARIABLE, Value, above_zero,
-    code_ranges, duration, int, interval, map, meaning, of, one_of, or_never, pace, ruled, string, table,
-    template, words,
+    At, Choices, NOT_EMPTY, POINTER, Shape, Table, Template, VARIABLE, Value, above_zero, code_ranges,
+    duration, int, interval, map, meaning, of, one_of, or_never, pace, ruled, string, table, template, words,
 };
 
 use super::message_rule::{Expression, MessageRule};
@@ -196,7 +195,7 @@ table! {
     /// A heartbeat. The first is sent after a share of the interval, drawn from 0 to 1.
     pub struct Heartbeat {
         /// Where the message says how often a heartbeat is due, in milliseconds (JSON Pointer, RFC 6901).
-        every_ms: String, needed "a heartbeat is { every_ms = \"/d/heartbeat_interval\", text = \"…\" }" => string();
+        every_ms: String, needed "a heartbeat is { every_ms = \"/d/heartbeat_interval\", text = \"…\" }" => ruled(POINTER);
         /// The heartbeat's text; may hold variables.
         text: Template, needed "a heartbeat is { every_ms = \"/d/heartbeat_interval\", text = \"…\" }" => template();
     }

@@ -247,7 +247,13 @@ fn failed(failure: &HttpFailure) -> Refusal {
         HttpFailure::LocalLimit | HttpFailure::Connect(ConnectFailure::LocalLimit) => {
             TokenFailure::LocalLimit.into()
         }
-        HttpFailure::Connect(failed) => Refusal::of_connection(failed.outcome(), failure.answer()),
+        HttpFailure::Connect(failed) => {
+            let reason = match failed {
+                ConnectFailure::Tls(reason) => reason.as_deref(),
+                _ => None,
+            };
+            Refusal::of_connection(failed.outcome(), failure.answer()).for_reason(reason)
+        }
         HttpFailure::Broken | HttpFailure::TooLarge => Refusal::of(TokenFailure::Error, failure.answer()),
     }
 }

@@ -248,7 +248,10 @@ mod tests {
         assert_eq!(sent[AUTHORIZATION], "Basic YStiOnAlMjZzcyUzQXdvcmQ=");
         assert!(sent[AUTHORIZATION].is_sensitive());
         assert_eq!(sent[CONNECTION], "close");
-        assert_eq!((&sent["x-api-key"], &sent["x-client"]), (&HeaderValue::from_static("k3y"), &HeaderValue::from_static("c-7")));
+        assert_eq!(
+            (&sent["x-api-key"], &sent["x-client"]),
+            (&HeaderValue::from_static("k3y"), &HeaderValue::from_static("c-7"))
+        );
         assert!(!is_common(&credentials, &grant), "a header is filled in");
         assert!(sent["x-api-key"].is_sensitive());
         credentials.body = TokenBody::Json;
@@ -257,6 +260,9 @@ mod tests {
             write(&credentials, &none),
             r#"{"audience":"https://a/7","grant_type":"client_credentials"}"#
         );
-        assert_eq!(headers(&HeaderMap::new(), &credentials, who, true, &fill)[CONTENT_TYPE], "application/json");
+        assert_eq!(
+            headers(&HeaderMap::new(), &credentials, who, true, &fill)[CONTENT_TYPE],
+            "application/json"
+        );
     }
 }
