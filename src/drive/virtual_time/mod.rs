@@ -18,6 +18,7 @@ mod group;
 mod handshakes;
 mod minted_book;
 mod network;
+mod pages;
 mod queue;
 mod refusal;
 mod request;
