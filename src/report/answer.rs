@@ -12,6 +12,7 @@ use crate::sample::{
 };
 use crate::units::{format_count, format_us};
 
+use super::arrivals::come_and_go;
 use super::ends_in_words::what_ended_sessions;
 use super::requests::{keeps_out, not_ok};
 use super::token_hints::token_hint;
@@ -47,9 +48,11 @@ impl InWords {
     #[must_use]
     pub fn of(manifest: &Manifest, totals: &[Tally], status: Status) -> Self {
         let named = || manifest.groups.iter().map(|group| group.name.as_str()).zip(totals).enumerate();
+        let departs = come_and_go(manifest);
         let told = named().take(MOST_GROUPS).map(|(index, (name, tally))| {
             let others = named().filter(|(other, _)| *other != index).map(|(_, group)| group);
-            let said = sentences(tally, manifest.asks_of(index), others);
+            let end = if departs.get(index) == Some(&true) { OWN_END } else { RUNS_END };
+            let said = sentences(tally, manifest.asks_of(index), others, end);
             GroupInWords { group: name.to_owned(), said }
         });
         Self {
@@ -72,13 +75,29 @@ fn description(scenario: &str) -> Option<String> {
     scenario.get("description")?.as_str().map(str::to_owned)
 }
 
+/// How the end of clients' time is told.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    as_it_came: &'static str,
+    when: &'static str,
+}
+
+/// Of clients that stay to the run's end.
+const RUNS_END: End = End { as_it_came: "as the run ended", when: "when the run ended" };
+/// Of clients that leave at a time of their own.
+const OWN_END: End = End {
+    as_it_came: "as their time was over",
+    when: "when their time was over",
+};
+
 /// What happened to a group.
 fn sentences<'a>(
     tally: &Tally,
     asks: Asks<'_>,
     others: impl Iterator<Item = (&'a str, &'a Tally)>,
+    end: End,
 ) -> String {
-    let mut said = capitalised(&what_happened(tally));
+    let mut said = capitalised(&what_happened(tally, end));
     if let Some(why) = what_stood_in_the_way(tally, asks, others).or_else(|| what_ended_sessions(tally)) {
         said.push(' ');
         said.push_str(&capitalised(&why));
@@ -103,7 +122,7 @@ fn of(part: u64, whole: u64, noun: &str) -> String {
 }
 
 /// Who was in, who lost their sessions, who came back.
-fn what_happened(tally: &Tally) -> String {
+fn what_happened(tally: &Tally, end: End) -> String {
     let clients = tally.counter(Counter::ClientsStarted);
     if clients == 0 {
         return "no client started".to_owned();
@@ -130,10 +149,10 @@ fn what_happened(tally: &Tally) -> String {
         1 => format!("{in_words}; one session was lost"),
         _ => format!("{in_words}; sessions were lost {} times", format_count(lost)),
     };
-    format!("{cut_off}, and {}", who_came_back(&reconnects, lost))
+    format!("{cut_off}, and {}", who_came_back(&reconnects, lost, end))
 }
 
-fn who_came_back(reconnects: &Reconnects, lost: u64) -> String {
+fn who_came_back(reconnects: &Reconnects, lost: u64, end: End) -> String {
     let wanted = reconnects.wanted();
     if wanted == 0 {
         return "nobody was wanted back".to_owned();
@@ -155,9 +174,9 @@ fn who_came_back(reconnects: &Reconnects, lost: u64) -> String {
     if reconnects.away > 0 {
         let (away, verb) = (format_count(reconnects.away), were(reconnects.away));
         not_back.push(match reconnects.longest_away_us {
-            Some(0) => format!("{away} lost theirs as the run ended"),
-            Some(us) => format!("{away} {verb} away when the run ended, for up to {}", format_us(us)),
-            None => format!("{away} {verb} away when the run ended"),
+            Some(0) => format!("{away} lost theirs {}", end.as_it_came),
+            Some(us) => format!("{away} {verb} away {}, for up to {}", end.when, format_us(us)),
+            None => format!("{away} {verb} away {}", end.when),
         });
     }
     if lost > wanted {

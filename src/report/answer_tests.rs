@@ -48,7 +48,7 @@ fn away() -> [Sample; 2] {
 }
 
 fn said(tally: &Tally, others: &[(&str, &Tally)]) -> String {
-    sentences(tally, Asks::default(), others.iter().copied())
+    sentences(tally, Asks::default(), others.iter().copied(), RUNS_END)
 }
 
 #[test]
@@ -122,6 +122,26 @@ fn each_world_has_its_sentences() {
     let crossed = group(2, &[in_first(2).as_slice(), &[lost(1), (1, unfinished), (1, at_the_end)]].concat());
     insta::assert_snapshot!(said(&crossed, &[]), @"All 2 clients were let in; one session was lost, and none came back (1 lost theirs as the run ended).");
     assert_eq!(said(&Tally::default(), &[]), "No client started.");
+}
+
+#[test]
+fn of_who_leaves_before_the_run_ends_that_is_said() {
+    let [unfinished, still_away] = away();
+    let tally = group(
+        2,
+        &[
+            (2, end(FIRST, Outcome::Ok)),
+            (2, ready(FIRST, 1)),
+            (1, counted(Counter::Disconnects)),
+            (1, unfinished),
+            (1, still_away),
+        ],
+    );
+    let said = sentences(&tally, Asks::default(), std::iter::empty(), OWN_END);
+    assert!(
+        said.contains("1 was away when their time was over, for up to 40.0 s"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod aligned;
 mod answer;
+mod arrivals;
 mod benchmark;
 mod csv_files;
 mod csv_observed;

@@ -172,9 +172,8 @@ impl Clients {
 
     fn slot_mut(&mut self, number: u32) -> &mut Slot {
         let (is_over, seed) = (self.slots.is_over(number), self.seed);
-        self.slots.get_or_insert_with(number, || {
-            if is_over { Slot::done(seed) } else { Slot::new(seed, number) }
-        })
+        self.slots
+            .get_or_insert_with(number, || if is_over { Slot::done(seed) } else { Slot::new(seed, number) })
     }
 
     /// From `now` on clients stop as `phase` says.
