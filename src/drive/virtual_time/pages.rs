@@ -98,6 +98,6 @@ mod tests {
         // Nothing is kept of who is over.
         *pages.get_or_insert_with(5, || 7) += 1;
         assert_eq!(*pages.get_or_insert_with(5, || 7), 7);
-        assert_eq!((pages.get(5), pages.end(5)), (None, None));
+        assert_eq!((pages.get(5).copied(), pages.end(5)), (None, None));
     }
 }
