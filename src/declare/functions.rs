@@ -51,6 +51,16 @@ impl Function {
         arguments == self.keys + 1 || (self.joins && arguments > self.keys)
     }
 
+    /// Whether what it gives is no text, whatever it is given.
+    pub(super) const fn is_digest(self) -> bool {
+        self.joins
+    }
+
+    /// Whether bytes that are no text make no sense to it.
+    pub(super) fn wants_text(self) -> bool {
+        matches!(self.name, "urlencode" | "base64_decode")
+    }
+
     /// What it gives for these arguments. What is no base64 decodes to nothing.
     pub(super) fn apply(self, arguments: &[Vec<u8>]) -> Vec<u8> {
         let (keys, texts) = arguments.split_at(self.keys.min(arguments.len()));

@@ -43,10 +43,12 @@ pub(crate) use kinds::numbers::{List, flag, int, list, map, number, share, share
 pub(crate) use kinds::rule::{
     ENVIRONMENT_NAME, HEADER_NAME, INNER_POINTER, NAME, NOT_EMPTY, POINTER, TextRule, VARIABLE,
 };
+pub(crate) use kinds::templates::{
+    Variables, built_in, header_template, header_text, say_template, target_header, target_text, template,
+    token_header, token_param, token_text, unfilled, variable,
+};
 pub(crate) use kinds::texts::{
-    SecretsElsewhere, Variables, argument, built_in, environment_value, file, header, header_template,
-    header_text, path, ruled, say_template, secret, string, strings, target_header, target_text, template,
-    text, token_param, token_text, variable,
+    SecretsElsewhere, argument, environment_value, file, header, path, ruled, secret, string, strings, text,
 };
 pub(crate) use kinds::times::{
     self, Time, above_zero, duration, duration_pattern, interval, or_never, pace, pace_or_zero, rate, signed,

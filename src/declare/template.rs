@@ -379,6 +379,15 @@ impl CallReader<'_> {
             let what = format!("{name} cannot be called with {} arguments", arguments.len());
             return Err(Unread::Wrong(CallFault { what, help: format!("write {}", function.usage) }));
         }
+        let given = arguments.iter().find_map(|argument| match argument {
+            Argument::Call(call) if call.function.is_digest() => Some(call.function.name),
+            _ => None,
+        });
+        if let (true, Some(given)) = (function.wants_text(), given) {
+            let what = format!("{name} takes a text, and {given} gives bytes");
+            let help = format!("write {name}(base64({given}(…))) or {name}(hex({given}(…)))");
+            return Err(Unread::Wrong(CallFault { what, help }));
+        }
         Ok(Call { function, arguments })
     }
 

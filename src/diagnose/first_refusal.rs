@@ -308,11 +308,12 @@ fn by_cause(case: &Case<'_>, first: &Refused) -> Finding {
             let sentence = format!(
                 "The token lacks a scope ({told}); a fresh one lacks it too, so fetching again cannot help."
             );
-            finding(
-                Kind::ScopeMissing,
-                sentence,
-                "Register the client with the scope that the endpoint requires, and ask for it (token.scopes).",
-            )
+            let change = if case.mints {
+                "Give the token that the client signs the scope that the endpoint requires (scope in token.claims)."
+            } else {
+                "Register the client with the scope that the endpoint requires, and ask for it (token.scopes)."
+            };
+            finding(Kind::ScopeMissing, sentence, change)
         }
         Cause::ExpiredToken if case.look == TokenLook::Absent => {
             let sentence = format!("What the handshake shows in a token's place has expired ({told}).");

@@ -3,6 +3,7 @@
 //! In: observations, and what the scenario does about its token. Out: findings, the most important first, each with the change
 //! to make; [`Kind::CannotTell`] where the evidence does not suffice, with what would tell.
 
+use crate::report::token_hint;
 use crate::sample::{Outcome, RequestAnswer};
 
 use super::finding::{Case, Finding, Kind, cannot_tell, finding};
@@ -92,6 +93,7 @@ fn token_endpoint(
         (Some(status), instead, Some(wrong)) => format!("{status}, {wrong}{}", in_its_place(instead)),
         (Some(status), Some(code), None) => format!("{status} {code}"),
         (Some(status), None, None) => status.to_string(),
+        (None, Some(code), _) => code.to_owned(),
         _ => "no answer".to_owned(),
     };
     if status == Some(429) {
@@ -102,39 +104,17 @@ fn token_endpoint(
             "Fetch fewer tokens: share one in the group (token.sharing = \"group\"), reuse it, back off by Retry-After.",
         );
     }
+    let change = token_hint(status, code, answer).map(capital);
     if outcome == Outcome::TokenRefused {
-        let change = match code {
-            Some("invalid_client") => {
-                "Correct token.client_id and token.client_secret, or token.auth (\"basic\" or \"body\")."
-            }
-            Some("invalid_scope") => {
-                "Ask for scopes that the client is registered with (token.scopes), or register it with them."
-            }
-            Some("invalid_target") => {
-                "Name an audience or a resource that the endpoint knows (token.params)."
-            }
-            Some("invalid_grant") => {
-                "Correct what the grant shows: user and password, assertion, or subject token."
-            }
-            Some("unauthorized_client" | "unsupported_grant_type") => {
-                "Register the client for the grant (token.grant)."
-            }
-            _ => "Compare the token request with what the endpoint's documentation asks for.",
-        };
+        let change = change.unwrap_or_else(|| {
+            "Compare the token request with what the endpoint's documentation asks for.".to_owned()
+        });
         let sentence =
             format!("The token endpoint refuses the client itself ({said}): no handshake was made.");
         return finding(Kind::CredentialsRefused, sentence, change).of_unknown_need();
     }
     let sentence = format!("The token endpoint cannot be used ({said}): no handshake was made.");
-    let change = match answer {
-        RequestAnswer::NoAccessToken => {
-            "Say where the answer has the token (token.token_pointer), or correct target.token_url."
-        }
-        RequestAnswer::UnreadableField => {
-            "Say where the answer has the token's life (token.expires_pointer)."
-        }
-        _ => "Correct target.token_url, or mend the endpoint.",
-    };
+    let change = change.unwrap_or_else(|| "Correct target.token_url, or mend the endpoint.".to_owned());
     finding(Kind::TokenEndpointFails, sentence, change).of_unknown_need()
 }
 

@@ -4,28 +4,25 @@
 
 use crate::clock::Moment;
 
-use super::event::Event;
-use super::machine::{State, Step};
+use super::machine::{Client, State, Step};
 
-impl Step<'_> {
-    /// The event, or the end of its time in the run where the client only waited for a moment. Who is on the way in goes on to the end of it.
-    pub(super) fn or_stop(&self, state: &State, event: Event) -> Event {
-        let only_waits = match state {
+impl Client {
+    /// Whether it only waits for a moment. Who is on the way in goes on to the end of it.
+    pub(super) fn only_waits(&self) -> bool {
+        match &self.state {
             State::Session { entering, .. } => {
                 entering.as_ref().is_none_or(|entering| entering.admitted.is_some())
             }
             State::Waiting { .. } | State::Silent { .. } => true,
             _ => false,
-        };
-        if only_waits && self.now >= self.client.leaves && matches!(event, Event::Due(_)) {
-            return Event::Stop;
         }
-        event
     }
+}
 
+impl Step<'_> {
     /// The earlier of a moment and the end of its time in the run.
     pub(super) fn or_leaves(&self, moment: Moment) -> Moment {
-        moment.min(self.client.leaves)
+        if self.client.leaves < moment { self.client.leaves } else { moment }
     }
 }
 

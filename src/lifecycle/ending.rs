@@ -313,6 +313,9 @@ impl Step<'_> {
 
     /// Attempts are counted otherwise, and what follows from their causes.
     pub(super) fn recount(&mut self, recounts: Vec<Recount>, lost_in: Option<Bin>) {
+        if recounts.is_empty() {
+            return;
+        }
         for recount in recounts {
             let is_dead = |key: &AttemptKey| key.cause.is_some_and(Cause::is_dead_token);
             let dead = Sample::Count(Counter::DeadTokenHandshakes, u64::from(recount.times));

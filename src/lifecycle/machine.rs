@@ -149,12 +149,19 @@ impl Client {
         event: Event,
         samples: &mut Vec<Sample>,
     ) -> Action {
-        if event == Event::Stop {
+        if matches!(event, Event::Stop) {
             self.stop(now);
         }
         if now >= self.leaves {
             self.stop(self.leaves);
+            if matches!(event, Event::Due(_)) && self.only_waits() {
+                return self.go_on(rules, now, Event::Stop, samples);
+            }
         }
+        self.go_on(rules, now, event, samples)
+    }
+
+    fn go_on(&mut self, rules: &GroupRules, now: Moment, event: Event, samples: &mut Vec<Sample>) -> Action {
         let state = std::mem::replace(&mut self.state, State::Outside);
         let mut step = Step { client: self, rules, now, samples };
         let action = step.take(state, event);
@@ -178,7 +185,10 @@ pub(super) struct Step<'a> {
 
 impl Step<'_> {
     fn take(&mut self, state: State, event: Event) -> Action {
-        let event = self.or_stop(&state, event);
+        // Most of a client's events are a session's.
+        if let State::Session { entering, timetable } = state {
+            return self.in_session(entering, timetable, event);
+        }
         match (state, event) {
             (State::Outside, Event::Begin { due, leaves }) => {
                 self.client.leaves = leaves;
@@ -211,7 +221,6 @@ impl Step<'_> {
             (State::Connecting { recovery, attempt }, Event::ConnectFailed { marks, failure }) => {
                 self.connect_failed(recovery, attempt, &marks, &failure)
             }
-            (State::Session { entering, timetable }, event) => self.in_session(entering, timetable, event),
             (
                 State::Leaving { recovery, upgraded, attribution },
                 Event::Ended(ending) | Event::Closed { ending, .. },

@@ -205,13 +205,12 @@ impl Recovery {
             // It goes with the token.
             self.account(Phase::Token, proved);
         }
-        let stages = [(Phase::Dns, marks.dns), (Phase::Tcp, marks.tcp), (Phase::Tls, marks.tls)];
-        for (phase, mark) in stages {
-            match mark {
-                Some(reached) => self.account(phase, reached),
-                None => return self.account(phase, marks.ended),
-            }
-        }
+        let Some(resolved) = marks.dns else { return self.account(Phase::Dns, marks.ended) };
+        self.account(Phase::Dns, resolved);
+        let Some(connected) = marks.tcp else { return self.account(Phase::Tcp, marks.ended) };
+        self.account(Phase::Tcp, connected);
+        let Some(secured) = marks.tls else { return self.account(Phase::Tls, marks.ended) };
+        self.account(Phase::Tls, secured);
         self.account(Phase::Upgrade, marks.ended);
     }
 

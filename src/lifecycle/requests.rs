@@ -9,7 +9,7 @@ use crate::sample::{ErrorWord, RequestAnswer};
 use super::event::ConnectFailure;
 
 /// The codes of RFC 6749 §5.2, and others that token endpoints send.
-const KNOWN_CODES: [&str; 18] = [
+const KNOWN_CODES: [&str; 17] = [
     "invalid_request",
     "invalid_client",
     "invalid_grant",
@@ -27,7 +27,6 @@ const KNOWN_CODES: [&str; 18] = [
     "slow_down",
     "temporarily_unavailable",
     "unauthorized",
-    "use_dpop_nonce",
 ];
 
 /// The `error` of a token endpoint's answer (RFC 6749 §5.2); [`ErrorWord::OTHER`] for a text that is no known code, as it may hold what must

@@ -115,22 +115,23 @@ impl Timetable {
 
     /// When something is due next.
     pub(super) fn next_due(&self) -> Moment {
-        let answer = self.answer.map_or(Moment::NEVER, |(_, until)| until);
-        [
+        let mut next = self.answer.map_or(Moment::NEVER, |(_, until)| until);
+        for due in &[
             self.ready_deadline,
             self.verdict,
             self.keep_alive,
-            answer,
             self.message,
             self.leave,
             self.storm,
             self.silence,
             self.refresh,
             self.heartbeat,
-        ]
-        .into_iter()
-        .min()
-        .unwrap_or(Moment::NEVER)
+        ] {
+            if *due < next {
+                next = *due;
+            }
+        }
+        next
     }
 
     /// What is due now, and since when. Takes it off the timetable; `None` when nothing is.

@@ -115,4 +115,26 @@ mod tests {
         let stages = "{ stages = [{ clients = 2, over = \"2s\" }, { clients = 2, over = \"10s\" }] }";
         assert_eq!(due_ms(stages, 4), [(0, 0), (1, 1_000), (2, 2_000), (3, 7_000)]);
     }
+
+    #[test]
+    fn the_shards_have_the_whole_schedule_between_them_event_for_event() {
+        let text = "duration = \"10m\"\n[target]\n[[groups]]\nname = \"a\"\narrivals = { rate = \"10/s\", stay = { exponential = \"20s\" }, at_most = 200 }\ntoken = { grant = \"none\" }\n[[groups]]\nname = \"b\"\narrivals = { stages = [{ to = \"8/s\", over = \"5m\" }, { to = \"0/s\", over = \"4m\" }], stay = \"30s\" }\ntoken = { grant = \"none\" }\n";
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("s.toml");
+        std::fs::write(&file, text).unwrap();
+        let scenario = load(&file, &Vec::new(), None, &|_| None).unwrap().scenario;
+        for index in 0..2 {
+            let in_order = |mut all: Vec<Arrival>| {
+                all.sort_by_key(|arrival| (arrival.at, arrival.client, arrival.leaves));
+                all
+            };
+            let whole = in_order(starts(&scenario, index).collect());
+            let dropped = whole.iter().filter(|arrival| arrival.client.is_none()).count();
+            assert!(whole.len() > 2_000 && (dropped > 50 || index == 1), "{} {dropped}", whole.len());
+            for shards in [1, 2, 3, 7, 16] {
+                let own = Share::all(shards).flat_map(|share| own_starts(&scenario, index, share));
+                assert_eq!(in_order(own.collect()), whole, "{shards} shards");
+            }
+        }
+    }
 }

@@ -8,12 +8,14 @@ use serde::Serialize;
 
 use crate::record::{Asks, Manifest, Quantile, Reconnects, Tally};
 use crate::sample::{
-    AttemptKey, AttemptKind, Cause, Counter, Ground, Metric, Outcome, Request, RequestAnswer,
+    AttemptKey, AttemptKind, Cause, Counter, ErrorWord, Ground, Metric, Outcome, Request, RequestAnswer,
 };
 use crate::units::{format_count, format_us};
 
+use super::arrivals::come_and_go;
 use super::ends_in_words::what_ended_sessions;
-use super::requests::keeps_out;
+use super::requests::{keeps_out, not_ok};
+use super::token_hints::token_hint;
 use super::verdict::Status;
 
 /// Groups that are told; of more, it is said how many.
@@ -46,16 +48,18 @@ impl InWords {
     #[must_use]
     pub fn of(manifest: &Manifest, totals: &[Tally], status: Status) -> Self {
         let named = || manifest.groups.iter().map(|group| group.name.as_str()).zip(totals).enumerate();
+        let departs = come_and_go(manifest);
         let told = named().take(MOST_GROUPS).map(|(index, (name, tally))| {
             let others = named().filter(|(other, _)| *other != index).map(|(_, group)| group);
-            let said = sentences(tally, manifest.asks_of(index), others);
+            let end = if departs.get(index) == Some(&true) { OWN_END } else { RUNS_END };
+            let said = sentences(tally, manifest.asks_of(index), others, end);
             GroupInWords { group: name.to_owned(), said }
         });
         Self {
             description: description(&manifest.scenario_text),
             groups: told.collect(),
             left_out: totals.len().saturating_sub(MOST_GROUPS),
-            next: next_steps(totals, status),
+            next: next_steps(totals, status, &manifest.scenario_text),
         }
     }
 
@@ -71,13 +75,26 @@ fn description(scenario: &str) -> Option<String> {
     scenario.get("description")?.as_str().map(str::to_owned)
 }
 
+/// How the end of clients' time is told.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    as_it_came: &'static str,
+    when: &'static str,
+}
+
+/// Of clients that stay to the run's end.
+const RUNS_END: End = End { as_it_came: "as the run ended", when: "when the run ended" };
+/// Of clients that leave at a time of their own.
+const OWN_END: End = End { as_it_came: "as their time was over", when: "when their time was over" };
+
 /// What happened to a group.
 fn sentences<'a>(
     tally: &Tally,
     asks: Asks<'_>,
     others: impl Iterator<Item = (&'a str, &'a Tally)>,
+    end: End,
 ) -> String {
-    let mut said = capitalised(&what_happened(tally));
+    let mut said = capitalised(&what_happened(tally, end));
     if let Some(why) = what_stood_in_the_way(tally, asks, others).or_else(|| what_ended_sessions(tally)) {
         said.push(' ');
         said.push_str(&capitalised(&why));
@@ -102,7 +119,7 @@ fn of(part: u64, whole: u64, noun: &str) -> String {
 }
 
 /// Who was in, who lost their sessions, who came back.
-fn what_happened(tally: &Tally) -> String {
+fn what_happened(tally: &Tally, end: End) -> String {
     let clients = tally.counter(Counter::ClientsStarted);
     if clients == 0 {
         return "no client started".to_owned();
@@ -129,10 +146,10 @@ fn what_happened(tally: &Tally) -> String {
         1 => format!("{in_words}; one session was lost"),
         _ => format!("{in_words}; sessions were lost {} times", format_count(lost)),
     };
-    format!("{cut_off}, and {}", who_came_back(&reconnects, lost))
+    format!("{cut_off}, and {}", who_came_back(&reconnects, lost, end))
 }
 
-fn who_came_back(reconnects: &Reconnects, lost: u64) -> String {
+fn who_came_back(reconnects: &Reconnects, lost: u64, end: End) -> String {
     let wanted = reconnects.wanted();
     if wanted == 0 {
         return "nobody was wanted back".to_owned();
@@ -154,9 +171,9 @@ fn who_came_back(reconnects: &Reconnects, lost: u64) -> String {
     if reconnects.away > 0 {
         let (away, verb) = (format_count(reconnects.away), were(reconnects.away));
         not_back.push(match reconnects.longest_away_us {
-            Some(0) => format!("{away} lost theirs as the run ended"),
-            Some(us) => format!("{away} {verb} away when the run ended, for up to {}", format_us(us)),
-            None => format!("{away} {verb} away when the run ended"),
+            Some(0) => format!("{away} lost theirs {}", end.as_it_came),
+            Some(us) => format!("{away} {verb} away {}, for up to {}", end.when, format_us(us)),
+            None => format!("{away} {verb} away {}", end.when),
         });
     }
     if lost > wanted {
@@ -310,10 +327,7 @@ fn help<'a>(
     if !obstacle.cause.is_some_and(Cause::is_dead_token) {
         return String::new();
     }
-    let is_proof = |(key, _): &(&AttemptKey, &u64)| {
-        key.answer.as_ref().is_some_and(|answer| answer.ground == Ground::Proved)
-    };
-    if tally.attempts.iter().any(|row| is_proof(&row)) {
+    if was_proved(tally) {
         return "; a fresh one was let in".to_owned();
     }
     let fetches = |(_, other): &(&str, &Tally)| {
@@ -325,8 +339,40 @@ fn help<'a>(
     found.map_or_else(String::new, |(name, _)| format!("; a fresh one is let in, as group {name} shows"))
 }
 
+/// Whether the same client was let in with a fresh token right after a refusal.
+fn was_proved(tally: &Tally) -> bool {
+    let is_proof =
+        |key: &AttemptKey| key.answer.as_ref().is_some_and(|answer| answer.ground == Ground::Proved);
+    tally.attempts.keys().any(is_proof)
+}
+
+/// What to change by what token endpoints answered most.
+fn token_hints(totals: &[Tally]) -> Option<&'static str> {
+    let rows = totals.iter().flat_map(|tally| not_ok(tally, Request::asks_for_token));
+    let hinted = rows.filter_map(|row| {
+        Some((row.count, token_hint(row.status, row.error.map(ErrorWord::text), row.answer)?))
+    });
+    hinted.max_by_key(|(count, _)| *count).map(|(_, hint)| hint)
+}
+
+/// Whether a scenario names files, which stand beside it and not beside its copy.
+fn names_files(scenario: &str) -> bool {
+    fn named(value: &toml::Value) -> bool {
+        match value {
+            toml::Value::Table(table) => table.iter().any(|(key, value)| {
+                let is_file =
+                    ["file", "feeder", "ca_file", "client_cert", "client_key"].contains(&key.as_str());
+                (is_file && value.as_str().is_some_and(|path| !path.starts_with('/'))) || named(value)
+            }),
+            toml::Value::Array(values) => values.iter().any(named),
+            _ => false,
+        }
+    }
+    scenario.parse::<toml::Table>().is_ok_and(|table| named(&toml::Value::Table(table)))
+}
+
 /// What to do or look at next.
-fn next_steps(totals: &[Tally], status: Status) -> Vec<String> {
+fn next_steps(totals: &[Tally], status: Status, scenario: &str) -> Vec<String> {
     let refused_of = |tally: &Tally, wanted: fn(Cause) -> bool| {
         tally.attempts_where(|_, outcome, cause| outcome.is_refusal() && cause.is_some_and(wanted))
     };
@@ -343,12 +389,15 @@ fn next_steps(totals: &[Tally], status: Status) -> Vec<String> {
     };
     let (dead, unknown) = (refused(Cause::is_dead_token), refused(|cause| cause == Cause::Unknown));
     let crowded = refused(|cause| matches!(cause, Cause::RateLimited | Cause::Overloaded));
+    let no_token = outcome(Outcome::TokenRefused) + outcome(Outcome::TokenError);
+    let hint = token_hints(totals).filter(|_| no_token > 0);
+    say(hint.is_some(), hint.unwrap_or_default());
     say(
-        outcome(Outcome::TokenRefused) > 0,
+        hint.is_none() && outcome(Outcome::TokenRefused) > 0,
         "tokens.csv has each answer of the token endpoint: check token.client_id, token.client_secret and its URL",
     );
     say(
-        outcome(Outcome::TokenError) > 0,
+        hint.is_none() && outcome(Outcome::TokenError) > 0,
         "tokens.csv tells what became of the token requests: check target.token_url, and whether the service is there",
     );
     say(
@@ -357,20 +406,36 @@ fn next_steps(totals: &[Tally], status: Status) -> Vec<String> {
     );
     say(
         unknown > dead + crowded,
-        "resurge diagnose scenario.toml, the copy in the run folder: its experiments tell why handshakes are refused",
+        if names_files(scenario) {
+            "resurge diagnose with the scenario that was run (its copy in the run folder does not find the files that it names): its experiments tell why handshakes are refused"
+        } else {
+            "resurge diagnose scenario.toml, the copy in the run folder: its experiments tell why handshakes are refused"
+        },
     );
     say(
         dead_signatures > unknown,
         "let the clients sign each handshake anew (connect.sign, on_reconnect = \"sign\"), and compare the two runs",
     );
     let dead = dead - dead_signatures;
+    // Who is let in with a fresh token after the refusal does fetch one then.
+    let has_dead = |tally: &&Tally| refused_of(tally, Cause::is_dead_token) > 0;
+    let fetch_late = totals.iter().filter(has_dead).all(|tally| was_proved(tally));
     say(
-        dead > unknown && dead > 0,
-        "let the clients fetch a token before they come back (token.on_reconnect = \"fetch\", or reconnect.refetch_on), and compare the two runs",
+        dead > unknown && dead > 0 && fetch_late,
+        "let the clients fetch a token before they come back (token.on_reconnect = \"fetch\"), and not only once they were refused: each refusal costs an attempt",
     );
     say(
-        refused(|cause| cause == Cause::MissingScope) > 0,
-        "give the client the scope that the service wants (token.scopes)",
+        dead > unknown && dead > 0 && !fetch_late,
+        "let the clients fetch a token before they come back (token.on_reconnect = \"fetch\", or reconnect.refetch_on), and compare the two runs",
+    );
+    let lacks_scope = |tally: &&Tally| refused_of(tally, |cause| cause == Cause::MissingScope) > 0;
+    let mints = |tally: &Tally| tally.requests.keys().any(|(request, _)| *request == Request::Mint);
+    let (minted, granted): (Vec<&Tally>, Vec<&Tally>) =
+        totals.iter().filter(lacks_scope).partition(|tally| mints(tally));
+    say(!granted.is_empty(), "give the client the scope that the service wants (token.scopes)");
+    say(
+        !minted.is_empty(),
+        "give the tokens that the clients sign the scope that the service wants (scope in token.claims)",
     );
     say(
         refused(|cause| cause == Cause::Origin) > 0,

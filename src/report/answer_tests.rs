@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::sample::{
-    Abnormal, Answer, AnsweredBy, AttemptEnd, AwaySample, CloseKey, Initiator, Phases, ReadySample, Sample,
-    SessionEnd, Spoken,
+    Abnormal, Answer, AnsweredBy, AttemptEnd, AwaySample, CloseKey, Initiator, Phases, ReadySample,
+    RequestEnd, Sample, SessionEnd, Spoken,
 };
 
 /// A group of so many clients, made up of samples.
@@ -48,7 +48,7 @@ fn away() -> [Sample; 2] {
 }
 
 fn said(tally: &Tally, others: &[(&str, &Tally)]) -> String {
-    sentences(tally, Asks::default(), others.iter().copied())
+    sentences(tally, Asks::default(), others.iter().copied(), RUNS_END)
 }
 
 #[test]
@@ -125,8 +125,25 @@ fn each_world_has_its_sentences() {
 }
 
 #[test]
+fn of_who_leaves_before_the_run_ends_that_is_said() {
+    let [unfinished, still_away] = away();
+    let tally = group(
+        2,
+        &[
+            (2, end(FIRST, Outcome::Ok)),
+            (2, ready(FIRST, 1)),
+            (1, counted(Counter::Disconnects)),
+            (1, unfinished),
+            (1, still_away),
+        ],
+    );
+    let said = sentences(&tally, Asks::default(), std::iter::empty(), OWN_END);
+    assert!(said.contains("1 was away when their time was over, for up to 40.0 s"), "{said}");
+}
+
+#[test]
 fn what_to_do_next_follows_from_what_was_met() {
-    let next = |sample: Sample, status| next_steps(&[group(1, &[(1, sample)])], status);
+    let next = |sample: Sample, status| next_steps(&[group(1, &[(1, sample)])], status, "");
     let dead = refused(Outcome::Http403, 403, None, Cause::StaleToken, Ground::Said);
     assert!(next(dead, Status::ThresholdFailed)[0].contains("on_reconnect"));
     let unknown = refused(Outcome::Http403, 403, None, Cause::Unknown, Ground::Unknown);
@@ -135,5 +152,52 @@ fn what_to_do_next_follows_from_what_was_met() {
     assert!(next(full, Status::Pass)[0].contains("sweep"));
     assert!(next(end(FIRST, Outcome::TokenRefused), Status::ThresholdFailed)[0].contains("tokens.csv"));
     assert!(next(end(FIRST, Outcome::Ok), Status::Pass).is_empty());
+    let proved = refused(Outcome::Http401, 401, None, Cause::ExpiredToken, Ground::Proved);
+    assert!(next(proved, Status::Pass)[0].contains("not only once they were refused"));
+    let scope = || refused(Outcome::Http403, 403, None, Cause::MissingScope, Ground::Said);
+    assert!(next(scope(), Status::Pass)[0].contains("token.scopes"));
+    let signed = request(Request::Mint, RequestAnswer::Ok, None, "");
+    let minted = group(1, &[(1, scope()), (1, signed)]);
+    assert!(next_steps(&[minted], Status::Pass, "")[0].contains("token.claims"));
     assert!(next(end(FIRST, Outcome::Ok), Status::ThresholdFailed)[0].contains("report.html"));
+}
+
+fn request(request: Request, answer: RequestAnswer, status: Option<u16>, word: &str) -> Sample {
+    let error = ErrorWord::new(word);
+    Sample::Request(Box::new(RequestEnd { request, answer, status, error, latency: Duration::ZERO }))
+}
+
+#[test]
+fn what_a_token_endpoint_says_leads_to_what_to_change() {
+    let (refused, error) = (Outcome::TokenRefused, Outcome::TokenError);
+    let rows = [
+        (refused, RequestAnswer::Refused, 400, "invalid_target", "token.params"),
+        (refused, RequestAnswer::Refused, 400, "invalid_dpop_proof", "token.dpop"),
+        (refused, RequestAnswer::Refused, 415, "", "token.body"),
+        (error, RequestAnswer::NoAccessToken, 200, "nothing", "token.token_pointer"),
+        (error, RequestAnswer::Refused, 503, "", "target.token_url"),
+    ];
+    for (outcome, answer, status, word, key) in rows {
+        let tally = group(
+            1,
+            &[(1, end(FIRST, outcome)), (1, request(Request::Credentials, answer, Some(status), word))],
+        );
+        let next = next_steps(&[tally], Status::ThresholdFailed, "");
+        assert!(next[0].contains(key), "{next:?}");
+    }
+    // Two requests for one token are no failure.
+    let nonce = request(Request::Credentials, RequestAnswer::Refused, Some(400), "use_dpop_nonce");
+    let tally = group(1, &[(1, end(FIRST, Outcome::Ok)), (1, nonce)]);
+    assert!(next_steps(&[tally], Status::Pass, "").is_empty());
+}
+
+#[test]
+fn a_copy_that_names_files_is_not_what_diagnose_is_to_read() {
+    let unknown = || refused(Outcome::Http403, 403, None, Cause::Unknown, Ground::Unknown);
+    let next = |scenario: &str| {
+        next_steps(&[group(1, &[(1, unknown())])], Status::ThresholdFailed, scenario).remove(0)
+    };
+    assert!(next("[[groups]]\ntoken = { key = { file = \"k.pem\" } }").contains("that was run"));
+    assert!(next("[[groups]]\ntoken = { feeder = \"rows.csv\" }").contains("that was run"));
+    assert!(next("[[groups]]\ntoken = { key = { file = \"/etc/k.pem\" } }").contains("the copy"));
 }

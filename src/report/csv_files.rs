@@ -152,14 +152,22 @@ pub fn timeseries_csv(model: &RunModel) -> CsvResult {
         "reconnect_p99_us",
         "reconnect_max_us",
         "lag_max_us",
+        "clients",
+        "clients_started",
+        "arrivals_dropped",
     ];
     let names: Vec<&str> = model.groups().map(|(name, _)| name).collect();
-    let mut connected = vec![0_i64; names.len()];
+    let mut levels = vec![(0_i64, 0_i64); names.len()];
     let mut rows = Vec::new();
     for (second, groups) in model.unpacked_seconds() {
-        for ((name, tally), open) in names.iter().zip(&groups).zip(&mut connected) {
+        for ((name, tally), (open, there)) in names.iter().zip(&groups).zip(&mut levels) {
             *open += tally.counter(Counter::Upgrades) as i64 - tally.closes_total() as i64;
-            rows.push(timeseries_row(second, name, *open, tally));
+            *there += tally.presence.wanted.net;
+            let mut row = timeseries_row(second, name, *open, tally);
+            row.push(there.to_string());
+            let counters = [Counter::ClientsStarted, Counter::ArrivalsDropped];
+            row.extend(counters.map(|counter| tally.counter(counter).to_string()));
+            rows.push(row);
         }
     }
     write_rows(&header, rows)

@@ -4,6 +4,7 @@
 
 mod aligned;
 mod answer;
+mod arrivals;
 mod benchmark;
 mod csv_files;
 mod csv_observed;
@@ -39,6 +40,7 @@ mod tables;
 mod talk;
 mod talk_tables;
 mod text;
+mod token_hints;
 mod verdict;
 mod wire_tables;
 mod workers;
@@ -63,6 +65,7 @@ pub use outages::outage_name;
 pub use recovery::{RecoveryCurve, RecoveryStep};
 pub use run_json::{RunJson, run_json, run_json_schema};
 pub use text::{Style, summary_text};
+pub use token_hints::token_hint;
 pub use verdict::{Status, ValidityCheck, Verdict};
 pub use write::{
     JOURNAL_FILE, SHARDS_FOLDER, WriteFault, check_writable, is_stream, write_all, write_file, write_named,

@@ -6,7 +6,7 @@ use crate::sample::{Request, RequestAnswer};
 use crate::units::{format_count, format_us};
 
 use super::model::RunModel;
-use super::requests::{kinds, made, named, not_ok, refresh_words, scope_words, step_name};
+use super::requests::{kinds, made, named, nonce_words, not_ok, refresh_words, scope_words, step_name};
 use super::tables::{GroupTotals, Table};
 
 /// What came of the requests of which some were not answered as they should be. `None` where there are no such.
@@ -57,6 +57,8 @@ pub(super) fn refresh_lines(model: &RunModel, groups: &[GroupTotals<'_>]) -> Vec
     let mut lines: Vec<String> = groups.iter().filter_map(of_group).collect();
     let scopes = |group: &GroupTotals<'_>| Some(format!("{}: {}", group.name, scope_words(group.tally)?));
     lines.extend(groups.iter().filter_map(scopes));
+    let nonces = |group: &GroupTotals<'_>| Some(format!("{}: {}", group.name, nonce_words(group.tally)?));
+    lines.extend(groups.iter().filter_map(nonces));
     let counters = model.end.as_ref().and_then(|end| end.target_counters.as_ref());
     lines.extend(
         counters.and_then(|counters| {

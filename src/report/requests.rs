@@ -163,6 +163,16 @@ pub(super) fn scope_words(tally: &Tally) -> Option<String> {
         .then(|| format!("{} {tokens} {were} granted fewer scopes than were asked for", format_count(count)))
 }
 
+/// That requests were made again because a nonce was asked for. `None` where none were.
+pub(super) fn nonce_words(tally: &Tally) -> Option<String> {
+    let count = tally.counter(Counter::NonceRetries);
+    let (requests, were) = if count == 1 { ("request", "was") } else { ("requests", "were") };
+    (count > 0).then(|| {
+        let count = format_count(count);
+        format!("{count} {requests} {were} made again with the nonce that the first answer asked for (nonce_retries)")
+    })
+}
+
 /// What became of refused refresh tokens. `None` where none was refused.
 pub(super) fn refresh_words(tally: &Tally) -> Option<String> {
     let refused = tally.requests.get(&(Request::Refresh, RequestAnswer::Refused))?;

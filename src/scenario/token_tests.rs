@@ -116,3 +116,104 @@ fn each_bad_key_of_a_target_that_binds_tokens_is_told() {
         assert!(text.contains(said) && !text.contains("hush"), "{keys}\n{text}");
     }
 }
+
+fn load_group(target: &str, group: &str) -> Result<Loaded, ScenarioError> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.toml");
+    let text = format!(
+        "duration = \"5s\"\n[target]\nkind = \"embedded\"\n{target}\n[[groups]]\nname = \"g\"\nclients = 1\n{group}"
+    );
+    std::fs::write(&file, text).unwrap();
+    load(&file, &Vec::new(), None, &|_| None)
+}
+
+#[test]
+fn what_nothing_fills_is_told_wherever_it_stands() {
+    let token = |keys: &str| format!("[groups.token]\nclient_secret = \"s\"\n{keys}");
+    let of_client = token("client_id = \"c\"");
+    // (keys, what is said of them)
+    let rows = [
+        (token("client_id = \"user-{client}\""), "a feeder gives each client an id"),
+        (
+            token("client_id = \"c\"\nscopes = [\"tenant-{client}\"]"),
+            "`groups.0.token.scopes.0` has {client} in it",
+        ),
+        (token("client_id = \"c\"\nheaders = { X-Who = \"{gone}\" }"), "names {gone}, which nothing fills"),
+        (format!("{of_client}\n[groups.connect]\npath = \"/events/{{client}}\""), "write the whole URL"),
+        (
+            format!("{of_client}\n[groups.connect]\norigin = \"https://{{client}}.example\""),
+            "give it as a header",
+        ),
+        (
+            format!("{of_client}\n[groups.connect]\nsubprotocols = [\"{{token}}\"]"),
+            "the token goes there by token_in",
+        ),
+        (
+            format!("{of_client}\n[groups.connect]\ntoken_in = {{ first_message = \"{{token}} {{gone}}\" }}"),
+            "names {gone}",
+        ),
+        (
+            format!("{of_client}\n[groups.session]\nsend = {{ rate = \"1/s\", text = \"{{gone}}\" }}"),
+            "names {gone}",
+        ),
+    ];
+    for (group, said) in rows {
+        let error = load_group("", &group).expect_err(&group).to_string();
+        assert!(error.contains(said), "{group}\n{error}");
+    }
+    let filled = format!(
+        "{}\n[groups.connect]\nurl = \"ws://{{address}}/events/{{client}}\"\ntoken_in = {{ first_message = '{{\"t\":\"{{token}}\",\"c\":{{client}}}}' }}\n[groups.session]\nsend = {{ rate = \"1/s\", text = '{{\"at\":{{unix_ms}},\"who\":{{client}}}}' }}\nkeep_alive = {{ text_every = \"1s\", text = \"{{client}}\" }}",
+        token("client_id = \"c\"\nheaders = { X-Who = \"{client}-{now}\" }")
+    );
+    load_group("", &filled).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn what_cannot_be_meant_is_told() {
+    let jwt = |more: &str| format!("[groups.token]\n{JWT}{more}");
+    let signed = |call: &str| {
+        format!("token = {{ grant = \"none\" }}\n[groups.connect]\nheaders = {{ X-Sign = '{{{call}}}' }}")
+    };
+    let step = "token = { grant = \"none\" }\n[[groups.prepare.steps]]\npath = \"/x\"\n";
+    let set = "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
+    let both = format!("trusted = {{ key = \"hush\", jwks = '{set}' }}");
+    let plain = "[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n";
+    // (target, group, what is said)
+    let rows = [
+        ("", jwt("claims = '{\"exp\":\"soon\"}'"), "has exp, which is no number"),
+        ("", jwt("claims = '{\"nbf\":\"{now}\"}'"), "has nbf, which is no number"),
+        ("", jwt("claims = '{}'\nheader = '{\"alg\":\"none\"}'"), "names another alg than `algorithm`"),
+        (&both, plain.to_owned(), "stands beside a key"),
+        ("", format!("{plain}token_pointer = \"/a~2b\""), "`~1` a `/`"),
+        ("", format!("{step}save = {{ a = \"/a~\" }}"), "`~1` a `/`"),
+        ("", format!("{step}save = {{ a = {{ cookie = \"a b\" }} }}"), "the name of a cookie has no spaces"),
+        (
+            "",
+            signed("urlencode(hmac_sha256(\"k\", \"t\"))"),
+            "urlencode takes a text, and hmac_sha256 gives bytes",
+        ),
+        ("", format!("{plain}[groups.connect]\ntls_resumption = \"per-client\""), "connects without TLS"),
+    ];
+    for (target, group, said) in rows {
+        let error = load_group(target, &group).expect_err(&group).to_string();
+        assert!(error.contains(said), "{target}\n{group}\n{error}");
+    }
+    for (target, group) in [
+        ("", jwt("claims = '{\"exp\":{now}}'\nheader = '{\"alg\":\"HS256\"}'")),
+        ("", format!("{plain}token_pointer = \"/a~1b~0\"")),
+        ("", signed("urlencode(base64(hmac_sha256(\"k\", \"t\")))")),
+        ("tls = true", format!("{plain}[groups.connect]\ntls_resumption = \"per-client\"")),
+    ] {
+        load_group(target, &group).unwrap_or_else(|error| panic!("{group}\n{error}"));
+    }
+}
+
+#[test]
+fn the_plan_names_keys_that_are_proved_and_certificates() {
+    let group = "[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\ndpop = true\n[groups.connect]\ntls_resumption = \"per-client\"";
+    let told = describe(&load_group("tls = true", group).unwrap());
+    assert!(
+        told.contains("bound to a key that it proves to hold (DPoP); resumes its TLS sessions"),
+        "{told}"
+    );
+}

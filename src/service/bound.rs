@@ -38,7 +38,7 @@ impl TargetState {
     pub(super) fn binding_of(
         &mut self,
         now: Moment,
-        holder: Holder<'_>,
+        holder: &Holder<'_>,
         used_basic: bool,
     ) -> Result<Option<Bound>, TokenRefusal> {
         if let Some(rules) = self.rules.dpop
@@ -46,7 +46,7 @@ impl TargetState {
             && let at = self.at(now, rules)
             && let Some(bindings) = &mut self.bindings
         {
-            let proved = bindings.prove(at, holder, None, rules.nonce.is_at_token());
+            let proved = bindings.prove(at, *holder, None, rules.nonce.is_at_token());
             return proved.map(|key| Some(Bound::Key(key))).map_err(|why| {
                 let error =
                     if why.needs_nonce() { TokenError::UseDpopNonce } else { TokenError::InvalidDpopProof };

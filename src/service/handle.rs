@@ -110,7 +110,7 @@ impl TargetState {
         refresh: Option<Credential<'_>>,
     ) -> (HandleAnswer, Option<String>) {
         let mut scope = None;
-        let answer = match self.grant_token(now, request, refresh.map(Credential::shown)) {
+        let answer = match self.grant_token(now, &request, refresh.map(Credential::shown)) {
             Ok((id, grant, refresh)) => HandleAnswer::Issued {
                 lacks_scope: {
                     let lacks = grant.lacks(request.scope);

@@ -4,6 +4,7 @@
 //! (RFC 7518 §3.2) by a key that each run draws anew, or as the rules say; its claims are those of RFC 9068 §2.2. What a token may do is looked up by
 //! its `jti`, never read from the claims.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -208,11 +209,11 @@ impl TokenWriter {
     }
 
     /// The id in a text; `None` where it is no token of ours: its form or its signature is wrong.
-    pub(super) fn read(&self, text: &str) -> Option<String> {
-        let Some(jwt) = &self.jwt else { return Some(text.to_owned()) };
+    pub(super) fn read<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
+        let Some(jwt) = &self.jwt else { return Some(Cow::Borrowed(text)) };
         let claims = jwt.checks.claims(text).ok()?;
         let id: Id = serde_json::from_value(claims.into()).ok()?;
-        Some(id.jti)
+        Some(Cow::Owned(id.jti))
     }
 }
 
@@ -244,7 +245,7 @@ mod tests {
         let bound = Some(Bound::Key([0; 32]));
         let told = Told { client_id: "c", scope: "", issued: Moment::ZERO, expires: Moment::ZERO, bound };
         let text = writer.write(id, told).text();
-        assert_eq!(writer.read(&text), Some(id.text()));
+        assert_eq!(writer.read(&text).as_deref(), Some(id.text().as_str()));
         let told = KeySet::read(&writer.key_set().unwrap().to_string()).unwrap();
         let claims = told.claims(&text).unwrap();
         assert_eq!((claims["iss"].as_str(), claims["aud"].as_str()), (Some("http://h:1"), Some("us")));
@@ -266,7 +267,7 @@ mod tests {
             bound: None,
         };
         let text = writer.write(id, told).text();
-        assert_eq!(writer.read(&text), Some(id.text()));
+        assert_eq!(writer.read(&text).as_deref(), Some(id.text().as_str()));
         let parts: Vec<&str> = text.split('.').collect();
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
         let header: serde_json::Value = serde_json::from_slice(&decode(parts[0])).unwrap();

@@ -82,7 +82,7 @@ impl TargetState {
 
     /// Takes the JWT of a handshake as a token of this target. `None`: it is none that is trusted.
     pub(super) fn adopt(&mut self, now: Moment, text: &str) -> Option<TokenId> {
-        if self.rules.tickets.is_some() {
+        if self.rules.trusted.is_none() || self.rules.tickets.is_some() {
             return None;
         }
         let says = self.says(text).ok()?;
@@ -107,6 +107,7 @@ impl TargetState {
 
     /// Where a JWT stands that is trusted. `None`: it is none.
     pub(super) fn standing_of_minted(&self, now: Moment, text: &str) -> Option<Standing> {
+        self.rules.trusted.as_ref()?;
         let says = self.says(text).ok()?;
         let id = TokenId::of_text(text);
         Some(match self.tokens.standing_of(now, id) {

@@ -14,7 +14,7 @@ impl TargetState {
     pub(super) fn use_refresh_token(
         &mut self,
         now: Moment,
-        request: TokenRequest<'_>,
+        request: &TokenRequest<'_>,
         refresh: Option<Shown<'_>>,
     ) -> Result<u32, TokenRefusal> {
         let (Some(shown), Some(rules)) = (refresh, self.rules.refresh_tokens) else { return Ok(0) };
@@ -53,7 +53,7 @@ impl TargetState {
     }
 
     /// A refresh token to go with an access token: always at first, and at a refresh where they rotate.
-    pub(super) fn issue_refresh_token(&mut self, now: Moment, request: TokenRequest<'_>) -> Option<TokenId> {
+    pub(super) fn issue_refresh_token(&mut self, now: Moment, request: &TokenRequest<'_>) -> Option<TokenId> {
         let rules = self.rules.refresh_tokens?;
         let is_refresh = request.grant_type == Some("refresh_token");
         (!is_refresh || rules.rotate).then(|| self.refresh_tokens.issue(now, now + rules.life, true, None))

@@ -208,7 +208,7 @@ impl TargetState {
     /// Answers a token request.
     pub fn token_request(&mut self, now: Moment, request: TokenRequest<'_>) -> TokenAnswer {
         let refresh = request.refresh_token.map(Shown::Text);
-        let (id, grant, refresh) = match self.grant_token(now, request, refresh) {
+        let (id, grant, refresh) = match self.grant_token(now, &request, refresh) {
             Ok(granted) => granted,
             Err(refused) => return refused,
         };
@@ -231,7 +231,7 @@ impl TargetState {
     pub(super) fn grant_token(
         &mut self,
         now: Moment,
-        request: TokenRequest<'_>,
+        request: &TokenRequest<'_>,
         refresh: Option<Shown<'_>>,
     ) -> Result<(TokenId, Grant, Option<TokenId>), TokenAnswer> {
         if let Some(limited) = self.count_token_request(now, request) {
@@ -251,7 +251,7 @@ impl TargetState {
         };
         let decided = token::decide(&self.rules, request, known);
         let decided = decided.and_then(|grant| {
-            let bound = self.binding_of(now, request.holder, request.used_basic)?;
+            let bound = self.binding_of(now, &request.holder, request.used_basic)?;
             Ok((grant, bound))
         });
         let decided = decided.and_then(|(grant, bound)| {
@@ -279,7 +279,7 @@ impl TargetState {
     }
 
     /// Counts a token request; the refusal, where it is one too many.
-    fn count_token_request(&mut self, now: Moment, request: TokenRequest<'_>) -> Option<HandshakeRefusal> {
+    fn count_token_request(&mut self, now: Moment, request: &TokenRequest<'_>) -> Option<HandshakeRefusal> {
         let limit = self.rules.token_limit?;
         let client = self.limits.key(request.client_id.unwrap_or_default());
         let usage = self.windows.count(now, Counted::TokenRequests(client), limit);
@@ -324,8 +324,9 @@ impl TargetState {
             }
         };
         let client = match holds {
-            Holds::Nothing => None,
-            Holds::Token(token) => self.tokens.client_of(token),
+            // Whose a token is, is kept only where a rule looks at clients.
+            Holds::Token(token) if ClientLimits::are_needed(&self.rules) => self.tokens.client_of(token),
+            Holds::Nothing | Holds::Token(_) => None,
             Holds::Ticket(ticket) => self.tickets.client_of(ticket),
         };
         self.let_in(now, holds, client, stream)

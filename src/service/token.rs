@@ -181,7 +181,7 @@ pub(super) struct Known {
 /// Decides on `request` by `rules`.
 pub(super) fn decide(
     rules: &TargetRules,
-    request: TokenRequest<'_>,
+    request: &TokenRequest<'_>,
     known: Known,
 ) -> Result<Grant, TokenRefusal> {
     let refuse = |error, description| TokenRefusal { error, description, used_basic: request.used_basic };
@@ -228,7 +228,12 @@ fn grant_type(name: &str) -> Option<GrantType> {
 type Wrong = (TokenError, &'static str);
 
 /// Whether a request shows what its grant needs.
-fn show(rules: &TargetRules, request: TokenRequest<'_>, grant: GrantType, known: Known) -> Result<(), Wrong> {
+fn show(
+    rules: &TargetRules,
+    request: &TokenRequest<'_>,
+    grant: GrantType,
+    known: Known,
+) -> Result<(), Wrong> {
     let given = |name: &str, why: &'static str| {
         request.param(name).filter(|text| !text.is_empty()).ok_or((TokenError::InvalidRequest, why))
     };
@@ -271,7 +276,7 @@ fn is_trusted(rules: &TargetRules, text: &str, known: Known) -> bool {
 /// The client of that id and secret; `Ok(None)` where any will do. A grant whose proof says who asks needs no client.
 fn authenticate<'a>(
     rules: &'a TargetRules,
-    request: TokenRequest<'_>,
+    request: &TokenRequest<'_>,
     grant: Option<GrantType>,
     known: Known,
 ) -> Result<Option<&'a TargetClient>, Wrong> {
@@ -368,7 +373,7 @@ mod tests {
         let [grant_type, client_id, client_secret, scope] = fields;
         match decide(
             rules,
-            TokenRequest {
+            &TokenRequest {
                 grant_type,
                 client_id,
                 client_secret,

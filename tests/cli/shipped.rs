@@ -227,6 +227,22 @@ fn clients_come_and_go_by_one_schedule_in_a_run_in_shards_and_in_virtual_time() 
     let planned = counted(&whole.json());
     assert!(planned[0].0 > 80 && planned[0].1 > 5 && planned[1] == (60, 0), "{planned:?}");
     assert!(whole.stdout().contains("more came and were dropped"), "{}", whole.stdout());
+    let rows = whole.rows("timeseries.csv");
+    for (group, (started, dropped)) in ["users", "devices"].into_iter().zip(&planned) {
+        let column = |name: &str| {
+            let own = rows.iter().filter(|row| row["group"] == group);
+            own.map(|row| row[name].parse::<u64>().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(column("clients_started").iter().sum::<u64>(), *started);
+        assert_eq!(column("arrivals_dropped").iter().sum::<u64>(), *dropped);
+        let there = column("clients");
+        assert_eq!(there.last(), Some(&0), "all have left: {there:?}");
+        assert!((5..=51).contains(there.iter().max().unwrap()), "{there:?}");
+    }
+    let page = std::fs::read_to_string(whole.folder.join("report.html")).unwrap();
+    for plot in ["clients-at-once", "\"arrivals\"", "arrivals-dropped"] {
+        assert!(page.contains(plot), "{plot}");
+    }
     let split = run_with("scenarios/arrivals.toml", &[&small[..], &["--shards", "2"]].concat());
     assert_eq!(counted(&split.json()), planned, "{}{}", split.stdout(), split.stderr());
     let home = tempfile::tempdir().unwrap();

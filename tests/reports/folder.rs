@@ -174,7 +174,7 @@ fn the_tables_hold_what_happened_under_the_documented_headers() {
         header(folder, "timeseries.csv"),
         "second,group,connected,attempts,ok,http_401,http_403,http_429,http_5xx,other_failures,disconnects,\
          tokens_fetched,messages_in,messages_out,bytes_in,bytes_out,reconnect_p50_us,reconnect_p99_us,\
-         reconnect_max_us,lag_max_us"
+         reconnect_max_us,lag_max_us,clients,clients_started,arrivals_dropped"
     );
 
     let outcomes = rows(folder, "outcomes.csv");

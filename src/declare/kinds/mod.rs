@@ -3,6 +3,7 @@
 pub(crate) mod codes;
 pub(crate) mod numbers;
 pub(crate) mod rule;
+pub(crate) mod templates;
 pub(crate) mod texts;
 pub(crate) mod times;
 pub(crate) mod urls;

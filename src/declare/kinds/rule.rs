@@ -102,16 +102,16 @@ pub(crate) const VARIABLE: TextRule = TextRule {
 /// A JSON Pointer (RFC 6901).
 pub(crate) const POINTER: TextRule = TextRule {
     name: "JSON_Pointer",
-    patterns: &["^(/[\\s\\S]*)?$"],
+    patterns: &["^(/([^~]|~[01])*)?$"],
     except: None,
-    allowed: "it begins with `/`, as \"/data/url\" (RFC 6901)",
+    allowed: "it begins with `/`, as \"/data/url\", and in it `~0` is a `~` and `~1` a `/` of a name (RFC 6901)",
     examples: &["/data/url", "/connectUri"],
 };
 /// A JSON Pointer that is not to the whole.
 pub(crate) const INNER_POINTER: TextRule = TextRule {
     name: "inner_JSON_Pointer",
-    patterns: &["^/[\\s\\S]*$"],
+    patterns: &["^/([^~]|~[01])*$"],
     except: None,
-    allowed: "it begins with `/`, as \"/d/token\" (RFC 6901)",
+    allowed: "it begins with `/`, as \"/d/token\", and in it `~0` is a `~` and `~1` a `/` of a name (RFC 6901)",
     examples: &["/d/token"],
 };

@@ -12,7 +12,8 @@ use crate::declare::reading::reader::At;
 use crate::declare::shape::{Hold, Shape, TextShape};
 use crate::declare::template::{Template, UrlText};
 
-use super::texts::{Perhaps, Why, check_variables, quoted};
+use super::templates::check_variables;
+use super::texts::{Perhaps, Why, quoted};
 
 const IPV4_PART: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 

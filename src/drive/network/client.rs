@@ -221,6 +221,9 @@ impl Driven {
 
     /// A text with this client's variables.
     fn render(&self, template: &Template) -> String {
+        if let Some(text) = template.fixed() {
+            return text.to_owned();
+        }
         let token = self.token_in_hand();
         self.renderer(token.as_ref()).render(template)
     }
@@ -278,7 +281,7 @@ impl Driven {
 
     async fn send_keep_alive(&mut self) -> Event {
         let text = match self.context.rules.session.keep_alive.as_ref().map(|keep| &keep.what) {
-            Some(KeepAliveKind::Text(text)) => text.to_string(),
+            Some(KeepAliveKind::Text(text)) => self.render(text),
             _ => String::new(),
         };
         self.tally.sent();
@@ -301,7 +304,7 @@ impl Driven {
 
     async fn send_message(&mut self) -> Event {
         let text =
-            self.context.rules.session.send.as_ref().map(|send| send.text.to_string()).unwrap_or_default();
+            self.context.rules.session.send.as_ref().map(|send| self.render(&send.text)).unwrap_or_default();
         self.tally.sent();
         self.send_frame(Message::Text(text.into())).await
     }

@@ -24,9 +24,7 @@ pub(super) fn first_messages(
     client: Renderer<'_>,
 ) -> [Option<String>; 2] {
     let with_token = match (&context.token_in, token) {
-        (TokenIn::FirstMessage(template), Some(token)) => {
-            Some(template.replace("{token}", token.expose_secret()))
-        }
+        (TokenIn::FirstMessage(template), Some(_)) => Some(client.render(template)),
         _ => None,
     };
     let first = context.rules.session.first_message.as_ref().map(|template| client.render(template));

@@ -10,6 +10,7 @@ use crate::sample::{Abnormal, Said, Sample, Word};
 use crate::scenario::keys::Scenario;
 
 use super::group::Group;
+use super::pages::Pages;
 use super::queue::{EventQueue, Kind};
 use super::slab::Key;
 
@@ -50,7 +51,6 @@ pub(super) struct Slot {
     request: Key,
     /// The last sequence number that it saw; [`u64::MAX`]: none.
     last_sequence: u64,
-    group: u16,
     doing: Doing,
     /// Whether its session has yet to become ready.
     awaits_ready: bool,
@@ -59,7 +59,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    fn new(seed: u64, number: u32, group: u16) -> Self {
+    fn new(seed: u64, number: u32) -> Self {
         Self {
             machine: Client::new(seed, number),
             until: Moment::NEVER,
@@ -68,11 +68,15 @@ impl Slot {
             signs: Signs::default(),
             request: Key::NONE,
             last_sequence: u64::MAX,
-            group,
             doing: Doing::Outside,
             awaits_ready: false,
             session_is_new: false,
         }
+    }
+
+    /// What is left of a client that is done.
+    fn done(seed: u64) -> Self {
+        Self { doing: Doing::Done, ..Self::new(seed, 0) }
     }
 
     pub(super) const fn doing(&self) -> Doing {
@@ -108,8 +112,16 @@ pub(super) struct Missed {
 /// The clients.
 #[derive(Debug)]
 pub(super) struct Clients {
-    slots: Vec<Slot>,
-    /// Whose they are; the slots of others stay as they are.
+    slots: Pages<Slot>,
+    /// What a client is that has not started, and one that is done.
+    outside: Slot,
+    done: Slot,
+    seed: u64,
+    /// The first client of each group.
+    firsts: Vec<u32>,
+    /// Clients in all.
+    count: u32,
+    /// Whose they are; the others never start.
     share: Share,
     /// Those that are not done.
     alive: u32,
@@ -121,14 +133,18 @@ pub(super) struct Clients {
 impl Clients {
     /// The clients of a scenario that are `share`'s own; none has started.
     pub(super) fn new(scenario: &Scenario, share: Share) -> Self {
-        let mut slots = Vec::with_capacity(scenario.clients() as usize);
-        for (index, group) in scenario.groups.iter().enumerate() {
-            let (first, group_index) =
-                (first_number(scenario, index), u16::try_from(index).unwrap_or(u16::MAX));
-            let numbers = first..first + group.clients;
-            slots.extend(numbers.map(|number| Slot::new(scenario.seed, number, group_index)));
+        Self {
+            slots: Pages::new(scenario.clients()),
+            outside: Slot::new(scenario.seed, 0),
+            done: Slot::done(scenario.seed),
+            seed: scenario.seed,
+            firsts: (0..scenario.groups.len()).map(|index| first_number(scenario, index)).collect(),
+            count: scenario.clients(),
+            share,
+            alive: share.clients(scenario),
+            stop: StopPhase::Running,
+            over: None,
         }
-        Self { slots, share, alive: share.clients(scenario), stop: StopPhase::Running, over: None }
     }
 
     pub(super) const fn alive(&self) -> u32 {
@@ -137,24 +153,27 @@ impl Clients {
 
     pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
         let share = self.share;
-        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).filter(move |number| share.has(*number))
+        (0..self.count).filter(move |number| share.has(*number))
     }
 
     pub(super) fn slots(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        (0_u32..).zip(&self.slots).filter(|(number, _)| self.share.has(*number))
+        self.numbers().map(|number| (number, self.slot(number)))
     }
 
     pub(super) fn slot(&self, number: u32) -> &Slot {
-        &self.slots[number as usize]
+        let absent = if self.slots.is_over(number) { &self.done } else { &self.outside };
+        self.slots.get(number).unwrap_or(absent)
     }
 
     /// The index of a client's group.
     pub(super) fn group_of(&self, number: u32) -> usize {
-        usize::from(self.slots[number as usize].group)
+        self.firsts.partition_point(|first| *first <= number) - 1
     }
 
     fn slot_mut(&mut self, number: u32) -> &mut Slot {
-        &mut self.slots[number as usize]
+        let (is_over, seed) = (self.slots.is_over(number), self.seed);
+        self.slots
+            .get_or_insert_with(number, || if is_over { Slot::done(seed) } else { Slot::new(seed, number) })
     }
 
     /// From `now` on clients stop as `phase` says.
@@ -212,6 +231,9 @@ impl Clients {
 
     /// A client's moment has come: what it has seen of its session's peer. `None` where it was armed anew since, or does something else.
     pub(super) fn wake(&mut self, queue: &mut EventQueue, number: u32, at: Moment) -> Option<Signs> {
+        if self.slots.is_over(number) {
+            return None;
+        }
         let slot = self.slot_mut(number);
         if slot.armed != at {
             return None;
@@ -356,18 +378,14 @@ impl Clients {
 
     /// A client whose start will not come.
     pub(super) fn never_starts(&mut self, number: u32) {
-        let slot = self.slot_mut(number);
-        if slot.doing == Doing::Outside {
-            slot.doing = Doing::Done;
-            self.alive -= 1;
+        if self.slot(number).doing == Doing::Outside {
+            self.finish(number);
         }
     }
 
     /// A client is done.
     pub(super) fn finish(&mut self, number: u32) {
-        let slot = self.slot_mut(number);
-        slot.doing = Doing::Done;
-        slot.until = Moment::NEVER;
+        self.slots.end(number);
         self.alive -= 1;
     }
 }

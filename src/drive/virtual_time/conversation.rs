@@ -10,7 +10,6 @@ use crate::drive::network::react::{Reaction, react};
 use crate::drive::network::variables::{Renderer, Variables};
 use crate::lifecycle::{Action, Evidence, refusal_by_message};
 use crate::scenario::keys::{KeepAliveKind, TokenIn};
-use secrecy::ExposeSecret as _;
 
 use super::group::Group;
 use super::holdings::Holdings;
@@ -40,9 +39,7 @@ impl Speaker<'_> {
     /// The messages that it sends as soon as its session is open.
     pub(super) fn first(&self, holdings: &Holdings) -> Vec<String> {
         let with_token = match (&self.group.connect.token_in, &self.token) {
-            (TokenIn::FirstMessage(text), Some(token)) => {
-                Some(text.replace("{token}", token.expose_secret()))
-            }
+            (TokenIn::FirstMessage(template), Some(_)) => Some(self.render(holdings, template)),
             _ => None,
         };
         let first = self.group.rules.session.first_message.as_ref();
@@ -58,13 +55,11 @@ impl Speaker<'_> {
                 heartbeat.map(|heartbeat| &heartbeat.text)
             }
             Action::SendRefreshed => rules.refresh_message.as_ref(),
-            Action::SendKeepAlive => {
-                return match rules.keep_alive.as_ref().map(|keep| &keep.what) {
-                    Some(KeepAliveKind::Text(text)) => text.to_string(),
-                    _ => String::new(),
-                };
-            }
-            _ => return rules.send.as_ref().map(|send| send.text.to_string()).unwrap_or_default(),
+            Action::SendKeepAlive => match rules.keep_alive.as_ref().map(|keep| &keep.what) {
+                Some(KeepAliveKind::Text(text)) => Some(text),
+                _ => None,
+            },
+            _ => rules.send.as_ref().map(|send| &send.text),
         };
         template.map(|template| self.render(holdings, template)).unwrap_or_default()
     }

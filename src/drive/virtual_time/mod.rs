@@ -21,6 +21,7 @@ mod handshakes;
 mod holdings;
 mod minted_book;
 mod network;
+mod pages;
 mod queue;
 mod refusal;
 mod request;

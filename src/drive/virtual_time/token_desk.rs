@@ -5,7 +5,6 @@
 
 mod sending;
 
-use std::iter;
 use std::sync::Arc;
 
 use crate::clock::Moment;
@@ -18,11 +17,12 @@ use crate::service::handle::TokenHandle;
 
 use super::group::Group;
 use super::minted_book::MintedBook;
+use super::pages::Pages;
 use super::request::{Stage, Unheard};
 use super::shared_token::{Brought, Share};
 use super::slab::{Beside, Key};
 use super::token_answer::{Fetch, HandedOver, Need, Settled, TokenSays};
-use super::token_ask::{GroupTokens, Purpose, Shows};
+use super::token_ask::{GroupTokens, Purpose, Shows, Wallet};
 use super::transit::Transit;
 use super::written::token_of;
 
@@ -44,15 +44,6 @@ struct Ask {
     says: TokenSays,
 }
 
-/// What a client holds.
-#[derive(Debug)]
-struct Wallet {
-    token: Option<TokenHandle>,
-    refresh_token: Option<Box<TokenHandle>>,
-    /// The refresh that is under way, or has come and was not taken.
-    refresh: Key,
-}
-
 /// The clients' side of the token endpoint.
 #[derive(Debug)]
 pub(super) struct TokenDesk {
@@ -60,7 +51,7 @@ pub(super) struct TokenDesk {
     tokens: Vec<GroupTokens>,
     /// The first client of each group.
     firsts: Vec<u32>,
-    wallets: Vec<Wallet>,
+    wallets: Pages<Wallet>,
     /// By their requests.
     asks: Beside<Box<Ask>>,
     /// What requests prove, and the nonces in their answers.
@@ -75,11 +66,10 @@ pub(super) struct TokenDesk {
 impl TokenDesk {
     pub(super) fn new(scenario: &Scenario, groups: Arc<[Group]>, minted: MintedBook) -> Self {
         let rules = scenario.groups.iter().map(|group| group.token.as_ref());
-        let none = || Wallet { token: None, refresh_token: None, refresh: Key::NONE };
         Self {
             firsts: (0..scenario.groups.len()).map(|index| first_number(scenario, index)).collect(),
             tokens: rules.map(GroupTokens::of).collect(),
-            wallets: iter::repeat_with(none).take(scenario.clients() as usize).collect(),
+            wallets: Pages::new(scenario.clients()),
             groups,
             asks: Beside::default(),
             proofs: Beside::default(),
@@ -90,7 +80,7 @@ impl TokenDesk {
     }
 
     fn wallet(&mut self, number: u32) -> &mut Wallet {
-        &mut self.wallets[number as usize]
+        self.wallets.get_or_insert_with(number, Wallet::empty)
     }
 
     fn group_of(&self, number: u32) -> usize {
@@ -99,7 +89,7 @@ impl TokenDesk {
 
     /// The token that a client holds.
     pub(super) fn token_of(&self, number: u32) -> Option<TokenHandle> {
-        self.wallets[number as usize].token
+        self.wallets.get(number)?.token
     }
 
     /// The text of the token that a client shows.
@@ -127,6 +117,11 @@ impl TokenDesk {
     /// The refresh of a client that is under way, or was not taken: it is its client's no more.
     pub(super) fn take_refresh_key(&mut self, number: u32) -> Key {
         std::mem::replace(&mut self.wallet(number).refresh, Key::NONE)
+    }
+
+    /// A client is done. Answers with the refresh that was under way.
+    pub(super) fn close(&mut self, number: u32) -> Key {
+        self.wallets.end(number).map_or(Key::NONE, |wallet| wallet.refresh)
     }
 
     /// A client needs another token for the session that it has.

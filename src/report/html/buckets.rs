@@ -31,6 +31,8 @@ pub(super) struct Buckets {
 pub(super) struct Bucket {
     /// Sessions open at its end.
     pub(super) connected: i64,
+    /// Clients that are there at its end: they have come, and have not left.
+    pub(super) clients: i64,
     pub(super) outcomes: BTreeMap<Outcome, u64>,
     /// Refusals by cause.
     pub(super) causes: BTreeMap<Option<Cause>, u64>,
@@ -65,10 +67,12 @@ impl Spread {
 }
 
 impl Bucket {
-    fn of(tally: &Tally, connected_before: i64, peak_tokens: u64) -> Self {
+    fn of(tally: &Tally, before: Option<&Self>, peak_tokens: u64) -> Self {
         let mut bucket = Self { peak_tokens, counters: tally.counters.clone(), ..Self::default() };
         let opened = tally.counter(Counter::Upgrades) as i64;
-        bucket.connected = connected_before + opened - tally.closes_total() as i64;
+        let (connected, clients) = before.map_or((0, 0), |before| (before.connected, before.clients));
+        bucket.connected = connected + opened - tally.closes_total() as i64;
+        bucket.clients = clients + tally.presence.wanted.net;
         // What is counted otherwise is no attempt of these seconds.
         let told: BTreeSet<(Outcome, Option<Cause>)> =
             tally.attempts.keys().map(|key| (key.outcome, key.cause)).collect();
@@ -151,8 +155,8 @@ impl Buckets {
 }
 
 fn push(points: &mut Vec<Bucket>, tally: &Tally, peak_tokens: u64) {
-    let before = points.last().map_or(0, |bucket| bucket.connected);
-    points.push(Bucket::of(tally, before, peak_tokens));
+    let bucket = Bucket::of(tally, points.last(), peak_tokens);
+    points.push(bucket);
 }
 
 /// The least length of a point at which a run of `seconds` has no more than [`MOST_POINTS`].

@@ -27,6 +27,7 @@ mod page;
 mod plot;
 mod plotted;
 mod render;
+mod run_arrivals;
 mod run_observed;
 mod run_outages;
 mod run_page;

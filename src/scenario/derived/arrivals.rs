@@ -314,6 +314,13 @@ mod tests {
         assert!(message.contains("clients in all") && message.contains("at most 10,000,000"), "{message}");
         assert_eq!(load(text("50/s", "2s")).unwrap().scenario.clients(), 100);
         assert!(load(text("1/h", "1s")).unwrap().scenario.clients() == 1);
+        let stays =
+            |stay: &str| load(text("5/s", "10s").replace("process", &format!("stay = {stay}, process")));
+        for stay in ["\"10s\"", "{ uniform = [\"11s\", \"12s\"] }"] {
+            let message = stays(stay).unwrap_err().to_string();
+            assert!(message.contains("would stay longer than the run lasts"), "{message}");
+        }
+        assert!(stays("{ exponential = \"1h\" }").is_ok(), "some leave sooner");
         assert!(load(text("0/s", "1s")).unwrap_err().to_string().contains("rate"));
         assert!(
             load(text("1000000000/s", "1s")).unwrap_err().to_string().contains("1,000,000/s is possible")

@@ -9,7 +9,7 @@ use crate::scenario::file::load::Loaded;
 use crate::scenario::keys::{
     Arrivals, Counted, DisconnectHow, FaultKind, FaultStage, Grant, Group, Growth, Invalidation, Jitter,
     Observe, ObservePlace, OnReconnect, Ready, RefusalStatus, Sharing, Shown, Simulate, Skew, Start, StormBy,
-    Target, TargetFault, TargetRules, TokenRules,
+    Target, TargetFault, TargetRules, TlsResumption, TokenRules,
 };
 use crate::units::{format_count, format_duration, format_share};
 
@@ -184,7 +184,8 @@ fn describe_group(group: &Group) -> String {
     let left = group.leave.map(|leave| format!("; leave over {}", format_duration(leave.over)));
     let leaves: Vec<String> = left.into_iter().chain(leaves).collect();
     let back = describe_backoff(group);
-    format!("{}: {clients}; {token}; comes back {back}{}", group.name, leaves.concat())
+    let tls = describe_tls(group);
+    format!("{}: {clients}; {token}{tls}; comes back {back}{}", group.name, leaves.concat())
 }
 
 /// Who comes and goes.
@@ -261,7 +262,24 @@ fn describe_token(token: &TokenRules) -> String {
         Sharing::Group => ", one for the group",
         Sharing::GroupStampede => ", one for the group, fetched by all at once",
     };
-    format!("{policy}{}{shared}{fed}", refresh.unwrap_or_default())
+    let proves = if token.dpop.is_some() { ", bound to a key that it proves to hold (DPoP)" } else { "" };
+    format!("{policy}{}{shared}{fed}{proves}", refresh.unwrap_or_default())
+}
+
+/// Where a group shows a certificate, and whether it resumes its TLS sessions.
+fn describe_tls(group: &Group) -> String {
+    let at_token = group.token.as_ref().is_some_and(|token| token.certificate.is_some());
+    let shows = match (group.connect.certificate.is_some(), at_token) {
+        (true, true) => "; shows a certificate in each TLS handshake, another one to the token endpoint",
+        (true, false) => "; shows a certificate in each TLS handshake",
+        (false, true) => "; shows a certificate to the token endpoint",
+        (false, false) => "",
+    };
+    let resumes = match group.connect.tls_resumption {
+        TlsResumption::Never => "",
+        TlsResumption::PerClient => "; resumes its TLS sessions",
+    };
+    format!("{shows}{resumes}")
 }
 
 fn describe_backoff(group: &Group) -> String {

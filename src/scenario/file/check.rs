@@ -5,9 +5,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::declare::template::UrlText;
 use crate::scenario::keys::arrivals::MAX_CLIENTS;
 use crate::scenario::keys::{
-    Arrivals, ClientDisconnect, Delay, DisconnectHow, Group, Scenario, Start, Storm, StormBy, Target, TokenIn,
+    Arrivals, ClientDisconnect, Delay, DisconnectHow, Group, Scenario, Start, Storm, StormBy, Target,
+    TlsResumption, TokenIn,
 };
 
 use crate::units::format_duration;
@@ -130,6 +132,11 @@ fn check_holder(scenario: &Scenario, group: &Group, path: &str, say: &mut impl F
         let help = "take token_in away: a bound token goes as `Authorization: DPoP …`, beside its proof";
         say(format!("{path}.connect.token_in"), message, help);
     }
+    if group.connect.tls_resumption == TlsResumption::PerClient && is_plain(scenario, group) {
+        let message = format!("group \"{}\" would resume TLS sessions, and connects without TLS", group.name);
+        let help = "write tls = true in [target], or a wss URL; or take tls_resumption away";
+        say(format!("{path}.connect.tls_resumption"), message, help);
+    }
     let Target::Embedded(rules) = &scenario.target else { return };
     let at_token = group.token.as_ref().is_some_and(|token| token.certificate.is_some());
     let shown =
@@ -137,6 +144,16 @@ fn check_holder(scenario: &Scenario, group: &Group, path: &str, say: &mut impl F
     for (key, _) in shown.into_iter().filter(|(_, is_shown)| *is_shown && !rules.tls) {
         let message = format!("group \"{}\" shows a certificate to a target without TLS", group.name);
         say(format!("{path}.{key}"), message, "write tls = true in [target], or take the certificate away");
+    }
+}
+
+/// Whether a group's handshakes are known to go without TLS.
+fn is_plain(scenario: &Scenario, group: &Group) -> bool {
+    match (&group.connect.url, &scenario.target) {
+        (Some(UrlText::Fixed(url)), _) => url.scheme() == "ws",
+        (Some(UrlText::Template(_)), _) => false,
+        (None, Target::Embedded(rules)) => !rules.tls,
+        (None, Target::Remote(remote)) => remote.url.scheme() == "ws",
     }
 }
 

@@ -10,8 +10,8 @@ use secrecy::SecretString;
 
 use crate::declare::{
     At, Choices, HEADER_NAME, Hidden, Shape, Table, Template, TextRule, UrlText, Value, above_zero, address,
-    duration, header_text, list, map, name_server, of, path, ruled, secret, string, strings, table, then,
-    token_text, words, ws_url_template,
+    duration, header_text, list, map, name_server, of, path, ruled, secret, string, table, then, token_text,
+    unfilled, words, ws_url_template,
 };
 
 use super::bound::ClientCertificate;
@@ -52,7 +52,7 @@ table! {
         /// WebSocket URL of this group, instead of the target's. It may hold variables, which are filled in before each handshake: `"{uri}"`.
         url: Option<UrlText> = None => ws_url_template();
         /// Path and query on the embedded target. Default: the target's `path`.
-        path: Option<Hidden<String>> = None => path();
+        path: Option<Hidden<String>> = None => unfilled(path(), "write the whole URL, of which variables are filled in: url = \"ws://{address}/events/{client}\"");
         /// HTTP proxy for connections and token requests, as a URL; it may hold a password.
         proxy: Option<SecretString> = None => secret();
         /// Local addresses to connect from, by turns. Without it: the system's choice.
@@ -61,9 +61,9 @@ table! {
         /// is taken as it is.
         headers: Vec<(String, Template)> = Vec::new() => map(FREE_HEADER, header_text());
         /// Where the page comes from that a browser's client belongs to: the header `Origin` of the upgrade request. Without it: none is sent. One of `headers` replaces it.
-        origin: Option<String> = None => ruled(ORIGIN);
+        origin: Option<String> = None => unfilled(ruled(ORIGIN), "give it as a header, of which variables are filled in: headers = { Origin = \"…\" }");
         /// Subprotocols offered, in order.
-        subprotocols: Vec<String> = Vec::new() => strings();
+        subprotocols: Vec<String> = Vec::new() => list(unfilled(string(), "all clients of a group offer the same; the token goes there by token_in = { subprotocol = \"bearer.\" }"), "a list of strings is needed, as [\"a\", \"b\"]");
         /// permessage-deflate (RFC 7692): `true` offers it as Chrome does, a table offers what it says. Without it: it is not offered.
         compression: Option<Compression> = None => compression();
         /// Where the token goes.
@@ -161,8 +161,8 @@ pub enum TokenIn {
     Query(String),
     /// `{ subprotocol = "bearer." }`: offered as a subprotocol, with that prefix.
     Subprotocol(String),
-    /// `{ first_message = "{\"token\":\"{token}\"}" }`: in the first message, at the place of `{token}`.
-    FirstMessage(Hidden<String>),
+    /// `{ first_message = "{\"token\":\"{token}\"}" }`: in the first message, at the place of `{token}`; other variables are filled in as well.
+    FirstMessage(Template),
     /// `"nowhere"`: not in the handshake; steps or messages carry it.
     Nowhere,
 }
@@ -175,7 +175,7 @@ fn places() -> Choices<TokenIn> {
     .word("nowhere", "Not in the handshake; steps or messages carry it.", TokenIn::Nowhere)
     .key("query", "In a query parameter of this name.", string(), TokenIn::Query)
     .key("subprotocol", "Offered as a subprotocol, with this prefix.", string(), TokenIn::Subprotocol)
-    .key("first_message", "In the first message, at the place of `{token}`.", token_text(), TokenIn::FirstMessage)
+    .key("first_message", "In the first message, at the place of `{token}`; other variables are filled in as well.", token_text(), TokenIn::FirstMessage)
 }
 
 impl Value for TokenIn {

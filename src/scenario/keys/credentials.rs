@@ -7,8 +7,8 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::declare::{
-    HEADER_NAME, Hidden, INNER_POINTER, Keys, Needs, Part, Table, TableShape, Template, TextRule, any_of,
-    check_needs, header, map, of, ruled, secret, string, strings, table, token_param, words,
+    HEADER_NAME, INNER_POINTER, Keys, Needs, Part, Table, TableShape, Template, TextRule, any_of,
+    check_needs, list, map, of, ruled, secret, string, table, token_header, token_param, unfilled, words,
 };
 
 use super::feeder::{Feeder, check_filled, feeder};
@@ -44,15 +44,16 @@ table! {
     /// What a client shows to get a token.
     pub struct ClientCredentials {
         /// Client id.
-        client_id: String = String::new() => string();
+        client_id: String = String::new() => unfilled(string(), "a feeder gives each client an id of its own: feeder = \"clients.csv\", with the columns client_id and client_secret");
         /// Client secret.
         client_secret: SecretString = SecretString::default() => secret();
         /// How they are shown.
         auth: ClientAuth = ClientAuth::Body;
         /// With `auth = "private_key_jwt"` or `"client_secret_jwt"`: how the client signs who it is.
         client_assertion: Option<ClientAssertion> = None => of::<ClientAssertion>();
-        /// Further headers of the token request, as `{ X-Api-Key = { env = "KEY" } }`.
-        headers: Vec<(String, Hidden<String>)> = Vec::new() => map(REQUEST_HEADER, header());
+        /// Further headers of the token request, as `{ X-Api-Key = { env = "KEY" } }`; the variables of `params` are filled in. A value may be a reference to a secret, which
+        /// is taken as it is.
+        headers: Vec<(String, Template)> = Vec::new() => map(REQUEST_HEADER, token_header());
         /// Further parameters of the token request, as `{ audience = "https://api.example.com" }`; `{client}`, `{now}` (seconds since 1970), `{unix_ms}` and the feeder's
         /// columns are filled in.
         params: Vec<(String, Template)> = Vec::new() => map(PARAMETER, token_param());
@@ -64,7 +65,7 @@ table! {
         /// its size tells. Where nothing stands there: by the `exp` of a token that is a JWT.
         expires_pointer: String = EXPIRES_POINTER.to_owned() => ruled(INNER_POINTER);
         /// Scopes asked for; empty: no `scope` is sent.
-        scopes: Vec<String> = Vec::new() => strings();
+        scopes: Vec<String> = Vec::new() => list(unfilled(string(), "all clients of a group ask for the same scopes; make a group for each, or take a grant whose claims are filled in"), "a list of strings is needed, as [\"a\", \"b\"]");
         /// CSV file with a row a client, and the columns `client_id` and `client_secret`, instead of the one id and secret. Where there are fewer rows than clients,
         /// they begin again.
         feeder: Option<Arc<Feeder>> = None => feeder();
@@ -219,9 +220,11 @@ fn check_credentials(credentials: ClientCredentials, table: &Table<'_>) -> Optio
             format!("auth = \"{auth}\" {wrong}"),
         );
     }
-    for (name, template) in &credentials.params {
-        let path = format!("{}.{name}", table.path_of("params"));
-        check_filled(template, &path, "params", credentials.feeder.as_deref(), table);
+    for (key, texts) in [("params", &credentials.params), ("headers", &credentials.headers)] {
+        for (name, template) in texts {
+            let path = format!("{}.{name}", table.path_of(key));
+            check_filled(template, &path, key, credentials.feeder.as_deref(), table);
+        }
     }
     Some(credentials)
 }

@@ -117,6 +117,11 @@ impl MintRules {
         Duration::try_from_secs_f64(expires - unix_us as f64 / 1e6).unwrap_or_default()
     }
 
+    fn wrong_algorithm(&self, header: &Map<String, Value>) -> Option<String> {
+        let named = header.get("alg")?;
+        (named != self.key.algorithm().name()).then(|| "names another alg than `algorithm`".to_owned())
+    }
+
     /// Whether header and claims are JSON whatever fills them, and all of it is filled; else faults in `table`.
     pub(super) fn check(&self, feeder: Option<&Feeder>, table: &Table<'_>) {
         let texts = [("claims", Some(&self.claims)), ("header", self.header.as_ref())];
@@ -125,14 +130,29 @@ impl MintRules {
             let rows =
                 feeder.map_or(1, |feeder| u32::try_from(feeder.rows()).unwrap_or(u32::MAX)).min(MOST_TRIED);
             let fill = |index| TokenFill { client: index, index, unix_us: 1_700_000_000_000_000, feeder };
-            let wrong = (0..rows).find_map(|row| Some((row, object(template, &fill(row)).err()?)));
-            if let Some((row, why)) = wrong {
+            let objects = (0..rows).map(|row| (row, object(template, &fill(row))));
+            let wrong = objects.into_iter().find_map(|(row, read)| match read {
+                Err(why) => Some((row, format!("is no JSON object: {why}"), EXAMPLE)),
+                Ok(object) if name == "claims" => Some((row, wrong_time(&object)?, TIMES)),
+                Ok(object) => Some((row, self.wrong_algorithm(&object)?, ALGORITHM)),
+            });
+            if let Some((row, wrong, help)) = wrong {
                 let with = feeder.map_or_else(String::new, |_| format!(", filled from row {}", row + 1));
-                let message = format!("`{}`{with} is no JSON object: {why}", table.path_of(name));
-                table.between(Some(name), message, "write it as '{\"sub\":\"user-{client}\"}'");
+                table.between(Some(name), format!("`{}`{with} {wrong}", table.path_of(name)), help);
             }
         }
     }
+}
+
+const EXAMPLE: &str = "write it as '{\"sub\":\"user-{client}\"}'";
+const TIMES: &str = "times are seconds since 1970 (RFC 7519 §2), as {now} without quotes; without exp, a token lives for `life`";
+const ALGORITHM: &str = "`algorithm` says it: take alg out of the header";
+
+/// Which of its times is no number.
+fn wrong_time(claims: &Map<String, Value>) -> Option<String> {
+    let is_no_number = |name: &&&str| claims.get(**name).is_some_and(|value| !value.is_number());
+    let name = ["exp", "nbf", "iat"].iter().find(is_no_number)?;
+    Some(format!("has {name}, which is no number"))
 }
 
 /// The JSON object that a text is when it is filled; what fills it is escaped, as within quotes.
@@ -284,6 +304,10 @@ fn trusted(keys: TrustedKeys, table: &Table<'_>) -> Option<Trusted> {
             at.elsewhere(format!("`{}` {wrong}", table.path_of(name)), help);
         }
     };
+    if jwks.is_some() && (algorithm.is_some() || key.is_some()) {
+        let message = format!("`{}` stands beside a key", table.path_of("jwks"));
+        table.between(Some("jwks"), message, "give either algorithm and key, or jwks");
+    }
     let keys = match (algorithm, key, jwks) {
         _ if are_secrets_elsewhere(table) => {
             KeySet::from(VerifyingKey::read(Algorithm::Hs256, "elsewhere").ok()?)

@@ -18,6 +18,14 @@ use super::told::is_embedded;
 const MOST_REDIRECTS: u64 = 20;
 /// The name of a form's field.
 const FIELD: TextRule = TextRule { name: "field", ..NOT_EMPTY };
+/// The name of a cookie (RFC 6265 §4.1.1).
+const COOKIE_NAME: TextRule = TextRule {
+    name: "cookie_name",
+    patterns: &["^[-!#$%&'*+.^_`|~0-9A-Za-z]+$"],
+    except: None,
+    allowed: "the name of a cookie has no spaces and none of ()<>@,;:\\\"/[]?={} (RFC 6265)",
+    examples: &["_xsrf", "sessionid"],
+};
 /// Most steps before a handshake.
 const MOST_STEPS: usize = 32;
 
@@ -128,7 +136,7 @@ fn places() -> Choices<SaveFrom> {
     )
     .plain(ruled(POINTER), SaveFrom::Pointer)
     .key("header", "In a header.", ruled(HEADER_NAME), SaveFrom::Header)
-    .key("cookie", "In a cookie that it, or a redirect before it, has set, or that the client has.", ruled(NOT_EMPTY), SaveFrom::Cookie)
+    .key("cookie", "In a cookie that it, or a redirect before it, has set, or that the client has.", ruled(COOKIE_NAME), SaveFrom::Cookie)
     .key("regex", "In its text: what the first group of a regular expression finds.", of::<Pattern>(), SaveFrom::Regex)
     .word("status", "Its status.", SaveFrom::Status)
 }

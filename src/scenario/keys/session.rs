@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, Choices, Hidden, NOT_EMPTY, POINTER, Shape, Table, Template, VARIABLE, Value, above_zero,
-    code_ranges, duration, int, interval, list, map, meaning, of, one_of, or_never, pace, ruled, string,
-    table, template, text, words,
+    At, Choices, NOT_EMPTY, POINTER, Shape, Table, Template, VARIABLE, Value, above_zero, code_ranges,
+    duration, int, interval, list, map, meaning, of, one_of, or_never, pace, ruled, string, table, template,
+    words,
 };
 
 use super::binary::Binary;
@@ -150,7 +150,7 @@ pub enum KeepAliveKind {
     /// A ping frame.
     Ping,
     /// A text message.
-    Text(Hidden<String>),
+    Text(Template),
 }
 
 table! {
@@ -160,8 +160,8 @@ table! {
         ping_every: Option<Duration> = None => interval();
         /// How often a text is sent.
         text_every: Option<Duration> = None => interval();
-        /// The text.
-        text: Option<Hidden<String>> = None => text();
+        /// The text; may hold variables.
+        text: Option<Template> = None => template();
         /// Longest wait for a sign of life after it: a pong for a ping, anything for a text.
         timeout: Duration = Duration::from_secs(10) => above_zero();
     }
@@ -190,8 +190,8 @@ table! {
     pub struct Send {
         /// Messages per second and client.
         rate: f64, needed "{ rate = \"1/s\", text = \"…\" } is needed" => pace("{ rate = \"1/s\", text = \"…\" } is needed");
-        /// The text. Default: `{}`.
-        text: Hidden<String> = "{}".to_owned().into() => text();
+        /// The text; may hold variables, which are filled in for each message. Default: `{}`.
+        text: Template = Template::literal("{}") => template();
     }
 }
 
@@ -236,7 +236,7 @@ table! {
     /// A heartbeat. The first is sent after a share of the interval, drawn from 0 to 1.
     pub struct Heartbeat {
         /// Where the message says how often a heartbeat is due, in milliseconds (JSON Pointer, RFC 6901).
-        every_ms: String, needed "a heartbeat is { every_ms = \"/d/heartbeat_interval\", text = \"…\" }" => string();
+        every_ms: String, needed "a heartbeat is { every_ms = \"/d/heartbeat_interval\", text = \"…\" }" => ruled(POINTER);
         /// The heartbeat's text; may hold variables.
         text: Template, needed "a heartbeat is { every_ms = \"/d/heartbeat_interval\", text = \"…\" }" => template();
     }

@@ -272,7 +272,9 @@ impl Link {
             }
             Fault::End => self.end().await,
             Fault::CutShort => {
-                let _ = self.pass(way, &bytes[..bytes.len() / 2]).await;
+                // A busy machine has several messages in one piece, and half of that may hold whole ones.
+                let first = if self.is_upgraded { first_frame(bytes) } else { bytes };
+                let _ = self.pass(way, &first[..first.len() / 2]).await;
                 self.end().await
             }
             Fault::EndToClient => {
@@ -405,4 +407,14 @@ impl Link {
         let _ = timeout(Duration::from_secs(1), gone).await;
         Flow::Over
     }
+}
+
+/// The first WebSocket frame of the target's in a piece, or what there is of it (RFC 6455 §5.2).
+fn first_frame(bytes: &[u8]) -> &[u8] {
+    let length = match bytes {
+        [_, 126, high, low, ..] => 4 + usize::from(u16::from_be_bytes([*high, *low])),
+        [_, short @ 0..=125, ..] => 2 + usize::from(*short),
+        _ => bytes.len(),
+    };
+    &bytes[..length.min(bytes.len())]
 }

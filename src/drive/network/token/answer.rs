@@ -73,6 +73,29 @@ impl Acquired {
     }
 }
 
+/// Why TLS fails, as far as it is told.
+const TLS_REASONS: [&str; 19] = [
+    "alert_access_denied",
+    "alert_bad_certificate",
+    "alert_certificate_expired",
+    "alert_certificate_required",
+    "alert_certificate_revoked",
+    "alert_certificate_unknown",
+    "alert_decrypt_error",
+    "alert_handshake_failure",
+    "alert_internal_error",
+    "alert_no_certificate",
+    "alert_protocol_version",
+    "alert_unknown_ca",
+    "alert_unrecognised_name",
+    "alert_unsupported_certificate",
+    "certificate_expired",
+    "certificate_not_valid_for_name",
+    "certificate_not_valid_yet",
+    "certificate_revoked",
+    "certificate_unknown_issuer",
+];
+
 /// Why no token came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
@@ -122,6 +145,12 @@ impl Refusal {
     pub(super) const fn of_connection(connection: Outcome, answer: RequestAnswer) -> Self {
         let failure = TokenFailure::Error;
         Self { failure, retry_after: None, connection: Some(connection), status: None, code: None, answer }
+    }
+
+    /// The same, where TLS gave its reason a name.
+    pub(super) fn for_reason(self, reason: Option<&str>) -> Self {
+        let named = |known: &&&str| reason.is_some_and(|reason| reason.replace(' ', "_") == **known);
+        Self { code: TLS_REASONS.iter().find(named).copied().or(self.code), ..self }
     }
 }
 

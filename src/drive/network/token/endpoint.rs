@@ -85,7 +85,7 @@ impl TokenEndpoint {
             let who = Who::of(credentials, 0);
             let fill = TokenFill { client: first, index: 0, unix_us: 0, feeder: None };
             let body = body(credentials, &rules.grant, who, &Proofs::default(), &fill);
-            (headers(target.headers(), credentials, who, is_pooled), body)
+            (headers(target.headers(), credentials, who, is_pooled, &fill), body)
         });
         let mint = Mint::new(clock, sink.clone(), waits);
         Some(Self {
@@ -233,7 +233,7 @@ impl TokenEndpoint {
         };
         let proofs = Proofs { refresh: refresh.cloned(), client, grant: signed };
         let body = body(credentials, grant, who, &proofs, &fill);
-        Ok((headers(self.target.headers(), credentials, who, self.is_pooled), body))
+        Ok((headers(self.target.headers(), credentials, who, self.is_pooled, &fill), body))
     }
 
     /// Whether fewer scopes were granted than this endpoint was asked for.
@@ -247,7 +247,13 @@ fn failed(failure: &HttpFailure) -> Refusal {
         HttpFailure::LocalLimit | HttpFailure::Connect(ConnectFailure::LocalLimit) => {
             TokenFailure::LocalLimit.into()
         }
-        HttpFailure::Connect(failed) => Refusal::of_connection(failed.outcome(), failure.answer()),
+        HttpFailure::Connect(failed) => {
+            let reason = match failed {
+                ConnectFailure::Tls(reason) => reason.as_deref(),
+                _ => None,
+            };
+            Refusal::of_connection(failed.outcome(), failure.answer()).for_reason(reason)
+        }
         HttpFailure::Broken | HttpFailure::TooLarge => Refusal::of(TokenFailure::Error, failure.answer()),
     }
 }

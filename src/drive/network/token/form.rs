@@ -49,7 +49,8 @@ pub(super) struct Proofs {
 
 /// Whether all requests of a group say the same.
 pub(super) fn is_common(credentials: &ClientCredentials, grant: &Grant) -> bool {
-    let are_literal = credentials.params.iter().all(|(_, text)| text.variables().next().is_none());
+    let texts = credentials.params.iter().chain(&credentials.headers);
+    let are_literal = texts.map(|(_, text)| text).all(|text| text.fixed().is_some());
     credentials.feeder.is_none()
         && are_literal
         && matches!(credentials.auth, ClientAuth::Body | ClientAuth::Basic | ClientAuth::TlsClientAuth)
@@ -62,6 +63,7 @@ pub(super) fn headers(
     credentials: &ClientCredentials,
     who: Who<'_>,
     is_pooled: bool,
+    fill: &TokenFill<'_>,
 ) -> HeaderMap {
     let mut headers = to.clone();
     let kind = match credentials.body {
@@ -75,9 +77,9 @@ pub(super) fn headers(
         // The endpoint then closes first, and its side keeps TIME_WAIT: ports here stay free.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    for (name, value) in &credentials.headers {
-        if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value.as_str()))
-        {
+    for (name, text) in &credentials.headers {
+        let value = text.render(|name| fill.value(name));
+        if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
@@ -207,10 +209,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::declare::Template;
 
     fn credentials() -> ClientCredentials {
         ClientCredentials {
-            headers: vec![("X-Api-Key".into(), "k3y".to_owned().into())],
+            headers: vec![
+                ("X-Api-Key".into(), Template::literal("k3y")),
+                ("X-Client".into(), Template::parse("c-{client}")),
+            ],
             scopes: vec!["x:read".into(), "y".into()],
             ..ClientCredentials::new("a b", "p&ss:word")
         }
@@ -231,25 +237,32 @@ mod tests {
             write(&credentials, &none),
             "grant_type=client_credentials&client_id=a+b&client_secret=p%26ss%3Aword&scope=x%3Aread+y"
         );
-        assert!(headers(&HeaderMap::new(), &credentials, who, true).get(AUTHORIZATION).is_none());
+        assert!(headers(&HeaderMap::new(), &credentials, who, true, &fill).get(AUTHORIZATION).is_none());
         credentials.auth = ClientAuth::Basic;
         credentials.scopes.clear();
         assert_eq!(write(&credentials, &none), "grant_type=client_credentials");
         let refresh = Some(Arc::new(SecretString::from("r+1")));
         let refresh = Proofs { refresh, ..Proofs::default() };
         assert_eq!(write(&credentials, &refresh), "grant_type=refresh_token&refresh_token=r%2B1");
-        let sent = headers(&HeaderMap::new(), &credentials, who, false);
+        let sent = headers(&HeaderMap::new(), &credentials, who, false, &fill);
         assert_eq!(sent[AUTHORIZATION], "Basic YStiOnAlMjZzcyUzQXdvcmQ=");
         assert!(sent[AUTHORIZATION].is_sensitive());
         assert_eq!(sent[CONNECTION], "close");
-        assert_eq!(sent["x-api-key"], "k3y");
+        assert_eq!(
+            (&sent["x-api-key"], &sent["x-client"]),
+            (&HeaderValue::from_static("k3y"), &HeaderValue::from_static("c-7"))
+        );
+        assert!(!is_common(&credentials, &grant), "a header is filled in");
         assert!(sent["x-api-key"].is_sensitive());
         credentials.body = TokenBody::Json;
-        credentials.params = vec![("audience".into(), crate::declare::Template::parse("https://a/{client}"))];
+        credentials.params = vec![("audience".into(), Template::parse("https://a/{client}"))];
         assert_eq!(
             write(&credentials, &none),
             r#"{"audience":"https://a/7","grant_type":"client_credentials"}"#
         );
-        assert_eq!(headers(&HeaderMap::new(), &credentials, who, true)[CONTENT_TYPE], "application/json");
+        assert_eq!(
+            headers(&HeaderMap::new(), &credentials, who, true, &fill)[CONTENT_TYPE],
+            "application/json"
+        );
     }
 }

@@ -41,7 +41,7 @@ impl TokenDesk {
         let timeout = group.timeout();
         let held = match &self.tokens[index].shared {
             Some(shared) => shared.refresh(),
-            None => self.wallets[number as usize].refresh_token.as_deref().copied(),
+            None => self.wallets.get(number).and_then(|wallet| wallet.refresh_token.as_deref().copied()),
         };
         let shows = Shows::of(group.asker.as_ref(), held);
         transit.requests.set_deadline(key, transit.queue.now() + timeout);

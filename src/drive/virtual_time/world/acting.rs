@@ -143,7 +143,7 @@ impl World {
 
     fn finish(&mut self, number: u32) {
         self.in_session(number).finish();
-        let refresh = self.desk.take_refresh_key(number);
+        let refresh = self.desk.close(number);
         if self.transit.requests.get(refresh).is_some() {
             self.cancel(refresh);
             self.tell(number, Counter::Unsettled, 1);
