@@ -34,7 +34,7 @@ mod saving;
 mod session;
 mod setup;
 mod signer;
-mod speak;
+pub(in crate::drive) mod speak;
 pub(in crate::drive) mod step;
 #[doc(hidden)]
 pub mod strangers;

@@ -18,7 +18,7 @@ pub(in crate::drive) struct Reaction {
     pub(in crate::drive) replies: Vec<String>,
     pub(in crate::drive) events: Vec<Event>,
     /// What of the group's sayings is to be said.
-    pub(super) calls: Vec<Saying>,
+    pub(in crate::drive) calls: Vec<Saying>,
 }
 
 /// Follows each of the `rules`, which a message calls for, for `client`, whose `variables` may change on the way.

@@ -68,7 +68,7 @@ impl Speaker<'_> {
         let message = match &say.what {
             Said::Bytes(bytes) => Message::Binary(bytes.clone().into()),
             Said::Text(template) => {
-                let text = render(template, client, talker, saying);
+                let text = render_saying(template, client, talker, saying);
                 match (say.binary, context.rules.session.binary) {
                     (false, _) => Message::Text(text.into()),
                     (true, None) => Message::Binary(text.into()),
@@ -94,7 +94,7 @@ impl Speaker<'_> {
 }
 
 /// The text of a saying.
-fn render(template: &Template, client: Renderer<'_>, talker: &Talker, saying: Saying) -> String {
+pub(in crate::drive) fn render_saying(template: &Template, client: Renderer<'_>, talker: &Talker, saying: Saying) -> String {
     let drawn = Cell::new(0);
     client.render_with(template, |name| match name {
         "counter" => Some(saying.counter.to_string()),

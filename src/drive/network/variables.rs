@@ -66,7 +66,7 @@ impl Variables {
     }
 
     /// All that is held.
-    pub(super) fn values(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::drive) fn values(&self) -> impl Iterator<Item = &str> {
         self.values.values().map(String::as_str)
     }
 }

@@ -3,6 +3,7 @@
 //! In: frames of the service, the client's own leaving. Out: what its machine is told, frames to the service, counts of messages.
 
 use crate::clock::Moment;
+use crate::conversation::{Payload, Saying, TalkRules};
 use crate::lifecycle::{Action, Ending, EndingHow, Event, Leave, Signs};
 use crate::sample::{Abnormal, Counter, Said, Sample, Word};
 use crate::scenario::keys::TokenIn;
@@ -16,6 +17,7 @@ use super::queue::Kind;
 use super::samples::SampleLog;
 use super::service_side::ServiceSide;
 use super::slab::Key;
+use super::talking::Talkers;
 use super::token_desk::TokenDesk;
 use super::transit::Transit;
 
@@ -29,6 +31,7 @@ pub(super) struct AtClient<'a> {
     pub(super) service: &'a mut ServiceSide,
     pub(super) log: &'a mut SampleLog,
     pub(super) holdings: &'a mut Holdings,
+    pub(super) talkers: &'a mut Talkers,
     pub(super) desk: &'a TokenDesk,
     pub(super) start_unix_us: u64,
 }
@@ -38,11 +41,58 @@ impl<'a> AtClient<'a> {
     pub(super) fn open(&mut self) {
         self.transit.network.client_opens(self.link);
         self.clients.open_session(self.number, self.now(), self.link);
+        let rules = &self.group.rules;
+        if let Some(talk) = rules.looks.talk() {
+            self.talkers.open(talk, rules.seed, self.number);
+        }
         let has_first = self.group.rules.session.first_message.is_some();
         if has_first || matches!(self.group.connect.token_in, TokenIn::FirstMessage(_)) {
             for text in self.speaker().first(self.holdings) {
                 self.say(text);
             }
+        }
+    }
+
+    /// The session is ready: the client says what it has to say.
+    pub(super) fn begin_talk(&mut self) {
+        let now = self.now();
+        if let Some((rules, talker)) = self.group.rules.looks.talk().zip(self.talkers.get(self.number)) {
+            talker.begin(rules, now);
+            self.say_due();
+        }
+    }
+
+    /// The client says what is due.
+    pub(super) fn say_due(&mut self) {
+        let (group, now) = (self.group, self.now());
+        let Some(rules) = group.rules.looks.talk() else { return };
+        while let Some(saying) = self.talkers.get(self.number).and_then(|talker| talker.take_due(rules, now)) {
+            self.say_one(rules, saying);
+        }
+        self.talkers.arm(&mut self.transit.queue, self.number);
+    }
+
+    fn say_one(&mut self, rules: &TalkRules, saying: Saying) {
+        let group = self.group;
+        let speaker = group.is_heard.then(|| self.speaker());
+        let Some(talker) = self.talkers.get(self.number) else { return };
+        let text = speaker.and_then(|speaker| speaker.saying(talker, saying, self.holdings));
+        talker.said(rules, saying);
+        match text {
+            Some(text) => self.say(text),
+            // Bytes, or a text that the target does not look at.
+            None => {
+                self.log.count_out(group.id);
+                self.send(ToTarget::Data);
+            }
+        }
+    }
+
+    /// The session ended then, and with it what was said on it.
+    fn end_talk(&mut self, at: Moment) {
+        let is_run_over = self.clients.stop_event().is_some();
+        if let Some((rules, talker)) = self.group.rules.looks.talk().zip(self.talkers.get(self.number)) {
+            talker.end_session(rules, at, is_run_over);
         }
     }
 
@@ -89,6 +139,7 @@ impl<'a> AtClient<'a> {
             Leave::Reset => Some(self.drop_connection(ToTarget::Rst)),
             Leave::Abandon => Some(self.drop_connection(ToTarget::Fin)),
             Leave::FallSilent => {
+                self.end_talk(self.now());
                 self.clients.take_link(self.number);
                 self.transit.network.client_falls_silent(self.link);
                 self.service.client_is_silent(self.transit, self.link);
@@ -155,21 +206,42 @@ impl<'a> AtClient<'a> {
     /// A message has come as a text: here, and nowhere else, what it says is looked at. Anything was last heard before it at `heard`.
     fn read_text(&mut self, text: &str, heard: Moment) -> Vec<Event> {
         if !self.clients.is_holding(self.number) {
+            self.hear_last(text);
             return Vec::new();
         }
         let mut events = Vec::new();
         let is_ready = self.clients.awaits_text(self.number) && self.group.is_ready_by(text);
         events.extend(is_ready.then_some(Event::BecameReady));
         if self.group.rules.looks.is_read() {
-            match self.speaker().meaning_of(text, self.holdings) {
+            let (now, unix_us) = (self.now(), self.start_unix_us.saturating_add(self.now().as_us()));
+            let speaker = self.speaker();
+            let talker = self.talkers.get(self.number);
+            match speaker.meaning_of(text, self.holdings, talker, (now, unix_us)) {
                 Err(evidence) => return vec![Event::Refused { evidence, heard }],
                 Ok(reaction) => {
                     reaction.replies.into_iter().for_each(|reply| self.say(reply));
+                    self.answer(reaction.calls);
                     events.extend(reaction.events);
                 }
             }
         }
         events
+    }
+
+    /// The client says what messages called for.
+    fn answer(&mut self, calls: Vec<Saying>) {
+        if let Some(rules) = self.group.rules.looks.talk().filter(|_| !calls.is_empty()) {
+            calls.into_iter().for_each(|saying| self.say_one(rules, saying));
+            self.talkers.arm(&mut self.transit.queue, self.number);
+        }
+    }
+
+    /// A text has come while the session was ending.
+    fn hear_last(&mut self, text: &str) {
+        let (looks, now) = (&self.group.rules.looks, self.now());
+        if let Some((rules, talker)) = looks.talk().zip(self.talkers.get(self.number)) {
+            looks.messages(Payload::Text(text)).for_each(|look| talker.hear_last(rules, &look, now));
+        }
     }
 
     /// The target's close frame: answered at once. The client acts on it when the closing handshake is through.
@@ -207,7 +279,7 @@ impl<'a> AtClient<'a> {
         match self.clients.wait_is_over(self.number, self.link)? {
             WaitEnd::Known(ending) => {
                 let heard = self.clients.heard(self.number);
-                self.let_go();
+                self.let_go(ending.at);
                 Some(match ending.how {
                     EndingHow::PeerClosed(_) => Event::Closed { ending, reason: None, heard },
                     _ => Event::Ended(ending),
@@ -225,16 +297,18 @@ impl<'a> AtClient<'a> {
         self.clients.finish(self.number);
         if self.link != Key::NONE {
             self.send(ToTarget::Fin);
-            self.let_go();
+            self.let_go(self.now());
         }
     }
 
     fn ended(&mut self, ending: Ending) -> Event {
-        self.let_go();
+        self.let_go(ending.at);
         Event::Ended(ending)
     }
 
-    fn let_go(&mut self) {
+    /// Lets go of the session, which ended then.
+    fn let_go(&mut self, ended: Moment) {
+        self.end_talk(ended);
         self.clients.take_link(self.number);
         self.transit.network.client_lets_go(self.link);
     }

@@ -3,13 +3,17 @@
 //! In: a client with what it has, a text. Out: texts of its own; what its machine is to know. The rules are those of the network
 //! ([`crate::conversation`]).
 
-use crate::conversation::Payload;
+use secrecy::ExposeSecret as _;
+
+use crate::clock::Moment;
+use crate::conversation::{Payload, Saying, Talker};
 use crate::declare::template::Template;
 use crate::drive::network::Token;
 use crate::drive::network::react::{Reaction, react};
+use crate::drive::network::speak::render_saying;
 use crate::drive::network::variables::{Renderer, Variables};
 use crate::lifecycle::{Action, Evidence, refusal_by_message};
-use crate::scenario::keys::{KeepAliveKind, TokenIn};
+use crate::scenario::keys::{KeepAliveKind, Said, TokenIn};
 
 use super::group::Group;
 use super::holdings::Holdings;
@@ -64,13 +68,39 @@ impl Speaker<'_> {
         template.map(|template| self.render(holdings, template)).unwrap_or_default()
     }
 
+    /// The text of a saying; `None`: it has none, but bytes.
+    pub(super) fn saying(&self, talker: &Talker, saying: Saying, holdings: &Holdings) -> Option<String> {
+        let say = self.group.rules.session.say.get(saying.index)?;
+        let (Said::Text(template), false) = (&say.what, say.binary) else { return None };
+        let client = self.renderer()?;
+        let client = holdings.get(self.number).map_or(client, |variables| client.with(variables));
+        Some(render_saying(template, client, talker, saying))
+    }
+
+    /// Whether a word that came is one that the client has told, or may tell.
+    fn has_told(&self, word: &str, holdings: &Holdings) -> bool {
+        let token = self.token.as_ref().map(|token| token.expose_secret());
+        let saved = holdings.get(self.number).into_iter().flat_map(Variables::values);
+        token.into_iter().chain(saved).any(|told| told.len() >= 4 && (told.contains(word) || word.contains(told)))
+    }
+
     /// What a text means that has come: what refuses the client, or what it does.
-    pub(super) fn meaning_of(&self, text: &str, holdings: &mut Holdings) -> Result<Reaction, Box<Evidence>> {
+    pub(super) fn meaning_of(
+        &self,
+        text: &str,
+        holdings: &mut Holdings,
+        talker: Option<&mut Talker>,
+        at: (Moment, u64),
+    ) -> Result<Reaction, Box<Evidence>> {
         let (looks, rules) = (&self.group.rules.looks, &self.group.rules.session);
         let mut reaction = Reaction::default();
+        let mut talk = looks.talk().zip(talker);
         for look in looks.messages(Payload::Text(text)) {
             if let Some(evidence) = refusal_by_message(looks, &rules.refused_on, &look) {
                 return Err(Box::new(evidence));
+            }
+            if let Some((rules, talker)) = &mut talk {
+                talker.hear(rules, &look, at, &mut reaction.calls, |word| self.has_told(word, holdings));
             }
             let Some(client) = self.renderer() else { continue };
             let called = looks.calls_for(&rules.on_message, &look);

@@ -175,7 +175,8 @@ impl Group {
             writing: Writing::of(scenario, index, target, dpop.clone()),
             dpop,
             is_heard: hears_texts(target),
-            is_numbered: connect.url.as_ref().and_then(UrlText::fixed).is_none(),
+            is_numbered: connect.url.as_ref().and_then(UrlText::fixed).is_none()
+                && group.session.streams.is_empty(),
             connect: connect.clone(),
         }
     }

@@ -34,6 +34,7 @@ mod signing;
 mod slab;
 mod steps;
 mod taker;
+mod talking;
 mod time_model;
 mod token_answer;
 mod token_ask;

@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Start,
     /// A client's own moment has come.
     Wake,
+    /// A client has something to say.
+    Say,
     /// A request goes on to its next stage.
     Stage,
     /// A request that waits in a queue has waited long enough.
@@ -43,9 +45,10 @@ pub(super) enum Kind {
     CutOff,
 }
 
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 16] = [
     Kind::Start,
     Kind::Wake,
+    Kind::Say,
     Kind::Stage,
     Kind::Timeout,
     Kind::ServerDone,

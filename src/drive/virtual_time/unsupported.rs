@@ -22,7 +22,7 @@ enum Asks {
 }
 
 /// Everything that is refused.
-pub const UNSUPPORTED: [Unsupported; 5] = [
+pub const UNSUPPORTED: [Unsupported; 3] = [
     Unsupported {
         key: "token.command",
         why: "gets its tokens from a program: what it answers, and when, is known to that program alone",
@@ -32,16 +32,6 @@ pub const UNSUPPORTED: [Unsupported; 5] = [
         key: "prepare.steps",
         why: "asks the target's token endpoint, or for its keys, by a step: those endpoints are here asked by [groups.token] alone",
         asks: Asks::Group(steps_to_an_endpoint),
-    },
-    Unsupported {
-        key: "session.say",
-        why: "says something by itself: what clients say at times of their own, and the replies to that, is known on sockets alone",
-        asks: Asks::Group(says),
-    },
-    Unsupported {
-        key: "session.streams, session.kinds",
-        why: "tells messages apart by streams or kinds: they are counted on sockets alone",
-        asks: Asks::Group(tells_apart),
     },
     Unsupported {
         key: "target.faults",
@@ -85,14 +75,6 @@ fn steps_to_an_endpoint(group: &Group) -> bool {
         let path = path.split('?').next().unwrap_or_default();
         ENDPOINTS.iter().any(|endpoint| path_fits(endpoint, path))
     })
-}
-
-fn says(group: &Group) -> bool {
-    !group.session.say.is_empty()
-}
-
-fn tells_apart(group: &Group) -> bool {
-    !group.session.streams.is_empty() || group.session.kinds.is_some()
 }
 
 fn breaks_deflate(rules: &TargetRules) -> bool {

@@ -33,6 +33,7 @@ use super::samples::SampleLog;
 use super::service_side::{ServiceSide, endpoint_index};
 use super::signing::StandIns;
 use super::steps::Steps;
+use super::talking::Talkers;
 use super::taker::SampleTaker;
 use super::time_model::TimeModel;
 use super::token_desk::TokenDesk;
@@ -48,6 +49,8 @@ pub(super) struct World {
     handshakes: Handshakes,
     desk: TokenDesk,
     holdings: Holdings,
+    /// What clients say and measure by their groups' conversations.
+    talkers: Talkers,
     steps: Steps,
     log: SampleLog,
     lost: Lost,
@@ -82,6 +85,7 @@ impl World {
             handshakes: Handshakes::default(),
             desk: TokenDesk::new(scenario, Arc::clone(&groups), MintedBook::new(reader, start_unix_us)),
             holdings: Holdings::default(),
+            talkers: Talkers::default(),
             steps: Steps::new(groups.len()),
             log: SampleLog::new(groups.len(), keeps_lag),
             groups,
@@ -144,7 +148,12 @@ impl World {
 
     /// Hands over all that was told, and what went over the sessions.
     pub(super) fn hand_over(&mut self, taker: &mut impl SampleTaker) {
-        self.log.flush_traffic(self.transit.queue.now());
+        let now = self.transit.queue.now();
+        self.log.flush_traffic(now);
+        let Self { talkers, groups, clients, log, .. } = self;
+        talkers.tell_news(|number, news| {
+            log.tell(now, groups[clients.group_of(number)].id, Sample::Talk(news));
+        });
         self.log.hand_over(taker);
     }
 
@@ -169,6 +178,7 @@ impl World {
         let (key, at) = (happening.key(), happening.at);
         match happening.kind {
             Kind::Wake => self.wake(happening.index, at),
+            Kind::Say => self.say(happening.index, at),
             Kind::Stage => self.request_goes_on(key),
             Kind::Timeout => self.request_times_out(key),
             Kind::ServerDone if happening.index == endpoint_index(Endpoint::Token) => {

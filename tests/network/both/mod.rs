@@ -4,6 +4,7 @@ mod bound;
 mod conversation;
 mod handshakes;
 mod steps;
+mod talk;
 mod token_answers;
 
 use std::collections::BTreeMap;
@@ -93,6 +94,18 @@ fn told(all: &Tally) -> BTreeMap<String, u64> {
         Counter::RefreshTokensRefused,
     ] {
         rows.insert(counter.name().to_owned(), all.counter(counter));
+    }
+    for (index, exchange) in all.talk.iter().flat_map(|talk| &talk.exchanges) {
+        let mut counts = exchange.counts;
+        // How many waited at once is a matter of moments.
+        counts.most_in_flight = 0;
+        rows.insert(format!("exchange {index} {counts:?}"), exchange.latencies.count());
+    }
+    for (index, stream) in all.talk.iter().flat_map(|talk| &talk.streams) {
+        rows.insert(format!("stream {index} {:?}", stream.counts), stream.blind.count());
+    }
+    for (kind, count) in all.talk.iter().flat_map(|talk| &talk.kinds) {
+        rows.insert(format!("kind {kind:?}"), *count);
     }
     rows
 }

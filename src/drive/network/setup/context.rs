@@ -123,7 +123,7 @@ impl GroupContext {
         Ok(Self {
             texts,
             session: SessionTerms::new(clock, sink.clone(), rules.looks.clone(), connect.close_timeout)
-                .numbered(is_embedded),
+                .numbered(is_embedded && rules.session.streams.is_empty()),
             connector: Connector::new(clock, destination, &connect, dialer, tls, upgrader)
                 .proving(dpop.is_some(), &sink),
             token_in: connect.token_in,

@@ -123,6 +123,9 @@ impl World {
             return stop;
         }
         self.clients.hold(number, until, awaits_ready);
+        if !awaits_ready && self.groups[self.clients.group_of(number)].rules.looks.talk().is_some() {
+            self.in_session(number).begin_talk();
+        }
         let refreshed = self.desk.take_refresh(&mut self.transit, number);
         if refreshed.is_none() {
             self.clients.rest(&mut self.transit.queue, number);
@@ -141,8 +144,19 @@ impl World {
         }
     }
 
+    /// A client has something to say, or gives up a reply.
+    pub(super) fn say(&mut self, number: u32, at: Moment) {
+        if self.talkers.is_due(number, at) && self.clients.is_holding(number) {
+            self.in_session(number).say_due();
+        }
+    }
+
     fn finish(&mut self, number: u32) {
         self.in_session(number).finish();
+        if let Some(news) = self.talkers.close(number) {
+            let group = self.groups[self.clients.group_of(number)].id;
+            self.log.tell(self.transit.now(), group, Sample::Talk(news));
+        }
         let refresh = self.desk.close(number);
         if self.transit.requests.get(refresh).is_some() {
             self.cancel(refresh);
@@ -153,10 +167,10 @@ impl World {
     // Sessions, as their clients have them.
 
     pub(super) fn at_client(&mut self, number: u32, link: Key) -> AtClient<'_> {
-        let Self { groups, clients, transit, service, log, holdings, desk, start_unix_us, .. } = self;
+        let Self { groups, clients, transit, service, log, holdings, talkers, desk, start_unix_us, .. } = self;
         let start_unix_us = *start_unix_us;
         let group = &groups[clients.group_of(number)];
-        AtClient { number, link, group, transit, clients, service, log, holdings, desk, start_unix_us }
+        AtClient { number, link, group, transit, clients, service, log, holdings, talkers, desk, start_unix_us }
     }
 
     /// A client with the session that it has.

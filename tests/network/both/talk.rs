@@ -1,0 +1,75 @@
+//! What clients say by themselves, the replies to it, and what they measure of what they hear.
+
+use tempfile::TempDir;
+
+use super::{Case, compare};
+
+const TOKEN: &str = "[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n";
+
+fn script(rows: &[&str]) -> String {
+    rows.iter().map(|row| format!("[[target.script]]\n{row}\n")).collect()
+}
+
+#[test]
+fn both_drivers_say_and_hear_alike() {
+    let answers = script(&[
+        "message = '\"ask\"'\nsave = { n = \"/ask\" }\nsend = '{\"answer\":{n},\"ok\":true}'",
+        "message = '\"odd\"'\nsave = { n = \"/odd\" }\nsend = '{\"answer\":{n},\"ok\":false}'",
+        "message = 'twice'\nsend = '{\"turn\":1}'",
+        "message = 'twice'\nsend = '{\"turn\":2}'",
+        "equals = \"ping me\"\nsend = \"ping\"",
+    ]);
+    let asks = format!(
+        r#"{TOKEN}[groups.session]
+kinds = {{ pointer = "/ok" }}
+[[groups.session.say]]
+text = '{{"ask":{{counter}}}}'
+when = {{ every = "400ms" }}
+reply = {{ pointer = "/answer", correlate_by = "/answer", check = ["/ok == true"] }}
+[[groups.session.say]]
+text = '{{"odd":100{{counter}}}}'
+when = {{ after = "200ms" }}
+reply = {{ fields = {{ "/ok" = false }}, check = ["/ok == true"] }}
+[[groups.session.say]]
+text = "twice"
+reply = {{ pointer = "/turn" }}
+[[groups.session.say]]
+text = "nobody answers"
+when = {{ after = "500ms" }}
+reply = {{ equals = "never" }}
+[[groups.session.say]]
+text = "nor this in time"
+when = {{ every = "700ms" }}
+reply = {{ equals = "never" }}
+"#
+    )
+    .replace("nor this in time\"\nwhen = { every = \"700ms\" }\nreply = {", "nor this in time\"\nwhen = { every = \"700ms\" }\nreply = { timeout = \"250ms\",");
+    let reacts = format!(
+        r#"{TOKEN}[[groups.session.say]]
+text = "ping me"
+when = {{ every = "600ms" }}
+reply = {{ equals = "ping" }}
+[[groups.session.say]]
+text = "pong"
+when = {{ on = {{ equals = "ping" }} }}
+[[groups.session.say]]
+hex = "c000"
+when = {{ after = "100ms" }}
+"#
+    );
+    let streams = r#"messages_every = "400ms"
+"#;
+    let hears = format!(
+        r#"{TOKEN}[[groups.session.streams]]
+pointer = "/seq"
+sequence = "/seq"
+sent_at = {{ pointer = "/due_us", unit = "us" }}
+"#
+    );
+    let cases = [
+        Case::new("asks", &answers, &asks, None),
+        Case::new("reacts", &answers, &reacts, None),
+        Case::new("hears", streams, &hears, None),
+    ];
+    compare(&TempDir::new().unwrap(), &cases);
+}
