@@ -51,7 +51,7 @@ fn both_drivers_make_steps_and_show_tickets_alike() {
         Case::new("redirect", login, &logs_in.replace("redirects = 1", ""), error),
         Case::new(
             "limited",
-            &OPEN.replace("path = \"/open\"", "path = \"/open\"\nlimit = { count = 1, window = \"1h\" }"),
+            &OPEN.replace("path = \"/open\"", "path = \"/open\"\nlimit = { count = 1, per = \"1h\" }"),
             &open(""),
             Some((Outcome::StepRefused, Some(Cause::RateLimited))),
         ),
