@@ -85,10 +85,7 @@ struct End {
 /// Of clients that stay to the run's end.
 const RUNS_END: End = End { as_it_came: "as the run ended", when: "when the run ended" };
 /// Of clients that leave at a time of their own.
-const OWN_END: End = End {
-    as_it_came: "as their time was over",
-    when: "when their time was over",
-};
+const OWN_END: End = End { as_it_came: "as their time was over", when: "when their time was over" };
 
 /// What happened to a group.
 fn sentences<'a>(

@@ -138,10 +138,7 @@ fn of_who_leaves_before_the_run_ends_that_is_said() {
         ],
     );
     let said = sentences(&tally, Asks::default(), std::iter::empty(), OWN_END);
-    assert!(
-        said.contains("1 was away when their time was over, for up to 40.0 s"),
-        "{said}"
-    );
+    assert!(said.contains("1 was away when their time was over, for up to 40.0 s"), "{said}");
 }
 
 #[test]

@@ -36,6 +36,7 @@ mod token_ask;
 mod token_desk;
 mod transit;
 mod unsupported;
+mod wallet;
 mod world;
 
 pub use end::{EndedBy, Lost, VirtualEnd};
