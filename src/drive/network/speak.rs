@@ -94,7 +94,12 @@ impl Speaker<'_> {
 }
 
 /// The text of a saying.
-pub(in crate::drive) fn render_saying(template: &Template, client: Renderer<'_>, talker: &Talker, saying: Saying) -> String {
+pub(in crate::drive) fn render_saying(
+    template: &Template,
+    client: Renderer<'_>,
+    talker: &Talker,
+    saying: Saying,
+) -> String {
     let drawn = Cell::new(0);
     client.render_with(template, |name| match name {
         "counter" => Some(saying.counter.to_string()),

@@ -66,7 +66,8 @@ impl<'a> AtClient<'a> {
     pub(super) fn say_due(&mut self) {
         let (group, now) = (self.group, self.now());
         let Some(rules) = group.rules.looks.talk() else { return };
-        while let Some(saying) = self.talkers.get(self.number).and_then(|talker| talker.take_due(rules, now)) {
+        while let Some(saying) = self.talkers.get(self.number).and_then(|talker| talker.take_due(rules, now))
+        {
             self.say_one(rules, saying);
         }
         self.talkers.arm(&mut self.transit.queue, self.number);

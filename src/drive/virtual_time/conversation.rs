@@ -81,7 +81,10 @@ impl Speaker<'_> {
     fn has_told(&self, word: &str, holdings: &Holdings) -> bool {
         let token = self.token.as_ref().map(|token| token.expose_secret());
         let saved = holdings.get(self.number).into_iter().flat_map(Variables::values);
-        token.into_iter().chain(saved).any(|told| told.len() >= 4 && (told.contains(word) || word.contains(told)))
+        token
+            .into_iter()
+            .chain(saved)
+            .any(|told| told.len() >= 4 && (told.contains(word) || word.contains(told)))
     }
 
     /// What a text means that has come: what refuses the client, or what it does.

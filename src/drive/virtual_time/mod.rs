@@ -42,6 +42,7 @@ mod token_desk;
 mod token_reading;
 mod transit;
 mod unsupported;
+mod wallet;
 mod world;
 mod written;
 

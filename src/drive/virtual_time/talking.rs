@@ -31,7 +31,8 @@ pub(super) struct Talkers {
 impl Talkers {
     /// Client `number` of a run with this seed has a session.
     pub(super) fn open(&mut self, rules: &TalkRules, seed: u64, number: u32) {
-        let new = || Talking { talker: Talker::new(rules, seed, number), armed: Moment::NEVER, is_listed: false };
+        let new =
+            || Talking { talker: Talker::new(rules, seed, number), armed: Moment::NEVER, is_listed: false };
         self.of.entry(number).or_insert_with(new);
     }
 
@@ -56,7 +57,9 @@ impl Talkers {
 
     /// A client's moment has come; `false`: it stood there for another one.
     pub(super) fn is_due(&mut self, number: u32, at: Moment) -> bool {
-        let Some(talking) = self.of.get_mut(&number).filter(|talking| talking.armed == at) else { return false };
+        let Some(talking) = self.of.get_mut(&number).filter(|talking| talking.armed == at) else {
+            return false;
+        };
         talking.armed = Moment::NEVER;
         true
     }

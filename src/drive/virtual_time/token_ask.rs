@@ -7,7 +7,6 @@ use crate::service::handle::TokenHandle;
 
 use super::group::Asker;
 use super::shared_token::{Pool, SharedToken};
-use super::slab::Key;
 
 /// What a token is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,20 +49,5 @@ pub(super) struct GroupTokens {
 impl GroupTokens {
     pub(super) fn of(rules: Option<&TokenRules>) -> Self {
         Self { shared: rules.and_then(SharedToken::of), pool: rules.and_then(Pool::of) }
-    }
-}
-
-/// What a client holds.
-#[derive(Debug)]
-pub(super) struct Wallet {
-    pub(super) token: Option<TokenHandle>,
-    pub(super) refresh_token: Option<Box<TokenHandle>>,
-    /// The refresh that is under way, or has come and was not taken.
-    pub(super) refresh: Key,
-}
-
-impl Wallet {
-    pub(super) const fn empty() -> Self {
-        Self { token: None, refresh_token: None, refresh: Key::NONE }
     }
 }

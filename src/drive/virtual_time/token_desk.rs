@@ -22,8 +22,9 @@ use super::request::{Stage, Unheard};
 use super::shared_token::{Brought, Share};
 use super::slab::{Beside, Key};
 use super::token_answer::{Fetch, HandedOver, Need, Settled, TokenSays};
-use super::token_ask::{GroupTokens, Purpose, Shows, Wallet};
+use super::token_ask::{GroupTokens, Purpose, Shows};
 use super::transit::Transit;
+use super::wallet::Wallet;
 use super::written::token_of;
 
 /// A token request.
@@ -89,7 +90,7 @@ impl TokenDesk {
 
     /// The token that a client holds.
     pub(super) fn token_of(&self, number: u32) -> Option<TokenHandle> {
-        self.wallets.get(number)?.token
+        self.wallets.get(number)?.token()
     }
 
     /// The text of the token that a client shows.
@@ -116,19 +117,19 @@ impl TokenDesk {
 
     /// The refresh of a client that is under way, or was not taken: it is its client's no more.
     pub(super) fn take_refresh_key(&mut self, number: u32) -> Key {
-        std::mem::replace(&mut self.wallet(number).refresh, Key::NONE)
+        self.wallet(number).take_refresh()
     }
 
     /// A client is done. Answers with the refresh that was under way.
     pub(super) fn close(&mut self, number: u32) -> Key {
-        self.wallets.end(number).map_or(Key::NONE, |wallet| wallet.refresh)
+        self.wallets.end(number).map_or(Key::NONE, |wallet| wallet.refresh())
     }
 
     /// A client needs another token for the session that it has.
     pub(super) fn begin_refresh(&mut self, transit: &mut Transit, number: u32, need: Need) {
         if let Fetch::Told(event) = self.begin(transit, number, need, Purpose::Refresh) {
             // It is there at once, and its client is told when it holds.
-            let token = self.wallet(number).token;
+            let token = self.wallet(number).token();
             let says = match event {
                 Event::TokenReady { facts, .. } => TokenSays::Shared { facts, token },
                 _ => TokenSays::NOTHING,
@@ -143,7 +144,7 @@ impl TokenDesk {
         let ask = Ask { says, ..Ask::new(need, transit.now(), Purpose::Refresh) };
         let key = transit.requests.begin(number, Endpoint::Token, Stage::Here);
         self.asks.insert(key, Box::new(ask));
-        self.wallet(number).refresh = key;
+        self.wallet(number).wait_for(key);
     }
 
     fn begin(&mut self, transit: &mut Transit, number: u32, need: Need, purpose: Purpose) -> Fetch {
@@ -159,7 +160,7 @@ impl TokenDesk {
         let key = transit.requests.begin(number, Endpoint::Token, Stage::Arriving);
         self.asks.insert(key, Box::new(Ask::new(need, transit.now(), purpose)));
         if purpose == Purpose::Refresh {
-            self.wallet(number).refresh = key;
+            self.wallet(number).wait_for(key);
         }
         match self.ask_group(transit, key, number) {
             Some(event) => Fetch::Told(event),
@@ -175,7 +176,7 @@ impl TokenDesk {
             match shared.request(key, ask.need.not_before, ask.need.valid_until) {
                 Share::Use(facts, token) => {
                     self.forget(transit, key, number);
-                    self.wallet(number).token = token;
+                    self.wallet(number).put_in(token);
                     return Some(Event::TokenReady { facts, fetched: false });
                 }
                 Share::Wait => {
@@ -262,7 +263,7 @@ impl TokenDesk {
         match self.ask_group(transit, key, number)? {
             Event::TokenReady { facts, .. } if is_refresh => {
                 // Its client takes it when it holds.
-                let token = self.wallet(number).token;
+                let token = self.wallet(number).token();
                 self.keep(transit, number, TokenSays::Shared { facts, token });
                 Some(HandedOver::Refreshed(number))
             }
@@ -296,7 +297,7 @@ impl TokenDesk {
 
     /// The refresh that has come for a client, if one has.
     pub(super) fn take_refresh(&mut self, transit: &mut Transit, number: u32) -> Option<Event> {
-        let key = self.wallet(number).refresh;
+        let key = self.wallet(number).refresh();
         transit.requests.at_stage(key, Stage::Here)?;
         self.take(transit, key, number)
     }
@@ -313,9 +314,9 @@ impl TokenDesk {
                 let is_shared = self.tokens[group].shared.is_some();
                 let fetched = self.groups[group].minter.is_none();
                 let wallet = self.wallet(number);
-                let old = wallet.token.replace(token);
+                let old = wallet.put_in(Some(token));
                 if let Some(refresh) = refresh.filter(|_| !is_shared) {
-                    wallet.refresh_token = Some(Box::new(refresh));
+                    wallet.put_in_refresh_token(refresh);
                 }
                 if let Some(old) = old.filter(|_| !is_shared && !fetched) {
                     self.minted.put_down(old);
@@ -323,7 +324,7 @@ impl TokenDesk {
                 Event::TokenReady { facts, fetched }
             }
             TokenSays::Shared { facts, token } => {
-                self.wallet(number).token = token;
+                self.wallet(number).put_in(token);
                 Event::TokenReady { facts, fetched: false }
             }
             failed => failed.failed(),
@@ -360,8 +361,8 @@ impl TokenDesk {
         self.proofs.remove(key);
         self.nonces.remove(key);
         let wallet = self.wallet(number);
-        if wallet.refresh == key {
-            wallet.refresh = Key::NONE;
+        if wallet.refresh() == key {
+            wallet.take_refresh();
         }
     }
 

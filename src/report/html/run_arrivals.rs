@@ -6,17 +6,20 @@
 use crate::sample::Counter;
 
 use super::super::arrivals::come_and_go;
-use super::buckets::Bucket;
+use super::super::model::RunModel;
+use super::buckets::{Bucket, Buckets};
+use super::marks::time_marks;
 use super::page::Section;
 use super::plot::{Plot, PlotKind, Series, Unit};
 use super::plotted::{left_out, plotted_groups};
 use super::run_time::TimePlots;
 
 /// The section, where clients come and go.
-pub(super) fn section(time: &TimePlots<'_>) -> Option<Section> {
-    if !come_and_go(&time.model.manifest).contains(&true) {
+pub(super) fn section(model: &RunModel, buckets: &Buckets) -> Option<Section> {
+    if !come_and_go(&model.manifest).contains(&true) {
         return None;
     }
+    let time = &TimePlots { model, buckets, marks: time_marks(model) };
     let lead = "Clients come by the scenario's schedule, whatever the service does, and leave when their time is over. Whoever came when as many were there as may be \
                 (arrivals.at_most) was dropped.";
     let mut section = Section::new("arrivals", "Who comes and goes", lead);

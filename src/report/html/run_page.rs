@@ -23,7 +23,7 @@ use super::plotted::{left_out, plotted_groups};
 use super::render::{RenderError, render_page};
 use super::table::Table;
 use super::tone::Tone;
-use super::{marks, run_observed, run_outages, run_tables, run_talk, run_time};
+use super::{marks, run_arrivals, run_observed, run_outages, run_tables, run_talk, run_time};
 
 /// `report.html`: a run as one page.
 ///
@@ -40,6 +40,7 @@ pub fn run_page(model: &RunModel) -> Page {
     let buckets = Buckets::of(model);
     let mut sections = vec![verdict(model), setting(model), run_outages::section(model), recovery(model)];
     sections.extend(marks::section(model));
+    sections.extend(run_arrivals::section(model, &buckets));
     sections.extend(run_time::sections(model, &buckets));
     sections.extend(run_talk::section(model, &buckets));
     if let Some(observed) = run_observed::section(model, &buckets) {

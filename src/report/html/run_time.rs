@@ -16,15 +16,13 @@ use super::messages::message_tables;
 use super::page::{BarRow, Bars, Block, Section};
 use super::plot::{Line, Mark, Plot, PlotKind, Series, Unit};
 use super::plotted::{MOST_GROUPS, left_out, plotted_groups};
-use super::run_arrivals;
 use super::table::Table;
 use super::tone::Tone;
 
 /// The sections, in order.
 pub(super) fn sections(model: &RunModel, buckets: &Buckets) -> Vec<Section> {
     let time = TimePlots { model, buckets, marks: time_marks(model) };
-    let mut sections: Vec<Section> = run_arrivals::section(&time).into_iter().collect();
-    sections.extend([
+    vec![
         time.latency(),
         time.phases(),
         percentiles(model),
@@ -33,8 +31,7 @@ pub(super) fn sections(model: &RunModel, buckets: &Buckets) -> Vec<Section> {
         time.stampede(),
         time.closes(),
         time.messages(),
-    ]);
-    sections
+    ]
 }
 
 /// What the time plots of a run have in common.

@@ -43,7 +43,10 @@ when = {{ every = "700ms" }}
 reply = {{ equals = "never" }}
 "#
     )
-    .replace("nor this in time\"\nwhen = { every = \"700ms\" }\nreply = {", "nor this in time\"\nwhen = { every = \"700ms\" }\nreply = { timeout = \"250ms\",");
+    .replace(
+        "nor this in time\"\nwhen = { every = \"700ms\" }\nreply = {",
+        "nor this in time\"\nwhen = { every = \"700ms\" }\nreply = { timeout = \"250ms\",",
+    );
     let reacts = format!(
         r#"{TOKEN}[[groups.session.say]]
 text = "ping me"

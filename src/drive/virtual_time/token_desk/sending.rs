@@ -10,6 +10,7 @@ use crate::drive::virtual_time::slab::Key;
 use crate::drive::virtual_time::token_answer::TokenSays;
 use crate::drive::virtual_time::token_ask::Shows;
 use crate::drive::virtual_time::transit::Transit;
+use crate::drive::virtual_time::wallet::Wallet;
 use crate::sample::{Request, RequestAnswer, RequestEnd};
 use crate::scenario::keys::TimeStage;
 use crate::service::handle::Credential;
@@ -41,7 +42,7 @@ impl TokenDesk {
         let timeout = group.timeout();
         let held = match &self.tokens[index].shared {
             Some(shared) => shared.refresh(),
-            None => self.wallets.get(number).and_then(|wallet| wallet.refresh_token.as_deref().copied()),
+            None => self.wallets.get(number).and_then(Wallet::refresh_token),
         };
         let shows = Shows::of(group.asker.as_ref(), held);
         transit.requests.set_deadline(key, transit.queue.now() + timeout);

@@ -167,10 +167,23 @@ impl World {
     // Sessions, as their clients have them.
 
     pub(super) fn at_client(&mut self, number: u32, link: Key) -> AtClient<'_> {
-        let Self { groups, clients, transit, service, log, holdings, talkers, desk, start_unix_us, .. } = self;
+        let Self { groups, clients, transit, service, log, holdings, talkers, desk, start_unix_us, .. } =
+            self;
         let start_unix_us = *start_unix_us;
         let group = &groups[clients.group_of(number)];
-        AtClient { number, link, group, transit, clients, service, log, holdings, talkers, desk, start_unix_us }
+        AtClient {
+            number,
+            link,
+            group,
+            transit,
+            clients,
+            service,
+            log,
+            holdings,
+            talkers,
+            desk,
+            start_unix_us,
+        }
     }
 
     /// A client with the session that it has.
