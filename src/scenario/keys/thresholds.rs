@@ -54,7 +54,7 @@ const OUTAGE_SELECTOR: &str = "(\\{ *(group: *[A-Za-z0-9_-][A-Za-z0-9._-]{0,63} 
 /// The selector of what has names of its own beside groups.
 fn part_selector(part: &str) -> String {
     let group = "group: *[A-Za-z0-9_-][A-Za-z0-9._-]{0,63} *";
-    let part = format!("{part}: *[^{{}},]*[^{{}}, ][^{{}},]*");
+    let part = format!("{part}: *[^{{}},]*[^{{}},\\s][^{{}},]*");
     format!("(\\{{ *({group}(, *{part})?|{part}(, *{group})?)\\}})?")
 }
 
