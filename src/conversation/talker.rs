@@ -328,10 +328,13 @@ impl Talker {
             ExchangeEnd::Timeout => news.timeouts += 1,
             ExchangeEnd::CutOff => news.cut_off += 1,
         }
-        if matches!(ended.end, ExchangeEnd::Ok | ExchangeEnd::CheckFailed) {
-            news.latencies_us.push(micros(ended.latency));
-            self.values += 1;
-        }
+        let latencies = match ended.end {
+            ExchangeEnd::Ok => &mut news.latencies_us,
+            ExchangeEnd::CheckFailed => &mut news.failed_latencies_us,
+            ExchangeEnd::Timeout | ExchangeEnd::CutOff => return,
+        };
+        latencies.push(micros(ended.latency));
+        self.values += 1;
     }
 }
 

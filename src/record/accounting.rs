@@ -125,16 +125,18 @@ pub fn check_accounts(name: &str, tally: &Tally, ended: bool) -> Vec<String> {
 #[must_use]
 pub fn check_exchanges(name: &str, tally: &Tally, names: &TalkNames, ended: bool) -> Vec<String> {
     let exchanges = tally.talk.iter().flat_map(|talk| &talk.exchanges);
+    let sum = |[ok, failed]: [u64; 2]| ok.saturating_add(failed);
     let faults = exchanges.flat_map(|(index, exchange)| {
         let (counts, own) = (exchange.counts, names.exchange(*index));
         let (sent, ended_so) = (counts.sent, counts.ended());
         let is_open = ended_so > sent || (ended && ended_so != sent);
-        let replies = counts.ok.saturating_add(counts.failed_checks);
-        let told = exchange.latencies.count();
+        let replies = [counts.ok, counts.failed_checks];
+        let told = [exchange.latencies.count(), exchange.failed.count()];
         let sums =
             is_open.then(|| format!("{name}: exchange {own}: {sent} messages were sent, {ended_so} ended"));
-        let times = (told != replies)
-            .then(|| format!("{name}: exchange {own}: {replies} replies came, {told} tell how long"));
+        let times = (told != replies).then(|| {
+            format!("{name}: exchange {own}: {} replies came, {} tell how long", sum(replies), sum(told))
+        });
         [sums, times].into_iter().flatten()
     });
     faults.collect()

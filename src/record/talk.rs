@@ -136,8 +136,10 @@ impl StreamCounts {
 pub struct ExchangeTally {
     /// What was counted.
     pub counts: ExchangeCounts,
-    /// Of each reply that was waited for: from when its message was due.
+    /// Of each reply that was as it should be: from when its message was due.
     pub latencies: Latencies,
+    /// The same of each that was not.
+    pub failed: Latencies,
 }
 
 /// A stream of a group.
@@ -214,6 +216,7 @@ impl TalkTally {
             let exchange = self.exchanges.entry(*index).or_default();
             exchange.counts.add(&ExchangeCounts::of(news));
             news.latencies_us.iter().for_each(|us| exchange.latencies.record_us(*us));
+            news.failed_latencies_us.iter().for_each(|us| exchange.failed.record_us(*us));
         }
         for (index, news) in &talk.streams {
             let stream = self.streams.entry(*index).or_default();
@@ -237,6 +240,7 @@ impl TalkTally {
             let own = self.exchanges.entry(*index).or_default();
             own.counts.add(&exchange.counts);
             own.latencies.merge(&exchange.latencies);
+            own.failed.merge(&exchange.failed);
         }
         for (index, stream) in &other.streams {
             let own = self.streams.entry(*index).or_default();
@@ -254,7 +258,7 @@ impl TalkTally {
 /// [`TalkTally`] as the journal holds it: histograms as bytes, none where there are no values.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct PackedTalk {
-    exchanges: Vec<(u16, ExchangeCounts, Vec<u8>)>,
+    exchanges: Vec<(u16, ExchangeCounts, Vec<u8>, Vec<u8>)>,
     streams: Vec<(u16, StreamCounts, PackedDifferences, Vec<u8>)>,
     kinds: Vec<(Option<ErrorWord>, u64)>,
     other_kinds: u64,
@@ -266,7 +270,10 @@ impl PackedTalk {
         let streams = talk.streams.iter();
         Self {
             exchanges: exchanges
-                .map(|(index, own)| (*index, own.counts, packed_or_nothing(&own.latencies)))
+                .map(|(index, own)| {
+                    let [latencies, failed] = [&own.latencies, &own.failed].map(packed_or_nothing);
+                    (*index, own.counts, latencies, failed)
+                })
                 .collect(),
             streams: streams
                 .map(|(index, own)| {
@@ -283,7 +290,9 @@ impl PackedTalk {
         let exchanges = self.exchanges.iter();
         let streams = self.streams.iter();
         Self {
-            exchanges: exchanges.map(|(index, counts, _)| (*index, *counts, Vec::new())).collect(),
+            exchanges: exchanges
+                .map(|(index, counts, ..)| (*index, *counts, Vec::new(), Vec::new()))
+                .collect(),
             streams: streams
                 .map(|(index, counts, differences, _)| (*index, *counts, differences.counts(), Vec::new()))
                 .collect(),
@@ -296,22 +305,25 @@ impl PackedTalk {
     pub(super) fn check(&self) -> Result<(), HistogramError> {
         let mut kinds = self.kinds.iter().map(|(_, n)| *n).chain([self.other_kinds]);
         let is_sound = kinds.all(|n| n <= MAX_COUNT)
-            && self.exchanges.iter().all(|(_, counts, _)| counts.is_sound())
+            && self.exchanges.iter().all(|(_, counts, ..)| counts.is_sound())
             && self.streams.iter().all(|(_, counts, ..)| counts.is_sound());
         if !is_sound {
             return Err(HistogramError);
         }
-        self.exchanges.iter().try_for_each(|(.., bytes)| check_packed(bytes))?;
+        self.exchanges
+            .iter()
+            .try_for_each(|(_, _, bytes, failed)| check_packed(bytes).and(check_packed(failed)))?;
         self.streams
             .iter()
             .try_for_each(|(_, _, differences, blind)| differences.check().and(check_packed(blind)))
     }
 
     pub(super) fn add_to(&self, talk: &mut TalkTally) {
-        for (index, counts, bytes) in &self.exchanges {
+        for (index, counts, bytes, failed) in &self.exchanges {
             let own = talk.exchanges.entry(*index).or_default();
             own.counts.add(counts);
             add_packed(&mut own.latencies, bytes);
+            add_packed(&mut own.failed, failed);
         }
         for (index, counts, differences, blind) in &self.streams {
             let own = talk.streams.entry(*index).or_default();
@@ -327,7 +339,7 @@ impl PackedTalk {
 
     /// The histogram of each exchange's latencies.
     pub(super) fn exchange_latencies(&self) -> impl Iterator<Item = (u16, &[u8])> {
-        self.exchanges.iter().map(|(index, _, bytes)| (*index, bytes.as_slice()))
+        self.exchanges.iter().map(|(index, _, bytes, _)| (*index, bytes.as_slice()))
     }
 }
 
@@ -349,6 +361,7 @@ mod tests {
                     unfinished: 3,
                     unexpected: n % 4,
                     most_in_flight: n % 7,
+                    failed_latencies_us: latencies_us.iter().map(|us| us / 2).collect(),
                     latencies_us,
                 };
                 (index, news)

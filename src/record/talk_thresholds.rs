@@ -123,7 +123,7 @@ mod tests {
     use crate::scenario::parse_threshold;
 
     fn exchange(index: u16, ok: u64, latency_us: u64) -> (u16, ExchangeNews) {
-        let latencies_us = vec![latency_us; ok as usize + 1];
+        let latencies_us = vec![latency_us; ok as usize];
         let news = ExchangeNews {
             sent: ok + 4,
             ok,
@@ -131,6 +131,7 @@ mod tests {
             timeouts: 2,
             cut_off: 1,
             latencies_us,
+            failed_latencies_us: vec![latency_us],
             ..ExchangeNews::default()
         };
         (index, news)

@@ -419,7 +419,7 @@ fn next_steps(totals: &[Tally], status: Status, scenario: &str) -> Vec<String> {
     let dead = dead - dead_signatures;
     // Who is let in with a fresh token after the refusal does fetch one then.
     let has_dead = |tally: &&Tally| refused_of(tally, Cause::is_dead_token) > 0;
-    let fetch_late = totals.iter().filter(has_dead).all(|tally| was_proved(tally));
+    let fetch_late = totals.iter().filter(has_dead).all(was_proved);
     say(
         dead > unknown && dead > 0 && fetch_late,
         "let the clients fetch a token before they come back (token.on_reconnect = \"fetch\"), and not only once they were refused: each refusal costs an attempt",

@@ -32,6 +32,9 @@ pub fn exchanges_csv(model: &RunModel) -> CsvResult {
         "p99_us",
         "p99_9_us",
         "max_us",
+        "failed_p50_us",
+        "failed_p99_us",
+        "failed_max_us",
     ];
     let rows = exchanges(model).into_iter().map(|row| {
         let counts = row.own.counts;
@@ -48,6 +51,11 @@ pub fn exchanges_csv(model: &RunModel) -> CsvResult {
         let mut cells = vec![row.group.to_owned(), row.name];
         cells.extend(numbers.map(|number| number.to_string()));
         cells.extend(times(Some(&row.own.latencies), true));
+        let failed = Some(&row.own.failed).filter(|failed| failed.count() > 0);
+        let told =
+            |of: &dyn Fn(&Latencies) -> u64| failed.map_or_else(String::new, |failed| of(failed).to_string());
+        cells.extend([50.0, 99.0].map(|percentile| told(&|failed| failed.percentile_us(percentile))));
+        cells.push(told(&Latencies::max_us));
         cells
     });
     write_rows(&header, rows)

@@ -35,6 +35,9 @@ pub(super) struct ExchangeJson<'m> {
     most_in_flight: u64,
     /// From when a message was due to its reply; null where none came.
     latency: Option<TimesJson>,
+    /// The same of replies that were not as they should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_latency: Option<TimesJson>,
 }
 
 /// Messages with numbers or times.
@@ -130,6 +133,7 @@ pub(super) fn exchanges_json(model: &RunModel) -> Vec<ExchangeJson<'_>> {
             unexpected: counts.unexpected,
             most_in_flight: counts.most_in_flight,
             latency: TimesJson::of(&row.own.latencies),
+            failed_latency: TimesJson::of(&row.own.failed),
         }
     });
     rows.collect()

@@ -34,8 +34,10 @@ pub struct ExchangeNews {
     pub unexpected: u64,
     /// The most that waited at once, at one client.
     pub most_in_flight: u64,
-    /// Of each reply that was waited for: from when its message was due, in microseconds.
+    /// Of each reply that was as it should be: from when its message was due, in microseconds.
     pub latencies_us: Vec<u64>,
+    /// The same of each that was not.
+    pub failed_latencies_us: Vec<u64>,
 }
 
 /// News of one stream's rule, over all keys. What never came is `skipped - filled`, and `skipped_away - filled_away` for what was skipped while the client was away.

@@ -52,7 +52,8 @@ fn talk(shard: u32, second: u64) -> Talk {
         unfinished: 1,
         unexpected: 3,
         most_in_flight: 2 + u64::from(shard),
-        latencies_us: vec![1_000, 1_000, 1_000, 1_000, 15_000],
+        latencies_us: vec![1_000, 1_000, 1_000, 15_000],
+        failed_latencies_us: vec![1_000],
     };
     let near = StreamNews {
         messages: 100,
