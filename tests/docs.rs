@@ -279,6 +279,7 @@ fn every_scenario_passes_the_check() {
     for (page, text) in pages() {
         for block in markdown::fences(&text).iter().filter(|block| block.language() == "toml") {
             *if block.is_marked("scenario") { &mut whole } else { &mut fragments } += 1;
+            write_feeder(&block.body, home.path());
             faults.extend(
                 fault_of_scenario(block, &path).map(|fault| format!("{page}:{}: {fault}", block.line)),
             );
@@ -286,6 +287,15 @@ fn every_scenario_passes_the_check() {
     }
     assert!(whole >= 2 && fragments >= 15, "only {whole} scenarios and {fragments} fragments were found");
     assert_none("scenarios that `resurge check` refuses", &faults);
+}
+
+/// Writes the feeder of a scenario, whose columns stand in a comment behind its name: `feeder = "users.csv"   # user,room`.
+fn write_feeder(scenario: &str, home: &Path) {
+    let line = scenario.lines().find_map(|line| line.strip_prefix("feeder = \"")?.split_once("\""));
+    let Some((name, comment)) = line else { return };
+    let Some((_, columns)) = comment.split_once("# ") else { return };
+    let row = columns.split(',').map(|_| "x").collect::<Vec<_>>().join(",");
+    fs::write(home.join(name), format!("{columns}\n{row}\n")).unwrap();
 }
 
 #[test]

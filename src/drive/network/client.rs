@@ -155,7 +155,13 @@ impl Driven {
         Wish::new(index, self.refresh_token.clone(), not_before, valid_until).with_jar(self.jar().cloned())
     }
 
-    pub(super) fn take_token(&mut self, acquired: Result<Acquired, Refusal>) -> Event {
+    /// The refresh under way has ended.
+    pub(super) fn end_refresh(&mut self, acquired: Result<Acquired, Refusal>) -> Event {
+        self.refresh = None;
+        self.take_token(acquired)
+    }
+
+    fn take_token(&mut self, acquired: Result<Acquired, Refusal>) -> Event {
         match acquired {
             Ok(Acquired { token, facts, refresh, fetched }) => {
                 self.token = Some(token);

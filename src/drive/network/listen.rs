@@ -45,10 +45,7 @@ impl Driven {
                 event
             }
             Told::Event(event) => event,
-            Told::Refreshed(acquired) => {
-                self.refresh = None;
-                self.take_token(acquired)
-            }
+            Told::Refreshed(acquired) => self.end_refresh(acquired),
         }
     }
 
