@@ -5,6 +5,7 @@
 
 mod condition;
 mod exchange;
+mod line;
 mod look;
 mod looks;
 mod rules;
@@ -15,10 +16,11 @@ mod value;
 
 pub use condition::Condition;
 pub use exchange::{By, Ended, ExchangeEnd, Exchanges};
+pub use line::{Line, PingDue};
 pub use look::{Look, Payload};
 pub use looks::Looks;
 pub use rules::TalkRules;
 pub use sought::{Found, Slot, Sought};
 pub use stream::{Streams, Told, key_of};
-pub use talker::{Saying, Talker};
+pub use talker::{Ack, Saying, Talker};
 pub use value::Value;

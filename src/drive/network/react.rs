@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::conversation::{Look, Saying};
 use crate::lifecycle::Event;
@@ -15,7 +16,7 @@ use super::variables::{Renderer, Variables, value_at};
 /// What follows a message.
 #[derive(Debug, Default)]
 pub(super) struct Reaction {
-    pub(super) replies: Vec<String>,
+    pub(super) replies: Vec<Message>,
     pub(super) events: Vec<Event>,
     /// What of the group's sayings is to be said.
     pub(super) calls: Vec<Saying>,
@@ -36,7 +37,7 @@ pub(super) fn react<'r>(
         }
         if let Some(reply) = &rule.reply {
             let renderer = variables.as_deref().map_or(client, |variables| client.with(variables));
-            reaction.replies.push(renderer.render(reply));
+            reaction.replies.push(Message::Text(renderer.render(reply).into()));
         }
         reaction.events.extend(heartbeat(rule, json));
         match rule.then {

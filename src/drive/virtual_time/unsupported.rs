@@ -88,6 +88,7 @@ fn of_group(group: &Group) -> Vec<String> {
         (!group.session.on_message.is_empty(), "reacts to messages (session.on_message)"),
         (elsewhere, "connects to a URL of its own (connect.url)"),
         (token_elsewhere, "has a token endpoint of its own (token.url)"),
+        (group.session.mqtt.is_some(), "speaks MQTT, and the target does not (session.mqtt)"),
     ];
     let holding = rows.into_iter().filter(|(holds, _)| *holds);
     holding.map(|(_, why)| format!("group \"{}\" {why}", group.name)).collect()
