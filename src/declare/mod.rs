@@ -44,7 +44,7 @@ pub(crate) use kinds::rule::{
     ENVIRONMENT_NAME, HEADER_NAME, INNER_POINTER, NAME, NOT_EMPTY, POINTER, TextRule, VARIABLE,
 };
 pub(crate) use kinds::texts::{
-    SecretsElsewhere, Variables, argument, built_in, environment_value, file, header, header_template,
+    SecretsElsewhere, Variables, argument, built_in, check_filled, credential, environment_value, file, header, header_template,
     header_text, path, ruled, say_template, secret, string, strings, target_header, target_text, template,
     text, token_param, token_text, variable,
 };
