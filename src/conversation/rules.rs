@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use crate::scenario::keys::{
-    Comparison, CorrelateBy, Literal, MqttRules, Pattern, Process, Say, SentAt, SessionRules, Stream, TimeUnit, When,
+    Comparison, CorrelateBy, Literal, MqttRules, Pattern, Process, Say, SentAt, SessionRules, Stream,
+    TimeUnit, When,
 };
 
 use super::condition::Condition;

@@ -44,9 +44,9 @@ pub(crate) use kinds::rule::{
     ENVIRONMENT_NAME, HEADER_NAME, INNER_POINTER, NAME, NOT_EMPTY, POINTER, TextRule, VARIABLE,
 };
 pub(crate) use kinds::texts::{
-    SecretsElsewhere, Variables, argument, built_in, check_filled, credential, environment_value, file, header, header_template,
-    header_text, path, ruled, say_template, secret, string, strings, target_header, target_text, template,
-    text, token_param, token_text, variable,
+    SecretsElsewhere, Variables, argument, built_in, check_filled, credential, environment_value, file,
+    header, header_template, header_text, path, ruled, say_template, secret, string, strings, target_header,
+    target_text, template, text, token_param, token_text, variable,
 };
 pub(crate) use kinds::times::{
     self, Time, above_zero, duration, duration_pattern, interval, or_never, pace, pace_or_zero, rate, signed,

@@ -89,9 +89,7 @@ pub(super) fn of_v5(packet: v5::Packet) -> Result<Packet, Fault> {
         }
         v5::Packet::ConnAck(ack) => Packet::Accepted { keep_alive: ack.properties.server_keep_alive },
         v5::Packet::Publish(message) => message_of(message.payload, message.qos, message.pkid)?,
-        v5::Packet::PubAck(ack) => {
-            Packet::Acknowledged { id: ack.pkid, is_ok: ack.reason_code.is_success() }
-        }
+        v5::Packet::PubAck(ack) => Packet::Acknowledged { id: ack.pkid, is_ok: ack.reason_code.is_success() },
         v5::Packet::SubAck(ack) => Packet::Subscribed {
             id: ack.pkid,
             is_ok: ack.reason_codes.iter().all(|reason| reason.is_success()),

@@ -103,7 +103,11 @@ mod tests {
         let one = |packet| Ok(vec![packet]);
         // §3.2 CONNACK.
         assert_eq!(v311(&[0x20, 2, 0, 0]), one(Packet::Accepted { keep_alive: None }));
-        assert_eq!(v311(&[0x20, 2, 1, 0]), one(Packet::Accepted { keep_alive: None }), "a session is present");
+        assert_eq!(
+            v311(&[0x20, 2, 1, 0]),
+            one(Packet::Accepted { keep_alive: None }),
+            "a session is present"
+        );
         for (code, words) in [
             (1, "unsupported_protocol_version"),
             (2, "client_identifier_not_valid"),
@@ -131,7 +135,8 @@ mod tests {
         // §3.13 PINGRESP.
         assert_eq!(v311(&[0xd0, 0]), one(Packet::Pong));
         // What a client says, what is reserved, what has no end.
-        for wrong in [&[0xc0, 0][..], &[0, 0], &[0xf0, 0], &[0xd0, 1, 0], &[0x30, 0x80, 0x80, 0x80, 0x80, 1]] {
+        for wrong in [&[0xc0, 0][..], &[0, 0], &[0xf0, 0], &[0xd0, 1, 0], &[0x30, 0x80, 0x80, 0x80, 0x80, 1]]
+        {
             assert_eq!(v311(wrong), Err(Fault::Malformed), "{wrong:x?}");
         }
     }

@@ -167,10 +167,7 @@ mod tests {
     #[test]
     fn a_client_says_what_the_specifications_want() {
         // §3.1: name, level, flags (user name, password, clean session), keep-alive; identifier, user name, password.
-        is(
-            connect(Version::V311, &CLIENT),
-            b"\x10\x15\0\x04MQTT\x04\xc2\0\x1e\0\x02c1\0\x01u\0\x02pw",
-        );
+        is(connect(Version::V311, &CLIENT), b"\x10\x15\0\x04MQTT\x04\xc2\0\x1e\0\x02c1\0\x01u\0\x02pw");
         let bare = Connect { username: None, password: None, clean_start: false, ..CLIENT };
         is(connect(Version::V311, &bare), b"\x10\x0e\0\x04MQTT\x04\0\0\x1e\0\x02c1");
         // The properties: a session's life (§3.1.2.11.2), the largest packet (§3.1.2.11.4).

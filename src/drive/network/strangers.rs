@@ -69,7 +69,8 @@ pub fn packets(bytes: &[u8]) -> u64 {
     let whole = read(&[bytes]);
     let (first, second) = bytes.split_at(usize::from(*cut).min(bytes.len()));
     assert_eq!(whole, read(&[first, second]), "in pieces they are the same");
-    let large = |packet: &Packet| matches!(packet, Packet::Message { payload, .. } if payload.len() > MOST_OF_PACKET);
+    let large =
+        |packet: &Packet| matches!(packet, Packet::Message { payload, .. } if payload.len() > MOST_OF_PACKET);
     assert!(!whole.0.iter().any(large), "beyond what is taken");
     let kind = |packet: &Packet| match packet {
         Packet::Accepted { .. } => 1,

@@ -185,9 +185,11 @@ fn check_storm(scenario: &Scenario, storm: &Storm, path: &str, say: &mut impl Fn
         }
         StormBy::Client { how: DisconnectHow::HalfOpen, groups } => {
             let struck = |index: &usize| groups.as_ref().is_none_or(|groups| groups.contains(index));
-            let blind = scenario.groups.iter().enumerate().find(|(index, group)| {
-                struck(index) && !group.session.looks_for_life()
-            });
+            let blind = scenario
+                .groups
+                .iter()
+                .enumerate()
+                .find(|(index, group)| struck(index) && !group.session.looks_for_life());
             if let Some((_, group)) = blind {
                 let message = format!(
                     "the storm leaves group \"{}\" half-open, which it would never notice",

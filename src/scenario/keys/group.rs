@@ -22,8 +22,8 @@ use super::reconnect::ReconnectRules;
 use super::session::SessionRules;
 use super::sign::{SignRules, SignaturePlace};
 use super::storm::ClientDisconnect;
-use super::told::is_embedded;
 use super::token::{TokenRules, Tokens};
+use super::told::is_embedded;
 
 /// The names that a group may have: `all` is what reports call all groups together.
 const GROUP_NAME: TextRule = TextRule {
@@ -207,15 +207,27 @@ fn check_mqtt(mut group: Group, table: &Table<'_>) -> Group {
     }
     if group.connect.url.is_none() && is_embedded(table.reading) {
         let message = "the embedded target speaks no MQTT";
-        table.between(Some("session"), message, "give the broker's url: target = { kind = \"remote\", url = \"wss://…\" }");
+        table.between(
+            Some("session"),
+            message,
+            "give the broker's url: target = { kind = \"remote\", url = \"wss://…\" }",
+        );
     }
     if group.connect.subprotocols.iter().any(|name| name != MQTT) {
         let message = "the handshake offers another subprotocol than \"mqtt\"";
-        table.between(Some("connect"), message, "leave connect.subprotocols out: with `mqtt` it is always [\"mqtt\"]");
+        table.between(
+            Some("connect"),
+            message,
+            "leave connect.subprotocols out: with `mqtt` it is always [\"mqtt\"]",
+        );
     }
     if matches!(group.connect.token_in, TokenIn::FirstMessage(_)) {
         let message = "the token would go in a text before the CONNECT";
-        table.between(Some("connect"), message, "write token_in = \"nowhere\", and password = \"{token}\" in [groups.session.mqtt]");
+        table.between(
+            Some("connect"),
+            message,
+            "write token_in = \"nowhere\", and password = \"{token}\" in [groups.session.mqtt]",
+        );
     }
     group.connect.subprotocols = vec![MQTT.to_owned()];
     group

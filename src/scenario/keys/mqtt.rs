@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, NAME, Table, Template, above_zero, check_filled, credential, int, list, of, or_never, ruled, say_template, table,
-    template, then,
+    At, NAME, Table, Template, above_zero, check_filled, credential, int, list, of, or_never, ruled,
+    say_template, table, template, then,
 };
 use crate::mqtt::Version;
 
@@ -117,8 +117,10 @@ fn check_mqtt(rules: MqttRules, table: &Table<'_>) -> Option<MqttRules> {
     }
     let expiry = rules.session_expiry.filter(|time| whole_seconds(*time, u64::from(u32::MAX)).is_none());
     if expiry.is_some() {
-        let message =
-            format!("`{}` is no whole number of seconds up to 4,294,967,295", table.path_of("session_expiry"));
+        let message = format!(
+            "`{}` is no whole number of seconds up to 4,294,967,295",
+            table.path_of("session_expiry")
+        );
         table.between(Some("session_expiry"), message, "write it as \"10m\"");
     }
     let names: Vec<&str> = rules.publish.iter().map(|publish| publish.name.as_str()).collect();
@@ -128,8 +130,7 @@ fn check_mqtt(rules: MqttRules, table: &Table<'_>) -> Option<MqttRules> {
         table.between(Some("publish"), message, "give each a name of its own");
     }
     if !rules.subscribe.is_empty() && names.contains(&SUBSCRIBE) {
-        let message =
-            format!("`{}` has one by the name of what is subscribed to", table.path_of("publish"));
+        let message = format!("`{}` has one by the name of what is subscribed to", table.path_of("publish"));
         table.between(Some("publish"), message, "give it another name: `subscribe` is that exchange's");
     }
     Some(rules)

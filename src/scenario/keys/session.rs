@@ -91,7 +91,11 @@ fn check_session(mut session: SessionRules, table: &Table<'_>) -> Option<Session
         session.ready = Ready::Connack;
     } else if session.ready == Ready::Connack {
         let message = format!("`{}` waits for a broker", table.path_of("ready"));
-        table.between(Some("ready"), message, "add [groups.session.mqtt], or name what makes the session ready");
+        table.between(
+            Some("ready"),
+            message,
+            "add [groups.session.mqtt], or name what makes the session ready",
+        );
     }
     Some(session)
 }
