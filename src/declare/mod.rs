@@ -39,14 +39,15 @@ pub(crate) use kind::{Field, Kind, Of, Or, Take, Value, field, of, then};
 pub(crate) use kinds::codes::{
     code_ranges, codes_or_any, refusing_status, refusing_statuses, sent_code, statuses,
 };
+pub(crate) use kinds::credential::credential;
 pub(crate) use kinds::numbers::{List, flag, int, list, map, number, share, share_above_zero};
 pub(crate) use kinds::rule::{
     ENVIRONMENT_NAME, HEADER_NAME, INNER_POINTER, NAME, NOT_EMPTY, POINTER, TextRule, VARIABLE,
 };
 pub(crate) use kinds::texts::{
-    SecretsElsewhere, Variables, argument, built_in, check_filled, credential, environment_value, file,
-    header, header_template, header_text, path, ruled, say_template, secret, string, strings, target_header,
-    target_text, template, text, token_param, token_text, variable,
+    SecretsElsewhere, Variables, argument, built_in, environment_value, file, header, header_template,
+    header_text, path, ruled, say_template, secret, string, strings, target_header, target_text, template,
+    text, token_param, token_text, variable,
 };
 pub(crate) use kinds::times::{
     self, Time, above_zero, duration, duration_pattern, interval, or_never, pace, pace_or_zero, rate, signed,

@@ -302,31 +302,18 @@ pub(crate) const fn variable() -> Held {
 
 /// A text of a token request, with variables that its table checks. It is a secret where its key tells of one.
 pub(crate) const fn token_param() -> TokenParam {
-    TokenParam { name: "token_request_text" }
-}
-
-/// By what a client shows who it is, with variables. It is a secret where its key tells of one.
-pub(crate) const fn credential() -> TokenParam {
-    TokenParam { name: "credential" }
-}
-
-/// That something fills each variable of a text.
-pub(crate) fn check_filled(template: Template, at: &At<'_>) -> Option<Template> {
-    check_variables(at, &template, &[]);
-    Some(template)
+    TokenParam
 }
 
 /// A text of a token request. What a reference refers to is taken as it is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TokenParam {
-    name: &'static str,
-}
+pub(crate) struct TokenParam;
 
 impl Kind for TokenParam {
     type Out = Template;
 
     fn shape(&self) -> Shape {
-        Shape::Text(TextShape { hold: Hold::Variable, name: self.name, ..(template().shape)() })
+        Shape::Text(TextShape { hold: Hold::Variable, name: "token_request_text", ..(template().shape)() })
     }
 
     fn read(&self, at: &At<'_>) -> Option<Template> {

@@ -103,14 +103,14 @@ fn take_packets(
             Err(fault) => return meaning.broken(fault, now),
         };
         match packet {
-            Packet::Accepted { .. } => meaning.reaction.events.push(Event::BecameReady),
+            Packet::Accepted { .. } => meaning.reaction.tell(Event::BecameReady),
             Packet::Refused(words) => {
                 meaning.refused = Some(Box::new(Evidence::of_message(Some(words.to_owned()))));
                 return;
             }
             Packet::Message { payload, acknowledge } => {
                 if let Some(id) = acknowledge {
-                    meaning.reaction.replies.push(Message::Binary(mqtt::acknowledge(id)));
+                    meaning.reaction.answer(Message::Binary(mqtt::acknowledge(id)));
                     talker.line().into_iter().for_each(|line| line.sent(now));
                 }
                 let message = Payload::of_packet(&payload);
@@ -146,6 +146,6 @@ impl Meaning {
             Fault::Malformed => Abnormal::Protocol,
             Fault::TooLarge => Abnormal::TooLarge,
         };
-        self.reaction.events.push(Event::Ended(Ending::new(now, EndingHow::Abnormal(how))));
+        self.reaction.tell(Event::Ended(Ending::new(now, EndingHow::Abnormal(how))));
     }
 }

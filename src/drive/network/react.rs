@@ -22,6 +22,18 @@ pub(super) struct Reaction {
     pub(super) calls: Vec<Saying>,
 }
 
+impl Reaction {
+    /// The lifecycle has to know this.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// This is sent back.
+    pub(super) fn answer(&mut self, message: Message) {
+        self.replies.push(message);
+    }
+}
+
 /// Follows each of the `rules`, which a message calls for, for `client`, whose `variables` may change on the way.
 pub(super) fn react<'r>(
     rules: impl Iterator<Item = &'r OnMessage>,

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use crate::declare::{
-    At, NAME, Table, Template, above_zero, check_filled, credential, int, list, of, or_never, ruled,
-    say_template, table, template, then,
+    At, NAME, Table, Template, above_zero, credential, int, list, of, or_never, ruled, say_template, table,
+    template, then,
 };
 use crate::mqtt::Version;
 
@@ -28,9 +28,9 @@ table! {
         /// Its client identifier; may hold variables. Default: `resurge-{client}`.
         client_id: Template = Template::parse("resurge-{client}") => template();
         /// Its user name; may hold variables. Without it: none is sent.
-        username: Option<Template> = None => then(credential(), check_filled);
+        username: Option<Template> = None => credential();
         /// Its password; may hold variables, as `"{token}"`, or be a reference to a secret, which is taken as it is. Without it: none is sent.
-        password: Option<Template> = None => then(credential(), check_filled);
+        password: Option<Template> = None => credential();
         /// The longest that it says nothing: then it sends PINGREQ. Whole seconds, up to 65,535; a server's own (MQTT 5) comes before it.
         keep_alive: Option<Duration> = Some(Duration::from_secs(60)) => or_never();
         /// Longest wait for the PINGRESP: without one the session is taken for dead.
