@@ -135,17 +135,17 @@ def check_aedes() -> None:
     assert {key[2] for key in newer} == {"unsupported_protocol_version"}, newer
     asked, telemetry = run.row("exchanges.csv", group="talk", exchange="subscribe"), run.row("exchanges.csv", group="talk", exchange="telemetry")
     assert asked["sent"] == asked["ok"] == counts["subscribes"] == 20, (asked, counts)
-    assert telemetry["sent"] == counts["published"][1] > 400, (telemetry, counts)
+    assert telemetry["sent"] == counts["published"][1] > 200, (telemetry, counts)
     assert telemetry["ok"] + telemetry["cut_off"] + telemetry["unfinished"] == telemetry["sent"], telemetry
     assert telemetry["failed_checks"] == telemetry["timeouts"] == telemetry["unexpected"] == 0, telemetry
     denied = run.row("exchanges.csv", group="denied", exchange="subscribe")
     assert denied["sent"] == denied["failed_checks"] == counts["denied"] == 8, (denied, counts)
     prices = run.row("streams.csv", group="talk", stream="prices")
-    assert counts["published"][0] > 80 and prices["missed"] == prices["late"] == prices["duplicates"] == 0, (prices, counts)
+    assert counts["published"][0] > 40 and prices["missed"] == prices["late"] == prices["duplicates"] == 0, (prices, counts)
     # One that was on its way when its client left is not heard.
     assert 0 <= counts["answered"] - prices["messages"] <= 40, (prices, counts)
     # Each says nothing for three seconds, twice.
-    assert 15 <= counts["pings"]["q"] <= 30 and set(counts["pings"]) == {"q"} and set(counts["protocols"]) == {"mqtt"}, counts
+    assert 10 <= counts["pings"]["q"] <= 30 and set(counts["pings"]) == {"q"} and set(counts["protocols"]) == {"mqtt"}, counts
     print(f"        {telemetry['sent']} published and acknowledged, {prices['messages']} heard, {counts['pings']['q']} pings, {sum(wrong.values())} refused")
 
 
@@ -218,14 +218,14 @@ def check_mosquitto() -> None:
         assert {key[:3] for key in refused} == {("refused_message", "unknown", "not_authorized")}, refused
         asked, sent = run.row("exchanges.csv", group=name, exchange="subscribe"), run.row("exchanges.csv", group=name, exchange="telemetry")
         assert asked["sent"] == asked["ok"] == log[name, "RSUBSCRIBE"] == log[name, "SSUBACK"] == 10, (asked, tells)
-        assert sent["sent"] == log[name, "RPUBLISH"] == log[name, "SPUBACK"] > 180, (sent, tells)
+        assert sent["sent"] == log[name, "RPUBLISH"] == log[name, "SPUBACK"] > 100, (sent, tells)
         assert sent["ok"] + sent["cut_off"] + sent["unfinished"] == sent["sent"] and sent["unexpected"] == 0, sent
         heard = run.row("streams.csv", group=name, stream="own")
         # What the broker sent to a client that was leaving is not acknowledged any more.
         assert log[name, "RPUBACK"] <= heard["messages"] <= log[name, "SPUBLISH"] <= log[name, "RPUBACK"] + 10, (heard, tells)
         assert heard["missed"] == heard["late"] == heard["duplicates"] == 0, heard
         pings = log[f"{name}quiet", "RPINGREQ"]
-        assert pings == log[f"{name}quiet", "SPINGRESP"] and 6 <= pings <= 15 and not log[name, "RPINGREQ"], tells
+        assert pings == log[f"{name}quiet", "SPINGRESP"] and 4 <= pings <= 15 and not log[name, "RPINGREQ"], tells
     print(f"        {log['v4', 'RPUBLISH']} and {log['v5', 'RPUBLISH']} published by 3.1.1 and 5, {sum(log[name, 'RPINGREQ'] for name in ('v4quiet', 'v5quiet'))} pings")
 
 
