@@ -46,6 +46,10 @@ impl Reader {
             self.reset();
             return Ok(None);
         }
+        // No packet is of type 0 (§2.2.1): that is seen before its length is there.
+        if self.waiting[0] >> 4 == 0 {
+            return Err(Fault::Malformed);
+        }
         if length_of_first(&self.waiting)?.is_some_and(|length| length > self.most) {
             return Err(Fault::TooLarge);
         }
@@ -135,8 +139,15 @@ mod tests {
         // §3.13 PINGRESP.
         assert_eq!(v311(&[0xd0, 0]), one(Packet::Pong));
         // What a client says, what is reserved, what has no end.
-        for wrong in [&[0xc0, 0][..], &[0, 0], &[0xf0, 0], &[0xd0, 1, 0], &[0x30, 0x80, 0x80, 0x80, 0x80, 1]]
-        {
+        for wrong in [
+            &[0][..],
+            &[0, 0xff, 0xff, 0x7f],
+            &[0xc0, 0],
+            &[0, 0],
+            &[0xf0, 0],
+            &[0xd0, 1, 0],
+            &[0x30, 0x80, 0x80, 0x80, 0x80, 1],
+        ] {
             assert_eq!(v311(wrong), Err(Fault::Malformed), "{wrong:x?}");
         }
     }

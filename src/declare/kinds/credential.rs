@@ -23,7 +23,9 @@ impl Kind for Credential {
 
     fn shape(&self) -> Shape {
         match self.0.shape() {
-            Shape::Text(text) => Shape::Text(TextShape { name: "credential", examples: &["{token}"], ..text }),
+            Shape::Text(text) => {
+                Shape::Text(TextShape { name: "credential", examples: &["{token}"], ..text })
+            }
             other => other,
         }
     }
