@@ -28,6 +28,7 @@ pub mod deflate;
 mod event_loop;
 pub mod exit_code;
 pub mod jose;
+pub mod mqtt;
 pub mod random;
 pub mod sample;
 pub mod signing;

@@ -51,6 +51,25 @@ const JSON_WORDS: &[&[u8]] = &[
     b"#",
     b"\xed\xa0\x80",
 ];
+/// Packets of MQTT, as its specifications have them: the version, where to cut, bytes.
+const PACKETS: &[&[u8]] = &[
+    b"\0\x03\x20\x02\0\0\x90\x05\0\x0a\0\x02\x80\x32\x09\0\x03a/b\0\x0ahi\x40\x02\0\x07\xd0\0",
+    b"\x01\x05\x20\x09\0\0\x06\x13\0\x0a\x21\0\x14\x30\x08\0\x03a/b\0hi\x40\x04\0\x07\x87\0\xe0\x01\x8e",
+    b"\x01\x02\x32\x0e\0\x03a/b\0\x0a\x04\x03\0\x01xhi\x90\x05\0\x0a\0\x01\x87\xe0\x07\x8b\x05\x1f\0\x02no",
+    b"\0\x01\x20\x02\0\x05",
+    b"\x01\x01\x20\x03\0\x86\0",
+];
+const PACKET_WORDS: &[&[u8]] = &[
+    b"\xff\xff\xff\x7f",
+    b"\x80\x80\x80\x80\x01",
+    b"\x20\x02\0\0",
+    b"\x30\x05\0\x03a/b",
+    b"\x26\0\x01a\0\x01b",
+    b"\x1f\0\x01x",
+    b"\x23\0\x01",
+    b"\xd0\0",
+    b"\xf0\x02\x18\0",
+];
 /// One in the query, as AWS's test suite has it (get-vanilla), and one in headers.
 const SIGNATURES: &[&[u8]] = &[
     b"GET /?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20150830%2Fus-east-1%2Fservice%2Faws4_request&X-Amz-Date=20150830T123600Z&X-Amz-SignedHeaders=host&X-Amz-Expires=3600&X-Amz-Signature=e93c787ed7f371d5c6b165c1b38ede9550f4dce4144713e844b25b7192d3865d HTTP/1.1\r\nHost: example.amazonaws.com\r\n\r\n",
@@ -193,6 +212,7 @@ pub(crate) fn targets() -> Vec<Target> {
         }),
         of("http_answer", 6, wire::answers(), wire::ANSWER_WORDS, http_answer),
         of("frames", 20, inputs(&[frames]), wire::ANSWER_WORDS, || Box::new(strangers::frames)),
+        of("packets", 16, inputs(PACKETS), PACKET_WORDS, || Box::new(strangers::packets)),
         of("deflated", 16, inputs(DEFLATED), DEFLATE_WORDS, || Box::new(strangers::deflated)),
         of(
             "token_answer",

@@ -19,6 +19,12 @@ pub enum Payload<'m> {
 }
 
 impl<'m> Payload<'m> {
+    /// What a packet holds, which does not say what it is: a text, where it is one.
+    #[must_use]
+    pub fn of_packet(bytes: &'m [u8]) -> Self {
+        std::str::from_utf8(bytes).map_or(Self::Binary(bytes), Self::Text)
+    }
+
     /// The text, if it is one.
     #[must_use]
     pub const fn text(self) -> Option<&'m str> {

@@ -46,7 +46,8 @@ impl Looks {
         let mut sought = Sought::default();
         let mut compile = |rule| Condition::new(rule, &mut sought);
         let ready = match &rules.ready {
-            Ready::Upgraded => Readies::No,
+            // Of packets, the talker knows which makes a session ready.
+            Ready::Upgraded | Ready::Connack => Readies::No,
             Ready::FirstMessage => Readies::Any,
             Ready::Message(rule) => Readies::By(compile(rule)),
         };

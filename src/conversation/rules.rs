@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use crate::scenario::keys::{
-    Comparison, CorrelateBy, Literal, Pattern, Process, Say, SentAt, SessionRules, Stream, TimeUnit, When,
+    Comparison, CorrelateBy, Literal, MqttRules, Pattern, Process, Say, SentAt, SessionRules, Stream,
+    TimeUnit, When,
 };
 
 use super::condition::Condition;
@@ -40,7 +41,8 @@ enum Repeated {
 /// The reply to a message.
 #[derive(Debug, Clone)]
 pub(super) struct ReplyRule {
-    is_reply: Condition,
+    /// `None`: no message is one; a packet that acknowledges is.
+    is_reply: Option<Condition>,
     repeated: Option<Repeated>,
     pub(super) timeout: Duration,
     checks: Vec<(Slot, Option<(Comparison, Literal)>)>,
@@ -66,6 +68,13 @@ pub(super) struct StreamRule {
     sent_at: Option<(Slot, TimeUnit)>,
 }
 
+/// A conversation in packets of MQTT.
+#[derive(Debug, Clone, Copy)]
+struct MqttTalk {
+    /// Whether the first thing that is said is a subscription.
+    subscribes: bool,
+}
+
 /// A group's conversation.
 #[derive(Debug, Clone)]
 pub struct TalkRules {
@@ -73,24 +82,45 @@ pub struct TalkRules {
     pub(super) streams: Vec<StreamRule>,
     /// What messages are counted by, and the most words of a client.
     pub(super) kinds: Option<(Slot, usize)>,
+    /// What is said and heard is packets of MQTT; the first thing that is said may be a subscription.
+    mqtt: Option<MqttTalk>,
 }
 
 impl TalkRules {
     /// Compiles a group's; `None`: it has none. Its pointers are `sought` from then on.
     #[must_use]
     pub(super) fn new(rules: &SessionRules, sought: &mut Sought) -> Option<Self> {
-        if rules.say.is_empty() && rules.streams.is_empty() && rules.kinds.is_none() {
+        let is_empty = rules.say.is_empty() && rules.streams.is_empty() && rules.kinds.is_none();
+        if is_empty && rules.mqtt.is_none() {
             return None;
         }
-        let says = rules.say.iter().map(|say| SayRule::new(say, sought)).collect();
+        let says = match &rules.mqtt {
+            Some(mqtt) => SayRule::of_mqtt(mqtt, sought),
+            None => rules.say.iter().map(|say| SayRule::new(say, sought)).collect(),
+        };
         let streams = rules.streams.iter().map(|stream| StreamRule::new(stream, sought)).collect();
         let kinds = rules.kinds.as_ref().map(|kinds| (sought.add(&kinds.pointer), kinds.at_most as usize));
-        Some(Self { says, streams, kinds })
+        let mqtt = rules.mqtt.as_ref().map(|mqtt| MqttTalk { subscribes: mqtt.subscribes() });
+        Some(Self { says, streams, kinds, mqtt })
+    }
+
+    /// Whether what is said and heard is packets of MQTT.
+    #[must_use]
+    pub const fn speaks_mqtt(&self) -> bool {
+        self.mqtt.is_some()
+    }
+
+    /// Whether what is said as the thing of this index is a subscription of MQTT.
+    pub(super) fn is_subscription(&self, index: usize) -> bool {
+        index == 0 && self.mqtt.is_some_and(|mqtt| mqtt.subscribes)
     }
 
     /// Whether it reads messages.
     #[must_use]
     pub fn reads(&self) -> bool {
+        if self.speaks_mqtt() {
+            return true;
+        }
         let reads = |say: &SayRule| say.reply.is_some() || matches!(say.timing, Timing::On(_));
         !self.streams.is_empty() || self.kinds.is_some() || self.says.iter().any(reads)
     }
@@ -98,15 +128,9 @@ impl TalkRules {
 
 impl SayRule {
     fn new(say: &Say, sought: &mut Sought) -> Self {
-        let timing = match &say.when {
-            When::Ready => Timing::Ready,
-            When::Every(every) => Timing::Every(*every),
-            When::Rate(rate, process) => Timing::Rate(*rate, *process),
-            When::After(after) => Timing::After(*after),
-            When::On(rule) => Timing::On(Box::new(Condition::new(rule, sought))),
-        };
+        let timing = Timing::new(&say.when, sought);
         let reply = say.reply.as_ref().map(|reply| ReplyRule {
-            is_reply: Condition::new(&reply.message, sought),
+            is_reply: Some(Condition::new(&reply.message, sought)),
             repeated: reply.correlate_by.as_ref().map(|by| match by {
                 CorrelateBy::Pointer(pointer) => Repeated::At(sought.add(pointer)),
                 CorrelateBy::Regex(pattern) => Repeated::By(pattern.clone()),
@@ -119,6 +143,22 @@ impl SayRule {
                 .collect(),
         });
         Self { timing, reply, by_uuid: say.repeats() == Some("uuid") }
+    }
+
+    /// What a client that speaks MQTT says: its subscription, and what it publishes.
+    fn of_mqtt(mqtt: &MqttRules, sought: &mut Sought) -> Vec<Self> {
+        let acknowledged = |timeout| Some(ReplyRule::acknowledged(timeout));
+        let subscription = mqtt.subscribes().then(|| Self {
+            timing: Timing::Ready,
+            reply: acknowledged(mqtt.subscribe_timeout),
+            by_uuid: false,
+        });
+        let published = mqtt.publish.iter().map(|publish| Self {
+            timing: Timing::new(&publish.when, sought),
+            reply: if publish.qos == 1 { acknowledged(publish.timeout) } else { None },
+            by_uuid: false,
+        });
+        subscription.into_iter().chain(published).collect()
     }
 }
 
@@ -133,10 +173,27 @@ pub(super) enum AsReply {
     To(u128),
 }
 
+impl Timing {
+    fn new(when: &When, sought: &mut Sought) -> Self {
+        match when {
+            When::Ready => Self::Ready,
+            When::Every(every) => Self::Every(*every),
+            When::Rate(rate, process) => Self::Rate(*rate, *process),
+            When::After(after) => Self::After(*after),
+            When::On(rule) => Self::On(Box::new(Condition::new(rule, sought))),
+        }
+    }
+}
+
 impl ReplyRule {
+    /// A packet ends it that acknowledges what was said.
+    const fn acknowledged(timeout: Duration) -> Self {
+        Self { is_reply: None, repeated: None, timeout, checks: Vec::new() }
+    }
+
     /// What the message is to this exchange.
     pub(super) fn judge(&self, look: &Look<'_, '_>) -> AsReply {
-        if !self.is_reply.fits(look) {
+        if !self.is_reply.as_ref().is_some_and(|rule| rule.fits(look)) {
             return AsReply::No;
         }
         let repeated = match &self.repeated {

@@ -7,12 +7,15 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::mqtt::Packet;
 use crate::random::{Draws, Purpose};
 use crate::sample::{ErrorWord, ExchangeNews, Talk};
-use crate::scenario::keys::Process;
+use crate::scenario::keys::{Process, SessionRules};
 
 use super::exchange::{By, Ended, ExchangeEnd, Exchanges};
-use super::look::Look;
+use super::line::Line;
+use super::look::{Look, Payload};
+use super::looks::Looks;
 use super::rules::{AsReply, SayRule, StreamRule, TalkRules, Timing};
 use super::stream::{Streams, key_of};
 
@@ -28,6 +31,17 @@ pub struct Saying {
     pub due: Moment,
     /// The how manieth of it the client says, from 1.
     pub counter: u64,
+}
+
+/// A packet that acknowledges another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack {
+    /// Of the packet with this identifier.
+    pub id: u16,
+    /// Whether it is a SUBACK, and not a PUBACK.
+    pub is_subscription: bool,
+    /// Whether the other one was taken.
+    pub is_ok: bool,
 }
 
 /// One saying of a client.
@@ -51,6 +65,8 @@ pub struct Talker {
     news: Talk,
     /// Values measured since the last report.
     values: usize,
+    /// Its side of MQTT; only where it speaks that.
+    line: Option<Box<Line>>,
 }
 
 impl Talker {
@@ -65,13 +81,34 @@ impl Talker {
             draws: Draws::new(seed, Purpose::Saying, number),
             news: Talk::default(),
             values: 0,
+            line: None,
         }
+    }
+
+    /// The same; where the group's rules say so, it speaks MQTT.
+    #[must_use]
+    pub fn on_line(self, session: &SessionRules) -> Self {
+        Self { line: Line::new(session).map(Box::new), ..self }
+    }
+
+    /// Whether its session is ready.
+    #[must_use]
+    pub const fn is_in(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Its side of MQTT.
+    pub fn line(&mut self) -> Option<&mut Line> {
+        self.line.as_deref_mut()
     }
 
     /// The session is ready since then: what the clock calls for begins. Nothing, where it was.
     pub fn begin(&mut self, rules: &TalkRules, ready: Moment) {
         if std::mem::replace(&mut self.is_ready, true) {
             return;
+        }
+        if let Some(line) = &mut self.line {
+            line.begin(ready);
         }
         for (index, rule) in rules.says.iter().enumerate() {
             let next = match &rule.timing {
@@ -100,7 +137,8 @@ impl Talker {
     #[must_use]
     pub fn next_due(&self) -> Moment {
         let each = self.voices.iter().map(|voice| voice.next.min(voice.exchanges.next_timeout()));
-        each.min().unwrap_or(Moment::NEVER)
+        let pings = self.line.iter().map(|line| line.next_due());
+        each.chain(pings).min().unwrap_or(Moment::NEVER)
     }
 
     /// What is to be said now, what is due first before the rest; `None`: nothing. Replies that are late by now are given up.
@@ -149,15 +187,16 @@ impl Talker {
         low.saturating_add((unit * (high - low + 1) as f64) as u64).min(high)
     }
 
-    /// It is said now.
-    pub fn said(&mut self, rules: &TalkRules, saying: Saying) {
+    /// It is said now; what acknowledges it names this `id`, where it is a packet of MQTT.
+    pub fn said(&mut self, rules: &TalkRules, saying: Saying, id: Option<u16>) {
         let Saying { index, due, counter } = saying;
         let rule = &rules.says[index];
         let Some(reply) = &rule.reply else { return };
-        let key = match (reply.is_in_order(), rule.by_uuid) {
-            (true, _) => 0,
-            (false, true) => key_of(&self.uuid(saying)),
-            (false, false) => key_of(&counter.to_string()),
+        let key = match (id, reply.is_in_order(), rule.by_uuid) {
+            (Some(id), ..) => u64::from(id),
+            (None, true, _) => 0,
+            (None, false, true) => key_of(&self.uuid(saying)),
+            (None, false, false) => key_of(&counter.to_string()),
         };
         let exchanges = &mut self.voices[index].exchanges;
         let given_up = exchanges.sent(u128::from(key), due, reply.timeout);
@@ -195,8 +234,44 @@ impl Talker {
         }
     }
 
-    /// A message came while its session was ending, when clients wait for one another: its latency is not measured, and it calls for nothing.
-    pub fn hear_last(&mut self, rules: &TalkRules, look: &Look<'_, '_>, now: Moment) {
+    /// A packet acknowledges what was said with this identifier. One that nobody waits for counts as the first's of its kind.
+    pub fn acknowledged(&mut self, rules: &TalkRules, ack: Ack, now: Moment) {
+        let Ack { id, is_subscription, is_ok } = ack;
+        let is_of_kind = |index: &usize| {
+            rules.says[*index].reply.is_some() && rules.is_subscription(*index) == is_subscription
+        };
+        let of_kind: Vec<usize> = (0..self.voices.len()).filter(is_of_kind).collect();
+        for &index in &of_kind {
+            while let Some(ended) = self.voices[index].exchanges.take_late(now) {
+                self.end(index, ended);
+            }
+            let heard = self.voices[index].exchanges.hear(By::Key(u128::from(id)), is_ok, now);
+            if let Some(ended) = heard {
+                return self.end(index, ended);
+            }
+        }
+        if let Some(first) = of_kind.first() {
+            self.exchange(*first).unexpected += 1;
+        }
+    }
+
+    /// A frame came while its session was ending, when clients wait for one another: no latency is measured, and it calls for nothing. Of streams and kinds
+    /// nothing is left out.
+    pub fn hear_last_frame(&mut self, rules: &TalkRules, looks: &Looks, payload: Payload<'_>, now: Moment) {
+        if !rules.speaks_mqtt() {
+            return looks.messages(payload).for_each(|look| self.hear_last(rules, &look, now));
+        }
+        let (Payload::Binary(bytes), Some(line)) = (payload, self.line()) else { return };
+        line.feed(bytes);
+        while let Some(Ok(Some(packet))) = self.line().map(Line::next_packet) {
+            if let Packet::Message { payload, .. } = packet {
+                let payload = Payload::of_packet(&payload);
+                looks.messages(payload).for_each(|look| self.hear_last(rules, &look, now));
+            }
+        }
+    }
+
+    fn hear_last(&mut self, rules: &TalkRules, look: &Look<'_, '_>, now: Moment) {
         self.hear_streams(rules, look, now, None);
         if let Some((slot, most)) = rules.kinds {
             let text = look.at(slot).text();
@@ -287,6 +362,9 @@ impl Talker {
     /// The session ended then; with it `is_run_over`, or the client is to come back. Nothing is said any more.
     pub fn end_session(&mut self, rules: &TalkRules, at: Moment, is_run_over: bool) {
         self.is_ready = false;
+        if let Some(line) = &mut self.line {
+            line.end_session();
+        }
         for index in 0..self.voices.len() {
             self.voices[index].next = Moment::NEVER;
             while let Some(ended) = self.voices[index].exchanges.take_late(at) {

@@ -6,8 +6,12 @@ use crate::scenario::keys::SessionRules;
 use crate::scenario::load;
 
 fn rules(session: &str) -> SessionRules {
+    rules_of("[target]\n", session)
+}
+
+fn rules_of(target: &str, session: &str) -> SessionRules {
     let text = format!(
-        "name = \"t\"\nduration = \"10s\"\n[target]\n[[groups]]\nname = \"g\"\nclients = 1\ntoken = {{ grant = \"none\" }}\n{session}"
+        "name = \"t\"\nduration = \"10s\"\n{target}[[groups]]\nname = \"g\"\nclients = 1\ntoken = {{ grant = \"none\" }}\n{session}"
     );
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("t.toml");
@@ -41,7 +45,7 @@ impl Client {
             && next <= at(ms)
         {
             if let Some(saying) = self.talker.take_due(rules, next) {
-                self.talker.said(rules, saying);
+                self.talker.said(rules, saying, None);
                 said.push((saying.index, saying.due.as_ns() / 1_000_000, saying.counter));
             }
         }
@@ -197,7 +201,7 @@ reply = { starts_with = "43", correlate_by = { regex = '^43(\d+)' }, check = ["/
     client.begin(0);
     let rules = client.looks.talk().unwrap();
     let first = client.talker.take_due(rules, at(0)).unwrap();
-    client.talker.said(rules, first);
+    client.talker.said(rules, first, None);
     let uuid = client.talker.uuid(first);
     assert_eq!((uuid.len(), &uuid[14..15]), (36, "4"));
     assert!("89ab".contains(&uuid[19..20]), "{uuid}");
@@ -261,4 +265,46 @@ impl StreamNewsSeen {
         let crate::sample::StreamNews { skipped, skipped_away: away, beyond, unnumbered, .. } = *news;
         Self { skipped, away, beyond, unnumbered }
     }
+}
+
+#[test]
+fn packets_that_acknowledge_end_exchanges_by_their_identifiers() {
+    let mut session = SessionRules::default();
+    let timed = "[groups.session.mqtt]\nsubscribe = [{ topic = \"a\", qos = 1 }]\nkeep_alive = \"1s\"\n[[groups.session.mqtt.publish]]\nname = \"loose\"\ntopic = \"t\"\n[[groups.session.mqtt.publish]]\nname = \"kept\"\ntopic = \"t\"\nqos = 1\nwhen = { every = \"100ms\" }\ntimeout = \"200ms\"\n";
+    session.mqtt = rules_of("[target]\nkind = \"remote\"\nurl = \"ws://127.0.0.1:9/\"\n", timed).mqtt;
+    let looks = Looks::new(&session);
+    let talk = looks.talk().unwrap();
+    assert!(looks.is_read() && !looks.awaits_message());
+    let mut talker = Talker::new(talk, 7, 1).on_line(&session);
+    assert!(!talker.is_in());
+    talker.begin(talk, at(0));
+    // The subscription comes first.
+    let mut ids = Vec::new();
+    while let Some(saying) = talker.take_due(talk, at(100)) {
+        let id = talker.line().unwrap().take_id();
+        ids.push((saying.index, id));
+        talker.said(talk, saying, (saying.index != 1).then_some(id));
+    }
+    assert_eq!(ids, [(0, 1), (1, 2), (2, 3)]);
+    let ack = |id, is_subscription, is_ok| Ack { id, is_subscription, is_ok };
+    talker.acknowledged(talk, ack(3, true, true), at(110));
+    talker.acknowledged(talk, ack(1, true, false), at(110));
+    talker.acknowledged(talk, ack(3, false, true), at(130));
+    talker.acknowledged(talk, ack(3, false, true), at(140));
+    let kept = talker.take_due(talk, at(200)).unwrap();
+    talker.said(talk, kept, Some(4));
+    talker.acknowledged(talk, ack(4, false, true), at(400));
+    assert_eq!(talker.next_due(), at(300));
+    let news = *talker.report().unwrap();
+    let of = |index: u16| news.exchanges.iter().find(|(own, _)| *own == index).map(|(_, news)| news).unwrap();
+    let told = |index| {
+        let news = of(index);
+        (news.sent, news.ok, news.failed_checks, news.timeouts, news.unexpected)
+    };
+    // What comes after its time, or twice, is unexpected.
+    assert_eq!((told(0), told(2)), ((1, 0, 1, 0, 1), (2, 1, 0, 1, 2)));
+    assert_eq!(of(2).latencies_us, [30_000]);
+    talker.end_session(talk, at(410), false);
+    assert!(!talker.is_in());
+    assert_eq!(talker.next_due(), Moment::NEVER);
 }

@@ -39,6 +39,7 @@ pub(crate) use kind::{Field, Kind, Of, Or, Take, Value, field, of, then};
 pub(crate) use kinds::codes::{
     code_ranges, codes_or_any, refusing_status, refusing_statuses, sent_code, statuses,
 };
+pub(crate) use kinds::credential::credential;
 pub(crate) use kinds::numbers::{List, flag, int, list, map, number, share, share_above_zero};
 pub(crate) use kinds::rule::{
     ENVIRONMENT_NAME, HEADER_NAME, INNER_POINTER, NAME, NOT_EMPTY, POINTER, TextRule, VARIABLE,

@@ -395,6 +395,10 @@ fn of_body_code(code: &str) -> Option<Cause> {
         }
         "too.many.requests" => Cause::RateLimited,
         "displaced" => Cause::Displaced,
+        // Reasons of MQTT. Whether a user name, a password or a right is missing, they do not say: `bad_user_name_or_password` and `not_authorized` name nothing.
+        "quota_exceeded" | "connection_rate_exceeded" => Cause::RateLimited,
+        "server_unavailable" | "server_busy" => Cause::Overloaded,
+        "session_taken_over" => Cause::Displaced,
         "origin.forbidden" | "origin_not_allowed" | "invalid_origin" => Cause::Origin,
         _ => return AWS_WORDS.iter().find(|(words, _)| *words == code).map(|(_, cause)| *cause),
     })

@@ -149,6 +149,7 @@ fn may_show(group: &Group) -> bool {
         || group.prepare.as_ref().is_some_and(|prepare| prepare.cookies)
         || group.session.first_message.is_some()
         || group.session.say.iter().any(|say| matches!(say.when, When::Ready | When::On(_)))
+        || group.session.mqtt.as_ref().is_some_and(|mqtt| mqtt.shows())
 }
 
 fn storms_of(scenario: &Scenario, group: usize) -> Vec<StormRule> {

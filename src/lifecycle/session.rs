@@ -218,8 +218,12 @@ impl Timetable {
             let asked = self.answer.map_or_else(|| self.keep_alive.max(since), |(sent, _)| sent);
             asked + keep.timeout
         });
+        let by_packets = rules.session.mqtt.as_ref().and_then(|mqtt| {
+            let every = mqtt.keep_alive?;
+            Some(since + every + mqtt.ping_timeout)
+        });
         let by_silence = rules.session.silence_timeout.map(|limit| since + limit);
-        by_keep_alive.into_iter().chain(by_silence).min().unwrap_or(since)
+        by_keep_alive.into_iter().chain(by_packets).chain(by_silence).min().unwrap_or(since)
     }
 }
 

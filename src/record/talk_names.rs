@@ -38,10 +38,10 @@ impl TalkNames {
     #[must_use]
     pub fn of(group: &Group) -> Self {
         let session = &group.session;
-        let exchanges = (0_u16..).zip(&session.say).filter(|(_, say)| say.reply.is_some());
+        let exchanges = session.exchanges().into_iter();
         let streams = session.streams.iter();
         Self {
-            exchanges: exchanges.map(|(index, say)| (index, say.name.clone())).collect(),
+            exchanges: exchanges.map(|(index, name)| (index, name.to_owned())).collect(),
             streams: streams
                 .map(|stream| StreamName { name: stream.name.clone(), relative: stream.relative })
                 .collect(),

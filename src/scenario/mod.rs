@@ -39,4 +39,6 @@ mod tests;
 #[cfg(test)]
 mod event_tests;
 #[cfg(test)]
+mod mqtt_tests;
+#[cfg(test)]
 mod token_tests;

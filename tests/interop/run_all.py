@@ -26,6 +26,7 @@ import check_formats
 import check_hlog
 import check_launchers
 import check_messages
+import check_mqtt
 import check_observe
 import check_outages
 import check_pages
@@ -111,6 +112,7 @@ def main() -> int:
         *check_cases.CHECKS,
         *check_strangers.CHECKS,
         *check_messages.CHECKS,
+        *check_mqtt.CHECKS,
         *check_talk.CHECKS,
         *check_cookies.CHECKS,
         *check_thread.CHECKS,

@@ -30,6 +30,7 @@ mod compression;
 mod driver;
 mod ends;
 mod faults;
+mod mqtt;
 mod observe;
 mod options;
 mod policies;

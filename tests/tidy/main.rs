@@ -41,6 +41,7 @@ const VOCABULARY: &[&str] = &[
     "event_loop",
     "exit_code",
     "jose",
+    "mqtt",
     "random",
     "sample",
     "signing",

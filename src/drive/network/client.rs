@@ -17,7 +17,7 @@ use crate::sample::{ClientNumber, Counter, Sample};
 use crate::scenario::keys::KeepAliveKind;
 
 use super::cookies::Jar;
-use super::on_session::first_messages;
+use super::on_session::{first_messages, leave};
 use super::prepare::prepare;
 use super::session::Session;
 use super::setup::GroupContext;
@@ -56,7 +56,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment, 
         refresh_token: None,
         session: None,
         refresh: None,
-        tally: TrafficTally::new(&context.rules.looks, context.rules.seed, number),
+        tally: TrafficTally::new(&context.rules, number),
         variables: first_variables(&context),
         untold: Vec::new(),
         context,
@@ -268,10 +268,9 @@ impl Driven {
 
     async fn send_first_message(&mut self) -> Option<Ending> {
         let token = self.token_in_hand();
-        let texts = first_messages(&self.context, token.as_ref(), self.renderer(token.as_ref()));
-        for text in texts.into_iter().flatten() {
+        let messages = first_messages(&self.context, token.as_ref(), self.renderer(token.as_ref()));
+        for message in messages.into_iter().flatten() {
             self.tally.sent();
-            let message = Message::Text(text.into());
             if let Some(ending) = self.session.as_mut()?.send(&self.context.session, message).await {
                 return Some(ending);
             }
@@ -342,7 +341,7 @@ impl Driven {
         let left = Ending::new(at, EndingHow::Left);
         let ending = match how {
             Leave::Close { code } => tokio::select! {
-                ending = Box::pin(session.close(&self.context.session, &mut self.tally, code)) => ending,
+                ending = Box::pin(leave(session, &self.context, &mut self.tally, code)) => ending,
                 event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
             },
             Leave::Reset => {

@@ -3,13 +3,13 @@
 //! In: frames, the clock, the run's end. Out: what the lifecycle has to know.
 
 use futures::FutureExt;
-use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
 use crate::lifecycle::{Event, StopPhase};
 
 use super::client::{Driven, Refresh, stopped};
-use super::on_session::{Meaning, Secrets, meaning_of};
+use super::meaning::{Meaning, meaning_of};
+use super::on_session::Secrets;
 use super::session::{Heard, payload_of};
 use super::setup::GroupContext;
 use super::speak::Speaker;
@@ -113,7 +113,7 @@ impl Driven {
                 }
                 for reply in reaction.replies {
                     tally.sent();
-                    if let Some(ending) = session.send(&context.session, Message::Text(reply.into())).await {
+                    if let Some(ending) = session.send(&context.session, reply).await {
                         return Told::Event(Event::Ended(ending));
                     }
                 }

@@ -1,75 +1,56 @@
-//! What a client says first on a session, and what it takes of the service's own words.
+//! What a client says first on a session, and last; and what it takes of the service's own words.
 //!
-//! In: the group's rules, a client's token and variables, a message or a reason. Out: first messages; refusals as evidence, without what the
-//! client itself had sent. Clients of a run and probes share it.
+//! In: the group's rules, a client's token and variables, a reason. Out: first messages; evidence without what the client itself had sent. Clients of a run
+//! and probes share it.
 
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::conversation::{Payload, Talker};
-use crate::lifecycle::{Evidence, refusal_by_message};
+use crate::lifecycle::{Ending, Evidence};
+use crate::mqtt;
 use crate::scenario::keys::TokenIn;
 
 use super::echo::without_echo;
-use super::react::{Reaction, react};
+use super::packets::connect_packet;
+use super::session::Session;
 use super::setup::GroupContext;
 use super::token::Token;
+use super::traffic::TrafficTally;
 use super::variables::{Renderer, Variables};
 
 /// The messages that a client of `context` sends as soon as its session is open: the one that carries the token, where the scenario puts it there, and
-/// the session's first.
+/// the session's first. One that speaks MQTT says who it is.
 pub(super) fn first_messages(
     context: &GroupContext,
     token: Option<&Token>,
     client: Renderer<'_>,
-) -> [Option<String>; 2] {
+) -> [Option<Message>; 2] {
+    if let Some(rules) = &context.rules.session.mqtt {
+        return [connect_packet(rules, context.rules.session.max_message_bytes, client), None];
+    }
     let with_token = match (&context.token_in, token) {
         (TokenIn::FirstMessage(template), Some(_)) => Some(client.render(template)),
         _ => None,
     };
     let first = context.rules.session.first_message.as_ref().map(|template| client.render(template));
-    [with_token, first]
+    [with_token, first].map(|text| text.map(|text| Message::Text(text.into())))
 }
 
-/// What the messages of a frame mean to a client.
-#[derive(Debug, Default)]
-pub(super) struct Meaning {
-    /// What refuses it.
-    pub(super) refused: Option<Box<Evidence>>,
-    /// What they make it do.
-    pub(super) reaction: Reaction,
-}
-
-/// What the messages of a frame mean to client `number` with this token, by the group's rules; what it saves of them goes into its `variables`.
-pub(super) fn meaning_of(
+/// Closes a session with `code`. A client that speaks MQTT says that it leaves before (§3.14).
+pub(super) async fn leave(
+    session: &mut Session,
     context: &GroupContext,
-    payload: Payload<'_>,
-    (number, token): (u32, Option<&Token>),
-    variables: &mut Option<Box<Variables>>,
-    talker: Option<&mut Talker>,
-) -> Meaning {
-    let (looks, rules) = (&context.rules.looks, &context.rules.session);
-    let mut talk = looks.talk().zip(talker).map(|(rules, talker)| {
-        let clock = context.sink.clock();
-        let now = clock.now();
-        (rules, talker, (now, clock.unix_us(now)))
-    });
-    let client = Renderer::new(&context.texts, number, token, None);
-    let mut meaning = Meaning::default();
-    for look in looks.messages(payload) {
-        if let Some(refusal) = refusal_by_message(looks, &rules.refused_on, &look) {
-            let secrets = Secrets { context, number, token, variables: variables.as_deref() };
-            meaning.refused = Some(Box::new(secrets.taken_out_of(refusal)));
-            return meaning;
-        }
-        react(looks.calls_for(&rules.on_message, &look), client, variables, &look, &mut meaning.reaction);
-        if let Some((rules, talker, at)) = &mut talk {
-            let secrets = Secrets { context, number, token, variables: variables.as_deref() };
-            let is_secret = |word: &str| secrets.have(word);
-            talker.hear(rules, &look, *at, &mut meaning.reaction.calls, is_secret);
+    tally: &mut TrafficTally,
+    code: u16,
+) -> Ending {
+    if context.rules.session.mqtt.is_some() {
+        tally.sent();
+        if let Some(ending) = session.send(&context.session, Message::Binary(mqtt::disconnect())).await {
+            return ending;
         }
     }
-    meaning
+    session.close(&context.session, tally, code).await
 }
 
 /// What a client has told the service, or may tell it.
@@ -89,12 +70,12 @@ impl Secrets<'_> {
     }
 
     /// Whether a word of the service's is one of them.
-    fn have(self, word: &str) -> bool {
+    pub(super) fn have(self, word: &str) -> bool {
         self.taken_out_of(Evidence::of_message(Some(word.to_owned()))).body_code.is_none()
     }
 
     /// What a service said on a session, without them.
-    fn taken_out_of(self, evidence: Evidence) -> Evidence {
+    pub(super) fn taken_out_of(self, evidence: Evidence) -> Evidence {
         let mut sent = Zeroizing::new(String::new());
         let row = self.context.texts.row(self.number).map(ExposeSecret::expose_secret);
         let saved = self.variables.into_iter().flat_map(Variables::values);

@@ -13,7 +13,8 @@ use crate::lifecycle::{Ending, EndingHow, Event, Evidence};
 use crate::sample::Outcome;
 use crate::scenario::keys::Ready;
 
-use super::on_session::{Meaning, Secrets, first_messages, meaning_of};
+use super::meaning::{Meaning, meaning_of};
+use super::on_session::{Secrets, first_messages, leave};
 use super::session::{Heard, Session, payload_of};
 use super::setup::GroupContext;
 use super::speak::Speaker;
@@ -102,16 +103,16 @@ impl ProbeSession {
         upgraded: Moment,
     ) -> Self {
         let variables = variables.map(Box::new);
-        let tally = TrafficTally::new(&context.rules.looks, context.rules.seed, 0);
+        let tally = TrafficTally::new(&context.rules, 0);
         Self { session, tally, context, token, variables, upgraded, heartbeat: None, over: None }
     }
 
     /// Says what a client says first.
     pub(super) async fn begin(&mut self) {
         let client = self.client();
-        let texts = first_messages(&self.context, self.token.as_ref(), client);
-        for text in texts.into_iter().flatten() {
-            if let Some(over) = self.send(text).await {
+        let messages = first_messages(&self.context, self.token.as_ref(), client);
+        for message in messages.into_iter().flatten() {
+            if let Some(over) = self.send(message).await {
                 // What the peer said before is read first: it may say why.
                 log::debug!("the first message: {over:?}");
                 return;
@@ -136,7 +137,7 @@ impl ProbeSession {
         let patience = match ready {
             Ready::Upgraded if rules.admission.is_zero() => least,
             Ready::Upgraded => rules.admission,
-            Ready::FirstMessage | Ready::Message(_) => rules.ready_timeout,
+            Ready::FirstMessage | Ready::Connack | Ready::Message(_) => rules.ready_timeout,
         };
         loop {
             match self.listen(self.upgraded + patience).await {
@@ -236,12 +237,12 @@ impl ProbeSession {
         let rules = &self.context.rules.session.on_message;
         let template = rules.iter().find_map(|rule| rule.heartbeat.as_ref())?;
         let text = self.client().render(&template.text);
-        self.send(text).await
+        self.send(Message::Text(text.into())).await
     }
 
-    async fn send(&mut self, text: String) -> Option<ProbeEnd> {
+    async fn send(&mut self, message: Message) -> Option<ProbeEnd> {
         self.tally.sent();
-        let ending = self.session.send(&self.context.session, Message::Text(text.into())).await?;
+        let ending = self.session.send(&self.context.session, message).await?;
         Some(ended(&ending, None))
     }
 
@@ -267,8 +268,11 @@ impl ProbeSession {
         if let Some(ending) = said {
             return Told::Over(ended(&ending, None));
         }
+        let mut is_ready = false;
         for event in reaction.events {
             match event {
+                Event::BecameReady => is_ready = true,
+                Event::Ended(ending) => return Told::Over(ended(&ending, None)),
                 Event::Heartbeat { every } => {
                     let every = every.max(LEAST_HEARTBEAT);
                     // A client's first comes after a share of that.
@@ -282,6 +286,7 @@ impl ProbeSession {
             }
         }
         match heard {
+            Heard::Nothing if is_ready => Told::Ready,
             Heard::Nothing => Told::Heard,
             Heard::Ready => Told::Ready,
             Heard::Ended(ending) => Told::Over(ended(&ending, None)),
@@ -296,7 +301,7 @@ impl ProbeSession {
 
     /// Closes the session with `code` and waits for the closing handshake (RFC 6455 §7.1.2).
     pub async fn close(mut self, code: u16) {
-        self.session.close(&self.context.session, &mut self.tally, code).await;
+        leave(&mut self.session, &self.context, &mut self.tally, code).await;
     }
 }
 

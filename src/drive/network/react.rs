@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::conversation::{Look, Saying};
 use crate::lifecycle::Event;
@@ -15,10 +16,22 @@ use super::variables::{Renderer, Variables, value_at};
 /// What follows a message.
 #[derive(Debug, Default)]
 pub(in crate::drive) struct Reaction {
-    pub(in crate::drive) replies: Vec<String>,
+    pub(in crate::drive) replies: Vec<Message>,
     pub(in crate::drive) events: Vec<Event>,
     /// What of the group's sayings is to be said.
     pub(in crate::drive) calls: Vec<Saying>,
+}
+
+impl Reaction {
+    /// The lifecycle has to know this.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// This is sent back.
+    pub(super) fn answer(&mut self, message: Message) {
+        self.replies.push(message);
+    }
 }
 
 /// Follows each of the `rules`, which a message calls for, for `client`, whose `variables` may change on the way.
@@ -36,7 +49,7 @@ pub(in crate::drive) fn react<'r>(
         }
         if let Some(reply) = &rule.reply {
             let renderer = variables.as_deref().map_or(client, |variables| client.with(variables));
-            reaction.replies.push(renderer.render(reply));
+            reaction.replies.push(Message::Text(renderer.render(reply).into()));
         }
         reaction.events.extend(heartbeat(rule, json));
         match rule.then {

@@ -275,7 +275,7 @@ fn count_only(terms: &SessionTerms, tally: &mut TrafficTally, message: &Message)
         && let Some(payload) = payload_of(message)
     {
         let now = terms.clock.now();
-        terms.looks.messages(payload).for_each(|look| talker.hear_last(rules, &look, now));
+        talker.hear_last_frame(rules, &terms.looks, payload, now);
     }
     match message {
         Message::Text(text) if terms.is_numbered => {

@@ -6,12 +6,15 @@ use std::cell::Cell;
 
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::conversation::{Saying, Talker, write_binary};
+use crate::clock::Moment;
+use crate::conversation::{PingDue, Saying, Talker, write_binary};
 use crate::declare::template::{Template, random_range};
-use crate::lifecycle::Ending;
-use crate::sample::Sample;
-use crate::scenario::keys::Said;
+use crate::lifecycle::{Ending, EndingHow};
+use crate::mqtt;
+use crate::sample::{Abnormal, Sample};
+use crate::scenario::keys::{Binary, MqttRules, Said, Say};
 
+use super::packets::said_packet;
 use super::session::Session;
 use super::setup::GroupContext;
 use super::token::Token;
@@ -33,6 +36,9 @@ pub(super) struct Speaker<'a> {
 impl Speaker<'_> {
     /// Says what is due. `Some`: it could not be sent, and the session is over.
     pub(super) async fn say_due(self, session: &mut Session, tally: &mut TrafficTally) -> Option<Ending> {
+        if let Some(ending) = Box::pin(self.ping_if_due(session, tally)).await {
+            return Some(ending);
+        }
         for _ in 0..SAYINGS_AT_ONCE {
             let now = self.context.sink.clock().now();
             let saying = self.context.rules.looks.talk().zip(tally.talker.as_deref_mut());
@@ -43,6 +49,22 @@ impl Speaker<'_> {
             }
         }
         None
+    }
+
+    /// Pings a broker that was told nothing for long. `Some`: it has not answered the ping before, and is taken for dead since it was heard last; or as above.
+    async fn ping_if_due(self, session: &mut Session, tally: &mut TrafficTally) -> Option<Ending> {
+        let now = self.context.sink.clock().now();
+        match tally.talker.as_deref_mut()?.line()?.take_ping(now)? {
+            PingDue::Dead => {
+                let heard = session.signs.heard;
+                Some(Ending::new(heard, EndingHow::Abnormal(Abnormal::Timeout)))
+            }
+            PingDue::Send { due } => {
+                self.context.sink.send(now, Sample::Lag(now.since(due))).await;
+                tally.sent();
+                session.send(&self.context.session, Message::Binary(mqtt::ping())).await
+            }
+        }
     }
 
     /// Says what messages called for. `Some`: as above.
@@ -63,24 +85,15 @@ impl Speaker<'_> {
     async fn say(self, session: &mut Session, tally: &mut TrafficTally, saying: Saying) -> Option<Ending> {
         let Self { context, number, token, variables } = self;
         let (rules, talker) = context.rules.looks.talk().zip(tally.talker.as_deref_mut())?;
-        let say = context.rules.session.say.get(saying.index)?;
         let client = Renderer::new(&context.texts, number, token, variables);
-        let message = match &say.what {
-            Said::Bytes(bytes) => Message::Binary(bytes.clone().into()),
-            Said::Text(template) => {
-                let text = render_saying(template, client, talker, saying);
-                match (say.binary, context.rules.session.binary) {
-                    (false, _) => Message::Text(text.into()),
-                    (true, None) => Message::Binary(text.into()),
-                    // What a variable has made no JSON goes as it is: the service will say so.
-                    (true, Some(rules)) => {
-                        let bytes = write_binary(rules, &text).unwrap_or_else(|_| text.into_bytes());
-                        Message::Binary(bytes.into())
-                    }
-                }
+        let (message, id) = match &context.rules.session.mqtt {
+            Some(mqtt) => packet(mqtt, client, talker, saying, context.sink.clock().now())?,
+            None => {
+                let say = context.rules.session.say.get(saying.index)?;
+                (text(say, context.rules.session.binary, client, talker, saying), None)
             }
         };
-        talker.said(rules, saying);
+        talker.said(rules, saying, id);
         tally.sent();
         let ending = session.send(&context.session, message).await;
         if ending.is_none() {
@@ -91,6 +104,48 @@ impl Speaker<'_> {
         }
         ending
     }
+}
+
+/// A saying as a message; a text that goes as a binary one is written so.
+fn text(
+    say: &Say,
+    written: Option<Binary>,
+    client: Renderer<'_>,
+    talker: &Talker,
+    saying: Saying,
+) -> Message {
+    match &say.what {
+        Said::Bytes(bytes) => Message::Binary(bytes.clone().into()),
+        Said::Text(template) => {
+            let text = render_saying(template, client, talker, saying);
+            match (say.binary, written) {
+                (false, _) => Message::Text(text.into()),
+                (true, None) => Message::Binary(text.into()),
+                // What a variable has made no JSON goes as it is: the service will say so.
+                (true, Some(rules)) => {
+                    let bytes = write_binary(rules, &text).unwrap_or_else(|_| text.into_bytes());
+                    Message::Binary(bytes.into())
+                }
+            }
+        }
+    }
+}
+
+/// A saying as a packet of MQTT, and the identifier that acknowledges it.
+fn packet(
+    rules: &MqttRules,
+    client: Renderer<'_>,
+    talker: &mut Talker,
+    saying: Saying,
+    now: Moment,
+) -> Option<(Message, Option<u16>)> {
+    let is_acknowledged = rules.published(saying.index).is_none_or(|publish| publish.qos == 1);
+    let line = talker.line()?;
+    line.sent(now);
+    let id = is_acknowledged.then(|| line.take_id());
+    let message =
+        said_packet(rules, saying.index, id, |template| render_saying(template, client, talker, saying))?;
+    Some((message, id))
 }
 
 /// The text of a saying.

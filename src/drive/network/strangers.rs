@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use crate::declare::template::Template;
 use crate::deflate::{Layer, Offer, Side, Terms};
 use crate::lifecycle::{Evidence, TokenKnowledge, attribute, oauth_code};
+use crate::mqtt::{Packet, Reader, Version};
 use crate::sample::Word;
 use crate::scenario::keys::{Heartbeat, OnMessage};
 
@@ -39,6 +40,48 @@ const SENT: &[u8] =
     b"GET /x?ticket=secret-ticket HTTP/1.1\r\nAuthorization: Bearer secret-token-1234\r\n\r\n";
 /// The most of a message, and of a body.
 const CAP: usize = 64 * 1024;
+/// The most of a packet.
+const MOST_OF_PACKET: usize = 512;
+
+/// Reads packets of MQTT: the version, where to cut, bytes.
+///
+/// # Panics
+/// Where packets are read otherwise when they come in pieces, or one is larger than it may be.
+#[must_use]
+pub fn packets(bytes: &[u8]) -> u64 {
+    let [version, cut, bytes @ ..] = bytes else { return 0 };
+    let version = if version % 2 == 0 { Version::V311 } else { Version::V5 };
+    let read = |pieces: &[&[u8]]| {
+        let mut reader = Reader::new(version, MOST_OF_PACKET);
+        let mut packets = Vec::new();
+        for piece in pieces {
+            reader.feed(piece);
+            loop {
+                match reader.next_packet() {
+                    Ok(Some(packet)) => packets.push(packet),
+                    Ok(None) => break,
+                    Err(fault) => return (packets, Some(fault)),
+                }
+            }
+        }
+        (packets, None)
+    };
+    let whole = read(&[bytes]);
+    let (first, second) = bytes.split_at(usize::from(*cut).min(bytes.len()));
+    assert_eq!(whole, read(&[first, second]), "in pieces they are the same");
+    let large =
+        |packet: &Packet| matches!(packet, Packet::Message { payload, .. } if payload.len() > MOST_OF_PACKET);
+    assert!(!whole.0.iter().any(large), "beyond what is taken");
+    let kind = |packet: &Packet| match packet {
+        Packet::Accepted { .. } => 1,
+        Packet::Refused(words) | Packet::Disconnected(words) => 2 + words.len() as u64,
+        Packet::Message { acknowledge, .. } => 60 + u64::from(acknowledge.is_some()),
+        Packet::Acknowledged { is_ok, .. } => 62 + u64::from(*is_ok),
+        Packet::Subscribed { is_ok, .. } => 64 + u64::from(*is_ok),
+        Packet::Pong => 66,
+    };
+    whole.0.iter().take(4).fold(u64::from(whole.1.is_some()), |sum, packet| sum * 67 + kind(packet))
+}
 
 /// Agrees on permessage-deflate, and reads frames whose messages may be compressed: a header's value, a zero byte, frames.
 ///

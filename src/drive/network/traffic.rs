@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::conversation::{Looks, Talker};
 use crate::deflate::Volume;
+use crate::lifecycle::GroupRules;
 use crate::sample::Traffic;
 use crate::service::message::numbers_of;
 
@@ -42,9 +43,12 @@ pub(super) struct Gap {
 }
 
 impl TrafficTally {
-    /// That of client `number` of a run with this seed.
-    pub(super) fn new(looks: &Looks, seed: u64, number: u32) -> Self {
-        let talker = looks.talk().map(|rules| Box::new(Talker::new(rules, seed, number)));
+    /// That of client `number` of a group with these rules.
+    pub(super) fn new(rules: &GroupRules, number: u32) -> Self {
+        let talker = rules
+            .looks
+            .talk()
+            .map(|talk| Box::new(Talker::new(talk, rules.seed, number).on_line(&rules.session)));
         Self { talker, ..Self::default() }
     }
 

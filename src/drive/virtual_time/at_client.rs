@@ -2,6 +2,8 @@
 //!
 //! In: frames of the service, the client's own leaving. Out: what its machine is told, frames to the service, counts of messages.
 
+use tokio_tungstenite::tungstenite::Message;
+
 use crate::clock::Moment;
 use crate::conversation::{Payload, Saying, TalkRules};
 use crate::lifecycle::{Action, Ending, EndingHow, Event, Leave, Signs};
@@ -78,7 +80,7 @@ impl<'a> AtClient<'a> {
         let speaker = group.is_heard.then(|| self.speaker());
         let Some(talker) = self.talkers.get(self.number) else { return };
         let text = speaker.and_then(|speaker| speaker.saying(talker, saying, self.holdings));
-        talker.said(rules, saying);
+        talker.said(rules, saying, None);
         match text {
             Some(text) => self.say(text),
             // Bytes, or a text that the target does not look at.
@@ -220,7 +222,11 @@ impl<'a> AtClient<'a> {
             match speaker.meaning_of(text, self.holdings, talker, (now, unix_us)) {
                 Err(evidence) => return vec![Event::Refused { evidence, heard }],
                 Ok(reaction) => {
-                    reaction.replies.into_iter().for_each(|reply| self.say(reply));
+                    for reply in reaction.replies {
+                        if let Message::Text(text) = reply {
+                            self.say(text.to_string());
+                        }
+                    }
                     self.answer(reaction.calls);
                     events.extend(reaction.events);
                 }
@@ -241,7 +247,7 @@ impl<'a> AtClient<'a> {
     fn hear_last(&mut self, text: &str) {
         let (looks, now) = (&self.group.rules.looks, self.now());
         if let Some((rules, talker)) = looks.talk().zip(self.talkers.get(self.number)) {
-            looks.messages(Payload::Text(text)).for_each(|look| talker.hear_last(rules, &look, now));
+            talker.hear_last_frame(rules, looks, Payload::Text(text), now);
         }
     }
 

@@ -111,7 +111,7 @@ fn check_group(scenario: &Scenario, group: &Group, path: &str, say: &mut impl Fn
         let message = format!("group \"{}\" is still starting when the run ends", group.name);
         say(format!("{path}.start"), message, "start faster, or make `duration` longer");
     }
-    let notices = group.session.keep_alive.is_some() || group.session.silence_timeout.is_some();
+    let notices = group.session.looks_for_life();
     let half_open = |disconnect: &ClientDisconnect| disconnect.how == DisconnectHow::HalfOpen;
     if group.disconnects.iter().any(half_open) && !notices {
         let message = format!("group \"{}\" goes half-open and would never notice", group.name);
@@ -202,9 +202,11 @@ fn check_storm(scenario: &Scenario, storm: &Storm, path: &str, say: &mut impl Fn
         }
         StormBy::Client { how: DisconnectHow::HalfOpen, groups } => {
             let struck = |index: &usize| groups.as_ref().is_none_or(|groups| groups.contains(index));
-            let blind = scenario.groups.iter().enumerate().find(|(index, group)| {
-                struck(index) && group.session.keep_alive.is_none() && group.session.silence_timeout.is_none()
-            });
+            let blind = scenario
+                .groups
+                .iter()
+                .enumerate()
+                .find(|(index, group)| struck(index) && !group.session.looks_for_life());
             if let Some((_, group)) = blind {
                 let message = format!(
                     "the storm leaves group \"{}\" half-open, which it would never notice",

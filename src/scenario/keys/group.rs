@@ -23,6 +23,7 @@ use super::session::SessionRules;
 use super::sign::{SignRules, SignaturePlace};
 use super::storm::ClientDisconnect;
 use super::token::{TokenRules, Tokens};
+use super::told::is_embedded;
 
 /// The names that a group may have: `all` is what reports call all groups together.
 const GROUP_NAME: TextRule = TextRule {
@@ -31,6 +32,9 @@ const GROUP_NAME: TextRule = TextRule {
     allowed: "a name has 1 to 64 letters, digits, `-`, `_` or `.`, and no `.` in front; `all` is what reports call all groups together",
     ..NAME
 };
+
+/// The subprotocol of MQTT.
+const MQTT: &str = "mqtt";
 
 table! {
     /// A population of clients that behave alike.
@@ -196,6 +200,39 @@ impl Value for Start {
     }
 }
 
+/// A group that speaks MQTT offers no other subprotocol (§6 of both specifications), and says nothing but packets.
+fn check_mqtt(mut group: Group, table: &Table<'_>) -> Group {
+    if group.session.mqtt.is_none() {
+        return group;
+    }
+    if group.connect.url.is_none() && is_embedded(table.reading) {
+        let message = "the embedded target speaks no MQTT";
+        table.between(
+            Some("session"),
+            message,
+            "give the broker's url: target = { kind = \"remote\", url = \"wss://…\" }",
+        );
+    }
+    if group.connect.subprotocols.iter().any(|name| name != MQTT) {
+        let message = "the handshake offers another subprotocol than \"mqtt\"";
+        table.between(
+            Some("connect"),
+            message,
+            "leave connect.subprotocols out: with `mqtt` it is always [\"mqtt\"]",
+        );
+    }
+    if matches!(group.connect.token_in, TokenIn::FirstMessage(_)) {
+        let message = "the token would go in a text before the CONNECT";
+        table.between(
+            Some("connect"),
+            message,
+            "write token_in = \"nowhere\", and password = \"{token}\" in [groups.session.mqtt]",
+        );
+    }
+    group.connect.subprotocols = vec![MQTT.to_owned()];
+    group
+}
+
 fn check_start(group: Group, table: &Table<'_>) -> Option<Group> {
     if group.arrivals.is_some() && table.has("start") {
         let message = format!("`{}` has arrivals, which say when clients come", table.path);
@@ -216,6 +253,7 @@ fn check_start(group: Group, table: &Table<'_>) -> Option<Group> {
             table.between(Some("start"), message, "make the two agree");
         }
     }
+    let group = check_mqtt(group, table);
     let keeps_cookies = group.prepare.as_ref().is_some_and(|prepare| prepare.cookies);
     if keeps_cookies && group.connect.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Cookie")) {
         let message = "the handshake would have two headers `Cookie`".to_owned();

@@ -133,10 +133,9 @@ fn name_groups(groups: Vec<Group>, at: &At<'_>) -> Option<Vec<Group>> {
 /// What thresholds may name of a group.
 fn parts_of(group: &Group) -> GroupParts {
     let session = &group.session;
-    let exchanges = session.say.iter().filter(|say| say.reply.is_some());
     GroupParts {
         group: group.name.clone(),
-        exchanges: exchanges.map(|say| say.name.clone()).collect(),
+        exchanges: session.exchanges().into_iter().map(|(_, name)| name.to_owned()).collect(),
         streams: session.streams.iter().map(|stream| stream.name.clone()).collect(),
     }
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::declare::{
     At, Choices, NOT_EMPTY, POINTER, Shape, Table, Template, VARIABLE, Value, above_zero, code_ranges,
     duration, int, interval, list, map, meaning, of, one_of, or_never, pace, ruled, string, table, template,
-    words,
+    then, words,
 };
 
 use super::binary::Binary;
 use super::message_rule::{Expression, MessageRule};
+use super::mqtt::MqttRules;
 use super::say::{Said, Say};
 use super::stream::{Kinds, Stream};
 
@@ -61,12 +62,49 @@ table! {
         streams: Vec<Stream> = Vec::new() => list(of(), "a list of tables is needed: write [[groups.session.streams]]").most(MOST_RULES);
         /// By what messages are counted. Without it: they are not told apart.
         kinds: Option<Kinds> = None => of::<Kinds>();
+        /// MQTT 3.1.1 or 5 in binary messages. Without it: messages are what the other keys say.
+        mqtt: Option<Box<MqttRules>> = None => then(of::<MqttRules>(), |rules, _: &At<'_>| Some(Box::new(rules)));
     }
-    check: check_names;
+    check: check_session;
+}
+
+/// What says texts of its own, or waits for some: with MQTT, all that is said is packets.
+const NOT_IN_PACKETS: [&str; 6] = ["say", "send", "keep_alive", "first_message", "refresh_message", "split"];
+
+fn check_session(mut session: SessionRules, table: &Table<'_>) -> Option<SessionRules> {
+    check_names(&session, table);
+    if session.mqtt.is_some() {
+        for key in NOT_IN_PACKETS.into_iter().filter(|key| table.has(key)) {
+            let message = format!("`{}` stands beside `mqtt`", table.path_of(key));
+            table.between(Some(key), message, "leave it out: a client that speaks MQTT sends packets, see [groups.session.mqtt] and its publish");
+        }
+        let speaks = |rule: &OnMessage| rule.reply.is_some() || rule.heartbeat.is_some();
+        if session.on_message.iter().any(speaks) {
+            let message = format!("`{}` sends a text beside `mqtt`", table.path_of("on_message"));
+            table.between(
+                Some("on_message"),
+                message,
+                "publish instead: [[groups.session.mqtt.publish]] with when = { on = { … } }",
+            );
+        }
+        if table.has("ready") && session.ready != Ready::Connack {
+            let message = format!("`{}` is another than that of `mqtt`", table.path_of("ready"));
+            table.between(Some("ready"), message, "leave it out: a client is in by the broker's CONNACK");
+        }
+        session.ready = Ready::Connack;
+    } else if session.ready == Ready::Connack {
+        let message = format!("`{}` waits for a broker", table.path_of("ready"));
+        table.between(
+            Some("ready"),
+            message,
+            "add [groups.session.mqtt], or name what makes the session ready",
+        );
+    }
+    Some(session)
 }
 
 /// Reports tell sayings, and streams, by their names.
-fn check_names(session: SessionRules, table: &Table<'_>) -> Option<SessionRules> {
+fn check_names(session: &SessionRules, table: &Table<'_>) {
     for say in session.say.iter().filter(|say| say.binary && session.binary.is_some()) {
         let Said::Text(text) = &say.what else { continue };
         if serde_json::from_str::<serde_json::Value>(&text.render(|_| Some("0".to_owned()))).is_err() {
@@ -87,7 +125,6 @@ fn check_names(session: SessionRules, table: &Table<'_>) -> Option<SessionRules>
             table.between(Some(key), message, "give each a name of its own");
         }
     }
-    Some(session)
 }
 
 /// What makes a session ready.
@@ -97,6 +134,8 @@ pub enum Ready {
     Upgraded,
     /// `"first-message"`: the first data message.
     FirstMessage,
+    /// `"connack"`: the broker's CONNACK.
+    Connack,
     /// `{ message = { … } }`, `{ message_contains = "…" }`, `{ message_equals = "…" }`, `{ message_starts_with = "…" }`: the first message that fits.
     Message(MessageRule),
 }
@@ -107,6 +146,7 @@ fn readies() -> Choices<Ready> {
     )
     .word("upgraded", "The upgrade.", Ready::Upgraded)
     .word("first-message", "The first data message.", Ready::FirstMessage)
+    .word("connack", "With `mqtt`, where it is always so: a CONNACK that lets the client in.", Ready::Connack)
     .key("message_contains", "The first text message that contains this.", string(), |part| {
         Ready::Message(MessageRule::containing(&part))
     })
@@ -225,6 +265,23 @@ table! {
 }
 
 impl SessionRules {
+    /// The exchanges, each with its index among all that is said.
+    #[must_use]
+    pub fn exchanges(&self) -> Vec<(u16, &str)> {
+        if let Some(mqtt) = &self.mqtt {
+            return mqtt.exchanges();
+        }
+        let says = (0_u16..).zip(&self.say).filter(|(_, say)| say.reply.is_some());
+        says.map(|(index, say)| (index, say.name.as_str())).collect()
+    }
+
+    /// Whether a client looks for signs of life of the service's.
+    #[must_use]
+    pub fn looks_for_life(&self) -> bool {
+        let pings = self.mqtt.as_ref().is_some_and(|mqtt| mqtt.keep_alive.is_some());
+        self.keep_alive.is_some() || self.silence_timeout.is_some() || pings
+    }
+
     /// Whether a close with this code is a refusal.
     #[must_use]
     pub fn refuses_by(&self, code: u16) -> bool {

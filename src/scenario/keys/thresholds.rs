@@ -250,8 +250,11 @@ fn check_part(at: &At<'_>, named: &Named) {
     names.dedup();
     let whose = named.group.as_ref().map_or_else(String::new, |group| format!(" in group \"{group}\""));
     if names.is_empty() {
-        let how =
-            if is_of_stream { "[[groups.session.streams]]" } else { "a reply to [[groups.session.say]]" };
+        let how = if is_of_stream {
+            "[[groups.session.streams]]"
+        } else {
+            "a reply to [[groups.session.say]], or qos = 1 to [[groups.session.mqtt.publish]]"
+        };
         return at.between(format!("there is no {word}{whose} to look at"), format!("add {how}"));
     }
     let Some(part) = named.part.as_deref().filter(|part| !names.contains(part)) else { return };

@@ -68,6 +68,7 @@ fn no_message_about_a_scenario_tells_a_secret() {
         group(ok, "certificate = { chain = { file = \"client.pem\" }, key = { file = \"dpop.key\" } }"),
         group(ok, &format!("certificate = {{ chain = \"{secret}\", key = {{ file = \"client.key\" }} }}")),
         group("client_id = \"a\"\nclient_secret = { file = \".\" }", ""),
+        group(ok, &format!("[groups.session.mqtt]\npassword = \"{secret}\"\nkeep_alive = \"1500ms\"")),
     ];
     for (number, text) in bad.iter().enumerate() {
         let file = home.give(&format!("bad-{number}.toml"), text);

@@ -103,6 +103,15 @@ impl Home {
                 self.canaries.get("command-token").variable
             );
             group(&format!("command-{way}"), &command, &url, "");
+            for (kind, password) in
+                [("env", env("user-password")), ("plain", format!("\"{}\"", self.text("plain-secret")))]
+            {
+                let mqtt = format!(
+                    "[groups.session.mqtt]\nversion = \"5\"\nusername = \"{{token}}\"\npassword = {password}\nclient_id = \"{{token}}\"\n"
+                );
+                let connect = format!("{url}\ntoken_in = \"nowhere\"");
+                group(&format!("mqtt-{kind}-{way}"), &fixed, &connect, &mqtt);
+            }
             let proxy = format!(
                 "{url}\nproxy = \"http://me:{}@127.0.0.1:{port}\"",
                 self.canaries.get("proxy-password").word()
