@@ -67,6 +67,6 @@ pub(in crate::drive) use tls::alert_name;
 pub use tls::{ClientFiles, TlsError, client_config};
 pub use token::Refusal;
 pub(in crate::drive) use token::{
-    DpopBook, Places, Prover, ShownTo, Token, USE_NONCE, Unreadable, proved_uri, read_answer,
+    DpopBook, Places, Prover, ShownTo, Token, USE_NONCE, Unreadable, proved_uri, read_answer, tls_code,
 };
 pub use variation::Variation;

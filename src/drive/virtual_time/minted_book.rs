@@ -45,7 +45,7 @@ impl MintedBook {
     /// A client signs a token; it may be written out.
     pub(super) fn mint(&mut self, minter: &Minter, at: Filled, is_written: bool) -> TokenSays {
         let Some((text, life)) = minter.mint(at) else {
-            return TokenSays::no_answer(RequestAnswer::NotSent);
+            return TokenSays::no_answer(RequestAnswer::NotSent, None);
         };
         let minted = self.reader.read(&text);
         let token = minted.handle();

@@ -41,11 +41,11 @@ pub(super) struct Said {
 }
 
 impl TokenSays {
-    pub(super) const NOTHING: Self = Self::no_answer(RequestAnswer::Timeout);
+    pub(super) const NOTHING: Self = Self::no_answer(RequestAnswer::Timeout, None);
 
-    /// No answer, for this reason.
-    pub(super) const fn no_answer(answer: RequestAnswer) -> Self {
-        let said = Said { answer, status: None, code: None };
+    /// No answer, for this reason, and what names it.
+    pub(super) const fn no_answer(answer: RequestAnswer, code: Option<&'static str>) -> Self {
+        let said = Said { answer, status: None, code };
         Self::Failed { failure: TokenFailure::Error, retry_after: None, said }
     }
 

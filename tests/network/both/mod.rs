@@ -103,7 +103,7 @@ fn told(all: &Tally) -> BTreeMap<String, u64> {
     }
     for (index, stream) in all.talk.iter().flat_map(|talk| &talk.streams) {
         // A message that is due while a client comes, or goes, is heard or not.
-        let counts = StreamCounts { messages: 0, ..stream.counts };
+        let counts = StreamCounts { messages: 0, skipped_away: 0, ..stream.counts };
         rows.insert(format!("stream {index} {counts:?}"), stream.blind.count());
     }
     for (kind, count) in all.talk.iter().flat_map(|talk| &talk.kinds) {

@@ -149,9 +149,13 @@ impl Refusal {
 
     /// The same, where TLS gave its reason a name.
     pub(super) fn for_reason(self, reason: Option<&str>) -> Self {
-        let named = |known: &&&str| reason.is_some_and(|reason| reason.replace(' ', "_") == **known);
-        Self { code: TLS_REASONS.iter().find(named).copied().or(self.code), ..self }
+        Self { code: reason.and_then(tls_code).or(self.code), ..self }
     }
+}
+
+/// The code of a request that TLS failed for this reason, where that is told.
+pub(in crate::drive) fn tls_code(reason: &str) -> Option<&'static str> {
+    TLS_REASONS.iter().find(|known| reason.replace(' ', "_") == **known).copied()
 }
 
 /// The end of a request for a token that took so long.

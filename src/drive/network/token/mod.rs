@@ -15,8 +15,8 @@ mod source;
 mod watched;
 
 pub use answer::Refusal;
-pub(in crate::drive) use answer::Token;
 pub(super) use answer::{Acquired, Wish};
+pub(in crate::drive) use answer::{Token, tls_code};
 pub(super) use command::read_output;
 pub(super) use dpop::DPOP_NONCE;
 pub(in crate::drive) use dpop::{DpopBook, Prover, ShownTo, USE_NONCE, proved_uri};

@@ -3,7 +3,7 @@
 //! In: a request that is to go out. Out: its arrival, what the token endpoint reads in it, whether it goes out anew.
 
 use crate::clock::Moment;
-use crate::drive::network::ShownTo;
+use crate::drive::network::{ShownTo, tls_code};
 use crate::drive::virtual_time::network::{Fate, Opening, RoundTrip};
 use crate::drive::virtual_time::request::Stage;
 use crate::drive::virtual_time::slab::Key;
@@ -11,6 +11,7 @@ use crate::drive::virtual_time::token_answer::TokenSays;
 use crate::drive::virtual_time::token_ask::Shows;
 use crate::drive::virtual_time::transit::Transit;
 use crate::drive::virtual_time::wallet::Wallet;
+use crate::lifecycle::ConnectFailure;
 use crate::sample::{Request, RequestAnswer, RequestEnd};
 use crate::scenario::keys::TimeStage;
 use crate::service::handle::Credential;
@@ -72,14 +73,14 @@ impl TokenDesk {
             let Opening { at: opened, failure, .. } =
                 transit.network.open_connection(at, &group.connect, group.is_secure);
             if let Some(failure) = failure {
-                return self.fail_at(transit, key, opened, failure.answer());
+                return self.fail_to_connect(transit, key, opened, &failure);
             }
             at = opened;
         }
         let RoundTrip { back, fate } = transit.network.round_trip(at, TimeStage::Token);
         transit.requests.set_back(key, back);
         if let Some(failure) = group.certified[1].failure() {
-            return self.fail_at(transit, key, at + 2 * back, failure.answer());
+            return self.fail_to_connect(transit, key, at + 2 * back, &failure);
         }
         match fate {
             Fate::Swallowed => transit.requests.hang(&mut transit.queue, key),
@@ -128,8 +129,27 @@ impl TokenDesk {
 
     /// A request comes to nothing at `at`, for this reason, unless it is given up before.
     fn fail_at(&mut self, transit: &mut Transit, key: Key, at: Moment, why: RequestAnswer) {
+        self.fail_named(transit, key, at, (why, None));
+    }
+
+    /// The same, where its connection failed so.
+    fn fail_to_connect(&mut self, transit: &mut Transit, key: Key, at: Moment, failure: &ConnectFailure) {
+        let code = match failure {
+            ConnectFailure::Tls(Some(reason)) => tls_code(reason),
+            _ => None,
+        };
+        self.fail_named(transit, key, at, (failure.answer(), code));
+    }
+
+    fn fail_named(
+        &mut self,
+        transit: &mut Transit,
+        key: Key,
+        at: Moment,
+        (why, code): (RequestAnswer, Option<&'static str>),
+    ) {
         if transit.requests.get(key).is_some_and(|request| at <= request.deadline()) {
-            self.say(key, TokenSays::no_answer(why));
+            self.say(key, TokenSays::no_answer(why, code));
         }
         transit.requests.fail_at(&mut transit.queue, key, at);
     }
