@@ -3,6 +3,7 @@
 //! In: a session, a place of the row. Out: counts.
 
 use super::counters::TargetCounters;
+use super::open::Open;
 use super::rules::TargetState;
 use super::session::SessionId;
 
@@ -10,7 +11,7 @@ impl TargetState {
     /// A session's message was sent, or, of topics, lost: it stood at this place.
     pub fn pass_message(&mut self, session: SessionId, sequence: u64) {
         let Some(book) = &mut self.topics else { return self.count_message_sent() };
-        let client = self.sessions.get(&session).and_then(|open| open.stream());
+        let client = self.sessions.get(&session).and_then(Open::stream);
         let times = book.pass(client, session, sequence);
         (0..times).for_each(|_| self.count_message_sent());
     }
