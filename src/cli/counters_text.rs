@@ -49,6 +49,9 @@ pub(super) fn write_counters(counters: &TargetCounters, err: &mut dyn Write) -> 
         writeln!(err, "             {} ended by {}, {}{how}", close.count, close.initiator, close.code)?;
     }
     writeln!(err, "messages     {} sent, {} received", counters.messages_sent, counters.messages_received)?;
+    if let Some(topics) = &counters.topics {
+        writeln!(err, "topics       it {topics}")?;
+    }
     writeln!(err, "bad requests {}", counters.bad_requests)?;
     for fault in &counters.faults_injected {
         writeln!(err, "faults       {} {}", fault.count, fault.kind)?;

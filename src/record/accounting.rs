@@ -12,6 +12,7 @@ use crate::service::counters::TargetCounters;
 
 use super::histogram::Latencies;
 use super::reconnect_clocks::ReconnectClocks;
+use super::talk::StreamCounts;
 use super::talk_names::TalkNames;
 use super::tally::Tally;
 
@@ -203,6 +204,18 @@ pub fn reconcile(tally: &Tally, target: &TargetCounters) -> Reconciliation {
         let clients = tally.closes_where(|key| key.code_at_target() == code);
         let counted = target.closes.iter().filter(|close| close.code == code).map(|close| close.count).sum();
         row(format!("closes {code}"), clients, counted, bounds.closes);
+    }
+    if let Some(truth) = target.topics.and_then(|topics| topics.truth) {
+        let heard = tally.talk.iter().flat_map(|talk| talk.streams.values());
+        let heard = heard.map(|stream| &stream.counts);
+        let sum = |of: fn(&StreamCounts) -> u64| heard.clone().map(of).sum::<u64>();
+        // Where a session does not end with a close frame, something that was sent may not have come.
+        let broken = bounds.closes + tally.closes_where(|key| key.abnormal.is_some());
+        let unsettled = if broken > 0 { target.messages_sent } else { 0 };
+        row("missed".into(), sum(StreamCounts::missed), truth.missed, unsettled);
+        row("missed while away".into(), sum(StreamCounts::missed_away), truth.missed_away, unsettled);
+        row("late".into(), sum(|counts| counts.late), truth.late, unsettled);
+        row("duplicates".into(), sum(|counts| counts.duplicates), truth.duplicates, unsettled);
     }
     Reconciliation { unsettled: bounds.attempts + tally.counter(Counter::Unsettled), rows, reconnects: None }
 }

@@ -8,6 +8,7 @@ use crate::record::{Latencies, Quantile, Reconnects, Tally};
 use crate::sample::{Answer, AttemptKey, AttemptKind, Cause, Counter, Metric, Outcome, Phase};
 use crate::units::{format_count, format_share, format_us};
 
+use super::arrivals::come_and_go;
 use super::empty::never_in_words;
 use super::model::RunModel;
 use super::recovery::RecoveryCurve;
@@ -24,6 +25,8 @@ pub(super) struct GroupTotals<'m> {
     pub(super) name: &'m str,
     pub(super) clients: u32,
     pub(super) tally: &'m Tally,
+    /// Whether its clients leave at a time of their own.
+    pub(super) departs: bool,
 }
 
 /// A table: its first row is the header, its first column the groups.
@@ -36,9 +39,15 @@ pub(super) struct Table {
 
 /// The groups in the scenario's order.
 pub(super) fn in_order(model: &RunModel) -> Vec<GroupTotals<'_>> {
-    let groups = model.groups().zip(&model.manifest.groups).enumerate();
+    let groups = model.groups().zip(&model.manifest.groups).zip(come_and_go(&model.manifest)).enumerate();
     groups
-        .map(|(index, ((name, tally), group))| GroupTotals { index, name, clients: group.clients, tally })
+        .map(|(index, (((name, tally), group), departs))| GroupTotals {
+            index,
+            name,
+            clients: group.clients,
+            tally,
+            departs,
+        })
         .collect()
 }
 
@@ -90,8 +99,18 @@ pub(super) fn reconnects(groups: &[GroupTotals<'_>]) -> Table {
         row.extend(percentiles.map(|time| time.map_or_else(|| "-".to_owned(), Quantile::words)));
         rows.push(row);
     }
-    let note =
-        "disconnect to next ready session, with those still away when the run ended; >: beyond what was seen";
+    let departing = groups.iter().filter(|group| group.departs).count();
+    let note = match departing {
+        0 => {
+            "disconnect to next ready session, with those still away when the run ended; >: beyond what was seen"
+        }
+        _ if departing == groups.len() => {
+            "disconnect to next ready session, with those still away when their time was over; >: beyond what was seen"
+        }
+        _ => {
+            "disconnect to next ready session, with those still away when the run ended or their time was over; >: beyond what was seen"
+        }
+    };
     Table { title: "Reconnect latency", note, rows }
 }
 

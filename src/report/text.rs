@@ -379,6 +379,9 @@ fn write_accounts(text: &mut String, model: &RunModel, style: Style) {
         );
     }
     let counters = model.end.as_ref().and_then(|end| end.target_counters.as_ref());
+    if let Some(topics) = counters.and_then(|counters| counters.topics) {
+        line(text, &format!("  of its topics the target {topics}"));
+    }
     let faults = counters.map(|counters| counters.faults_injected.as_slice()).unwrap_or_default();
     if !faults.is_empty() {
         let list: Vec<String> =

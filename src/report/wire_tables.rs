@@ -94,7 +94,7 @@ mod tests {
     fn what_was_saved_is_told_and_nothing_where_nothing_was_asked_for() {
         let mut tally = Tally::default();
         let none = Tally::default();
-        let unsaid = [GroupTotals { index: 0, name: "g", clients: 2, tally: &none }];
+        let unsaid = [GroupTotals { index: 0, name: "g", clients: 2, tally: &none, departs: false }];
         assert!(compression(&unsaid).is_none() && resumption(&unsaid).is_none());
         tally.apply(&Sample::Count(Counter::CompressedSessions, 3));
         let deflated = crate::deflate::Volume { plain_in: 1_000, wire_in: 250, plain_out: 0, wire_out: 0 };
@@ -104,7 +104,7 @@ mod tests {
         for is_resumed in [false, true, true, true] {
             tally.apply(&Sample::Tls { is_resumed, took });
         }
-        let group = [GroupTotals { index: 0, name: "g", clients: 2, tally: &tally }];
+        let group = [GroupTotals { index: 0, name: "g", clients: 2, tally: &tally, departs: false }];
         let table = compression(&group).unwrap();
         assert_eq!(table.rows[1], ["g", "3", "1,000", "250", "4.00", "0", "0", "-", "250"]);
         let table = resumption(&group).unwrap();

@@ -229,7 +229,9 @@ async fn settle_target(prepared: &Prepared) -> Option<TargetCounters> {
     if !server.wait_until_quiet(QUIET).await {
         log::warn!("the embedded target still has sessions open");
     }
-    Some(server.counters())
+    let mut counters = server.final_counters();
+    counters.settle_topics(prepared.scenario.hears_topics());
+    Some(counters)
 }
 
 /// Takes notes to the recorder.

@@ -323,9 +323,14 @@ fn start_target(
             Ok((None, TargetAddress::Remote { url, token_url }))
         }
         Target::Embedded(rules) => {
+            let mut rules = rules.as_ref().clone();
+            // What is lost of topics is the same in all shards.
+            if let Some(topics) = &mut rules.topics {
+                topics.seed.get_or_insert(scenario.seed);
+            }
             let setup = ServerSetup {
                 listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-                rules: rules.as_ref().clone(),
+                rules: rules.clone(),
                 seed: target_seed(scenario.seed, share),
                 clock,
                 // It has less to do for a session than a client.

@@ -346,13 +346,15 @@ impl Simulation {
             (EndedBy::ClientsDone, None) => StopReason::ClientsDone,
             (EndedBy::Time | EndedBy::Taker, None) => StopReason::Completed,
         };
+        let mut counters = end.counters.clone();
+        counters.settle_topics(self.scenario.hears_topics());
         RunEnd {
             reason,
             elapsed_s: end.elapsed.as_us() as f64 / 1e6,
             clients_planned: u64::from(self.share.clients(&self.scenario)),
             drained: true,
             health,
-            target_counters: Some(end.counters.clone()),
+            target_counters: Some(counters),
             write_faults: Vec::new(),
             first_starts: Vec::new(),
             delays: Steps::default(),

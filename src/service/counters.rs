@@ -7,6 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{Abnormal, Cause, Initiator};
+use crate::units::format_count;
+
+use super::topic_truth::TopicTruth;
 
 /// The target's own counters.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -69,9 +72,19 @@ pub struct TargetCounters {
     /// struck was upgraded and ends once.
     #[serde(default)]
     pub faults_injected: Vec<FaultCount>,
+    /// What became of the messages of topics, where the target has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topics: Option<TopicCounts>,
 }
 
 impl TargetCounters {
+    /// What clients must have heard is told only where all of them listen to the topics.
+    pub fn settle_topics(&mut self, all_listen: bool) {
+        if let Some(topics) = self.topics.as_mut().filter(|_| !all_listen) {
+            topics.truth = None;
+        }
+    }
+
     /// Adds what another target counted.
     pub fn add(&mut self, other: &Self) {
         for (own, others) in [
@@ -113,6 +126,44 @@ impl TargetCounters {
             |row| row.kind.clone(),
             |row| &mut row.count,
         );
+        if let Some(topics) = &other.topics {
+            match &mut self.topics {
+                Some(own) => own.add(topics),
+                None => self.topics = Some(*topics),
+            }
+        }
+    }
+}
+
+/// What became of the messages of topics, over all sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct TopicCounts {
+    /// Messages that were not sent.
+    pub dropped: u64,
+    /// Messages that were sent twice.
+    pub repeated: u64,
+    /// Messages that were sent in their neighbour's place.
+    pub moved: u64,
+    /// What clients must have heard where all that was sent arrives; `null`: not known, or clients listen to something else.
+    pub truth: Option<TopicTruth>,
+}
+
+impl std::fmt::Display for TopicCounts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [dropped, repeated, moved] = [self.dropped, self.repeated, self.moved].map(format_count);
+        write!(f, "lost {dropped} messages, sent {repeated} twice and {moved} in another's place")
+    }
+}
+
+impl TopicCounts {
+    fn add(&mut self, other: &Self) {
+        self.dropped += other.dropped;
+        self.repeated += other.repeated;
+        self.moved += other.moved;
+        self.truth = self.truth.zip(other.truth).map(|(mut own, others)| {
+            own.add(&others);
+            own
+        });
     }
 }
 

@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::scenario::keys::TargetRules;
+
+use super::fates::{Fates, spread};
 
 /// The topic that every message names.
 pub const TOPIC: &str = "v2.analytics.events";
@@ -44,25 +47,32 @@ impl Schedule {
     }
 }
 
-/// A 64-bit mix in which every bit of the input moves every bit of the output (SplitMix64, Steele et al. 2014).
-const fn spread(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
-
 /// Writes messages of one padding.
 #[derive(Debug, Clone)]
 pub struct MessageText {
     tail: String,
+    fates: Option<Box<Fates>>,
 }
 
 impl MessageText {
     /// Messages with `padding` bytes of padding.
     #[must_use]
     pub fn new(padding: usize) -> Self {
-        Self { tail: format!(",\"eventBody\":{{\"padding\":\"{}\"}}}}", "x".repeat(padding)) }
+        let tail = format!(",\"eventBody\":{{\"padding\":\"{}\"}}}}", "x".repeat(padding));
+        Self { tail, fates: None }
+    }
+
+    /// The messages of a target by these rules, whose topics have their seed.
+    #[must_use]
+    pub fn of(rules: &TargetRules) -> Self {
+        let fates = rules.topics.map(|topics| Box::new(Fates::of(topics)));
+        Self { fates, ..Self::new(rules.message_padding) }
+    }
+
+    /// How often message `sequence` is sent.
+    #[must_use]
+    pub fn times(&self, sequence: u64) -> u8 {
+        self.fates.as_ref().map_or(1, |fates| fates.at(sequence).times)
     }
 
     /// Message `sequence`, due at `due_us` (microseconds since 1970-01-01T00:00Z). The due time, not the time of sending:
@@ -72,6 +82,9 @@ impl MessageText {
         let mut text = String::with_capacity(self.tail.len() + 96);
         // Writing to a String cannot fail.
         let _ = write!(text, "{{\"topicName\":\"{TOPIC}\",\"seq\":{sequence},\"due_us\":{due_us}");
+        if let Some(place) = self.fates.as_ref().map(|fates| fates.at(sequence)) {
+            let _ = write!(text, ",\"topic\":\"t{}\",\"n\":{}", place.topic, place.number);
+        }
         text.push_str(&self.tail);
         text
     }
@@ -97,6 +110,7 @@ fn number(text: &str) -> Option<(u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::keys::TargetTopics;
     use proptest::prelude::*;
 
     #[test]
@@ -134,6 +148,15 @@ mod tests {
             serde_json::from_str::<serde_json::Value>(&MessageText::new(0).write(0, 0)).unwrap()["seq"],
             0
         );
+    }
+
+    #[test]
+    fn of_topics_a_message_names_its_own_and_its_number_there() {
+        let topics = TargetTopics { count: 2, repeat: 1.0, reorder: 1.0, ..TargetTopics::default() };
+        let text = MessageText::of(&TargetRules { topics: Some(topics), ..TargetRules::default() });
+        insta::assert_snapshot!(text.write(7, 9), @r#"{"topicName":"v2.analytics.events","seq":7,"due_us":9,"topic":"t2","n":2,"eventBody":{"padding":""}}"#);
+        assert_eq!((text.times(7), MessageText::new(0).times(7)), (2, 1));
+        assert_eq!(numbers_of(&text.write(7, 9)), Some((7, 9)));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::client_key::ClientKey;
 use super::counters::TargetCounters;
 use super::delay;
 use super::families::Families;
+use super::fates::Fates;
 use super::faults::FaultDraws;
 use super::holder::Bound;
 use super::jwt::{TokenWriter, Told};
@@ -35,6 +36,7 @@ use super::shown::Shown;
 use super::tally::Tally;
 use super::tickets::TicketBook;
 use super::token::{self, Grant, Issued, Known, TokenAnswer, TokenRefusal, TokenRequest};
+use super::topic_book::TopicBook;
 use super::windows::{Counted, Windows};
 
 /// The service: its tokens, its open sessions, its counts.
@@ -68,6 +70,7 @@ pub struct TargetState {
     faults: FaultDraws,
     pub(super) tally: Tally,
     pub(super) returns: Returns,
+    pub(super) topics: Option<Box<TopicBook>>,
 }
 
 /// The answer to an upgrade request.
@@ -98,7 +101,11 @@ pub enum FirstRequest {
 impl TargetState {
     /// A service by `rules`, fresh. The same seed gives the same tokens, delays and storms.
     #[must_use]
-    pub fn new(rules: TargetRules, seed: u64) -> Self {
+    pub fn new(mut rules: TargetRules, seed: u64) -> Self {
+        let topics = rules.topics.as_mut().map(|topics| {
+            topics.seed.get_or_insert(seed);
+            Box::new(TopicBook::new(Fates::of(*topics)))
+        });
         let keeps_clients = rules.tickets.is_some_and(|tickets| tickets.per_client.is_some())
             || rules.routes.iter().any(|route| route.does == RouteDoes::ListTickets);
         Self {
@@ -124,6 +131,7 @@ impl TargetState {
             faults: FaultDraws::new(seed),
             tally: Tally::default(),
             returns: Returns::default(),
+            topics,
         }
     }
 
@@ -486,6 +494,7 @@ impl TargetState {
     /// All counts.
     #[must_use]
     pub fn counters(&self) -> TargetCounters {
-        self.tally.counters(self.sessions.len() as u64)
+        let topics = self.topics.as_ref().map(|book| book.counts());
+        TargetCounters { topics, ..self.tally.counters(self.sessions.len() as u64) }
     }
 }

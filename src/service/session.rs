@@ -9,6 +9,7 @@ use crate::clock::Moment;
 use crate::sample::{Abnormal, Initiator};
 use crate::scenario::keys::{FaultKind, IdleAction, TargetRules};
 
+use super::fates::Fates;
 use super::message::Schedule;
 use super::refusal::HandshakeRefusal;
 use super::script::{Script, ScriptDue};
@@ -68,7 +69,7 @@ struct Closing {
 pub enum Due {
     /// Nothing yet.
     Nothing,
-    /// A message to the client.
+    /// A message to the client; of topics, it may be lost.
     Message {
         /// Its sequence number.
         sequence: u64,
@@ -281,7 +282,10 @@ impl Session {
         }
         let (sequence, due) = (self.next_message, self.message_due());
         self.next_message += 1;
-        self.said(now);
+        // A message that is lost keeps no session alive.
+        if self.rules.topics.is_none_or(|topics| Fates::of(topics).at(sequence).times > 0) {
+            self.said(now);
+        }
         Due::Message { sequence, due }
     }
 

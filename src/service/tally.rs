@@ -168,6 +168,7 @@ impl Tally {
             refresh_tokens_reused: self.refresh_tokens_reused,
             refresh_families_ended: self.refresh_families_ended,
             restarts: self.restarts,
+            topics: None,
             refused_otherwise: self
                 .refused_otherwise
                 .iter()

@@ -45,6 +45,7 @@ import check_talk
 import check_thread
 import check_tls
 import check_tokens
+import check_topics
 from processes import UNTIMED_SETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,6 +121,7 @@ def main() -> int:
         *check_tls.CHECKS,
         *check_race.CHECKS,
         *check_tokens.CHECKS,
+        *check_topics.CHECKS,
         *check_signatures.CHECKS,
         *check_survival.CHECKS,
         *check_attempts.CHECKS,

@@ -19,6 +19,7 @@ mod support {
     pub(crate) mod served;
     pub(crate) mod signals;
     pub(crate) mod tables;
+    pub(crate) mod topics;
     pub(crate) mod whole_request;
 }
 

@@ -17,6 +17,7 @@ mod support {
     pub(crate) mod run_folder;
     pub(crate) mod scene;
     pub(crate) mod signals;
+    pub(crate) mod topics;
     pub(crate) mod waiting;
 }
 
@@ -26,6 +27,7 @@ mod shard_plans;
 mod shard_runs;
 mod shards;
 mod sizes;
+mod topic_truth;
 mod virtual_refusals;
 mod virtual_services;
 mod virtual_sweep;

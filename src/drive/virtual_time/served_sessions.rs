@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::clock::Moment;
 use crate::sample::Abnormal;
 use crate::scenario::keys::{FaultKind, FrameFlaw, RefusalManner};
+use crate::service::fates::Fates;
 use crate::service::refusal_text::refusal_text;
 use crate::service::route_text::Whereabouts;
 use crate::service::rules::{HandshakeRefusal, TargetState};
@@ -124,8 +125,11 @@ impl ServedSessions {
             match session.take_due(now) {
                 Due::Nothing => break,
                 Due::Message { sequence, .. } => {
-                    reach.target.count_message_sent();
-                    reach.send_to_client(link, ToClient::Message(sequence));
+                    let (id, topics) = (session.id(), reach.target.rules().topics);
+                    reach.target.pass_message(id, sequence);
+                    for _ in 0..topics.map_or(1, |topics| Fates::of(topics).at(sequence).times) {
+                        reach.send_to_client(link, ToClient::Message(sequence));
+                    }
                 }
                 Due::Close(order) => self.begin_close(reach, link, order),
                 Due::GiveUp => {

@@ -146,7 +146,6 @@ impl ServiceSide {
         let sessions = ServedSessions::new(rules.token_end.is_some() || rules.ticket_end.is_told());
         let home = Home { ws: if rules.tls { "wss" } else { "ws" }, address, origin_us: start_unix_us };
         let warned = vec![Vec::new(); rules.storms.len()];
-        let message_text = MessageText::new(rules.message_padding);
         // A token is itself here, and its text that of an opaque one.
         let is_jwt = rules.token_format == TokenFormat::Jwt;
         let rules = TargetRules { token_format: TokenFormat::Opaque, ..rules };
@@ -156,13 +155,13 @@ impl ServiceSide {
         target.take_stand_in_proofs();
         Self {
             rules: Arc::clone(target.rules()),
+            message_text: MessageText::of(target.rules()),
             target,
             sessions,
             visits: Beside::default(),
             token_line: WaitingLine::default(),
             upgrade_line: WaitingLine::default(),
             evidence: EvidenceBook::default(),
-            message_text,
             start_unix_us,
             is_jwt,
             home,
@@ -175,7 +174,7 @@ impl ServiceSide {
     }
 
     pub(super) fn counters(&self) -> TargetCounters {
-        self.target.counters()
+        self.target.final_counters()
     }
 
     /// When the message of that number was due for a client that named itself, or did not.

@@ -261,6 +261,10 @@ fn accounts(model: &RunModel) -> Section {
         (false, false) => (Tone::Bad, "Clients and target do not agree.".to_owned()),
     };
     section.push(Block::Note { tone, text });
+    let counters = model.end.as_ref().and_then(|end| end.target_counters.as_ref());
+    if let Some(topics) = counters.and_then(|counters| counters.topics) {
+        section.push(Block::Note { tone: Tone::Plain, text: format!("Of its topics the target {topics}.") });
+    }
     let mut table = Table::new("", &["<what", "clients", "target", "<agreement"]);
     for row in &reconciliation.rows {
         let (tone, word) = match row.agreement {

@@ -47,6 +47,7 @@ pub mod threshold;
 pub mod thresholds;
 pub mod token;
 pub(crate) mod told;
+pub mod topics;
 
 pub use arrivals::{ArrivalStage, Arrivals, Counted, Process, RatePart};
 pub use binary::{Binary, BinaryFormat, LengthPrefix};
@@ -93,3 +94,4 @@ pub use target_rules::{
 pub use target_tokens::{ExcessScopes, GrantType, TargetUser, TokenRequestBody, TokenSigning};
 pub use threshold::{Aggregate, Comparison, OutageOf, ShareOf, Subject, Threshold};
 pub use token::{Sharing, TokenConnection, TokenRules};
+pub use topics::TargetTopics;

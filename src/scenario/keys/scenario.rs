@@ -92,6 +92,18 @@ impl Scenario {
         self.groups.iter().any(|group| group.connect.sign.is_some())
     }
 
+    /// Whether every client follows all of the target's topics by their numbers, and nothing else in streams.
+    #[must_use]
+    pub fn hears_topics(&self) -> bool {
+        let Target::Embedded(rules) = &self.target else { return false };
+        let Some(topics) = rules.topics else { return false };
+        rules.script.is_empty()
+            && self.groups.iter().all(|group| match group.session.streams.as_slice() {
+                [stream] => stream.follows("/topic", "/n", topics.count),
+                _ => false,
+            })
+    }
+
     /// Where each group looks for the token in an answer; empty: all where RFC 6749 §5.1 has it.
     #[must_use]
     pub fn token_pointers(&self) -> Vec<String> {

@@ -4,7 +4,7 @@
 
 use crate::declare::{NAME, POINTER, Table, any_of, int, of, ruled, table, words};
 
-use super::message_rule::MessageRule;
+use super::message_rule::{Literal, MessageRule};
 use super::say::named_by_number;
 
 /// The most streams that a client keeps of one rule.
@@ -66,6 +66,23 @@ table! {
         "say what is read of the messages: sequence = \"/seq\", or sent_at = { pointer = \"/ts\", unit = \"ms\" }"
     )];
     check: check_stream;
+}
+
+impl Stream {
+    /// Whether it follows so many streams whose word and number stand there, in all messages that have such.
+    #[must_use]
+    pub fn follows(&self, word: &str, number: &str, count: u32) -> bool {
+        let is_there = |(pointer, wanted): &(String, Option<Literal>)| {
+            wanted.is_none() && [word, number].contains(&pointer.as_str())
+        };
+        let of_all = MessageRule { fields: self.message.fields.clone(), ..MessageRule::default() };
+        self.stream.as_deref() == Some(word)
+            && self.sequence.as_deref() == Some(number)
+            && self.at_most >= count
+            && !self.counts_anew
+            && self.message == of_all
+            && self.message.fields.iter().all(is_there)
+    }
 }
 
 fn number(table: &Table<'_>) -> String {

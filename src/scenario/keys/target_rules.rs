@@ -26,6 +26,7 @@ use super::route::{Route, TicketEnd, Tickets};
 use super::script::{MessageToken, ScriptRule, TargetStorm};
 use super::sign::Signatures;
 use super::target_tokens::{ExcessScopes, GrantType, TargetUser, TokenRequestBody, TokenSigning};
+use super::topics::TargetTopics;
 
 /// Path of the WebSocket endpoint, unless the rules say otherwise.
 const EVENTS_PATH: &str = "/api/v2/analytics/events";
@@ -163,6 +164,8 @@ table! {
         clients: Vec<TargetClient> = Vec::new();
         /// Each session gets a message this often.
         messages_every: Option<Duration> = None => or_never();
+        /// The messages of `messages_every` as numbered streams of several topics, with numbers that are lost, repeated or moved. Without it: one stream, and whole.
+        topics: Option<TargetTopics> = None => of::<TargetTopics>();
         /// Bytes of padding in each message.
         message_padding: usize = 0 => int::<usize>(0..=65_536);
         /// How long the upgrade's answer is held back.
@@ -212,6 +215,10 @@ fn check_probe(rules: TargetRules, table: &Table<'_>) -> Option<TargetRules> {
     if rules.client_certificates.is_some() && !rules.tls {
         let message = format!("`{}` is for a target with TLS", table.path_of("client_certificates"));
         table.between(Some("client_certificates"), message, "write tls = true, or take it away");
+    }
+    if rules.topics.is_some() && rules.messages_every.is_none() {
+        let message = format!("`{}` is for a target that sends messages", table.path_of("topics"));
+        table.between(Some("topics"), message, "say how often: messages_every = \"1s\", or take it away");
     }
     if rules.probe.is_some() && rules.upgrade_capacity.is_none() {
         let message = format!("`{}` would never fail", table.path_of("probe"));

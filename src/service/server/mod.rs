@@ -208,6 +208,12 @@ impl Server {
         self.shared.state().counters()
     }
 
+    /// Its counters once no session is open any more, with what clients must have heard of its topics.
+    #[must_use]
+    pub fn final_counters(&self) -> TargetCounters {
+        self.shared.state().final_counters()
+    }
+
     /// How long the clients that it closed were away, by its own clock: microseconds to three digits, and how many.
     #[must_use]
     pub fn returns(&self) -> Vec<(u64, u64)> {

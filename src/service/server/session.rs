@@ -257,19 +257,24 @@ impl Live {
         match due {
             Due::Nothing | Due::Fault(_) | Due::HangUp | Due::FallSilent => None,
             Due::GiveUp => Some(EndHow::Abnormal(Abnormal::Timeout)),
-            Due::Message { sequence, due } => {
-                let text = self.shared.message_text.write(sequence, self.shared.clock.unix_us(due));
-                let over = self.write(|socket| socket.write(Message::text(text)), |_| {});
-                if over.is_none() {
-                    self.shared.state().count_message_sent();
-                }
-                over
-            }
+            Due::Message { sequence, due } => self.send_due(sequence, due),
             Due::Close(order) => self.begin_close(order),
             Due::Say(rule) => self.say(rule),
             Due::HoldEnd => self.end_hold(),
             Due::Refuse(refusal) => self.refuse(refusal),
         }
+    }
+
+    fn send_due(&mut self, sequence: u64, due: Moment) -> Option<EndHow> {
+        for _ in 0..self.shared.message_text.times(sequence) {
+            let text = self.shared.message_text.write(sequence, self.shared.clock.unix_us(due));
+            let over = self.write(|socket| socket.write(Message::text(text)), |_| {});
+            if over.is_some() {
+                return over;
+            }
+        }
+        self.shared.state().pass_message(self.session.id(), sequence);
+        None
     }
 
     pub(super) fn begin_close(&mut self, order: CloseOrder) -> Option<EndHow> {

@@ -105,8 +105,8 @@ impl Shared {
             || rules.token_capacity.is_some()
             || rules.upgrade_capacity.is_some()
             || !rules.faults.is_empty();
-        let message_text = MessageText::new(rules.message_padding);
         let mut state = TargetState::new(rules, seed);
+        let message_text = MessageText::of(state.rules());
         state.set_origin(clock.unix_us(Moment::ZERO));
         let scheme = if place.is_secure { "https" } else { "http" };
         state.set_address(&format!("{scheme}://{}", place.address));

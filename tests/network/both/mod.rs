@@ -6,6 +6,7 @@ mod handshakes;
 mod steps;
 mod talk;
 mod token_answers;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::path::Path;
