@@ -16,6 +16,7 @@ mod event;
 mod history;
 mod in_session;
 mod machine;
+mod overlap;
 mod recovery;
 mod refused_on;
 mod requests;
