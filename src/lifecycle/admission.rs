@@ -46,8 +46,9 @@ impl Step<'_> {
         let Some(mut entering) = entering else { return self.hold(None, timetable) };
         let upgraded = timetable.upgraded;
         let waits_on = heard <= upgraded && self.now < upgraded + self.rules.session.refused_within;
-        // The session before is kept until nothing is taken back any more.
-        if entering.admitted.is_none() && !(waits_on && entering.recovery.overlaps) {
+        // The session before is closed for it: it is not taken back.
+        let waits_on = waits_on && !entering.recovery.overlaps;
+        if entering.admitted.is_none() {
             self.admit(&mut entering, upgraded);
         }
         if waits_on {

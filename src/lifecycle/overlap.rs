@@ -190,3 +190,133 @@ impl Step<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::clock::Moment;
+    use crate::lifecycle::machine::tests::{Bench, marks, ms, rules};
+    use crate::lifecycle::{Action, ConnectFailure, Ending, EndingHow, Event, Finish, Leave, Marks, Signs};
+    use crate::sample::{Abnormal, AttemptKind, Counter, Initiator, Life, Sample};
+    use crate::scenario::keys::{OnReconnect, Ready};
+    use std::time::Duration;
+
+    const OVERLAP: Duration = Duration::from_millis(500);
+
+    /// A client that was asked at 100 ms to come back, and connects beside the session that it keeps.
+    fn connecting(ready: Ready, most: Option<u32>) -> Bench {
+        let mut rules = rules(OnReconnect::Reuse);
+        rules.session.ready = ready;
+        rules.reconnect.max_attempts = most;
+        let mut bench = Bench::new(rules);
+        bench.step(ms(0), Event::Begin { due: ms(0), leaves: Moment::NEVER });
+        bench.token_at(ms(0));
+        bench.step(ms(0), Event::Connected(marks(ms(0), ms(0))));
+        bench.step(ms(0), Event::BecameReady);
+        bench.samples.clear();
+        let asked = bench.step(ms(100), Event::Asked { renew: false, overlap: Some(OVERLAP) });
+        assert_eq!(asked, Action::Keep { until: ms(600) });
+        assert_eq!(bench.step(ms(100), Event::Sent), Action::Connect);
+        bench
+    }
+
+    fn kept_ended(at: Moment, how: EndingHow, closed: bool) -> Event {
+        Event::KeptEnded { ending: Ending::new(at, how), closed }
+    }
+
+    fn fails(bench: &mut Bench, now: Moment) -> Action {
+        let marks = Marks { began: now, ended: now, ..Marks::default() };
+        bench.step(now, Event::ConnectFailed { marks, failure: ConnectFailure::Timeout })
+    }
+
+    fn count(bench: &Bench, counter: Counter) -> u64 {
+        let of = |sample: &Sample| match sample {
+            Sample::Count(own, n) if *own == counter => *n,
+            _ => 0,
+        };
+        bench.samples.iter().map(of).sum()
+    }
+
+    fn ends(bench: &Bench) -> Vec<(Initiator, u16, u128)> {
+        let of = |sample: &Sample| match sample {
+            Sample::SessionEnd(end) => Some((end.key.initiator, end.key.code, end.length.as_millis())),
+            _ => None,
+        };
+        bench.samples.iter().filter_map(of).collect()
+    }
+
+    fn latencies(bench: &Bench) -> Vec<u128> {
+        let of = |sample: &Sample| match sample {
+            Sample::Ready(ready) if ready.kind == AttemptKind::Reconnect => Some(ready.latency.as_millis()),
+            _ => None,
+        };
+        bench.samples.iter().filter_map(of).collect()
+    }
+
+    fn was_away(bench: &Bench) -> bool {
+        bench.samples.iter().any(|sample| matches!(sample, Sample::Life(life) if matches!(life, Life::Out(_))))
+    }
+
+    #[test]
+    fn a_client_whose_next_session_is_ready_in_time_was_never_away() {
+        let mut bench = connecting(Ready::Upgraded, None);
+        assert!(matches!(fails(&mut bench, ms(110)), Action::Sleep { .. }), "it is tried again");
+        assert_eq!(bench.step(ms(120), Event::Due(Signs::default())), Action::Connect);
+        let ready = bench.step(ms(150), Event::Connected(marks(ms(120), ms(150))));
+        assert_eq!(ready, Action::ReleaseKept);
+        assert!(matches!(bench.step(ms(150), Event::Sent), Action::Hold { .. }));
+        let ended = bench.step(ms(155), kept_ended(ms(150), EndingHow::Left, true));
+        assert!(matches!(ended, Action::Hold { .. }), "{ended:?}");
+        assert_eq!(ends(&bench), [(Initiator::Client, 1000, 150)]);
+        assert_eq!(count(&bench, Counter::ResumesOverlapped), 1);
+        assert_eq!(count(&bench, Counter::Disconnects), 0);
+        assert!(latencies(&bench).is_empty() && !was_away(&bench));
+        assert_eq!(bench.outcomes().len(), 2);
+        bench.samples.clear();
+        bench.close_by_target(ms(300), 1001);
+        assert_eq!(ends(&bench), [(Initiator::Target, 1001, 150)], "the next session ends for itself");
+        assert_eq!(count(&bench, Counter::Disconnects), 1);
+    }
+
+    #[test]
+    fn a_kept_session_that_ends_before_is_the_disconnect() {
+        let ways = [
+            (EndingHow::PeerClosed(4004), false, (Initiator::Target, 4004)),
+            (EndingHow::Abnormal(Abnormal::Rst), false, (Initiator::Network, 1006)),
+            (EndingHow::Left, true, (Initiator::Client, 1000)),
+        ];
+        for (how, closed, (initiator, code)) in ways {
+            let mut bench = connecting(Ready::FirstMessage, None);
+            assert_eq!(bench.step(ms(200), kept_ended(ms(200), how, closed)), Action::GoOn);
+            assert!(was_away(&bench));
+            bench.step(ms(210), Event::Connected(marks(ms(100), ms(210))));
+            bench.step(ms(260), Event::BecameReady);
+            assert_eq!(latencies(&bench), [60], "it was away from the end of the kept session on");
+            assert_eq!(ends(&bench), [(initiator, code, 200)]);
+            assert_eq!(count(&bench, Counter::Disconnects), 1);
+            assert_eq!(count(&bench, Counter::ResumesOverlapped), 0);
+        }
+    }
+
+    #[test]
+    fn a_client_that_gives_up_its_next_session_leaves_the_one_that_it_kept() {
+        let mut bench = connecting(Ready::Upgraded, Some(1));
+        assert_eq!(fails(&mut bench, ms(150)), Action::Leave(Leave::Close { code: 1000 }));
+        assert_eq!(count(&bench, Counter::Disconnects), 0, "it is in until then");
+        let left = bench.step(ms(151), Event::Ended(Ending::new(ms(150), EndingHow::Left)));
+        assert_eq!(left, Action::Finish(Finish::GaveUp));
+        assert_eq!(count(&bench, Counter::Disconnects), 1);
+        assert_eq!(count(&bench, Counter::ReconnectsGivenUp), 1);
+        assert_eq!(ends(&bench), [(Initiator::Client, 1000, 150)]);
+    }
+
+    #[test]
+    fn a_run_that_ends_finds_the_client_in_by_the_session_that_it_keeps() {
+        let mut bench = connecting(Ready::Upgraded, None);
+        fails(&mut bench, ms(150));
+        assert_eq!(bench.step(ms(155), Event::Stop), Action::Leave(Leave::Close { code: 1000 }));
+        let left = bench.step(ms(156), Event::Ended(Ending::new(ms(155), EndingHow::Left)));
+        assert_eq!(left, Action::Finish(Finish::RunEnded));
+        assert_eq!(count(&bench, Counter::Disconnects) + count(&bench, Counter::ReconnectsUnfinished), 0);
+        assert_eq!(ends(&bench), [(Initiator::Client, 1000, 155)]);
+    }
+}
