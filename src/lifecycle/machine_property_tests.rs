@@ -81,7 +81,10 @@ impl Ledger {
                     self.back_from_storm += u64::from(ready.storm.is_some());
                 }
                 Sample::Count(Counter::ResumesOverlapped, _) => {
-                    assert!(matches!(self.whereabouts, Whereabouts::In | Whereabouts::Gone), "it was never away");
+                    assert!(
+                        matches!(self.whereabouts, Whereabouts::In | Whereabouts::Gone),
+                        "it was never away"
+                    );
                     self.overlapped += 1;
                 }
                 Sample::Count(Counter::Disconnects, n) => self.disconnects += n,

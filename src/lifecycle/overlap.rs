@@ -98,7 +98,8 @@ impl Step<'_> {
             | State::Leaving { recovery: Some(recovery), .. }
             | State::Silent { recovery: Some(recovery), .. } => (recovery, false),
             State::Session { entering: Some(entering), timetable } => {
-                let is_judged = self.rules.session.ready == Ready::Upgraded && timetable.upgraded <= ending.at;
+                let is_judged =
+                    self.rules.session.ready == Ready::Upgraded && timetable.upgraded <= ending.at;
                 (&mut entering.recovery, is_judged)
             }
             _ => return self.go_on_as(state),
@@ -127,8 +128,7 @@ impl Step<'_> {
         let from = if self.client.is_stopping() { self.now } else { explained.from };
         let explained = Explained { from, ..explained };
         let was_refused = recovery.was_refused;
-        *recovery =
-            Recovery { was_refused, ..Recovery::back(from, explained.storm, explained.lost_in()) };
+        *recovery = Recovery { was_refused, ..Recovery::back(from, explained.storm, explained.lost_in()) };
         self.count_disconnect(&explained);
     }
 
@@ -253,7 +253,10 @@ mod tests {
     }
 
     fn was_away(bench: &Bench) -> bool {
-        bench.samples.iter().any(|sample| matches!(sample, Sample::Life(life) if matches!(life, Life::Out(_))))
+        bench
+            .samples
+            .iter()
+            .any(|sample| matches!(sample, Sample::Life(life) if matches!(life, Life::Out(_))))
     }
 
     #[test]
