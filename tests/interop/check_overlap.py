@@ -20,7 +20,7 @@ SLOW_S = 0.3
 SCENARIO = """
 name = "overlap"
 seed = 1
-duration = "3s"
+duration = "1600ms"
 [target]
 kind = "remote"
 url = "ws://127.0.0.1:{port}/"
@@ -53,7 +53,7 @@ class Service(threading.Thread):
     """Moves each client once, and writes down what it sees."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(daemon=True)
         self.ready = threading.Event()
         self.sent, self.moved, self.open = {}, [], {}
 
@@ -71,12 +71,11 @@ class Service(threading.Thread):
             self.moved.append((was_open, old.close_code))
         else:
             asyncio.get_running_loop().create_task(self.move(connection, client))
-        number = self.sent.setdefault(client, 0)
+        self.sent.setdefault(client, 0)
         try:
-            while True:
-                if self.open[client] is connection:
-                    number = self.sent[client] = self.sent[client] + 1
-                    await connection.send(json.dumps({"n": number}))
+            while self.open[client] is connection:
+                self.sent[client] += 1
+                await connection.send(json.dumps({"n": self.sent[client]}))
                 await asyncio.sleep(0.02)
         except ConnectionClosed:
             pass
