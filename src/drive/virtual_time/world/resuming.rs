@@ -91,7 +91,8 @@ impl World {
         let Some(KeptEnd { at, event, is_released, leaves }) = ended else { return };
         let group = &self.groups[self.clients.group_of(number)];
         let has_next = self.clients.slot(number).link() != Key::NONE;
-        if !is_released && !(has_next && group.rules.session.ready == Ready::Upgraded) {
+        let may_be_in = has_next && group.rules.session.ready == Ready::Upgraded;
+        if !(is_released || may_be_in) {
             self.clients.lose(number);
             if let Some((rules, talker)) = group.rules.looks.talk().zip(self.talkers.get(number)) {
                 talker.lose_streams(rules, at);
