@@ -16,7 +16,7 @@ use super::backoff::next_wait;
 use super::cause::Evidence;
 use super::event::{Action, ConnectFailure, Event, Finish, Marks, Signs, TokenFacts, TokenFailure};
 use super::history::History;
-use super::overlap::Kept;
+use super::kept::Kept;
 use super::recovery::{Attempt, Attribution, Entering, Recovery, Silence, Tries};
 use super::rules::GroupRules;
 use super::session::Timetable;

@@ -15,6 +15,7 @@ mod ending;
 mod event;
 mod history;
 mod in_session;
+mod kept;
 mod machine;
 mod overlap;
 mod recovery;

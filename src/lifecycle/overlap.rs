@@ -10,28 +10,9 @@ use crate::sample::{CloseKey, Counter, Initiator, Phase};
 use crate::scenario::keys::Ready;
 
 use super::event::{Action, Ending, EndingHow, Leave};
+use super::kept::{Kept, Stage};
 use super::machine::{Client, NORMAL_CLOSURE, State, Step};
 use super::recovery::{Attribution, Explained, Recovery};
-
-/// The session that is kept.
-#[derive(Debug, Clone)]
-pub(super) struct Kept {
-    upgraded: Moment,
-    stage: Stage,
-}
-
-/// How far it has come with it.
-#[derive(Debug, Clone)]
-enum Stage {
-    /// It is read until the next one is ready.
-    Open,
-    /// The next one is ready: the driver is to close it.
-    ToRelease,
-    /// It is being closed.
-    Released,
-    /// It ended while it was not yet settled that the client is in by the next one: unless it is, that was the disconnect.
-    Ended(Explained),
-}
 
 impl Client {
     fn set_kept(&mut self, kept: Option<Box<Kept>>) {

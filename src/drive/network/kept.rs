@@ -38,6 +38,12 @@ impl Kept {
         Some(Event::KeptEnded { ending, closed: self.closing.is_some() })
     }
 
+    /// The next one is ready: it has done its part.
+    pub(super) fn release(&mut self, context: &GroupContext) {
+        self.is_released = true;
+        self.begin_close(context);
+    }
+
     /// Begins to close it, where that is not done yet.
     pub(super) fn begin_close(&mut self, context: &GroupContext) {
         if self.closing.is_some() || self.ended.is_some() {

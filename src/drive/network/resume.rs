@@ -23,8 +23,7 @@ impl Driven {
     /// The next session is ready: the kept one is closed. It is read until that is answered.
     pub(super) fn release_kept(&mut self) -> Event {
         if let Some(kept) = &mut self.kept {
-            kept.is_released = true;
-            kept.begin_close(&self.context);
+            kept.release(&self.context);
         }
         Event::Sent
     }
