@@ -97,6 +97,7 @@ mod tests {
             refresh_tokens_reused: 5,
             refresh_families_ended: 2,
             restarts: 3,
+            topics: None,
             refused_otherwise: vec![RefusedOtherwise {
                 manner: "reset".to_owned(),
                 cause: Cause::NoToken,

@@ -359,8 +359,30 @@ impl Talker {
         }
     }
 
+    /// A message came over a session that is kept beside the next one: it calls for nothing.
+    pub fn hear_beside(&mut self, rules: &TalkRules, look: &Look<'_, '_>, (now, unix_us): (Moment, u64)) {
+        self.hear_streams(rules, look, now, Some(unix_us));
+        if let Some((slot, most)) = rules.kinds {
+            let text = look.at(slot).text();
+            self.count_kind(text.as_deref(), most, |_| true);
+        }
+    }
+
     /// The session ended then; with it `is_run_over`, or the client is to come back. Nothing is said any more.
     pub fn end_session(&mut self, rules: &TalkRules, at: Moment, is_run_over: bool) {
+        self.fall_silent(at, is_run_over);
+        self.lose_streams(rules, at);
+    }
+
+    /// The client hears nothing more of its streams since then.
+    pub fn lose_streams(&mut self, rules: &TalkRules, at: Moment) {
+        for (streams, rule) in self.streams.iter_mut().zip(&rules.streams) {
+            streams.end_session(at, rule.counts_anew);
+        }
+    }
+
+    /// The client says nothing more on its session, which goes on being read beside the next one. What waits for a reply is cut off.
+    pub fn fall_silent(&mut self, at: Moment, is_run_over: bool) {
         self.is_ready = false;
         if let Some(line) = &mut self.line {
             line.end_session();
@@ -375,9 +397,6 @@ impl Talker {
                 let news = self.exchange(index);
                 *(if is_run_over { &mut news.unfinished } else { &mut news.cut_off }) += cut_off;
             }
-        }
-        for (streams, rule) in self.streams.iter_mut().zip(&rules.streams) {
-            streams.end_session(at, rule.counts_anew);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::scenario::keys::{Ready, ResetOn};
 
 use super::cause::Evidence;
 use super::event::{Action, Ending, EndingHow, Leave};
-use super::machine::{ABNORMAL_CLOSURE, NORMAL_CLOSURE, Step};
+use super::machine::{ABNORMAL_CLOSURE, NORMAL_CLOSURE, State, Step};
 use super::recovery::{Admitted, Attribution, Entering, Recovery, Tries};
 use super::session::Timetable;
 
@@ -46,6 +46,8 @@ impl Step<'_> {
         let Some(mut entering) = entering else { return self.hold(None, timetable) };
         let upgraded = timetable.upgraded;
         let waits_on = heard <= upgraded && self.now < upgraded + self.rules.session.refused_within;
+        // The session before is closed for it: it is not taken back.
+        let waits_on = waits_on && !entering.recovery.overlaps;
         if entering.admitted.is_none() {
             self.admit(&mut entering, upgraded);
         }
@@ -58,6 +60,10 @@ impl Step<'_> {
     }
 
     fn go_on_in_session(&mut self, entering: Option<Box<Entering>>, timetable: Timetable) -> Action {
+        if self.releases_kept() {
+            self.client.enter(State::Session { entering, timetable });
+            return Action::ReleaseKept;
+        }
         if self.client.is_stopping() {
             self.settle(entering);
             return self.leave_at_end(None, timetable.upgraded);
@@ -74,7 +80,9 @@ impl Step<'_> {
         self.samples.push(Sample::Attempt(end));
         let way_in = recovery.way_in(upgraded);
         let is_late = way_in.at > self.client.over;
-        if is_late && recovery.kind == AttemptKind::Reconnect {
+        if recovery.overlaps {
+            self.resume_beside();
+        } else if is_late && recovery.kind == AttemptKind::Reconnect {
             // When the run ended it was away, as those are whose next attempt was due later. All others leave at that moment: how long it took under that load
             // is no measurement, and as a return it would stand for those who are never seen to come back.
             self.unfinished(recovery);
@@ -117,7 +125,8 @@ impl Step<'_> {
             self.settle(Some(entering));
             return None;
         }
-        let Entering { recovery, attempt, token_age, .. } = *entering;
+        let Entering { mut recovery, attempt, token_age, .. } = *entering;
+        self.lose_kept(&mut recovery);
         self.end_plainly(&recovery, attempt, Outcome::Aborted, token_age);
         Some(recovery)
     }
@@ -149,6 +158,7 @@ impl Step<'_> {
         if let Some(admitted) = admitted {
             self.take_back(entering, admitted);
         }
+        self.lose_kept(&mut recovery);
         let carried = self.carried(attempt.began);
         self.end_refused(&recovery, attempt, outcome, evidence, carried, token_age);
         self.learn_from_refusal(&mut recovery, attempt, evidence);
@@ -170,7 +180,9 @@ impl Step<'_> {
         let lived = ending.at.since(upgraded);
         let is_silent = heard <= upgraded;
         let may_be_late = is_silent && lived <= session.refused_within;
-        let has_lived = session.ready == Ready::Upgraded && lived >= session.admission;
+        // Beside a session that is kept it would have been let in, and the other closed.
+        let has_lived =
+            session.ready == Ready::Upgraded && lived >= session.admission && !self.keeps(&entering.recovery);
         let (code, reason) = match ending.how {
             EndingHow::PeerClosed(code) => (code, reason),
             EndingHow::Abnormal(how) => (ABNORMAL_CLOSURE, Some(how.name())),

@@ -42,7 +42,7 @@ impl Step<'_> {
         explained
     }
 
-    fn explain(&self, upgraded: Moment, ending: Ending) -> Explained {
+    pub(super) fn explain(&self, upgraded: Moment, ending: Ending) -> Explained {
         let by = |initiator, code, abnormal| {
             let key = CloseKey { initiator, code, abnormal, said: ending.said };
             Explained { key, upgraded, from: ending.at, storm: None, is_asked: false }
@@ -339,6 +339,9 @@ impl Step<'_> {
     }
 
     pub(super) fn give_up(&mut self, recovery: &Recovery) -> Action {
+        if let Some(leaves) = self.leave_kept(recovery, true) {
+            return leaves;
+        }
         self.not_back(recovery, WhyNotBack::GaveUp, self.now);
         self.count(match recovery.kind {
             AttemptKind::First => Counter::FirstGivenUp,
@@ -348,6 +351,9 @@ impl Step<'_> {
     }
 
     pub(super) fn not_wanted(&mut self, recovery: &Recovery) -> Action {
+        if let Some(leaves) = self.leave_kept(recovery, true) {
+            return leaves;
+        }
         self.not_back(recovery, WhyNotBack::NotWanted, self.now);
         self.count(match recovery.kind {
             AttemptKind::First => Counter::FirstGivenUp,
@@ -357,7 +363,10 @@ impl Step<'_> {
     }
 
     pub(super) fn finish_unfinished(&mut self, recovery: &Recovery) -> Action {
-        if recovery.kind == AttemptKind::Reconnect {
+        if let Some(leaves) = self.leave_kept(recovery, false) {
+            return leaves;
+        }
+        if recovery.kind == AttemptKind::Reconnect && !recovery.overlaps {
             self.unfinished(recovery);
         }
         Action::Finish(Finish::RunEnded)
@@ -387,6 +396,7 @@ impl Step<'_> {
 
     /// Whatever is under way is cut off, and its accounts closed.
     pub(super) fn abort(&mut self, state: State) -> Action {
+        self.drop_kept();
         let unfinished = match state {
             State::Outside => None,
             State::Waiting { recovery, .. } => Some(recovery),
@@ -447,7 +457,7 @@ impl Step<'_> {
         key
     }
 
-    fn count_disconnect(&mut self, explained: &Explained) {
+    pub(super) fn count_disconnect(&mut self, explained: &Explained) {
         self.count(Counter::Disconnects);
         self.samples.extend(explained.storm.map(Sample::StormDisconnect));
         // One that has been told off was gone before.

@@ -61,6 +61,8 @@ pub enum Event {
     Asked {
         /// Whether the requests before the handshake are to be made anew.
         renew: bool,
+        /// How long the session may be kept beside what follows; `None`: it is closed first.
+        overlap: Option<Duration>,
     },
     /// A message says how often a heartbeat is due.
     Heartbeat {
@@ -79,6 +81,13 @@ pub enum Event {
         reason: Option<Box<str>>,
         /// When anything was last heard before it; the upgrade counts.
         heard: Moment,
+    },
+    /// The session that was kept ([`Action::Keep`]) is over. What the client was doing goes on.
+    KeptEnded {
+        /// How it ended.
+        ending: Ending,
+        /// Whether the client had begun to close it.
+        closed: bool,
     },
     /// The run is draining: no new attempts.
     Stop,
@@ -132,7 +141,17 @@ pub enum Action {
         /// A token that expires earlier will not do.
         valid_until: Moment,
     },
-    /// End the session; then [`Event::Ended`].
+    /// Keep the session beside what follows, read it, close it with 1000 at that moment; then at once [`Event::Sent`], and later
+    /// [`Event::KeptEnded`], which may come at any time.
+    Keep {
+        /// Until when.
+        until: Moment,
+    },
+    /// Close the session that was kept; then at once [`Event::Sent`], and later [`Event::KeptEnded`].
+    ReleaseKept,
+    /// Go on with what is under way.
+    GoOn,
+    /// End the session, or the one that was kept where there is no other; then [`Event::Ended`].
     Leave(Leave),
     /// The client is done.
     Finish(Finish),

@@ -39,9 +39,14 @@ impl Step<'_> {
                 }
                 self.hold(entering, timetable)
             }
-            Event::Asked { renew } => {
+            Event::Asked { renew, overlap } => {
                 if renew {
                     self.client.use_prepared(0);
+                }
+                let is_in = entering.as_ref().is_none_or(|entering| entering.admitted.is_some());
+                if let Some(overlap) = overlap.filter(|_| is_in && self.may_keep()) {
+                    self.settle(entering);
+                    return self.keep(timetable.upgraded, overlap);
                 }
                 let recovery = self.settle_unless_entering(entering, Spoken::Message);
                 self.leave_as_asked(recovery, timetable.upgraded)

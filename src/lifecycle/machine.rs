@@ -16,6 +16,7 @@ use super::backoff::next_wait;
 use super::cause::Evidence;
 use super::event::{Action, ConnectFailure, Event, Finish, Marks, Signs, TokenFacts, TokenFailure};
 use super::history::History;
+use super::kept::Kept;
 use super::recovery::{Attempt, Attribution, Entering, Recovery, Silence, Tries};
 use super::rules::GroupRules;
 use super::session::Timetable;
@@ -50,6 +51,8 @@ pub struct Client {
     pub(super) history: History,
     /// For how many handshakes more what the requests before them brought may be used; 0: they are to be made.
     pub(super) prepared_uses: u32,
+    /// The session before, where it is being kept.
+    pub(super) kept: Option<Box<Kept>>,
     pub(super) state: State,
 }
 
@@ -89,6 +92,7 @@ impl Client {
             refused_in_row: 0,
             history: History::default(),
             prepared_uses: 0,
+            kept: None,
             state: State::Outside,
         }
     }
@@ -166,6 +170,7 @@ impl Client {
         let mut step = Step { client: self, rules, now, samples };
         let action = step.take(state, event);
         if let Action::Finish(how) = action {
+            step.drop_kept();
             step.end_cascade();
             if how != Finish::GaveUp {
                 step.gone(None);
@@ -185,6 +190,9 @@ pub(super) struct Step<'a> {
 
 impl Step<'_> {
     fn take(&mut self, state: State, event: Event) -> Action {
+        if let Event::KeptEnded { ending, closed } = event {
+            return self.kept_ended(state, ending, closed);
+        }
         // Most of a client's events are a session's.
         if let State::Session { entering, timetable } = state {
             return self.in_session(entering, timetable, event);
@@ -195,6 +203,9 @@ impl Step<'_> {
                 self.begin(due)
             }
             (State::Waiting { recovery, due, since }, Event::Due(_)) => self.wake(recovery, due, since),
+            (State::Waiting { recovery, due, .. }, Event::Sent) if recovery.overlaps => {
+                self.begin_attempt(recovery, due)
+            }
             (State::Waiting { recovery, .. }, Event::Stop) => self.finish_unfinished(&recovery),
             (State::Token { recovery, mut attempt, asked }, Event::TokenReady { facts, fetched }) => {
                 self.take_token(facts, fetched);

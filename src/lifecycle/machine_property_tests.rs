@@ -9,7 +9,10 @@ use crate::sample::{Bin, NotBack};
 #[derive(Default)]
 struct Ledger {
     attempt_open: bool,
-    session_open: bool,
+    open_sessions: u32,
+    /// Sessions that are kept beside the next ones.
+    kept: u32,
+    overlapped: u64,
     attempts: u64,
     outcomes: u64,
     disconnects: u64,
@@ -47,8 +50,8 @@ impl Ledger {
                     assert!(end.cause.is_none() || end.answer.is_some(), "{end:?}");
                 }
                 Sample::Count(Counter::Upgrades, _) => {
-                    assert!(!self.session_open, "a session begins while another lasts");
-                    self.session_open = true;
+                    assert!(self.open_sessions <= self.kept, "a session begins while another lasts");
+                    self.open_sessions += 1;
                 }
                 Sample::Life(life) => self.live(life),
                 Sample::TakeBack(told) => match &**told {
@@ -67,8 +70,8 @@ impl Ledger {
                     _ => {}
                 },
                 Sample::SessionEnd(_) => {
-                    assert!(self.session_open, "a session ends twice");
-                    self.session_open = false;
+                    assert!(self.open_sessions > 0, "a session ends twice");
+                    self.open_sessions -= 1;
                 }
                 Sample::Ready(ready) => {
                     assert_eq!(ready.latency, ready.phases.total());
@@ -76,6 +79,13 @@ impl Ledger {
                     self.settled += u64::from(ready.kind == AttemptKind::Reconnect);
                     assert!(ready.storm.is_none() || ready.kind == AttemptKind::Reconnect);
                     self.back_from_storm += u64::from(ready.storm.is_some());
+                }
+                Sample::Count(Counter::ResumesOverlapped, _) => {
+                    assert!(
+                        matches!(self.whereabouts, Whereabouts::In | Whereabouts::Gone),
+                        "it was never away"
+                    );
+                    self.overlapped += 1;
                 }
                 Sample::Count(Counter::Disconnects, n) => self.disconnects += n,
                 Sample::Count(Counter::ReconnectsUnfinished, n) => {
@@ -128,11 +138,25 @@ impl Ledger {
     }
 
     fn take_action(&mut self, action: Action) {
+        if matches!(action, Action::Keep { .. }) {
+            assert_eq!(self.kept, 0, "one is kept at a time");
+            self.kept = 1;
+        }
         if matches!(action, Action::FetchToken { .. } | Action::Connect) && !self.attempt_open {
             self.attempt_open = true;
             self.attempts += 1;
         }
     }
+}
+
+fn kept_ended(choice: u8, now: Moment) -> Event {
+    let how = match choice % 4 {
+        0 => EndingHow::PeerClosed(4004),
+        1 => EndingHow::Abnormal(Abnormal::Rst),
+        2 => EndingHow::Abnormal(Abnormal::Timeout),
+        _ => EndingHow::Left,
+    };
+    Event::KeptEnded { ending: Ending::new(now, how), closed: !choice.is_multiple_of(2) }
 }
 
 /// An event that fits the action (`choice` decides which), or, one time in eight, any event at all.
@@ -144,6 +168,7 @@ fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
         1 => Event::TokenReady { facts, fetched: choice.is_multiple_of(2) },
         2 => Event::TokenFailed { failure: TokenFailure::Error, retry_after: None },
         3 => Event::Connected(marks(now, now)),
+        14 if choice > 200 => kept_ended(choice, now),
         4 => refused(if choice > 128 { 403 } else { 401 }, now, now),
         5 => Event::BecameReady,
         6 => Event::Sent,
@@ -153,7 +178,10 @@ fn event_for(action: Action, choice: u8, now: Moment, spoiled: bool) -> Event {
         10 => Event::Abort,
         11 => Event::Prepared,
         12 => Event::PrepareFailed(ConnectFailure::Timeout),
-        13 => Event::Asked { renew: choice > 128 },
+        13 => Event::Asked {
+            renew: choice > 128,
+            overlap: choice.is_multiple_of(3).then_some(Duration::from_millis(100)),
+        },
         14 => Event::Heartbeat { every: Duration::from_millis(20) },
         15 if choice > 128 => Event::Closed {
             ending: Ending::new(now, EndingHow::PeerClosed(4401)),
@@ -259,7 +287,22 @@ proptest! {
                 Action::Sleep { until } | Action::Hold { until, .. } if until != Moment::NEVER => now.max(until),
                 _ => now + Duration::from_millis(later_ms),
             };
-            action = bench.step(now, event_for(action, choice, now, spoil < 8));
+            if ledger.kept > 0 && (spoil >= 224 || later_ms > 55) {
+                // It may end whatever the client does, which goes on.
+                let waits = matches!(action, Action::Hold { .. } | Action::Sleep { .. });
+                let goes_on = bench.step(now, kept_ended(choice, now));
+                ledger.kept = 0;
+                ledger.read(&std::mem::take(&mut bench.samples));
+                assert!(!matches!(goes_on, Action::Finish(_)), "{goes_on:?}");
+                if waits {
+                    action = goes_on;
+                }
+            }
+            let event = event_for(action, choice, now, spoil < 8);
+            ledger.kept -= u32::from(ledger.kept > 0 && matches!(event, Event::KeptEnded { .. }));
+            let leaves_kept = matches!(action, Action::Leave(_)) && ledger.open_sessions <= ledger.kept;
+            ledger.kept -= u32::from(leaves_kept);
+            action = bench.step(now, event);
         }
         if !matches!(action, Action::Finish(_)) {
             action = bench.step(now, Event::Abort);
@@ -270,7 +313,7 @@ proptest! {
         prop_assert_eq!(is_out_for_good, action == Action::Finish(Finish::GaveUp), "{:?}", ledger.whereabouts);
         prop_assert!(is_out_for_good || ledger.whereabouts == Whereabouts::Gone);
         prop_assert!(!ledger.attempt_open, "an attempt without an outcome");
-        prop_assert!(!ledger.session_open, "a session without an end");
+        prop_assert_eq!(ledger.open_sessions, 0, "a session without an end");
         prop_assert_eq!(ledger.attempts, ledger.outcomes);
         prop_assert_eq!(ledger.disconnects, ledger.settled, "each disconnect comes to one end");
         prop_assert!(ledger.back_from_storm + ledger.away_from_storm <= ledger.by_storm);

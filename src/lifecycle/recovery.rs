@@ -51,6 +51,8 @@ pub(super) struct Recovery {
     pub(super) phases: Phases,
     /// Whether the last attempt was refused with 401 or 403.
     pub(super) was_refused: bool,
+    /// It is no way back yet: the session before is being kept.
+    pub(super) overlaps: bool,
 }
 
 /// Attempts in a row, as the backoff counts them.
@@ -175,7 +177,13 @@ impl Recovery {
             lag: Duration::ZERO,
             phases: Phases::default(),
             was_refused: false,
+            overlaps: false,
         }
+    }
+
+    /// The way to the next session beside the one that is being kept.
+    pub(super) fn beside(now: Moment) -> Self {
+        Self { overlaps: true, ..Self::new(AttemptKind::Reconnect, now) }
     }
 
     /// The way back from a disconnect that was due at `from`.

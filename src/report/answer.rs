@@ -134,7 +134,17 @@ fn what_happened(tally: &Tally, end: End) -> String {
         0 => String::new(),
         more => format!(" ({} more came and were dropped)", format_count(more)),
     };
-    let in_words = format!("{} {verb} let in{dropped}", of(were_in, clients, "client"));
+    let beside = match tally.counter(Counter::ResumesOverlapped) {
+        0 => String::new(),
+        1 => "; once the next session was ready before the last one was closed".to_owned(),
+        more => {
+            format!(
+                "; {} times the next session was ready before the last one was closed",
+                format_count(more)
+            )
+        }
+    };
+    let in_words = format!("{} {verb} let in{dropped}{beside}", of(were_in, clients, "client"));
     let lost = tally.counter(Counter::Disconnects);
     if lost == 0 {
         return format!("{in_words}, and no session was lost before the run's end");

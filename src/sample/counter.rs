@@ -78,5 +78,7 @@ named_enum! {
         NonceRetries = "nonce_retries",
         /// Clients that came and were not let in, because too many were there (`arrivals.at_most`).
         ArrivalsDropped = "arrivals_dropped",
+        /// Next sessions that were ready while the session before was still being kept: the client was never away.
+        ResumesOverlapped = "resumes_overlapped",
     }
 }

@@ -29,6 +29,7 @@ import check_messages
 import check_mqtt
 import check_observe
 import check_outages
+import check_overlap
 import check_pages
 import check_policies
 import check_prometheus
@@ -103,6 +104,7 @@ def main() -> int:
     # Most of what the others do is to wait for a run.
     together = [
         *check_outages.CHECKS,
+        *check_overlap.CHECKS,
         *check_dropped_packets.CHECKS,
         *check_policies.CHECKS,
         *check_services.CHECKS,

@@ -17,6 +17,7 @@ use crate::sample::{ClientNumber, Counter, Sample};
 use crate::scenario::keys::KeepAliveKind;
 
 use super::cookies::Jar;
+use super::kept::{Kept, beside, kept_end};
 use super::on_session::{first_messages, leave};
 use super::prepare::prepare;
 use super::session::Session;
@@ -37,6 +38,8 @@ pub(super) struct Driven {
     /// The refresh token that came with it.
     refresh_token: Option<Token>,
     pub(super) session: Option<Session>,
+    /// The session before, where it is kept beside this one.
+    pub(super) kept: Option<Box<Kept>>,
     pub(super) refresh: Option<Refresh>,
     pub(super) tally: TrafficTally,
     /// What steps and messages have brought; only where there are such.
@@ -55,6 +58,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment, 
         token: None,
         refresh_token: None,
         session: None,
+        kept: None,
         refresh: None,
         tally: TrafficTally::new(&context.rules, number),
         variables: first_variables(&context),
@@ -72,10 +76,17 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment, 
         driven.context.sink.send_all(now, Some(ClientNumber::of(number)), &mut samples).await;
         if let Action::Finish(_) = action {
             driven.drop_session(now).await;
+            driven.drop_kept().await;
             driven.drop_refresh().await;
             return;
         }
         event = driven.perform(action).await;
+        if driven.kept.is_some()
+            && let Some(told) = driven.take_kept_end(&event).await
+        {
+            // It changes nothing of what the client does.
+            machine.step(&driven.context.rules, driven.now(), told, &mut samples);
+        }
     }
 }
 
@@ -117,14 +128,19 @@ impl Driven {
             Action::SendRefreshed => self.send_refreshed().await,
             Action::SendMessage => self.send_message().await,
             Action::StartRefresh { not_before, valid_until } => self.start_refresh(not_before, valid_until),
+            Action::Keep { until } => self.keep(until),
+            Action::ReleaseKept => self.release_kept(),
+            Action::GoOn => Event::Abort,
+            Action::Leave(how) if self.session.is_none() => Box::pin(self.leave_kept(how)).await,
             Action::Leave(how) => Box::pin(self.leave(how)).await,
             Action::Finish(_) => Event::Abort,
         }
     }
 
     async fn sleep(&mut self, until: Moment) -> Event {
-        let Self { context, stop, .. } = self;
+        let Self { context, stop, kept, tally, .. } = self;
         tokio::select! {
+            told = kept_end(kept, context, tally), if kept.is_some() => told,
             () = context.run.sleep_until(until) => Event::Due(Signs::default()),
             event = stopped(stop, StopPhase::Draining) => event,
         }
@@ -132,7 +148,7 @@ impl Driven {
 
     async fn fetch_token(&mut self, not_before: Moment, valid_until: Moment) -> Event {
         let wish = self.wish(not_before, valid_until);
-        let Self { context, refresh, stop, .. } = self;
+        let Self { context, refresh, stop, kept, tally, .. } = self;
         let acquiring = async {
             // A refresh that was under way when the session ended is not asked for twice.
             match refresh.take() {
@@ -144,7 +160,7 @@ impl Driven {
             }
         };
         let acquired = tokio::select! {
-            acquired = acquiring => acquired,
+            acquired = beside(kept, (context, tally), acquiring) => acquired,
             event = stopped(stop, StopPhase::Aborting) => return event,
         };
         self.take_token(acquired)
@@ -194,7 +210,7 @@ impl Driven {
         let client = Renderer::new(&self.context.texts, self.number, token.as_ref(), None);
         let preparing = prepare(self.context.preparer.as_ref(), rules, client, self.jar().cloned());
         let prepared = tokio::select! {
-            prepared = preparing => prepared,
+            prepared = beside(&mut self.kept, (&self.context, &mut self.tally), preparing) => prepared,
             event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
         };
         match prepared {
@@ -250,13 +266,15 @@ impl Driven {
         let jar = self.variables.as_deref().and_then(Variables::jar);
         let connecting = self.context.connector.connect(self.number, token, elsewhere, jar);
         let (marks, result) = tokio::select! {
-            connected = connecting => connected,
+            connected = beside(&mut self.kept, (&self.context, &mut self.tally), connecting) => connected,
             event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
         };
         match result {
             Ok(socket) => {
                 self.session = Some(Session::new(&self.context.session, socket, marks.ended));
-                self.tally.begin_session();
+                if self.kept.is_none() {
+                    self.tally.begin_session();
+                }
                 if let Some(ending) = self.send_first_message().await {
                     return self.ended_before_its_time(ending, Event::Connected(marks));
                 }
@@ -370,7 +388,12 @@ impl Driven {
     pub(super) async fn drop_session(&mut self, ended: Moment) {
         self.untold.clear();
         let now = self.now();
-        self.tally.end_session(&self.context.rules.looks, ended, *self.stop.borrow() >= StopPhase::Draining);
+        let (looks, is_run_over) = (&self.context.rules.looks, *self.stop.borrow() >= StopPhase::Draining);
+        if self.is_in_by_kept() {
+            self.tally.hand_over(ended, is_run_over);
+        } else {
+            self.tally.end_session(looks, ended, is_run_over);
+        }
         // By reference: a session that is moved into this has its room twice in each client's state.
         if let Some(session) = self.session.as_mut() {
             session.report(&self.context.session, &mut self.tally, now).await;

@@ -8,6 +8,7 @@ use crate::clock::Moment;
 use crate::lifecycle::{Event, StopPhase};
 
 use super::client::{Driven, Refresh, stopped};
+use super::kept::kept_end;
 use super::meaning::{Meaning, meaning_of};
 use super::on_session::Secrets;
 use super::session::{Heard, payload_of};
@@ -57,7 +58,17 @@ impl Driven {
         let reads = self.context.rules.looks.is_read();
         let token = if reads || self.tally.talker.is_some() { self.token_in_hand() } else { None };
         let Self {
-            context, session, tally, refresh, stop, number, variables, untold, token: own_token, ..
+            context,
+            session,
+            kept,
+            tally,
+            refresh,
+            stop,
+            number,
+            variables,
+            untold,
+            token: own_token,
+            ..
         } = self;
         let Some(session) = session.as_mut() else { return Told::Event(Event::Abort) };
         let mut wake = context.run.sleep_until(until.min(tally.next_say()));
@@ -89,6 +100,7 @@ impl Driven {
                     continue;
                 }
                 acquired = finished(refresh) => return Told::Refreshed(acquired),
+                told = kept_end(kept, context, tally), if kept.is_some() => return Told::Event(told),
                 frame = session.next() => frame,
             };
             // Frames that are there already are taken at once, for waiting for all of the above costs more than a frame.

@@ -54,8 +54,8 @@ pub(in crate::drive) fn react<'r>(
         reaction.events.extend(heartbeat(rule, json));
         match rule.then {
             Then::GoOn => {}
-            Then::Reconnect => reaction.events.push(Event::Asked { renew: false }),
-            Then::Renew => reaction.events.push(Event::Asked { renew: true }),
+            Then::Reconnect => reaction.events.push(Event::Asked { renew: false, overlap: rule.overlap }),
+            Then::Renew => reaction.events.push(Event::Asked { renew: true, overlap: rule.overlap }),
         }
     }
 }

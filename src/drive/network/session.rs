@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::clock::{Clock, Moment};
-use crate::conversation::{Looks, Payload, Talker};
+use crate::conversation::{Look, Looks, Payload, Talker};
 use crate::lifecycle::{Ending, EndingHow, Signs};
 use crate::sample::{Abnormal, Counter, NO_STATUS, Said, Sample, Word};
 
@@ -33,7 +33,7 @@ pub(super) struct SessionTerms {
     sink: GroupSink,
     /// What makes sessions ready.
     looks: Looks,
-    close_timeout: Duration,
+    pub(super) close_timeout: Duration,
     /// Whether messages carry our own target's numbers.
     is_numbered: bool,
 }
@@ -129,6 +129,48 @@ impl Session {
             log::debug!("the peer was not told what was wrong");
             Said::default()
         }
+    }
+
+    /// Takes in a frame of a session that is kept beside the next one. `Some`: the session is over.
+    pub(super) fn hear_beside(
+        &mut self,
+        terms: &SessionTerms,
+        tally: &mut TrafficTally,
+        frame: Option<Result<Message, WsError>>,
+    ) -> Option<Ending> {
+        let now = terms.clock.now();
+        match frame {
+            Some(Ok(Message::Close(frame))) => {
+                let (how, said) = self.peer_closed(frame.as_ref());
+                // The answer goes out as the session is read on.
+                let _ = self.socket.next().now_or_never();
+                Some(Ending { at: now, how, said })
+            }
+            Some(Ok(message)) => {
+                let unix_us = terms.clock.unix_us(now);
+                if let Some((rules, talker)) = terms.looks.talk().zip(tally.talker.as_deref_mut())
+                    && let Some(payload) = payload_of(&message)
+                {
+                    let hear = |look: Look<'_, '_>| talker.hear_beside(rules, &look, (now, unix_us));
+                    terms.looks.messages(payload).for_each(hear);
+                }
+                match &message {
+                    Message::Text(text) if terms.is_numbered => tally.received_beside(text, unix_us),
+                    Message::Text(_) | Message::Binary(_) => tally.received_unread(),
+                    _ => {}
+                }
+                None
+            }
+            Some(Err(error)) => Some(Ending::new(now, EndingHow::Abnormal(classify(&error)))),
+            None => Some(Ending::new(now, EndingHow::Abnormal(Abnormal::Fin))),
+        }
+    }
+
+    /// Sends a close frame. The answer is read by whoever reads the session on.
+    pub(super) fn begin_close(&mut self, code: u16) {
+        let frame = CloseFrame { code: CloseCode::from(code), reason: "".into() };
+        // Where it cannot be written at once the peer does not read, and will not answer either.
+        let _ = self.socket.send(Message::Close(Some(frame))).now_or_never();
     }
 
     async fn take_message(

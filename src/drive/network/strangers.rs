@@ -313,6 +313,7 @@ fn follow(text: &str, tally: &mut TrafficTally) -> u64 {
             text: Template::parse("{token}"),
         }),
         then: crate::scenario::keys::Then::GoOn,
+        overlap: None,
     };
     let beats = heartbeat(&rule, text).is_some();
     let wanted = vec![("uri".to_owned(), "/d/url".to_owned())];

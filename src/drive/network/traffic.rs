@@ -92,6 +92,30 @@ impl TrafficTally {
         }
     }
 
+    /// The session is kept beside the next one: nothing more is said on it.
+    pub(super) fn hand_over(&mut self, at: Moment, is_run_over: bool) {
+        if let Some(talker) = self.talker.as_deref_mut() {
+            talker.fall_silent(at, is_run_over);
+        }
+    }
+
+    /// The kept session ended then, and the client is away.
+    pub(super) fn lose(&mut self, looks: &Looks, at: Moment) {
+        self.session_is_new = true;
+        if let Some((rules, talker)) = looks.talk().zip(self.talker.as_deref_mut()) {
+            talker.lose_streams(rules, at);
+        }
+    }
+
+    /// Counts a message of our own target's that came over the kept session at `unix_us`: what it tells of others is told by the next session.
+    pub(super) fn received_beside(&mut self, text: &str, unix_us: u64) {
+        self.messages_in += 1;
+        let Some((sequence, due_us)) = numbers_of(text) else { return };
+        let latency = unix_us.saturating_sub(due_us);
+        self.latencies_us.push(u32::try_from(latency).unwrap_or(u32::MAX));
+        self.last_sequence = self.last_sequence.max(Some(sequence));
+    }
+
     /// When the client has something to say next, or gives up a reply.
     pub(super) fn next_say(&self) -> Moment {
         self.talker.as_deref().map_or(Moment::NEVER, Talker::next_due)

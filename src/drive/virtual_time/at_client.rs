@@ -15,6 +15,7 @@ use super::conversation::Speaker;
 use super::frame::{ToClient, ToTarget};
 use super::group::Group;
 use super::holdings::Holdings;
+use super::kept::KeptSessions;
 use super::queue::Kind;
 use super::samples::SampleLog;
 use super::service_side::ServiceSide;
@@ -34,6 +35,7 @@ pub(super) struct AtClient<'a> {
     pub(super) log: &'a mut SampleLog,
     pub(super) holdings: &'a mut Holdings,
     pub(super) talkers: &'a mut Talkers,
+    pub(super) kept: &'a KeptSessions,
     pub(super) desk: &'a TokenDesk,
     pub(super) start_unix_us: u64,
 }
@@ -42,7 +44,8 @@ impl<'a> AtClient<'a> {
     /// The session is open.
     pub(super) fn open(&mut self) {
         self.transit.network.client_opens(self.link);
-        self.clients.open_session(self.number, self.now(), self.link);
+        let is_beside = self.kept.has(self.number);
+        self.clients.open_session(self.number, self.now(), self.link, is_beside);
         let rules = &self.group.rules;
         if let Some(talk) = rules.looks.talk() {
             self.talkers.open(talk, rules.seed, self.number);
@@ -95,7 +98,19 @@ impl<'a> AtClient<'a> {
     fn end_talk(&mut self, at: Moment) {
         let is_run_over = self.clients.stop_event().is_some();
         if let Some((rules, talker)) = self.group.rules.looks.talk().zip(self.talkers.get(self.number)) {
-            talker.end_session(rules, at, is_run_over);
+            if self.kept.is_in(self.number) {
+                talker.fall_silent(at, is_run_over);
+            } else {
+                talker.end_session(rules, at, is_run_over);
+            }
+        }
+    }
+
+    /// The session is kept beside the next one: nothing more is said on it.
+    pub(super) fn hand_over(&mut self) {
+        let (now, is_run_over) = (self.now(), self.clients.stop_event().is_some());
+        if let Some(talker) = self.talkers.get(self.number) {
+            talker.fall_silent(now, is_run_over);
         }
     }
 

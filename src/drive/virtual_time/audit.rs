@@ -36,7 +36,9 @@ struct Watched {
     /// Whether it is at an attempt.
     attempts: bool,
     /// Whether it has a session that has not ended.
-    has_session: bool,
+    sessions: u8,
+    /// It has kept a session beside the next one, and is not known to be done with that.
+    keeps: bool,
     /// The token that its session was opened with.
     session_token: Option<TokenHandle>,
     /// A token that it knows to be dead.
@@ -72,6 +74,7 @@ impl Audit {
         let watched = &mut self.clients[number as usize];
         match event {
             Event::Connected(_) => watched.session_token = token,
+            Event::KeptEnded { .. } => watched.keeps = false,
             Event::Ended(_) | Event::Closed { .. } => watched.dead = watched.session_token.take(),
             _ => {}
         }
@@ -105,18 +108,23 @@ impl Audit {
                     }
                 }
                 Sample::TakeBack(told) if matches!(**told, Sample::Attempt(_)) => watched.attempts = true,
-                Sample::Count(Counter::Upgrades, _) if std::mem::replace(&mut watched.has_session, true) => {
-                    self.fault(format!("client {number} has two sessions at once"));
+                Sample::Count(Counter::Upgrades, _) => {
+                    watched.sessions += 1;
+                    if watched.sessions > 1 + u8::from(watched.keeps) {
+                        self.fault(format!("client {number} has {} sessions at once", watched.sessions));
+                    }
                 }
-                Sample::SessionEnd(_) if !std::mem::take(&mut watched.has_session) => {
+                Sample::SessionEnd(_) if watched.sessions == 0 => {
                     self.fault(format!("client {number} ends a session that it does not have"));
                 }
+                Sample::SessionEnd(_) => watched.sessions -= 1,
                 _ => {}
             }
         }
         match action {
+            Action::Keep { .. } => watched.keeps = true,
             Action::FetchToken { .. } | Action::Prepare | Action::Connect => watched.attempts = true,
-            Action::Finish(_) if watched.attempts || watched.has_session => {
+            Action::Finish(_) if watched.attempts || watched.sessions > 0 => {
                 self.fault(format!("client {number} is done in the middle of something: {watched:?}"));
             }
             _ => {}

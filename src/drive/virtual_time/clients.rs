@@ -14,6 +14,9 @@ use super::pages::Pages;
 use super::queue::{EventQueue, Kind};
 use super::slab::Key;
 
+/// The code with which a kept session is left.
+const NORMAL_CLOSURE: u16 = 1000;
+
 /// What a client is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doing {
@@ -264,12 +267,25 @@ impl Clients {
         self.slot_mut(number).request = request;
     }
 
-    /// A client has a session, over `link`.
-    pub(super) fn open_session(&mut self, number: u32, now: Moment, link: Key) {
+    /// A client has a session, over `link`; it `is_beside` another one.
+    pub(super) fn open_session(&mut self, number: u32, now: Moment, link: Key, is_beside: bool) {
         let slot = self.slot_mut(number);
         slot.link = link;
         slot.signs = now.into();
-        slot.session_is_new = true;
+        slot.session_is_new |= !is_beside;
+    }
+
+    /// A client has got a message of its stream over the session that it keeps: what it tells of others is told by the next session.
+    pub(super) fn count_beside(&mut self, number: u32, sequence: u64) {
+        let slot = self.slot_mut(number);
+        if slot.last_sequence == u64::MAX || slot.last_sequence < sequence {
+            slot.last_sequence = sequence;
+        }
+    }
+
+    /// A client is away.
+    pub(super) fn lose(&mut self, number: u32) {
+        self.slot_mut(number).session_is_new = true;
     }
 
     /// A client has heard of its session's peer.
@@ -313,6 +329,12 @@ impl Clients {
     /// A client begins to leave its session with a close frame.
     pub(super) fn leave(&mut self, number: u32, now: Moment, code: u16) {
         self.slot_mut(number).doing = Doing::Leaving(now, code);
+    }
+
+    /// A client begins to leave the session that it keeps, over `link`: it has no other.
+    pub(super) fn leave_kept(&mut self, number: u32, now: Moment, link: Key) {
+        self.slot_mut(number).link = link;
+        self.leave(number, now, NORMAL_CLOSURE);
     }
 
     /// A client reads a close frame. It acts on it when the closing handshake is through; whether it has to answer, or `None` where it knows

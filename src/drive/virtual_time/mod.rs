@@ -19,6 +19,7 @@ mod frame;
 mod group;
 mod handshakes;
 mod holdings;
+mod kept;
 mod minted_book;
 mod network;
 mod pages;

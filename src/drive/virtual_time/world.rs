@@ -7,6 +7,7 @@
 mod acting;
 mod preparing;
 mod requests;
+mod resuming;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use super::frame::{ToClient, ToTarget};
 use super::group::Group;
 use super::handshakes::Handshakes;
 use super::holdings::Holdings;
+use super::kept::KeptSessions;
 use super::minted_book::MintedBook;
 use super::network::Network;
 use super::queue::{Happening, Kind};
@@ -51,6 +53,7 @@ pub(super) struct World {
     holdings: Holdings,
     /// What clients say and measure by their groups' conversations.
     talkers: Talkers,
+    kept: KeptSessions,
     steps: Steps,
     log: SampleLog,
     lost: Lost,
@@ -86,6 +89,7 @@ impl World {
             desk: TokenDesk::new(scenario, Arc::clone(&groups), MintedBook::new(reader, start_unix_us)),
             holdings: Holdings::default(),
             talkers: Talkers::default(),
+            kept: KeptSessions::default(),
             steps: Steps::new(groups.len()),
             log: SampleLog::new(groups.len(), keeps_lag),
             groups,

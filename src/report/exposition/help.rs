@@ -55,6 +55,9 @@ fn counter_help(counter: Counter) -> &'static str {
         }
         Counter::NonceRetries => "Handshakes made once more with the nonce that a 401 asked for",
         Counter::ArrivalsDropped => "Clients that came and were not let in, because too many were there",
+        Counter::ResumesOverlapped => {
+            "Next sessions that were ready while the session before was still being kept"
+        }
         Counter::MintWaits => "Tokens that waited for a processor of the generator to be signed",
         Counter::ScopesWithheld => "Tokens that came with fewer scopes than were asked for",
         Counter::RefreshTokensRefused => "Refresh tokens that the token endpoint refused",

@@ -258,10 +258,23 @@ table! {
         heartbeat: Option<Heartbeat> = None => of::<Heartbeat>();
         /// Whether the session is given up for another one.
         then: Then = Then::GoOn;
+        /// Beside `then = "reconnect"` or `"renew"`: the session is read on until the next one is ready, but no longer than this, and closed with 1000
+        /// then. Without it: it is closed first.
+        overlap: Option<Duration> = None => above_zero();
         ..
         /// Which messages are meant.
         message: MessageRule;
     }
+    check: check_overlap;
+}
+
+/// Only a session that is given up for another one can be kept beside it.
+fn check_overlap(rule: OnMessage, table: &Table<'_>) -> Option<OnMessage> {
+    if rule.overlap.is_some() && rule.then == Then::GoOn {
+        let message = format!("`{}` has no next session to overlap with", table.path_of("overlap"));
+        table.between(Some("overlap"), message, "say then = \"reconnect\" or then = \"renew\" beside it");
+    }
+    Some(rule)
 }
 
 impl SessionRules {

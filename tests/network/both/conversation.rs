@@ -1,9 +1,9 @@
 //! What is said on sessions: tokens in messages, the target's script, reactions, warnings.
 
-use resurge::sample::{Cause, Outcome};
+use resurge::sample::{Cause, Counter, Outcome};
 use tempfile::TempDir;
 
-use super::{Case, compare};
+use super::{Case, by_both, compare};
 
 const TOKEN: &str = "[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n";
 const WANTED: &str = "[target.message_token]\npointers = [\"/token\"]\nwithin = \"300ms\"\nlate_code = 4001\nrefused_code = 4003\n";
@@ -70,4 +70,48 @@ fn both_drivers_follow_scripts_alike() {
         Case::new("warned-in-vain", warned, TOKEN, None),
     ];
     compare(&TempDir::new().unwrap(), &cases);
+}
+
+/// What a case of a kept session comes to, by 4 clients: resumes that overlapped, disconnects, returns.
+const KEPT: [(&str, [u64; 3]); 5] = [
+    ("in-time", [4, 4, 4]),
+    ("closed-before", [0, 8, 8]),
+    ("grace-over", [0, 8, 8]),
+    ("tried-again", [4, 4, 4]),
+    ("given-up", [0, 4, 0]),
+];
+
+#[test]
+fn both_drivers_keep_a_session_until_the_next_is_ready() {
+    let target = |rows: &str| {
+        format!(
+            "path = \"/ws\"\nquery_parameter = \"ticket\"\naccepts_token_in = [\"query\"]\ntickets = {{ life = \"30s\", one_use = true, optional = true }}\nmessages_every = \"100ms\"\n{rows}[[target.script]]\nafter = \"1600ms\"\nsend = '{{\"reconnect_url\":\"{{ws}}://{{address}}/ws?ticket={{ticket}}\"}}'\n"
+        )
+    };
+    let slow = "[[target.script]]\nafter = \"500ms\"\nsend = \"welcome\"\n";
+    let closes = "[[target.script]]\nafter = \"1800ms\"\nclose = 4004\n";
+    let group = |overlap: &str, ready: &str| {
+        format!(
+            "token = {{ grant = \"none\" }}\n[groups.prepare]\nwhen = \"once\"\nrenew_on = [403]\nrenew_on_codes = [1012]\nvariables = {{ url = \"ws://{{address}}/ws\" }}\n[groups.connect]\nurl = \"{{url}}\"\n[groups.session]\n{ready}[[groups.session.on_message]]\ncontains = \"reconnect_url\"\nsave = {{ url = \"/reconnect_url\" }}\nthen = \"reconnect\"\noverlap = \"{overlap}\"\n"
+        )
+    };
+    let welcomed = "ready = { message_contains = \"welcome\" }\n";
+    let no_ticket = |rows: &str| target(rows).replace("ticket={ticket}", "ticket=stale");
+    let given_up = group("1s", "").replace("renew_on = [403]\n", "");
+    let stale = Some((Outcome::Http403, Some(Cause::UnknownToken)));
+    let cases = [
+        Case::new(KEPT[0].0, &target(slow), &group("1200ms", welcomed), None),
+        Case::new(KEPT[1].0, &target(&format!("{slow}{closes}")), &group("1200ms", welcomed), None),
+        Case::new(KEPT[2].0, &target(slow), &group("200ms", welcomed), None),
+        Case::new(KEPT[3].0, &no_ticket(""), &group("1s", ""), stale),
+        Case::new(KEPT[4].0, &no_ticket(""), &given_up, stale),
+    ];
+    let folder = TempDir::new().unwrap();
+    compare(&folder, &cases);
+    for (case, (name, wanted)) in cases.iter().zip(KEPT) {
+        for model in by_both(folder.path(), &format!("{name}-again"), &case.scenario) {
+            let counters = [Counter::ResumesOverlapped, Counter::Disconnects, Counter::Reconnects];
+            assert_eq!(counters.map(|counter| model.all.counter(counter)), wanted, "{name}");
+        }
+    }
 }

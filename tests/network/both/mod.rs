@@ -92,6 +92,7 @@ fn told(all: &Tally) -> BTreeMap<String, u64> {
         Counter::Upgrades,
         Counter::Disconnects,
         Counter::Reconnects,
+        Counter::ResumesOverlapped,
         Counter::RefreshTokensRefused,
     ] {
         rows.insert(counter.name().to_owned(), all.counter(counter));

@@ -24,7 +24,7 @@ impl World {
         }
     }
 
-    fn step(&mut self, number: u32, event: Event) -> Action {
+    pub(super) fn step(&mut self, number: u32, event: Event) -> Action {
         let Self { clients, groups, log, audit, desk, transit, .. } = self;
         let group = &groups[clients.group_of(number)];
         if let Some(audit) = audit {
@@ -39,7 +39,7 @@ impl World {
     }
 
     /// Does what a client asks for; `Some`: it is done at once.
-    fn perform(&mut self, number: u32, action: Action) -> Option<Event> {
+    pub(super) fn perform(&mut self, number: u32, action: Action) -> Option<Event> {
         match action {
             Action::Sleep { until } => {
                 let stop = self.clients.stop_event();
@@ -74,6 +74,16 @@ impl World {
                 self.cancel(old);
                 self.desk.begin_refresh(&mut self.transit, number, Need { not_before, valid_until });
                 Some(Event::Sent)
+            }
+            Action::Keep { until } => Some(self.keep(number, until)),
+            Action::ReleaseKept => {
+                self.release_kept(number);
+                Some(Event::Sent)
+            }
+            Action::GoOn => None,
+            Action::Leave(_) if self.keeps_alone(number) => {
+                self.leave_kept(number);
+                None
             }
             Action::Leave(how) => self.in_session(number).leave(how),
             Action::Finish(_) => {
@@ -153,6 +163,7 @@ impl World {
 
     fn finish(&mut self, number: u32) {
         self.in_session(number).finish();
+        self.kept.finish(&mut self.transit, number);
         if let Some(news) = self.talkers.close(number) {
             let group = self.groups[self.clients.group_of(number)].id;
             self.log.tell(self.transit.now(), group, Sample::Talk(news));
@@ -167,9 +178,10 @@ impl World {
     // Sessions, as their clients have them.
 
     pub(super) fn at_client(&mut self, number: u32, link: Key) -> AtClient<'_> {
-        let Self { groups, clients, transit, service, log, holdings, talkers, desk, start_unix_us, .. } =
-            self;
-        let start_unix_us = *start_unix_us;
+        let Self {
+            groups, clients, transit, service, log, holdings, talkers, kept, desk, start_unix_us, ..
+        } = self;
+        let (start_unix_us, kept) = (*start_unix_us, &*kept);
         let group = &groups[clients.group_of(number)];
         AtClient {
             number,
@@ -181,6 +193,7 @@ impl World {
             log,
             holdings,
             talkers,
+            kept,
             desk,
             start_unix_us,
         }
@@ -194,6 +207,9 @@ impl World {
     /// A frame, or the connection's end, has come to a client.
     pub(super) fn reaches_client(&mut self, link: Key, frame: ToClient) {
         let Some(number) = self.transit.network.reader(link) else { return };
+        if self.kept.is(number, link) {
+            return self.reaches_kept(number, link, frame);
+        }
         for (index, event) in self.at_client(number, link).receive(frame).into_iter().enumerate() {
             // One may end the session; what came with it is nothing to the next.
             if index > 0 && !(self.clients.is_holding(number) && self.clients.slot(number).link() == link) {
@@ -206,6 +222,9 @@ impl World {
     /// A client acts on its session's end.
     pub(super) fn end_is_known(&mut self, link: Key) {
         let Some(number) = self.transit.network.link(link).map(Link::client) else { return };
+        if self.kept.is(number, link) {
+            return self.wake_kept(number);
+        }
         if let Some(event) = self.at_client(number, link).wait_is_over() {
             self.deliver(number, event);
         }
