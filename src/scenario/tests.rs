@@ -352,7 +352,7 @@ fn a_fault_reads_well() {
     std::fs::write(&file, text).unwrap();
     let message = load(&file, &Vec::new(), None, &|_| None).unwrap_err().to_string();
     let message = message.replace(&folder.path().display().to_string(), "");
-    insta::assert_snapshot!(message, cc579cbbf16c4f4er#"
+    insta::assert_snapshot!(message, @r#"
     error: `groups.0` has none of `clients`, `arrivals`
      --> /small.toml:3:1
       |
