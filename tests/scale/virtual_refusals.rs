@@ -28,14 +28,6 @@ fn each_row_of_the_table_has_a_scenario_that_meets_it() {
             ),
         ),
         (
-            "session.say",
-            format!("{group}{token}[[groups.session.say]]\nname = \"ask\"\ntext = \"x\"\nwhen = \"ready\"\n"),
-        ),
-        (
-            "session.streams, session.kinds",
-            format!("{group}{token}[groups.session]\nkinds = {{ pointer = \"/type\" }}\n"),
-        ),
-        (
             "target.faults",
             format!("[[target.faults]]\nkind = \"malformed_frame\"\nflaw = \"deflate\"\n{group}{token}"),
         ),

@@ -108,35 +108,25 @@ impl Driven {
             while let Some(frame) = next {
                 let payload =
                     frame.as_ref().filter(|_| reads).and_then(|frame| payload_of(frame.as_ref().ok()?));
-                let Meaning { refused, reaction } = payload.map_or_else(Meaning::default, |payload| {
-                    meaning_of(
-                        context,
-                        payload,
-                        (*number, token.as_ref()),
-                        variables,
-                        tally.talker.as_deref_mut(),
-                    )
+                let meaning = payload.and_then(|payload| {
+                    let talker = tally.talker.as_deref_mut();
+                    meaning_of(context, payload, (*number, token.as_ref()), variables, talker)
                 });
                 let before = session.signs.heard;
                 let heard = session.hear(&context.session, tally, frame).await;
-                if let Some(evidence) = refused {
-                    untold.clear();
-                    return Told::Event(Event::Refused { evidence, heard: before });
-                }
-                for reply in reaction.replies {
-                    tally.sent();
-                    if let Some(ending) = session.send(&context.session, reply).await {
-                        return Told::Event(Event::Ended(ending));
-                    }
-                }
-                if !reaction.calls.is_empty() {
+                if let Some(meaning) = meaning {
                     let variables = variables.as_deref();
                     let speaker = Speaker { context, number: *number, token: token.as_ref(), variables };
-                    if let Some(ending) = Box::pin(speaker.say_all(session, tally, reaction.calls)).await {
+                    let Meaning { refused, reaction } = *meaning;
+                    if let Some(evidence) = refused {
+                        untold.clear();
+                        return Told::Event(Event::Refused { evidence, heard: before });
+                    }
+                    // Boxed: most messages mean nothing.
+                    if let Some(ending) = Box::pin(speaker.follow(session, tally, reaction, untold)).await {
                         return Told::Event(Event::Ended(ending));
                     }
                 }
-                untold.extend(reaction.events);
                 match heard {
                     Heard::Ready => return Told::Event(Event::BecameReady),
                     Heard::Ended(ending) => return Told::Event(Event::Ended(ending)),

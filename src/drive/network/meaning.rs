@@ -26,14 +26,20 @@ pub(super) struct Meaning {
     pub(super) reaction: Reaction,
 }
 
-/// What the messages of a frame mean to client `number` with this token, by the group's rules; what it saves of them goes into its `variables`.
+impl Meaning {
+    const fn is_nothing(&self) -> bool {
+        self.refused.is_none() && self.reaction.is_nothing()
+    }
+}
+
+/// What the messages of a frame mean to client `number` with this token, by the group's rules, if anything; what it saves of them goes into its `variables`.
 pub(super) fn meaning_of(
     context: &GroupContext,
     payload: Payload<'_>,
     (number, token): (u32, Option<&Token>),
     variables: &mut Option<Box<Variables>>,
     talker: Option<&mut Talker>,
-) -> Meaning {
+) -> Option<Box<Meaning>> {
     let looks = &context.rules.looks;
     let mut talk = looks.talk().zip(talker).map(|(rules, talker)| {
         let clock = context.sink.clock();
@@ -50,7 +56,8 @@ pub(super) fn meaning_of(
             take_messages(context, payload, (number, token), variables, talk, &mut meaning);
         }
     }
-    meaning
+    // Boxed where it says something: a client's state has to have room for it while it reads.
+    (!meaning.is_nothing()).then(|| Box::new(meaning))
 }
 
 /// The group's conversation, a client's part in it, and what time it is: since the run's begin, and in microseconds since 1970.

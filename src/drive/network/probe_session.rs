@@ -249,10 +249,12 @@ impl ProbeSession {
     async fn hear(&mut self, frame: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Told {
         let token = self.token.clone();
         let payload = frame.as_ref().and_then(|frame| payload_of(frame.as_ref().ok()?));
-        let Meaning { refused, reaction } = payload.map_or_else(Meaning::default, |payload| {
-            let talker = self.tally.talker.as_deref_mut();
-            meaning_of(&self.context, payload, (0, token.as_ref()), &mut self.variables, talker)
-        });
+        let Meaning { refused, reaction } = *payload
+            .and_then(|payload| {
+                let talker = self.tally.talker.as_deref_mut();
+                meaning_of(&self.context, payload, (0, token.as_ref()), &mut self.variables, talker)
+            })
+            .unwrap_or_default();
         let heard = self.session.hear(&self.context.session, &mut self.tally, frame).await;
         if let Some(evidence) = refused {
             return Told::Over(ProbeEnd { at: self.now(), by: ProbeEnding::Refused, evidence });

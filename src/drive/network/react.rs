@@ -23,6 +23,11 @@ pub(in crate::drive) struct Reaction {
 }
 
 impl Reaction {
+    /// Whether nothing follows.
+    pub(super) const fn is_nothing(&self) -> bool {
+        self.replies.is_empty() && self.events.is_empty() && self.calls.is_empty()
+    }
+
     /// The lifecycle has to know this.
     pub(super) fn tell(&mut self, event: Event) {
         self.events.push(event);

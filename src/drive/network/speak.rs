@@ -9,12 +9,13 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::clock::Moment;
 use crate::conversation::{PingDue, Saying, Talker, write_binary};
 use crate::declare::template::{Template, random_range};
-use crate::lifecycle::{Ending, EndingHow};
+use crate::lifecycle::{Ending, EndingHow, Event};
 use crate::mqtt;
 use crate::sample::{Abnormal, Sample};
 use crate::scenario::keys::{Binary, MqttRules, Said, Say};
 
 use super::packets::said_packet;
+use super::react::Reaction;
 use super::session::Session;
 use super::setup::GroupContext;
 use super::token::Token;
@@ -65,6 +66,25 @@ impl Speaker<'_> {
                 session.send(&self.context.session, Message::Binary(mqtt::ping())).await
             }
         }
+    }
+
+    /// Does what a message makes the client do; what the lifecycle has to know is added to `untold`. `Some`: as above.
+    pub(super) async fn follow(
+        self,
+        session: &mut Session,
+        tally: &mut TrafficTally,
+        reaction: Reaction,
+        untold: &mut Vec<Event>,
+    ) -> Option<Ending> {
+        for reply in reaction.replies {
+            tally.sent();
+            if let Some(ending) = session.send(&self.context.session, reply).await {
+                return Some(ending);
+            }
+        }
+        let ending = self.say_all(session, tally, reaction.calls).await;
+        untold.extend(reaction.events);
+        ending
     }
 
     /// Says what messages called for. `Some`: as above.

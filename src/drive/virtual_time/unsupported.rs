@@ -22,7 +22,7 @@ enum Asks {
 }
 
 /// Everything that is refused.
-pub const UNSUPPORTED: [Unsupported; 4] = [
+pub const UNSUPPORTED: [Unsupported; 3] = [
     Unsupported {
         key: "token.command",
         why: "gets its tokens from a program: what it answers, and when, is known to that program alone",
@@ -32,11 +32,6 @@ pub const UNSUPPORTED: [Unsupported; 4] = [
         key: "prepare.steps",
         why: "asks the target's token endpoint, or for its keys, by a step: those endpoints are here asked by [groups.token] alone",
         asks: Asks::Group(steps_to_an_endpoint),
-    },
-    Unsupported {
-        key: "session.mqtt",
-        why: "speaks MQTT, which the embedded target does not",
-        asks: Asks::Group(speaks_mqtt),
     },
     Unsupported {
         key: "target.faults",
@@ -80,10 +75,6 @@ fn steps_to_an_endpoint(group: &Group) -> bool {
         let path = path.split('?').next().unwrap_or_default();
         ENDPOINTS.iter().any(|endpoint| path_fits(endpoint, path))
     })
-}
-
-fn speaks_mqtt(group: &Group) -> bool {
-    group.session.mqtt.is_some()
 }
 
 fn breaks_deflate(rules: &TargetRules) -> bool {
