@@ -133,7 +133,8 @@ impl Driven {
                     Heard::Closed(ending, reason) => {
                         let token = token_of(context, own_token.as_ref());
                         let variables = variables.as_deref();
-                        let secrets = Secrets { context, number: *number, token, variables };
+                        let texts = Some(&context.texts);
+                        let secrets = Secrets { texts, number: *number, token, variables };
                         let reason = secrets.taken_out_of_reason(reason);
                         return Told::Event(Event::Closed { ending, reason, heard: before });
                     }

@@ -76,13 +76,15 @@ fn take_messages(
     let client = Renderer::new(&context.texts, number, token, None);
     for look in looks.messages(payload) {
         if let Some(refusal) = refusal_by_message(looks, &rules.refused_on, &look) {
-            let secrets = Secrets { context, number, token, variables: variables.as_deref() };
+            let secrets =
+                Secrets { texts: Some(&context.texts), number, token, variables: variables.as_deref() };
             meaning.refused = Some(Box::new(secrets.taken_out_of(refusal)));
             return;
         }
         react(looks.calls_for(&rules.on_message, &look), client, variables, &look, &mut meaning.reaction);
         if let Some((rules, talker, at)) = &mut talk {
-            let secrets = Secrets { context, number, token, variables: variables.as_deref() };
+            let secrets =
+                Secrets { texts: Some(&context.texts), number, token, variables: variables.as_deref() };
             let is_secret = |word: &str| secrets.have(word);
             talker.hear(rules, &look, *at, &mut meaning.reaction.calls, is_secret);
         }

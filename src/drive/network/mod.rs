@@ -22,7 +22,7 @@ mod listen;
 mod local;
 mod meaning;
 mod name_server;
-mod on_session;
+pub(in crate::drive) mod on_session;
 mod packets;
 mod ports;
 mod prepare;

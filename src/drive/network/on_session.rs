@@ -17,7 +17,7 @@ use super::session::Session;
 use super::setup::GroupContext;
 use super::token::Token;
 use super::traffic::TrafficTally;
-use super::variables::{Renderer, Variables};
+use super::variables::{GroupTexts, Renderer, Variables};
 
 /// The messages that a client of `context` sends as soon as its session is open: the one that carries the token, where the scenario puts it there, and
 /// the session's first. One that speaks MQTT says who it is.
@@ -55,11 +55,12 @@ pub(super) async fn leave(
 
 /// What a client has told the service, or may tell it.
 #[derive(Clone, Copy)]
-pub(super) struct Secrets<'a> {
-    pub(super) context: &'a GroupContext,
-    pub(super) number: u32,
-    pub(super) token: Option<&'a Token>,
-    pub(super) variables: Option<&'a Variables>,
+pub(in crate::drive) struct Secrets<'a> {
+    /// What its group's texts may name; `None`: they name nothing.
+    pub(in crate::drive) texts: Option<&'a GroupTexts>,
+    pub(in crate::drive) number: u32,
+    pub(in crate::drive) token: Option<&'a Token>,
+    pub(in crate::drive) variables: Option<&'a Variables>,
 }
 
 impl Secrets<'_> {
@@ -70,14 +71,15 @@ impl Secrets<'_> {
     }
 
     /// Whether a word of the service's is one of them.
-    pub(super) fn have(self, word: &str) -> bool {
+    pub(in crate::drive) fn have(self, word: &str) -> bool {
         self.taken_out_of(Evidence::of_message(Some(word.to_owned()))).body_code.is_none()
     }
 
     /// What a service said on a session, without them.
-    pub(super) fn taken_out_of(self, evidence: Evidence) -> Evidence {
+    pub(in crate::drive) fn taken_out_of(self, evidence: Evidence) -> Evidence {
         let mut sent = Zeroizing::new(String::new());
-        let row = self.context.texts.row(self.number).map(ExposeSecret::expose_secret);
+        let row = self.texts.into_iter().flat_map(|texts| texts.row(self.number));
+        let row = row.map(ExposeSecret::expose_secret);
         let saved = self.variables.into_iter().flat_map(Variables::values);
         for secret in self.token.map(|token| token.expose_secret()).into_iter().chain(saved).chain(row) {
             sent.push_str(secret);

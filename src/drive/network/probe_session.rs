@@ -294,7 +294,7 @@ impl ProbeSession {
             Heard::Ended(ending) => Told::Over(ended(&ending, None)),
             Heard::Closed(ending, reason) => {
                 let (token, variables) = (token.as_ref(), self.variables.as_deref());
-                let secrets = Secrets { context: &self.context, number: 0, token, variables };
+                let secrets = Secrets { texts: Some(&self.context.texts), number: 0, token, variables };
                 let reason = secrets.taken_out_of_reason(reason);
                 Told::Over(ended(&ending, reason.as_deref()))
             }

@@ -99,7 +99,7 @@ impl GroupTexts {
     }
 
     /// All that client `number` has.
-    pub(super) fn row(&self, number: u32) -> impl Iterator<Item = &SecretString> {
+    pub(in crate::drive) fn row(&self, number: u32) -> impl Iterator<Item = &SecretString> {
         let columns = self.fed.iter().flat_map(|(feeder, _)| feeder.columns());
         columns.filter_map(move |column| self.fed(number, column))
     }

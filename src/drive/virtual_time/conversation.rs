@@ -3,12 +3,11 @@
 //! In: a client with what it has, a text. Out: texts of its own; what its machine is to know. The rules are those of the network
 //! ([`crate::conversation`]).
 
-use secrecy::ExposeSecret as _;
-
 use crate::clock::Moment;
 use crate::conversation::{Payload, Saying, Talker};
 use crate::declare::template::Template;
 use crate::drive::network::Token;
+use crate::drive::network::on_session::Secrets;
 use crate::drive::network::react::{Reaction, react};
 use crate::drive::network::speak::render_saying;
 use crate::drive::network::variables::{Renderer, Variables};
@@ -77,14 +76,14 @@ impl Speaker<'_> {
         Some(render_saying(template, client, talker, saying))
     }
 
-    /// Whether a word that came is one that the client has told, or may tell.
-    fn has_told(&self, word: &str, holdings: &Holdings) -> bool {
-        let token = self.token.as_ref().map(|token| token.expose_secret());
-        let saved = holdings.get(self.number).into_iter().flat_map(Variables::values);
-        token
-            .into_iter()
-            .chain(saved)
-            .any(|told| told.len() >= 4 && (told.contains(word) || word.contains(told)))
+    /// What the client has told the service, or may tell it.
+    fn secrets<'a>(&'a self, holdings: &'a Holdings) -> Secrets<'a> {
+        Secrets {
+            texts: self.group.writing.as_ref().map(|writing| writing.texts()),
+            number: self.number,
+            token: self.token.as_ref(),
+            variables: holdings.get(self.number),
+        }
     }
 
     /// What a text means that has come: what refuses the client, or what it does.
@@ -100,10 +99,10 @@ impl Speaker<'_> {
         let mut talk = looks.talk().zip(talker);
         for look in looks.messages(Payload::Text(text)) {
             if let Some(evidence) = refusal_by_message(looks, &rules.refused_on, &look) {
-                return Err(Box::new(evidence));
+                return Err(Box::new(self.secrets(holdings).taken_out_of(evidence)));
             }
             if let Some((rules, talker)) = &mut talk {
-                talker.hear(rules, &look, at, &mut reaction.calls, |word| self.has_told(word, holdings));
+                talker.hear(rules, &look, at, &mut reaction.calls, |word| self.secrets(holdings).have(word));
             }
             let Some(client) = self.renderer() else { continue };
             let called = looks.calls_for(&rules.on_message, &look);

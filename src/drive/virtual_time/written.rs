@@ -114,6 +114,11 @@ impl Writing {
         &self.base
     }
 
+    /// What the group's texts may name.
+    pub(super) const fn texts(&self) -> &GroupTexts {
+        &self.texts
+    }
+
     /// Client `number`, with its token, at a time in microseconds since 1970.
     pub(super) const fn client<'a>(
         &'a self,

@@ -55,7 +55,7 @@ impl Case {
 }
 
 /// By both drivers: the real one, and virtual time.
-fn by_both(folder: &Path, name: &str, scenario: &str) -> [RunModel; 2] {
+pub(crate) fn by_both(folder: &Path, name: &str, scenario: &str) -> [RunModel; 2] {
     let path = folder.join(format!("{name}.toml"));
     std::fs::write(&path, scenario).unwrap();
     let real = run_file(&path, &[], folder.join(name)).model;

@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use super::{Case, compare};
+use super::{Case, by_both, compare};
 
 const TOKEN: &str = "[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n";
 
@@ -73,6 +73,30 @@ sent_at = {{ pointer = "/due_us", unit = "us" }}
         Case::new("asks", &answers, &asks, None),
         Case::new("reacts", &answers, &reacts, None),
         Case::new("hears", streams, &hears, None),
+        Case::new("short-words", &answers, &asks.replace("pointer = \"/ok\"", "pointer = \"/answer\""), None),
     ];
     compare(&TempDir::new().unwrap(), &cases);
+}
+
+/// A service that sends back what it was sent, as its word for why it refuses, and as the kind of a message.
+#[test]
+fn neither_driver_tells_what_a_client_has_told() {
+    let folder = TempDir::new().unwrap();
+    let echo = script(&[
+        "message = 'show'\nsave = { n = \"/show\" }\nsend = '{\"error\":\"{n}\",\"kind\":\"{n}\"}'",
+    ]);
+    std::fs::write(folder.path().join("rows.csv"), "word\nhunter-two\n").unwrap();
+    for (name, refusal) in
+        [("refused", "refused_on = [{ pointer = \"/error\", words = \"/error\" }]\n"), ("told", "")]
+    {
+        let scenario = format!(
+            "duration = \"1500ms\"\n[target]\nidle_timeout = \"never\"\n{echo}[[groups]]\nname = \"g\"\nclients = 1\nfeeder = \"rows.csv\"\nreconnect = {{ max_attempts = 1 }}\n{TOKEN}[groups.session]\n{refusal}kinds = {{ pointer = \"/kind\" }}\n[[groups.session.say]]\ntext = '{{\"show\":\"{{word}}\"}}'\n"
+        );
+        for model in by_both(folder.path(), name, &scenario) {
+            let said = format!("{:?} {:?}", model.all.attempts, model.all.talk);
+            assert!(!said.contains("hunter"), "{name}: {said}");
+            let heard = if refusal.is_empty() { "other" } else { "RefusedMessage" };
+            assert!(said.contains(heard), "{name}: {said}");
+        }
+    }
 }
