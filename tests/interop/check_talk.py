@@ -17,6 +17,17 @@ from check_foreign import wait_for
 from processes import LONGEST, RESURGE, UNTIMED, free_port, node, started
 
 
+def scenario(groups, port, duration, rest=""):
+    """A scenario of these groups against a service on this port."""
+    head = f'name = "talk"\nduration = "{duration}"\n{UNTIMED}[target]\nkind = "remote"\nurl = "ws://127.0.0.1:{port}/"\n'
+    return head + groups.replace("PORT", str(port)) + rest
+
+
+def rows(folder, file):
+    """The rows of a file of a run."""
+    return list(csv.DictReader((folder / file).open(newline="")))
+
+
 class Run:
     """A run against a service, with what it wrote and what the service counted."""
 
@@ -25,21 +36,20 @@ class Run:
         with tempfile.TemporaryDirectory() as home, started(node(*command, port)) as service:
             assert "listening" in service.stdout.readline()
             path, folder = Path(home, "talk.toml"), Path(home, "run")
-            head = f'name = "talk"\nduration = "{duration}"\n{UNTIMED}[target]\nkind = "remote"\nurl = "ws://127.0.0.1:{port}/"\n'
-            path.write_text(head + groups.replace("PORT", str(port)) + rest)
+            path.write_text(scenario(groups, port, duration, rest))
             command = [RESURGE, "run", str(path), "--out", str(folder), "--progress", "none"]
             self.done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
             assert self.done.returncode == 0, (self.done.returncode, self.done.stdout, self.done.stderr)
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts", timeout=10) as answer:
                 self.counts = json.load(answer)
             self.json = json.loads((folder / "run.json").read_text())
-            self.files = {file.name: list(csv.DictReader(file.open(newline=""))) for file in folder.glob("*.csv")}
+            self.files = {file.name: rows(folder, file.name) for file in folder.glob("*.csv")}
 
     def row(self, file, **wanted):
         """The only row of a file with these values."""
-        rows = [row for row in self.files[file] if all(row[key] == value for key, value in wanted.items())]
-        assert len(rows) == 1, (file, wanted, self.files[file])
-        return {key: int(value) if value.lstrip("-").isdigit() else value for key, value in rows[0].items()}
+        found = [row for row in self.files[file] if all(row[key] == value for key, value in wanted.items())]
+        assert len(found) == 1, (file, wanted, self.files[file])
+        return {key: int(value) if value.lstrip("-").isdigit() else value for key, value in found[0].items()}
 
 
 def check_exchanges_by_their_numbers() -> None:
@@ -151,9 +161,9 @@ reply = { starts_with = "43", correlate_by = { regex = '^43(\\d+)' }, check = ["
 def check_socket_io_acknowledges() -> None:
     """Each event has its acknowledgement, each ping its pong, and a row of the feeder with a wrong token is refused by a packet."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = Path(folder, "rows.csv")
-        rows.write_text("n,token_of_row\n1,t-1\n2,t-2\n3,t-3\n4,t-4\n5,hush-hush-hush\n")
-        run = Run(["talk_libraries.js", "socket-io"], SOCKET_IO.replace("rows.csv", str(rows)))
+        feeder = Path(folder, "rows.csv")
+        feeder.write_text("n,token_of_row\n1,t-1\n2,t-2\n3,t-3\n4,t-4\n5,hush-hush-hush\n")
+        run = Run(["talk_libraries.js", "socket-io"], SOCKET_IO.replace("rows.csv", str(feeder)))
     row, counts = run.row("exchanges.csv", group="g", exchange="ask"), run.counts
     assert row["sent"] == counts["asked"] and row["sent"] > 400, (row, counts)
     assert row["failed_checks"] in (counts["bad"], counts["bad"] - 1) and row["timeouts"] == row["unexpected"] == 0, (row, counts)
@@ -349,8 +359,7 @@ def check_nchan_publishes() -> None:
     with tempfile.TemporaryDirectory() as home:
         config, path, folder = Path(home, "nginx.conf"), Path(home, "talk.toml"), Path(home, "run")
         config.write_text(NCHAN.format(home=home, port=port, module="/usr/lib/nginx/modules/ngx_nchan_module.so"))
-        head = f'name = "talk"\nduration = "7s"\n{UNTIMED}[target]\nkind = "remote"\nurl = "ws://127.0.0.1:{port}/sub"\n'
-        path.write_text(head + groups.replace("PORT", str(port)))
+        path.write_text(scenario(groups, port, "7s"))
         with started([nginx, "-c", str(config), "-p", home], stderr=subprocess.DEVNULL):
             wait_for(port)
             with started([RESURGE, "run", str(path), "--out", str(folder), "--progress", "none"], stderr=subprocess.STDOUT) as run:
@@ -360,8 +369,7 @@ def check_nchan_publishes() -> None:
                 assert run.returncode == 0, said
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as answer:
                 status = answer.read().decode()
-        rows = list(csv.DictReader((folder / "streams.csv").open(newline="")))
-    row = {key: value for key, value in next(row for row in rows if row["group"] == "g").items()}
+        row = next(row for row in rows(folder, "streams.csv") if row["group"] == "g")
     number = lambda key: int(row[key])
     assert f"total published messages: {published}" in status and published > 100, (published, status)
     assert number("missed") == number("late") == number("duplicates") == 0 < number("missed_away"), row
@@ -423,8 +431,7 @@ def check_rabbitmq_confirms() -> None:
         environment |= {"HOME": home, "RABBITMQ_NODENAME": "interop@localhost", "RABBITMQ_DIST_PORT": str(dist)}
         environment |= {"ERL_EPMD_PORT": str(epmd), "ERL_EPMD_ADDRESS": "127.0.0.1", "LC_ALL": "C.UTF-8"}
         path, folder = Path(home, "talk.toml"), Path(home, "run")
-        head = f'name = "talk"\nduration = "6s"\n{UNTIMED}[target]\nkind = "remote"\nurl = "ws://127.0.0.1:{web}/ws"\n'
-        path.write_text(head + RABBIT_GROUPS.replace("PORT", str(web)))
+        path.write_text(scenario(RABBIT_GROUPS, web, "6s"))
         quiet = {"env": environment, "stderr": subprocess.DEVNULL}
         with started(["epmd"], **quiet), started([f"{RABBIT_BIN}/rabbitmq-server"], **quiet) as broker:
             # Its pipe must not fill up.
@@ -436,9 +443,8 @@ def check_rabbitmq_confirms() -> None:
             assert done.returncode == 110 and "clients of group wrong ever had a session" in done.stdout, (done.stdout, done.stderr)
             control = [f"{RABBIT_BIN}/rabbitmqctl", "-n", "interop@localhost", "--quiet", "list_queues", "messages", "--no-table-headers"]
             queued = subprocess.run(control, capture_output=True, text=True, timeout=LONGEST, env=environment).stdout
-        rows = list(csv.DictReader((folder / "exchanges.csv").open(newline="")))
-        outcomes = list(csv.DictReader((folder / "outcomes.csv").open(newline="")))
-    row = {key: value for key, value in next(row for row in rows if row["group"] == "knows").items()}
+        row = next(row for row in rows(folder, "exchanges.csv") if row["group"] == "knows")
+        outcomes = rows(folder, "outcomes.csv")
     sent, confirmed, unfinished = (int(row[key]) for key in ("sent", "ok", "unfinished"))
     assert sent == confirmed + unfinished and confirmed > 300 and confirmed <= int(queued) <= sent, (row, queued)
     wrong = {(row["kind"], row["outcome"]): int(row["count"]) for row in outcomes if row["group"] == "wrong"}

@@ -8,15 +8,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use resurge::record::Tally;
 use resurge::report::{RunModel, Status};
-use resurge::run::{InMemory, simulation_of};
 use resurge::sample::{Cause, Counter, Metric, Outcome};
-use resurge::scenario::load;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
 };
 use tempfile::TempDir;
 
+use crate::both::by_both;
 use crate::support::in_process::run_file;
 
 /// A new key, in PEM.
@@ -26,19 +25,12 @@ fn pem(of: &'static EcdsaSigningAlgorithm) -> String {
 }
 
 /// The same scenario in real time and in virtual time: 4 clients, which the target closes once.
-fn by_both(folder: &Path, name: &str, target: &str, token: &str) -> [RunModel; 2] {
+fn signed_by_both(folder: &Path, name: &str, target: &str, token: &str) -> [RunModel; 2] {
     let invalidation = if name == "stale" { "on-disconnect" } else { "never" };
     let text = format!(
         "duration = \"2500ms\"\n[target]\nidle_timeout = \"never\"\ninvalidation = \"{invalidation}\"\n{target}\n[[groups]]\nname = \"g\"\nclients = 4\n[groups.reconnect]\nmax_attempts = 2\nbackoff = {{ kind = \"constant\", base = \"1ms\" }}\n[groups.token]\n{token}\n[[storms]]\nat = \"1500ms\"\nby = \"target\"\ncode = 1012\n"
     );
-    let path = folder.join(format!("{name}.toml"));
-    std::fs::write(&path, text).unwrap();
-    let real = run_file(&path, &[], folder.join(name)).model;
-    let loaded = load(&path, &Vec::new(), None, &|_| None).unwrap();
-    let simulation = simulation_of(loaded, None).unwrap_or_else(|why| panic!("{name}: {why}"));
-    let (journal, end) = simulation.run_audited(InMemory::Totals, Some(50));
-    assert_eq!(end.faults, [""; 0], "{name}");
-    [real, RunModel::new(journal)]
+    by_both(folder, name, &text)
 }
 
 type Rows = BTreeMap<String, u64>;
@@ -182,7 +174,7 @@ fn both_drivers_judge_what_clients_sign_alike() {
         for (name, target, token, refused) in &cases {
             let folder = folder.path();
             scope.spawn(move || {
-                let [real, simulated] = by_both(folder, name, target, token);
+                let [real, simulated] = signed_by_both(folder, name, target, token);
                 let mut both = [&real, &simulated].map(|model| told(&model.all));
                 if *name == "one-for-all" {
                     // How many of those that are closed one after the other find the one token too old depends on the machine.
