@@ -98,6 +98,14 @@ counts! {
 }
 
 impl ExchangeCounts {
+    /// All of them, in the order in which reports list them.
+    #[must_use]
+    pub const fn all(&self) -> [u64; 8] {
+        let Self { sent, ok, failed_checks, timeouts, cut_off, unfinished, unexpected, most_in_flight } =
+            *self;
+        [sent, ok, failed_checks, timeouts, cut_off, unfinished, unexpected, most_in_flight]
+    }
+
     /// Messages of which it is known how they ended.
     #[must_use]
     pub const fn ended(&self) -> u64 {

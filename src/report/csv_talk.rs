@@ -37,19 +37,8 @@ pub fn exchanges_csv(model: &RunModel) -> CsvResult {
         "failed_max_us",
     ];
     let rows = exchanges(model).into_iter().map(|row| {
-        let counts = row.own.counts;
-        let numbers = [
-            counts.sent,
-            counts.ok,
-            counts.failed_checks,
-            counts.timeouts,
-            counts.cut_off,
-            counts.unfinished,
-            counts.unexpected,
-            counts.most_in_flight,
-        ];
         let mut cells = vec![row.group.to_owned(), row.name];
-        cells.extend(numbers.map(|number| number.to_string()));
+        cells.extend(row.own.counts.all().map(|number| number.to_string()));
         cells.extend(times(Some(&row.own.latencies), true));
         let failed = Some(&row.own.failed).filter(|failed| failed.count() > 0);
         let told =

@@ -30,19 +30,8 @@ fn table(title: &'static str, note: &'static str, header: &[&str], rows: Vec<Vec
 
 fn exchange_table(model: &RunModel) -> Option<Table> {
     let rows = exchanges(model).into_iter().map(|row| {
-        let counts = row.own.counts;
-        let numbers = [
-            counts.sent,
-            counts.ok,
-            counts.failed_checks,
-            counts.timeouts,
-            counts.cut_off,
-            counts.unfinished,
-            counts.unexpected,
-            counts.most_in_flight,
-        ];
         let mut cells = vec![row.group.to_owned(), row.name];
-        cells.extend(numbers.map(format_count));
+        cells.extend(row.own.counts.all().map(format_count));
         cells.extend(times(Some(&row.own.latencies)));
         cells
     });

@@ -75,7 +75,7 @@ pub use probe::Probe;
 pub use reconnect::{Backoff, Growth, Jitter, ReconnectRules, RefusalName, ResetOn};
 pub use refusal::{RefusalDetail, RefusalManner, RefusalStatus};
 pub use route::{Evicts, Route, RouteDoes, TICKET_IN_PATH, TicketEnd, Tickets, path_fits, ticket_in};
-pub use say::{Check, CorrelateBy, REPEATED, Reply, Said, Say, When};
+pub use say::{Check, CorrelateBy, Reply, Said, Say, When};
 pub use scenario::Scenario;
 pub use script::{MessageToken, ScriptAt, ScriptRule, TargetStorm, TopicsAt};
 pub use session::{

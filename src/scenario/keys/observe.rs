@@ -9,6 +9,8 @@ use crate::declare::{
     list, map, of, one_of, ruled, string, table, words,
 };
 
+use super::prepare::number_in_list;
+
 /// Most sources.
 pub(crate) const MOST_SOURCES: usize = 20;
 /// Most series of a source.
@@ -68,8 +70,7 @@ table! {
 
 /// The name of a source that has none.
 fn number(table: &Table<'_>) -> String {
-    let index = table.path.rsplit('.').next().and_then(|index| index.parse::<usize>().ok());
-    format!("source {}", index.unwrap_or_default() + 1)
+    format!("source {}", number_in_list(table))
 }
 
 /// Who is asked.

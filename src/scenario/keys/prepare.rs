@@ -212,8 +212,13 @@ impl Value for Pattern {
 
 /// The name of a step that has none.
 fn number(table: &Table<'_>) -> String {
+    format!("step {}", number_in_list(table))
+}
+
+/// The how manieth of its list a table is, from 1.
+pub(super) fn number_in_list(table: &Table<'_>) -> usize {
     let index = table.path.rsplit('.').next().and_then(|index| index.parse::<usize>().ok());
-    format!("step {}", index.unwrap_or_default() + 1)
+    index.unwrap_or_default() + 1
 }
 
 /// Where a request goes.

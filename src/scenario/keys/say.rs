@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::declare::template::OF_SAYINGS;
 use crate::declare::{
     At, Choices, Keys, NAME, POINTER, Shape, Table, Template, TextRule, TextShape, Value, Word, above_zero,
     duration, flat, interval, list, of, one_of, pace, read_table, ruled, say_template, table,
@@ -14,7 +15,7 @@ use crate::declare::{
 
 use super::arrivals::Process;
 use super::message_rule::{HEX, Literal, MessageRule, bytes_of};
-use super::prepare::Pattern;
+use super::prepare::{Pattern, number_in_list};
 use super::threshold::Comparison;
 
 /// Checks of a reply.
@@ -147,12 +148,8 @@ fn number(table: &Table<'_>) -> String {
 
 /// The name of an element of a list that has none.
 pub(super) fn named_by_number(kind: &str, table: &Table<'_>) -> String {
-    let index = table.path.rsplit('.').next().and_then(|index| index.parse::<usize>().ok());
-    format!("{kind}-{}", index.unwrap_or_default() + 1)
+    format!("{kind}-{}", number_in_list(table))
 }
-
-/// The variables of a saying by which a reply is known.
-pub const REPEATED: [&str; 2] = ["counter", "uuid"];
 
 fn check_say(say: Say, table: &Table<'_>) -> Option<Say> {
     let correlated = say.reply.as_ref().is_some_and(|reply| reply.correlate_by.is_some());
@@ -171,12 +168,12 @@ fn check_say(say: Say, table: &Table<'_>) -> Option<Say> {
 }
 
 impl Say {
-    /// The variable that its reply repeats: the only one of [`REPEATED`] in its text.
+    /// The variable that its reply repeats: the only one of [`OF_SAYINGS`] in its text.
     #[must_use]
     pub fn repeats(&self) -> Option<&'static str> {
         let Said::Text(template) = &self.what else { return None };
         let stands = |name: &&str| template.variables().any(|variable| variable == *name);
-        let mut standing = REPEATED.into_iter().filter(stands);
+        let mut standing = OF_SAYINGS.into_iter().filter(stands);
         standing.next().filter(|_| standing.next().is_none())
     }
 }
