@@ -259,7 +259,9 @@ def check_graphql_ws_completes() -> None:
     assert stream["messages"] <= counts["sent"] and stream["keys"] == subscribe["sent"], (stream, counts)
     # Both kinds of operations end with a completion.
     assert kinds["connection_ack"] == 5 and kinds["complete"] >= subscribe["ok"] + query["ok"], kinds
-    assert subscribe["unexpected"] == kinds["complete"] - subscribe["ok"], (subscribe, kinds)
+    # Those of queries; what comes while a client leaves has a kind, and is no exchange's reply any more.
+    others = kinds["complete"] - subscribe["ok"]
+    assert others - 5 <= subscribe["unexpected"] <= others, (subscribe, kinds)
     print(f"        {subscribe['sent']} subscriptions with {stream['messages']} values, {query['sent']} queries")
 
 
