@@ -14,6 +14,7 @@ mod sought;
 mod stream;
 mod talker;
 mod value;
+mod words;
 
 pub use binary::write_binary;
 pub use condition::Condition;
@@ -26,3 +27,4 @@ pub use sought::{Found, Slot, Sought};
 pub use stream::{Streams, Told, key_of};
 pub use talker::{Ack, Saying, Talker};
 pub use value::Value;
+pub use words::{SayKey, Words};

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::conversation::SayKey;
 use crate::sample::{Abnormal, Answer, AnsweredBy, Ground, Outcome, Said, Spoken, Word};
 
 use super::cause::Evidence;
@@ -69,7 +70,7 @@ pub enum Event {
         /// That often.
         every: Duration,
     },
-    /// A frame of [`Action::Ping`], [`Action::SendKeepAlive`] or [`Action::SendMessage`] was written.
+    /// A frame of [`Action::Ping`] or [`Action::Say`] was written.
     Sent,
     /// The session is over.
     Ended(Ending),
@@ -126,14 +127,8 @@ pub enum Action {
     },
     /// Send a ping frame; then [`Event::Sent`] or [`Event::Ended`].
     Ping,
-    /// Send the keep-alive text; then [`Event::Sent`] or [`Event::Ended`].
-    SendKeepAlive,
-    /// Send the heartbeat that a message asked for; then [`Event::Sent`] or [`Event::Ended`].
-    SendHeartbeat,
-    /// Send the refreshed token; then [`Event::Sent`] or [`Event::Ended`].
-    SendRefreshed,
-    /// Send the group's message; then [`Event::Sent`] or [`Event::Ended`].
-    SendMessage,
+    /// Say what this key says; then [`Event::Sent`] or [`Event::Ended`].
+    Say(SayKey),
     /// Begin to fetch a token while the session goes on; then at once [`Event::Sent`], and the token events later.
     StartRefresh {
         /// A token requested earlier will not do.

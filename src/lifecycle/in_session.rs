@@ -3,6 +3,7 @@
 //! In: events of the session and of the clock. Out: the next action; nothing here ends an attempt.
 
 use crate::clock::Moment;
+use crate::conversation::SayKey;
 use crate::sample::{Abnormal, Counter, Initiator, Sample, Spoken, StormId};
 use crate::scenario::keys::{DisconnectHow, Ready};
 
@@ -35,7 +36,7 @@ impl Step<'_> {
                 self.refreshed(&mut timetable, facts, fetched);
                 if self.rules.session.refresh_message.is_some() {
                     self.client.enter(State::Session { entering, timetable });
-                    return Action::SendRefreshed;
+                    return Action::Say(SayKey::RefreshMessage);
                 }
                 self.hold(entering, timetable)
             }
@@ -103,9 +104,7 @@ impl Step<'_> {
         let upgraded = timetable.upgraded;
         let action = match thing {
             DueThing::Ping => Action::Ping,
-            DueThing::KeepAliveText => Action::SendKeepAlive,
-            DueThing::Heartbeat => Action::SendHeartbeat,
-            DueThing::Message => Action::SendMessage,
+            DueThing::Say(key) => Action::Say(key),
             DueThing::Refresh => Action::StartRefresh { not_before: self.now, valid_until: Moment::ZERO },
             DueThing::Verdict => return self.verdict_due(entering, timetable, heard),
             DueThing::Storm(storm, how) => {

@@ -1,7 +1,6 @@
 //! Tests of the lifecycle: scripts of events.
 
 use super::*;
-use crate::conversation::Looks;
 use crate::lifecycle::{Ending, EndingHow, Evidence, Finish, Leave, StormRule};
 use crate::sample::{Abnormal, Cause, CloseKey, Initiator, Outcome, SessionEnd, StormId};
 use crate::scenario::keys::PrepareRules;
@@ -10,6 +9,7 @@ use crate::scenario::keys::{
     KeepAliveKind, OnReconnect, ReconnectRules, RefusalName, ResetOn, SessionRules, Sharing, TokenConnection,
     TokenRules,
 };
+use std::sync::Arc;
 
 pub(in crate::lifecycle) const fn ms(ms: u64) -> Moment {
     Moment::from_ns(ms * 1_000_000)
@@ -45,7 +45,7 @@ pub(in crate::lifecycle) fn rules(on_reconnect: OnReconnect) -> GroupRules {
             refused_within: Duration::ZERO,
             ..SessionRules::default()
         },
-        looks: Looks::default(),
+        looks: Arc::default(),
         feeder: None,
         disconnects: Vec::new(),
         reconnect: ReconnectRules {

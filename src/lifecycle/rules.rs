@@ -31,7 +31,7 @@ pub struct GroupRules {
     /// What they do while connected.
     pub session: SessionRules,
     /// What they look for in messages.
-    pub looks: Looks,
+    pub looks: Arc<Looks>,
     /// What their texts may name beside variables, a row a client.
     pub feeder: Option<Arc<Feeder>>,
     /// Disconnects that they cause.
@@ -122,7 +122,7 @@ impl GroupRules {
                 refused_within: admission.refused_within,
                 ..group.session.clone()
             },
-            looks: Looks::new(&group.session),
+            looks: Arc::new(Looks::new(&group.session)),
             feeder: group.feeder.clone(),
             disconnects: group.disconnects.clone(),
             reconnect: group.reconnect.clone(),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::conversation::SayKey;
 use crate::random::{Draws, Purpose};
 use crate::sample::StormId;
 use crate::scenario::keys::{DisconnectHow, KeepAliveKind};
@@ -62,12 +63,8 @@ pub(super) enum DueThing {
     Refresh,
     /// A ping is due.
     Ping,
-    /// A keep-alive text is due.
-    KeepAliveText,
-    /// The heartbeat that the peer asked for is due.
-    Heartbeat,
-    /// A message is due.
-    Message,
+    /// What this key says is due.
+    Say(SayKey),
 }
 
 impl Timetable {
@@ -180,7 +177,7 @@ impl Timetable {
         if self.heartbeat <= now {
             let due = self.heartbeat;
             self.heartbeat = next_on_grid(due, self.heartbeat_every, now);
-            return Some((DueThing::Heartbeat, due));
+            return Some((DueThing::Say(SayKey::Heartbeat), due));
         }
         if let Some(keep) = rules.session.keep_alive.as_ref().filter(|_| self.keep_alive <= now) {
             let due = self.keep_alive;
@@ -188,7 +185,7 @@ impl Timetable {
             self.answer.get_or_insert((now, now + keep.timeout));
             let thing = match keep.what {
                 KeepAliveKind::Ping => DueThing::Ping,
-                KeepAliveKind::Text(_) => DueThing::KeepAliveText,
+                KeepAliveKind::Text(_) => DueThing::Say(SayKey::KeepAlive),
             };
             return Some((thing, due));
         }
@@ -196,7 +193,7 @@ impl Timetable {
         let due = self.message;
         // Every message that is due is sent, however late: the intended rate is kept.
         self.message = due + interval(send.rate);
-        Some((DueThing::Message, due))
+        Some((DueThing::Say(SayKey::Send), due))
     }
 
     /// Takes note of signs of life.

@@ -33,7 +33,7 @@ fn rules() -> GroupRules {
         may_show: false,
         prepare: None,
         session: SessionRules { ready_timeout: SHORT, ..SessionRules::default() },
-        looks: Looks::default(),
+        looks: Arc::default(),
         feeder: None,
         disconnects: Vec::new(),
         reconnect: ReconnectRules {
@@ -341,7 +341,7 @@ async fn a_message_that_comes_with_the_upgrades_answer_is_not_lost() {
     .await;
     let mut waiting = rules();
     waiting.session.ready = Ready::Message(MessageRule::containing("hell"));
-    waiting.looks = Looks::new(&waiting.session);
+    waiting.looks = Arc::new(Looks::new(&waiting.session));
     let samples = run_client(&format!("ws://{eager}/"), waiting, None).await;
     assert!(samples.iter().any(|sample| matches!(sample, Sample::Ready(_))), "{samples:?}");
     assert_eq!(ending(&samples), "target 1001");

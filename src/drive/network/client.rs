@@ -10,11 +10,11 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
+use crate::conversation::SayKey;
 use crate::declare::template::Template;
 use crate::drive::{Driver, Timers};
 use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
 use crate::sample::{ClientNumber, Counter, Sample};
-use crate::scenario::keys::KeepAliveKind;
 
 use super::cookies::Jar;
 use super::kept::{Kept, beside, kept_end};
@@ -22,6 +22,7 @@ use super::on_session::{first_messages, leave};
 use super::prepare::prepare;
 use super::session::Session;
 use super::setup::GroupContext;
+use super::speak::message_of;
 use super::token::{Acquired, Refusal, Token, Wish};
 use super::traffic::TrafficTally;
 use super::variables::{Renderer, Variables};
@@ -123,10 +124,7 @@ impl Driven {
                 self.hold(until, !awaiting_ready, entering).await
             }
             Action::Ping => self.send_frame(Message::Ping(bytes::Bytes::new())).await,
-            Action::SendKeepAlive => self.send_keep_alive().await,
-            Action::SendHeartbeat => self.send_heartbeat().await,
-            Action::SendRefreshed => self.send_refreshed().await,
-            Action::SendMessage => self.send_message().await,
+            Action::Say(key) => self.say(key).await,
             Action::StartRefresh { not_before, valid_until } => self.start_refresh(not_before, valid_until),
             Action::Keep { until } => self.keep(until),
             Action::ReleaseKept => self.release_kept(),
@@ -288,8 +286,8 @@ impl Driven {
         let token = self.token_in_hand();
         let messages = first_messages(&self.context, token.as_ref(), self.renderer(token.as_ref()));
         for message in messages.into_iter().flatten() {
-            self.tally.sent();
-            if let Some(ending) = self.session.as_mut()?.send(&self.context.session, message).await {
+            let said = self.session.as_mut()?.say(&self.context.session, &mut self.tally, message);
+            if let Some(ending) = said.await {
                 return Some(ending);
             }
         }
@@ -302,34 +300,13 @@ impl Driven {
         connected
     }
 
-    async fn send_keep_alive(&mut self) -> Event {
-        let text = match self.context.rules.session.keep_alive.as_ref().map(|keep| &keep.what) {
-            Some(KeepAliveKind::Text(text)) => self.render(text),
-            _ => String::new(),
-        };
+    /// Says what a key says.
+    async fn say(&mut self, key: SayKey) -> Event {
+        let rules = &self.context.rules.session;
+        let Some(words) = key.words(rules) else { return Event::Sent };
+        let message = message_of(words, rules.binary, |text| self.render(text));
         self.tally.sent();
-        self.send_frame(Message::Text(text.into())).await
-    }
-
-    async fn send_heartbeat(&mut self) -> Event {
-        let heartbeat = self.context.rules.session.on_message.iter().find_map(|rule| rule.heartbeat.as_ref());
-        let text = heartbeat.map(|heartbeat| self.render(&heartbeat.text)).unwrap_or_default();
-        self.tally.sent();
-        self.send_frame(Message::Text(text.into())).await
-    }
-
-    async fn send_refreshed(&mut self) -> Event {
-        let template = self.context.rules.session.refresh_message.as_ref();
-        let text = template.map(|template| self.render(template)).unwrap_or_default();
-        self.tally.sent();
-        self.send_frame(Message::Text(text.into())).await
-    }
-
-    async fn send_message(&mut self) -> Event {
-        let text =
-            self.context.rules.session.send.as_ref().map(|send| self.render(&send.text)).unwrap_or_default();
-        self.tally.sent();
-        self.send_frame(Message::Text(text.into())).await
+        self.send_frame(message).await
     }
 
     async fn send_frame(&mut self, message: Message) -> Event {
@@ -340,10 +317,7 @@ impl Driven {
         };
         match failed {
             None => {
-                let now = self.context.run.clock().now();
-                if self.tally.is_due(now) {
-                    session.report(&self.context.session, &mut self.tally, now).await;
-                }
+                session.report_if_due(&self.context.session, &mut self.tally).await;
                 Event::Sent
             }
             Some(ending) => {

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::conversation::{SayKey, Words};
 use crate::lifecycle::{Ending, Evidence};
 use crate::mqtt;
 use crate::scenario::keys::TokenIn;
@@ -15,6 +16,7 @@ use super::echo::without_echo;
 use super::packets::connect_packet;
 use super::session::Session;
 use super::setup::GroupContext;
+use super::speak::message_of;
 use super::token::Token;
 use super::traffic::TrafficTally;
 use super::variables::{GroupTexts, Renderer, Variables};
@@ -30,11 +32,12 @@ pub(super) fn first_messages(
         return [connect_packet(rules, context.rules.session.max_message_bytes, client), None];
     }
     let with_token = match (&context.token_in, token) {
-        (TokenIn::FirstMessage(template), Some(_)) => Some(client.render(template)),
+        (TokenIn::FirstMessage(template), Some(_)) => Some(Words::Text(template)),
         _ => None,
     };
-    let first = context.rules.session.first_message.as_ref().map(|template| client.render(template));
-    [with_token, first].map(|text| text.map(|text| Message::Text(text.into())))
+    let rules = &context.rules.session;
+    let first = SayKey::FirstMessage.words(rules);
+    [with_token, first].map(|words| Some(message_of(words?, rules.binary, |text| client.render(text))))
 }
 
 /// Closes a session with `code`. A client that speaks MQTT says that it leaves before (§3.14).
@@ -45,8 +48,8 @@ pub(super) async fn leave(
     code: u16,
 ) -> Ending {
     if context.rules.session.mqtt.is_some() {
-        tally.sent();
-        if let Some(ending) = session.send(&context.session, Message::Binary(mqtt::disconnect())).await {
+        let goodbye = Message::Binary(mqtt::disconnect());
+        if let Some(ending) = session.say(&context.session, tally, goodbye).await {
             return ending;
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
+use crate::conversation::SayKey;
 use crate::lifecycle::{Ending, EndingHow, Event, Evidence};
 use crate::sample::Outcome;
 use crate::scenario::keys::Ready;
@@ -17,7 +18,7 @@ use super::meaning::{Meaning, meaning_of};
 use super::on_session::{Secrets, first_messages, leave};
 use super::session::{Heard, Session, payload_of};
 use super::setup::GroupContext;
-use super::speak::Speaker;
+use super::speak::{Speaker, message_of};
 use super::token::Token;
 use super::traffic::TrafficTally;
 use super::variables::{Renderer, Variables};
@@ -234,15 +235,14 @@ impl ProbeSession {
     async fn beat(&mut self, now: Moment) -> Option<ProbeEnd> {
         let (due, every) = self.heartbeat.filter(|(due, _)| *due <= now)?;
         self.heartbeat = Some((due.max(now) + every, every));
-        let rules = &self.context.rules.session.on_message;
-        let template = rules.iter().find_map(|rule| rule.heartbeat.as_ref())?;
-        let text = self.client().render(&template.text);
-        self.send(Message::Text(text.into())).await
+        let rules = &self.context.rules.session;
+        let words = SayKey::Heartbeat.words(rules)?;
+        let message = message_of(words, rules.binary, |text| self.client().render(text));
+        self.send(message).await
     }
 
     async fn send(&mut self, message: Message) -> Option<ProbeEnd> {
-        self.tally.sent();
-        let ending = self.session.send(&self.context.session, message).await?;
+        let ending = self.session.say(&self.context.session, &mut self.tally, message).await?;
         Some(ended(&ending, None))
     }
 

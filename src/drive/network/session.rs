@@ -3,6 +3,7 @@
 //! In: a connected WebSocket. Out: what happened, in the lifecycle's terms. What a frame means to the client is not decided
 //! here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, SinkExt, StreamExt};
@@ -32,14 +33,19 @@ pub(super) struct SessionTerms {
     clock: Clock,
     sink: GroupSink,
     /// What makes sessions ready.
-    looks: Looks,
+    looks: Arc<Looks>,
     pub(super) close_timeout: Duration,
     /// Whether messages carry our own target's numbers.
     is_numbered: bool,
 }
 
 impl SessionTerms {
-    pub(super) const fn new(clock: Clock, sink: GroupSink, looks: Looks, close_timeout: Duration) -> Self {
+    pub(super) const fn new(
+        clock: Clock,
+        sink: GroupSink,
+        looks: Arc<Looks>,
+        close_timeout: Duration,
+    ) -> Self {
         Self { clock, sink, looks, close_timeout, is_numbered: false }
     }
 
@@ -217,6 +223,25 @@ impl Session {
         if let Some(news) = tally.talker.as_deref_mut().and_then(Talker::report) {
             terms.sink.send(now, Sample::Talk(news)).await;
         }
+    }
+
+    /// The same, where it is due.
+    pub(super) async fn report_if_due(&mut self, terms: &SessionTerms, tally: &mut TrafficTally) {
+        let now = terms.clock.now();
+        if tally.is_due(now) {
+            self.report(terms, tally, now).await;
+        }
+    }
+
+    /// Sends a message, which counts. `Some`: as [`Self::send`].
+    pub(super) async fn say(
+        &mut self,
+        terms: &SessionTerms,
+        tally: &mut TrafficTally,
+        message: Message,
+    ) -> Option<Ending> {
+        tally.sent();
+        self.send(terms, message).await
     }
 
     /// Sends a frame. `Some`: it could not be sent, and the session is over.

@@ -1,18 +1,18 @@
-//! What a client says by the rules of its group's conversation.
+//! What a client says: the messages that words make, and what its group's conversation wants to be said.
 //!
-//! In: sayings that are due, or that messages called for. Out: the same as messages on the session, with the client's variables filled in.
+//! In: words; sayings that are due, or that messages called for. Out: messages, on the session, with the client's variables filled in.
 
 use std::cell::Cell;
 
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
-use crate::conversation::{PingDue, Saying, Talker, write_binary};
+use crate::conversation::{PingDue, SayKey, Saying, Talker, Words, write_binary};
 use crate::declare::template::{Template, random_range};
 use crate::lifecycle::{Ending, EndingHow, Event};
 use crate::mqtt;
 use crate::sample::{Abnormal, Sample};
-use crate::scenario::keys::{Binary, MqttRules, Said, Say};
+use crate::scenario::keys::{Binary, MqttRules};
 
 use super::packets::said_packet;
 use super::react::Reaction;
@@ -62,8 +62,7 @@ impl Speaker<'_> {
             }
             PingDue::Send { due } => {
                 self.context.sink.send(now, Sample::Lag(now.since(due))).await;
-                tally.sent();
-                session.send(&self.context.session, Message::Binary(mqtt::ping())).await
+                session.say(&self.context.session, tally, Message::Binary(mqtt::ping())).await
             }
         }
     }
@@ -77,8 +76,7 @@ impl Speaker<'_> {
         untold: &mut Vec<Event>,
     ) -> Option<Ending> {
         for reply in reaction.replies {
-            tally.sent();
-            if let Some(ending) = session.send(&self.context.session, reply).await {
+            if let Some(ending) = session.say(&self.context.session, tally, reply).await {
                 return Some(ending);
             }
         }
@@ -109,44 +107,35 @@ impl Speaker<'_> {
         let (message, id) = match &context.rules.session.mqtt {
             Some(mqtt) => packet(mqtt, client, talker, saying, context.sink.clock().now())?,
             None => {
-                let say = context.rules.session.say.get(saying.index)?;
-                (text(say, context.rules.session.binary, client, talker, saying), None)
+                let written = context.rules.session.binary;
+                let words = SayKey::Say(saying.index).words(&context.rules.session)?;
+                (message_of(words, written, |text| render_saying(text, client, talker, saying)), None)
             }
         };
         talker.said(rules, saying, id);
-        tally.sent();
-        let ending = session.send(&context.session, message).await;
+        let ending = session.say(&context.session, tally, message).await;
         if ending.is_none() {
-            let now = context.sink.clock().now();
-            if tally.is_due(now) {
-                session.report(&context.session, tally, now).await;
-            }
+            session.report_if_due(&context.session, tally).await;
         }
         ending
     }
 }
 
-/// A saying as a message; a text that goes as a binary one is written so.
-fn text(
-    say: &Say,
+/// The message that `words` make, their variables filled in by `render`; a binary one is `written` so, where the group's are.
+pub(super) fn message_of(
+    words: Words<'_>,
     written: Option<Binary>,
-    client: Renderer<'_>,
-    talker: &Talker,
-    saying: Saying,
+    render: impl FnOnce(&Template) -> String,
 ) -> Message {
-    match &say.what {
-        Said::Bytes(bytes) => Message::Binary(bytes.clone().into()),
-        Said::Text(template) => {
-            let text = render_saying(template, client, talker, saying);
-            match (say.binary, written) {
-                (false, _) => Message::Text(text.into()),
-                (true, None) => Message::Binary(text.into()),
-                // What a variable has made no JSON goes as it is: the service will say so.
-                (true, Some(rules)) => {
-                    let bytes = write_binary(rules, &text).unwrap_or_else(|_| text.into_bytes());
-                    Message::Binary(bytes.into())
-                }
-            }
+    match (words, written) {
+        (Words::Bytes(bytes), _) => Message::Binary(bytes.to_vec().into()),
+        (Words::Text(text), _) => Message::Text(render(text).into()),
+        (Words::Binary(text), None) => Message::Binary(render(text).into()),
+        (Words::Binary(text), Some(rules)) => {
+            let text = render(text);
+            // What a variable has made no JSON goes as it is: the service will say so.
+            let bytes = write_binary(rules, &text).unwrap_or_else(|_| text.into_bytes());
+            Message::Binary(bytes.into())
         }
     }
 }

@@ -5,8 +5,8 @@
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clock::Moment;
-use crate::conversation::{Payload, Saying, TalkRules};
-use crate::lifecycle::{Action, Ending, EndingHow, Event, Leave, Signs};
+use crate::conversation::{Payload, SayKey, Saying, TalkRules, Words};
+use crate::lifecycle::{Ending, EndingHow, Event, Leave, Signs};
 use crate::sample::{Abnormal, Counter, Said, Sample, Word};
 use crate::scenario::keys::TokenIn;
 
@@ -52,9 +52,8 @@ impl<'a> AtClient<'a> {
         }
         let has_first = self.group.rules.session.first_message.is_some();
         if has_first || matches!(self.group.connect.token_in, TokenIn::FirstMessage(_)) {
-            for text in self.speaker().first(self.holdings) {
-                self.say(text);
-            }
+            let speaker = self.speaker();
+            speaker.first().for_each(|words| self.say_words(&speaker, words));
         }
     }
 
@@ -82,16 +81,12 @@ impl<'a> AtClient<'a> {
         let group = self.group;
         let speaker = group.is_heard.then(|| self.speaker());
         let Some(talker) = self.talkers.get(self.number) else { return };
-        let text = speaker.and_then(|speaker| speaker.saying(talker, saying, self.holdings));
+        let words = SayKey::Say(saying.index).words(&group.rules.session);
+        let text = speaker
+            .zip(words)
+            .and_then(|(speaker, words)| speaker.text(words, Some((talker, saying)), self.holdings));
         talker.said(rules, saying, None);
-        match text {
-            Some(text) => self.say(text),
-            // Bytes, or a text that the target does not look at.
-            None => {
-                self.log.count_out(group.id);
-                self.send(ToTarget::Data);
-            }
-        }
+        self.send_message(text);
     }
 
     /// The session ended then, and with it what was said on it.
@@ -114,20 +109,26 @@ impl<'a> AtClient<'a> {
         }
     }
 
-    /// The client sends the text of an action.
-    pub(super) fn send_message(&mut self, action: Action) {
-        let text =
-            if self.group.is_heard { self.speaker().text_of(action, self.holdings) } else { String::new() };
-        self.say(text);
+    /// The client says what a key says.
+    pub(super) fn say(&mut self, key: SayKey) {
+        let Some(words) = key.words(&self.group.rules.session) else { return };
+        if self.group.is_heard {
+            self.say_words(&self.speaker(), words);
+        } else {
+            self.send_message(None);
+        }
     }
 
-    /// The client sends a text message: it goes as such where the target looks at it.
-    fn say(&mut self, text: String) {
+    fn say_words(&mut self, speaker: &Speaker<'_>, words: Words<'_>) {
+        self.send_message(speaker.text(words, None, self.holdings));
+    }
+
+    /// The client sends a message. Its text goes with it, where it has one and the target looks at it.
+    fn send_message(&mut self, text: Option<String>) {
         self.log.count_out(self.group.id);
-        if self.group.is_heard {
-            self.transit.network.say_to_target(&mut self.transit.queue, self.link, text);
-        } else {
-            self.send(ToTarget::Data);
+        match text.filter(|_| self.group.is_heard) {
+            Some(text) => self.transit.network.say_to_target(&mut self.transit.queue, self.link, text),
+            None => self.send(ToTarget::Data),
         }
     }
 
@@ -239,7 +240,7 @@ impl<'a> AtClient<'a> {
                 Ok(reaction) => {
                     for reply in reaction.replies {
                         if let Message::Text(text) = reply {
-                            self.say(text.to_string());
+                            self.send_message(Some(text.to_string()));
                         }
                     }
                     self.answer(reaction.calls);

@@ -4,15 +4,14 @@
 //! ([`crate::conversation`]).
 
 use crate::clock::Moment;
-use crate::conversation::{Payload, Saying, Talker};
-use crate::declare::template::Template;
+use crate::conversation::{Payload, SayKey, Saying, Talker, Words};
 use crate::drive::network::Token;
 use crate::drive::network::on_session::Secrets;
 use crate::drive::network::react::{Reaction, react};
 use crate::drive::network::speak::render_saying;
 use crate::drive::network::variables::{Renderer, Variables};
-use crate::lifecycle::{Action, Evidence, refusal_by_message};
-use crate::scenario::keys::{KeepAliveKind, Said, TokenIn};
+use crate::lifecycle::{Evidence, refusal_by_message};
+use crate::scenario::keys::TokenIn;
 
 use super::group::Group;
 use super::holdings::Holdings;
@@ -26,58 +25,40 @@ pub(super) struct Speaker<'a> {
     pub(super) unix_us: u64,
 }
 
-impl Speaker<'_> {
+impl<'a> Speaker<'a> {
     fn renderer(&self) -> Option<Renderer<'_>> {
         let writing = self.group.writing.as_ref()?;
         Some(writing.client(self.number, self.token.as_ref(), self.unix_us))
     }
 
-    fn render(&self, holdings: &Holdings, template: &Template) -> String {
-        let held = holdings.get(self.number);
-        self.renderer()
-            .map(|client| held.map_or(client, |variables| client.with(variables)).render(template))
-            .unwrap_or_default()
-    }
-
-    /// The messages that it sends as soon as its session is open.
-    pub(super) fn first(&self, holdings: &Holdings) -> Vec<String> {
-        let with_token = match (&self.group.connect.token_in, &self.token) {
-            (TokenIn::FirstMessage(template), Some(_)) => Some(self.render(holdings, template)),
+    /// What it says as soon as its session is open: what carries the token, where the scenario puts it there, and the session's first.
+    pub(super) fn first(&self) -> impl Iterator<Item = Words<'a>> {
+        let group = self.group;
+        let with_token = match (&group.connect.token_in, &self.token) {
+            (TokenIn::FirstMessage(template), Some(_)) => Some(Words::Text(template)),
             _ => None,
         };
-        let first = self.group.rules.session.first_message.as_ref();
-        with_token.into_iter().chain(first.map(|template| self.render(holdings, template))).collect()
+        with_token.into_iter().chain(SayKey::FirstMessage.words(&group.rules.session))
     }
 
-    /// The text of an action that sends one.
-    pub(super) fn text_of(&self, action: Action, holdings: &Holdings) -> String {
-        let rules = &self.group.rules.session;
-        let template = match action {
-            Action::SendHeartbeat => {
-                let heartbeat = rules.on_message.iter().find_map(|rule| rule.heartbeat.as_ref());
-                heartbeat.map(|heartbeat| &heartbeat.text)
-            }
-            Action::SendRefreshed => rules.refresh_message.as_ref(),
-            Action::SendKeepAlive => match rules.keep_alive.as_ref().map(|keep| &keep.what) {
-                Some(KeepAliveKind::Text(text)) => Some(text),
-                _ => None,
-            },
-            _ => rules.send.as_ref().map(|send| &send.text),
-        };
-        template.map(|template| self.render(holdings, template)).unwrap_or_default()
-    }
-
-    /// The text of a saying; `None`: it has none, but bytes.
-    pub(super) fn saying(&self, talker: &Talker, saying: Saying, holdings: &Holdings) -> Option<String> {
-        let say = self.group.rules.session.say.get(saying.index)?;
-        let (Said::Text(template), false) = (&say.what, say.binary) else { return None };
+    /// The text that the target reads of `words`, with what is drawn for a saying; `None`: it reads none.
+    pub(super) fn text(
+        &self,
+        words: Words<'_>,
+        drawn: Option<(&Talker, Saying)>,
+        holdings: &Holdings,
+    ) -> Option<String> {
+        let Words::Text(template) = words else { return None };
         let client = self.renderer()?;
         let client = holdings.get(self.number).map_or(client, |variables| client.with(variables));
-        Some(render_saying(template, client, talker, saying))
+        Some(match drawn {
+            Some((talker, saying)) => render_saying(template, client, talker, saying),
+            None => client.render(template),
+        })
     }
 
     /// What the client has told the service, or may tell it.
-    fn secrets<'a>(&'a self, holdings: &'a Holdings) -> Secrets<'a> {
+    fn secrets<'s>(&'s self, holdings: &'s Holdings) -> Secrets<'s> {
         Secrets {
             texts: self.group.writing.as_ref().map(|writing| writing.texts()),
             number: self.number,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use url::Url;
 
+use crate::conversation::Looks;
 use crate::declare::bare_url;
 use crate::declare::template::UrlText;
 use crate::drive::network::connect::Connector;
@@ -96,7 +97,9 @@ impl GroupContext {
         done: mpsc::Sender<()>,
         token_common: Option<Arc<TokenCommon>>,
     ) -> Result<Self, ContextError> {
-        let GroupSetup { id, name, rules, connect } = setup;
+        let GroupSetup { id, name, mut rules, connect } = setup;
+        // Each worker has its own: those who look by a regular expression wait for one another.
+        rules.looks = Arc::new(Looks::clone(&rules.looks));
         let clock = run.clock();
         let endpoint = endpoint(target.websocket_url(&connect)?)?;
         let is_embedded = target.is_embedded() && connect.url.as_ref().and_then(UrlText::fixed).is_none();
@@ -122,7 +125,7 @@ impl GroupContext {
             .filling(&connect.headers);
         Ok(Self {
             texts,
-            session: SessionTerms::new(clock, sink.clone(), rules.looks.clone(), connect.close_timeout)
+            session: SessionTerms::new(clock, sink.clone(), Arc::clone(&rules.looks), connect.close_timeout)
                 .numbered(is_embedded && rules.session.streams.is_empty()),
             connector: Connector::new(clock, destination, &connect, dialer, tls, upgrader)
                 .proving(dpop.is_some(), &sink),

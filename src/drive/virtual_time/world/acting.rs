@@ -65,8 +65,8 @@ impl World {
                 self.in_session(number).send(ToTarget::Ping);
                 Some(Event::Sent)
             }
-            Action::SendKeepAlive | Action::SendHeartbeat | Action::SendRefreshed | Action::SendMessage => {
-                self.in_session(number).send_message(action);
+            Action::Say(key) => {
+                self.in_session(number).say(key);
                 Some(Event::Sent)
             }
             Action::StartRefresh { not_before, valid_until } => {
