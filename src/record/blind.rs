@@ -25,8 +25,11 @@ pub struct BlindTally {
 /// [`BlindTally`] by the storm that forced the disconnect; `None`: no storm did.
 pub type BlindByStorm = BTreeMap<Option<StormId>, BlindTally>;
 
-/// [`BlindByStorm`] as the journal holds it: the storm, both histograms, the count.
-pub(super) type PackedBlind = Vec<(Option<StormId>, Vec<u8>, Vec<u8>, u64)>;
+/// A row of [`BlindByStorm`] as the journal holds it: the storm, both histograms, the count.
+type PackedRow = (Option<StormId>, Vec<u8>, Vec<u8>, u64);
+
+/// [`BlindByStorm`] as the journal holds it.
+pub(super) type PackedBlind = Vec<PackedRow>;
 
 impl BlindTally {
     /// All who knew nothing new.
@@ -62,14 +65,14 @@ pub(super) fn pack(all: &BlindByStorm) -> PackedBlind {
 }
 
 /// Checks what was read from a file.
-pub(super) fn check(packed: &PackedBlind) -> Result<(), HistogramError> {
+pub(super) fn check(packed: &[PackedRow]) -> Result<(), HistogramError> {
     packed.iter().try_for_each(|(_, seen, open, given_up)| {
         let is_sound = *given_up <= MAX_COUNT;
         is_sound.then_some(()).ok_or(HistogramError).and(check_packed(seen)).and(check_packed(open))
     })
 }
 
-pub(super) fn unpack(packed: &PackedBlind, all: &mut BlindByStorm) {
+pub(super) fn unpack(packed: &[PackedRow], all: &mut BlindByStorm) {
     for (storm, seen, open, given_up) in packed {
         let own = all.entry(*storm).or_default();
         add_packed(&mut own.seen, seen);
