@@ -15,6 +15,8 @@ mod engine;
 mod files;
 #[path = "fuzz/mutate.rs"]
 mod mutate;
+#[path = "fuzz/talk.rs"]
+mod talk;
 #[path = "fuzz/targets.rs"]
 mod targets;
 #[path = "fuzz/wire.rs"]

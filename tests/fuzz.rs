@@ -12,6 +12,8 @@ mod engine;
 mod files;
 #[path = "../benches/fuzz/mutate.rs"]
 mod mutate;
+#[path = "../benches/fuzz/talk.rs"]
+mod talk;
 #[path = "../benches/fuzz/targets.rs"]
 mod targets;
 #[path = "../benches/fuzz/wire.rs"]

@@ -27,7 +27,7 @@ use resurge::scenario::{Faults, Loaded, ScenarioError, describe, load, load_for_
 use super::engine::Run;
 
 /// A folder in memory, where there is one.
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 

@@ -19,7 +19,7 @@ use resurge::service::token::{TokenAnswer, TokenRequest};
 use resurge::units::{format_duration, parse_duration, parse_rate, parse_share};
 
 use super::engine::{Run, Target};
-use super::{files, wire};
+use super::{files, talk, wire};
 
 fn inputs(texts: &[&[u8]]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.to_vec()).collect()
@@ -213,6 +213,8 @@ pub(crate) fn targets() -> Vec<Target> {
         of("http_answer", 6, wire::answers(), wire::ANSWER_WORDS, http_answer),
         of("frames", 20, inputs(&[frames]), wire::ANSWER_WORDS, || Box::new(strangers::frames)),
         of("packets", 16, inputs(PACKETS), PACKET_WORDS, || Box::new(strangers::packets)),
+        of("matcher", 4, inputs(talk::TALKS), talk::TALK_WORDS, talk::matcher),
+        of("template", 16, inputs(talk::TEMPLATES), talk::TEMPLATE_WORDS, || Box::new(talk::template)),
         of("deflated", 16, inputs(DEFLATED), DEFLATE_WORDS, || Box::new(strangers::deflated)),
         of(
             "token_answer",

@@ -34,6 +34,8 @@ pub struct Line {
     ping_timeout: Duration,
     /// The group's own keep-alive.
     wanted: Option<Duration>,
+    /// The reason for which the broker is about to close.
+    last_reason: Option<u8>,
 }
 
 impl Line {
@@ -49,6 +51,7 @@ impl Line {
             keep_alive: rules.keep_alive,
             ping_timeout: rules.ping_timeout,
             wanted: rules.keep_alive,
+            last_reason: None,
         })
     }
 
@@ -64,6 +67,7 @@ impl Line {
     pub fn next_packet(&mut self) -> Result<Option<Packet>, Fault> {
         let packet = self.reader.next_packet()?;
         match &packet {
+            Some(Packet::Disconnected(code)) => self.last_reason = Some(*code),
             Some(Packet::Pong) => self.answer = Moment::NEVER,
             Some(Packet::Accepted { keep_alive: Some(seconds) }) => {
                 let own = Duration::from_secs(u64::from(*seconds));
@@ -72,6 +76,12 @@ impl Line {
             _ => {}
         }
         Ok(packet)
+    }
+
+    /// The reason code of the DISCONNECT by which the broker said, in this session, that it is about to close.
+    #[must_use]
+    pub const fn last_reason(&self) -> Option<u8> {
+        self.last_reason
     }
 
     /// An identifier for a packet that is to be acknowledged: the next one, and never 0 (§2.3.1 of MQTT 3.1.1, §2.2.1 of MQTT 5). It is used again after 65,535
@@ -122,6 +132,7 @@ impl Line {
 
     /// The session is over.
     pub(super) fn end_session(&mut self) {
+        self.last_reason = None;
         self.reader.reset();
         self.sent = Moment::NEVER;
         self.answer = Moment::NEVER;
@@ -146,6 +157,7 @@ mod tests {
             keep_alive: Some(Duration::from_secs(30)),
             ping_timeout: Duration::from_secs(10),
             wanted: Some(Duration::from_secs(30)),
+            last_reason: None,
         }
     }
 

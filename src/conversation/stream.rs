@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::sample::StormId;
 
 /// Gaps of a stream that are kept open for what comes late; of more, the oldest is closed.
 const MOST_GAPS: usize = 64;
@@ -30,8 +31,8 @@ pub struct Told {
     pub is_duplicate: bool,
     /// The service has begun to count anew.
     pub is_restart: bool,
-    /// Since the disconnect before, nothing new had come of the stream until now.
-    pub blind: Option<Duration>,
+    /// Since the disconnect before, nothing new had come of the stream until now; and the storm that forced it.
+    pub blind: Option<(Duration, Option<StormId>)>,
     /// It belongs to a stream beyond those that are kept; nothing else is known of it.
     pub is_beyond: bool,
 }
@@ -64,6 +65,10 @@ struct One {
     gaps: Vec<Gap>,
     /// When the client was cut off, until something new comes.
     blind_since: Option<Moment>,
+    /// The storm that forced that.
+    storm: Option<StormId>,
+    /// That is a disconnect, and no session that the client has ended for good.
+    is_cut_off: bool,
     /// No number has come in this session yet.
     is_first: bool,
 }
@@ -95,6 +100,19 @@ impl Streams {
         }
     }
 
+    /// The session's end is a disconnect, forced by this storm if any. One that strikes before something new has come begins nothing anew.
+    pub fn cut_off(&mut self, storm: Option<StormId>) {
+        for one in self.each.iter_mut().filter(|one| one.blind_since.is_some() && !one.is_cut_off) {
+            one.is_cut_off = true;
+            one.storm = storm;
+        }
+    }
+
+    /// Of each stream of which nothing new has come since a disconnect: since when, and the storm that forced it.
+    pub fn still_blind(&self) -> impl Iterator<Item = (Moment, Option<StormId>)> + '_ {
+        self.each.iter().filter(|one| one.is_cut_off).filter_map(|one| Some((one.blind_since?, one.storm)))
+    }
+
     /// How many streams are kept.
     #[must_use]
     pub const fn count(&self) -> usize {
@@ -108,7 +126,7 @@ impl Streams {
             Some(at) => at,
             None if self.each.len() >= most => return Told { is_beyond: true, ..Told::default() },
             None => {
-                let begun = One { key, span: None, gaps: Vec::new(), blind_since: None, is_first: false };
+                let begun = One::new(key);
                 self.each.push(begun);
                 self.each.len() - 1
             }
@@ -117,13 +135,25 @@ impl Streams {
         let is_first = std::mem::take(&mut one.is_first);
         let mut told = sequence.map_or_else(Told::default, |sequence| one.number(sequence, is_first));
         if !told.is_duplicate && !told.is_late {
-            told.blind = one.blind_since.take().map(|since| now.since(since));
+            told.blind = one.take_blind(now);
         }
         told
     }
 }
 
 impl One {
+    fn new(key: u64) -> Self {
+        let (span, gaps) = (None, Vec::new());
+        Self { key, span, gaps, blind_since: None, storm: None, is_cut_off: false, is_first: false }
+    }
+
+    /// Something new has come: for how long nothing had, since a disconnect.
+    fn take_blind(&mut self, now: Moment) -> Option<(Duration, Option<StormId>)> {
+        let since = self.blind_since.take()?;
+        self.is_cut_off = false;
+        Some((now.since(since), self.storm.take()))
+    }
+
     fn number(&mut self, sequence: u64, is_first: bool) -> Told {
         let Some((lowest, highest)) = self.span else {
             self.span = Some((sequence, sequence));
@@ -200,7 +230,7 @@ mod tests {
         assert_eq!(hear(&mut streams, 8, 2), Told { filled: true, is_late: true, ..Told::default() });
         assert_eq!(hear(&mut streams, 8, 3), Told { is_duplicate: true, ..Told::default() });
         streams.end_session(Moment::from_ns(4_000_000), false);
-        let blind = Some(Duration::from_millis(6));
+        let blind = Some((Duration::from_millis(6), None));
         assert_eq!(hear(&mut streams, 10, 9), Told { is_duplicate: true, ..Told::default() }, "replayed");
         assert_eq!(
             hear(&mut streams, 14, 10),
@@ -208,7 +238,7 @@ mod tests {
             "not the first any more"
         );
         streams.end_session(Moment::from_ns(20_000_000), false);
-        let blind = Some(Duration::from_millis(5));
+        let blind = Some((Duration::from_millis(5), None));
         assert_eq!(hear(&mut streams, 20, 25), Told { skipped_away: 5, blind, ..Told::default() });
         assert_eq!(hear(&mut streams, 16, 26), Told { filled_away: true, is_late: true, ..Told::default() });
         assert_eq!(hear(&mut streams, 9, 26), Told { filled: true, is_late: true, ..Told::default() });
@@ -230,6 +260,27 @@ mod tests {
         assert!(hear(&mut streams, 3, 23).is_late, "within a session it does not begin anew");
         streams.end_session(Moment::ZERO, true);
         assert_eq!(hear(&mut streams, 900, 30).skipped_away, 0);
+    }
+
+    #[test]
+    fn the_first_storm_is_what_a_blind_time_is_put_down_to() {
+        let (mut streams, moment) = (Streams::default(), |ms: u64| Moment::from_ns(ms * 1_000_000));
+        let still = |streams: &Streams| streams.still_blind().collect::<Vec<_>>();
+        hear(&mut streams, 1, 0);
+        streams.end_session(moment(10), false);
+        assert_eq!(still(&streams), [], "nobody has said yet that it is a disconnect");
+        streams.cut_off(Some(StormId(1)));
+        assert_eq!(still(&streams), [(moment(10), Some(StormId(1)))]);
+        streams.end_session(moment(20), false);
+        streams.cut_off(Some(StormId(2)));
+        assert_eq!(still(&streams), [(moment(10), Some(StormId(1)))]);
+        let blind = Some((Duration::from_millis(15), Some(StormId(1))));
+        assert_eq!(hear(&mut streams, 2, 25).blind, blind);
+        streams.cut_off(Some(StormId(2)));
+        assert_eq!(still(&streams), [], "it is in");
+        streams.end_session(moment(30), false);
+        streams.cut_off(None);
+        assert_eq!(hear(&mut streams, 3, 31).blind, Some((Duration::from_millis(1), None)));
     }
 
     #[test]

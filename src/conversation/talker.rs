@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::mqtt::Packet;
 use crate::random::{Draws, Purpose};
-use crate::sample::{ErrorWord, ExchangeNews, Talk};
+use crate::sample::{Blind, BlindEnd, Counter, ErrorWord, ExchangeNews, Sample, StormId, Talk};
 use crate::scenario::keys::{Process, SessionRules};
 
 use super::exchange::{By, Ended, ExchangeEnd, Exchanges};
@@ -332,8 +332,8 @@ impl Talker {
         news.restarts += u64::from(told.is_restart);
         news.beyond += u64::from(told.is_beyond);
         news.unnumbered += u64::from(of.is_unnumbered && !told.is_beyond);
-        if let Some(blind) = told.blind {
-            news.blind_us.push(micros(blind));
+        if let Some((blind, storm)) = told.blind {
+            news.blind.push(Blind { storm, us: micros(blind), end: BlindEnd::Seen });
             self.values += 1;
         }
         if let Some((sent, now)) = of.sent_us.zip(unix_us.and_then(|us| i64::try_from(us).ok())) {
@@ -378,6 +378,30 @@ impl Talker {
     pub fn lose_streams(&mut self, rules: &TalkRules, at: Moment) {
         for (streams, rule) in self.streams.iter_mut().zip(&rules.streams) {
             streams.end_session(at, rule.counts_anew);
+        }
+    }
+
+    /// A step of the client has told `samples`: where a disconnect is among them, nothing new is known of the streams since.
+    pub fn take_step(&mut self, samples: &[Sample]) {
+        let is_cut_off = |sample: &Sample| matches!(sample, Sample::Count(Counter::Disconnects, _));
+        if !self.streams.is_empty() && samples.iter().any(is_cut_off) {
+            let mut storms = samples.iter().filter_map(|sample| match sample {
+                Sample::StormDisconnect(storm) => Some(*storm),
+                _ => None,
+            });
+            let storm: Option<StormId> = storms.next();
+            self.streams.iter_mut().for_each(|streams| streams.cut_off(storm));
+        }
+    }
+
+    /// The client is done at `at`: what was not seen until then stays so.
+    pub fn finish(&mut self, at: Moment, has_given_up: bool) {
+        let end = if has_given_up { BlindEnd::GaveUp } else { BlindEnd::Open };
+        for (index, streams) in self.streams.iter().enumerate() {
+            for (since, storm) in streams.still_blind() {
+                let blind = Blind { storm, us: micros(at.since(since)), end };
+                news_of(&mut self.news.streams, index).blind.push(blind);
+            }
         }
     }
 

@@ -246,7 +246,8 @@ fn streams_and_kinds_are_told_apart() {
     assert_eq!((skipped, away, beyond, unnumbered), (2, 2, 3, 1), "{stream:?}");
     assert_eq!((stream.messages, stream.keys), (8, 2));
     assert_eq!(stream.latencies_us, [10_000, -1_000, 0, 10_000]);
-    assert_eq!(stream.blind_us, [20_000]);
+    let blind: Vec<u64> = stream.blind.iter().map(|blind| blind.us).collect();
+    assert_eq!(blind, [20_000]);
     let kinds: Vec<(Option<&str>, u64)> =
         news.kinds.iter().map(|(word, n)| (word.as_ref().map(ErrorWord::text), *n)).collect();
     assert_eq!(kinds, [(Some("a"), 4), (Some("b"), 1), (Some("c"), 1), (Some("other"), 2), (None, 1)]);

@@ -10,4 +10,5 @@ mod write;
 
 pub use packet::{Fault, Packet, Version};
 pub use reader::Reader;
+pub use reason::words_of_code;
 pub use write::{Connect, acknowledge, connect, disconnect, ping, publish, subscribe};

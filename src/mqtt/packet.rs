@@ -52,8 +52,8 @@ pub enum Packet {
     },
     /// PINGRESP.
     Pong,
-    /// DISCONNECT: it is about to close, for this reason (MQTT 5 §3.14).
-    Disconnected(&'static str),
+    /// DISCONNECT: it is about to close, for the reason of this code (MQTT 5 §3.14.2.1); see [`words_of_code`](super::words_of_code).
+    Disconnected(u8),
 }
 
 /// How a peer broke the protocol.
@@ -95,7 +95,7 @@ pub(super) fn of_v5(packet: v5::Packet) -> Result<Packet, Fault> {
             is_ok: ack.reason_codes.iter().all(|reason| reason.is_success()),
         },
         v5::Packet::PingResp(_) => Packet::Pong,
-        v5::Packet::Disconnect(said) => Packet::Disconnected(words_of_reason(said.reason_code)),
+        v5::Packet::Disconnect(said) => Packet::Disconnected(said.reason_code as u8),
         _ => return Err(Fault::Malformed),
     })
 }

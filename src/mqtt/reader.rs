@@ -186,9 +186,9 @@ mod tests {
         assert_eq!(v5(&[0x90, 5, 0, 10, 0, 1, 0x87]), one(Packet::Subscribed { id: 10, is_ok: false }));
         assert_eq!(v5(&[0xd0, 0]), one(Packet::Pong));
         // §3.14 DISCONNECT: short for a normal one, and with reasons.
-        assert_eq!(v5(&[0xe0, 0]), one(Packet::Disconnected("normal_disconnection")));
-        assert_eq!(v5(&[0xe0, 1, 0x8e]), one(Packet::Disconnected("session_taken_over")));
-        assert_eq!(v5(&[0xe0, 2, 0x8b, 0]), one(Packet::Disconnected("server_shutting_down")));
+        assert_eq!(v5(&[0xe0, 0]), one(Packet::Disconnected(0)));
+        assert_eq!(v5(&[0xe0, 1, 0x8e]), one(Packet::Disconnected(0x8e)));
+        assert_eq!(v5(&[0xe0, 2, 0x8b, 0]), one(Packet::Disconnected(0x8b)));
         // §4.12: nobody began an extended authentication.
         assert_eq!(v5(&[0xf0, 2, 0x18, 0]), Err(Fault::Malformed));
     }

@@ -17,6 +17,12 @@ pub(super) const fn words_of_return(code: ConnectReturnCode) -> Option<&'static 
     })
 }
 
+/// The words of a reason code of MQTT 5, as it stands in a packet.
+#[must_use]
+pub fn words_of_code(code: u8) -> &'static str {
+    ReasonCode::try_from(code).map_or("unknown_reason", words_of_reason)
+}
+
 /// A reason code of MQTT 5.
 pub(super) const fn words_of_reason(code: ReasonCode) -> &'static str {
     match code {

@@ -177,7 +177,10 @@ pub fn reconcile(tally: &Tally, target: &TargetCounters) -> Reconciliation {
         };
         rows.push(ReconciliationRow { what, clients, target: counted, unsettled, agreement });
     };
-    row("accepts".into(), tally.counter(Counter::TcpConnections), target.accepted_events, bounds.accepts);
+    // What comes where TLS should begin is no request, and counted as a bad one.
+    let garbled = tally.outcome(Outcome::Protocol).min(target.bad_requests);
+    let unsettled = bounds.accepts + garbled;
+    row("accepts".into(), tally.counter(Counter::TcpConnections), target.accepted_events, unsettled);
     row("upgrades (101)".into(), tally.counter(Counter::Upgrades), target.upgrades, bounds.attempts);
     for (what, outcome) in REFUSALS {
         let counted = target.refused.iter().filter(|refused| refusal_of(refused.status) == outcome);
@@ -382,6 +385,8 @@ mod tests {
         let opened = |outcome| tally(&[attempt(outcome), Sample::Count(Counter::TcpConnections, 1)]);
         assert!(reconcile(&opened(Outcome::Tls), &TargetCounters::default()).holds());
         assert!(!reconcile(&opened(Outcome::Protocol), &TargetCounters::default()).holds());
+        let no_tls = TargetCounters { bad_requests: 1, ..TargetCounters::default() };
+        assert!(reconcile(&opened(Outcome::Protocol), &no_tls).holds(), "a request where TLS should begin");
         let bad =
             |bad_requests| TargetCounters { accepted_events: 1, bad_requests, ..TargetCounters::default() };
         assert!(reconcile(&opened(Outcome::Http4xx), &bad(1)).holds(), "a path that is not there");

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::{Manifest, RunEnd};
 use super::note::Note;
 use super::packed::PackedTally;
-use super::packed_old::{PackedTallyV1, PackedTallyV2, PackedTallyV3, PackedTallyV4};
+use super::packed_old::{PackedTallyV1, PackedTallyV2, PackedTallyV3, PackedTallyV4, PackedTallyV5};
 
 const KIND_MANIFEST: u8 = 1;
 const KIND_INTERVAL: u8 = 2;
@@ -117,6 +117,10 @@ fn decode_interval(body: &[u8], version: u32) -> Option<IntervalRecord> {
         }
         4 => {
             let OldRecord::<PackedTallyV4> { second, groups } = postcard::from_bytes(body).ok()?;
+            return Some(IntervalRecord { second, groups: as_now(groups) });
+        }
+        5 => {
+            let OldRecord::<PackedTallyV5> { second, groups } = postcard::from_bytes(body).ok()?;
             return Some(IntervalRecord { second, groups: as_now(groups) });
         }
         _ => return postcard::from_bytes(body).ok(),

@@ -242,6 +242,7 @@ pub(super) mod tests {
     fn a_journal_of_version_1_reads_as_it_was() {
         // As written by version 1: see the snapshot below, less the storms and what was taken back at its end.
         let mut payload = encode(&interval(1)).unwrap();
+        assert_eq!(decode(&payload, 5), Some(interval(1)));
         assert_eq!(payload.split_off(payload.len() - 1), [0], "nobody's talk");
         assert_eq!(decode(&payload, 4), Some(interval(1)));
         assert_eq!(payload.split_off(payload.len() - 4), [0; 4], "nobody's life");
@@ -283,7 +284,7 @@ pub(super) mod tests {
         let counters = names(&Counter::ALL.iter().map(|value| value.name()).collect::<Vec<_>>());
         let all = [kinds, outcomes, causes, initiators, abnormal, metrics, counters].join("\n");
         insta::assert_snapshot!(format!("{SCHEMA_VERSION}\n{all}"), @r"
-        5
+        6
         first reconnect
         ok http_403 http_401 http_429 http_4xx http_5xx token_refused token_error dns tcp_refused tcp_reset timeout tls protocol local_limit aborted step_refused step_error refused_close refused_message ended_early not_ready
         stale_token expired_token missing_scope no_token unknown_token rate_limited displaced edge forbidden_other unknown overloaded origin

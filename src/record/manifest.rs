@@ -17,7 +17,7 @@ use super::talk_names::TalkNames;
 /// Version of the journal's contents and of `run.json`. Version 2 has, for each storm, whom it struck and how they came back; version 3 says
 /// of each refusal where it was spoken, by whom, and on what ground a cause is claimed; version 4 tells when clients were in and when they were not, and
 /// has notes; version 5 has what clients said and heard.
-pub const SCHEMA_VERSION: u32 = 5;
+pub const SCHEMA_VERSION: u32 = 6;
 
 /// How a run was begun.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 mod accounting;
 mod attempt_log;
 mod availability;
+mod blind;
 #[cfg(test)]
 mod damage_tests;
 mod differences;
@@ -38,6 +39,7 @@ mod steps;
 mod survival;
 mod talk;
 mod talk_names;
+mod talk_packed;
 mod talk_thresholds;
 mod tally;
 mod thresholds;
@@ -48,6 +50,7 @@ pub use accounting::{
 };
 pub use attempt_log::{ATTEMPTS_FILE, ATTEMPTS_HEADER, AttemptLog, join_attempts};
 pub use availability::{Availability, Share, availability_of};
+pub use blind::{BlindByStorm, BlindTally};
 pub use differences::Differences;
 pub use encoding::HistogramError;
 pub use entry::Entry;

@@ -11,7 +11,7 @@ use super::encoding::{HistogramError, MAX_COUNT, add_count, packed_counts};
 use super::histogram::Latencies;
 use super::lives::Lives;
 use super::requests::{self, PackedRequest};
-use super::talk::PackedTalk;
+use super::talk_packed::PackedTalk;
 use super::tally::{StormTally, Tally};
 
 /// A tally as the journal holds it: what [`PackedTally::of`] made, or what was read and checked.

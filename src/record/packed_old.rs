@@ -14,6 +14,7 @@ use super::histogram::Latencies;
 use super::lives::Lives;
 use super::packed::PackedTally;
 use super::requests::PackedRequest;
+use super::talk_packed::PackedTalkV5;
 
 /// Of version 1: which storm forced a disconnect was not recorded.
 #[derive(Deserialize)]
@@ -61,6 +62,31 @@ pub(super) struct PackedTallyV4 {
     minus: Option<Box<PackedTallyV4>>,
     requests: Vec<PackedRequest>,
     lives: Lives,
+}
+
+/// Of version 5: after which storm clients knew nothing new for how long was not recorded.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct PackedTallyV5 {
+    attempts: Vec<(AttemptKey, u64)>,
+    closes: Vec<(CloseKey, u64)>,
+    counters: Vec<(Counter, u64)>,
+    histograms: Vec<(Metric, Vec<u8>)>,
+    storms: Vec<(StormId, u64, Vec<u8>, Vec<u8>)>,
+    minus: Option<Box<PackedTallyV5>>,
+    requests: Vec<PackedRequest>,
+    lives: Lives,
+    talk: Option<Box<PackedTalkV5>>,
+}
+
+impl From<PackedTallyV5> for PackedTally {
+    fn from(old: PackedTallyV5) -> Self {
+        let PackedTallyV5 { attempts, closes, counters, histograms, storms, minus, requests, lives, talk } =
+            old;
+        let minus = minus.map(|minus| Box::new(Self::from(*minus)));
+        let talk = talk.map(|talk| Box::new((*talk).into()));
+        Self { attempts, closes, counters, histograms, storms, minus, requests, lives, talk }
+    }
 }
 
 impl From<PackedTallyV4> for PackedTally {

@@ -1,17 +1,16 @@
 //! What clients said and heard by the rules of their groups: exchanges, streams and kinds, counted and measured.
 //!
-//! In: clients' news. Out: counts and histograms by index that merge without loss, whatever the order; the same packed, as the journal holds them.
+//! In: clients' news. Out: counts and histograms by index that merge without loss, whatever the order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::sample::{ErrorWord, ExchangeNews, StreamNews, Talk};
+use crate::sample::{BlindEnd, ErrorWord, ExchangeNews, StreamNews, Talk};
 
-use super::differences::{
-    Differences, PackedDifferences, add_packed, base_of, check_packed, packed_or_nothing,
-};
-use super::encoding::{HistogramError, MAX_COUNT, add_count};
+use super::blind::{self, BlindByStorm};
+use super::differences::{Differences, base_of};
+use super::encoding::{MAX_COUNT, add_count};
 use super::histogram::Latencies;
 
 /// Different kinds of messages that a process keeps of a group.
@@ -39,7 +38,7 @@ macro_rules! counts {
             }
 
             /// Whether every number can be.
-            fn is_sound(&self) -> bool {
+            pub(super) fn is_sound(&self) -> bool {
                 [$(self.$count,)+ $(self.$most,)*].into_iter().all(|count| count <= MAX_COUNT)
             }
         }
@@ -159,6 +158,8 @@ pub struct StreamTally {
     pub differences: Differences,
     /// Of each key's first new message after a reconnect: from the disconnect.
     pub blind: Latencies,
+    /// What became of each such time, by the storm before it; nothing in journals before schema version 6.
+    pub blind_after: BlindByStorm,
 }
 
 impl StreamTally {
@@ -232,7 +233,12 @@ impl TalkTally {
             for us in &news.latencies_us {
                 stream.differences.record(*us, book.base(*index, *us));
             }
-            news.blind_us.iter().for_each(|us| stream.blind.record_us(*us));
+            for blind in &news.blind {
+                blind::record(&mut stream.blind_after, blind);
+                if blind.end == BlindEnd::Seen {
+                    stream.blind.record_us(blind.us);
+                }
+            }
         }
         for (kind, n) in &talk.kinds {
             let is_kept = kind.as_ref().is_none_or(|kind| book.has_room(kind));
@@ -255,6 +261,7 @@ impl TalkTally {
             own.counts.add(&stream.counts);
             own.differences.merge(&stream.differences);
             own.blind.merge(&stream.blind);
+            blind::merge(&mut own.blind_after, &stream.blind_after);
         }
         for (kind, n) in &other.kinds {
             add_count(self.kinds.entry(kind.clone()).or_default(), *n);
@@ -263,99 +270,22 @@ impl TalkTally {
     }
 }
 
-/// [`TalkTally`] as the journal holds it: histograms as bytes, none where there are no values.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub(super) struct PackedTalk {
-    exchanges: Vec<(u16, ExchangeCounts, Vec<u8>, Vec<u8>)>,
-    streams: Vec<(u16, StreamCounts, PackedDifferences, Vec<u8>)>,
-    kinds: Vec<(Option<ErrorWord>, u64)>,
-    other_kinds: u64,
-}
-
-impl PackedTalk {
-    pub(super) fn of(talk: &TalkTally) -> Self {
-        let exchanges = talk.exchanges.iter();
-        let streams = talk.streams.iter();
-        Self {
-            exchanges: exchanges
-                .map(|(index, own)| {
-                    let [latencies, failed] = [&own.latencies, &own.failed].map(packed_or_nothing);
-                    (*index, own.counts, latencies, failed)
-                })
-                .collect(),
-            streams: streams
-                .map(|(index, own)| {
-                    (*index, own.counts, own.differences.pack(), packed_or_nothing(&own.blind))
-                })
-                .collect(),
-            kinds: talk.kinds.iter().map(|(kind, n)| (kind.clone(), *n)).collect(),
-            other_kinds: talk.other_kinds,
-        }
-    }
-
-    /// The same without what was measured.
-    pub(super) fn counts(&self) -> Self {
-        let exchanges = self.exchanges.iter();
-        let streams = self.streams.iter();
-        Self {
-            exchanges: exchanges
-                .map(|(index, counts, ..)| (*index, *counts, Vec::new(), Vec::new()))
-                .collect(),
-            streams: streams
-                .map(|(index, counts, differences, _)| (*index, *counts, differences.counts(), Vec::new()))
-                .collect(),
-            kinds: self.kinds.clone(),
-            other_kinds: self.other_kinds,
-        }
-    }
-
-    /// Checks what was read from a file.
-    pub(super) fn check(&self) -> Result<(), HistogramError> {
-        let mut kinds = self.kinds.iter().map(|(_, n)| *n).chain([self.other_kinds]);
-        let is_sound = kinds.all(|n| n <= MAX_COUNT)
-            && self.exchanges.iter().all(|(_, counts, ..)| counts.is_sound())
-            && self.streams.iter().all(|(_, counts, ..)| counts.is_sound());
-        if !is_sound {
-            return Err(HistogramError);
-        }
-        self.exchanges
-            .iter()
-            .try_for_each(|(_, _, bytes, failed)| check_packed(bytes).and(check_packed(failed)))?;
-        self.streams
-            .iter()
-            .try_for_each(|(_, _, differences, blind)| differences.check().and(check_packed(blind)))
-    }
-
-    pub(super) fn add_to(&self, talk: &mut TalkTally) {
-        for (index, counts, bytes, failed) in &self.exchanges {
-            let own = talk.exchanges.entry(*index).or_default();
-            own.counts.add(counts);
-            add_packed(&mut own.latencies, bytes);
-            add_packed(&mut own.failed, failed);
-        }
-        for (index, counts, differences, blind) in &self.streams {
-            let own = talk.streams.entry(*index).or_default();
-            own.counts.add(counts);
-            differences.add_to(&mut own.differences);
-            add_packed(&mut own.blind, blind);
-        }
-        for (kind, n) in &self.kinds {
-            add_count(talk.kinds.entry(kind.clone()).or_default(), *n);
-        }
-        add_count(&mut talk.other_kinds, self.other_kinds);
-    }
-
-    /// The histogram of each exchange's latencies.
-    pub(super) fn exchange_latencies(&self) -> impl Iterator<Item = (u16, &[u8])> {
-        self.exchanges.iter().map(|(index, _, bytes, _)| (*index, bytes.as_slice()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::record::talk_packed::PackedTalk;
+    use crate::sample::{Blind, StormId};
+
+    fn any_blind() -> impl Strategy<Value = Blind> {
+        let ends = prop::sample::select(vec![BlindEnd::Seen, BlindEnd::Open, BlindEnd::GaveUp]);
+        (prop::option::of(0_u16..3), 0_u64..90_000_000, ends).prop_map(|(storm, us, end)| Blind {
+            storm: storm.map(StormId),
+            us,
+            end,
+        })
+    }
 
     fn any_talk() -> impl Strategy<Value = Talk> {
         let exchange = (0_u16..3, 0_u64..50, prop::collection::vec(0_u64..5_000_000, 0..6)).prop_map(
@@ -379,9 +309,9 @@ mod tests {
             0_u16..3,
             0_u64..50,
             prop::collection::vec(-5_000_000_i64..5_000_000, 0..6),
-            prop::collection::vec(0_u64..90_000_000, 0..3),
+            prop::collection::vec(any_blind(), 0..3),
         )
-            .prop_map(|(index, n, latencies_us, blind_us)| {
+            .prop_map(|(index, n, latencies_us, blind)| {
                 let news = StreamNews {
                     messages: n,
                     skipped: n / 2,
@@ -389,7 +319,7 @@ mod tests {
                     skipped_away: n / 5,
                     late: 1,
                     latencies_us,
-                    blind_us,
+                    blind,
                     ..StreamNews::default()
                 };
                 (index, news)
@@ -457,24 +387,18 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_cannot_be_are_refused() {
+    fn each_blind_time_is_told_after_its_storm() {
         let mut tally = TalkTally::default();
-        let news = ExchangeNews { sent: 1, ok: 1, latencies_us: vec![5], ..ExchangeNews::default() };
-        let stream = StreamNews { messages: 1, latencies_us: vec![-5], ..StreamNews::default() };
-        let talk = Talk { exchanges: vec![(0, news)], streams: vec![(0, stream)], kinds: vec![(None, 1)] };
-        tally.record(&talk, &mut TalkBook::default());
-        let packed = PackedTalk::of(&tally);
-        assert_eq!(packed.check(), Ok(()));
-        for spoil in [
-            (|packed| packed.exchanges[0].1.sent = MAX_COUNT + 1) as fn(&mut PackedTalk),
-            |packed| packed.exchanges[0].2.truncate(3),
-            |packed| packed.streams[0].1.skipped = MAX_COUNT + 1,
-            |packed| packed.streams[0].3.push(1),
-            |packed| packed.kinds[0].1 = MAX_COUNT + 1,
-        ] {
-            let mut bad = packed.clone();
-            spoil(&mut bad);
-            assert_eq!(bad.check(), Err(HistogramError));
-        }
+        let told =
+            [(Some(1), 10, BlindEnd::Seen), (Some(1), 20, BlindEnd::Open), (None, 30, BlindEnd::GaveUp)];
+        let blind = told.map(|(storm, us, end)| Blind { storm: storm.map(StormId), us, end }).to_vec();
+        let streams = vec![(0, StreamNews { blind, ..StreamNews::default() })];
+        tally.record(&Talk { streams, ..Talk::default() }, &mut TalkBook::default());
+        let stream = &tally.streams[&0];
+        assert_eq!((stream.blind.count(), stream.blind.max_us()), (1, 10), "only what ended by a message");
+        let after = |storm: Option<u16>| &stream.blind_after[&storm.map(StormId)];
+        let (storm, none) = (after(Some(1)), after(None));
+        assert_eq!((storm.cut_off(), storm.seen.max_us(), storm.open.max_us()), (2, 10, 20));
+        assert_eq!((none.cut_off(), none.given_up), (1, 1));
     }
 }

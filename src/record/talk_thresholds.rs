@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::record::ThresholdStatus::{self, Failed, NoSamples, Passed};
     use crate::record::talk_names::StreamName;
-    use crate::sample::{ExchangeNews, Sample, StreamNews, Talk};
+    use crate::sample::{Blind, BlindEnd, ExchangeNews, Sample, StreamNews, Talk};
     use crate::scenario::parse_threshold;
 
     fn exchange(index: u16, ok: u64, latency_us: u64) -> (u16, ExchangeNews) {
@@ -146,7 +146,7 @@ mod tests {
             late: 4,
             duplicates: 6,
             latencies_us,
-            blind_us: vec![2_000_000],
+            blind: vec![Blind { storm: None, us: 2_000_000, end: BlindEnd::Seen }],
             ..StreamNews::default()
         };
         (index, news)

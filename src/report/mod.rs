@@ -6,6 +6,7 @@ mod aligned;
 mod answer;
 mod arrivals;
 mod benchmark;
+mod blind;
 mod csv_files;
 mod csv_observed;
 mod csv_outages;

@@ -5,10 +5,15 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::record::Latencies;
+use crate::record::{Latencies, Quantile};
 
+use super::blind::{BlindRow, after, storms};
 use super::model::RunModel;
+use super::recovery::RecoveryStep;
 use super::talk::{exchanges, kinds, streams};
+
+/// Places of a curve, at most and one more.
+const CURVE_PLACES: usize = 20;
 
 /// Messages and their replies.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -75,6 +80,64 @@ pub(super) struct StreamJson<'m> {
     latency: Option<TimesJson>,
     /// From a disconnect to the first new message after it; null where there was none.
     blind_time: Option<TimesJson>,
+    /// The same after each storm, and after what no storm forced: which share was still blind when. Only where the scenario has streams and somebody was cut off.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blind_after: Vec<BlindAfterJson>,
+}
+
+/// How long clients knew nothing new after a storm; each key that a client follows counts by itself.
+#[derive(Debug, Serialize, JsonSchema)]
+struct BlindAfterJson {
+    /// Index into the storms; null: no storm forced the disconnects.
+    storm: Option<usize>,
+    /// How many were cut off.
+    cut_off: u64,
+    /// How many heard something new.
+    heard: u64,
+    /// How many were still blind when the run ended.
+    still_blind: u64,
+    /// How many gave up coming back.
+    given_up: u64,
+    /// Until half of them heard something new; null: longer than was seen, as the next ones.
+    p50_us: Option<u64>,
+    p95_us: Option<u64>,
+    p99_us: Option<u64>,
+    /// The share that was still blind by the time since the disconnect (Kaplan-Meier); some 20 places at most.
+    curve: Vec<StillBlindJson>,
+}
+
+/// A place of a blind curve.
+#[derive(Debug, Serialize, JsonSchema)]
+struct StillBlindJson {
+    /// Microseconds since the disconnect.
+    time_us: u64,
+    /// The share (0..1) that knew nothing new yet.
+    still_blind: f64,
+}
+
+impl BlindAfterJson {
+    fn of(row: &BlindRow<'_>) -> Self {
+        let seen = |share: f64| row.curve.time_to_us(share).and_then(Quantile::seen_us);
+        Self {
+            storm: row.curve.storm,
+            cut_off: row.curve.disconnects,
+            heard: row.own.seen.count(),
+            still_blind: row.own.open.count(),
+            given_up: row.own.given_up,
+            p50_us: seen(0.5),
+            p95_us: seen(0.95),
+            p99_us: seen(0.99),
+            curve: blind_curve(row),
+        }
+    }
+}
+
+fn blind_curve(row: &BlindRow<'_>) -> Vec<StillBlindJson> {
+    let steps = row.curve.steps();
+    let every = steps.len().div_ceil(CURVE_PLACES).max(1);
+    let last = steps.last().filter(|_| !(steps.len().saturating_sub(1)).is_multiple_of(every));
+    let told = |step: &RecoveryStep| StillBlindJson { time_us: step.time_us, still_blind: 1.0 - step.share };
+    steps.iter().step_by(every).chain(last).map(told).collect()
 }
 
 /// Messages of a kind.
@@ -140,7 +203,8 @@ pub(super) fn exchanges_json(model: &RunModel) -> Vec<ExchangeJson<'_>> {
 }
 
 pub(super) fn streams_json(model: &RunModel) -> Vec<StreamJson<'_>> {
-    let rows = streams(model).into_iter().map(|row| {
+    let blind: Vec<BlindRow<'_>> = storms(model).flat_map(|storm| after(model, storm)).collect();
+    let rows = streams(model).into_iter().enumerate().map(|(index, row)| {
         let counts = row.own.counts;
         StreamJson {
             group: row.group,
@@ -159,6 +223,7 @@ pub(super) fn streams_json(model: &RunModel) -> Vec<StreamJson<'_>> {
             below_zero: row.own.differences.below_zero,
             latency: row.latencies.as_ref().and_then(TimesJson::of),
             blind_time: TimesJson::of(&row.own.blind),
+            blind_after: blind.iter().filter(|blind| blind.index == index).map(BlindAfterJson::of).collect(),
         }
     });
     rows.collect()

@@ -27,6 +27,8 @@ pub(super) struct ExchangeRow<'m> {
 /// A stream of a group.
 #[derive(Debug, Clone)]
 pub(super) struct StreamRow<'m> {
+    /// The group's place in the scenario, and its name.
+    pub(super) place: usize,
     pub(super) group: &'m str,
     pub(super) name: String,
     pub(super) is_relative: bool,
@@ -109,7 +111,14 @@ impl<'m> Group<'m> {
             let own = told.and_then(|told| told.get(&index)).cloned().unwrap_or_default();
             let is_relative = self.names.is_relative(index);
             let latencies = own.latencies(is_relative);
-            StreamRow { group: self.name, name: self.names.stream(index), is_relative, own, latencies }
+            StreamRow {
+                place: self.place,
+                group: self.name,
+                name: self.names.stream(index),
+                is_relative,
+                own,
+                latencies,
+            }
         };
         (0..count).map(row).collect()
     }

@@ -78,6 +78,8 @@ pub struct Simulation {
     times: StageTimes,
     assumptions: Vec<String>,
     start_unix_us: u64,
+    /// As of when certificates are looked at, in microseconds since 1970: the time of this machine.
+    certified_at_unix_us: u64,
     share: Share,
 }
 
@@ -144,6 +146,7 @@ pub fn simulation_of(loaded: Loaded, calibrated_by: Option<&Path>) -> Result<Sim
         times,
         assumptions,
         start_unix_us: VIRTUAL_START_UNIX_US,
+        certified_at_unix_us: Clock::start().unix_us(Moment::ZERO),
         scenario,
         copy,
         hash,
@@ -237,6 +240,7 @@ impl Simulation {
             rules: self.rules.clone(),
             times: self.times.clone(),
             start_unix_us: self.start_unix_us,
+            certified_at_unix_us: self.certified_at_unix_us,
             audit_every,
         };
         VirtualRun::new(setup).run(taker)

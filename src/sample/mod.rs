@@ -50,6 +50,7 @@ mod life;
 mod metric;
 mod request;
 mod session_end;
+mod storm;
 mod talk;
 
 pub use attempt::{
@@ -60,23 +61,12 @@ pub use life::{Bin, Life, NotBack, WayIn, WayOut, WhyNotBack};
 pub use metric::{Metric, Phase, Phases};
 pub use request::{ErrorWord, NoErrorWord, Request, RequestAnswer, RequestEnd};
 pub use session_end::{ABNORMAL_CLOSURE, Abnormal, CloseKey, Initiator, NO_STATUS, Said, SessionEnd, Word};
-pub use talk::{ExchangeNews, StreamNews, Talk};
+pub use storm::StormId;
+pub use talk::{Blind, BlindEnd, ExchangeNews, StreamNews, Talk};
 
 /// Index of a group in the scenario's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GroupId(pub u16);
-
-/// Index of a storm in the scenario's list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct StormId(pub u16);
-
-impl StormId {
-    /// Of that index.
-    #[must_use]
-    pub fn of(index: usize) -> Self {
-        Self(u16::try_from(index).unwrap_or(u16::MAX))
-    }
-}
 
 /// Number of a client in its run, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

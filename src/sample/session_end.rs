@@ -9,6 +9,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::mqtt::words_of_code;
+
 named_enum! {
     /// Who ended a session.
     Initiator {
@@ -106,6 +108,8 @@ pub enum Word {
     NoCode,
     /// This code, whether it may be sent or not.
     Code(u16),
+    /// A DISCONNECT of MQTT 5 with this reason code (§3.14.2.1), whatever close frame followed.
+    Reason(u8),
 }
 
 impl Word {
@@ -120,7 +124,7 @@ impl Word {
     pub const fn code(self) -> Option<u16> {
         match self {
             Self::Code(code) => Some(code),
-            Self::Nothing | Self::NoCode => None,
+            Self::Nothing | Self::NoCode | Self::Reason(_) => None,
         }
     }
 }
@@ -131,6 +135,7 @@ impl fmt::Display for Word {
             Self::Nothing => f.write_str("nothing"),
             Self::NoCode => f.write_str("no code"),
             Self::Code(code) => code.fmt(f),
+            Self::Reason(code) => f.write_str(words_of_code(*code)),
         }
     }
 }

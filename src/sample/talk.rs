@@ -2,7 +2,7 @@
 //!
 //! In: nothing. Out: [`Talk`], a client's news since its last report: exchanges, streams and kinds, each by its index in the group's list.
 
-use super::ErrorWord;
+use super::{ErrorWord, StormId};
 
 /// A client's news of its conversation since its last report.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,8 +67,30 @@ pub struct StreamNews {
     pub keys: u64,
     /// Of each message with a time: our clock on arrival less what the message says, in microseconds; below zero where the service's clock is ahead.
     pub latencies_us: Vec<i64>,
-    /// Of each key's first new message after a reconnect: from the disconnect, in microseconds.
-    pub blind_us: Vec<u64>,
+    /// Of each key of which nothing new was known since a disconnect, once it is known for how long.
+    pub blind: Vec<Blind>,
+}
+
+/// For how long a client knew nothing new of a stream's key since a disconnect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blind {
+    /// The storm that forced the disconnect.
+    pub storm: Option<StormId>,
+    /// From the disconnect, in microseconds.
+    pub us: u64,
+    /// How it ended.
+    pub end: BlindEnd,
+}
+
+/// How the time ended in which a client knew nothing new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlindEnd {
+    /// Something new came.
+    Seen,
+    /// The run ended, or the client was not wanted any more.
+    Open,
+    /// The client gave up coming back.
+    GaveUp,
 }
 
 impl Talk {

@@ -107,9 +107,14 @@ impl<'a> Authority<'a> {
 
     /// Makes `NAME.pem` and `NAME.key`.
     pub(crate) fn make(&self, name: &str, until: i32) {
+        self.make_from(name, 2020, until);
+    }
+
+    /// The same, good from the first of that year on.
+    pub(crate) fn make_from(&self, name: &str, from: i32, until: i32) {
         let mut params = CertificateParams::new(vec![format!("{name}.example")]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
         params.not_after = rcgen::date_time_ymd(until, 1, 1);
         let key = KeyPair::generate().unwrap();
         let made = params.signed_by(&key, &self.issuer).unwrap();

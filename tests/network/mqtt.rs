@@ -99,6 +99,8 @@ struct Told {
     attempts: BTreeMap<[String; 3], u64>,
     /// How sessions ended: initiator, code, how.
     ends: Vec<[String; 3]>,
+    /// What each side said, end by end.
+    said: Vec<String>,
     exchange: BTreeMap<String, String>,
     heard: Vec<Vec<u8>>,
 }
@@ -122,10 +124,11 @@ fn run_against(folder: &Path, manner: Manner, mqtt: &str, duration: &str) -> Tol
             row["count"].parse::<u64>().unwrap();
     }
     let ends = of_group("closes.csv").map(|row| three(&row, ["initiator", "code", "how"])).collect();
+    let said = of_group("closes.csv").map(|row| row["said"].clone()).collect();
     let has_exchanges = run.join("exchanges.csv").exists();
     let exchange = has_exchanges.then(|| of_group("exchanges.csv").next()).flatten().unwrap_or_default();
     let heard = heard.lock().unwrap().clone();
-    Told { attempts, ends, exchange, heard }
+    Told { attempts, ends, said, exchange, heard }
 }
 
 const PUBLISH: &str = "[[groups.session.mqtt.publish]]\nname = \"p\"\ntopic = \"t\"\npayload = \"x\"\nqos = 1\ntimeout = \"200ms\"\n";
@@ -198,6 +201,38 @@ fn a_broker_that_refuses_says_why() {
         let told = run_against(folder.path(), Manner { frames, ..GOOD }, mqtt, "800ms");
         let attempts: Vec<_> = told.attempts.keys().collect();
         assert_eq!(attempts, [&wanted.map(str::to_owned)], "{frames:?}");
+    }
+}
+
+#[test]
+fn a_broker_that_ends_a_session_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let accepted: &[u8] = &[0x20, 3, 0, 0, 0];
+    let rows: [(Manner, [&str; 4]); 3] = [
+        (
+            Manner {
+                frames: &[(BINARY, &[0x20, 3, 0, 0, 0]), (BINARY, &[0xe0, 1, 0x8e]), (0x88, &[3, 0xe8])],
+                ..GOOD
+            },
+            ["target", "1000", "", "target session_taken_over"],
+        ),
+        (
+            Manner {
+                frames: &[(BINARY, &[0x20, 3, 0, 0, 0]), (BINARY, &[0xe0, 1, 0x8b]), (0x88, &[])],
+                ..GOOD
+            },
+            ["target", "1005", "", "target server_shutting_down"],
+        ),
+        (
+            Manner { frames: &[(BINARY, &[0x20, 3, 0, 0, 0]), (0x88, &[3, 0xe8])], ..GOOD },
+            ["target", "1000", "", "target 1000"],
+        ),
+    ];
+    for (manner, wanted) in rows {
+        assert_eq!(manner.frames[0].1, accepted);
+        let told = run_against(folder.path(), manner, "version = \"5\"\n", "900ms");
+        let [by, code, how, said] = wanted.map(str::to_owned);
+        assert_eq!((&told.ends, &told.said), (&vec![[by, code, how]], &vec![said]), "{manner:?}");
     }
 }
 

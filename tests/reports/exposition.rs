@@ -7,8 +7,9 @@ use std::time::Duration;
 use resurge::record::{LiveView, Tally};
 use resurge::report::{LiveRun, openmetrics_text, prometheus_text};
 use resurge::sample::{
-    AttemptEnd, AttemptKind, Cause, CloseKey, Counter, ErrorWord, ExchangeNews, Initiator, Outcome, Phases,
-    ReadySample, Request, RequestAnswer, RequestEnd, Sample, SessionEnd, StormId, StreamNews, Talk,
+    AttemptEnd, AttemptKind, Blind, BlindEnd, Cause, CloseKey, Counter, ErrorWord, ExchangeNews, Initiator,
+    Outcome, Phases, ReadySample, Request, RequestAnswer, RequestEnd, Sample, SessionEnd, StormId,
+    StreamNews, Talk,
 };
 use resurge::scenario::load;
 
@@ -153,8 +154,13 @@ fn what_clients_say_and_hear_is_there_by_name_from_the_start() {
         latencies_us: vec![15_000; 5],
         ..ExchangeNews::default()
     };
-    let ticks =
-        StreamNews { messages: 9, skipped: 4, filled: 1, blind_us: vec![2_000_000], ..StreamNews::default() };
+    let ticks = StreamNews {
+        messages: 9,
+        skipped: 4,
+        filled: 1,
+        blind: vec![Blind { storm: None, us: 2_000_000, end: BlindEnd::Seen }],
+        ..StreamNews::default()
+    };
     let far = StreamNews { messages: 1, latencies_us: vec![-5], ..StreamNews::default() };
     let kinds = vec![(ErrorWord::new("tick"), 8), (ErrorWord::new("other"), 1), (None, 2)];
     let talk = Talk { exchanges: vec![(0, news)], streams: vec![(0, ticks), (1, far)], kinds };

@@ -12,7 +12,9 @@ use resurge::report::{
     JOURNAL_FILE, RunModel, Style, histograms_hlog, junit_xml, markdown, report_html, run_json, summary_text,
     write_all,
 };
-use resurge::sample::{Counter, ErrorWord, ExchangeNews, GroupId, Sample, Stamped, StreamNews, Talk};
+use resurge::sample::{
+    Blind, BlindEnd, Counter, ErrorWord, ExchangeNews, GroupId, Sample, Stamped, StreamNews, Talk,
+};
 
 use crate::synthetic::{manifest, run_end};
 
@@ -65,7 +67,7 @@ fn talk(shard: u32, second: u64) -> Talk {
         duplicates: 1,
         keys: 1,
         latencies_us: vec![200, 300],
-        blind_us: vec![2_000_000],
+        blind: vec![Blind { storm: None, us: 2_000_000, end: BlindEnd::Seen }],
         ..StreamNews::default()
     };
     // The sender's clock is an hour behind ours in one, and a second ahead in the other.

@@ -13,7 +13,7 @@ use crate::clock::Moment;
 use crate::conversation::SayKey;
 use crate::declare::template::Template;
 use crate::drive::{Driver, Timers};
-use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Leave, Marks, Signs, StopPhase};
+use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Finish, Leave, Marks, Signs, StopPhase};
 use crate::sample::{ClientNumber, Counter, Sample};
 
 use super::cookies::Jar;
@@ -74,11 +74,20 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment, 
         }
         let now = driven.now();
         let action = machine.step(&driven.context.rules, now, event, &mut samples);
+        if let Some(talker) = driven.tally.talker.as_deref_mut() {
+            talker.take_step(&samples);
+        }
         driven.context.sink.send_all(now, Some(ClientNumber::of(number)), &mut samples).await;
-        if let Action::Finish(_) = action {
+        if let Action::Finish(why) = action {
             driven.drop_session(now).await;
             driven.drop_kept().await;
             driven.drop_refresh().await;
+            if let Some(talker) = driven.tally.talker.as_deref_mut() {
+                talker.finish(now, why == Finish::GaveUp);
+                if let Some(news) = talker.report() {
+                    Box::pin(driven.context.sink.send(now, Sample::Talk(news))).await;
+                }
+            }
             return;
         }
         event = driven.perform(action).await;

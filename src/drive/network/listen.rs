@@ -5,7 +5,9 @@
 use futures::FutureExt;
 
 use crate::clock::Moment;
+use crate::conversation::Talker;
 use crate::lifecycle::{Event, StopPhase};
+use crate::sample::Word;
 
 use super::client::{Driven, Refresh, stopped};
 use super::kept::kept_end;
@@ -37,9 +39,16 @@ impl Driven {
             talker.begin(rules, self.context.run.clock().now());
         }
         match self.listen(until, is_entering).await {
-            Told::Event(event @ (Event::Ended(_) | Event::Closed { .. })) => {
-                let at = match &event {
-                    Event::Ended(ending) | Event::Closed { ending, .. } => ending.at,
+            Told::Event(mut event @ (Event::Ended(_) | Event::Closed { .. })) => {
+                let line = self.tally.talker.as_deref_mut().and_then(Talker::line);
+                let reason = line.and_then(|line| line.last_reason());
+                let at = match &mut event {
+                    Event::Ended(ending) | Event::Closed { ending, .. } => {
+                        if let Some(code) = reason {
+                            ending.said.target = Word::Reason(code);
+                        }
+                        ending.at
+                    }
                     _ => self.now(),
                 };
                 self.drop_session(at).await;

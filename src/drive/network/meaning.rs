@@ -136,14 +136,13 @@ fn take_packets(
                 talker.acknowledged(rules, Ack { id, is_subscription: true, is_ok }, now);
             }
             Packet::Pong => {}
-            Packet::Disconnected(words) => {
-                // It refuses who is not in; of others, the session's end tells how it ended.
-                if !talker.is_in() {
-                    meaning.refused = Some(Box::new(Evidence::of_message(Some(words.to_owned()))));
-                    return;
-                }
-                log::debug!("a broker is about to end a session: {words}");
+            // It refuses who is not in; of others, it is told with the session's end.
+            Packet::Disconnected(code) if !talker.is_in() => {
+                let words = mqtt::words_of_code(code).to_owned();
+                meaning.refused = Some(Box::new(Evidence::of_message(Some(words))));
+                return;
             }
+            Packet::Disconnected(_) => {}
         }
     }
 }

@@ -358,6 +358,6 @@ const fn peer_closed_how(said: Word) -> EndingHow {
     match said {
         Word::Code(code) if !may_be_sent(code) => EndingHow::Abnormal(Abnormal::BadCloseCode),
         Word::Code(code) => EndingHow::PeerClosed(code),
-        Word::NoCode | Word::Nothing => EndingHow::PeerClosed(NO_STATUS),
+        Word::NoCode | Word::Nothing | Word::Reason(_) => EndingHow::PeerClosed(NO_STATUS),
     }
 }

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use crate::declare::template::Template;
 use crate::deflate::{Layer, Offer, Side, Terms};
 use crate::lifecycle::{Evidence, TokenKnowledge, attribute, oauth_code};
-use crate::mqtt::{Packet, Reader, Version};
+use crate::mqtt::{self, Packet, Reader, Version};
 use crate::sample::Word;
 use crate::scenario::keys::{Heartbeat, OnMessage};
 
@@ -74,7 +74,8 @@ pub fn packets(bytes: &[u8]) -> u64 {
     assert!(!whole.0.iter().any(large), "beyond what is taken");
     let kind = |packet: &Packet| match packet {
         Packet::Accepted { .. } => 1,
-        Packet::Refused(words) | Packet::Disconnected(words) => 2 + words.len() as u64,
+        Packet::Refused(words) => 2 + words.len() as u64,
+        Packet::Disconnected(code) => 2 + mqtt::words_of_code(*code).len() as u64,
         Packet::Message { acknowledge, .. } => 60 + u64::from(acknowledge.is_some()),
         Packet::Acknowledged { is_ok, .. } => 62 + u64::from(*is_ok),
         Packet::Subscribed { is_ok, .. } => 64 + u64::from(*is_ok),

@@ -42,6 +42,11 @@ impl AtService<'_> {
             return self.answer_page();
         }
         let endpoint = self.request.endpoint();
+        if endpoint == Endpoint::Upgrade && self.lacks_tls() {
+            // The answer is an alert of TLS, and no HTTP.
+            self.service.count_without_tls(self.key);
+            return self.reply(UpgradeReply::Fails(ConnectFailure::Protocol));
+        }
         // A token request may go over a connection that is open already.
         if endpoint == Endpoint::Upgrade || self.group.is_fresh {
             let read_at = self.service.accept(self.transit.now(), first_request(endpoint));
@@ -98,6 +103,12 @@ impl AtService<'_> {
             }
             Reception::Refused(refusal) => self.refuse(refusal, IsEdge(false)),
         }
+    }
+
+    /// Whether a handshake came without TLS, which the target speaks.
+    fn lacks_tls(&self) -> bool {
+        let written = self.handshakes.written(self.key);
+        self.group.target_speaks_tls == Some(true) && written.is_some_and(|written| !written.is_secure())
     }
 
     /// Whether a handshake finds the WebSocket endpoint.

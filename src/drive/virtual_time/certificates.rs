@@ -1,12 +1,9 @@
 //! The certificates that clients show, before a target that asks for some.
 //!
-//! In: a group's certificate, the target's rules. Out: what the target makes of it. It is looked at once, and as of a time at which it is good: what time it is
-//! on this machine is nothing to a run in virtual time.
-
-use std::time::Duration;
+//! In: a group's certificate, the target's rules, what time it is on this machine. Out: what the target makes of it: the same as on the network. It is looked at
+//! once, at the run's begin.
 
 use rustls::AlertDescription;
-use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 
 use crate::drive::network::alert_name;
@@ -28,7 +25,7 @@ pub(super) enum Certified {
 
 impl Certified {
     /// What a target by `rules` makes of a certificate.
-    pub(super) fn of(rules: &TargetRules, shown: Option<&ClientCertificate>) -> Self {
+    pub(super) fn of(rules: &TargetRules, shown: Option<&ClientCertificate>, now: UnixTime) -> Self {
         let Some(asked) = rules.client_certificates.as_ref().filter(|_| rules.tls) else { return Self::No };
         let certified = shown.and_then(ClientCertificate::certified);
         let Some((first, rest)) = certified.as_ref().and_then(|certified| certified.cert.split_first())
@@ -39,7 +36,7 @@ impl Certified {
                 Self::No
             };
         };
-        match refusal(asked, first, rest) {
+        match refusal(asked, first, rest, now) {
             None => Self::Taken(fingerprint(first)),
             Some(alert) => Self::Refused(alert_name(alert)),
         }
@@ -67,14 +64,10 @@ fn refusal(
     asked: &TargetCertificates,
     first: &rustls::pki_types::CertificateDer<'_>,
     rest: &[rustls::pki_types::CertificateDer<'_>],
+    now: UnixTime,
 ) -> Option<AlertDescription> {
     let Ok(verifier) = client_verifier(asked) else { return Some(AlertDescription::InternalError) };
-    let verify = |at| verifier.verify_client_cert(first, rest, at).err();
-    let mut fault = verify(UnixTime::since_unix_epoch(Duration::ZERO))?;
-    if let rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) = fault
-    {
-        fault = verify(not_before)?;
-    }
+    let fault = verifier.verify_client_cert(first, rest, now).err()?;
     Some(match fault {
         rustls::Error::InvalidCertificate(fault) => fault.into(),
         _ => AlertDescription::BadCertificate,

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::UnixTime;
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -34,6 +35,8 @@ pub(super) struct Group {
     pub(super) rules: GroupRules,
     pub(super) connect: ConnectRules,
     pub(super) is_secure: bool,
+    /// Whether the target speaks TLS; `None`: it is remote, and may do so at one place and not at another.
+    pub(super) target_speaks_tls: Option<bool>,
     /// Whether its clients resume their TLS sessions.
     pub(super) resumes: bool,
     /// Whether its handshakes find the WebSocket endpoint.
@@ -147,7 +150,12 @@ impl Group {
         TokenFacts { requested, received, expires: expires(skew), life_ends: expires(None), lacks_scope }
     }
 
-    pub(super) fn of(scenario: &Scenario, index: usize, target: &TargetRules, keys: &StandIns) -> Self {
+    pub(super) fn of(
+        (scenario, index): (&Scenario, usize),
+        target: &TargetRules,
+        keys: &StandIns,
+        certified_at: UnixTime,
+    ) -> Self {
         let group = &scenario.groups[index];
         let token = group.token.as_ref();
         let is_secure = match &scenario.target {
@@ -160,6 +168,10 @@ impl Group {
             id: GroupId(u16::try_from(index).unwrap_or(u16::MAX)),
             rules: GroupRules::of(scenario, index),
             is_secure,
+            target_speaks_tls: match &scenario.target {
+                Target::Embedded(rules) => Some(rules.tls),
+                Target::Remote(_) => None,
+            },
             resumes: is_secure && connect.tls_resumption == TlsResumption::PerClient,
             finds_endpoint: finds_endpoint(scenario, connect, target),
             is_anywhere: matches!(scenario.target, Target::Remote(_)),
@@ -171,7 +183,7 @@ impl Group {
                 Grant::Fixed(text) => Some(text.expose_secret().to_owned()),
                 _ => None,
             }),
-            certified: certified(group, target),
+            certified: certified(group, target, certified_at),
             writing: Writing::of(scenario, index, target, dpop.clone()),
             dpop,
             is_heard: hears_texts(target),
@@ -192,10 +204,10 @@ fn finds_endpoint(scenario: &Scenario, connect: &ConnectRules, target: &TargetRu
 }
 
 /// What the target makes of a group's certificates: that of its sessions, which goes for its tokens as well unless they have their own.
-fn certified(group: &keys::Group, target: &TargetRules) -> [Certified; 2] {
+fn certified(group: &keys::Group, target: &TargetRules, now: UnixTime) -> [Certified; 2] {
     let own = group.connect.certificate.as_ref();
     let for_tokens = group.token.as_ref().and_then(|token| token.certificate.as_ref());
-    [own, for_tokens.or(own)].map(|shown| Certified::of(target, shown))
+    [own, for_tokens.or(own)].map(|shown| Certified::of(target, shown, now))
 }
 
 fn asker(token: &TokenRules, target: &TargetRules, keys: &StandIns, url: Option<Url>) -> Option<Asker> {

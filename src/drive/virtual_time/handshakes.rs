@@ -20,6 +20,9 @@ use super::slab::{Beside, Key};
 use super::transit::Transit;
 use super::written::Written;
 
+/// What TLS says of an answer that is no TLS.
+const NO_TLS: &str = "invalid_message";
+
 /// A handshake.
 #[derive(Debug)]
 pub(super) struct Handshake {
@@ -83,7 +86,13 @@ impl Handshakes {
         let Opening { marks, at, failure } =
             transit.network.open_connection(proved.unwrap_or(began), connect, is_secure);
         let signed = written.as_ref().and_then(|written| written.signed);
-        let marks = Marks { began, proved, signed, ..marks };
+        let mut marks = Marks { began, proved, signed, ..marks };
+        let mut failure = failure;
+        if failure.is_none() && is_secure && group.target_speaks_tls == Some(false) {
+            // What a target without TLS answers to the greeting of TLS is none.
+            marks.tls = None;
+            failure = Some(ConnectFailure::Tls(Some(NO_TLS.into())));
+        }
         if let (true, Some(tcp), Some(tls)) = (group.resumes, marks.tcp, marks.tls) {
             let is_resumed = !self.resuming.insert(number);
             log.tell(transit.now(), group.id, Sample::Tls { is_resumed, took: tls.since(tcp) });
@@ -93,7 +102,7 @@ impl Handshakes {
             self.written.insert(key, written);
         }
         let is_open = failure.is_none();
-        let refused = if is_open { group.certified[0].failure() } else { None };
+        let refused = if is_open && is_secure { group.certified[0].failure() } else { None };
         let is_refused = refused.is_some();
         let failure = failure.or(refused).unwrap_or(ConnectFailure::Timeout);
         let handshake = Handshake { marks, failure, link: Key::NONE, earlier, nonce: None };

@@ -29,6 +29,8 @@ pub struct VirtualSetup<'s> {
     pub times: StageTimes,
     /// Calendar time of its start, in microseconds since 1970.
     pub start_unix_us: u64,
+    /// As of when certificates are looked at, in microseconds since 1970.
+    pub certified_at_unix_us: u64,
     /// Looks at everything each time that so many events were worked off, and at each step of a client; `None`: does not.
     pub audit_every: Option<u64>,
 }
@@ -63,13 +65,22 @@ impl VirtualRun {
     /// A run that has not begun.
     #[must_use]
     pub fn new(setup: VirtualSetup<'_>) -> Self {
-        let VirtualSetup { scenario, share, rules, times, start_unix_us, audit_every } = setup;
+        let VirtualSetup { scenario, share, rules, times, start_unix_us, certified_at_unix_us, audit_every } =
+            setup;
         let times = TimeModel::new(times, scenario.simulate.faults.clone(), scenario.seed);
         let audit = audit_every.map(|every| Box::new(Audit::new(every, share.clients(scenario))));
         let groups = scenario.groups.iter().enumerate();
         let end = Moment::ZERO + scenario.duration;
         Self {
-            world: World::new(Parts { scenario, share, rules, times, start_unix_us, audit }),
+            world: World::new(Parts {
+                scenario,
+                share,
+                rules,
+                times,
+                start_unix_us,
+                certified_at_unix_us,
+                audit,
+            }),
             phase: Phase::Running,
             starts: groups.map(|(index, _)| own_starts(scenario, index, share).peekable()).collect(),
             storms: target_storms(scenario),

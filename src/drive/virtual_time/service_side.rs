@@ -208,6 +208,13 @@ impl ServiceSide {
         self.target.count_first_request(first);
     }
 
+    /// A connection brought a request where TLS should begin.
+    pub(super) fn count_without_tls(&mut self, key: Key) {
+        self.visits.insert(key, Visit::default());
+        self.target.count_accepted();
+        self.target.count_bad_request();
+    }
+
     /// A request for another path than an endpoint's has come.
     pub(super) fn refuse_path(&mut self, key: Key) -> HandshakeRefusal {
         self.visits.insert(key, Visit::default());

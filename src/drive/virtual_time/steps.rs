@@ -24,6 +24,8 @@ struct AtSteps {
     uri: Uri,
     began: Moment,
     answer: Option<Page>,
+    /// Its connection is reset in place of an answer.
+    is_broken: bool,
     /// What the steps have brought so far.
     variables: Variables,
 }
@@ -77,7 +79,7 @@ impl Steps {
             return Err(Box::new(Stepped { index, variables, failure }));
         };
         let (uri, headers) = written(&mut walk, &variables, client.unix_us() / 1_000_000);
-        let at = AtSteps { index, walk, headers, uri, began: now, answer: None, variables };
+        let at = AtSteps { index, walk, headers, uri, began: now, answer: None, is_broken: false, variables };
         self.at.insert(key, Box::new(at));
         Ok(())
     }
@@ -101,6 +103,13 @@ impl Steps {
         }
     }
 
+    /// The connection of a request is reset before its client gives up.
+    pub(super) fn break_off(&mut self, key: Key) {
+        if let Some(at) = self.at.get_mut(key) {
+            at.is_broken = true;
+        }
+    }
+
     /// The answer to a request has come to its client, of that group; or none came in time.
     pub(super) fn take(
         &mut self,
@@ -112,6 +121,9 @@ impl Steps {
         let step = &rules.steps[at.index];
         let jar = at.variables.jar().cloned();
         let answered = match at.answer.take() {
+            None if at.is_broken => {
+                Err(StepFault::new(ConnectFailure::Reset, RequestAnswer::ConnectionBroken))
+            }
             None => Err(StepFault::new(ConnectFailure::Timeout, RequestAnswer::Timeout)),
             Some((status, headers, body)) => {
                 match at.walk.take(step, (status, headers, body.into()), jar.as_ref(), unix_us) {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::clock::Moment;
 use crate::conversation::{TalkRules, Talker};
-use crate::sample::Talk;
+use crate::sample::{Sample, Talk};
 
 use super::queue::{EventQueue, Kind};
 
@@ -75,8 +75,17 @@ impl Talkers {
         }
     }
 
-    /// A client is done: its news, where it has some.
-    pub(super) fn close(&mut self, number: u32) -> Option<Box<Talk>> {
-        self.of.remove(&number)?.talker.report()
+    /// A step of a client has told these.
+    pub(super) fn take_step(&mut self, number: u32, samples: &[Sample]) {
+        if let Some(talking) = self.of.get_mut(&number) {
+            talking.talker.take_step(samples);
+        }
+    }
+
+    /// A client is done at `at`: its news, where it has some.
+    pub(super) fn close(&mut self, number: u32, at: Moment, has_given_up: bool) -> Option<Box<Talk>> {
+        let mut talker = self.of.remove(&number)?.talker;
+        talker.finish(at, has_given_up);
+        talker.report()
     }
 }

@@ -10,6 +10,9 @@ mod requests;
 mod resuming;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::UnixTime;
 
 use crate::clock::Moment;
 use crate::lifecycle::{Event, StopPhase};
@@ -69,16 +72,19 @@ pub(super) struct Parts<'s> {
     pub(super) rules: TargetRules,
     pub(super) times: TimeModel,
     pub(super) start_unix_us: u64,
+    pub(super) certified_at_unix_us: u64,
     pub(super) audit: Option<Box<Audit>>,
 }
 
 impl World {
     /// The parts, before anything has happened.
     pub(super) fn new(parts: Parts<'_>) -> Self {
-        let Parts { scenario, share, mut rules, times, start_unix_us, audit } = parts;
+        let Parts { scenario, share, mut rules, times, start_unix_us, certified_at_unix_us, audit } = parts;
+        let certified_at = UnixTime::since_unix_epoch(Duration::from_micros(certified_at_unix_us));
         let keys = StandIns::of(scenario, &mut rules);
-        let groups: Arc<[Group]> =
-            (0..scenario.groups.len()).map(|index| Group::of(scenario, index, &rules, &keys)).collect();
+        let groups: Arc<[Group]> = (0..scenario.groups.len())
+            .map(|index| Group::of((scenario, index), &rules, &keys, certified_at))
+            .collect();
         let reader = MintedReader::of(&rules, start_unix_us);
         let keeps_lag = scenario.thresholds.iter().any(|threshold| threshold.source.starts_with("lag"));
         Self {

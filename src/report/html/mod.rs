@@ -28,6 +28,7 @@ mod plot;
 mod plotted;
 mod render;
 mod run_arrivals;
+mod run_blind;
 mod run_observed;
 mod run_outages;
 mod run_page;

@@ -2,7 +2,7 @@
 (function () {
   "use strict";
 
-  const HEIGHT = { time: 240, stacked: 240, percentile: 280, recovery: 320, releases: 220, choices: 300 };
+  const HEIGHT = { time: 240, stacked: 240, percentile: 280, recovery: 320, blind: 320, releases: 220, choices: 300 };
   const COLOURS = 8;
   const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
   const DASHES = { solid: [], dashed: [7, 4], dotted: [2, 3] };
@@ -76,6 +76,7 @@
     stacked: { name: "time since the start in [h:]min:s", show: clock },
     percentile: { name: "percentile", show: percentile },
     recovery: { name: "time since cut off", show: duration },
+    blind: { name: "time since cut off", show: duration },
     releases: { name: "release", show: (value) => (Number.isInteger(value) ? String(value) : "") },
   };
 
@@ -91,6 +92,7 @@
 
   // ---- a chart -------------------------------------------------------------------------------------------------------
 
+  const isSince = (spec) => spec.kind === "recovery" || spec.kind === "blind";
   const isTime = (spec) => spec.kind === "time" || spec.kind === "stacked";
   const isStepped = (spec) => spec.kind !== "percentile" && spec.kind !== "releases" && spec.kind !== "choices" && !(spec.kind === "time" && spec.unit === "us");
 
@@ -174,7 +176,7 @@
       taken = Math.max(row === 0 ? -Infinity : taken, left + width + 4 * ratio);
       writeOver(ctx, mark.label, left, bbox.top + (3 + 14 * (row % 4)) * ratio, ratio);
     }
-    if (chart.spec.kind === "recovery") drawReached(chart, plot);
+    if (isSince(chart.spec)) drawReached(chart, plot);
     ctx.restore();
   }
 
@@ -191,10 +193,11 @@
   // A dot where each curve reaches a share that is marked.
   function drawReached(chart, plot) {
     const { ctx, bbox } = plot;
+    const sign = chart.spec.kind === "blind" ? -1 : 1;
     chart.values.forEach((values, index) => {
       if (!chart.shown[index]) return;
       for (const mark of chart.spec.marks.filter((mark) => !mark.is_vertical)) {
-        const place = values.findIndex((value) => value !== null && value >= mark.at - 1e-5);
+        const place = values.findIndex((value) => value !== null && sign * (value - mark.at) >= -1e-5);
         const x = place < 0 ? -1 : plot.valToPos(chart.x[place], "x", true);
         if (x < bbox.left || x > bbox.left + bbox.width) continue;
         ctx.beginPath();
@@ -236,7 +239,7 @@
   function axes(chart) {
     const { spec } = chart;
     const common = { stroke: () => colour("muted"), font: FONT, labelFont: FONT, grid: { stroke: () => colour("grid"), width: 1 }, ticks: { stroke: () => colour("line"), width: 1, size: 4 } };
-    const x = { ...common, label: placesName(spec), labelSize: 18, size: 30, space: 70, values: (plot, splits) => splits.map((value) => (value === null ? "" : spec.kind === "recovery" ? axisValue(US, value) : placeName(spec, value))) };
+    const x = { ...common, label: placesName(spec), labelSize: 18, size: 30, space: 70, values: (plot, splits) => splits.map((value) => (value === null ? "" : isSince(spec) ? axisValue(US, value) : placeName(spec, value))) };
     const y = { ...common, label: spec.y_label + UNITS[spec.unit], labelSize: 18, size: 66, values: (plot, splits) => splits.map((value) => (value === null ? "" : axisValue(spec, value))) };
     if (spec.kind === "percentile") Object.assign(x, { splits: percentileSplits, filter: (plot, splits) => splits, space: 40 });
     if (spec.kind === "releases" || spec.kind === "choices") x.incrs = [1, 2, 5, 10, 20, 50, 100];
@@ -244,7 +247,7 @@
     if (spec.log_y) Object.assign(y, { splits: logSplits, filter: (plot, splits) => splits });
     if (spec.unit === "count" && !spec.log_y) y.incrs = [1, 2, 5].flatMap((step) => Array.from({ length: 10 }, (_, power) => step * Math.pow(10, power))).sort((a, b) => a - b);
     if (spec.unit === "bytes") y.incrs = Array.from({ length: 6 }, (_, power) => power).flatMap((power) => [1, 2, 5, 10, 20, 50, 100, 200, 500].map((step) => step * 1024 ** power));
-    if (spec.kind === "recovery") y.splits = () => [0, 0.25, 0.5, 0.75, 1];
+    if (isSince(spec)) y.splits = () => [0, 0.25, 0.5, 0.75, 1];
     return [x, y];
   }
 
@@ -266,7 +269,7 @@
     const y = {};
     const fixed = spec.y_range;
     if (spec.log_y) Object.assign(y, { distr: 3, range: (plot, low, high) => (fixed ? logRange(fixed[0], fixed[1]) : low === null ? [1, 10] : logRange(low, high)) });
-    else if (spec.kind === "recovery") y.range = () => [0, 1.04];
+    else if (isSince(spec)) y.range = () => [0, 1.04];
     else y.range = (plot, low, high) => (fixed ? [fixed[0], fixed[1] * 1.05] : [0, high > 0 ? high * 1.08 : 1]);
     return { x, y };
   }

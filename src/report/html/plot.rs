@@ -60,6 +60,8 @@ pub enum PlotKind {
     Percentile,
     /// Steps over the time since a storm; `x` is in microseconds.
     Recovery,
+    /// The same, but that the steps lead down.
+    Blind,
     /// Values from release to release; `x` is a release's number, from 1.
     Releases,
     /// Values from choice to choice; `x` is a choice's index in [`Plot::choices`].
@@ -252,21 +254,40 @@ impl Plot {
     /// to draw, some places are left out, never one at which a curve reaches 50, 95 or 100 %. Curves of which nobody was cut off are left out.
     #[must_use]
     pub fn recovery(id: &str, title: &str, curves: &[(&str, &RecoveryCurve)]) -> Self {
-        let shown = || curves.iter().enumerate().filter(|(_, curve)| curve.1.disconnects > 0);
+        let numbered: Vec<(&str, usize, &RecoveryCurve)> =
+            curves.iter().enumerate().map(|(index, (name, curve))| (*name, index, *curve)).collect();
+        let mut plot = Self::steps(id, title, "share of clients back", &numbered);
+        plot.marks = [(0.5, ""), (0.95, "95 %"), (1.0, "")]
+            .map(|(share, label)| Mark::horizontal(share, label))
+            .to_vec();
+        plot
+    }
+
+    /// Which share was not back yet by when, likewise; each of `curves` with the number of its colour.
+    #[must_use]
+    pub fn blind(id: &str, title: &str, curves: &[(&str, usize, &RecoveryCurve)]) -> Self {
+        let mut plot = Self::steps(id, title, "share still blind", curves);
+        plot.kind = PlotKind::Blind;
+        for share in plot.series.iter_mut().flat_map(|series| series.values.iter_mut().flatten()) {
+            *share = 1.0 - *share;
+        }
+        plot.marks = [(0.5, ""), (0.05, "5 %")].map(|(share, label)| Mark::horizontal(share, label)).to_vec();
+        plot
+    }
+
+    fn steps(id: &str, title: &str, label: &str, curves: &[(&str, usize, &RecoveryCurve)]) -> Self {
+        let shown = || curves.iter().filter(|(.., curve)| curve.disconnects > 0);
         let each = RECOVERY_POINTS / shown().count().max(1);
-        let mut xs: Vec<u64> = shown().flat_map(|(_, (_, curve))| places(curve, each.max(20))).collect();
+        let mut xs: Vec<u64> = shown().flat_map(|(.., curve)| places(curve, each.max(20))).collect();
         xs.push(0);
         xs.sort_unstable();
         xs.dedup();
         let x = Axis::At { at: xs.iter().map(|us| Some(*us as f64)).collect() };
-        let mut plot = Self::new(id, title, PlotKind::Recovery, x, "share of clients back", Unit::Share);
+        let mut plot = Self::new(id, title, PlotKind::Recovery, x, label, Unit::Share);
         plot.y_range = Some((0.0, 1.0));
-        for (index, (name, curve)) in shown() {
-            plot.series.push(Series::new(name, index, shares_at(curve, &xs)));
+        for (name, index, curve) in shown() {
+            plot.series.push(Series::new(name, *index, shares_at(curve, &xs)));
         }
-        plot.marks = [(0.5, ""), (0.95, "95 %"), (1.0, "")]
-            .map(|(share, label)| Mark::horizontal(share, label))
-            .to_vec();
         plot
     }
 }
@@ -403,5 +424,16 @@ mod tests {
             "those who never came back are missing"
         );
         assert_eq!(plot.series[1].values[0], Some(0.0));
+    }
+
+    #[test]
+    fn a_blind_curve_falls_from_all_to_those_who_heard_nothing() {
+        let (half, all) = (curve(4, of([10, 20])), curve(2, of([10, 10])));
+        let plot =
+            Plot::blind("b", "t", &[("half", 3, &half), ("all", 0, &all), ("none", 1, &curve(0, of([])))]);
+        assert_eq!((plot.kind, plot.series[0].colour), (PlotKind::Blind, 3));
+        assert_eq!(places_of(&plot), [0.0, 10.0, 20.0]);
+        let values: Vec<_> = plot.series.iter().map(|series| series.values.clone()).collect();
+        assert_eq!(values, [[1.0, 0.75, 0.5], [1.0, 0.0, 0.0]].map(|row| row.map(Some).to_vec()));
     }
 }

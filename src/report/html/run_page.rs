@@ -7,6 +7,7 @@ use crate::record::{Quantile, Reconnects, Tally, ThresholdStatus};
 use crate::sample::{Counter, Outcome};
 use crate::units::{format_count, format_share, format_us};
 
+use super::super::blind::storms;
 use super::super::lost::clients_words;
 use super::super::model::RunModel;
 use super::super::outages::lines;
@@ -23,7 +24,7 @@ use super::plotted::{left_out, plotted_groups};
 use super::render::{RenderError, render_page};
 use super::table::Table;
 use super::tone::Tone;
-use super::{marks, run_arrivals, run_observed, run_outages, run_tables, run_talk, run_time};
+use super::{marks, run_arrivals, run_blind, run_observed, run_outages, run_tables, run_talk, run_time};
 
 /// `report.html`: a run as one page.
 ///
@@ -297,6 +298,10 @@ fn setting(model: &RunModel) -> Section {
     section
 }
 
+/// What a blind curve shows.
+const BLIND_WORDS: &str = "Who is back need not know anything new yet: the blind curves show the share that does not, from the disconnect to the first new message \
+                           of the stream. Each key that a client follows counts by itself, once a message of it has come.";
+
 /// The recovery curves, storm by storm, and for the disconnects that no storm forced.
 fn recovery(model: &RunModel) -> Section {
     let mut section = Section::new(
@@ -313,8 +318,8 @@ fn recovery(model: &RunModel) -> Section {
         "Time until back",
         &["<after", "<group", "cut off", "back", "share", "away", "longest", "50 %", "95 %", "100 %"],
     );
-    let storms = (0..model.manifest.storms.len()).map(Some).chain([None]);
-    for (number, storm) in storms.enumerate() {
+    let mut blind = run_blind::table();
+    for (number, storm) in storms(model).enumerate() {
         let (title, after) = match storm {
             Some(index) => (storm_name(model, index), format!("storm at {}", storm_time(model, index))),
             None => ("Disconnects that no storm forced".to_owned(), "no storm".to_owned()),
@@ -323,6 +328,7 @@ fn recovery(model: &RunModel) -> Section {
         let own: Vec<(&str, &RecoveryCurve)> =
             plotted.iter().filter_map(|(index, name)| Some((*name, of(Some(*index))?))).collect();
         plots.push(Plot::recovery(&format!("recovery-{number}"), &title, &own));
+        plots.extend(run_blind::plot(model, storm, (&title, &after), &mut blind));
         let groups = model.manifest.groups.iter().enumerate();
         let rows = groups.map(|(index, group)| (group.name.as_str(), of(Some(index))));
         let total = (model.manifest.groups.len() > 1).then(|| ("all groups", of(None)));
@@ -341,6 +347,10 @@ fn recovery(model: &RunModel) -> Section {
     section.plots_or(plots, "");
     left_out(&mut section, model);
     section.push(Block::Table(table));
+    if !blind.rows.is_empty() {
+        section.push(Block::Note { tone: Tone::Plain, text: BLIND_WORDS.to_owned() });
+        section.push(Block::Table(blind));
+    }
     section
 }
 

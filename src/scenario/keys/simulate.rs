@@ -110,7 +110,7 @@ table! {
     pub struct NetworkFault {
         /// At which stage.
         stage: TimeStage, needed "a fault of the network is { stage = \"tcp\", kind = \"blackhole\", share = 0.01 }"
-            => some_of(&[TimeStage::Dns, TimeStage::Tcp, TimeStage::Tls, TimeStage::Upgrade, TimeStage::Token]);
+            => some_of(&[TimeStage::Dns, TimeStage::Tcp, TimeStage::Tls, TimeStage::Upgrade, TimeStage::Token, TimeStage::Step]);
         /// What.
         kind: NetworkFaultKind, needed "a fault of the network is { stage = \"tcp\", kind = \"blackhole\", share = 0.01 }";
         /// The share of those that pass the stage, above 0.
@@ -143,12 +143,12 @@ fn check_fault(fault: NetworkFault, table: &Table<'_>) -> Option<NetworkFault> {
     }
     let is_possible = match fault.stage {
         TimeStage::Dns | TimeStage::Tcp => fault.kind != Reset,
-        TimeStage::Tls | TimeStage::Upgrade => fault.kind != Refused,
+        TimeStage::Tls | TimeStage::Upgrade | TimeStage::Step => fault.kind != Refused,
         _ => true,
     };
     if !is_possible {
         let message = format!("`{}` cannot be at this stage", table.path_of("kind"));
-        let help = "names and ports are \"refused\", TLS and upgrades are \"reset\", tokens either; all may fall into a \"blackhole\"";
+        let help = "names and ports are \"refused\", TLS, upgrades and steps are \"reset\", tokens either; all may fall into a \"blackhole\"";
         table.between(Some("kind"), message, help);
     }
     Some(fault)

@@ -41,6 +41,8 @@ fn both_drivers_look_at_certificates_alike() {
     let (ours, theirs) = (Authority::new(folder.path(), "ours"), Authority::new(folder.path(), "theirs"));
     ours.make("good", 2090);
     ours.make("other", 2090);
+    ours.make("expired", 2021);
+    ours.make_from("early", 2085, 2090);
     theirs.make("stranger", 2090);
     let asked = "tls = true\nclient_certificates = { authority = { file = \"ours.pem\" }, bind_tokens = true }\nclients = [{ id = \"c\", certificate = { file = \"good.pem\" }, scopes = [\"analytics:events:read\"] }]\n";
     let required =
@@ -73,6 +75,13 @@ fn both_drivers_look_at_certificates_alike() {
             "a-strangers",
             required,
             &format!("{none}[groups.connect]\n{}", certificate("stranger")),
+            tls,
+        ),
+        Case::new("expired", required, &format!("{none}[groups.connect]\n{}", certificate("expired")), tls),
+        Case::new(
+            "not-yet-valid",
+            required,
+            &format!("{none}[groups.connect]\n{}", certificate("early")),
             tls,
         ),
         Case::new(

@@ -1,9 +1,12 @@
 //! Requests before a handshake, tickets, cookies, URLs of a group's own.
 
-use resurge::sample::{Cause, Outcome};
+use std::io::Read;
+
+use resurge::record::AnswerTally;
+use resurge::sample::{Cause, Outcome, Request, RequestAnswer};
 use tempfile::TempDir;
 
-use super::{Case, compare};
+use super::{Case, by_both, compare};
 
 const TOKEN: &str = "[groups.token]\nclient_id = \"c\"\nclient_secret = \"s\"\n";
 
@@ -70,6 +73,18 @@ fn both_drivers_go_where_a_group_says_alike() {
             &at("ws://{address}/other"),
             Some((Outcome::Http4xx, None)),
         ),
+        Case::new(
+            "plain-to-tls",
+            "path = \"/socket\"\ntls = true\n",
+            &at("ws://{address}/socket"),
+            Some((Outcome::Protocol, None)),
+        ),
+        Case::new(
+            "tls-to-plain",
+            "path = \"/socket\"\n",
+            &at("wss://{address}/socket"),
+            Some((Outcome::Tls, None)),
+        ),
         Case::new("no-url", "", &at("http://{address}/"), Some((Outcome::Protocol, None))),
         Case::new(
             "token-in-the-path",
@@ -87,4 +102,54 @@ fn both_drivers_go_where_a_group_says_alike() {
         ),
     ];
     compare(&TempDir::new().unwrap(), &cases);
+}
+
+/// What stands behind the address does to each connection.
+fn stub(does: fn(std::net::TcpStream)) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // It ends with the process: nobody tells it when a run is over.
+    std::thread::spawn(move || listener.incoming().flatten().for_each(does));
+    port
+}
+
+#[test]
+fn what_the_network_does_to_steps_is_the_same_by_both_drivers() {
+    let folder = TempDir::new().unwrap();
+    let resets = stub(|connection| {
+        let _ = (&connection).read(&mut [0; 64]);
+        // With bytes unread, the end of a connection is a reset.
+        drop(connection);
+    });
+    let swallows = stub(|connection| {
+        std::thread::spawn(move || {
+            let mut connection = connection;
+            while connection.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
+        });
+    });
+    let rows = [
+        ("reset", resets, Outcome::StepError, RequestAnswer::ConnectionBroken),
+        ("blackhole", swallows, Outcome::StepError, RequestAnswer::Timeout),
+    ];
+    for (kind, port, outcome, answer) in rows {
+        // On the network, the step is somebody else's; in virtual time it is our target's, and the fault strikes it.
+        let scenario = format!(
+            "duration = \"2s\"\n[target]\nidle_timeout = \"never\"\n[[groups]]\nname = \"g\"\nclients = 3\nreconnect = {{ max_attempts = 2, backoff = {{ kind = \"constant\", base = \"1ms\" }} }}\n{TOKEN}[[groups.prepare.steps]]\nurl = \"http://127.0.0.1:{port}/open?a={}\"\ntimeout = \"300ms\"\n[[simulate.faults]]\nstage = \"step\"\nkind = \"{kind}\"\n",
+            "x".repeat(200)
+        );
+        for (driver, model) in
+            ["network", "virtual time"].into_iter().zip(by_both(folder.path(), kind, &scenario))
+        {
+            let all = &model.all;
+            assert_eq!(
+                all.attempts_where(|_, of, _| of == outcome),
+                6,
+                "{kind} by {driver}: {:?}",
+                all.attempts
+            );
+            assert_eq!(all.attempts_where(|_, _, _| true), 6, "{kind} by {driver}");
+            let answered = all.requests.get(&(Request::Step(0), answer)).map(AnswerTally::count);
+            assert_eq!(answered, Some(6), "{kind} by {driver}: {:?}", all.requests);
+        }
+    }
 }

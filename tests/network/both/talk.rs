@@ -1,5 +1,6 @@
 //! What clients say by themselves, the replies to it, and what they measure of what they hear.
 
+use resurge::sample::StormId;
 use tempfile::TempDir;
 
 use super::{Case, by_both, compare};
@@ -99,4 +100,30 @@ fn neither_driver_tells_what_a_client_has_told() {
             assert!(said.contains(heard), "{name}: {said}");
         }
     }
+}
+
+#[test]
+fn who_knows_nothing_new_is_told_storm_by_storm() {
+    let group = format!(
+        "{TOKEN}[groups.session]\nadmission = \"50ms\"\n[[groups.session.streams]]\nname = \"s\"\npointer = \"/seq\"\nsequence = \"/seq\"\n"
+    );
+    // The second storm leaves half of them no time to hear anything more: they come back after the last message.
+    let scenario = format!(
+        "duration = \"3s\"\n[target]\nidle_timeout = \"never\"\ninvalidation = \"never\"\nmessages_every = \"200ms\"\n[[groups]]\nname = \"g\"\nclients = 4\nreconnect = {{ backoff = {{ kind = \"constant\", base = \"700ms\" }} }}\n{group}[[storms]]\nat = \"1s\"\nby = \"target\"\ncode = 1012\n[[storms]]\nat = \"2700ms\"\nby = \"client\"\nfraction = \"50%\"\n"
+    );
+    let folder = TempDir::new().unwrap();
+    let models = by_both(folder.path(), "blind", &scenario);
+    for model in &models {
+        let stream = &model.all.talk.as_ref().unwrap().streams[&0];
+        assert_eq!(stream.blind_after.keys().collect::<Vec<_>>(), [&Some(StormId(0)), &Some(StormId(1))]);
+        let [first, second] = [0, 1].map(|storm| &stream.blind_after[&Some(StormId(storm))]);
+        let hit = model.all.storms[&StormId(1)].disconnects;
+        assert_eq!((first.cut_off(), first.seen.count(), stream.blind.count()), (4, 4, 4));
+        assert_eq!((second.cut_off(), second.seen.count(), second.open.count()), (hit, 0, hit));
+        let ms = |us: u64| us / 1_000;
+        assert!((600..1_100).contains(&ms(first.seen.min_us())), "a backoff, and a message: {first:?}");
+        assert!((200..600).contains(&ms(second.open.max_us())), "until the run's end: {second:?}");
+    }
+    let hits = models.each_ref().map(|model| model.all.storms[&StormId(1)].disconnects);
+    assert!(hits[0] == hits[1] && hits[0] > 0, "{hits:?}");
 }

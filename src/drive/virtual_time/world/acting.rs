@@ -9,7 +9,7 @@ use crate::drive::virtual_time::handshakes::Connecting;
 use crate::drive::virtual_time::network::Link;
 use crate::drive::virtual_time::slab::Key;
 use crate::drive::virtual_time::token_answer::{Fetch, Need};
-use crate::lifecycle::{Action, Event, Marks};
+use crate::lifecycle::{Action, Event, Finish, Marks};
 use crate::sample::{Counter, Sample};
 
 use super::World;
@@ -25,7 +25,7 @@ impl World {
     }
 
     pub(super) fn step(&mut self, number: u32, event: Event) -> Action {
-        let Self { clients, groups, log, audit, desk, transit, .. } = self;
+        let Self { clients, groups, log, audit, desk, transit, talkers, .. } = self;
         let group = &groups[clients.group_of(number)];
         if let Some(audit) = audit {
             audit.event(number, clients.slot(number).doing(), desk.token_of(number), &event);
@@ -33,6 +33,9 @@ impl World {
         let action = clients.step(number, transit.now(), event, group, log.step());
         if let Some(audit) = audit {
             audit.step(number, desk.token_of(number), group, log.step(), &action);
+        }
+        if group.rules.looks.talk().is_some() {
+            talkers.take_step(number, log.step());
         }
         log.stamp_step(transit.now(), number, group.id);
         action
@@ -86,8 +89,8 @@ impl World {
                 None
             }
             Action::Leave(how) => self.in_session(number).leave(how),
-            Action::Finish(_) => {
-                self.finish(number);
+            Action::Finish(why) => {
+                self.finish(number, why);
                 None
             }
         }
@@ -161,10 +164,10 @@ impl World {
         }
     }
 
-    fn finish(&mut self, number: u32) {
+    fn finish(&mut self, number: u32, why: Finish) {
         self.in_session(number).finish();
         self.kept.finish(&mut self.transit, number);
-        if let Some(news) = self.talkers.close(number) {
+        if let Some(news) = self.talkers.close(number, self.transit.now(), why == Finish::GaveUp) {
             let group = self.groups[self.clients.group_of(number)].id;
             self.log.tell(self.transit.now(), group, Sample::Talk(news));
         }

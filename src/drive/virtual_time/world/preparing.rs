@@ -80,7 +80,13 @@ impl World {
         transit.requests.set_back(key, trip.back);
         match trip.fate {
             Fate::Arrives(at) => transit.requests.go_on_at(&mut transit.queue, key, Stage::Arriving, at),
-            Fate::Reset(_) | Fate::Swallowed => transit.requests.hang(&mut transit.queue, key),
+            Fate::Swallowed => transit.requests.hang(&mut transit.queue, key),
+            Fate::Reset(at) => {
+                if transit.requests.get(key).is_some_and(|request| at < request.deadline()) {
+                    self.steps.break_off(key);
+                }
+                transit.requests.fail_at(&mut transit.queue, key, at);
+            }
         }
     }
 
