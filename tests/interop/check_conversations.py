@@ -34,6 +34,11 @@ def groups_of(scenario, *names, address, clients=5):
     return re.sub(r"(?m)^clients = \d+$", f"clients = {clients}", chosen)
 
 
+def agree(row, counted):
+    """Whether all that was sent was counted, but for what was open when the client left."""
+    return 0 <= row["sent"] - counted <= row["unfinished"]
+
+
 class Run:
     """A run of groups against an address, and what it wrote."""
 
@@ -87,7 +92,7 @@ def check_socket_io_scenario() -> None:
     """Acknowledgements, pings, news, and a token that the middleware refuses."""
     run, counts = served("socket-io", "socket-io", "answers", "unknown-token")
     ask, news = run.exchange("ask"), run.stream("news")
-    assert ask["sent"] == counts["asked"] > 30 and ask["failed_checks"] == 0 == ask["timeouts"], (ask, counts)
+    assert agree(ask, counts["asked"]) and ask["sent"] > 30 and ask["failed_checks"] == 0 == ask["timeouts"], (ask, counts)
     assert 0 <= counts["sent"] - news["messages"] <= 5 == counts["sessions"], (news, counts)
     assert counts["pings"] - 5 <= counts["pongs"] <= counts["pings"] and counts["pongs"] > 40, counts
     assert run.refusals("unknown-token") == {"unknown_token": counts["refused"]} and counts["refused"] == 5, (run.files["outcomes.csv"], counts)
@@ -99,9 +104,12 @@ def check_graphql_ws_scenario() -> None:
     """Queries and their results, subscriptions, their values and their completions."""
     run, counts = served("graphql-ws", "graphql-ws", "subscribers")
     query, subscribe, ticks = run.exchange("query"), run.exchange("subscribe"), run.stream("ticks")
-    assert query["sent"] == counts["asked"] > 25 and query["failed_checks"] == 0, (query, counts)
-    assert subscribe["sent"] == counts["subscribed"] and subscribe["ok"] == counts["completed"] >= 5, (subscribe, counts)
-    assert ticks["messages"] == counts["sent"] and ticks["keys"] == counts["subscribed"], (ticks, counts)
+    assert agree(query, counts["asked"]) and query["sent"] > 25 and query["failed_checks"] == 0, (query, counts)
+    left = subscribe["unfinished"]
+    assert agree(subscribe, counts["subscribed"]) and subscribe["ok"] >= 5, (subscribe, counts)
+    # The service does not know at once who has left.
+    assert 0 <= counts["completed"] - subscribe["ok"] <= left and 0 <= counts["sent"] - ticks["messages"] <= 5 * left, (subscribe, ticks, counts)
+    assert subscribe["ok"] <= ticks["keys"] <= subscribe["sent"] and ticks["messages"] >= 5 * subscribe["ok"], (subscribe, ticks)
     print(f"        {query['sent']} queries, {subscribe['ok']} subscriptions with {ticks['messages']} values")
 
 
@@ -110,11 +118,11 @@ def check_json_rpc_scenario() -> None:
     run, counts = served("json-rpc", "json-rpc", "followers")
     subscribe, number, unknown = (run.exchange(name) for name in ("subscribe", "block-number", "unknown-method"))
     blocks, methods = run.stream("blocks"), counts["methods"]
-    sent = {"eth_subscribe": subscribe["sent"], "eth_blockNumber": number["sent"], "eth_unknown": unknown["sent"]}
-    assert {name: methods.get(name) for name in sent} == sent and number["sent"] > 25, (sent, methods)
+    sent = {"eth_subscribe": subscribe, "eth_blockNumber": number, "eth_unknown": unknown}
+    assert all(agree(row, methods.get(name, 0)) for name, row in sent.items()) and number["sent"] > 25, (sent, methods)
     assert subscribe["ok"] == 5 and number["failed_checks"] == 0 == unknown["ok"] < unknown["failed_checks"], (subscribe, number, unknown)
-    assert blocks["keys"] == 5 and 100 < blocks["messages"] <= counts["sent"] * 5, (blocks, counts)
-    print(f"        {sum(sent.values())} calls, {blocks['messages']} notifications of {counts['sent']} blocks")
+    assert blocks["keys"] == 5 and 50 < blocks["messages"] <= counts["sent"] * 5, (blocks, counts)
+    print(f"        {sum(methods.values())} calls, {blocks['messages']} notifications of {counts['sent']} blocks")
 
 
 RABBIT = """
