@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::scenario::keys::{
-    Comparison, CorrelateBy, Literal, MqttRules, Pattern, Process, Say, SentAt, SessionRules, Stream,
-    TimeUnit, When,
+    Comparison, Literal, MqttRules, Pattern, Process, Say, SentAt, SessionRules, Stream, TimeUnit, ValueAt,
+    When,
 };
 
 use super::condition::Condition;
@@ -132,8 +132,8 @@ impl SayRule {
         let reply = say.reply.as_ref().map(|reply| ReplyRule {
             is_reply: Some(Condition::new(&reply.message, sought)),
             repeated: reply.correlate_by.as_ref().map(|by| match by {
-                CorrelateBy::Pointer(pointer) => Repeated::At(sought.add(pointer)),
-                CorrelateBy::Regex(pattern) => Repeated::By(pattern.clone()),
+                ValueAt::Pointer(pointer) => Repeated::At(sought.add(pointer)),
+                ValueAt::Regex(pattern) => Repeated::By(pattern.clone()),
             }),
             timeout: reply.timeout,
             checks: reply
@@ -306,6 +306,8 @@ mod tests {
             (Value::Float(1.5), TimeUnit::Seconds, Some(1_500_000)),
             (Value::Text("1700000000123".into()), TimeUnit::Milliseconds, Some(1_700_000_000_123_000)),
             (Value::Text("1.25".into()), TimeUnit::Milliseconds, Some(1_250)),
+            (Value::Text("0x6553f100".into()), TimeUnit::Seconds, Some(1_700_000_000_000_000)),
+            (Value::Text("0x+1".into()), TimeUnit::Seconds, None),
             (Value::Unsigned(5_999), TimeUnit::Nanoseconds, Some(5)),
             (Value::Signed(-7), TimeUnit::Microseconds, Some(-7)),
             (Value::Text("1970-01-01T00:00:01.000002Z".into()), TimeUnit::Iso8601, Some(1_000_002)),

@@ -48,7 +48,7 @@ impl Value<'_> {
         }
     }
 
-    /// As a whole number, not below zero; a text of digits is one, too: services write sequence numbers as either.
+    /// As a whole number, not below zero; a text of digits is one, too, also in hexadecimal behind `0x`: services write sequence numbers as any of these.
     #[must_use]
     pub fn unsigned(&self) -> Option<u64> {
         match self {
@@ -58,7 +58,10 @@ impl Value<'_> {
             {
                 Some(*number as u64)
             }
-            Self::Text(text) => text.parse().ok(),
+            Self::Text(text) => match text.strip_prefix("0x") {
+                Some(digits) => u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+')),
+                None => text.parse().ok(),
+            },
             _ => None,
         }
     }

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::conversation::{Look, Looks};
-use crate::scenario::keys::RefusedOn;
+use crate::scenario::keys::{RefusedOn, ValueAt};
 
 use super::cause::Evidence;
 
@@ -13,7 +13,10 @@ use super::cause::Evidence;
 #[must_use]
 pub fn refusal_by_message(looks: &Looks, rules: &[RefusedOn], look: &Look<'_, '_>) -> Option<Evidence> {
     let rule = rules.get(looks.refuses(look)?)?;
-    let words = rule.words.as_ref().and_then(|pointer| words_at(look.json()?, pointer));
+    let words = rule.words.as_ref().and_then(|at| match at {
+        ValueAt::Pointer(pointer) => words_at(look.json()?, pointer),
+        ValueAt::Regex(pattern) => pattern.find(look.payload().text()?).map(str::to_owned),
+    });
     Some(Evidence::of_message(words))
 }
 
@@ -31,15 +34,20 @@ fn words_at(json: &str, pointer: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::conversation::Payload;
-    use crate::scenario::keys::{MessageRule, SessionRules};
+    use crate::scenario::keys::{MessageRule, Pattern, SessionRules};
 
     #[test]
     fn a_rule_says_which_messages_refuse_and_where_their_words_stand() {
-        let rule = |message, words: Option<&str>| RefusedOn { message, words: words.map(str::to_owned) };
+        let at = |pointer: &str| ValueAt::Pointer(pointer.to_owned());
+        let rule = |message, words: Option<ValueAt>| RefusedOn { message, words };
         let refused_on = vec![
-            rule(MessageRule::starting_with("44"), Some("/message")),
+            rule(MessageRule::starting_with("44"), Some(at("/message"))),
             rule(MessageRule::equal_to("{\"user\":null}"), None),
-            rule(MessageRule::containing("phx_error"), Some("/4/code")),
+            rule(MessageRule::containing("phx_error"), Some(at("/4/code"))),
+            rule(
+                MessageRule::starting_with("ERROR\n"),
+                Some(ValueAt::Regex(Pattern::new("\\nmessage:(.*)").unwrap())),
+            ),
         ];
         let rules = SessionRules { refused_on, ..SessionRules::default() };
         let looks = Looks::new(&rules);
@@ -49,6 +57,8 @@ mod tests {
             ("44/chat,{\"message\":5}", true, Some("5")),
             ("44nonsense", true, None),
             ("42[\"news\",44]", false, None),
+            ("ERROR\nversion:1.2\nmessage:Access refused\n\nmessage:no\0", true, Some("Access refused")),
+            ("ERROR\n\nwhat happened: {\"message\":1}\0", true, None),
             ("{\"user\":null}", true, None),
             ("{\"user\":null }", false, None),
             ("[null,\"1\",\"t\",\"phx_error\",{\"code\":true}]", true, Some("true")),

@@ -16,6 +16,8 @@ pub(super) struct Script {
     rules: Arc<TargetRules>,
     /// When each rule is due next.
     dues: Vec<Moment>,
+    /// How often each rule has said something, where one tells.
+    counts: Vec<u64>,
     /// When a session without a token is closed.
     token_deadline: Moment,
     /// When a session is closed for its token's age.
@@ -46,6 +48,7 @@ impl Script {
             dues: rules.script.iter().map(|rule| due(&rule.at)).collect(),
             token_deadline: rules.message_token.as_ref().map_or(Moment::NEVER, |token| now + token.within),
             expiry: Moment::NEVER,
+            counts: Vec::new(),
             rules: Arc::clone(rules),
         }))
     }
@@ -87,6 +90,17 @@ impl Script {
     pub(super) fn hear(&self, text: &str) -> Vec<usize> {
         let calls = |at: &ScriptAt| matches!(at, ScriptAt::Message(message) if message.fits_text(text));
         self.rules.script.iter().enumerate().filter(|(_, rule)| calls(&rule.at)).map(|(n, _)| n).collect()
+    }
+
+    /// How often the rule of that index has said something, this time included.
+    pub(super) fn count(&mut self, rule: usize) -> u64 {
+        if self.counts.is_empty() {
+            self.counts.resize(self.rules.script.len(), 0);
+        }
+        self.counts.get_mut(rule).map_or(0, |count| {
+            *count += 1;
+            *count
+        })
     }
 
     /// A message brought a good token, which expires then.
@@ -152,12 +166,15 @@ mod tests {
         assert_eq!(script.take(at(146)), None);
         assert_eq!(script.take(at(300)), Some(ScriptDue::Rule(0)));
         assert_eq!(script.next(), at(330), "what was missed is not made up for");
+        assert_eq!([3, 3, 0, 3, 6].map(|rule| script.count(rule)), [1, 2, 1, 3, 0]);
     }
 
     #[test]
     fn a_session_needs_its_token_in_time_and_a_new_one_before_it_expires() {
         let token = MessageToken {
             pointers: vec!["/token".into()],
+            regex: None,
+            refused_message: None,
             within: Duration::from_secs(5),
             late_code: 3008,
             refused_code: 3000,

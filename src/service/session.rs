@@ -202,6 +202,11 @@ impl Session {
         called
     }
 
+    /// How often a rule of the script has said something, this time included.
+    pub(super) fn script_count(&mut self, rule: usize) -> u64 {
+        self.script.as_mut().map_or(0, |script| script.count(rule))
+    }
+
     /// A message brought a good token, which expires then.
     pub fn authenticated(&mut self, now: Moment, expires: Moment) {
         if let Some(script) = &mut self.script {

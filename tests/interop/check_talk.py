@@ -3,12 +3,10 @@
 import csv
 import datetime
 import json
-import os
 import shutil
 import statistics
 import subprocess
 import tempfile
-import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -380,81 +378,6 @@ def check_nchan_publishes() -> None:
     print(f"        {published} published: {row['messages']} received, {row['missed_away']} missed while away; p50 {number('p50_us') / 1e3:.1f} ms")
 
 
-RABBIT_GROUPS = """
-[[groups]]
-name = "knows"
-clients = 4
-token = { grant = "none" }
-[groups.connect]
-url = "ws://127.0.0.1:PORT/ws"
-subprotocols = ["v12.stomp"]
-[groups.session]
-first_message = "CONNECT\\naccept-version:1.2\\nhost:/\\nlogin:guest\\npasscode:guest\\n\\n\\u0000"
-ready = { message = { starts_with = "CONNECTED" } }
-[[groups.session.say]]
-name = "send"
-text = "SEND\\ndestination:/queue/all\\nreceipt:{counter}\\n\\n{\\"n\\":{counter}}\\u0000"
-when = { rate = "20/s", arrivals = "poisson" }
-reply = { starts_with = "RECEIPT", correlate_by = { regex = 'receipt-id:(\\d+)' } }
-[[groups]]
-name = "wrong"
-clients = 2
-token = { grant = "none" }
-[groups.connect]
-url = "ws://127.0.0.1:PORT/ws"
-subprotocols = ["v12.stomp"]
-[groups.session]
-first_message = "CONNECT\\naccept-version:1.2\\nhost:/\\nlogin:guest\\npasscode:nobodys-pass\\n\\n\\u0000"
-ready = { message = { starts_with = "CONNECTED" } }
-refused_on = [{ starts_with = "ERROR" }]
-[groups.reconnect]
-max_attempts = 2
-"""
-RABBIT = """
-listeners.tcp.1 = 127.0.0.1:{amqp}
-stomp.listeners.tcp = none
-web_stomp.tcp.ip = 127.0.0.1
-web_stomp.tcp.port = {web}
-log.file = false
-log.console = true
-log.console.level = error
-"""
-RABBIT_BIN = "/usr/lib/rabbitmq/bin"
-
-
-def check_rabbitmq_confirms() -> None:
-    """RabbitMQ confirms each message that it has queued, and refuses who does not know the password."""
-    epmd, dist, amqp, web = (free_port() for _ in range(4))
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        Path(home, "plugins").write_text("[rabbitmq_web_stomp].\n")
-        Path(home, "rabbit.conf").write_text(RABBIT.format(amqp=amqp, web=web))
-        names = {"MNESIA_BASE": "mnesia", "LOG_BASE": "log", "ENABLED_PLUGINS_FILE": "plugins", "CONFIG_FILE": "rabbit.conf", "PID_FILE": "pid"}
-        environment = os.environ | {f"RABBITMQ_{name}": f"{home}/{file}" for name, file in names.items()}
-        environment |= {"HOME": home, "RABBITMQ_NODENAME": "interop@localhost", "RABBITMQ_DIST_PORT": str(dist)}
-        environment |= {"ERL_EPMD_PORT": str(epmd), "ERL_EPMD_ADDRESS": "127.0.0.1", "LC_ALL": "C.UTF-8"}
-        path, folder = Path(home, "talk.toml"), Path(home, "run")
-        path.write_text(scenario(RABBIT_GROUPS, web, "6s"))
-        quiet = {"env": environment, "stderr": subprocess.DEVNULL}
-        with started(["epmd"], **quiet), started([f"{RABBIT_BIN}/rabbitmq-server"], **quiet) as broker:
-            # Its pipe must not fill up.
-            threading.Thread(target=broker.stdout.read, daemon=True).start()
-            wait_for(web, 60)
-            command = [RESURGE, "run", str(path), "--out", str(folder), "--progress", "none"]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
-            # A run in which nobody of a group was ever in is not valid.
-            assert done.returncode == 110 and "clients of group wrong ever had a session" in done.stdout, (done.stdout, done.stderr)
-            control = [f"{RABBIT_BIN}/rabbitmqctl", "-n", "interop@localhost", "--quiet", "list_queues", "messages", "--no-table-headers"]
-            queued = subprocess.run(control, capture_output=True, text=True, timeout=LONGEST, env=environment).stdout
-        row = next(row for row in rows(folder, "exchanges.csv") if row["group"] == "knows")
-        outcomes = rows(folder, "outcomes.csv")
-    sent, confirmed, unfinished = (int(row[key]) for key in ("sent", "ok", "unfinished"))
-    assert sent == confirmed + unfinished and confirmed > 300 and confirmed <= int(queued) <= sent, (row, queued)
-    wrong = {(row["kind"], row["outcome"]): int(row["count"]) for row in outcomes if row["group"] == "wrong"}
-    assert wrong == {("first", "refused_message"): 4}, wrong
-    assert "nobodys-pass" not in done.stdout + done.stderr, done.stdout
-    print(f"        {sent} sent, {confirmed} confirmed, {int(queued)} queued; p50 {int(row['p50_us']) / 1e3:.1f} ms")
-
-
 CHECKS = [
     check_exchanges_by_their_numbers,
     check_streams_by_their_numbers,
@@ -463,5 +386,4 @@ CHECKS = [
     check_graphql_ws_completes,
     check_stomp_broker_sends_to_all,
     check_nchan_publishes,
-    check_rabbitmq_confirms,
 ]

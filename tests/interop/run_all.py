@@ -18,6 +18,7 @@ import check_bound
 import check_cases
 import check_cluster
 import check_cluster_networks
+import check_conversations
 import check_cookies
 import check_deflate
 import check_dropped_packets
@@ -117,6 +118,7 @@ def main() -> int:
         *check_messages.CHECKS,
         *check_mqtt.CHECKS,
         *check_talk.CHECKS,
+        *check_conversations.CHECKS,
         *check_cookies.CHECKS,
         *check_thread.CHECKS,
         *check_deflate.CHECKS,

@@ -48,6 +48,7 @@ pub mod thresholds;
 pub mod token;
 pub(crate) mod told;
 pub mod topics;
+pub mod value_at;
 
 pub use arrivals::{ArrivalStage, Arrivals, Counted, Process, RatePart};
 pub use binary::{Binary, BinaryFormat, LengthPrefix};
@@ -75,7 +76,7 @@ pub use probe::Probe;
 pub use reconnect::{Backoff, Growth, Jitter, ReconnectRules, RefusalName, ResetOn};
 pub use refusal::{RefusalDetail, RefusalManner, RefusalStatus};
 pub use route::{Evicts, Route, RouteDoes, TICKET_IN_PATH, TicketEnd, Tickets, path_fits, ticket_in};
-pub use say::{Check, CorrelateBy, Reply, Said, Say, When};
+pub use say::{Check, Reply, Said, Say, When};
 pub use scenario::Scenario;
 pub use script::{MessageToken, ScriptAt, ScriptRule, TargetStorm, TopicsAt};
 pub use session::{
@@ -95,3 +96,4 @@ pub use target_tokens::{ExcessScopes, GrantType, TargetUser, TokenRequestBody, T
 pub use threshold::{Aggregate, Comparison, OutageOf, ShareOf, Subject, Threshold};
 pub use token::{Sharing, TokenConnection, TokenRules};
 pub use topics::TargetTopics;
+pub use value_at::ValueAt;

@@ -47,7 +47,7 @@ table! {
 pub enum RefusalName {
     /// An HTTP status, or a close code.
     Code(u16),
-    /// The words of an answer: a JSON body's code, a close frame's reason, what a message says at its pointer.
+    /// The words of an answer: a JSON body's code, a close frame's reason, what a message says.
     Words(String),
 }
 

@@ -9,14 +9,15 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::declare::template::OF_SAYINGS;
 use crate::declare::{
-    At, Choices, Keys, NAME, POINTER, Shape, Table, Template, TextRule, TextShape, Value, Word, above_zero,
-    duration, flat, interval, list, of, one_of, pace, read_table, ruled, say_template, table,
+    At, Keys, NAME, Shape, Table, Template, TextRule, TextShape, Value, Word, above_zero, duration, flat,
+    interval, list, of, one_of, pace, read_table, ruled, say_template, table,
 };
 
 use super::arrivals::Process;
 use super::message_rule::{HEX, Literal, MessageRule, bytes_of};
-use super::prepare::{Pattern, number_in_list};
+use super::prepare::number_in_list;
 use super::threshold::Comparison;
+use super::value_at::ValueAt;
 
 /// Checks of a reply.
 const MOST_CHECKS: usize = 32;
@@ -178,43 +179,13 @@ impl Say {
     }
 }
 
-/// Where in a reply the value stands that the message had.
-#[derive(Debug, Clone, PartialEq)]
-pub enum CorrelateBy {
-    /// `"/id"`: in its JSON (JSON Pointer, RFC 6901).
-    Pointer(String),
-    /// `{ regex = "^43(\\d+)" }`: what the first group of a regular expression finds in its text.
-    Regex(Pattern),
-}
-
-fn correlations() -> Choices<CorrelateBy> {
-    Choices::new("a JSON Pointer as \"/id\" or { regex = '^43(\\d+)' } is needed")
-        .plain(ruled(POINTER), CorrelateBy::Pointer)
-        .key(
-            "regex",
-            "In its text: what the first group of a regular expression finds.",
-            of::<Pattern>(),
-            CorrelateBy::Regex,
-        )
-}
-
-impl Value for CorrelateBy {
-    fn shape() -> Shape {
-        correlations().shape()
-    }
-
-    fn read(at: &At<'_>) -> Option<Self> {
-        correlations().read(at)
-    }
-}
-
 table! {
     /// The reply to a message: which messages are replies, and what they must say.
     #[derive(PartialEq)]
     pub struct Reply {
         /// Where the reply repeats the message's `{counter}` or `{uuid}`: a JSON Pointer (RFC 6901), or a regular expression. Without it: replies come in
         /// the order of the messages.
-        correlate_by: Option<CorrelateBy> = None => of::<CorrelateBy>();
+        correlate_by: Option<ValueAt> = None => of::<ValueAt>();
         /// Longest wait for it, from when the message was due.
         timeout: Duration = Duration::from_secs(10) => above_zero();
         /// What must hold in its JSON: `"/ok == true"`, `"/n < 5"`, `"/status != failed"`, `"/result"` (something stands there).

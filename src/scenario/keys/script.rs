@@ -5,21 +5,23 @@
 use std::time::Duration;
 
 use crate::declare::{
-    INNER_POINTER, NOT_EMPTY, POINTER, Table, Template, TextRule, VARIABLE, Variables, above_zero, any_of,
-    duration, interval, list, map, meaning, of, one_of, ruled, sent_code, share_above_zero, string, table,
-    target_text, words,
+    INNER_POINTER, NOT_EMPTY, Table, Template, TextRule, VARIABLE, Variables, above_zero, any_of, duration,
+    interval, list, map, meaning, of, one_of, ruled, sent_code, share_above_zero, string, table, target_text,
+    words,
 };
 
 use super::message_rule::MessageRule;
+use super::prepare::Pattern;
+use super::value_at::ValueAt;
 
 /// Variables of what the target says in a session: a ticket issued for it, `ws` or `wss`, host and port as the client names them, the session's
-/// number, the time in milliseconds since 1970.
-const SAID: [&str; 5] = ["ticket", "ws", "address", "session", "unix_ms"];
+/// number, the time in milliseconds since 1970, how often the rule has said it in this session, the same in hexadecimal.
+const SAID: [&str; 7] = ["ticket", "ws", "address", "session", "unix_ms", "count", "count_hex"];
 /// A variable that is not one of those.
 const SAVED: TextRule = TextRule {
     name: "script_variable",
-    except: Some("^(ticket|ws|address|session|unix_ms)$"),
-    allowed: "write name = \"/pointer\": a name of lower-case letters, digits and _ that is not taken, and a JSON Pointer (RFC 6901)",
+    except: Some("^(ticket|ws|address|session|unix_ms|count|count_hex)$"),
+    allowed: "write name = \"/pointer\": a name of lower-case letters, digits and _ that is not taken, and a JSON Pointer (RFC 6901) or { regex = '…' }",
     ..VARIABLE
 };
 
@@ -32,8 +34,8 @@ pub struct ScriptRule {
     pub send: Option<Template>,
     /// The code with which it closes then; `None`: it does not.
     pub close: Option<u16>,
-    /// Variables to fill from the message that called for it, and where in it they stand (JSON Pointer, RFC 6901).
-    pub save: Vec<(String, String)>,
+    /// Variables to fill from the message that called for it, and where in it they stand.
+    pub save: Vec<(String, ValueAt)>,
     /// Topics that the message adds to the session's ticket.
     pub topics: Option<TopicsAt>,
 }
@@ -87,13 +89,14 @@ table! {
         equals: Option<String> = None => ruled(NOT_EMPTY);
         /// When a text message begins with this.
         starts_with: Option<String> = None => ruled(NOT_EMPTY);
-        /// What it sends; `{ticket}`, `{ws}`, `{address}`, `{session}`, `{unix_ms}` and saved variables are filled in. Without it: nothing.
+        /// What it sends; `{ticket}`, `{ws}`, `{address}`, `{session}`, `{unix_ms}`, `{count}` (1, 2, 3 …: how often it has said this in the session), `{count_hex}`
+        /// and saved variables are filled in. Without it: nothing.
         send: Option<Template> = None => target_text(&SAID);
         /// The code with which it closes then. Without it: it does not.
         close: Option<u16> = None => sent_code();
-        /// With `message`, `equals` or `starts_with`: variables to fill from the message, and where in it they stand (JSON Pointer, RFC 6901). Its JSON
-        /// may stand behind other text, as in `42["event",{}]`.
-        save: Vec<(String, String)> = Vec::new() => map(SAVED, ruled(POINTER));
+        /// With `message`, `equals` or `starts_with`: variables to fill from the message, and where in it they stand: in its JSON (JSON Pointer, RFC 6901),
+        /// which may stand behind other text, as in `42["event",{}]`, or what the first group of a regular expression finds in its text.
+        save: Vec<(String, ValueAt)> = Vec::new() => map(SAVED, of::<ValueAt>());
         /// With one of those: JSON Pointer to a list of texts, or of `{"id": …}`: topics that it adds to the session's ticket.
         topics: Option<String> = None => string();
         /// What is sent in place of `send` where the topics are too many. Without it: `send`.
@@ -140,24 +143,31 @@ fn script_rule(keys: ScriptKeys, table: &Table<'_>) -> Option<ScriptRule> {
     Some(ScriptRule { at, send: keys.send, close: keys.close, save: keys.save, topics })
 }
 
+const TOKEN_AT: &str =
+    "say where the token stands, as pointers = [\"/d/token\"] (JSON Pointers), or regex = 'passcode:(.+)'";
+
 table! {
     /// A token that comes in a message.
-    #[derive(PartialEq, Eq)]
+    #[derive(PartialEq)]
     pub struct MessageToken {
         /// Where in the JSON text it stands (JSON Pointers, RFC 6901): the first that is there.
-        pointers: Vec<String>, needed "say where the token stands, as pointers = [\"/d/token\"] (JSON Pointers)"
-            => list(ruled(INNER_POINTER), "say where the token stands, as pointers = [\"/d/token\"] (JSON Pointers)").least(1);
+        pointers: Vec<String> = Vec::new() => list(ruled(INNER_POINTER), TOKEN_AT).least(1);
+        /// Where in the text it stands, for services without JSON: what the first group of this regular expression finds, as `passcode:(.+)`.
+        regex: Option<Pattern> = None => of::<Pattern>();
         /// How long a session may be without one.
         within: Duration = Duration::from_secs(10) => above_zero();
         /// The code that closes a session with none in that time.
         late_code: u16 = 3008 => sent_code();
         /// The code that closes a session whose token is no good.
         refused_code: u16 = 3000 => sent_code();
+        /// What is sent before that close; `{address}`, `{session}` and `{unix_ms}` are filled in. Without it: nothing.
+        refused_message: Option<Template> = None => target_text(&["address", "session", "unix_ms"]);
         /// The code that closes a session whose token has expired. Without it: none does.
         expired_code: Option<u16> = None => sent_code();
         /// How long after the expiry.
         grace: Duration = Duration::ZERO => duration();
     }
+    needs: [one_of(&[&["pointers"], &["regex"]], TOKEN_AT)];
 }
 
 table! {

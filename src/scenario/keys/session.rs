@@ -15,6 +15,7 @@ use super::message_rule::{Expression, MessageRule};
 use super::mqtt::MqttRules;
 use super::say::{Said, Say};
 use super::stream::{Kinds, Stream};
+use super::value_at::ValueAt;
 
 /// Most sayings, and most streams.
 const MOST_RULES: usize = 32;
@@ -239,8 +240,9 @@ table! {
     /// A message by which the service refuses the client: which, and where it says why.
     #[derive(PartialEq)]
     pub struct RefusedOn {
-        /// Where in its JSON the words of the refusal stand (JSON Pointer, RFC 6901); the JSON may stand behind other text. Without it: it has none.
-        words: Option<String> = None => ruled(POINTER);
+        /// Where in it the words of the refusal stand: in its JSON, which may stand behind other text (JSON Pointer, RFC 6901), or what the first group of a regular
+        /// expression finds in its text, as `{ regex = 'message:(.+)' }`. Without it: it has none.
+        words: Option<ValueAt> = None => of::<ValueAt>();
         ..
         /// Which messages are meant.
         message: MessageRule;

@@ -45,7 +45,8 @@ table! {
     pub struct Stream {
         /// Its name in reports. Default: its number, as `stream-1`.
         name: String = String::new(), over (number) => ruled(NAME);
-        /// Where their number stands, which is one more with each message (JSON Pointer, RFC 6901). Without it: they have none.
+        /// Where their number stands, which is one more with each message (JSON Pointer, RFC 6901): a number, or a text of digits, also in hexadecimal behind `0x`.
+        /// Without it: they have none.
         sequence: Option<String> = None => ruled(POINTER);
         /// Where a word stands, as a topic: the messages of each have numbers of their own (JSON Pointer, RFC 6901). Without it: all have the same.
         stream: Option<String> = None => ruled(POINTER);

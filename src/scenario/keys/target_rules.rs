@@ -122,6 +122,8 @@ table! {
         ticket_end: TicketEnd = TicketEnd::default();
         /// What it says in a session.
         script: Vec<ScriptRule> = Vec::new();
+        /// What stands between the messages of a client's frame, for `script` and `message_token`: "\n" for Centrifugo. Without it: a frame is a message.
+        split: Option<String> = None => ruled(NOT_EMPTY);
         /// A token that comes in a message. Without it: it comes in the handshake.
         message_token: Option<MessageToken> = None => of::<MessageToken>();
         /// What a full refusal writes as its code, by cause, where not our own words.

@@ -34,6 +34,22 @@ fn both_drivers_take_tokens_in_messages_alike() {
 }
 
 #[test]
+fn both_drivers_find_tokens_and_refusals_in_texts_without_json_alike() {
+    let target = "required_scopes = []\n[target.message_token]\nregex = '^CONNECT\\n(?:.+\\n)*passcode:(.+)'\nrefused_message = \"ERROR\\nmessage:unknown_token\\n\\n\"\nrefused_code = 4003\n[[target.script]]\nat = \"authenticated\"\nsend = \"CONNECTED {count}\"\n";
+    let group = |passcode: &str| {
+        format!(
+            "{TOKEN}[groups.connect]\ntoken_in = \"nowhere\"\n[groups.session]\nfirst_message = \"CONNECT\\nlogin:app\\npasscode:{passcode}\\n\"\nready = {{ message_equals = \"CONNECTED 1\" }}\nready_timeout = \"800ms\"\nrefused_on = [{{ starts_with = \"ERROR\\n\", words = {{ regex = '\\nmessage:(.+)' }} }}]\n"
+        )
+    };
+    let by_message = Some((Outcome::RefusedMessage, Some(Cause::Unknown)));
+    let cases = [
+        Case::new("passcode", target, &group("{token}"), None),
+        Case::new("wrong-passcode", target, &group("of-another-world"), by_message),
+    ];
+    compare(&TempDir::new().unwrap(), &cases);
+}
+
+#[test]
 fn both_drivers_follow_scripts_alike() {
     let script =
         |rows: &[&str]| rows.iter().map(|row| format!("[[target.script]]\n{row}\n")).collect::<String>();
@@ -59,6 +75,16 @@ fn both_drivers_follow_scripts_alike() {
     let warned = "[[target.storms]]\nat = \"2s\"\ncode = 1001\nwarning = \"closing soon\"\nwarning_before = \"800ms\"\n";
     let leaves =
         format!("{TOKEN}[[groups.session.on_message]]\ncontains = \"closing soon\"\nthen = \"reconnect\"\n");
+    let several = format!(
+        "split = \"|\"\n{}",
+        script(&[
+            "message = '\"op\":1'\nsave = { id = \"/id\" }\nsend = 'one {id}'",
+            "message = '\"op\":2'\nsave = { id = { regex = '\"id\":(\\d+)' } }\nsend = 'two {id} {count} {count_hex}'",
+        ])
+    );
+    let says_both = format!(
+        "{TOKEN}[groups.session]\nfirst_message = '{{\"op\":1,\"id\":7}}|{{\"op\":2,\"id\":8}}|'\nready = {{ message_equals = \"two 8 1 1\" }}\nready_timeout = \"800ms\"\n"
+    );
     let cases = [
         Case::new("hello", &hello, &answers, None),
         Case::new("heartbeats", &hello, &answers, None).idle(idle),
@@ -68,6 +94,7 @@ fn both_drivers_follow_scripts_alike() {
         Case::new("renewed", renewed, follows, Some((Outcome::Http403, Some(Cause::StaleToken)))),
         Case::new("warned", warned, &leaves, None),
         Case::new("warned-in-vain", warned, TOKEN, None),
+        Case::new("several-in-a-frame", &several, &says_both, None),
     ];
     compare(&TempDir::new().unwrap(), &cases);
 }
