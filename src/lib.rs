@@ -62,6 +62,7 @@ pub mod sweep;
 pub mod run;
 
 pub mod diagnose;
+pub mod draft;
 
 #[cfg(feature = "cluster")]
 pub mod launch;

@@ -17,6 +17,7 @@ use crate::report::Style;
 use crate::units::parse_share;
 
 use super::run_sets::read_set;
+use super::runs::{LAST, last_two};
 use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
@@ -24,6 +25,7 @@ A side is a run folder, a folder of run folders (repeats), a baseline's file, or
 Several candidates are each compared with the baseline; five repeats on each side find a change of ten percent.
 
 Examples:
+  resurge compare last                   (the last run in reports/, with the one before it of the same scenario)
   resurge compare v1.2 reports/smoke-20260101T120000Z-1a2b
   resurge compare --baseline v1.2 --candidate reports/r1 reports/r2 reports/r3 --gate
   resurge compare v1.2 new/ --gate --strict --min-effect reconnect_latency.p99=10%,2ms --format markdown
@@ -50,8 +52,8 @@ enum Format {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct CompareArgs {
-    /// The baseline, then the candidates
-    #[arg(value_name = "RUN", required_unless_present_any = ["baseline", "trend"], num_args = 2..)]
+    /// The baseline, then the candidates; or `last`
+    #[arg(value_name = "RUN", required_unless_present_any = ["baseline", "trend"], num_args = 1..)]
     runs: Vec<String>,
     /// The baseline's repeats
     #[arg(long, value_name = "RUN", num_args = 1.., requires = "candidate", conflicts_with = "runs")]
@@ -116,7 +118,16 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
     if !args.trend.is_empty() {
         return run_trend(args, out, err);
     }
-    let Some((baseline, candidates)) = read_sides(args, err)? else { return Ok(ExitCode::Unreadable) };
+    let runs = match sides(&args.runs) {
+        Ok(runs) => runs,
+        Err((code, fault)) => {
+            writeln!(err, "error: {fault}")?;
+            return Ok(code);
+        }
+    };
+    let Some((baseline, candidates)) = read_sides(args, &runs, err)? else {
+        return Ok(ExitCode::Unreadable);
+    };
     let exchanges = exchange_measures([&baseline].into_iter().chain(&candidates));
     let Some(settings) = settings(args, Some(exchanges), err)? else { return Ok(ExitCode::Usage) };
     if args.gate {
@@ -179,10 +190,29 @@ fn settings(
     Ok(Some(settings))
 }
 
+/// What was named, with the runs that `last` stands for.
+fn sides(runs: &[String]) -> Result<Vec<String>, (ExitCode, String)> {
+    match runs {
+        [last] if last == LAST => {
+            let both = last_two().map_err(|fault| (ExitCode::Unreadable, fault))?;
+            Ok(both.iter().map(|folder| folder.display().to_string()).collect())
+        }
+        [alone] => {
+            let fault = format!("{alone} is to be compared with another run: name both, the baseline first");
+            Err((ExitCode::Usage, fault))
+        }
+        _ => Ok(runs.to_vec()),
+    }
+}
+
 /// The baseline and the candidates; `None` once what cannot be read was told.
-fn read_sides(args: &CompareArgs, err: &mut dyn Write) -> io::Result<Option<(RunSet, Vec<RunSet>)>> {
+fn read_sides(
+    args: &CompareArgs,
+    runs: &[String],
+    err: &mut dyn Write,
+) -> io::Result<Option<(RunSet, Vec<RunSet>)>> {
     let inputs: Vec<&[String]> = if args.baseline.is_empty() {
-        args.runs.chunks(1).collect()
+        runs.chunks(1).collect()
     } else {
         vec![&args.baseline, &args.candidate]
     };

@@ -12,16 +12,21 @@ mod completions;
 mod counters_text;
 mod diagnose;
 mod ended;
+mod examples;
+mod init;
 mod key_value;
 #[cfg(feature = "cluster")]
 mod launch;
 mod logging;
 mod mark;
 mod merge;
+mod open;
+mod plain;
 mod progress;
 mod report;
 mod run;
 mod run_sets;
+mod runs;
 mod schema;
 mod serve;
 mod simulate;
@@ -61,12 +66,20 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Run the embedded target alone, for any client
     Serve(serve::ServeArgs),
+    /// Write a scenario to begin with: from three answers, or from a k6 script or a browser's recording
+    Init(init::InitArgs),
+    /// List the scenarios that are shipped with the program, or print one
+    Examples(examples::ExamplesArgs),
     /// Check scenarios, all faults at once, and print the plan in words
     Check(check::CheckArgs),
     /// Send one client through controlled experiments and say why its reconnect is refused
     Diagnose(diagnose::DiagnoseArgs),
     /// Make any report of a run folder again, also after a crash
     Report(report::ReportArgs),
+    /// List the runs of a folder: when, verdict, p99 of the reconnect latency, share of 403
+    Runs(runs::RunsArgs),
+    /// Open a run's page in the browser
+    Open(open::OpenArgs),
     /// Merge the run folders of shards into one, without loss
     Merge(merge::MergeArgs),
     /// Mark this moment in a run that goes on, as from the CI step that deploys
@@ -111,9 +124,13 @@ pub fn main() -> ExitCode {
         Command::Cluster(args) => launch::run(args, &mut out, &mut err),
         Command::Simulate(args) => simulate::run(args, &mut out, &mut err),
         Command::Serve(args) => serve::run(args, &mut out, &mut err),
+        Command::Init(args) => init::run(args, &mut out, &mut err),
+        Command::Examples(args) => examples::run(args, &mut out, &mut err),
         Command::Check(args) => check::run(args, &mut out, &mut err),
         Command::Diagnose(args) => diagnose::run(args, &mut out, &mut err),
         Command::Report(args) => report::run(args, &mut out, &mut err),
+        Command::Runs(args) => runs::run(args, &mut out, &mut err),
+        Command::Open(args) => open::run(args, &mut out, &mut err),
         Command::Merge(args) => merge::run(args, &mut out, &mut err),
         Command::Mark(args) => mark::run(args, &mut out, &mut err),
         Command::EventGuard => {

@@ -17,6 +17,7 @@ use crate::report::{
 
 use crate::run::{FoundRun, folders_made, read_run_folder};
 
+use super::runs::run_named;
 use super::streams::wants_colour;
 
 const EXAMPLE: &str = "\
@@ -81,7 +82,7 @@ enum Table {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct ReportArgs {
-    /// The run folder
+    /// The run folder; last: the last one in reports/
     run: PathBuf,
     /// The form of the report, on stdout
     #[arg(long, value_enum, default_value = "text")]
@@ -95,7 +96,14 @@ pub(super) struct ReportArgs {
 }
 
 pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
-    let FoundRun { journal, shards } = match read_run_folder(&args.run) {
+    let run = match run_named(&args.run) {
+        Ok(run) => run,
+        Err(fault) => {
+            writeln!(err, "error: {fault}")?;
+            return Ok(ExitCode::Unreadable);
+        }
+    };
+    let FoundRun { journal, shards } = match read_run_folder(&run) {
         Ok(found) => found,
         Err(error) => {
             writeln!(err, "error: {error}")?;
@@ -115,7 +123,7 @@ pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -
         writeln!(err, "note: {}", cut_off_words(&model))?;
     }
     if args.rewrite {
-        let faults = write_all(&model, &args.run);
+        let faults = write_all(&model, &run);
         for fault in &faults {
             writeln!(err, "error: {fault}")?;
         }

@@ -20,13 +20,19 @@ use crate::run::{
 };
 
 use super::ended::{tell_done, tell_refusal};
+use super::examples::named;
 use super::key_value::parse_override;
+use super::plain::PlainArgs;
 use super::progress::{Progress, ProgressKind, progress};
 use super::report::{Export, check_exports, parse_export};
 
 const EXAMPLE: &str = "\
 Examples:
   resurge run scenarios/idle-reconnect.toml
+  resurge run --example deploy-storm                           (resurge examples lists them)
+  resurge run ws://127.0.0.1:8080/events --clients 50 --duration 1m
+  resurge run wss://api.staging.example.com/events --token-url https://login.staging.example.com/oauth/token \
+    --client-id load-test --authorize api.staging.example.com --authorize login.staging.example.com
   resurge run scenarios/smoke.toml --set groups.0.clients=200 --set duration=10s --out reports/mine
   resurge run scenarios/smoke.toml --export junit=junit.xml --export markdown=run.md
   resurge run scenarios/hundred-thousand.toml --shards auto
@@ -38,8 +44,14 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct RunArgs {
-    /// The scenario file
-    scenario: PathBuf,
+    /// The scenario file; or the address of a service, ws:// or wss://, for the plain case: clients that hold a session and come back
+    #[arg(value_name = "SCENARIO|URL")]
+    scenario: Option<PathBuf>,
+    /// A shipped scenario, by the name that `resurge examples` lists
+    #[arg(long, value_name = "NAME", conflicts_with = "scenario")]
+    example: Option<String>,
+    #[command(flatten)]
+    plain: PlainArgs,
     /// The run folder; it must not exist yet [default: reports/<scenario>-<UTC>-<4 hex>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -93,6 +105,16 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         writeln!(err, "error: {fault}")?;
         return Ok(ExitCode::Usage);
     }
+    let Some(scenario) = named(args.scenario.as_ref(), args.example.as_deref(), "run", err)? else {
+        return Ok(ExitCode::Usage);
+    };
+    let overrides = match args.plain.overrides(&scenario) {
+        Ok(of_plain_case) => of_plain_case.into_iter().chain(args.overrides.iter().cloned()).collect(),
+        Err(fault) => {
+            writeln!(err, "error: {fault}")?;
+            return Ok(ExitCode::Usage);
+        }
+    };
     let metrics = match args.metrics.map(|addr| (addr, MetricsServer::start(addr))) {
         None => None,
         Some((_, Ok(server))) => {
@@ -109,8 +131,8 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
     };
     let Progress { show, finish } = progress(args.progress);
     let request = RunRequest {
-        scenario: args.scenario.clone(),
-        overrides: args.overrides.clone(),
+        scenario,
+        overrides,
         seed: args.seed,
         out: args.out.clone(),
         authorised: args.authorize.clone(),

@@ -17,6 +17,7 @@ use crate::run::simulate_cluster;
 use crate::run::{RunDone, RunError, SimulateRequest, VIRTUAL_START_UNIX_US, simulate_split};
 
 use super::ended::{tell_done, tell_refusal};
+use super::examples::named;
 use super::key_value::parse_override;
 use super::progress::{Progress, ProgressKind, progress};
 use super::report::{Export, check_exports, parse_export};
@@ -39,7 +40,10 @@ const THREADS: usize = 2;
 #[command(after_help = EXAMPLE)]
 pub(super) struct SimulateArgs {
     /// The scenario file
-    scenario: PathBuf,
+    scenario: Option<PathBuf>,
+    /// A shipped scenario, by the name that `resurge examples` lists
+    #[arg(long, value_name = "NAME", conflicts_with = "scenario")]
+    example: Option<String>,
     /// Clients in all groups together; each group keeps its share [default: as the scenario says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     clients: Option<u32>,
@@ -87,6 +91,9 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
         writeln!(err, "error: {fault}")?;
         return Ok(ExitCode::Usage);
     }
+    let Some(scenario) = named(args.scenario.as_ref(), args.example.as_deref(), "simulate", err)? else {
+        return Ok(ExitCode::Usage);
+    };
     let real = match args.against.as_deref().map(read_real).transpose() {
         Ok(real) => real,
         Err(fault) => {
@@ -97,7 +104,7 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
     let Progress { show, finish } = progress(args.progress);
     let cores = crate::run::host::cores().min(THREADS);
     let request = SimulateRequest {
-        scenario: args.scenario.clone(),
+        scenario,
         overrides: args.overrides.clone(),
         seed: args.seed,
         clients: args.clients,

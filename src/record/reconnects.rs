@@ -9,11 +9,6 @@ use super::histogram::Latencies;
 use super::survival::{Quantile, Survival, counts};
 use super::tally::Tally;
 
-/// Who was still away is left out of the success rate where it had been so for less than this percentile of those who came back.
-const TOO_LATE_TO_TELL: f64 = 99.0;
-/// The share of those who come back that takes longer than that: so many may be on their way at a run's end, and come.
-const SLOWER: f64 = 1.0 - TOO_LATE_TO_TELL / 100.0;
-
 /// How the clients of a group came back, or did not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reconnects {
@@ -83,21 +78,14 @@ impl Reconnects {
 }
 
 /// How many of those who were away when the run ended count as not back, by how the group came back in the whole run: those who had been away for as long as
-/// the longest that came back; and those who had been so for no less than the p99 of those, unless they are so few that they may be the one in a hundred that
-/// takes longer and comes. All of them where nobody came back. Who had no time at all never counts.
+/// the longest that came back; all of them where nobody did. Who had no time at all never counts.
 ///
-/// Without the exception a run that loses clients all the time, and gets each of them back, fails `rate == 100%` by chance: some are on their way when it
-/// ends, and one in a hundred takes longer than the p99; more where it ends in a moment when all of them wait for the same thing.
+/// A lower bound, as the p99 of those who came back, would fail `rate == 100%` by chance: a run that loses clients all the time ends with some on their way,
+/// and more where it ends in a moment when all of them wait for the same thing.
 #[must_use]
 pub fn count_not_back(survival: &Survival, away: &Latencies) -> u64 {
-    let late_us = survival.percentile_of_those_back_us(TOO_LATE_TO_TELL).unwrap_or(0).max(1);
-    let longest_us = survival.steps().last().map_or(0, |step| step.time_us).max(late_us);
-    let since = |least_us: u64| -> u64 {
-        counts(away).filter(|(us, _)| *us >= least_us).map(|(_, count)| count).sum()
-    };
-    let (late, never_seen) = (since(late_us), since(longest_us));
-    let is_chance = (late - never_seen) as f64 <= survival.seen() as f64 * SLOWER;
-    if is_chance { never_seen } else { late }
+    let longest_us = survival.steps().last().map_or(1, |step| step.time_us.max(1));
+    counts(away).filter(|(us, _)| *us >= longest_us).map(|(_, count)| count).sum()
 }
 
 /// Numerator and denominator of the success rate of some groups: each is judged by its own reconnects.
@@ -170,13 +158,12 @@ mod tests {
         let hundred: Vec<u64> = (1..=100).map(|n| n * 10).collect();
         // (back, away, given up, parts of the rate)
         type Row<'a> = (&'a [u64], &'a [u64], u64, (u64, u64));
-        let three_hundred: Vec<u64> = (1..=300).map(|n| n * 10).collect();
-        let rows: [Row<'_>; 14] = [
+        let rows: [Row<'_>; 10] = [
             (&[], &[], 0, (0, 0)),
             (&hundred, &[], 0, (100, 100)),
             (&hundred, &[5, 100, 900], 0, (100, 100)),
-            // The p99 of those who came back: a second, as of those who were away at 900 ms some would have come.
-            (&hundred, &[900, 1_000, 5_000], 0, (100, 102)),
+            // The longest that came back took a second.
+            (&hundred, &[900, 999, 1_000, 5_000], 0, (100, 102)),
             (&hundred, &[5], 25, (100, 125)),
             (&[1_000, 1_000], &[5_000; 18], 0, (2, 20)),
             (&[1_000], &[999], 0, (1, 1)),
@@ -184,12 +171,6 @@ mod tests {
             (&[], &[], 3, (0, 3)),
             // It was told to stop before it knew that its session was over.
             (&[], &[0, 7], 0, (0, 1)),
-            // Three of 303 may be of those that take longer than the p99, and come; four of 304 are too many.
-            (&three_hundred, &[2_980], 0, (300, 300)),
-            (&three_hundred, &[2_980; 3], 0, (300, 300)),
-            (&three_hundred, &[2_980; 4], 0, (300, 304)),
-            // Who has been away for longer than anybody that came is not one of those.
-            (&three_hundred, &[2_980, 3_001], 0, (300, 301)),
         ];
         for (back, away, given_up, expected) in rows {
             let reconnects = Reconnects::of(&tally(back, away, given_up));

@@ -126,12 +126,6 @@ impl Survival {
         self.population
     }
 
-    /// How many were seen, back or away: without those who gave up.
-    #[must_use]
-    pub const fn seen(&self) -> u64 {
-        self.seen
-    }
-
     /// The times at which somebody came back, ascending.
     #[must_use]
     pub fn steps(&self) -> &[SurvivalStep] {

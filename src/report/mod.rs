@@ -69,5 +69,6 @@ pub use text::{Style, summary_text};
 pub use token_hints::token_hint;
 pub use verdict::{Status, ValidityCheck, Verdict};
 pub use write::{
-    JOURNAL_FILE, SHARDS_FOLDER, WriteFault, check_writable, is_stream, write_all, write_file, write_named,
+    JOURNAL_FILE, PAGE_FILE, RUN_JSON_FILE, SHARDS_FOLDER, WriteFault, check_writable, is_stream, write_all,
+    write_file, write_named,
 };

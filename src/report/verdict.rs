@@ -3,7 +3,7 @@
 //! In: what was found. Out: one status with its reasons. Pure.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::StopReason;
 use crate::exit_code::ExitCode;
@@ -16,7 +16,7 @@ use crate::units::format_count;
 use super::empty::{empty_groups, outcomes_met};
 
 /// How a run came out. Where several hold, the first of this order (but an interrupted run is just that).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// The user ended it: 105.

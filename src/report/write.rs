@@ -21,6 +21,10 @@ use super::talk::{exchanges, has_kinds, streams};
 
 /// The journal's name in a run folder.
 pub const JOURNAL_FILE: &str = "journal.bin";
+/// The run as one page.
+pub const PAGE_FILE: &str = "report.html";
+/// The manifest, the verdict and the accounts.
+pub const RUN_JSON_FILE: &str = "run.json";
 
 /// The folder of the shards' own journals, in the run folder of a run in several processes.
 pub const SHARDS_FOLDER: &str = "shards";
@@ -137,9 +141,9 @@ pub fn write_all(model: &RunModel, folder: &Path) -> Vec<WriteFault> {
         ("timeseries.csv", csv(timeseries_csv(model))),
         ("observed.csv", csv(observed_csv(model))),
         ("histograms.hlog", Ok(histograms_hlog(model))),
-        ("report.html", report_html(model).map_err(io::Error::other)),
+        (PAGE_FILE, report_html(model).map_err(io::Error::other)),
         // Last: where it is, the others are.
-        ("run.json", pretty.map(|text| text + "\n")),
+        (RUN_JSON_FILE, pretty.map(|text| text + "\n")),
     ];
     let mut faults = Vec::new();
     // Files that few scenarios have are there only for those.

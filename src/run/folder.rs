@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where runs go unless the user says otherwise.
-const REPORTS: &str = "reports";
+pub const REPORTS: &str = "reports";
 
 /// Why there is no run folder.
 #[derive(Debug, thiserror::Error)]

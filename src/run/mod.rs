@@ -15,6 +15,7 @@ mod events;
 mod folder;
 mod found;
 pub mod host;
+mod listed;
 mod observe;
 mod one_process;
 pub(crate) mod prepare;
@@ -38,8 +39,9 @@ pub use cluster::{
 pub use done::RunDone;
 pub use error::RunError;
 pub use events::{KnockError, guard_commands, mark_run};
-pub use folder::{FolderError, folders_made, make_folder};
+pub use folder::{FolderError, REPORTS, folders_made, make_folder};
 pub use found::{FoundError, FoundRun, is_run_folder, read_run_folder, shards_in};
+pub use listed::{ListedRun, Told, list_runs};
 pub use prepare::machine_of;
 pub use request::{OnProgress, RunRequest};
 pub use scrape::{MetricsFeed, MetricsServer};

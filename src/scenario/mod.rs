@@ -13,6 +13,7 @@ mod file;
 pub mod keys;
 mod policies;
 mod profiles;
+mod shipped;
 
 pub use crate::declare::{Fault, Faults, Rule};
 pub use derived::admission::{Admission, admission_of};
@@ -25,9 +26,11 @@ pub use file::error::ScenarioError;
 pub use file::load::{Loaded, load, load_for_traffic, load_target_rules, target_rules_of};
 #[cfg(feature = "cluster")]
 pub use file::load::{load_text, load_to_lead};
+pub use file::source::{is_address, is_read_again};
 pub use keys::threshold::{parse_threshold, share_named, share_names};
 pub use policies::policy_names;
 pub use profiles::{profile_names, profile_text};
+pub use shipped::{SHIPPED, ShippedScenario, shipped_path, shipped_scenario};
 
 #[cfg(test)]
 mod name_server_tests;

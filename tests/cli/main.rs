@@ -28,6 +28,7 @@ mod diagnose_handshakes;
 mod diagnose_strangers;
 mod endings;
 mod events;
+mod first_minute;
 mod own_folder;
 mod remote_targets;
 mod runs;

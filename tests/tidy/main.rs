@@ -31,6 +31,7 @@ const FLOW: &[&str] = &[
     "run",
     "diagnose",
     "launch",
+    "draft",
     "cli",
 ];
 /// Words that everybody may use. They use nothing but each other.

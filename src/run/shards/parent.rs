@@ -11,7 +11,7 @@ use crate::plan::{Share, check_split, shards_needed};
 use crate::record::Machines;
 use crate::report::SHARDS_FOLDER;
 use crate::scenario::keys::Scenario;
-use crate::scenario::load_for_traffic;
+use crate::scenario::{is_read_again, load_for_traffic};
 
 use super::super::display::Display;
 use super::super::done::RunDone;
@@ -51,7 +51,7 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
         return run_share(request, Share::WHOLE);
     }
     check_split(&checked.scenario, &machine, of)?;
-    if !fs::metadata(&request.scenario).is_ok_and(|found| found.is_file()) {
+    if !is_read_again(&request.scenario) {
         return Err(RunError::NoFile { path: request.scenario });
     }
     let preparation = Preparation {
@@ -125,7 +125,7 @@ pub(in super::super) fn simulate_in_shards(request: SimulateRequest, of: u32) ->
     let scenario = simulation.scenario();
     check_shards(of, scenario)?;
     check_simulated_shares(scenario)?;
-    if !fs::metadata(&file).is_ok_and(|found| found.is_file()) {
+    if !is_read_again(&file) {
         return Err(RunError::NoFile { path: file });
     }
     let preparation = Preparation {

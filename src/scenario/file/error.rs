@@ -14,6 +14,9 @@ pub enum ScenarioError {
         /// Why.
         source: std::io::Error,
     },
+    /// The name of a shipped scenario is none.
+    #[error("{0}")]
+    NotShipped(String),
     /// The name of a profile is none.
     #[error(
         "there is no profile {name}, and no file of that name: {source}. The shipped profiles are {}", profile_names().join(", ")

@@ -27,9 +27,8 @@ use super::check::{Conflict, check_scenario};
 use super::copy::{Demo, copy_as_run, is_secret_path, secret_spans};
 use super::edit::{Overrides, apply_override, split_path};
 use super::error::ScenarioError;
+use super::source::{MAX_BYTES, Source, read_source};
 
-/// The largest scenario file.
-const MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// Keys that do not make two scenarios different: repeats differ by seed.
 const NOT_HASHED: [&str; 3] = ["name", "description", "seed"];
 
@@ -119,12 +118,7 @@ fn edit_file(
     overrides: &Overrides,
     seed: Option<u64>,
 ) -> Result<(Edit, String, PathBuf), ScenarioError> {
-    let origin = path.display().to_string();
-    let text = read_capped(path, MAX_BYTES)
-        .map_err(|source| ScenarioError::Unreadable { path: origin.clone(), source })?;
-    let stem =
-        path.file_stem().map_or_else(|| "scenario".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let Source { origin, text, stem, folder } = read_source(path)?;
     let mut overrides = overrides.clone();
     overrides.extend(seed.map(|seed| ("seed".to_owned(), seed.to_string())));
     Ok((Edit::new(&origin, text, &overrides)?, stem, folder))

@@ -8,3 +8,4 @@ pub(crate) mod edit;
 pub(crate) mod error;
 pub(crate) mod feeder;
 pub(crate) mod load;
+pub(crate) mod source;

@@ -1,0 +1,88 @@
+//! Where the text of a scenario is: in a file, in the program, or nowhere, because an address is all that was said.
+//!
+//! In: what was named in place of a file. Out: its text, what it is called in messages, and the folder that its own paths are looked for in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml_edit::Value;
+
+use crate::declare::read_capped;
+use crate::scenario::shipped::{named_by, shipped_scenario};
+
+use super::error::ScenarioError;
+
+/// The largest scenario file.
+pub(super) const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A scenario's text.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// What it is called in messages.
+    pub(super) origin: String,
+    /// The text.
+    pub(super) text: String,
+    /// The name that the scenario has without another.
+    pub(super) stem: String,
+    /// Where files that it names are looked for.
+    pub(super) folder: PathBuf,
+}
+
+/// Reads what a path stands for: a file, a shipped scenario (`example:NAME`), or the plain case of an address (`wss://…`).
+pub(super) fn read_source(path: &Path) -> Result<Source, ScenarioError> {
+    let origin = path.display().to_string();
+    if let Some(name) = named_by(path) {
+        let shipped = shipped_scenario(name).map_err(ScenarioError::NotShipped)?;
+        let stem = shipped.name.rsplit('/').next().unwrap_or(shipped.name).to_owned();
+        return Ok(Source { origin, text: shipped.text.to_owned(), stem, folder: PathBuf::new() });
+    }
+    if let Some(url) = address(path) {
+        return Ok(Source { text: plain_case(url), stem: host_of(url), folder: PathBuf::new(), origin });
+    }
+    let text = read_capped(path, MAX_BYTES)
+        .map_err(|source| ScenarioError::Unreadable { path: origin.clone(), source })?;
+    let stem =
+        path.file_stem().map_or_else(|| "scenario".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    Ok(Source { origin, text, stem, folder })
+}
+
+/// Whether several processes can each read what a path stands for: no pipe can be.
+#[must_use]
+pub fn is_read_again(path: &Path) -> bool {
+    named_by(path).is_some()
+        || address(path).is_some()
+        || fs::metadata(path).is_ok_and(|found| found.is_file())
+}
+
+/// Whether a path is an address of a service.
+#[must_use]
+pub fn is_address(path: &Path) -> bool {
+    address(path).is_some()
+}
+
+fn address(path: &Path) -> Option<&str> {
+    let text = path.to_str()?;
+    (text.starts_with("ws://") || text.starts_with("wss://")).then_some(text)
+}
+
+/// Its host and port, as a name may have them.
+fn host_of(url: &str) -> String {
+    let host = url.parse::<url::Url>().ok().and_then(|url| {
+        let port = url.port().map(|port| format!("-{port}")).unwrap_or_default();
+        url.host_str().map(|host| format!("{host}{port}"))
+    });
+    let letter =
+        |letter: char| if letter.is_ascii_alphanumeric() || "-.".contains(letter) { letter } else { '-' };
+    host.unwrap_or_default().chars().map(letter).collect::<String>().trim_matches(['-', '.']).to_owned()
+}
+
+/// The plain case: clients without a token who hold a session and come back when it ends.
+fn plain_case(url: &str) -> String {
+    let url = Value::from(url);
+    format!(
+        "description = \"Clients that hold a session and come back when it ends\"\nduration = \"1m\"\n\
+         [target]\nkind = \"remote\"\nurl = {url}\n\
+         [[groups]]\nname = \"clients\"\nclients = 10\nstart = {{ over = \"5s\" }}\ntoken = {{ grant = \"none\" }}\n"
+    )
+}
