@@ -170,14 +170,6 @@ impl Survival {
             Quantile::At(area.round() as u64)
         })
     }
-
-    /// The time by which `percentile` of those are back who come back at all, as far as was seen; `None` where nobody came back.
-    #[must_use]
-    pub fn percentile_of_those_back_us(&self, percentile: f64) -> Option<u64> {
-        let least = self.steps.last()?.away;
-        let still_away = 1.0 - (1.0 - least) * percentile / 100.0 + ROUNDING;
-        self.steps.iter().find(|step| step.away <= still_away).map(|step| step.time_us)
-    }
 }
 
 /// Times of each value once, ascending, and how often it was seen.

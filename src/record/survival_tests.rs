@@ -82,18 +82,6 @@ fn the_mean_is_the_area_under_the_curve_as_far_as_it_was_seen() {
     assert_eq!(mean(&[], &[], 2), None);
 }
 
-#[test]
-fn the_percentile_of_those_who_came_back_knows_of_none_but_them() {
-    let of = |back: &[u64], away: &[u64], never| {
-        Survival::new(once(back), once(away), never).percentile_of_those_back_us(99.0)
-    };
-    let hundred: Vec<u64> = (1..=100).collect();
-    assert_eq!(of(&hundred, &[], 0), Some(99));
-    assert_eq!(of(&hundred, &[], 50), Some(99), "who gave up is none of them");
-    assert_eq!(of(&hundred, &[200; 50], 0), Some(99), "nor is who is away for longer than anyone took");
-    assert_eq!(of(&[], &[5], 0), None);
-}
-
 fn times() -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec((0_u32..34, any::<u64>()).prop_map(|(bits, n)| n % (1 << bits)), 0..60)
 }
