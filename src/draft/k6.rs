@@ -208,7 +208,7 @@ fn request(
             ("username", Some(name)) => request.username = Some(name),
             ("scope", Some(scope)) => request.scopes = scope.split_whitespace().map(str::to_owned).collect(),
             (name, Some(text)) if !super::is_secret_name(name) => {
-                request.params.push((name.to_owned(), text))
+                request.params.push((name.to_owned(), text));
             }
             (name, _) => computed(name, &held),
         }
