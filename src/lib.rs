@@ -30,6 +30,7 @@ pub mod exit_code;
 pub mod jose;
 pub mod mqtt;
 pub mod random;
+pub mod same_site;
 pub mod sample;
 pub mod signing;
 pub mod units;

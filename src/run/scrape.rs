@@ -23,6 +23,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::{Clock, Moment};
 use crate::record::LiveView;
 use crate::report::{LiveRun, OPENMETRICS_TYPE, PROMETHEUS_TYPE, openmetrics_text, prometheus_text};
+use crate::same_site::sign_of_another_site;
 use crate::scenario::keys::Scenario;
 
 use super::signals::StopSignals;
@@ -49,6 +50,8 @@ struct Readers {
 
 #[derive(Debug)]
 struct Shared {
+    /// Whether this machine alone can read it.
+    is_loopback: bool,
     run: watch::Sender<Option<Arc<LiveRun>>>,
     readers: watch::Sender<Readers>,
     clock: Clock,
@@ -86,6 +89,7 @@ impl MetricsServer {
         let addr = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shared = Arc::new(Shared {
+            is_loopback: addr.ip().is_loopback(),
             run: watch::Sender::new(None),
             readers: watch::Sender::new(Readers::default()),
             clock: Clock::start(),
@@ -217,6 +221,9 @@ fn answer(shared: &Shared, request: &Request<Incoming>) -> Result<Response<Full<
         let answer = Response::builder().status(status).header(CONTENT_TYPE, "text/plain; charset=utf-8");
         answer.header(ALLOW, "GET, HEAD").body(Full::new(Bytes::from_static(text.as_bytes())))
     };
+    if shared.is_loopback && sign_of_another_site(request.headers()).is_some() {
+        return plain(StatusCode::FORBIDDEN, "a page of another site asks for this\n");
+    }
     match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => {}
         (&Method::GET | &Method::HEAD, "/") => return plain(StatusCode::OK, "resurge: GET /metrics\n"),

@@ -44,6 +44,7 @@ const VOCABULARY: &[&str] = &[
     "jose",
     "mqtt",
     "random",
+    "same_site",
     "sample",
     "signing",
     "units",

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
+use crate::same_site::sign_of_another_site;
 use crate::scenario::keys::TokenPlace;
 
 use crate::service::credential;
@@ -158,6 +159,13 @@ fn refuse(connection: &Connection, request: &Request<Incoming>, allowed: &Method
                 shared.bad_request(StatusCode::UNAUTHORIZED, "control.token", message)
             }
         });
+    }
+    // Who shows the token is no page that came by chance.
+    if shown == Shown::NotNeeded
+        && let Some(sign) = sign_of_another_site(request.headers())
+    {
+        let message = format!("a page of another site asks for this: {sign}");
+        return Some(shared.bad_request(StatusCode::FORBIDDEN, "another.site", &message));
     }
     let method = request.method();
     if method != allowed {

@@ -15,7 +15,7 @@ fn scrape(address: &str) -> Vec<u8> {
         let Ok(mut stream) = TcpStream::connect(address) else { break };
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         // Whoever is gone meanwhile answers nothing more.
-        let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text\r\nConnection: close\r\n\r\n");
+        let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text\r\nConnection: close\r\n\r\n");
         let _ = stream.read_to_end(&mut all);
         std::thread::sleep(Duration::from_millis(100));
     }

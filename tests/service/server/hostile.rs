@@ -156,7 +156,7 @@ async fn a_crowd_that_never_begins_tls_keeps_nobody_out() {
         let name = rustls::pki_types::ServerName::try_from("127.0.0.1").unwrap();
         let stream = TcpStream::connect(addr).await.unwrap();
         let mut stream = connector.connect(name, stream).await.unwrap();
-        let request = format!("GET {COUNTERS_PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request = format!("GET {COUNTERS_PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

@@ -243,6 +243,13 @@ async fn the_control_endpoints_tell_and_refuse() {
         assert_eq!(reply.status, status, "{reply:?}");
         assert!(reply.json().to_string().contains(says) || reply.body.contains(says), "{reply:?}");
     }
+    // A page of another site, a name that has come to mean this machine.
+    for foreign in
+        [("origin", "http://evil.example"), ("host", "evil.example"), ("sec-fetch-site", "cross-site")]
+    {
+        let reply = http(addr, "POST", CLOSE_PATH, &[foreign], r#"{"code":1012}"#).await;
+        assert_eq!((reply.status, reply.json()["code"].as_str()), (403, Some("another.site")), "{foreign:?}");
+    }
     let (close, _) = read_to_close(&mut socket).await;
     assert_eq!(close, Some((1012, "Storm".to_owned())));
     assert_eq!(http(addr, "GET", CLOSE_PATH, &[], "").await.status, 405);
@@ -251,6 +258,6 @@ async fn the_control_endpoints_tell_and_refuse() {
     let told: resurge::service::counters::TargetCounters =
         serde_json::from_value(http(addr, "GET", COUNTERS_PATH, &[], "").await.json()).unwrap();
     assert_eq!(told, server.counters());
-    assert_eq!((told.accepted_control, told.bad_requests), (11, 8));
+    assert_eq!((told.accepted_control, told.bad_requests), (14, 11));
     assert_eq!(closes(&told), ["storm 1012 × 1"]);
 }
