@@ -92,6 +92,8 @@ impl Destination {
         renderer: &Renderer<'_>,
         at: At,
     ) -> Result<Option<Box<Endpoint>>, ConnectFailure> {
+        // All that a handshake has in it tells the same time: what signs a header's time is in another header.
+        let renderer = &renderer.at(at.1);
         let place = self.signed_place(renderer, at)?;
         if self.filled.is_empty() {
             return Ok(place);
@@ -122,5 +124,26 @@ impl Destination {
         let url = url.filter(|url| matches!(url.scheme(), "ws" | "wss"));
         let found = url.and_then(Endpoint::of);
         found.map(|endpoint| Some(Box::new(endpoint))).ok_or(ConnectFailure::Protocol)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::variables::GroupTexts;
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn all_headers_of_a_handshake_tell_the_time_of_that_handshake() {
+        let endpoint = Endpoint::of("ws://127.0.0.1:9/".parse().unwrap()).unwrap();
+        let headers = [("X-Time", "{now_ms}"), ("X-Signed", "{now_ms}"), ("X-Iso", "{now_iso}")];
+        let headers = headers.map(|(name, text)| (name.to_owned(), Template::parse(text)));
+        let destination = Destination::new(endpoint, &ConnectRules::default()).filling(&headers);
+        let texts = GroupTexts::new(Clock::start(), "127.0.0.1:9".to_owned(), None, 0);
+        let client = Renderer::new(&texts, 3, None, None);
+        let place = destination.elsewhere(&client, (Moment::ZERO, 1_700_000_000_123_456)).unwrap().unwrap();
+        let lines = &*place.filled;
+        let told = "X-Time: 1700000000123\r\nX-Signed: 1700000000123\r\nX-Iso: 2023-11-14T22:13:20.123Z\r\n";
+        assert_eq!(lines, told);
     }
 }

@@ -109,8 +109,9 @@ impl Driven {
                     continue;
                 }
                 acquired = finished(refresh) => return Told::Refreshed(acquired),
-                told = kept_end(kept, context, tally), if kept.is_some() => return Told::Event(told),
                 frame = session.next() => frame,
+                // Behind the frames: a service that welcomes the new session and closes the old one has let the client in first.
+                told = kept_end(kept, context, tally), if kept.is_some() => return Told::Event(told),
             };
             // Frames that are there already are taken at once, for waiting for all of the above costs more than a frame.
             let (mut next, mut taken) = (Some(frame), 0);

@@ -13,6 +13,8 @@ use super::variables::Renderer;
 
 /// CONNECT: who a client is.
 pub(super) fn connect_packet(rules: &MqttRules, most: usize, client: Renderer<'_>) -> Option<Message> {
+    // One time for all: a password may sign the time that the user name tells.
+    let client = client.at_once();
     let text = |template: &Option<Template>| template.as_ref().map(|template| client.render(template));
     let (client_id, username, password) =
         (client.render(&rules.client_id), text(&rules.username), text(&rules.password));

@@ -52,8 +52,9 @@ pub(super) async fn prepare_noting<'r>(
     reached: &mut Option<&'r str>,
 ) -> Result<Variables, ConnectFailure> {
     let mut variables = Variables::with_jar(jar);
+    let own = client.at_once();
     for (name, template) in &rules.variables {
-        let value = client.with(&variables).render(template);
+        let value = own.with(&variables).render(template);
         variables.set(name, value);
     }
     for (index, step) in (0_u8..).zip(&rules.steps) {
