@@ -214,6 +214,8 @@ fn scenario(address: SocketAddr, clients: u64, seconds: u64) -> String {
         r#"
 name = "messages"
 duration = "{seconds}s"
+# A flood makes everything late: what it costs is asked here, and no latency is told.
+health = {{ max_lag_p99 = "60s", max_stall = "60s", max_delay = "60s", max_saturated_share = "100%" }}
 [target]
 kind = "remote"
 url = "ws://{address}/"

@@ -233,6 +233,7 @@ fn draft_of(name: &str, answers: Answers) -> Draft {
         username: None,
         is_json: false,
         is_basic: false,
+        is_shared: false,
         scopes: Vec::new(),
         params: Vec::new(),
     };
@@ -244,7 +245,7 @@ fn draft_of(name: &str, answers: Answers) -> Draft {
         ),
         (Some(url), None) => (DraftTarget::Remote(DraftValue::Plain(url)), DraftToken::None),
     };
-    with_clients(Draft { target, token, ..Draft::new(name) }, Some(clients))
+    with_clients(Draft { target, token, ..Draft::new(name) }.without_secrets(), Some(clients))
 }
 
 /// Writes a file that is not there yet.

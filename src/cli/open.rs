@@ -3,6 +3,7 @@
 //! In: a run. Out: its page, in the browser.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -53,7 +54,7 @@ pub(super) fn run(args: &OpenArgs, out: &mut dyn Write, err: &mut dyn Write) -> 
     };
     writeln!(out, "{}", page.display())?;
     if !args.print && !open(&page) {
-        writeln!(err, "error: there is no program here that opens it: set BROWSER to one")?;
+        writeln!(err, "error: no program here opens it: set BROWSER to one that does")?;
         return Ok(ExitCode::Unexpected);
     }
     Ok(ExitCode::Pass)
@@ -61,11 +62,17 @@ pub(super) fn run(args: &OpenArgs, out: &mut dyn Write, err: &mut dyn Write) -> 
 
 /// Has a program open the page. Answers with whether there was one.
 fn open(page: &Path) -> bool {
-    let own = env::var_os("BROWSER").filter(|name| !name.is_empty());
-    let programs = own.into_iter().chain(OPENERS.map(Into::into));
-    programs.into_iter().any(|program| {
+    let command = |program: &OsStr| {
         let mut command = Command::new(program);
         command.arg(page).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().is_ok()
-    })
+        command
+    };
+    match env::var_os("BROWSER").filter(|name| !name.is_empty()) {
+        // It may be the browser itself, which stays.
+        Some(own) => command(&own).spawn().is_ok(),
+        // These hand the page over and end.
+        None => OPENERS
+            .iter()
+            .any(|opener| command(OsStr::new(opener)).status().is_ok_and(|status| status.success())),
+    }
 }

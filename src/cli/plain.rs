@@ -28,9 +28,9 @@ pub(super) struct PlainArgs {
     #[arg(long, value_name = "DURATION")]
     duration: Option<String>,
     /// The token endpoint, for client credentials; the secret is in the variable RESURGE_CLIENT_SECRET
-    #[arg(long, value_name = "URL", requires = "client_id", conflicts_with = "token_env")]
+    #[arg(long, value_name = "URL", conflicts_with = "token_env")]
     token_url: Option<String>,
-    /// The client id that is shown there
+    /// The client id that is shown there [default: load-test]
     #[arg(long, value_name = "ID", requires = "token_url")]
     client_id: Option<String>,
     /// The variable that holds a token, which all clients show
@@ -76,9 +76,10 @@ impl PlainArgs {
 
     fn token(&self) -> Option<String> {
         let from = |variable: &str| Value::InlineTable(InlineTable::from_iter([("env", variable)]));
-        let token = match (&self.client_id, &self.token_env) {
-            (Some(id), _) => [
-                ("client_id", Value::from(id.as_str())),
+        let id = self.client_id.as_deref().unwrap_or("load-test");
+        let token = match (&self.token_url, &self.token_env) {
+            (Some(_), _) => [
+                ("client_id", Value::from(id)),
                 ("client_secret", from(SECRET)),
                 ("on_reconnect", "fetch".into()),
             ]
@@ -119,7 +120,8 @@ mod tests {
         assert_eq!(said[0].1, "{ grant = \"fixed\", token = { env = \"T\" } }");
         let fault = overrides(&["--duration", "3s"], "smoke.toml").unwrap_err();
         assert!(fault.ends_with("Here, say --set duration=\"3s\""), "{fault}");
-        assert!(overrides(&["--token-url", "http://h/t"], "ws://h/").is_err(), "whose token?");
+        assert!(overrides(&["--token-url", "http://h/t"], "ws://h/").unwrap()[1].1.contains("load-test"));
+        assert!(overrides(&["--client-id", "me"], "ws://h/").is_err(), "shown where?");
         assert_eq!(overrides(&[], "smoke.toml"), Ok(Vec::new()));
     }
 }

@@ -12,6 +12,8 @@ use crate::compare::{
 use crate::report::{JOURNAL_FILE, RunModel};
 use crate::run::{FoundError, is_run_folder, read_run_folder};
 
+use super::runs::{LAST, run_named};
+
 /// The largest file that is read as a baseline.
 const MOST_BASELINE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -71,6 +73,11 @@ pub(super) fn short_name(input: &str) -> &str {
 }
 
 fn read_input(input: &str) -> Result<(Vec<Repeat>, bool), InputError> {
+    if input == LAST
+        && let Ok(last) = run_named(Path::new(LAST))
+    {
+        return Ok((vec![read_run(&last)?], false));
+    }
     let path = Path::new(input);
     if is_run_folder(path) {
         return Ok((vec![read_run(path)?], false));

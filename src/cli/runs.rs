@@ -141,14 +141,25 @@ pub(super) fn run_named(name: &Path) -> Result<PathBuf, String> {
 /// There are no two: a sentence that says so.
 pub(super) fn last_two() -> Result<[PathBuf; 2], String> {
     let mut runs = list_runs(Path::new(REPORTS)).unwrap_or_default().into_iter().filter_map(|run| {
-        let hash = run.told?.hash;
-        Some((run.folder, hash))
+        let told = run.told?;
+        Some((run.folder, (told.hash, told.is_simulated), told.name))
     });
-    let (last, hash) = runs.next().ok_or_else(none)?;
-    match runs.find(|(_, other)| *other == hash) {
-        Some((before, _)) => Ok([before, last]),
-        None => Err(format!("there is no earlier run in {REPORTS} of the scenario of {}", last.display())),
+    let (last, what, name) = runs.next().ok_or_else(none)?;
+    let before: Vec<_> = runs.collect();
+    if let Some((before, ..)) = before.iter().find(|(_, other, _)| *other == what) {
+        return Ok([before.clone(), last]);
     }
+    let hint = match before
+        .iter()
+        .find(|(_, (_, is_simulated), other)| *other == name && *is_simulated == what.1)
+    {
+        None => String::new(),
+        Some((before, ..)) => format!(
+            ". The last one of that name has other keys: resurge compare {} last says which; --allow KEY lets one differ",
+            before.display()
+        ),
+    };
+    Err(format!("there is no earlier run in {REPORTS} of the scenario of {}{hint}", last.display()))
 }
 
 fn none() -> String {
@@ -165,6 +176,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let told = Told {
             hash: "1".to_owned(),
+            name: "a".to_owned(),
             status: Status::ThresholdFailed,
             clients: 5_000,
             attempts: 36_992,

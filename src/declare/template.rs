@@ -114,6 +114,19 @@ pub(crate) struct CallFault {
     pub(crate) help: String,
 }
 
+/// What stands within braces in a saying and is meant for a variable that it is not.
+fn slip(within: &str) -> Option<CallFault> {
+    let bare = within.trim().to_ascii_lowercase();
+    let what = format!("{{{within}}}");
+    if bare.starts_with(RANDOM) && bare.contains('-') {
+        let help =
+            "write it as {random:1-100}: two whole numbers, the lower first, without spaces".to_owned();
+        return Some(CallFault { what, help });
+    }
+    let known = BUILT_IN.iter().chain(&OF_SAYINGS).find(|name| **name == bare)?;
+    Some(CallFault { what, help: format!("write it as {{{known}}}") })
+}
+
 /// Gives the value of a variable.
 type ValueOf<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -171,6 +184,7 @@ impl Template {
                 segments.push(segment);
                 rest = &inside[length + 1..];
             } else {
+                faults.extend(inside.split_once('}').filter(|_| draws).and_then(|(within, _)| slip(within)));
                 plain.push('{');
                 rest = inside;
             }

@@ -114,3 +114,18 @@ proptest! {
         render(&text);
     }
 }
+
+#[test]
+fn a_variable_that_is_written_wrong_in_a_saying_is_a_fault() {
+    let faults = |text: &str| {
+        let faults = Template::parse_saying(text).faults;
+        faults.into_iter().map(|fault| fault.what).collect::<Vec<_>>()
+    };
+    for wrong in ["{random:100-1}", "{random:a-z}", "{random: 1-10}", "{UUID}", "{Counter}", "{ token }"] {
+        assert_eq!(faults(&format!("{{\"n\":{wrong}}}")), [wrong]);
+    }
+    for right in ["{\"random\":\"1-2\"}", "{random:1-10}", "{uuid}", "{ a: {} }", "{Token: 1}", "{"] {
+        assert_eq!(faults(right), Vec::<String>::new(), "{right}");
+    }
+    assert_eq!(Template::parse("{UUID}").faults, [], "it is a text elsewhere");
+}

@@ -127,12 +127,7 @@ pub fn from_har(text: &str, name: &str) -> Result<Draft, String> {
     if let Some((at, token)) = bearer {
         let request = request_of(&mut draft, &entries[*at].request);
         draft.token = DraftToken::Request(Box::new(request));
-        if socket.request.url.contains(token.as_str()) {
-            draft.left_out.push(
-                "the token stands in the address: say where with connect.token_in = { query = \"…\" }"
-                    .to_owned(),
-            );
-        }
+        draft.token_in = parameter_of(&socket.request.url, token);
     }
     let url = socket.request.url.replacen("http", "ws", usize::from(socket.request.url.starts_with("http")));
     draft.target = DraftTarget::Remote(take_url(&mut draft, &without(&url, &shown)));
@@ -143,6 +138,13 @@ pub fn from_har(text: &str, name: &str) -> Result<Draft, String> {
     }
     take_messages(&mut draft, &socket.messages, &shown);
     Ok(draft)
+}
+
+/// The parameter of an address that a token is.
+fn parameter_of(url: &str, token: &str) -> Option<String> {
+    let url = url.parse::<url::Url>().ok()?;
+    let found = url.query_pairs().find(|(_, value)| value == token)?;
+    Some(found.0.into_owned())
 }
 
 /// The address without the parameters that hold a token.
@@ -184,6 +186,7 @@ fn request_of(draft: &mut Draft, asked: &Request) -> DraftRequest {
         client_id: "load-test".to_owned(),
         username: None,
         is_json: false,
+        is_shared: false,
         is_basic: asked
             .headers
             .iter()
@@ -321,7 +324,6 @@ mod tests {
     #:schema resurge.schema.json
     # Taken over from the recording page.har.
     # Not taken over: the page got its token by authorization_code, which wants a person: clients ask by client_credentials here
-    # Not taken over: the token stands in the address: say where with connect.token_in = { query = "…" }
     # Not taken over: the header Cookie may hold a secret: it is read from the variable COOKIE
     # Not taken over: a message with a field that may be a secret: write it with {token} or a variable of a step
     # Not taken over: a binary message of 4 characters: `base64` says one in [[groups.session.say]]
@@ -339,13 +341,14 @@ mod tests {
     clients = 10
     start = { over = "5s" }
 
-    # Each client fetches its own token, and a new one before it comes back.
+    # Each client fetches its own token, and a new one is fetched before a client comes back.
     [groups.token]
     client_id = "web app"
     client_secret = { env = "RESURGE_CLIENT_SECRET" }
     on_reconnect = "fetch"
 
     [groups.connect]
+    token_in = { query = "access_token" }
     origin = "https://app.example.com"
     subprotocols = ["v1", "v2"]
     headers = { Cookie = { env = "COOKIE" }, User-Agent = "Mozilla/5.0" }

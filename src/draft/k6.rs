@@ -7,11 +7,11 @@
 
 use std::time::Duration;
 
+use super::k6_messages::take_messages;
 use super::script::Script;
-use super::values::{Part, Value};
+use super::values::{Part, Value, shown};
 use super::{
-    Draft, DraftLoad, DraftRequest, DraftSay, DraftTarget, DraftToken, DraftValue, DraftWhen, take_header,
-    take_url, variable,
+    Draft, DraftLoad, DraftRequest, DraftTarget, DraftToken, DraftValue, take_header, take_url, variable,
 };
 
 /// k6's time of a handshake, and ours, which has the token request in it.
@@ -61,22 +61,6 @@ fn known(value: &Value) -> Option<DraftValue> {
     }
 }
 
-/// How a text stands in the script, for people.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Text(parts) => parts
-            .iter()
-            .map(|part| match part {
-                Part::Plain(text) => text.clone(),
-                Part::Env(name) => format!("${{__ENV.{name}}}"),
-                Part::Unread(text) => format!("${{{text}}}"),
-            })
-            .collect(),
-        Value::Unread(text) => text.clone(),
-        other => format!("{other:?}"),
-    }
-}
-
 fn take_address(draft: &mut Draft, script: &Script) -> Result<(), String> {
     let calls = ["ws.connect", "new WebSocket", "connect"].into_iter().flat_map(|name| script.calls(name));
     let call = calls.into_iter().find(|call| !call.arguments.is_empty());
@@ -84,11 +68,12 @@ fn take_address(draft: &mut Draft, script: &Script) -> Result<(), String> {
         return Err("there is no ws.connect(…) and no new WebSocket(…) in it: no scenario can be made of it"
             .to_owned());
     };
-    draft.target = DraftTarget::Remote(match known(&call.arguments[0]) {
+    let address = with_token_in_query(draft, &call.arguments[0]);
+    draft.target = DraftTarget::Remote(match known(&address) {
         Some(DraftValue::Plain(url)) if is_address(&url) => take_url(draft, &url),
         Some(DraftValue::Env(name)) => DraftValue::Env(name),
         _ => {
-            let shown = shown(&call.arguments[0]);
+            let shown = shown(&address);
             draft
                 .left_out
                 .push(format!("the address is computed ({shown}): it is read from the variable RESURGE_URL"));
@@ -105,6 +90,27 @@ fn take_address(draft: &mut Draft, script: &Script) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The address without `?token=${token}`: the name of that parameter is where clients show their token.
+fn with_token_in_query(draft: &mut Draft, address: &Value) -> Value {
+    let Value::Text(parts) = address else { return address.clone() };
+    let [Part::Plain(before), Part::Unread(computed), rest @ ..] = parts.as_slice() else {
+        return address.clone();
+    };
+    let rest = match rest {
+        [] => "",
+        [Part::Plain(rest)] => rest,
+        _ => return address.clone(),
+    };
+    let name = before.strip_suffix('=').and_then(|before| before.rsplit_once(['?', '&']));
+    let Some((path, name)) = name.filter(|_| computed.to_ascii_lowercase().contains("token")) else {
+        return address.clone();
+    };
+    draft.token_in = Some(name.to_owned());
+    let mark = if before.contains(&format!("?{name}=")) { "?" } else { "&" };
+    let rest = rest.strip_prefix('&').map_or(rest.to_owned(), |rest| format!("{mark}{rest}"));
+    Value::plain(&format!("{path}{rest}"))
 }
 
 fn is_address(url: &str) -> bool {
@@ -163,7 +169,10 @@ fn take_token_request(draft: &mut Draft, script: &Script) {
             }),
             _ => false,
         });
-        draft.token = DraftToken::Request(Box::new(request(draft, url, fields, (is_json, is_basic))));
+        let mut asked = request(draft, url, fields, (is_json, is_basic));
+        // k6 calls it once, and gives what it brings to every user.
+        asked.is_shared = script.is_within("function setup", call.range.start);
+        draft.token = DraftToken::Request(Box::new(asked));
         return;
     }
     let others = ["http.get", "http.put"].iter().map(|name| script.calls(name).len()).sum::<usize>();
@@ -187,6 +196,7 @@ fn request(
         username: None,
         is_json,
         is_basic,
+        is_shared: false,
         scopes: Vec::new(),
         params: Vec::new(),
     };
@@ -354,76 +364,6 @@ fn k6_time(text: &str) -> Option<Duration> {
         rest = &behind[letters..];
     }
     Duration::try_from_secs_f64(whole).ok().filter(|time| !time.is_zero())
-}
-
-/// What is sent: at once, or where a timer's callback sends it.
-fn take_messages(draft: &mut Draft, script: &Script) {
-    let timers: Vec<_> = [("setInterval", true), ("setTimeout", false)]
-        .into_iter()
-        .flat_map(|(name, again)| {
-            script
-                .calls(name)
-                .into_iter()
-                .chain(script.calls(&format!(".{name}")))
-                .map(move |call| (call, again))
-        })
-        .collect();
-    let timer_of = |at: usize| {
-        let around = timers
-            .iter()
-            .filter(|(call, _)| call.range.contains(&at))
-            .max_by_key(|(call, _)| call.range.start);
-        around.map(|(call, again)| {
-            let ms = call.arguments.iter().find_map(Value::number).unwrap_or(0.0);
-            (Duration::try_from_secs_f64(ms / 1e3).unwrap_or_default(), *again)
-        })
-    };
-    for call in script.calls(".send") {
-        let Some(said) = call.arguments.first() else { continue };
-        let Some(text) = with_token(draft, said) else {
-            draft.left_out.push(format!(
-                "a message that is computed ({}): variables that texts may have are in the manual, Conversations",
-                shown(said)
-            ));
-            continue;
-        };
-        let when = match timer_of(call.range.start) {
-            None => DraftWhen::Ready,
-            Some((time, _)) if time.is_zero() => DraftWhen::Ready,
-            Some((time, true)) => DraftWhen::Every(time),
-            Some((time, false)) => DraftWhen::After(time),
-        };
-        draft.says.push(DraftSay { text, when });
-    }
-    for call in script.calls(".ping") {
-        if let Some((every, true)) = timer_of(call.range.start).filter(|(every, _)| !every.is_zero()) {
-            draft.ping_every = Some(every);
-        }
-    }
-    let closes = script.calls(".close").into_iter().filter_map(|call| timer_of(call.range.start));
-    if let Some((time, false)) = closes.filter(|(_, again)| !again).max() {
-        let seconds = time.as_secs_f64();
-        draft.left_out.push(format!(
-            "a close after {seconds} s, after which a k6 user begins anew: here clients hold their sessions; [[groups.disconnects]] or arrivals with `stay` have them leave"
-        ));
-    }
-}
-
-/// A message's text; where each client has its token, `{token}` in the place of what is computed and named so.
-fn with_token(draft: &Draft, said: &Value) -> Option<String> {
-    let Value::Text(parts) = said else { return None };
-    let of_part = |part: &Part| match part {
-        Part::Plain(text) => Some(text.clone()),
-        Part::Unread(text)
-            if draft.token != DraftToken::None && text.to_ascii_lowercase().contains("token") =>
-        {
-            Some("{token}".to_owned())
-        }
-        Part::Env(_) | Part::Unread(_) => None,
-    };
-    let text: String = parts.iter().map(of_part).collect::<Option<_>>()?;
-    // What JSON.stringify made of it has quotes.
-    Some(text.replace(":{token}", ":\"{token}\""))
 }
 
 fn take_thresholds(draft: &mut Draft, options: Option<&Value>) {

@@ -1,6 +1,6 @@
 //! Scripts as users write them, and what becomes of them.
 
-use super::super::{assert_loads, scenario_text};
+use super::super::{DraftSay, DraftWhen, assert_loads, scenario_text};
 use super::*;
 
 /// As k6's users write them: a token in setup-like code, stages, thresholds, timers.
@@ -64,7 +64,7 @@ fn a_whole_script_becomes_a_scenario_without_its_secrets() {
     start = { stages = [{ clients = 50, over = "30s" }] }
     leave = { over = "10s" }
 
-    # Each client fetches its own token, and a new one before it comes back.
+    # Each client fetches its own token, and a new one is fetched before a client comes back.
     [groups.token]
     client_id = "load"
     client_secret = { env = "RESURGE_CLIENT_SECRET" }
@@ -173,4 +173,33 @@ fn a_token_in_the_address_is_no_part_of_the_file() {
     let draft = from_k6("ws.connect('wss://h/x?access_token=sesame', null, f)", "x").unwrap();
     let text = scenario_text(&draft, "s");
     assert!(!text.contains("sesame") && text.contains("access_token"), "{text}");
+}
+
+#[test]
+fn answers_to_events_are_told_and_not_said_at_once() {
+    let script = "ws.connect('ws://h/', null, (s) => { s.on('open', () => { s.send('hi') }); s.on('message', (m) => { if (m === '2') { s.send('3') } }); s.on('error', () => s.send('bye')) })";
+    let draft = from_k6(script, "x").unwrap();
+    assert_eq!(draft.says, [DraftSay { text: "hi".to_owned(), when: DraftWhen::Ready }]);
+    assert!(
+        draft.left_out.len() == 2 && draft.left_out[0].contains("event message (3)"),
+        "{:?}",
+        draft.left_out
+    );
+    let script = "const s = new WebSocket('ws://h/'); s.onopen = () => { s.send('hi'); f(); }; s.onmessage = (m) => { log(m); s.send('3') };";
+    let draft = from_k6(script, "x").unwrap();
+    assert_eq!(draft.says, [DraftSay { text: "hi".to_owned(), when: DraftWhen::Ready }]);
+    assert!(draft.left_out[0].contains("event message (3)"), "{:?}", draft.left_out);
+}
+
+#[test]
+fn what_k6_computes_has_our_variables_and_a_token_in_the_address_a_place() {
+    let script = "export function setup() { const r = http.post('http://h/token', { grant_type: 'client_credentials', client_id: 'a' }); return r.json('access_token'); }
+        export default function (token) { ws.connect(`ws://h/x?v=1&access_token=${token}`, null, (s) => { s.on('open', () => {
+            s.send(JSON.stringify({ id: uuidv4(), at: Date.now(), n: randomIntBetween(1, 10), who: `vu-${__VU}` })) }) }) }";
+    let draft = from_k6(script, "x").unwrap();
+    assert_eq!(draft.says[0].text, r#"{"id":"{uuid}","at":{now_ms},"n":{random:1-10},"who":"vu-{client}"}"#);
+    assert_eq!(draft.token_in.as_deref(), Some("access_token"));
+    let text = scenario_text(&draft, "s");
+    assert!(text.contains("url = \"ws://h/x?v=1\"") && text.contains("sharing = \"group\""), "{text}");
+    assert_loads(&text);
 }

@@ -6,6 +6,7 @@
 mod async_api;
 mod har;
 mod k6;
+mod k6_messages;
 mod script;
 mod text;
 mod values;
@@ -41,6 +42,8 @@ pub struct Draft {
     pub headers: Vec<(String, DraftValue)>,
     /// The page that a browser's client belongs to.
     pub origin: Option<String>,
+    /// The parameter of the address that each client's token goes into; `None`: the header.
+    pub token_in: Option<String>,
     /// Subprotocols.
     pub subprotocols: Vec<String>,
     /// What clients say.
@@ -97,6 +100,8 @@ pub struct DraftRequest {
     pub is_json: bool,
     /// Whether id and secret are shown by HTTP Basic.
     pub is_basic: bool,
+    /// Whether all clients share one token.
+    pub is_shared: bool,
     /// Scopes.
     pub scopes: Vec<String>,
     /// Further parameters.
@@ -164,12 +169,24 @@ impl Draft {
             duration: Duration::from_secs(60),
             headers: Vec::new(),
             origin: None,
+            token_in: None,
             subprotocols: Vec::new(),
             says: Vec::new(),
             ping_every: None,
             thresholds: Vec::new(),
             left_out: Vec::new(),
         }
+    }
+}
+
+impl Draft {
+    /// The same; an address with a secret in it is read from a variable.
+    #[must_use]
+    pub fn without_secrets(mut self) -> Self {
+        if let DraftTarget::Remote(DraftValue::Plain(url)) = self.target.clone() {
+            self.target = DraftTarget::Remote(take_url(&mut self, &url));
+        }
+        self
     }
 }
 

@@ -54,6 +54,30 @@ impl Script {
         self.text.contains(text)
     }
 
+    /// Whether a place is in the body of the function that begins with these words.
+    pub(super) fn is_within(&self, head: &str, at: usize) -> bool {
+        let body = |start: usize| {
+            let open = start + self.text[start..].find('{')?;
+            let mut reader = Reader::new(&self.text, &self.constants, open + 1);
+            // A body is skipped as the inside of a bracket is.
+            while reader.skip_to_close() {}
+            Some(open..reader.at)
+        };
+        self.text.match_indices(head).filter_map(|(start, _)| body(start)).any(|body| body.contains(&at))
+    }
+
+    /// The event in whose handler a place is: `on('message', …)`, `addEventListener('message', …)`, `onmessage = …`.
+    pub(super) fn event_around(&self, at: usize) -> Option<String> {
+        let calls = [".on", ".addEventListener"].into_iter().flat_map(|name| self.calls(name));
+        let around = calls.filter(|call| call.range.contains(&at)).max_by_key(|call| call.range.start);
+        let called = around.and_then(|call| Some((call.range.start, call.arguments.first()?.text()?)));
+        let assigned = ["open", "message", "close", "error"].into_iter().filter_map(|event| {
+            let start = self.text[..at].rfind(&format!(".on{event}"))?;
+            self.is_within(&self.text[start..start + event.len() + 3], at).then(|| (start, event.to_owned()))
+        });
+        assigned.chain(called).max_by_key(|(start, _)| *start).map(|(_, event)| event)
+    }
+
     /// Every call of a function of that name, as `http.post` or `new WebSocket`, or of a method, as `.send`.
     pub(super) fn calls(&self, name: &str) -> Vec<Call> {
         let mut calls = Vec::new();
@@ -337,6 +361,18 @@ impl<'t> Reader<'t> {
                 self.skip_expression(depth);
                 Value::Unread(self.text[start..self.at].trim().to_owned())
             }
+        }
+    }
+
+    /// Goes on behind what an open bracket holds, one sign that [`Self::skip_expression`] stops at after the other. Answers with whether there is more.
+    fn skip_to_close(&mut self) -> bool {
+        self.skip_expression(0);
+        match self.rest().chars().next() {
+            Some(',' | ';' | '\n') => {
+                self.at += 1;
+                true
+            }
+            _ => false,
         }
     }
 

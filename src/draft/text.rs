@@ -142,10 +142,11 @@ fn token(token: &DraftToken) -> String {
 }
 
 fn token_request(request: &DraftRequest) -> String {
-    let DraftRequest { grant, client_id, username, is_json, is_basic, scopes, params, .. } = request;
-    let mut text = String::from(
-        "# Each client fetches its own token, and a new one before it comes back.\n[groups.token]\n",
-    );
+    let DraftRequest { grant, client_id, username, is_json, is_basic, is_shared, scopes, params, .. } =
+        request;
+    let whose = if *is_shared { "All clients share one token" } else { "Each client fetches its own token" };
+    let mut text =
+        format!("# {whose}, and a new one is fetched before a client comes back.\n[groups.token]\n");
     if grant != "client_credentials" {
         let _ = writeln!(text, "grant = {}", quoted(grant));
     }
@@ -168,6 +169,9 @@ fn token_request(request: &DraftRequest) -> String {
             InlineTable::from_iter(params.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let _ = writeln!(text, "params = {params}");
     }
+    if *is_shared {
+        text.push_str("sharing = \"group\"\n");
+    }
     text.push_str("on_reconnect = \"fetch\"\n");
     text
 }
@@ -178,6 +182,9 @@ fn list(texts: &[String]) -> String {
 
 fn connect(draft: &Draft) -> String {
     let mut text = String::new();
+    if let Some(name) = &draft.token_in {
+        let _ = writeln!(text, "token_in = {{ query = {} }}", quoted(name));
+    }
     if let Some(origin) = &draft.origin {
         let _ = writeln!(text, "origin = {}", quoted(origin));
     }

@@ -128,3 +128,19 @@ pub(super) fn json_of(value: &Value) -> Vec<Part> {
     }
     tidied(parts)
 }
+
+/// How a text stands in the script, for people.
+pub(super) fn shown(value: &Value) -> String {
+    match value {
+        Value::Text(parts) => parts
+            .iter()
+            .map(|part| match part {
+                Part::Plain(text) => text.clone(),
+                Part::Env(name) => format!("${{__ENV.{name}}}"),
+                Part::Unread(text) => format!("${{{text}}}"),
+            })
+            .collect(),
+        Value::Unread(text) => text.clone(),
+        other => format!("{other:?}"),
+    }
+}

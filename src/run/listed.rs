@@ -35,6 +35,8 @@ pub struct ListedRun {
 pub struct Told {
     /// Equal for two runs of the same scenario.
     pub hash: String,
+    /// The scenario's name.
+    pub name: String,
     /// How it came out.
     pub status: Status,
     /// Clients that the scenario has.
@@ -60,6 +62,7 @@ struct Head {
 #[derive(Deserialize)]
 struct HeadScenario {
     hash: String,
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +117,7 @@ fn told(text: &str) -> Option<Told> {
     let answered = outcomes.iter().filter(|(outcome, _)| outcome.is_answered()).map(|(_, count)| count).sum();
     Some(Told {
         hash: scenario.hash,
+        name: scenario.name,
         status: verdict.status,
         clients,
         attempts,

@@ -17,6 +17,9 @@ pub enum ScenarioError {
     /// The name of a shipped scenario is none.
     #[error("{0}")]
     NotShipped(String),
+    /// An address that is no WebSocket's.
+    #[error("an address in the place of a scenario is a WebSocket's: write it as ws://… or wss://…")]
+    NoSocket,
     /// The name of a profile is none.
     #[error(
         "there is no profile {name}, and no file of that name: {source}. The shipped profiles are {}", profile_names().join(", ")

@@ -37,7 +37,13 @@ pub(super) fn read_source(path: &Path) -> Result<Source, ScenarioError> {
         return Ok(Source { origin, text: shipped.text.to_owned(), stem, folder: PathBuf::new() });
     }
     if let Some(url) = address(path) {
-        return Ok(Source { text: plain_case(url), stem: host_of(url), folder: PathBuf::new(), origin });
+        let stem = host_of(url);
+        // The address may hold a secret.
+        let origin = format!("the plain case of {stem}");
+        return Ok(Source { text: plain_case(url), stem, folder: PathBuf::new(), origin });
+    }
+    if has_scheme(path, &["http://", "https://"]) {
+        return Err(ScenarioError::NoSocket);
     }
     let text = read_capped(path, MAX_BYTES)
         .map_err(|source| ScenarioError::Unreadable { path: origin.clone(), source })?;
@@ -62,8 +68,12 @@ pub fn is_address(path: &Path) -> bool {
 }
 
 fn address(path: &Path) -> Option<&str> {
-    let text = path.to_str()?;
-    (text.starts_with("ws://") || text.starts_with("wss://")).then_some(text)
+    has_scheme(path, &["ws://", "wss://"]).then(|| path.to_str())?
+}
+
+fn has_scheme(path: &Path, schemes: &[&str]) -> bool {
+    let text = path.to_str().unwrap_or_default().to_ascii_lowercase();
+    schemes.iter().any(|scheme| text.starts_with(scheme))
 }
 
 /// Its host and port, as a name may have them.
@@ -74,7 +84,8 @@ fn host_of(url: &str) -> String {
     });
     let letter =
         |letter: char| if letter.is_ascii_alphanumeric() || "-.".contains(letter) { letter } else { '-' };
-    host.unwrap_or_default().chars().map(letter).collect::<String>().trim_matches(['-', '.']).to_owned()
+    let host = host.unwrap_or_else(|| "service".to_owned());
+    host.chars().map(letter).collect::<String>().trim_matches(['-', '.']).to_owned()
 }
 
 /// The plain case: clients without a token who hold a session and come back when it ends.
@@ -83,6 +94,7 @@ fn plain_case(url: &str) -> String {
     format!(
         "description = \"Clients that hold a session and come back when it ends\"\nduration = \"1m\"\n\
          [target]\nkind = \"remote\"\nurl = {url}\n\
-         [[groups]]\nname = \"clients\"\nclients = 10\nstart = {{ over = \"5s\" }}\ntoken = {{ grant = \"none\" }}\n"
+         [[groups]]\nname = \"clients\"\nclients = 10\nstart = {{ over = \"5s\" }}\ntoken = {{ grant = \"none\" }}\n\
+         [thresholds]\nhandshake_403_rate = [\"rate < 0.1%\"]\n"
     )
 }
