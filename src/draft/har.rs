@@ -372,7 +372,7 @@ mod tests {
     # [[storms]]
     # at = "30s"
     # by = "client"
-    # how = "reset"
+    # how = "rst"
 
     # What must hold; where it does not, the exit code is 99.
     [thresholds]

@@ -96,7 +96,7 @@ fn a_whole_script_becomes_a_scenario_without_its_secrets() {
     # [[storms]]
     # at = "30s"
     # by = "client"
-    # how = "reset"
+    # how = "rst"
 
     # What must hold; where it does not, the exit code is 99.
     [thresholds]

@@ -274,8 +274,21 @@ fn take_url(draft: &mut Draft, url: &str) -> DraftValue {
 fn assert_loads(text: &str) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("draft.toml");
-    std::fs::write(&path, text).unwrap();
     let env = |name: &str| Some(if name.ends_with("URL") { "wss://example.com/" } else { "held" }.to_owned());
-    let loaded = crate::scenario::load(&path, &Vec::new(), None, &env);
-    assert!(loaded.is_ok(), "{}\n{text}", loaded.unwrap_err());
+    // As it is, and with the storm that it shows.
+    let storm: String = text
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|_| is_of_storm(line)).unwrap_or(line).to_owned() + "\n")
+        .collect();
+    assert!(storm.contains("\n[[storms]]\n"), "{storm}");
+    for text in [text, &storm] {
+        std::fs::write(&path, text).unwrap();
+        let loaded = crate::scenario::load(&path, &Vec::new(), None, &env);
+        assert!(loaded.is_ok(), "{}\n{text}", loaded.unwrap_err());
+    }
+}
+
+#[cfg(test)]
+fn is_of_storm(line: &str) -> bool {
+    ["# [[storms]]", "# at = ", "# by = ", "# how = "].iter().any(|start| line.starts_with(start))
 }

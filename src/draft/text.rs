@@ -59,7 +59,7 @@ pub fn scenario_text(draft: &Draft, schema: &str) -> String {
     );
     line("backoff = { kind = \"exponential\", base = \"500ms\", max = \"30s\", jitter = \"full\" }");
     line("\n# A moment at which clients are cut off, to see how they come back: take the signs away.");
-    line("# [[storms]]\n# at = \"30s\"\n# by = \"client\"\n# how = \"reset\"");
+    line("# [[storms]]\n# at = \"30s\"\n# by = \"client\"\n# how = \"rst\"");
     line("\n# What must hold; where it does not, the exit code is 99.\n[thresholds]");
     for (subject, condition) in &draft.thresholds {
         line(&format!("{} = [{}]", quoted(subject), quoted(condition)));
