@@ -76,7 +76,7 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
         post("/_resurge/revoke", "{\"fraction\":0.5}").into(),
         post("/api/v2/notifications/channels", "[]").into(),
         post("/api/v2/notifications/channels/x/subscriptions", "[{\"id\":\"t\"}]").into(),
-        b"GET /_resurge/counters HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+        b"GET /_resurge/counters HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
         b"POST /oauth/token HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na=b&c\r\n0\r\n\r\n"
             .to_vec(),
         format!("{upgrade}{frames}").into(),

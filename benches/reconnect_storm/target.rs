@@ -62,15 +62,15 @@ impl Target {
     }
 
     pub(crate) fn counter(&self, name: &str) -> u64 {
-        let body = self.ask("GET /_resurge/counters HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let body =
+            self.ask("GET /_resurge/counters HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         serde_json::from_str::<serde_json::Value>(&body).unwrap()[name].as_u64().unwrap()
     }
 
     /// Closes every session.
     pub(crate) fn storm(&self) {
         let body = r#"{"code":1012,"fraction":1.0}"#;
-        let head =
-            "POST /_resurge/close HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close";
+        let head = "POST /_resurge/close HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close";
         self.ask(&format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     }
 

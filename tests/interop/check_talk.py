@@ -164,7 +164,7 @@ def check_socket_io_acknowledges() -> None:
         run = Run(["talk_libraries.js", "socket-io"], SOCKET_IO.replace("rows.csv", str(feeder)))
     row, counts = run.row("exchanges.csv", group="g", exchange="ask"), run.counts
     assert row["sent"] == counts["asked"] and row["sent"] > 400, (row, counts)
-    assert row["failed_checks"] in (counts["bad"], counts["bad"] - 1) and row["timeouts"] == row["unexpected"] == 0, (row, counts)
+    assert 0 <= counts["bad"] - row["failed_checks"] <= row["unfinished"] and row["timeouts"] == row["unexpected"] == 0, (row, counts)
     assert row["ok"] + row["failed_checks"] + row["unfinished"] == row["sent"] and 15_000 - 1_000 < row["min_us"] < 16_500, row
     # One that was sent while the run ended has no pong.
     assert counts["sessions"] == 4 and counts["pings"] - 4 <= counts["pongs"] <= counts["pings"] and counts["pongs"] > 40, counts
@@ -206,8 +206,10 @@ def check_socket_io_in_message_pack() -> None:
     row, counts = run.row("exchanges.csv", group="g", exchange="ask"), run.counts
     kinds = {row["kind"]: int(row["count"]) for row in run.files["kinds.csv"] if row["group"] == "g"}
     assert row["sent"] == counts["asked"] and row["sent"] > 400 and counts["sessions"] == 4, (row, counts)
-    assert row["failed_checks"] in (counts["bad"], counts["bad"] - 1) and row["timeouts"] == row["unexpected"] == 0, (row, counts)
-    assert kinds["0"] == 4 and kinds["3"] == row["ok"] + row["failed_checks"], (kinds, row)
+    assert 0 <= counts["bad"] - row["failed_checks"] <= row["unfinished"] and row["timeouts"] == row["unexpected"] == 0, (row, counts)
+    # An acknowledgement that comes while its client leaves has a kind, and ends no exchange any more.
+    crossed = kinds["3"] - row["ok"] - row["failed_checks"]
+    assert kinds["0"] == 4 and 0 <= crossed <= row["unfinished"], (kinds, row)
     assert counts["pings"] - 4 <= counts["pongs"] <= counts["pings"], counts
     print(f"        {row['sent']} acknowledged in MessagePack, p50 {row['p50_us'] / 1e3:.1f} ms")
 
