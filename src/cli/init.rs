@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::declare::read_capped;
 use crate::draft::{
     Draft, DraftLoad, DraftRequest, DraftTarget, DraftToken, DraftValue, from_async_api, from_har, from_k6,
     scenario_text,
@@ -136,7 +137,7 @@ fn draft(args: &InitArgs, err: &mut dyn Write) -> io::Result<Result<Draft, Strin
         [(&args.from_k6, from_k6), (&args.from_har, from_har), (&args.from_asyncapi, from_async_api)];
     for (path, read) in sources {
         let Some(path) = path else { continue };
-        let text = match read_capped(path) {
+        let text = match read_capped(path, MOST_BYTES) {
             Ok(text) => text,
             Err(error) => return Ok(Err(format!("{}: {error}", path.display()))),
         };
@@ -147,16 +148,8 @@ fn draft(args: &InitArgs, err: &mut dyn Write) -> io::Result<Result<Draft, Strin
     }
     let is_asked =
         args.url.is_none() && args.profile.is_none() && args.clients.is_none() && io::stdin().is_terminal();
-    let answers = if is_asked { ask(&mut io::stdin().lock(), err)? } else { answers_of(args) };
+    let answers = if is_asked { ask(&mut io::stdin().lock(), err)? } else { Ok(answers_of(args)) };
     Ok(answers.map(|answers| draft_of(&name, answers)))
-}
-
-fn read_capped(path: &Path) -> io::Result<String> {
-    let length = fs::metadata(path)?.len();
-    if length > MOST_BYTES {
-        return Err(io::Error::other(format!("it has more than {MOST_BYTES} bytes")));
-    }
-    fs::read_to_string(path)
 }
 
 fn with_clients(draft: Draft, clients: Option<u32>) -> Draft {
@@ -165,7 +158,10 @@ fn with_clients(draft: Draft, clients: Option<u32>) -> Draft {
         over: Duration::from_secs(5),
         leave: Duration::ZERO,
     });
-    Draft { load: load.unwrap_or(draft.load.clone()), ..draft }
+    match load {
+        Some(load) => Draft { load, ..draft },
+        None => draft,
+    }
 }
 
 /// What was asked for.
@@ -178,14 +174,14 @@ struct Answers {
     clients: u32,
 }
 
-fn answers_of(args: &InitArgs) -> Result<Answers, String> {
-    Ok(Answers {
+fn answers_of(args: &InitArgs) -> Answers {
+    Answers {
         url: args.url.clone(),
         token_url: args.token_url.clone(),
         client_id: args.client_id.clone(),
         profile: args.profile.clone().unwrap_or_else(|| "forum".to_owned()),
         clients: args.clients.unwrap_or(10),
-    })
+    }
 }
 
 /// Asks three questions; an empty answer is the default.
@@ -226,17 +222,7 @@ fn ask(input: &mut dyn BufRead, err: &mut dyn Write) -> io::Result<Result<Answer
 
 fn draft_of(name: &str, answers: Answers) -> Draft {
     let Answers { url, token_url, client_id, profile, clients } = answers;
-    let request = |url| DraftRequest {
-        url,
-        grant: "client_credentials".to_owned(),
-        client_id: client_id.clone(),
-        username: None,
-        is_json: false,
-        is_basic: false,
-        is_shared: false,
-        scopes: Vec::new(),
-        params: Vec::new(),
-    };
+    let request = |url| DraftRequest { client_id: client_id.clone(), ..DraftRequest::new(url) };
     let (target, token) = match (url, token_url) {
         (None, _) => (DraftTarget::Embedded(profile), DraftToken::Request(Box::new(request(None)))),
         (Some(url), Some(token_url)) => (

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{
-    Draft, DraftLoad, DraftRequest, DraftSay, DraftTarget, DraftToken, DraftValue, DraftWhen, is_secret_name,
+    Draft, DraftRequest, DraftSay, DraftTarget, DraftToken, DraftValue, DraftWhen, is_secret_name,
     take_header, take_url,
 };
 
@@ -114,7 +114,6 @@ pub fn from_har(text: &str, name: &str) -> Result<Draft, String> {
     };
     let mut draft = Draft::new(name);
     draft.origin_of_draft = Some(format!("Taken over from the recording {name}."));
-    draft.load = DraftLoad::Clients { clients: 10, over: Duration::from_secs(5), leave: Duration::ZERO };
     for other in &sockets[1..] {
         let host =
             other.request.url.parse::<url::Url>().ok().and_then(|url| url.host_str().map(str::to_owned));
@@ -180,20 +179,12 @@ fn is_shown(socket: &Entry, token: &str) -> bool {
 }
 
 fn request_of(draft: &mut Draft, asked: &Request) -> DraftRequest {
-    let mut request = DraftRequest {
-        url: Some(take_url(draft, &asked.url)),
-        grant: "client_credentials".to_owned(),
-        client_id: "load-test".to_owned(),
-        username: None,
-        is_json: false,
-        is_shared: false,
-        is_basic: asked
-            .headers
-            .iter()
-            .any(|pair| pair.name.eq_ignore_ascii_case("authorization") && pair.value.starts_with("Basic")),
-        scopes: Vec::new(),
-        params: Vec::new(),
-    };
+    let url = take_url(draft, &asked.url);
+    let is_basic = asked
+        .headers
+        .iter()
+        .any(|pair| pair.name.eq_ignore_ascii_case("authorization") && pair.value.starts_with("Basic"));
+    let mut request = DraftRequest { is_basic, ..DraftRequest::new(Some(url)) };
     let Some(body) = &asked.body else { return request };
     request.is_json = body.mime_type.contains("json");
     for (name, value) in fields(body) {

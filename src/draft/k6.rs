@@ -189,17 +189,7 @@ fn request(
     fields: Vec<(String, Value)>,
     (is_json, is_basic): (bool, bool),
 ) -> DraftRequest {
-    let mut request = DraftRequest {
-        url: Some(url),
-        grant: "client_credentials".to_owned(),
-        client_id: "load-test".to_owned(),
-        username: None,
-        is_json,
-        is_basic,
-        is_shared: false,
-        scopes: Vec::new(),
-        params: Vec::new(),
-    };
+    let mut request = DraftRequest { is_json, is_basic, ..DraftRequest::new(Some(url)) };
     let mut computed = |name: &str, held: &Value| {
         draft.left_out.push(format!(
             "{name} of the token request is computed ({}): write it into the scenario",

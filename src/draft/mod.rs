@@ -108,6 +108,24 @@ pub struct DraftRequest {
     pub params: Vec<(String, String)>,
 }
 
+impl DraftRequest {
+    /// By client credentials, as a form.
+    #[must_use]
+    pub fn new(url: Option<DraftValue>) -> Self {
+        Self {
+            url,
+            grant: "client_credentials".to_owned(),
+            client_id: "load-test".to_owned(),
+            username: None,
+            is_json: false,
+            is_basic: false,
+            is_shared: false,
+            scopes: Vec::new(),
+            params: Vec::new(),
+        }
+    }
+}
+
 /// How many clients, and when.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DraftLoad {

@@ -58,11 +58,14 @@ pub(super) fn plot(
 }
 
 fn row(when: &str, blind: &BlindRow<'_>) -> Vec<String> {
-    let curve = &blind.curve;
-    let mut row = vec![
-        when.to_owned(),
-        blind.group.to_owned(),
-        blind.stream.clone(),
+    let mut row = vec![when.to_owned(), blind.group.to_owned(), blind.stream.clone()];
+    row.extend(curve_cells(&blind.curve));
+    row
+}
+
+/// What a table tells of a curve: how many were cut off and back, who was away at the end, and three times.
+pub(super) fn curve_cells(curve: &RecoveryCurve) -> Vec<String> {
+    let mut cells = vec![
         format_count(curve.disconnects),
         format_count(curve.back.count()),
         curve.share_back().map_or_else(|| "–".to_owned(), format_share),
@@ -70,6 +73,6 @@ fn row(when: &str, blind: &BlindRow<'_>) -> Vec<String> {
         if curve.away.count() > 0 { format_us(curve.away.max_us()) } else { "–".to_owned() },
     ];
     let times = [0.5, 0.95, 1.0].map(|share| curve.time_to_us(share));
-    row.extend(times.map(|time| time.map_or_else(|| "not reached".to_owned(), Quantile::words)));
-    row
+    cells.extend(times.map(|time| time.map_or_else(|| "not reached".to_owned(), Quantile::words)));
+    cells
 }

@@ -3,7 +3,7 @@
 //! In: a run. Out: a page, from the verdict to the tables, as a performance engineer reads. It says no less than the summary.
 
 use crate::engine::StopReason;
-use crate::record::{Quantile, Reconnects, Tally, ThresholdStatus};
+use crate::record::{Reconnects, Tally, ThresholdStatus};
 use crate::sample::{Counter, Outcome};
 use crate::units::{format_count, format_share, format_us};
 
@@ -363,16 +363,7 @@ fn storm_time(model: &RunModel, index: usize) -> String {
 }
 
 fn recovery_row(after: &str, group: &str, curve: &RecoveryCurve) -> Vec<String> {
-    let mut row = vec![
-        after.to_owned(),
-        group.to_owned(),
-        format_count(curve.disconnects),
-        format_count(curve.back.count()),
-        curve.share_back().map_or_else(|| "–".to_owned(), format_share),
-        format_count(curve.away.count()),
-        if curve.away.count() > 0 { format_us(curve.away.max_us()) } else { "–".to_owned() },
-    ];
-    let times = [0.5, 0.95, 1.0].map(|share| curve.time_to_us(share));
-    row.extend(times.map(|time| time.map_or_else(|| "not reached".to_owned(), Quantile::words)));
+    let mut row = vec![after.to_owned(), group.to_owned()];
+    row.extend(run_blind::curve_cells(curve));
     row
 }
