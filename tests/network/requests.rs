@@ -131,7 +131,7 @@ fn a_step_that_is_refused_is_named_with_the_services_word() {
     });
     let scenario = |path: &str| {
         format!(
-            "duration = \"1s\"\n[target]\nurl = \"ws://127.0.0.1:{port}/\"\n[[groups]]\nname = \"g\"\nclients = 5\n[groups.token]\ngrant = \"fixed\"\ntoken = \"old-token-0123\"\n[[groups.prepare.steps]]\nname = \"negotiate\"\nmethod = \"POST\"\nurl = \"http://127.0.0.1:{port}/{path}\"\nheaders = {{ Authorization = \"Bearer {{token}}\" }}\n[groups.reconnect]\nbackoff = {{ kind = \"constant\", base = \"100ms\" }}\nmax_attempts = 3\n"
+            "duration = \"8s\"\n[target]\nurl = \"ws://127.0.0.1:{port}/\"\n[[groups]]\nname = \"g\"\nclients = 5\n[groups.token]\ngrant = \"fixed\"\ntoken = \"old-token-0123\"\n[[groups.prepare.steps]]\nname = \"negotiate\"\nmethod = \"POST\"\nurl = \"http://127.0.0.1:{port}/{path}\"\nheaders = {{ Authorization = \"Bearer {{token}}\" }}\n[groups.reconnect]\nbackoff = {{ kind = \"constant\", base = \"100ms\" }}\nmax_attempts = 3\n"
         )
     };
     let model = run_text(folder.path(), "step", &scenario("negotiate"));
