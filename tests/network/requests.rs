@@ -239,7 +239,7 @@ fn both_drivers_tell_the_same_of_the_same_answers() {
         ("refresh", expired, refreshing),
     ] {
         let text = format!(
-            "duration = \"700ms\"\n[target]\nidle_timeout = \"never\"\n{target}[[groups]]\nname = \"g\"\nclients = 4\n[groups.reconnect]\nmax_attempts = 2\nbackoff = {{ kind = \"constant\", base = \"1ms\" }}\nhonour_retry_after = false\n[groups.token]\nclient_id = \"a\"\nclient_secret = \"wrong\"\n{token}"
+            "duration = \"3s\"\n[target]\nidle_timeout = \"never\"\n{target}[[groups]]\nname = \"g\"\nclients = 4\n[groups.reconnect]\nmax_attempts = 2\nbackoff = {{ kind = \"constant\", base = \"1ms\" }}\nhonour_retry_after = false\n[groups.token]\nclient_id = \"a\"\nclient_secret = \"wrong\"\n{token}"
         );
         let [real, simulated] = by_both(folder.path(), name, &text);
         let (mut real_rows, mut simulated_rows) = (told(&real.all), told(&simulated.all));
