@@ -13,31 +13,18 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
+from pathlib import Path
 
-STEP = 0.01
-STILL = 0.3
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "interop"))
+from machine_clock import STILL, Clock
+
 MOST = 12
 WAIT = 900
 
 RUNNING = re.compile(r"^\s*Running (?:unittests )?(\S+) \(\S+\)")
 DOC_TESTS = re.compile(r"^\s*Doc-tests ")
 FAILED = re.compile(r"^test (\S+)(?: - should panic)? \.\.\. FAILED$")
-
-
-class Clock(threading.Thread):
-    """How long a thread that asked for STEP was kept waiting, at the most."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.longest = 0.0
-
-    def run(self):
-        while True:
-            before = time.monotonic()
-            time.sleep(STEP)
-            self.longest = max(self.longest, time.monotonic() - before - STEP)
 
 
 def target_of(source):
