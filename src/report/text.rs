@@ -113,7 +113,15 @@ fn short_tables(model: &RunModel, groups: &[GroupTotals<'_>]) -> Vec<Table> {
         &["group", "kind", "attempts", "ok", "refused", "rate", "other", "not ok"],
         "each attempt has one outcome",
     );
-    let phases = phases(model, groups);
+    let phases = phases(model, groups).map(|table| Table {
+        note: "share of the reconnect time, and p99, of each phase",
+        rows: table
+            .rows
+            .iter()
+            .map(|row| row.iter().map(|cell| cell.replace(" / ", " ")).collect())
+            .collect(),
+        ..table
+    });
     [Some(reconnects), recovery, Some(handshakes), phases, traffic(model, groups)]
         .into_iter()
         .flatten()
