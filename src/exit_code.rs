@@ -103,7 +103,7 @@ impl ExitCode {
             Self::ScenarioInvalid => "scenario invalid",
             Self::Interrupted => "interrupted, partial report written",
             Self::NotValid => {
-                "run not valid (generator saturated, load not achieved, accounting broken, a threshold without samples)"
+                "run not valid (generator saturated, load not achieved, unbalanced counts, a threshold without samples)"
             }
             Self::Incomplete => "incomplete: a shard was lost, or the run was cut off",
             Self::Regression => "regression against the baseline",

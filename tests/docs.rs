@@ -451,7 +451,15 @@ fn summaries_have_the_headings_of_today() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run").display().to_string();
     let same = ["simulate", "scenarios/idle-reconnect.toml", "--set", "duration=12s", "--out", &out];
-    let today = [stdout(&["report", "reports/sample"]), stdout(&same)].concat();
+    let with_details = [&["report"][..], &[&out, "--details"]].concat();
+    let sample = ["report", "reports/sample"];
+    let today = [
+        stdout(&sample),
+        stdout(&[&sample[..], &["--details"]].concat()),
+        stdout(&same),
+        stdout(&with_details),
+    ];
+    let today = today.concat();
     let today: BTreeSet<&str> =
         headings_of_summary(&today).into_iter().filter(|line| !line.starts_with("PASS")).collect();
     assert!(today.len() > 8, "{today:?}");

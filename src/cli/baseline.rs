@@ -31,7 +31,7 @@ pub(super) struct BaselineArgs {
 
 #[derive(Debug, Subcommand)]
 enum BaselineCommand {
-    /// Save runs as a baseline, a small file that can live in git
+    /// Save runs as a baseline: a small file to keep in git
     Save(SaveArgs),
 }
 
@@ -41,10 +41,10 @@ struct SaveArgs {
     /// The run folders: repeats of one scenario; or a folder of them
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<String>,
-    /// What it is called: letters, digits, '.', '-' and '_', as v1.2
+    /// Its name: letters, digits, '.', '-' and '_', as v1.2
     #[arg(long, value_name = "NAME", value_parser = baseline_file)]
     name: String,
-    /// Where it is saved
+    /// The folder that it is saved in
     #[arg(long, value_name = "DIR", default_value = BASELINES)]
     folder: PathBuf,
     /// Replace a baseline of that name

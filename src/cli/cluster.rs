@@ -21,7 +21,7 @@ pub(super) struct LinkArgs {
     /// A credentials file for the NATS server, as `nsc` writes it
     #[arg(long, value_name = "FILE")]
     nats_creds: Option<PathBuf>,
-    /// A file of authorities (PEM) that vouch for the NATS server, in place of the system's
+    /// A file with the CA certificates (PEM) of the NATS server, in place of the system's
     #[arg(long, value_name = "FILE")]
     nats_ca: Option<PathBuf>,
     /// Accept a NATS server of another machine in plain text, or without a user: for a network of your own
@@ -47,19 +47,19 @@ pub(super) struct LeadArgs {
     /// Lead workers on other machines (resurge worker) over this NATS server, as nats://127.0.0.1:4222 [default with --workers: RESURGE_CLUSTER]
     #[arg(long, value_name = "URL", requires = "workers")]
     cluster: Option<String>,
-    /// How many workers share the clients
+    /// The number of workers that share the clients
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     workers: Option<u32>,
     /// The run's name, by which workers find it; a name is used once [default: <scenario>-<4 hex>]
     #[arg(long = "run", value_name = "NAME", requires = "workers")]
     name: Option<RunName>,
-    /// Begin with so many workers, where not all are ready in time: a smaller run, and declared as that
+    /// Begin with at least this many workers where not all are ready in time: a smaller run, and reported as such
     #[arg(long, value_name = "M", requires = "workers", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     min_workers: Option<u32>,
-    /// Run though another run over this NATS server has the same target
+    /// Run even if another run over this NATS server has the same target
     #[arg(long, requires = "workers")]
     share_target: bool,
-    /// How long the workers get to become ready
+    /// How long to wait for the workers to become ready
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_time)]
     ready_within: Duration,
     #[command(flatten)]

@@ -61,19 +61,19 @@ pub(super) struct CompareArgs {
     /// The candidate's repeats
     #[arg(long, value_name = "RUN", num_args = 1.., requires = "baseline")]
     candidate: Vec<String>,
-    /// Show how each measure went over these releases, oldest first: baselines by version, runs by their start
+    /// Show each measure over these releases, oldest first: baselines by version, runs by start
     #[arg(long, value_name = "RUN", num_args = 2.., conflicts_with_all = ["runs", "baseline", "candidate", "gate"])]
     trend: Vec<String>,
-    /// The form, on stdout
+    /// The form of the comparison, on stdout
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// Exit with 112 when the candidate regressed, with 110 when it is not valid
     #[arg(long)]
     gate: bool,
-    /// With --gate: exit with 112 too when a measure that decides is inconclusive
+    /// With --gate: exit with 112 too when a deciding measure is inconclusive
     #[arg(long, requires = "gate")]
     strict: bool,
-    /// Compare what is not comparable; the reasons become notes
+    /// Compare runs that are not comparable; the reasons become notes
     #[arg(long)]
     force: bool,
     /// A key of the scenario that may differ, with all below it; or `host`, for another machine; repeatable
@@ -85,16 +85,16 @@ pub(super) struct CompareArgs {
     /// Only these measures decide, as reconnect_latency.p99, availability, outage_cost or outage_1.recovery_p95; repeatable
     #[arg(long, value_name = "MEASURE")]
     decide_by: Vec<String>,
-    /// The chance that any measure is called changed when none is, half of it for worse
+    /// The chance of a false alarm: that any measure is called changed when none is; half of it for worse
     #[arg(long, value_name = "SHARE", default_value = "2%", value_parser = parse_alpha)]
     alpha: f64,
-    /// By how much runs are assumed to differ by themselves where no side has three repeats
+    /// The run-to-run noise that is assumed where no side has three repeats
     #[arg(long, value_name = "SHARE", default_value = "10%", value_parser = parse_spread)]
     assumed_spread: f64,
-    /// What resamples are drawn by
+    /// The seed of the resamples
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Show every measure, also those that explain and did not change
+    /// Show every measure, also those that did not change
     #[arg(long)]
     details: bool,
 }

@@ -27,7 +27,7 @@ Examples:
 
 The exit code is 0 when there is a verdict, whatever it says.";
 
-/// Form of the answer.
+/// The form of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people
@@ -42,22 +42,22 @@ enum Format {
 pub(super) struct DiagnoseArgs {
     /// The scenario file
     scenario: PathBuf,
-    /// The group whose client is sent [default: the first]
+    /// The group of the client [default: the first]
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// The target's idle timeout, where it is known; without it, up to 330s are waited for its idle close
+    /// The target's idle timeout; without it, diagnose waits up to 330s for the idle close
     #[arg(long, value_name = "DURATION", value_parser = parse_time)]
     idle_timeout: Option<Duration>,
-    /// How long to wait where a wait is the experiment
+    /// How long an experiment waits where the wait is the experiment
     #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "5s")]
     wait: Duration,
-    /// Form of the answer
+    /// The form of the answer
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// Override a key of the scenario by its dotted path; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
     overrides: Vec<(String, String)>,
-    /// Show nothing while it lasts
+    /// Show no progress
     #[arg(long)]
     quiet: bool,
     /// Allow a host that is neither loopback nor private; its owner must have agreed; repeatable

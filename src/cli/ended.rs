@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use crate::exit_code::ExitCode;
-use crate::report::{Style, WriteFault, summary_text};
+use crate::report::{Printed, Style, WriteFault, printed_summary};
 use crate::run::{RunDone, RunError};
 use crate::scenario::ScenarioError;
 
@@ -24,18 +24,20 @@ pub(super) fn tell_refusal(error: &RunError, err: &mut dyn Write) -> io::Result<
     Ok(error.exit_code())
 }
 
-/// Tells a run: its summary and what else is to stand under it, its folder, what could not be written. Answers whether everything was written.
+/// Tells a run: what is to stand above its summary, the summary with or without details, its folder, what could not be written. Answers whether everything was written.
 pub(super) fn tell_done(
     done: &RunDone,
-    more: &str,
+    (more, details): (&str, bool),
     exports: &[Export],
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<bool> {
     let style = Style { colour: wants_colour(&io::stdout()) };
     // What stdout cannot take must not change how the run came out, nor keep the rest from being written.
-    let printed = write!(out, "{}{more}", summary_text(&done.model, style)).and_then(|()| out.flush());
     writeln!(err, "run folder: {}", done.folder.display())?;
+    let folder = Some(done.folder.as_path());
+    let summary = printed_summary(&done.model, Printed { style, details, folder });
+    let printed = write!(out, "{more}{summary}").and_then(|()| out.flush());
     let exported = exports.iter().filter_map(|wanted| export(&done.model, wanted).err());
     let mut told: Vec<String> = done.model.end.iter().flat_map(|end| end.write_faults.clone()).collect();
     told.extend(done.write_faults.iter().map(WriteFault::to_string));

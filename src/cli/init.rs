@@ -19,6 +19,8 @@ use crate::scenario::{ScenarioError, load, profile_names, schema};
 
 /// The schema's file, beside the scenario.
 const SCHEMA_FILE: &str = "resurge.schema.json";
+/// How often a question is asked.
+const MOST_TRIES: u32 = 3;
 /// The largest file of another tool.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -40,27 +42,28 @@ pub(super) struct InitArgs {
     #[arg(long, value_name = "URL", value_parser = parse_address)]
     url: Option<String>,
     /// The token endpoint, for client credentials
-    #[arg(long, value_name = "URL", requires = "url", value_parser = parse_http)]
+    #[arg(long, value_name = "URL", requires = "url", value_parser = parse_http,
+        conflicts_with_all = ["profile", "from_k6", "from_har", "from_asyncapi"])]
     token_url: Option<String>,
-    /// The client id that is shown there
+    /// The client id for the token endpoint
     #[arg(long, value_name = "ID", requires = "token_url", default_value = "load-test")]
     client_id: String,
-    /// The embedded service, by the rules of a shipped profile
+    /// Use the embedded service, with the rules of a shipped profile
     #[arg(long, value_name = "NAME", conflicts_with = "url", value_parser = parse_profile)]
     profile: Option<String>,
-    /// How many clients
+    /// The number of clients
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     clients: Option<u32>,
-    /// Take over what a k6 script says
+    /// Convert a k6 script
     #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "profile", "from_har", "from_asyncapi"])]
     from_k6: Option<PathBuf>,
-    /// Take over what a browser has recorded (HAR 1.2)
+    /// Convert a browser's recording (HAR 1.2)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "profile", "from_asyncapi"])]
     from_har: Option<PathBuf>,
-    /// Take over what an AsyncAPI document says, in JSON
+    /// Convert an AsyncAPI document (JSON)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "profile"])]
     from_asyncapi: Option<PathBuf>,
-    /// The file that is written; it must not exist yet
+    /// The file to write; it must not exist yet
     #[arg(long, value_name = "FILE", default_value = "scenario.toml")]
     out: PathBuf,
 }
@@ -186,38 +189,60 @@ fn answers_of(args: &InitArgs) -> Answers {
 
 /// Asks three questions; an empty answer is the default.
 fn ask(input: &mut dyn BufRead, err: &mut dyn Write) -> io::Result<Result<Answers, String>> {
-    let mut answer = |question: &str| -> io::Result<String> {
+    let address = "The service's address, as wss://api.example.com/events [the service inside resurge]:";
+    let url = match answered(input, err, address, parse_address)? {
+        Ok(url) => url,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    let endpoint = "Its token endpoint, as https://login.example.com/oauth/token [no token]:";
+    let token_url = match url {
+        None => Ok(None),
+        Some(_) => answered(input, err, endpoint, parse_http)?,
+    };
+    let token_url = match token_url {
+        Ok(token_url) => token_url,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    Ok(answered(input, err, "How many clients [10]:", parse_clients)?.map(|clients| Answers {
+        url,
+        token_url,
+        client_id: "load-test".to_owned(),
+        profile: "forum".to_owned(),
+        clients: clients.unwrap_or(10),
+    }))
+}
+
+/// The answer to a question, asked again where it is none, [`MOST_TRIES`] times in all; `None`: it is empty. The fault is that of the last answer.
+fn answered<T>(
+    input: &mut dyn BufRead,
+    err: &mut dyn Write,
+    question: &str,
+    parse: fn(&str) -> Result<T, String>,
+) -> io::Result<Result<Option<T>, String>> {
+    let mut last = String::new();
+    for tries in 1..=MOST_TRIES {
         write!(err, "{question} ")?;
         err.flush()?;
         let mut line = String::new();
         input.read_line(&mut line)?;
-        Ok(line.trim().to_owned())
-    };
-    let url = answer("The service's address, as wss://api.example.com/events [the service inside resurge]:")?;
-    let token_url = if url.is_empty() {
-        String::new()
-    } else {
-        answer("Its token endpoint, as https://login.example.com/oauth/token [no token]:")?
-    };
-    let clients = answer("How many clients [10]:")?;
-    let given = |text: String| (!text.is_empty()).then_some(text);
-    let answers = || -> Result<Answers, String> {
-        Ok(Answers {
-            url: given(url).map(|url| parse_address(&url)).transpose()?,
-            token_url: given(token_url).map(|url| parse_http(&url)).transpose()?,
-            client_id: "load-test".to_owned(),
-            profile: "forum".to_owned(),
-            clients: given(clients).map_or(Ok(10), |clients| {
-                let count = clients
-                    .replace(['_', ','], "")
-                    .parse()
-                    .ok()
-                    .filter(|count| (1..=10_000_000).contains(count));
-                count.ok_or(format!("{clients} is no number of clients"))
-            })?,
-        })
-    };
-    Ok(answers())
+        let text = line.trim();
+        if text.is_empty() {
+            return Ok(Ok(None));
+        }
+        match parse(text) {
+            Ok(answer) => return Ok(Ok(Some(answer))),
+            Err(fault) => last = format!("{text}: {fault}"),
+        }
+        if tries < MOST_TRIES {
+            writeln!(err, "{last}")?;
+        }
+    }
+    Ok(Err(last))
+}
+
+fn parse_clients(text: &str) -> Result<u32, String> {
+    let count = text.replace(['_', ','], "").parse().ok().filter(|count| (1..=10_000_000).contains(count));
+    count.ok_or_else(|| "write a number of clients from 1 to 10,000,000".to_owned())
 }
 
 fn draft_of(name: &str, answers: Answers) -> Draft {
@@ -289,8 +314,22 @@ mod tests {
         assert_eq!(answers.token_url.as_deref(), Some("https://l/token"));
         let answers = ask("\n\n").unwrap();
         assert_eq!((answers.url, answers.token_url, answers.clients), (None, None, 10));
-        assert_eq!(ask("ftp://x\n\n\n").unwrap_err(), "write it as wss://api.example.com/events");
-        assert_eq!(ask("\nmany\n").unwrap_err(), "many is no number of clients");
+        let answers = ask("ftp://x\nws://h/\n\nmany\n0\n7\n").unwrap();
+        assert_eq!((answers.url.as_deref(), answers.clients), (Some("ws://h/"), 7), "asked again");
+        assert_eq!(ask("ftp://x\n1\n2\n7\n").unwrap_err(), "2: write it as wss://api.example.com/events");
+        let fault = ask("\nmany\nmore\nmost\n").unwrap_err();
+        assert_eq!(fault, "most: write a number of clients from 1 to 10,000,000");
+    }
+
+    #[test]
+    fn a_token_endpoint_goes_with_an_address_alone() {
+        use clap::Args as _;
+        let command = || InitArgs::augment_args(clap::Command::new("init").no_binary_name(true));
+        let parse = |arguments: &[&str]| command().try_get_matches_from(arguments).is_ok();
+        assert!(parse(&["--url", "ws://h/", "--token-url", "http://h/t"]));
+        for other in [["--profile", "forum"], ["--from-k6", "a.js"], ["--from-har", "a.har"]] {
+            assert!(!parse(&[&other[..], &["--token-url", "http://h/t"]].concat()), "{other:?}");
+        }
     }
 
     #[test]

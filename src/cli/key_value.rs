@@ -12,6 +12,11 @@ pub(super) fn parse_override(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A seed.
+pub(super) fn parse_seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("write a whole number from 0 to {}, as --seed 42", u64::MAX))
+}
+
 /// A duration above zero, of a day at most.
 pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
@@ -25,6 +30,15 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seed_is_a_whole_number() {
+        assert_eq!(parse_seed("42"), Ok(42));
+        for text in ["x", "-1", "1.5", ""] {
+            let fault = parse_seed(text).unwrap_err();
+            assert_eq!(fault, "write a whole number from 0 to 18446744073709551615, as --seed 42", "{text}");
+        }
+    }
 
     #[test]
     fn overrides_are_split_at_the_first_equals_sign() {

@@ -57,7 +57,7 @@ enum Place {
 struct CommonArgs {
     /// The scenario file
     scenario: PathBuf,
-    /// How many workers share the clients
+    /// The number of workers that share the clients
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     workers: u32,
     /// The run's name; a name is used once [default: <scenario>-<4 hex>; of a Slurm job <scenario>-<job>]
@@ -66,7 +66,7 @@ struct CommonArgs {
     /// Override a key of the scenario by its dotted path; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
     overrides: Vec<(String, String)>,
-    /// How long the workers get to become ready, and wait for the coordinator
+    /// How long to wait for the workers to become ready, and for the coordinator
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_time)]
     ready_within: Duration,
     /// Allow load on a host that is neither loopback nor private; its owner must have agreed; repeatable
@@ -86,7 +86,7 @@ struct CommonArgs {
 struct KubernetesArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// The image that holds `resurge`
+    /// The image with `resurge`
     #[arg(long, value_name = "IMAGE")]
     image: String,
     /// The namespace [default: that of kubectl]
@@ -107,7 +107,7 @@ struct KubernetesArgs {
     /// The Secret with a credentials file for the NATS server, under the key nats.creds
     #[arg(long, value_name = "NAME")]
     nats_creds_secret: Option<String>,
-    /// The Secret with the authority (PEM) that vouches for the NATS server, under the key ca.crt
+    /// The Secret with the CA certificate (PEM) of the NATS server, under the key ca.crt
     #[arg(long, value_name = "NAME")]
     nats_ca_secret: Option<String>,
 }
@@ -118,7 +118,7 @@ struct KubernetesArgs {
 struct SlurmArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// `resurge` on the nodes
+    /// The path of `resurge` on the nodes
     #[arg(long, value_name = "PATH", default_value = "resurge")]
     program: String,
     /// The time limit, as sbatch reads it [default: what the run takes at most]
@@ -133,7 +133,7 @@ struct SlurmArgs {
     /// A credentials file for the NATS server, which the nodes see
     #[arg(long, value_name = "FILE")]
     nats_creds: Option<PathBuf>,
-    /// A file of authorities (PEM) that vouch for the NATS server, which the nodes see
+    /// A file with the CA certificates (PEM) of the NATS server, which the nodes see
     #[arg(long, value_name = "FILE")]
     nats_ca: Option<PathBuf>,
 }

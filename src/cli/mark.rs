@@ -21,9 +21,9 @@ Outages that begin within 30 s are named after it. SIGUSR1 to the run marks a mo
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct MarkArgs {
-    /// The folder of a run that goes on
+    /// The folder of a running run
     run: PathBuf,
-    /// What happened, on one line: at most 200 characters
+    /// What happened, on one line of at most 200 characters
     text: String,
 }
 

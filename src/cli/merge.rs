@@ -10,7 +10,9 @@ use clap::Args;
 
 use crate::exit_code::ExitCode;
 use crate::record::{ATTEMPTS_FILE, Machines, MergeError, MergeInput, join_attempts, plan_merge};
-use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, summary_text, write_all};
+use crate::report::{
+    JOURNAL_FILE, Printed, RunModel, SHARDS_FOLDER, Style, WriteFault, printed_summary, write_all,
+};
 use crate::run::{FolderError, make_folder, shards_in};
 
 use super::streams::wants_colour;
@@ -34,6 +36,9 @@ pub(super) struct MergeArgs {
     /// The merged run folder; it must not exist yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Print all tables of the summary
+    #[arg(long)]
+    details: bool,
 }
 
 pub(super) fn run(args: &MergeArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
@@ -80,9 +85,10 @@ pub(super) fn run(args: &MergeArgs, out: &mut dyn Write, err: &mut dyn Write) ->
     let joined = joined.map(|source| WriteFault { path: folder.join(ATTEMPTS_FILE), source });
     let faults: Vec<WriteFault> = fault.into_iter().chain(joined).chain(write_all(&model, &folder)).collect();
     let style = Style { colour: wants_colour(&io::stdout()) };
-    write!(out, "{}", summary_text(&model, style))?;
-    out.flush()?;
     writeln!(err, "run folder: {}", folder.display())?;
+    let printed = Printed { style, details: args.details, folder: Some(&folder) };
+    write!(out, "{}", printed_summary(&model, printed))?;
+    out.flush()?;
     for fault in &faults {
         writeln!(err, "error: {fault}")?;
     }

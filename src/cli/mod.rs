@@ -54,41 +54,41 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a scenario, write a run folder, print the summary; the exit code says how it came out
+    /// Run a scenario, write a run folder, print the summary; the exit code gives the verdict
     Run(run::RunArgs),
-    /// Take a share of a run that is led from elsewhere over a NATS server
+    /// Take a share of a run that a coordinator leads over a NATS server
     #[cfg(feature = "cluster")]
     Worker(worker::WorkerArgs),
     /// Print what starts a run on many machines: manifests for Kubernetes, a batch script for Slurm
     #[cfg(feature = "cluster")]
     Cluster(launch::LaunchArgs),
-    /// Run a scenario in virtual time, without sockets: any number of clients, a day in seconds, the same bytes for the same seed
+    /// Run a scenario in virtual time, without sockets: any number of clients, a day in seconds, reproducible by the seed
     Simulate(simulate::SimulateArgs),
-    /// Run the embedded target alone, for any client
+    /// Run the embedded target on its own, for any client
     Serve(serve::ServeArgs),
-    /// Write a scenario to begin with: from three answers, or from a k6 script or a browser's recording
+    /// Write a first scenario: from three answers, a k6 script or a browser's recording
     Init(init::InitArgs),
-    /// List the scenarios that are shipped with the program, or print one
+    /// List the shipped scenarios, or print one
     Examples(examples::ExamplesArgs),
-    /// Check scenarios, all faults at once, and print the plan in words
+    /// Check scenarios, report all faults at once, and describe the plan
     Check(check::CheckArgs),
-    /// Send one client through controlled experiments and say why its reconnect is refused
+    /// Run controlled experiments with one client, and say why its reconnect is refused
     Diagnose(diagnose::DiagnoseArgs),
-    /// Make any report of a run folder again, also after a crash
+    /// Print any report of a run folder, also after a crash
     Report(report::ReportArgs),
-    /// List the runs of a folder: when, verdict, p99 of the reconnect latency, share of 403
+    /// List the runs of a folder: age, verdict, p99 of the reconnect latency, rate of 403
     Runs(runs::RunsArgs),
     /// Open a run's page in the browser
     Open(open::OpenArgs),
     /// Merge the run folders of shards into one, without loss
     Merge(merge::MergeArgs),
-    /// Mark this moment in a run that goes on, as from the CI step that deploys
+    /// Mark this moment in a running run, as from the CI step that deploys
     Mark(mark::MarkArgs),
-    /// Compare runs or baselines: what improved, what regressed, what cannot be told; --gate makes it an exit code
+    /// Compare runs or baselines: improved, regressed or inconclusive; --gate sets the exit code
     Compare(compare::CompareArgs),
-    /// Run a scenario with every combination of some keys' values, and say which is the best
+    /// Run a scenario with every combination of some keys' values, and rank them
     Sweep(sweep::SweepArgs),
-    /// Save runs as a baseline that can live in git
+    /// Save runs as a baseline to keep in git
     Baseline(baseline::BaselineArgs),
     /// Print the JSON Schema of the scenario file, or of run.json
     Schema(schema::SchemaArgs),

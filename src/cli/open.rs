@@ -28,10 +28,10 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct OpenArgs {
-    /// The run folder; last: the last one in reports/
+    /// The run folder; `last` is the latest one in reports/
     #[arg(default_value = LAST)]
     run: PathBuf,
-    /// Print where the page is, and open nothing
+    /// Print the path of the page, and do not open it
     #[arg(long)]
     print: bool,
 }

@@ -21,19 +21,19 @@ const USUAL_START: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "With a URL")]
 pub(super) struct PlainArgs {
-    /// How many clients [default: 10]
+    /// The number of clients [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     clients: Option<u32>,
-    /// How long they are held [default: 1m]
+    /// The duration of the run [default: 1m]
     #[arg(long, value_name = "DURATION")]
     duration: Option<String>,
-    /// The token endpoint, for client credentials; the secret is in the variable RESURGE_CLIENT_SECRET
+    /// The token endpoint, for client credentials; the environment variable RESURGE_CLIENT_SECRET holds the secret
     #[arg(long, value_name = "URL", conflicts_with = "token_env")]
     token_url: Option<String>,
-    /// The client id that is shown there [default: load-test]
+    /// The client id for the token endpoint [default: load-test]
     #[arg(long, value_name = "ID", requires = "token_url")]
     client_id: Option<String>,
-    /// The variable that holds a token, which all clients show
+    /// The environment variable that holds a token, which all clients send
     #[arg(long, value_name = "VARIABLE")]
     token_env: Option<String>,
 }

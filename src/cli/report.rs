@@ -9,10 +9,10 @@ use clap::{Args, ValueEnum};
 
 use crate::exit_code::ExitCode;
 use crate::report::{
-    JOURNAL_FILE, RunModel, SHARDS_FOLDER, Style, WriteFault, availability_csv, benchmark_entries,
-    check_writable, closes_csv, exchanges_csv, histograms_hlog, is_stream, junit_xml, kinds_csv, markdown,
-    observed_csv, outages_csv, outcomes_csv, report_html, run_json, steps_csv, streams_csv, summary_csv,
-    summary_text, timeseries_csv, tokens_csv, write_all, write_named,
+    JOURNAL_FILE, PAGE_FILE, Printed, RunModel, SHARDS_FOLDER, Style, WriteFault, availability_csv,
+    benchmark_entries, check_writable, closes_csv, exchanges_csv, histograms_hlog, is_stream, junit_xml,
+    kinds_csv, markdown, observed_csv, outages_csv, outcomes_csv, printed_summary, report_html, run_json,
+    steps_csv, streams_csv, summary_csv, summary_text, timeseries_csv, tokens_csv, write_all, write_named,
 };
 
 use crate::run::{FoundRun, folders_made, read_run_folder};
@@ -45,7 +45,7 @@ pub(super) enum Format {
     Hlog,
     /// A JSON array of numbers of which less is better (customSmallerIsBetter), for a history of benchmarks.
     Benchmark,
-    /// A page with plots, which needs nothing but a browser.
+    /// A page with plots, in a single file.
     Html,
 }
 
@@ -82,20 +82,30 @@ enum Table {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct ReportArgs {
-    /// The run folder; last: the last one in reports/
+    /// The run folder; `last` is the latest one in reports/
     run: PathBuf,
-    /// The form of the report, on stdout
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
-    /// Which table, with --format csv
-    #[arg(long, value_enum, default_value = "summary")]
-    table: Table,
-    /// Make every file of the run folder again
+    /// The form of the report, on stdout [default: text; with --table: csv]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Which CSV table [default: summary]
+    #[arg(long, value_enum)]
+    table: Option<Table>,
+    /// Print all tables of the summary
+    #[arg(long)]
+    details: bool,
+    /// Write every file of the run folder again
     #[arg(long)]
     rewrite: bool,
 }
 
 pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
+    let (format, table) = match form(args) {
+        Ok(form) => form,
+        Err(fault) => {
+            writeln!(err, "error: {fault}")?;
+            return Ok(ExitCode::Usage);
+        }
+    };
     let run = match run_named(&args.run) {
         Ok(run) => run,
         Err(fault) => {
@@ -132,10 +142,30 @@ pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -
         }
     }
     let style = Style { colour: wants_colour(&io::stdout()) };
-    let text = render(&model, args.format, args.table, style)?;
+    // A run whose reports were not made yet has no page.
+    let folder = run.join(PAGE_FILE).is_file().then_some(run.as_path());
+    let text = match format {
+        Format::Text => printed_summary(&model, Printed { style, details: args.details, folder }),
+        _ => render(&model, format, table)?,
+    };
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(ExitCode::Pass)
+}
+
+/// What is asked for.
+///
+/// # Errors
+/// A table of a form that has none, or details of one that has all: a sentence that says so.
+fn form(args: &ReportArgs) -> Result<(Format, Table), String> {
+    let format = args.format.unwrap_or(if args.table.is_some() { Format::Csv } else { Format::Text });
+    if args.table.is_some() && format != Format::Csv {
+        return Err("--table is for --format csv".to_owned());
+    }
+    if args.details && format != Format::Text {
+        return Err("--details is for --format text: every other form has all".to_owned());
+    }
+    Ok((format, args.table.unwrap_or(Table::Summary)))
 }
 
 /// What there is of a run without an end, and what is missing.
@@ -165,10 +195,10 @@ fn cut_off_words(model: &RunModel) -> String {
 }
 
 /// A report of a run, in the form that was asked for.
-fn render(model: &RunModel, format: Format, table: Table, style: Style) -> io::Result<String> {
+fn render(model: &RunModel, format: Format, table: Table) -> io::Result<String> {
     let json = |text: serde_json::Result<String>| text.map(|text| text + "\n").map_err(io::Error::from);
     match (format, table) {
-        (Format::Text, _) => Ok(summary_text(model, style)),
+        (Format::Text, _) => Ok(summary_text(model, Style { colour: false })),
         (Format::Markdown, _) => Ok(markdown(model)),
         (Format::Json, _) => json(serde_json::to_string_pretty(&run_json(model))),
         (Format::Junit, _) => junit_xml(model).map_err(io::Error::other),
@@ -248,7 +278,30 @@ pub(super) fn check_exports(exports: &[Export], out: Option<&Path>) -> Result<()
 
 /// Writes a report to its file, whole or not at all; a CSV is the summary's.
 pub(super) fn export(model: &RunModel, export: &Export) -> Result<(), WriteFault> {
-    let text = render(model, export.format, Table::Summary, Style { colour: false });
+    let text = render(model, export.format, Table::Summary);
     let text = text.map_err(|source| WriteFault { path: export.path.clone(), source })?;
     write_named(&export.path, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    #[test]
+    fn a_table_is_csv_and_nothing_that_was_said_is_ignored() {
+        let form_of = |arguments: &[&str]| {
+            let command = ReportArgs::augment_args(clap::Command::new("report").no_binary_name(true));
+            let matches = command.try_get_matches_from([&["run"], arguments].concat()).unwrap();
+            form(&ReportArgs::from_arg_matches(&matches).unwrap())
+        };
+        assert_eq!(form_of(&[]), Ok((Format::Text, Table::Summary)));
+        assert_eq!(form_of(&["--details"]), Ok((Format::Text, Table::Summary)));
+        assert_eq!(form_of(&["--format", "csv"]), Ok((Format::Csv, Table::Summary)));
+        assert_eq!(form_of(&["--table", "tokens"]), Ok((Format::Csv, Table::Tokens)));
+        assert_eq!(form_of(&["--table", "tokens", "--format", "csv"]), Ok((Format::Csv, Table::Tokens)));
+        assert!(form_of(&["--table", "tokens", "--format", "json"]).is_err());
+        assert!(form_of(&["--details", "--format", "json"]).is_err());
+    }
 }

@@ -21,7 +21,7 @@ use crate::run::{
 
 use super::ended::{tell_done, tell_refusal};
 use super::examples::named;
-use super::key_value::parse_override;
+use super::key_value::{parse_override, parse_seed};
 use super::plain::PlainArgs;
 use super::progress::{Progress, ProgressKind, progress};
 use super::report::{Export, check_exports, parse_export};
@@ -44,7 +44,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct RunArgs {
-    /// The scenario file; or the address of a service, ws:// or wss://, for the plain case: clients that hold a session and come back
+    /// The scenario file, or the address of a service (ws:// or wss://): clients hold a session and reconnect
     #[arg(value_name = "SCENARIO|URL")]
     scenario: Option<PathBuf>,
     /// A shipped scenario, by the name that `resurge examples` lists
@@ -59,34 +59,37 @@ pub(super) struct RunArgs {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
     overrides: Vec<(String, String)>,
     /// Override the seed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
     seed: Option<u64>,
-    /// Split the clients over so many processes of this machine: one can hold as many as it may open descriptors. auto: as many as it takes
+    /// Split the clients over N processes of this machine: each holds as many as it may open descriptors. auto: as many as needed
     #[arg(long, value_name = "N|auto", value_parser = parse_shards, conflicts_with = "shard")]
     shards: Option<Split>,
-    /// Run one share of the clients alone, shard I of N, for the machines of a cluster: `resurge merge` makes one run of them
+    /// Run shard I of N only, on one of several machines: `resurge merge` makes one run of the shards
     #[arg(long, value_name = "I/N")]
     #[cfg_attr(feature = "cluster", arg(conflicts_with = "workers"))]
     shard: Option<Share>,
     /// Be one of the processes of --shards
     #[arg(long, hide = true, requires = "shard")]
     under_parent: bool,
-    /// How progress is shown, on stderr
+    /// How to show progress, on stderr
     #[arg(long, value_enum, default_value = "auto")]
     progress: ProgressKind,
-    /// Write a report to a file of its own as well, as junit=reports/junit.xml; repeatable
+    /// Also write a report to a file, as junit=reports/junit.xml; repeatable
     #[arg(long = "export", value_name = "FORMAT=PATH", value_parser = parse_export)]
     exports: Vec<Export>,
-    /// Write a row for each attempt to attempts.csv in the run folder, as the run goes on
+    /// Print all tables of the summary
+    #[arg(long)]
+    details: bool,
+    /// Write a row for each attempt to attempts.csv in the run folder
     #[arg(long)]
     attempts: bool,
-    /// Serve the live run to Prometheus at http://ADDR/metrics, as 127.0.0.1:9464; a port alone is on loopback, port 0 takes a free one
+    /// Serve live metrics for Prometheus at http://ADDR/metrics, as 127.0.0.1:9464; a port alone means loopback, port 0 a free port
     #[arg(long, value_name = "ADDR", value_parser = parse_metrics_addr)]
     metrics: Option<SocketAddr>,
     /// Allow load on a host that is neither loopback nor private; its owner must have agreed; repeatable
     #[arg(long, value_name = "HOST", value_parser = parse_host)]
     authorize: Vec<String>,
-    /// Let the scenario's events run commands and send signals on this machine, with your rights; `resurge check` says which
+    /// Let the scenario's events run commands and send signals on this machine, with your rights; `resurge check` lists them
     #[arg(long)]
     allow_commands: bool,
     #[cfg(feature = "cluster")]
@@ -148,7 +151,7 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         Ok(done) => done,
         Err(error) => return tell_refusal(&error, err),
     };
-    let is_written = tell_done(&done, "", &args.exports, out, err)?;
+    let is_written = tell_done(&done, ("", args.details), &args.exports, out, err)?;
     if let Some(server) = &metrics {
         await_last_scrape(server, done.model.verdict.status, err)?;
     }

@@ -31,7 +31,7 @@ pub(super) struct RunsArgs {
     /// The folder that holds the run folders
     #[arg(default_value = REPORTS)]
     folder: PathBuf,
-    /// At most so many, the last first
+    /// The number of runs to list, the latest first
     #[arg(long, value_name = "N", default_value_t = 20)]
     most: usize,
 }

@@ -29,7 +29,7 @@ enum Subject {
 enum Form {
     /// JSON Schema, draft 2020-12
     Json,
-    /// A reference page; of the scenario file alone
+    /// A reference page, for the scenario file only
     Markdown,
 }
 
@@ -37,10 +37,10 @@ enum Form {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct SchemaArgs {
-    /// Of what
+    /// The document to describe
     #[arg(long, value_enum, default_value = "scenario")]
     of: Subject,
-    /// As what
+    /// The form of the schema
     #[arg(long, value_enum, default_value = "json")]
     format: Form,
 }

@@ -19,14 +19,14 @@ use crate::exit_code::ExitCode;
 use crate::report::write_named;
 use crate::run::StopSignals;
 use crate::scenario::keys::TargetRules;
-use crate::scenario::{load_target_rules, profile_names, profile_text};
+use crate::scenario::{ScenarioError, load_target_rules, profile_names, profile_text};
 use crate::service::server::{
     CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, Server, ServerSetup, ServerTls, ServerTlsError,
     TOKEN_PATH,
 };
 
 use super::counters_text::write_counters;
-use super::key_value::parse_override;
+use super::key_value::{parse_override, parse_seed};
 
 /// The close code of sessions that are open when the target stops: going away (RFC 6455 §7.4.1).
 const GOING_AWAY: u16 = 1001;
@@ -55,35 +55,35 @@ pub(super) struct ServeArgs {
     /// A shipped profile, or a TOML file with the keys of a scenario's table `target`.
     #[arg(default_value = "forum")]
     profile: String,
-    /// Print the shipped profile, as a file to begin with, and end.
+    /// Print the shipped profile, and exit.
     #[arg(long)]
     print: bool,
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: String,
-    /// Change a rule, as idle_timeout=5s; repeatable.
+    /// Override a rule, as idle_timeout=5s; repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
     overrides: Vec<(String, String)>,
     /// Seed of tokens, delays and storms [default: from the system, so that tokens cannot be guessed].
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
     seed: Option<u64>,
-    /// Threads [default: one for each core].
+    /// The number of threads [default: one for each core].
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-    /// Counters and storms on an address of their own, in plain HTTP [default: beside the service].
+    /// The address for counters and storms, in plain HTTP [default: the same as the service].
     #[arg(long, value_name = "ADDR")]
     control: Option<String>,
     /// A file whose text control requests must show, as Authorization: Bearer. Where other machines can reach the control
     /// endpoints, there are none without it.
     #[arg(long, value_name = "FILE")]
     control_token: Option<PathBuf>,
-    /// Speak TLS, by a certificate made now for localhost, the loopback addresses and the one listened on.
+    /// Use TLS, with a new certificate for localhost, the loopback addresses and the listen address.
     #[arg(long)]
     tls: bool,
-    /// Where the authority of that certificate is written, for clients to trust.
+    /// The file for the CA certificate, for clients to trust.
     #[arg(long, value_name = "FILE", default_value = "resurge-ca.pem", conflicts_with = "tls_cert")]
     tls_ca_out: PathBuf,
-    /// Speak TLS, by the certificate in this PEM file, its chain after it.
+    /// Use TLS, with the certificate chain in this PEM file.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// The private key of that certificate, in PEM.
@@ -110,7 +110,7 @@ fn print_profile(name: &str, out: &mut dyn Write, err: &mut dyn Write) -> io::Re
             Ok(ExitCode::Pass)
         }
         None => {
-            writeln!(err, "there is no profile {name}; shipped are {}", profile_names().join(", "))?;
+            writeln!(err, "error: there is no profile {name}; shipped are {}", profile_names().join(", "))?;
             Ok(ExitCode::ScenarioInvalid)
         }
     }
@@ -129,32 +129,34 @@ async fn serve_until(
     let rules = match load_target_rules(&args.profile, &args.overrides, &env) {
         Ok(rules) => rules,
         Err(error) => {
-            writeln!(err, "{error}")?;
+            // Faults of a file say themselves that they are errors.
+            let prefix = if matches!(error, ScenarioError::Faults(_)) { "" } else { "error: " };
+            writeln!(err, "{prefix}{error}")?;
             return Ok(ExitCode::ScenarioInvalid);
         }
     };
     if rules.addresses != TargetRules::default().addresses {
-        writeln!(err, "addresses: a run's own target listens there; here, say where with --listen")?;
+        writeln!(err, "error: addresses: a run's own target listens there; here, say where with --listen")?;
         return Ok(ExitCode::ScenarioInvalid);
     }
     let (listen, control) = match addresses(args) {
         Ok(addresses) => addresses,
         Err(why) => {
-            writeln!(err, "{why}; write it as 127.0.0.1:8080")?;
+            writeln!(err, "error: {why}; write it as 127.0.0.1:8080")?;
             return Ok(ExitCode::Usage);
         }
     };
     let control_token = match control_token(args, control) {
         Ok(token) => token,
         Err(why) => {
-            writeln!(err, "{why}")?;
+            writeln!(err, "error: {why}")?;
             return Ok(ExitCode::Usage);
         }
     };
     let tls = match tls(args, rules.tls, listen) {
         Ok(tls) => tls,
         Err(error) => {
-            writeln!(err, "{error}")?;
+            writeln!(err, "error: {error}")?;
             return Ok(ExitCode::Unexpected);
         }
     };
@@ -178,7 +180,7 @@ async fn serve_until(
         Err(error) => {
             let places =
                 control.map_or_else(|| listen.to_string(), |control| format!("{listen} and {control}"));
-            writeln!(err, "cannot listen on {places}: {}", explain(&error))?;
+            writeln!(err, "error: cannot listen on {places}: {}", explain(&error))?;
             return Ok(ExitCode::Unexpected);
         }
     };
@@ -187,7 +189,7 @@ async fn serve_until(
         if let Err(fault) = write_named(path, &authority.pem) {
             writeln!(
                 err,
-                "--tls-ca-out {}: {}; name a file that can be written",
+                "error: --tls-ca-out {}: {}; name a file that can be written",
                 path.display(),
                 fault.source
             )?;
@@ -391,9 +393,13 @@ mod tests {
         assert_eq!((code, out.starts_with("listening on https://")), (0, true), "the rules can say it too");
         assert_ne!(pem, std::fs::read_to_string(ca).unwrap(), "an authority lives as long as its target");
         let (code, _, err) = with(&["--tls", "--tls-ca-out", "/no/such/folder/ca.pem"]);
-        assert_eq!((code, err.starts_with("--tls-ca-out /no/such/folder/ca.pem: ")), (1, true), "{err}");
+        assert_eq!(
+            (code, err.starts_with("error: --tls-ca-out /no/such/folder/ca.pem: ")),
+            (1, true),
+            "{err}"
+        );
         let (code, _, err) = with(&["--tls-cert", ca, "--tls-key", ca]);
-        assert_eq!((code, err.starts_with("--tls-key ")), (1, true), "{err}");
+        assert_eq!((code, err.starts_with("error: --tls-key ")), (1, true), "{err}");
         let (code, out, err) = with(&["--control", "0.0.0.0:0"]);
         assert_eq!((code, out.as_str()), (2, ""), "never without a token");
         assert!(err.contains("--control 0.0.0.0:0: other machines can reach it"), "{err}");
@@ -436,11 +442,28 @@ mod tests {
         let (code, _, err) = served(&["--listen", "nowhere"]);
         assert_eq!(code, 2);
         assert!(
-            err.starts_with("--listen nowhere: ") && err.ends_with("write it as 127.0.0.1:8080\n"),
+            err.starts_with("error: --listen nowhere: ") && err.ends_with("write it as 127.0.0.1:8080\n"),
             "{err}"
         );
         assert_eq!(served(&["--set", "idle_timeot=5s"]).0, 104);
         assert_eq!(served(&["no-such-profile"]).0, 104);
+    }
+
+    #[test]
+    fn what_is_wrong_begins_with_error() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for words in [
+            &["no-such-profile"][..],
+            &["--print", "no-such-profile"],
+            &["--listen", "nowhere"],
+            &["--set", "idle_timeout=never-ever"],
+            &["--listen", "127.0.0.1:0", "--control", "0.0.0.0:0"],
+        ] {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            runtime.block_on(serve_until(&args(words), &mut out, &mut err, async {})).unwrap();
+            let told = String::from_utf8(err).unwrap();
+            assert!(told.starts_with("error: ") && !told.starts_with("error: error"), "{words:?}: {told}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::run::{RunDone, RunError, SimulateRequest, VIRTUAL_START_UNIX_US, simu
 
 use super::ended::{tell_done, tell_refusal};
 use super::examples::named;
-use super::key_value::parse_override;
+use super::key_value::{parse_override, parse_seed};
 use super::progress::{Progress, ProgressKind, progress};
 use super::report::{Export, check_exports, parse_export};
 use super::streams::wants_colour;
@@ -44,10 +44,10 @@ pub(super) struct SimulateArgs {
     /// A shipped scenario, by the name that `resurge examples` lists
     #[arg(long, value_name = "NAME", conflicts_with = "scenario")]
     example: Option<String>,
-    /// Clients in all groups together; each group keeps its share [default: as the scenario says]
+    /// The number of clients in all groups together; each group keeps its share [default: as in the scenario]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     clients: Option<u32>,
-    /// Take what each stage takes from a real run's folder, where it was measured, in place of [simulate.stages]
+    /// Take the duration of each stage from a real run's folder, in place of [simulate.stages]
     #[arg(long, value_name = "RUN")]
     #[cfg_attr(feature = "cluster", arg(conflicts_with = "workers"))]
     calibrate: Option<PathBuf>,
@@ -58,27 +58,30 @@ pub(super) struct SimulateArgs {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
     overrides: Vec<(String, String)>,
     /// Override the seed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
     seed: Option<u64>,
-    /// When it begins in the reports, RFC 3339 [default: 2000-01-01T00:00:00Z]
+    /// The start time in the reports, RFC 3339 [default: 2000-01-01T00:00:00Z]
     #[arg(long, value_name = "TIME", value_parser = parse_start)]
     start: Option<u64>,
-    /// Threads: with 2 and more the recorder has one of its own; the numbers are the same [default: as many as there are cores]
+    /// The number of threads: from 2 on, the recorder has its own; the numbers are the same [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// Print all tables of the summary
+    #[arg(long)]
+    details: bool,
     /// Write a row for each attempt to attempts.csv in the run folder
     #[arg(long)]
     attempts: bool,
-    /// Compare with a real run of the same scenario: how far each number deviates; exit with 112 where it is more than 2 % of a count or 15 % of a time
+    /// Compare with a real run of the same scenario; exit with 112 where a count deviates by more than 2 % or a time by more than 15 %
     #[arg(long, value_name = "RUN")]
     against: Option<PathBuf>,
-    /// Split the clients over so many processes, each with a target of its own: faster, and the same numbers where clients have nothing in common
+    /// Split the clients over N processes, each with its own target: faster, and the same numbers where clients share nothing
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     shards: Option<u32>,
-    /// How progress is shown, on stderr
+    /// How to show progress, on stderr
     #[arg(long, value_enum, default_value = "auto")]
     progress: ProgressKind,
-    /// Write a report to a file of its own as well, as junit=reports/junit.xml; repeatable
+    /// Also write a report to a file, as junit=reports/junit.xml; repeatable
     #[arg(long = "export", value_name = "FORMAT=PATH", value_parser = parse_export)]
     exports: Vec<Export>,
     #[cfg(feature = "cluster")]
@@ -133,12 +136,12 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
     let rows = real.as_ref().map(|real| check_prediction(&done.model, real));
     let told = rows.as_deref().map_or_else(String::new, |rows| {
         format!(
-            "\n{}\n{}",
+            "{}\n{}\n",
             style.bold("PREDICTION (allowed: 2 % of a count, 15 % of a time)"),
             prediction_text(rows)
         )
     });
-    let is_written = tell_done(&done, &told, &args.exports, out, err)?;
+    let is_written = tell_done(&done, (&told, args.details), &args.exports, out, err)?;
     Ok(match done.model.verdict.exit_code {
         ExitCode::Pass if !is_written => ExitCode::Unexpected,
         ExitCode::Pass if rows.iter().flatten().any(|row| !row.holds()) => ExitCode::Regression,

@@ -23,7 +23,7 @@ use crate::sweep::{
     sweep_html, sweep_json, sweep_markdown, sweep_text,
 };
 
-use super::key_value::parse_override;
+use super::key_value::{parse_override, parse_seed};
 use super::streams::wants_colour;
 
 /// More clients than are simulated at several points at a time.
@@ -66,25 +66,25 @@ pub(super) struct SweepArgs {
     /// them, and so have their values: groups.0.clients+groups.1.clients=90+10,50+50
     #[arg(long, value_name = "KEY=VALUE,VALUE…", required = true, value_parser = parse_axis)]
     over: Vec<Axis>,
-    /// What makes a point the best: a measure, with lowest or highest before it where that does not go without saying
+    /// The measure that ranks the points, with lowest or highest before it where that is not clear
     #[arg(long, value_name = "MEASURE", default_value = "recovery.p99", value_parser = parse_goal)]
     best: Goal,
-    /// What a good point must hold beside the scenario's own thresholds; repeatable
+    /// A threshold that a good point must meet beside the scenario's own thresholds; repeatable
     #[arg(long, value_name = "CONDITION", value_parser = parse_condition)]
     subject_to: Vec<Condition>,
     /// Override a key of the scenario for all points; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_override)]
     overrides: Vec<(String, String)>,
     /// Override the seed, which all points share
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_seed)]
     seed: Option<u64>,
-    /// Clients in all groups together, at every point [default: as the scenario says]
+    /// The number of clients in all groups together, at every point [default: as in the scenario]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000), conflicts_with = "real")]
     clients: Option<u32>,
-    /// Take what each stage takes from a real run's folder, as `simulate` does
+    /// Take the duration of each stage from a real run's folder, as `simulate` does
     #[arg(long, value_name = "RUN", conflicts_with = "real")]
     calibrate: Option<PathBuf>,
-    /// How many points are simulated at a time [default: as many as there are cores; 1 above 250,000 clients]
+    /// The number of points simulated at a time [default: one for each core; 1 above 250,000 clients]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), conflicts_with = "real")]
     threads: Option<u16>,
     /// Keep the run folder of each simulated point; real ones are always kept
@@ -102,10 +102,10 @@ pub(super) struct SweepArgs {
     /// The sweep's folder; it must not exist yet [default: reports/sweep-<scenario>-<UTC>-<4 hex>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// The form on stdout
+    /// The form of the result, on stdout
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// Do not say how far it is
+    /// Show no progress
     #[arg(long)]
     quiet: bool,
 }

@@ -50,13 +50,13 @@ pub(super) struct WorkerArgs {
     /// Let the scenario's events run commands and send signals on this machine, with your rights
     #[arg(long)]
     allow_commands: bool,
-    /// How long the run is waited for, and a way to NATS that is quick enough for the common start
+    /// How long to wait for the run, and for a connection to NATS that is fast enough for the common start
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_time)]
     wait: Duration,
-    /// Stop where nothing is heard of the coordinator for so long [default: go on to the planned end]
+    /// Stop when the coordinator was silent for this long [default: go on to the planned end]
     #[arg(long, value_name = "DURATION", value_parser = parse_time)]
     orphan_grace: Option<Duration>,
-    /// How long the coordinator may take for the rest of the journal, once the share has ended
+    /// How long the coordinator may take for the rest of the journal after the share has ended
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_time)]
     upload_within: Duration,
     /// Be one of the further processes of a worker

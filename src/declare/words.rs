@@ -7,9 +7,20 @@ use crate::declare::reading::reader::{At, nearest};
 use super::kind::Kind;
 use super::shape::{Shape, Word};
 
+/// A word that a key may have beside those of its own type: whoever reads the table takes it before. Told to the keys of that table.
+#[derive(Debug, Clone)]
+pub(crate) struct AlsoAllowed {
+    /// The key's dotted path.
+    pub(crate) path: String,
+    /// The word.
+    pub(crate) word: &'static str,
+}
+
 /// Reads one of some words.
 pub(crate) fn read_word<T: Copy>(at: &At<'_>, words: &[(Word, T)]) -> Option<T> {
-    let list = words.iter().map(|(word, _)| format!("\"{}\"", word.name)).collect::<Vec<_>>().join(", ");
+    let also = at.reading.told::<AlsoAllowed>().filter(|also| also.path == at.path);
+    let names = || words.iter().map(|(word, _)| word.name).chain(also.as_ref().map(|also| also.word));
+    let list = names().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     let Some(text) = at.text() else {
         at.wrong(format!("one of {list} is needed"));
         return None;
@@ -17,7 +28,7 @@ pub(crate) fn read_word<T: Copy>(at: &At<'_>, words: &[(Word, T)]) -> Option<T> 
     if let Some((_, value)) = words.iter().find(|(word, _)| word.name == text) {
         return Some(*value);
     }
-    let near = nearest(text, words.iter().map(|(word, _)| word.name));
+    let near = nearest(text, names());
     at.wrong(near.map_or_else(
         || format!("one of {list} is needed"),
         |name| format!("did you mean \"{name}\"? Allowed: {list}"),

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{
-    Draft, DraftRequest, DraftSay, DraftTarget, DraftToken, DraftValue, DraftWhen, is_secret_name,
-    take_header, take_url,
+    Draft, DraftRequest, DraftSay, DraftTarget, DraftToken, DraftTokenIn, DraftValue, DraftWhen,
+    is_secret_name, take_header, take_subprotocol, take_url,
 };
 
 /// So many messages are taken over.
@@ -126,12 +126,20 @@ pub fn from_har(text: &str, name: &str) -> Result<Draft, String> {
     if let Some((at, token)) = bearer {
         let request = request_of(&mut draft, &entries[*at].request);
         draft.token = DraftToken::Request(Box::new(request));
-        draft.token_in = parameter_of(&socket.request.url, token);
+        draft.token_in = parameter_of(&socket.request.url, token).map(DraftTokenIn::Query);
     }
     let url = socket.request.url.replacen("http", "ws", usize::from(socket.request.url.starts_with("http")));
     draft.target = DraftTarget::Remote(take_url(&mut draft, &without(&url, &shown)));
     for Pair { name, value } in &socket.request.headers {
-        if !name.starts_with(':') {
+        let is_offer = name.eq_ignore_ascii_case("sec-websocket-protocol");
+        for offered in value.split(',').map(str::trim).filter(|_| is_offer) {
+            // The token, or the token behind a prefix.
+            match shown.iter().find_map(|token| offered.strip_suffix(token.as_str())) {
+                Some(prefix) => draft.token_in = Some(DraftTokenIn::Subprotocol(prefix.to_owned())),
+                None => take_subprotocol(&mut draft, offered),
+            }
+        }
+        if !is_offer && !name.starts_with(':') {
             take_header(&mut draft, name, DraftValue::Plain(value.clone()));
         }
     }
@@ -208,6 +216,8 @@ fn request_of(draft: &mut Draft, asked: &Request) -> DraftRequest {
     if request.grant != "password" {
         request.username = None;
     }
+    let has_secret = request.is_basic || fields(body).iter().any(|(name, _)| name == "client_secret");
+    request.has_secret = has_secret || request.grant != "password";
     request
 }
 
@@ -359,7 +369,7 @@ mod tests {
     [groups.reconnect]
     backoff = { kind = "exponential", base = "500ms", max = "30s", jitter = "full" }
 
-    # A moment at which clients are cut off, to see how they come back: take the signs away.
+    # To see how clients come back, disconnect all of them at one moment: take the signs away.
     # [[storms]]
     # at = "30s"
     # by = "client"
@@ -370,6 +380,24 @@ mod tests {
     handshake_403_rate = ["rate < 0.1%"]
     "##);
         assert_loads(&text);
+    }
+
+    #[test]
+    fn a_token_in_a_subprotocol_is_not_written_down() {
+        let offered = |offer: &str| {
+            let text = RECORDED.replace("v1, v2", offer).replace("access_token=t0ken-of-the-page&", "");
+            let draft = from_har(&text, "page.har").unwrap();
+            let text = scenario_text(&draft, "resurge.schema.json");
+            assert!(!text.contains("t0ken-of-the-page") && !text.contains("eyJ"), "{text}");
+            assert_loads(&text);
+            text
+        };
+        let text = offered("v1, bearer.t0ken-of-the-page");
+        assert!(text.contains("token_in = { subprotocol = \"bearer.\" }"), "{text}");
+        assert!(text.contains("subprotocols = [\"v1\"]"), "{text}");
+        let text = offered("access_token, eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.c2ln");
+        assert!(text.contains("subprotocols = [\"access_token\"]"), "{text}");
+        assert!(text.contains("token_in = { subprotocol = \"\" }"), "{text}");
     }
 
     #[test]

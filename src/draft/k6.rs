@@ -11,7 +11,8 @@ use super::k6_messages::take_messages;
 use super::script::Script;
 use super::values::{Part, Value, shown};
 use super::{
-    Draft, DraftLoad, DraftRequest, DraftTarget, DraftToken, DraftValue, take_header, take_url, variable,
+    Draft, DraftLoad, DraftRequest, DraftTarget, DraftThreshold, DraftToken, DraftTokenIn, DraftValue,
+    take_header, take_subprotocol, take_url, variable,
 };
 
 /// k6's time of a handshake, and ours, which has the token request in it.
@@ -107,7 +108,7 @@ fn with_token_in_query(draft: &mut Draft, address: &Value) -> Value {
     let Some((path, name)) = name.filter(|_| computed.to_ascii_lowercase().contains("token")) else {
         return address.clone();
     };
-    draft.token_in = Some(name.to_owned());
+    draft.token_in = Some(DraftTokenIn::Query(name.to_owned()));
     let mark = if before.contains(&format!("?{name}=")) { "?" } else { "&" };
     let rest = rest.strip_prefix('&').map_or(rest.to_owned(), |rest| format!("{mark}{rest}"));
     Value::plain(&format!("{path}{rest}"))
@@ -119,8 +120,10 @@ fn is_address(url: &str) -> bool {
 
 fn take_protocols(draft: &mut Draft, argument: &Value) {
     match argument {
-        Value::List(protocols) => draft.subprotocols.extend(protocols.iter().filter_map(Value::text)),
-        Value::Text(_) => draft.subprotocols.extend(argument.text()),
+        Value::List(protocols) => {
+            protocols.iter().filter_map(Value::text).for_each(|one| take_subprotocol(draft, &one));
+        }
+        Value::Text(_) => argument.text().iter().for_each(|one| take_subprotocol(draft, one)),
         _ => {}
     }
 }
@@ -196,6 +199,9 @@ fn request(
             shown(held)
         ));
     };
+    // A public client has none (RFC 6749 §2.1); client credentials need one.
+    let has_field = |wanted: &str| fields.iter().any(|(name, _)| name == wanted);
+    let has_secret = is_basic || has_field("client_secret");
     for (name, held) in fields {
         match (name.as_str(), held.text()) {
             ("client_secret" | "password" | "assertion" | "refresh_token", _) => {}
@@ -213,6 +219,7 @@ fn request(
             (name, _) => computed(name, &held),
         }
     }
+    request.has_secret = has_secret || request.grant != "password";
     request
 }
 
@@ -366,17 +373,30 @@ fn take_thresholds(draft: &mut Draft, options: Option<&Value>) {
         let (theirs, ours) = HANDSHAKE;
         let ours = (metric.as_str() == theirs).then_some(ours);
         for condition in conditions {
+            let aborts_after = aborts_after(condition);
             let expression = condition.text().or_else(|| condition.get("threshold").and_then(Value::text));
             let taken = ours.zip(expression.as_deref().and_then(our_condition));
             match taken {
-                Some((subject, condition)) => draft.thresholds.push((subject.to_owned(), condition)),
-                None => draft.left_out.push(format!(
-                    "the threshold {metric}: {}",
-                    expression.unwrap_or_else(|| shown(condition))
-                )),
+                Some((subject, condition)) => {
+                    let subject = subject.to_owned();
+                    draft.thresholds.push(DraftThreshold { subject, condition, aborts_after });
+                }
+                None => {
+                    let aborts =
+                        if aborts_after.is_some() { ", and that it ends the run (abortOnFail)" } else { "" };
+                    let expression = expression.unwrap_or_else(|| shown(condition));
+                    draft.left_out.push(format!("the threshold {metric}: {expression}{aborts}"));
+                }
             }
         }
     }
+}
+
+/// Whether a threshold ends the run, and from when on: `abortOnFail`, `delayAbortEval`.
+fn aborts_after(condition: &Value) -> Option<Duration> {
+    let aborts = matches!(condition.get("abortOnFail"), Some(Value::Truth(true)));
+    let delay = condition.get("delayAbortEval").and_then(Value::text).and_then(|text| k6_time(&text));
+    aborts.then(|| delay.unwrap_or_default())
 }
 
 /// `p(95)<500` in milliseconds becomes `p(95) < 500ms`.

@@ -92,9 +92,9 @@ fn a_whole_script_becomes_a_scenario_without_its_secrets() {
     [groups.reconnect]
     backoff = { kind = "exponential", base = "500ms", max = "30s", jitter = "full" }
 
-    # A moment at which clients are cut off, to see how they come back: take the signs away.
+    # To see how clients come back, disconnect all of them at one moment: take the signs away.
     # [[storms]]
-    # at = "30s"
+    # at = "50s"
     # by = "client"
     # how = "rst"
 
@@ -198,8 +198,41 @@ fn what_k6_computes_has_our_variables_and_a_token_in_the_address_a_place() {
             s.send(JSON.stringify({ id: uuidv4(), at: Date.now(), n: randomIntBetween(1, 10), who: `vu-${__VU}` })) }) }) }";
     let draft = from_k6(script, "x").unwrap();
     assert_eq!(draft.says[0].text, r#"{"id":"{uuid}","at":{now_ms},"n":{random:1-10},"who":"vu-{client}"}"#);
-    assert_eq!(draft.token_in.as_deref(), Some("access_token"));
+    assert_eq!(draft.token_in, Some(DraftTokenIn::Query("access_token".to_owned())));
     let text = scenario_text(&draft, "s");
     assert!(text.contains("url = \"ws://h/x?v=1\"") && text.contains("sharing = \"group\""), "{text}");
+    assert_loads(&text);
+}
+
+/// A public client, a threshold that ends the run, a token in a subprotocol.
+const PUBLIC: &str = r#"
+import ws from 'k6/ws';
+import http from 'k6/http';
+export const options = {
+  vus: 5, duration: '20s',
+  thresholds: {
+    ws_connecting: [{ threshold: 'p(95)<500', abortOnFail: true, delayAbortEval: '10s' }],
+    checks: [{ threshold: 'rate>0.9', abortOnFail: true }],
+  },
+};
+export default function () {
+  http.post('https://login.example.com/oauth/token', { grant_type: 'password', client_id: 'app', username: 'u', password: 'sesame' });
+  ws.connect('wss://api.example.com/', { headers: { 'Sec-WebSocket-Protocol': 'v1, bearer.eyJh.eyJz.c2ln' } }, () => {});
+}
+"#;
+
+#[test]
+fn a_public_client_has_no_secret_and_what_ends_a_run_is_taken_over() {
+    let draft = from_k6(PUBLIC, "public.js").unwrap();
+    let text = scenario_text(&draft, "resurge.schema.json");
+    assert!(text.contains("grant = \"password\"\nclient_id = \"app\"\nusername = \"u\"\n"), "{text}");
+    assert!(!text.contains("client_secret") && !text.contains("eyJ") && !text.contains("sesame"), "{text}");
+    let threshold =
+        "\"connect_latency\" = [{ expr = \"p(95) < 500ms\", abort_on_fail = true, delay = \"10s\" }]";
+    assert!(text.contains(threshold), "{text}");
+    let left = "# Not taken over: the threshold checks: rate>0.9, and that it ends the run (abortOnFail)";
+    assert!(text.contains(left), "{text}");
+    let connect = "token_in = { subprotocol = \"bearer.\" }\nsubprotocols = [\"v1\"]";
+    assert!(text.contains(connect), "{text}");
     assert_loads(&text);
 }

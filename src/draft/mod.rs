@@ -20,6 +20,8 @@ pub use text::scenario_text;
 
 /// The variable that holds the client's secret.
 const SECRET: &str = "RESURGE_CLIENT_SECRET";
+/// The longest name of a subprotocol that is taken for one.
+const LONGEST_SUBPROTOCOL: usize = 64;
 /// The variable that holds a token which all clients show.
 const TOKEN: &str = "RESURGE_TOKEN";
 
@@ -42,16 +44,16 @@ pub struct Draft {
     pub headers: Vec<(String, DraftValue)>,
     /// The page that a browser's client belongs to.
     pub origin: Option<String>,
-    /// The parameter of the address that each client's token goes into; `None`: the header.
-    pub token_in: Option<String>,
+    /// Where each client's token goes; `None`: the header.
+    pub token_in: Option<DraftTokenIn>,
     /// Subprotocols.
     pub subprotocols: Vec<String>,
     /// What clients say.
     pub says: Vec<DraftSay>,
     /// The keep-alive: pings so often.
     pub ping_every: Option<Duration>,
-    /// Thresholds: subject and condition.
-    pub thresholds: Vec<(String, String)>,
+    /// Thresholds.
+    pub thresholds: Vec<DraftThreshold>,
     /// What could not be taken over, a sentence each.
     pub left_out: Vec<String>,
 }
@@ -72,6 +74,15 @@ pub enum DraftValue {
     Plain(String),
     /// `{ env = "NAME" }`.
     Env(String),
+}
+
+/// Where a token goes that is not in the header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DraftTokenIn {
+    /// This parameter of the address.
+    Query(String),
+    /// A subprotocol, behind this prefix.
+    Subprotocol(String),
 }
 
 /// How clients get their tokens.
@@ -102,6 +113,8 @@ pub struct DraftRequest {
     pub is_basic: bool,
     /// Whether all clients share one token.
     pub is_shared: bool,
+    /// Whether the client has a secret.
+    pub has_secret: bool,
     /// Scopes.
     pub scopes: Vec<String>,
     /// Further parameters.
@@ -120,6 +133,7 @@ impl DraftRequest {
             is_json: false,
             is_basic: false,
             is_shared: false,
+            has_secret: true,
             scopes: Vec::new(),
             params: Vec::new(),
         }
@@ -161,6 +175,17 @@ pub struct DraftSay {
     pub text: String,
     /// When, once the session is ready.
     pub when: DraftWhen,
+}
+
+/// What must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftThreshold {
+    /// What it is about, as `connect_latency`.
+    pub subject: String,
+    /// As `p(95) < 500ms`.
+    pub condition: String,
+    /// The run ends where it fails, not before this time; `None`: it does not.
+    pub aborts_after: Option<Duration>,
 }
 
 /// When a message is sent.
@@ -248,7 +273,7 @@ fn take_header(draft: &mut Draft, name: &str, value: DraftValue) {
         (own, _) if OWN_HEADERS.contains(&own) => {}
         ("origin", DraftValue::Plain(origin)) => draft.origin = Some(origin),
         ("sec-websocket-protocol", DraftValue::Plain(offered)) => {
-            draft.subprotocols.extend(offered.split(',').map(|one| one.trim().to_owned()));
+            offered.split(',').for_each(|one| take_subprotocol(draft, one.trim()));
         }
         ("authorization", _) if draft.token != DraftToken::None => {}
         ("authorization", DraftValue::Env(name)) => draft.token = DraftToken::Env(name),
@@ -266,6 +291,31 @@ fn take_header(draft: &mut Draft, name: &str, value: DraftValue) {
             draft.headers.push((name.to_owned(), DraftValue::Env(variable)));
         }
         (_, value) => draft.headers.push((name.to_owned(), value)),
+    }
+}
+
+/// Takes a subprotocol over; one that looks like a token is none.
+fn take_subprotocol(draft: &mut Draft, offered: &str) {
+    match looks_like_token(offered) {
+        None if offered.is_empty() || draft.subprotocols.iter().any(|known| known == offered) => {}
+        None => draft.subprotocols.push(offered.to_owned()),
+        Some(prefix) => {
+            draft.token_in = Some(DraftTokenIn::Subprotocol(prefix.to_owned()));
+            if draft.token == DraftToken::None {
+                draft.token = DraftToken::Env(TOKEN.to_owned());
+            }
+        }
+    }
+}
+
+/// What stands before the token in a subprotocol that carries one: `Some("bearer.")` for `bearer.eyJ…`. A JWT (RFC 7519), or a text that is too long for a name.
+fn looks_like_token(offered: &str) -> Option<&str> {
+    let is_long = offered.len() > LONGEST_SUBPROTOCOL;
+    let at = offered.find("eyJ").filter(|at| offered[*at..].matches('.').count() >= 2);
+    match at {
+        Some(at) => Some(&offered[..at]),
+        None if is_long => Some(""),
+        None => None,
     }
 }
 

@@ -10,7 +10,8 @@ use toml_edit::{Array, InlineTable, Value};
 use crate::units::format_duration;
 
 use super::{
-    Draft, DraftLoad, DraftRequest, DraftSay, DraftTarget, DraftToken, DraftValue, DraftWhen, SECRET,
+    Draft, DraftLoad, DraftRequest, DraftSay, DraftTarget, DraftThreshold, DraftToken, DraftTokenIn,
+    DraftValue, DraftWhen, SECRET,
 };
 
 /// The text of a scenario file, ready for `resurge check`; `schema`: where its JSON Schema is, for editors.
@@ -58,11 +59,31 @@ pub fn scenario_text(draft: &Draft, schema: &str) -> String {
         "\n# After a disconnect: other services want other waits, see `policy` for those of known clients.\n[groups.reconnect]",
     );
     line("backoff = { kind = \"exponential\", base = \"500ms\", max = \"30s\", jitter = \"full\" }");
-    line("\n# A moment at which clients are cut off, to see how they come back: take the signs away.");
-    line("# [[storms]]\n# at = \"30s\"\n# by = \"client\"\n# how = \"rst\"");
+    let storm = [
+        "[[storms]]".to_owned(),
+        format!("at = {}", time(draft.duration / 2)),
+        "by = \"client\"".to_owned(),
+        "how = \"rst\"".to_owned(),
+    ];
+    if draft.origin_of_draft.is_none() {
+        line("\n# The moment at which all clients are disconnected, to see how they come back.");
+        storm.iter().for_each(|key| line(key));
+    } else {
+        line("\n# To see how clients come back, disconnect all of them at one moment: take the signs away.");
+        storm.iter().for_each(|key| line(&format!("# {key}")));
+    }
     line("\n# What must hold; where it does not, the exit code is 99.\n[thresholds]");
-    for (subject, condition) in &draft.thresholds {
-        line(&format!("{} = [{}]", quoted(subject), quoted(condition)));
+    for DraftThreshold { subject, condition, aborts_after } in &draft.thresholds {
+        let condition = match aborts_after {
+            None => quoted(condition),
+            Some(delay) if delay.is_zero() => {
+                format!("{{ expr = {}, abort_on_fail = true }}", quoted(condition))
+            }
+            Some(delay) => {
+                format!("{{ expr = {}, abort_on_fail = true, delay = {} }}", quoted(condition), time(*delay))
+            }
+        };
+        line(&format!("{} = [{condition}]", quoted(subject)));
     }
     if draft.thresholds.is_empty() {
         line("handshake_403_rate = [\"rate < 0.1%\"]");
@@ -142,8 +163,18 @@ fn token(token: &DraftToken) -> String {
 }
 
 fn token_request(request: &DraftRequest) -> String {
-    let DraftRequest { grant, client_id, username, is_json, is_basic, is_shared, scopes, params, .. } =
-        request;
+    let DraftRequest {
+        grant,
+        client_id,
+        username,
+        is_json,
+        is_basic,
+        is_shared,
+        has_secret,
+        scopes,
+        params,
+        ..
+    } = request;
     let whose = if *is_shared { "All clients share one token" } else { "Each client fetches its own token" };
     let mut text =
         format!("# {whose}, and a new one is fetched before a client comes back.\n[groups.token]\n");
@@ -151,7 +182,10 @@ fn token_request(request: &DraftRequest) -> String {
         let _ = writeln!(text, "grant = {}", quoted(grant));
     }
     let secret = if request.url.is_some() { env(SECRET) } else { Value::from("demo-secret") };
-    let _ = writeln!(text, "client_id = {}\nclient_secret = {secret}", quoted(client_id));
+    let _ = writeln!(text, "client_id = {}", quoted(client_id));
+    if *has_secret {
+        let _ = writeln!(text, "client_secret = {secret}");
+    }
     if let Some(username) = username {
         let _ = writeln!(text, "username = {}\npassword = {}", quoted(username), env("RESURGE_PASSWORD"));
     }
@@ -182,8 +216,14 @@ fn list(texts: &[String]) -> String {
 
 fn connect(draft: &Draft) -> String {
     let mut text = String::new();
-    if let Some(name) = &draft.token_in {
-        let _ = writeln!(text, "token_in = {{ query = {} }}", quoted(name));
+    match &draft.token_in {
+        None => {}
+        Some(DraftTokenIn::Query(name)) => {
+            let _ = writeln!(text, "token_in = {{ query = {} }}", quoted(name));
+        }
+        Some(DraftTokenIn::Subprotocol(prefix)) => {
+            let _ = writeln!(text, "token_in = {{ subprotocol = {} }}", quoted(prefix));
+        }
     }
     if let Some(origin) = &draft.origin {
         let _ = writeln!(text, "origin = {}", quoted(origin));

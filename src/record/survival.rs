@@ -54,6 +54,13 @@ impl Quantile {
         }
     }
 
+    /// A time that was not over when the run ended: it is longer than this, and than `seen_us`.
+    #[must_use]
+    pub const fn or_longer(self, seen_us: u64) -> Self {
+        let least_us = self.least_us();
+        Self::Beyond(if seen_us > least_us { seen_us } else { least_us })
+    }
+
     /// The value; where it was not seen, what it is at least.
     #[must_use]
     pub const fn least_us(self) -> u64 {

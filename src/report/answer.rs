@@ -14,6 +14,7 @@ use crate::units::{format_count, format_us};
 
 use super::arrivals::come_and_go;
 use super::ends_in_words::what_ended_sessions;
+use super::next::{COMMAND, EXPLAINED};
 use super::requests::{keeps_out, not_ok};
 use super::token_hints::token_hint;
 use super::verdict::Status;
@@ -49,6 +50,7 @@ impl InWords {
     pub fn of(manifest: &Manifest, totals: &[Tally], status: Status) -> Self {
         let named = || manifest.groups.iter().map(|group| group.name.as_str()).zip(totals).enumerate();
         let departs = come_and_go(manifest);
+        let names: Vec<&str> = manifest.groups.iter().map(|group| group.name.as_str()).collect();
         let told = named().take(MOST_GROUPS).map(|(index, (name, tally))| {
             let others = named().filter(|(other, _)| *other != index).map(|(_, group)| group);
             let end = if departs.get(index) == Some(&true) { OWN_END } else { RUNS_END };
@@ -59,7 +61,7 @@ impl InWords {
             description: description(&manifest.scenario_text),
             groups: told.collect(),
             left_out: totals.len().saturating_sub(MOST_GROUPS),
-            next: next_steps(totals, status, &manifest.scenario_text),
+            next: next_steps(totals, status, &manifest.scenario_text, &names),
         }
     }
 
@@ -151,7 +153,7 @@ fn what_happened(tally: &Tally, end: End) -> String {
     }
     let cut_off = match lost {
         _ if lost == were_in && were_in == clients => {
-            format!("{} {verb} cut off{dropped}", of(clients, clients, "client"))
+            format!("{} {verb} disconnected{dropped}", of(clients, clients, "client"))
         }
         1 => format!("{in_words}; one session was lost"),
         _ => format!("{in_words}; sessions were lost {} times", format_count(lost)),
@@ -382,7 +384,7 @@ fn names_files(scenario: &str) -> bool {
 }
 
 /// What to do or look at next.
-fn next_steps(totals: &[Tally], status: Status, scenario: &str) -> Vec<String> {
+fn next_steps(totals: &[Tally], status: Status, scenario: &str, names: &[&str]) -> Vec<String> {
     let refused_of = |tally: &Tally, wanted: fn(Cause) -> bool| {
         tally.attempts_where(|_, outcome, cause| outcome.is_refusal() && cause.is_some_and(wanted))
     };
@@ -391,6 +393,14 @@ fn next_steps(totals: &[Tally], status: Status, scenario: &str) -> Vec<String> {
     let signed = totals.iter().filter(|tally| shows_signature(tally));
     let dead_signatures: u64 = signed.map(|tally| refused_of(tally, Cause::is_dead_token)).sum();
     let outcome = |wanted: Outcome| -> u64 { totals.iter().map(|tally| tally.outcome(wanted)).sum() };
+    // Diagnose takes the first group where it is not told which.
+    let unknown_of = |tally: &Tally| refused_of(tally, |cause| cause == Cause::Unknown);
+    let worst =
+        totals.iter().enumerate().max_by_key(|&(at, tally)| (unknown_of(tally), std::cmp::Reverse(at)));
+    let diagnosed = match worst.map_or(0, |(at, _)| at) {
+        0 => String::new(),
+        at => names.get(at).map_or_else(String::new, |name| format!(" --group {name}")),
+    };
     let mut next = Vec::new();
     let mut say = |holds: bool, text: &str| {
         if holds {
@@ -416,10 +426,12 @@ fn next_steps(totals: &[Tally], status: Status, scenario: &str) -> Vec<String> {
     );
     say(
         unknown > dead + crowded,
-        if names_files(scenario) {
-            "resurge diagnose with the scenario that was run (its copy in the run folder does not find the files that it names): its experiments tell why handshakes are refused"
+        &if names_files(scenario) {
+            format!(
+                "to learn why handshakes are refused, run resurge diagnose{diagnosed} with the scenario that was run: its copy in the run folder does not find the files that it names"
+            )
         } else {
-            "resurge diagnose scenario.toml, the copy in the run folder: its experiments tell why handshakes are refused"
+            format!("to learn why handshakes are refused: {COMMAND}{diagnosed}{EXPLAINED}")
         },
     );
     say(
@@ -453,10 +465,9 @@ fn next_steps(totals: &[Tally], status: Status, scenario: &str) -> Vec<String> {
     );
     say(crowded > 0, "spread the way back over more time (reconnect.backoff): resurge sweep finds how far");
     if next.is_empty() && status != Status::Pass {
-        next.push(
-            "report.html shows it over time; resurge diagnose scenario.toml tries one client step by step"
-                .to_owned(),
-        );
+        next.push(format!(
+            "report.html shows it over time; to try one client step by step: {COMMAND}{diagnosed}{EXPLAINED}"
+        ));
     }
     next.truncate(2);
     next

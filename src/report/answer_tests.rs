@@ -81,8 +81,8 @@ fn each_world_has_its_sentences() {
         ]
         .concat(),
     );
-    insta::assert_snapshot!(said(&stale_token, &[("fresh", &fresh)]), @"All 1,000 clients were cut off, and none came back (1,000 were away when the run ended, for up to 40.0 s). Every attempt to come back (3,000) was refused with 403 because the token had been invalidated; a fresh one is let in, as group fresh shows.");
-    insta::assert_snapshot!(said(&fresh, &[]), @"All 100 clients were cut off, and all came back: half within 1.20 s, 99 % within 1.20 s. All sessions that were lost ended by target 1001 (100).");
+    insta::assert_snapshot!(said(&stale_token, &[("fresh", &fresh)]), @"All 1,000 clients were disconnected, and none came back (1,000 were away when the run ended, for up to 40.0 s). Every attempt to come back (3,000) was refused with 403 because the token had been invalidated; a fresh one is let in, as group fresh shows.");
+    insta::assert_snapshot!(said(&fresh, &[]), @"All 100 clients were disconnected, and all came back: half within 1.20 s, 99 % within 1.20 s. All sessions that were lost ended by target 1001 (100).");
     let idle = group(3, &in_first(3));
     insta::assert_snapshot!(said(&idle, &[]), @"All 3 clients were let in, and no session was lost before the run's end.");
     let close =
@@ -143,7 +143,7 @@ fn of_who_leaves_before_the_run_ends_that_is_said() {
 
 #[test]
 fn what_to_do_next_follows_from_what_was_met() {
-    let next = |sample: Sample, status| next_steps(&[group(1, &[(1, sample)])], status, "");
+    let next = |sample: Sample, status| next_steps(&[group(1, &[(1, sample)])], status, "", &[]);
     let dead = refused(Outcome::Http403, 403, None, Cause::StaleToken, Ground::Said);
     assert!(next(dead, Status::ThresholdFailed)[0].contains("on_reconnect"));
     let unknown = refused(Outcome::Http403, 403, None, Cause::Unknown, Ground::Unknown);
@@ -158,7 +158,7 @@ fn what_to_do_next_follows_from_what_was_met() {
     assert!(next(scope(), Status::Pass)[0].contains("token.scopes"));
     let signed = request(Request::Mint, RequestAnswer::Ok, None, "");
     let minted = group(1, &[(1, scope()), (1, signed)]);
-    assert!(next_steps(&[minted], Status::Pass, "")[0].contains("token.claims"));
+    assert!(next_steps(&[minted], Status::Pass, "", &[])[0].contains("token.claims"));
     assert!(next(end(FIRST, Outcome::Ok), Status::ThresholdFailed)[0].contains("report.html"));
 }
 
@@ -182,22 +182,36 @@ fn what_a_token_endpoint_says_leads_to_what_to_change() {
             1,
             &[(1, end(FIRST, outcome)), (1, request(Request::Credentials, answer, Some(status), word))],
         );
-        let next = next_steps(&[tally], Status::ThresholdFailed, "");
+        let next = next_steps(&[tally], Status::ThresholdFailed, "", &[]);
         assert!(next[0].contains(key), "{next:?}");
     }
     // Two requests for one token are no failure.
     let nonce = request(Request::Credentials, RequestAnswer::Refused, Some(400), "use_dpop_nonce");
     let tally = group(1, &[(1, end(FIRST, Outcome::Ok)), (1, nonce)]);
-    assert!(next_steps(&[tally], Status::Pass, "").is_empty());
+    assert!(next_steps(&[tally], Status::Pass, "", &[]).is_empty());
 }
 
 #[test]
 fn a_copy_that_names_files_is_not_what_diagnose_is_to_read() {
     let unknown = || refused(Outcome::Http403, 403, None, Cause::Unknown, Ground::Unknown);
     let next = |scenario: &str| {
-        next_steps(&[group(1, &[(1, unknown())])], Status::ThresholdFailed, scenario).remove(0)
+        next_steps(&[group(1, &[(1, unknown())])], Status::ThresholdFailed, scenario, &[]).remove(0)
     };
     assert!(next("[[groups]]\ntoken = { key = { file = \"k.pem\" } }").contains("that was run"));
     assert!(next("[[groups]]\ntoken = { feeder = \"rows.csv\" }").contains("that was run"));
-    assert!(next("[[groups]]\ntoken = { key = { file = \"/etc/k.pem\" } }").contains("the copy"));
+    assert!(
+        next("[[groups]]\ntoken = { key = { file = \"/etc/k.pem\" } }")
+            .contains("resurge diagnose RUN/scenario.toml (RUN:")
+    );
+}
+
+#[test]
+fn diagnose_is_to_send_the_group_whose_refusals_are_unexplained() {
+    let unknown = || refused(Outcome::Http403, 403, None, Cause::Unknown, Ground::Unknown);
+    let totals = [group(1, &[]), group(1, &[(1, unknown())])];
+    let next = next_steps(&totals, Status::ThresholdFailed, "", &["a", "b"]).remove(0);
+    assert!(
+        next.ends_with("resurge diagnose RUN/scenario.toml --group b (RUN: this run's folder)"),
+        "{next}"
+    );
 }

@@ -42,6 +42,18 @@ fn last_lines(mark: &Mark) -> &[String] {
     &lines[lines.len().saturating_sub(MOST_LINES)..]
 }
 
+/// Events that failed, a sentence each.
+pub(super) fn failed_words(marks: &[Mark]) -> Vec<String> {
+    let failed = marks.iter().filter(|mark| mark.has_failed()).take(MOST_ROWS);
+    failed
+        .map(|mark| {
+            let [at, name, by, came] = row(mark);
+            let last = failed_lines(mark).last().map_or_else(String::new, |line| format!(" | {line}"));
+            format!("{name} at {at} ({by}): {came}{last}")
+        })
+        .collect()
+}
+
 /// Why the run is not valid by its events, a sentence each: those that must be done and were not.
 pub(super) fn event_faults(marks: &[Mark]) -> Vec<String> {
     let required =

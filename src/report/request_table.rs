@@ -51,6 +51,19 @@ fn request_row(group: &GroupTotals<'_>, steps: &[String], kind: Request) -> Opti
     ])
 }
 
+/// That requests were not answered as they should be, a sentence for each group and kind.
+pub(super) fn failed_words(model: &RunModel, groups: &[GroupTotals<'_>]) -> Vec<String> {
+    let table = requests(model, groups);
+    let rows = table.iter().flat_map(|table| table.rows.iter().skip(1));
+    let told = rows.filter_map(|row| match row.as_slice() {
+        [group, request, made, ok, .., said] => {
+            Some(format!("{group}: {request}: {ok} of {made} ok ({said})"))
+        }
+        _ => None,
+    });
+    told.collect()
+}
+
 /// What became of refused refresh tokens, and that scopes were withheld, a sentence for each group in which some were, and what the target made of those that were shown again.
 pub(super) fn refresh_lines(model: &RunModel, groups: &[GroupTotals<'_>]) -> Vec<String> {
     let of_group = |group: &GroupTotals<'_>| Some(format!("{}: {}", group.name, refresh_words(group.tally)?));

@@ -37,6 +37,23 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<String>>,
 }
 
+impl Table {
+    /// The columns of these titles, in the table's order, under another note.
+    pub(super) fn only(self, titles: &[&str], note: &'static str) -> Self {
+        let header = self.rows.first().cloned().unwrap_or_default();
+        let is_wanted =
+            |column: &usize| header.get(*column).is_some_and(|title| titles.contains(&title.as_str()));
+        let pick = |row: Vec<String>| {
+            row.into_iter()
+                .enumerate()
+                .filter(|(column, _)| is_wanted(column))
+                .map(|(_, cell)| cell)
+                .collect()
+        };
+        Self { note, rows: self.rows.into_iter().map(pick).collect(), ..self }
+    }
+}
+
 /// The groups in the scenario's order.
 pub(super) fn in_order(model: &RunModel) -> Vec<GroupTotals<'_>> {
     let groups = model.groups().zip(&model.manifest.groups).zip(come_and_go(&model.manifest)).enumerate();
@@ -133,8 +150,8 @@ pub(super) fn recovery(model: &RunModel, groups: &[GroupTotals<'_>]) -> Option<T
     if rows.is_empty() {
         return None;
     }
-    rows.insert(0, header(["group", "from", "cut off", "back", "50%", "95%", "100%", "curve"]));
-    let note = "until so many of those cut off were back, >: by the run's end not; the curve: share back, over log time";
+    rows.insert(0, header(["group", "from", "disconnected", "back", "50%", "95%", "100%", "curve"]));
+    let note = "until so many of those disconnected were back; >: not by the run's end; curve: share back over log time";
     Some(Table { title: "Recovery", note, rows })
 }
 
@@ -157,16 +174,7 @@ fn recovery_row(model: &RunModel, name: &str, curve: &RecoveryCurve) -> Vec<Stri
 /// How the handshakes were answered.
 pub(super) fn handshakes(groups: &[GroupTotals<'_>]) -> Table {
     let mut rows = vec![header([
-        "group",
-        "kind",
-        "attempts",
-        "ok",
-        "refused",
-        "rate",
-        "403",
-        "403 rate",
-        "other",
-        "causes and other outcomes",
+        "group", "kind", "attempts", "ok", "refused", "rate", "403", "403 rate", "other", "not ok",
     ])];
     for group in groups {
         for &kind in AttemptKind::ALL {
@@ -361,6 +369,27 @@ pub(super) fn throughput(model: &RunModel, groups: &[GroupTotals<'_>]) -> Table 
         ]);
     }
     Table { title: "Throughput and what outages cost", note: "rates are means over the run", rows }
+}
+
+/// How many messages there were, those without a reply among them; `None` where there was none.
+pub(super) fn traffic(model: &RunModel, groups: &[GroupTotals<'_>]) -> Option<Table> {
+    let seconds = model.elapsed_s.max(0.001);
+    let mut rows = vec![header(["group", "sent", "sent/s", "received", "received/s", "missed"])];
+    rows.extend(groups.iter().filter_map(|group| {
+        let count = |counter| group.tally.counter(counter);
+        let (sent, received) = (count(Counter::MessagesOut), count(Counter::MessagesIn));
+        let rate = |count: u64| format!("{:.1}", count as f64 / seconds);
+        let missed = match count(Counter::OutagesMeasured) {
+            0 => "-".to_owned(),
+            _ => format_count(count(Counter::MessagesMissed)),
+        };
+        (sent + received > 0).then(|| {
+            let name = group.name.to_owned();
+            vec![name, format_count(sent), rate(sent), format_count(received), rate(received), missed]
+        })
+    }));
+    let note = "with and without a reply; missed: while a client was away";
+    (rows.len() > 1).then_some(Table { title: "Messages", note, rows })
 }
 
 /// How long messages were under way; `None` where none was measured.

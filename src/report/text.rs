@@ -1,391 +1,220 @@
 //! The summary for a terminal: the answer first, then where it comes from.
 //!
-//! In: a run. Out: text in aligned columns, at most 110 wide for usual names.
+//! In: a run. Out: text of at most 80 columns: the answer in words, at most five tables, whether the numbers are to be believed, where the page is; or all tables.
 
-use std::fmt::Write as _;
+use std::path::Path;
 
-use crate::record::{ExchangeCounts, GeneratorHealth, ThresholdStatus, health_faults};
-use crate::sample::{Counter, Outcome};
-use crate::units::{format_count, format_share, format_us, wrapped};
+use crate::record::{ThresholdStatus, health_faults};
+use crate::sample::Outcome;
+use crate::units::{format_count, format_share, format_us};
 
-use super::aligned::aligned;
+use super::details::{agreement_words, write_accounts, write_details, write_pool_waits};
 use super::lost::clients_words;
 use super::marks;
 use super::model::RunModel;
-use super::observed::{faults as observed_faults, observed};
-use super::outages::{availability, lines, outages};
-use super::request_table::{refresh_lines, requests};
-use super::simulated::{NO_GENERATOR, SIMULATED, assumptions, target_words};
+use super::next::next_in;
+use super::observed::faults as observed_faults;
+use super::outages::lines;
+use super::request_table::{failed_words, refresh_lines};
+use super::sheet::{Sheet, Style, Tone};
+use super::simulated::{SIMULATED, assumptions, target_words};
 use super::tables::{
-    GroupTotals, Table, closes, grounds_words, handshakes, in_order, loop_words, messages, never_in, phases,
-    reconnects, recovery, throughput, tokens,
+    GroupTotals, Table, handshakes, in_order, loop_words, never_in, phases, reconnects, recovery, traffic,
 };
-use super::talk::exchanges;
-use super::talk_tables::talk_tables;
 use super::verdict::Status;
-use super::wire_tables::{compression, resumption};
 use super::workers::worker_lines;
 
-/// The longest line of a sentence.
-const WIDTH: usize = 108;
+/// The page of a run folder.
+const PAGE: &str = super::write::PAGE_FILE;
 
-/// How the text is dressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Style {
-    /// Whether colours are used.
-    pub colour: bool,
+/// How a summary is printed.
+#[derive(Debug, Clone, Copy)]
+pub struct Printed<'a> {
+    /// How it is dressed.
+    pub style: Style,
+    /// Whether it has all tables, and not five at most.
+    pub details: bool,
+    /// The run's folder, as a user can name it; `None`: it is not known.
+    pub folder: Option<&'a Path>,
 }
 
-impl Style {
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-
-    pub(crate) fn bold(self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
-    pub(crate) fn good(self, text: &str) -> String {
-        self.paint("32", text)
-    }
-
-    pub(crate) fn bad(self, text: &str) -> String {
-        self.paint("31", text)
-    }
-}
-
-/// The summary of a run.
+/// The whole summary of a run, with all its tables.
 #[must_use]
 pub fn summary_text(model: &RunModel, style: Style) -> String {
+    printed_summary(model, Printed { style, details: true, folder: None })
+}
+
+/// The summary of a run: what makes it not valid, failed thresholds and warnings are in it with and without details.
+#[must_use]
+pub fn printed_summary(model: &RunModel, printed: Printed<'_>) -> String {
     let groups = in_order(model);
-    let mut text = String::new();
-    write_head(&mut text, model, style);
-    write_table(&mut text, &reconnects(&groups), style);
-    for words in never_in(&groups) {
-        line(&mut text, &format!("  {} {words}", style.bad("never in")));
+    let mut sheet = Sheet::new(printed.style);
+    write_head(&mut sheet, model, printed.folder);
+    if printed.details {
+        write_details(&mut sheet, model, &groups);
+    } else {
+        short_tables(model, &groups).iter().for_each(|table| sheet.table(table));
+        write_warnings(&mut sheet, model, &groups);
+        write_checks(&mut sheet, model);
     }
-    if let Some(table) = recovery(model, &groups) {
-        write_table(&mut text, &table, style);
-    }
-    for table in [outages(model), availability(model)].into_iter().flatten() {
-        write_table(&mut text, &table, style);
-    }
-    write_table(&mut text, &handshakes(&groups), style);
-    if let Some(words) = grounds_words(&model.all) {
-        line(&mut text, &format!("  {words}"));
-    }
-    if let Some(table) = tokens(&groups) {
-        write_table(&mut text, &table, style);
-        write_loops(&mut text, model, &groups, style);
-    }
-    write_requests(&mut text, model, &groups, style);
-    if let Some(table) = phases(model, &groups) {
-        write_table(&mut text, &table, style);
-    }
-    write_table(&mut text, &throughput(model, &groups), style);
-    for table in [messages(&groups), compression(&groups), resumption(&groups)].iter().flatten() {
-        write_table(&mut text, table, style);
-    }
-    for table in talk_tables(model) {
-        write_table(&mut text, &table, style);
-    }
-    write_observed(&mut text, model, style);
-    write_closes(&mut text, &groups, style);
-    write_marks(&mut text, model, style);
-    write_thresholds(&mut text, model, style);
-    write_generator(&mut text, model, style);
-    write_accounts(&mut text, model, style);
-    text
+    write_page(&mut sheet, printed);
+    sheet.into_text()
 }
 
-/// Writing to a String does not fail.
-fn line(text: &mut String, content: &str) {
-    let _ = writeln!(text, "{content}");
-}
-
-fn heading(text: &mut String, style: Style, title: &str) {
-    line(text, "");
-    line(text, &style.bold(title));
-}
-
-fn write_table(text: &mut String, table: &Table, style: Style) {
-    heading(text, style, &format!("{} ({})", table.title.to_uppercase(), table.note));
-    text.push_str(&aligned(&table.rows));
-}
-
-fn write_head(text: &mut String, model: &RunModel, style: Style) {
+fn write_head(sheet: &mut Sheet, model: &RunModel, folder: Option<&Path>) {
     let manifest = &model.manifest;
-    let title = model.verdict.status.title();
-    let painted = if model.verdict.status == Status::Pass { style.good(title) } else { style.bad(title) };
-    line(
-        text,
-        &format!(
-            "{}  {}: {}, {:.1} s, seed {}, {}",
-            style.bold(&painted),
-            manifest.scenario,
-            clients_words(manifest),
-            model.elapsed_s,
-            manifest.seed,
-            target_words(manifest),
-        ),
+    let status = model.verdict.status;
+    let tone = if status == Status::Pass { Tone::Good } else { Tone::Bad };
+    let run = format!(
+        "{}: {}, {:.1} s, seed {}, {}",
+        manifest.scenario,
+        clients_words(manifest),
+        model.elapsed_s,
+        manifest.seed,
+        target_words(manifest),
     );
-    if let Some(description) = &model.answer.description {
-        line(text, &format!("  {description}"));
+    sheet.begin_as(tone, &format!("{} ", status.title()), &run);
+    model.answer.description.iter().for_each(|description| sheet.say(description));
+    model.answer.lines().for_each(|said| sheet.say(&said));
+    lines(model).into_iter().chain(worker_lines(model)).for_each(|said| sheet.say(&said));
+    for next in &next_in(folder, &model.answer.next) {
+        sheet.say_as(Tone::Bold, "next:", &next.said);
+        // A command is never broken: it is there to be pasted.
+        next.command.iter().for_each(|command| sheet.line(&format!("    {command}")));
     }
-    for said in model.answer.lines() {
-        wrapped("  ", &said, 4, WIDTH).iter().for_each(|part| line(text, part));
+    if manifest.simulated.is_some() {
+        sheet.say(&format!("{SIMULATED}. Assumed:"));
+        assumptions(manifest).iter().for_each(|assumption| sheet.say(&format!("- {assumption}")));
     }
-    for said in lines(model).into_iter().chain(worker_lines(model)) {
-        wrapped("  ", &said, 4, WIDTH).iter().for_each(|part| line(text, part));
-    }
-    for next in &model.answer.next {
-        let parts = wrapped("  next: ", next, 4, WIDTH);
-        parts.iter().for_each(|part| line(text, &part.replacen("next:", &style.bold("next:"), 1)));
-    }
-    write_assumptions(text, model);
-    for reason in &model.verdict.reasons {
-        line(text, &format!("  {} {reason}", style.bad("!")));
-    }
+    model.verdict.reasons.iter().for_each(|reason| sheet.say_as(Tone::Bad, "!", reason));
     if model.torn_bytes > 0 {
-        line(
-            text,
-            &format!("  ! {} bytes at the journal's end were cut off", format_count(model.torn_bytes)),
-        );
+        let torn = format!("{} bytes at the journal's end were cut off", format_count(model.torn_bytes));
+        sheet.say_as(Tone::Bad, "!", &torn);
     }
-    for fault in model.end.iter().flat_map(|end| &end.write_faults) {
-        line(text, &format!("  {} {fault}", style.bad("!")));
-    }
+    let faults = model.end.iter().flat_map(|end| &end.write_faults);
+    faults.for_each(|fault| sheet.say_as(Tone::Bad, "!", fault));
 }
 
-fn write_assumptions(text: &mut String, model: &RunModel) {
-    if model.manifest.simulated.is_some() {
-        line(text, &format!("  {SIMULATED}. Assumed:"));
-        assumptions(&model.manifest).iter().for_each(|assumption| line(text, &format!("    {assumption}")));
-    }
-}
-
-fn write_loops(text: &mut String, model: &RunModel, groups: &[GroupTotals<'_>], style: Style) {
-    for group in groups {
-        if let Some(words) = loop_words(model, group) {
-            line(text, &format!("  {} {}: {words}", style.bad("refetch loop"), group.name));
-        }
-    }
-}
-
-/// What requests before handshakes came to, where some were not answered as they should be.
-fn write_requests(text: &mut String, model: &RunModel, groups: &[GroupTotals<'_>], style: Style) {
-    if let Some(table) = requests(model, groups) {
-        write_table(text, &table, style);
-    }
-    for words in refresh_lines(model, groups) {
-        line(text, &format!("  {} {words}", style.bad("refresh tokens")));
-    }
-}
-
-/// The service's own numbers, where they were asked for.
-fn write_observed(text: &mut String, model: &RunModel, style: Style) {
-    if let Some(table) = observed(model) {
-        write_table(text, &table, style);
-    }
-    for fault in observed_faults(model) {
-        let parts = wrapped("  not observed ", &fault, 4, WIDTH);
-        parts
+/// The five tables at most that a run without `--details` has.
+fn short_tables(model: &RunModel, groups: &[GroupTotals<'_>]) -> Vec<Table> {
+    let reconnects = reconnects(groups).only(
+        &["group", "disconnects", "back", "given up", "away", "p50", "p99", "max"],
+        "disconnect to ready session; >: beyond what was seen",
+    );
+    let has_storms =
+        model.recovery_curves().iter().any(|curve| curve.storm.is_some() && curve.disconnects > 0);
+    let recovery = recovery(model, groups).filter(|_| has_storms).map(|table| {
+        table.only(
+            &["group", "from", "disconnected", "back", "50%", "95%", "100%"],
+            "until so many were back; >: not by the run's end",
+        )
+    });
+    let handshakes = handshakes(groups).only(
+        &["group", "kind", "attempts", "ok", "refused", "rate", "other", "not ok"],
+        "each attempt has one outcome",
+    );
+    let phases = phases(model, groups).map(|table| Table {
+        note: "share of the reconnect time, and p99, of each phase",
+        rows: table
+            .rows
             .iter()
-            .for_each(|part| line(text, &part.replacen("not observed", &style.bad("not observed"), 1)));
+            .map(|row| row.iter().map(|cell| cell.replace(" / ", " ")).collect())
+            .collect(),
+        ..table
+    });
+    [Some(reconnects), recovery, Some(handshakes), phases, traffic(model, groups)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// What must not be overlooked.
+fn write_warnings(sheet: &mut Sheet, model: &RunModel, groups: &[GroupTotals<'_>]) {
+    let mut warnings: Vec<(&str, String)> = Vec::new();
+    warnings.extend(never_in(groups).into_iter().map(|words| ("never in", words)));
+    let loops = groups.iter().filter_map(|group| Some((group.name, loop_words(model, group)?)));
+    warnings.extend(loops.map(|(name, words)| ("refetch loop", format!("{name}: {words}"))));
+    warnings.extend(failed_words(model, groups).into_iter().map(|words| ("requests", words)));
+    warnings.extend(refresh_lines(model, groups).into_iter().map(|words| ("refresh tokens", words)));
+    warnings.extend(observed_faults(model).into_iter().map(|words| ("not observed", words)));
+    warnings.extend(marks::failed_words(&model.marks).into_iter().map(|words| ("event", words)));
+    if !warnings.is_empty() {
+        sheet.heading("WARNINGS");
+        warnings.iter().for_each(|(word, words)| sheet.say_as(Tone::Bad, word, words));
     }
 }
 
-fn write_closes(text: &mut String, groups: &[GroupTotals<'_>], style: Style) {
-    heading(text, style, "CLOSE CODES (by whom)");
-    for group in groups {
-        let closes = closes(group.tally);
-        let list = if closes.is_empty() { "none".to_owned() } else { closes.join("  ") };
-        line(text, &format!("  {}: {list}", group.name));
+/// A line each: thresholds, the generator, the totals. What does not hold is told in full.
+fn write_checks(sheet: &mut Sheet, model: &RunModel) {
+    sheet.gap();
+    write_thresholds(sheet, model);
+    write_generator(sheet, model);
+    model.end.iter().for_each(|end| write_pool_waits(sheet, &end.health));
+    match balance(model) {
+        Some(words) => sheet.say_as(Tone::Good, "✓", &format!("totals: {words}")),
+        None => write_accounts(sheet, model),
     }
 }
 
-fn write_marks(text: &mut String, model: &RunModel, style: Style) {
-    if model.marks.is_empty() {
-        return;
-    }
-    heading(text, style, &format!("EVENTS AND MARKS ({})", marks::NOTE));
-    for mark in model.marks.iter().take(marks::MOST_ROWS) {
-        let [at, name, by, came] = marks::row(mark);
-        let sign = if mark.has_failed() { style.bad("✗") + " " } else { String::new() };
-        let came = if came.is_empty() { came } else { format!(": {came}") };
-        line(text, &format!("  {sign}{at}  {name} ({by}){came}"));
-        for said in marks::failed_lines(mark) {
-            line(text, &format!("      | {said}"));
-        }
-    }
-    if let Some(more) = model.marks.len().checked_sub(marks::MOST_ROWS).filter(|more| *more > 0) {
-        line(text, &format!("  and {} more: run.json has all", format_count(more as u64)));
-    }
-}
-
-fn write_thresholds(text: &mut String, model: &RunModel, style: Style) {
-    if model.thresholds.is_empty() {
-        return;
-    }
-    heading(text, style, "THRESHOLDS");
-    for result in &model.thresholds {
-        let mark = match result.status {
-            ThresholdStatus::Passed => style.good("✓"),
-            ThresholdStatus::Failed => style.bad("✗"),
-            ThresholdStatus::NoSamples => style.bad("?"),
-        };
-        line(text, &format!("  {mark} {}  (measured {})", result.threshold, result.measured_text));
-    }
-}
-
-fn write_generator(text: &mut String, model: &RunModel, style: Style) {
-    let Some(end) = &model.end else { return };
-    let health = &end.health;
-    let healthy = health_faults(health).is_empty();
-    let word = if healthy { style.good("healthy") } else { style.bad("NOT HEALTHY") };
-    heading(text, style, "GENERATOR");
-    if model.manifest.simulated.is_some() {
-        line(text, &format!("  none: {NO_GENERATOR}"));
-        return write_pool_waits(text, health);
-    }
-    line(
-        text,
-        &format!(
-            "  {word}: lag p50 {} p99 {} max {}; event loop stalls p99 {} max {}; CPU {:.1} s ({} of the machine); memory {:.0} MiB",
-            format_us(health.lag_p50_us),
-            format_us(health.lag_p99_us),
-            format_us(health.lag_max_us),
-            format_us(health.stall_p99_us),
-            format_us(health.stall_max_us),
-            health.cpu_s,
-            format_share(health.cpu_share),
-            health.max_rss_bytes as f64 / 1_048_576.0,
+fn write_thresholds(sheet: &mut Sheet, model: &RunModel) {
+    let all = model.thresholds.len();
+    let passed = model.thresholds.iter().filter(|result| result.status == ThresholdStatus::Passed).count();
+    match all {
+        0 => {}
+        1 if passed == 1 => sheet.say_as(Tone::Good, "✓", "thresholds: the one passed"),
+        _ if passed == all => sheet.say_as(Tone::Good, "✓", &format!("thresholds: all {all} passed")),
+        _ => sheet.say_as(
+            Tone::Bad,
+            "✗",
+            &format!("thresholds: {passed} of {all} passed; the others are above"),
         ),
-    );
-    if health.attempts_watched > 0 {
-        line(
-            text,
-            &format!(
-                "  of {} attempts the event loop delayed half by at most {}, 99 % by at most {}; {} ended in a second without rest",
-                format_count(health.attempts_watched),
-                format_us(health.delay_p50_us),
-                format_us(health.delay_p99_us),
-                format_count(health.attempts_saturated),
-            ),
-        );
-    }
-    write_pool_waits(text, health);
-}
-
-fn write_pool_waits(text: &mut String, health: &GeneratorHealth) {
-    if health.mint_waits > 0 {
-        line(
-            text,
-            &format!(
-                "  note: {} tokens waited for a processor to be signed (at most {}): part of phase `mint`, and this machine's doing",
-                format_count(health.mint_waits),
-                format_us(health.mint_wait_max_us),
-            ),
-        );
-    }
-    if health.token_pool_waits > 0 {
-        line(
-            text,
-            &format!(
-                "  note: {} token requests waited for a connection of our pool (at most {}): part of phase `token`. Raise token.max_connections, or set connection = \"fresh\"",
-                format_count(health.token_pool_waits),
-                format_us(health.token_pool_wait_max_us),
-            ),
-        );
     }
 }
 
-/// That each message of an exchange ended in one way.
-fn write_exchange_sums(text: &mut String, model: &RunModel) {
-    let rows = exchanges(model);
-    if rows.is_empty() {
+fn write_generator(sheet: &mut Sheet, model: &RunModel) {
+    let Some(health) =
+        model.end.as_ref().filter(|_| model.manifest.simulated.is_none()).map(|end| &end.health)
+    else {
         return;
-    }
-    let sum = |count: fn(&ExchangeCounts) -> u64| -> String {
-        let sum = rows.iter().fold(0_u64, |sum, row| sum.saturating_add(count(&row.own.counts)));
-        format_count(sum)
     };
-    line(
-        text,
-        &format!(
-            "  exchanges: {} sent = {} ok + {} with failed checks + {} timed out + {} cut off + {} open",
-            sum(|counts| counts.sent),
-            sum(|counts| counts.ok),
-            sum(|counts| counts.failed_checks),
-            sum(|counts| counts.timeouts),
-            sum(|counts| counts.cut_off),
-            sum(|counts| counts.unfinished),
-        ),
+    let (tone, sign, word) = if health_faults(health).is_empty() {
+        (Tone::Good, "✓", "healthy")
+    } else {
+        (Tone::Bad, "✗", "NOT HEALTHY")
+    };
+    let words = format!(
+        "generator {word}: lag p99 {}, longest stall {}, CPU {}",
+        format_us(health.lag_p99_us),
+        format_us(health.stall_max_us),
+        format_share(health.cpu_share),
     );
+    sheet.say_as(tone, sign, &words);
 }
 
-fn write_accounts(text: &mut String, model: &RunModel, style: Style) {
-    heading(text, style, "ACCOUNTS");
-    let attempts = model.all.attempts_total();
+/// That the totals match, in words; `None` where they do not, or where it cannot be told.
+fn balance(model: &RunModel) -> Option<String> {
+    if !model.account_faults.is_empty() || model.manifest.breaks_off() {
+        return None;
+    }
     let outcomes: u64 = Outcome::ALL.iter().map(|outcome| model.all.outcome(*outcome)).sum();
-    let word = if model.account_faults.is_empty() { style.good("close") } else { style.bad("DO NOT CLOSE") };
-    line(
-        text,
-        &format!(
-            "  {word}: {} attempts = {} outcomes; {} sessions = {} ends + {} open",
-            format_count(attempts),
-            format_count(outcomes),
-            format_count(model.all.counter(Counter::Upgrades)),
-            format_count(model.all.closes_total()),
-            format_count(model.all.connected()),
-        ),
-    );
-    write_exchange_sums(text, model);
-    if model.manifest.breaks_off() {
-        line(
-            text,
-            "  sessions of a lost shard count as open, and what its target counted is unknown: the two sides are not compared",
-        );
+    let attempts = format_count(model.all.attempts_total());
+    match &model.reconciliation {
+        None => Some(format!("{attempts} attempts = {} outcomes", format_count(outcomes))),
+        Some(both)
+            if both.holds() && both.reconnects.as_ref().is_none_or(|clocks| clocks.faults().is_empty()) =>
+        {
+            Some(format!("clients and target {} ({attempts} attempts)", agreement_words(both)))
+        }
+        Some(_) => None,
     }
-    let Some(reconciliation) = &model.reconciliation else { return };
-    let word = match (reconciliation.is_exact(), reconciliation.holds()) {
-        (true, _) => style.good("agree exactly"),
-        (false, true) => format!(
-            "agree but for {} whose end the clients cannot know",
-            format_count(reconciliation.unsettled)
-        ),
-        (false, false) => style.bad("DO NOT AGREE"),
-    };
-    let rows: Vec<String> = reconciliation
-        .rows
-        .iter()
-        .map(|row| format!("{} {}/{}", row.what, format_count(row.clients), format_count(row.target)))
-        .collect();
-    line(text, &format!("  clients and target {word} (clients/target):"));
-    for chunk in rows.chunks(4) {
-        line(text, &format!("    {}", chunk.join("; ")));
+}
+
+/// Where the rest is: the last line.
+fn write_page(sheet: &mut Sheet, printed: Printed<'_>) {
+    let Some(folder) = printed.folder else { return };
+    sheet.gap();
+    if !printed.details {
+        sheet.line("--details prints all tables. The page with plots:");
     }
-    if let Some(clocks) = &reconciliation.reconnects {
-        let rows = clocks.percentiles.iter().map(|row| {
-            let word = if row.agrees { "" } else { " (TOO FAR APART)" };
-            format!("p{} {}/{}{word}", row.percentile, format_us(row.clients_us), format_us(row.target_us))
-        });
-        line(
-            text,
-            &format!(
-                "  reconnects by either side's clock (clients/target): {}",
-                rows.collect::<Vec<_>>().join("; ")
-            ),
-        );
-    }
-    let counters = model.end.as_ref().and_then(|end| end.target_counters.as_ref());
-    if let Some(topics) = counters.and_then(|counters| counters.topics) {
-        line(text, &format!("  of its topics the target {topics}"));
-    }
-    let faults = counters.map(|counters| counters.faults_injected.as_slice()).unwrap_or_default();
-    if !faults.is_empty() {
-        let list: Vec<String> =
-            faults.iter().map(|fault| format!("{} × {}", fault.kind, format_count(fault.count))).collect();
-        line(text, &format!("  faults that the target injected: {}", list.join("; ")));
-    }
+    sheet.line(&folder.join(PAGE).display().to_string());
 }

@@ -158,7 +158,7 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
     let no_counters = findings.reconciliation.is_none().then_some("the target's own counters are not there");
     let load_lost = (!findings.lost.is_empty()).then_some("the clients of a lost shard are missing");
     let accounts =
-        findings.account_faults.iter().map(|fault| format!("the accounts do not close: {fault}")).collect();
+        findings.account_faults.iter().map(|fault| format!("unbalanced counts: {fault}")).collect();
     let silent = findings.thresholds.iter().filter(|result| result.status == ThresholdStatus::NoSamples);
     let silent = silent.map(|result| format!("threshold without a sample: {}", result.threshold)).collect();
     let stuck = findings.end.is_some_and(|end| !end.drained);
@@ -166,7 +166,7 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
     let check = |what, skipped, faults| ValidityCheck { what, skipped, faults };
     let mut checks = vec![
         check("the generator kept up", cut_off.or(findings.no_generator), findings.health_faults.clone()),
-        check("the accounts close", None, accounts),
+        check("the counts balance", None, accounts),
         check("clients and target agree", lost.or(no_counters), mismatches(findings.reconciliation)),
         check("every threshold has samples", None, silent),
         check("the load was achieved", cut_off.or(load_lost), load_faults(findings)),

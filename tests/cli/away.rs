@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::runs::{Run, run_with};
-use crate::support::output::text;
+use crate::support::output::unwrapped;
 use crate::support::program::resurge;
 use crate::support::run_folder::json;
 use crate::support::tables::rows;
@@ -82,7 +82,7 @@ fn simulate(scenario: &str) -> (i32, String, serde_json::Value, Option<Row>) {
     let output = command.output().unwrap();
     let json = json(&out)["accounting"]["groups"][0].clone();
     let row = rows(&out, "summary.csv").into_iter().find(|row| row["metric"] == "reconnect_latency");
-    (output.status.code().unwrap(), text(&output.stdout), json, row)
+    (output.status.code().unwrap(), unwrapped(&output.stdout), json, row)
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn an_address_is_a_scenario_and_the_secret_is_nowhere() {
     assert_eq!(with.status.code(), Some(0), "{}", said(&with));
     assert!(text(&with.stdout).contains("All 3 clients were let in"), "{}", said(&with));
     for (name, words) in runs(home) {
-        assert!(name.starts_with("127.0.0.1-"), "{name}");
+        assert!(name.starts_with("127.0.0.1-") && name.contains("-api-v2-analytics-events-"), "{name}");
         assert!(!words.contains("s3same"), "{name}");
     }
     let wrong = there(home, &["run", "example:smoke", "--clients", "3"]);
@@ -149,9 +149,10 @@ fn what_init_writes_runs_and_nothing_is_overwritten() {
         serde_json::from_str::<serde_json::Value>(&text_of("resurge.schema.json")).unwrap()["type"],
         "object"
     );
-    let quick = ["--set", "duration=1s", "--set", "groups.0.start.over=100ms"];
+    let quick = ["--set", "duration=3s", "--set", "groups.0.start.over=100ms", "--set", "storms.0.at=500ms"];
     let ran = there(home, &[&["run", "scenario.toml"], &quick[..], &QUIET, &UNTIMED].concat());
     assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+    assert!(said(&ran).contains("All 3 clients were disconnected, and all came back"), "{}", said(&ran));
     let again = there(home, &["init", "--clients", "9"]);
     assert_eq!(again.status.code(), Some(2));
     assert!(text_of("scenario.toml").contains("clients = 3"), "{}", said(&again));

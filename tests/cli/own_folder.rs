@@ -207,7 +207,14 @@ fn a_report_comes_from_the_journal_whatever_became_of_the_rest() {
             assert!(report("json") == json, "{}", path.display());
         }
         fs::remove_file(path).unwrap();
-        assert!(report("json") == json && report("text") == text, "{}", path.display());
+        assert!(report("json") == json, "{}", path.display());
+        let (told, without) = (report("text"), path.ends_with("report.html"));
+        // The last line names the page, where there is one.
+        assert!(
+            told == text || (without && text.stdout.starts_with(told.stdout.trim_ascii_end())),
+            "{}",
+            path.display()
+        );
     }
     // The journal itself, wherever it is damaged: 65 and the byte, or what is left of it.
     let journal = place.path("run/journal.bin");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use crate::support::free_machine::on_a_free_machine;
-use crate::support::output::{said, text};
+use crate::support::output::{said, text, unwrapped};
 use crate::support::program::resurge;
 use crate::support::run_folder::json;
 use crate::support::tables::rows;
@@ -35,7 +35,7 @@ impl Run {
     }
 
     pub(crate) fn stdout(&self) -> String {
-        text(&self.output.stdout)
+        unwrapped(&self.output.stdout)
     }
 
     pub(crate) fn stderr(&self) -> String {

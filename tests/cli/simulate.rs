@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::support::output::text;
+use crate::support::output::{text, unwrapped};
 use crate::support::program::resurge;
 use crate::support::run_folder::json;
 use crate::support::scene::Scene;
@@ -14,7 +14,7 @@ const STORM: &str = "scenarios/deploy-storm.toml";
 /// Exit code, stdout and stderr.
 fn simulate(arguments: &[&str]) -> (i32, String, String) {
     let output = resurge().arg("simulate").args(arguments).args(["--progress", "none"]).output().unwrap();
-    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    (output.status.code().unwrap(), unwrapped(&output.stdout), text(&output.stderr))
 }
 
 /// Every file of a folder, by name.
@@ -292,5 +292,16 @@ fn shipped_scenarios_hold_their_thresholds_in_virtual_time() {
         let out = root.path().join(scenario.replace('/', "-")).display().to_string();
         let (code, summary, stderr) = simulate(&[&format!("scenarios/{scenario}.toml"), "--out", &out]);
         assert_eq!(code, 0, "{scenario}: {summary}{stderr}");
+        for more in [&[][..], &["--details"]] {
+            let told = resurge().args(["report", &out]).args(more).output().unwrap();
+            assert_fits(&text(&told.stdout), &out);
+        }
     }
+}
+
+/// A terminal of 80 columns wraps no line but a path's, and the last line is the page's path.
+fn assert_fits(summary: &str, folder: &str) {
+    let wide = summary.lines().find(|line| line.chars().count() > 80 && !line.contains(folder));
+    assert_eq!(wide, None, "{summary}");
+    assert_eq!(summary.lines().last(), Some(format!("{folder}/report.html").as_str()), "{summary}");
 }

@@ -10,13 +10,14 @@ use std::time::Duration;
 use resurge::record::{
     Entry, GeneratorHealth, JournalWriter, Manifest, PackedTally, RunEnd, SCHEMA_VERSION, Tally, read_journal,
 };
-use resurge::report::{JOURNAL_FILE, RunModel, Style, summary_text, write_all};
+use resurge::report::{JOURNAL_FILE, Printed, RunModel, Style, printed_summary, summary_text, write_all};
 use resurge::sample::{
     Abnormal, AttemptKind, Cause, CloseKey, Counter, Initiator, Outcome, Phase, Phases, ReadySample, Sample,
     SessionEnd, Traffic,
 };
 use resurge::service::counters::{CloseCount, RefusedCount, TargetCounters};
 
+use crate::support::output::unwrapped;
 use crate::support::run_folder::json;
 use crate::support::tables::rows;
 use crate::synthetic::{self, attempt};
@@ -288,7 +289,7 @@ fn a_run_that_was_cut_off_is_reported_up_to_its_last_whole_second() {
     let model = model_of(folder);
     assert_eq!(model.verdict.exit_code.number(), 111);
     assert_eq!(model.elapsed_s, 10.0);
-    let text = summary_text(&model, Style { colour: false });
+    let text = unwrapped(summary_text(&model, Style { colour: false }).as_bytes());
     assert!(text.starts_with("INCOMPLETE"), "{text}");
     assert!(
         text.contains("the run's end is missing") && text.contains("at the journal's end were cut off"),
@@ -300,11 +301,15 @@ fn a_run_that_was_cut_off_is_reported_up_to_its_last_whole_second() {
 fn the_summary_answers_at_a_glance() {
     let folder = tempfile::tempdir().unwrap();
     write_journal(folder.path());
-    let text = summary_text(&model_of(folder.path()), Style { colour: false });
-    assert!(text.lines().count() <= 58, "{} lines", text.lines().count());
+    let model = model_of(folder.path());
+    let text = summary_text(&model, Style { colour: false });
     let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
-    assert!(widest.chars().count() <= 132, "{}: {widest}", widest.chars().count());
+    assert!(widest.chars().count() <= 80, "{}: {widest}", widest.chars().count());
     assert!(!text.contains('\u{1b}'), "no colour unless asked");
+    let folder = Some(Path::new("reports/synthetic-1"));
+    let short = printed_summary(&model, Printed { style: Style { colour: false }, details: false, folder });
+    assert!(short.lines().count() <= 40, "{} lines", short.lines().count());
+    insta::assert_snapshot!(short, @"");
     insta::assert_snapshot!(text, @r#"
     THRESHOLD FAILED  synthetic: 50 clients, 10.0 s, seed 7, embedded target ws://127.0.0.1:1234
       fresh-token: All 40 clients were cut off, and all came back: half within 24.0 ms, 99 % within 44.0 ms.
@@ -405,7 +410,7 @@ fn a_run_cut_off_after_some_of_its_seconds_has_every_form_of_a_report() {
         let faults = write_all(&model, home.path());
         assert!(faults.is_empty(), "{held} seconds: {faults:?}");
         let planned = format!("those of its first {held} s; planned were {} s", whole.manifest.duration_s);
-        let text = summary_text(&model, Style { colour: false });
+        let text = unwrapped(summary_text(&model, Style { colour: false }).as_bytes());
         assert!(text.contains(&planned) && !resurge::report::markdown(&model).is_empty(), "{text}");
         assert!(resurge::report::junit_xml(&model).is_ok(), "{held} seconds");
     }

@@ -93,8 +93,8 @@ fn markdown_answers_worst_first() {
 
     2 clients, 2.0 s, seed 7, remote target wss://api.example.com/events, resurge 0.1.0
 
-    - fresh: The one client was cut off, and the client came back in 12.0 ms. The session that was lost ended by target 1001 (1).
-    - stale: The one client was cut off, and none came back (1 gave up). Every attempt to come back (1) was refused with 403 because the token had been invalidated.
+    - fresh: The one client was disconnected, and the client came back in 12.0 ms. The session that was lost ended by target 1001 (1).
+    - stale: The one client was disconnected, and none came back (1 gave up). Every attempt to come back (1) was refused with 403 because the token had been invalidated.
     - **Next:** let the clients fetch a token before they come back (token.on\_reconnect = "fetch", or reconnect.refetch\_on), and compare the two runs
 
     - handshake\_403\_rate{group:stale}: rate == 0% (measured 50.0%)
@@ -117,16 +117,16 @@ fn markdown_answers_worst_first() {
 
     ### Recovery
 
-    | group | from | cut off | back | 50% | 95% | 100% | curve |
+    | group | from | disconnected | back | 50% | 95% | 100% | curve |
     | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
     | stale | no storm | 1 | 0 | \- | \- | \- |  |
     | fresh | no storm | 1 | 1 | 12.0 ms | 12.0 ms | 12.0 ms | ████████████████████ |
 
-    <sub>until so many of those cut off were back, &gt;: by the run's end not; the curve: share back, over log time</sub>
+    <sub>until so many of those disconnected were back; &gt;: not by the run's end; curve: share back over log time</sub>
 
     ### Handshakes
 
-    | group | kind | attempts | ok | refused | rate | 403 | 403 rate | other | causes and other outcomes |
+    | group | kind | attempts | ok | refused | rate | 403 | 403 rate | other | not ok |
     | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
     | stale | first | 1 | 1 | 0 | 0.0% | 0 | 0.0% | 0 | \- |
     | stale | reconnect | 1 | 0 | 1 | 100.0% | 1 | 100.0% | 0 | 403 stale\_token 1 |
@@ -152,7 +152,7 @@ fn markdown_answers_worst_first() {
     ### Can the numbers be believed?
 
     - ✅ the generator kept up
-    - ✅ the accounts close
+    - ✅ the counts balance
     - ➖ clients and target agree: cannot be told, the target's own counters are not there
     - ✅ every threshold has samples
     - ✅ the load was achieved
@@ -205,7 +205,7 @@ fn junit_has_a_case_for_each_threshold_and_for_what_makes_a_run_valid() {
             </properties>
             <testcase name="the run came to its end" classname="small.validity" time="0.000"/>
             <testcase name="the generator kept up" classname="small.validity" time="0.000"/>
-            <testcase name="the accounts close" classname="small.validity" time="0.000"/>
+            <testcase name="the counts balance" classname="small.validity" time="0.000"/>
             <testcase name="clients and target agree" classname="small.validity" time="0.000">
                 <skipped message="the target&apos;s own counters are not there"/>
             </testcase>

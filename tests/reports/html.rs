@@ -143,7 +143,12 @@ fn what_is_missing_is_said() {
         (
             &["a"],
             0,
-            &["No client was cut off", "No attempt was made", "No token was fetched", "No session ended"],
+            &[
+                "No client was disconnected",
+                "No attempt was made",
+                "No token was fetched",
+                "No session ended",
+            ],
         ),
         (&["a"], 0, &["The scenario has no storms", "Nobody was refused", "INCOMPLETE"]),
         (&["a", "b"], 2, &["Not known: the target is not the embedded one", "lost with the run"]),

@@ -9,6 +9,7 @@ mod support {
     pub(crate) mod tables;
 }
 
+mod columns;
 mod compare;
 mod compare_outages;
 mod exposition;

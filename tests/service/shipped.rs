@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use resurge::report::{Printed, RunModel, Style, printed_summary};
 use tempfile::TempDir;
 
 use crate::support::free_machine::on_a_free_machine;
@@ -25,13 +26,30 @@ fn run_one(out: &Path, name: &str, overrides: &[(&str, &str)]) -> Came {
     run_to(&folder().join(name), &out.join(format!("{name}-{}", overrides.len())), overrides)
 }
 
+/// A terminal of 80 columns wraps no line of either summary, but a path's.
+fn assert_fits(model: &RunModel, folder: &Path) {
+    for details in [false, true] {
+        let printed = Printed { style: Style { colour: false }, details, folder: Some(folder) };
+        let text = printed_summary(model, printed);
+        let path = folder.display().to_string();
+        let wide = text.lines().find(|line| line.chars().count() > 80 && !line.contains(&path));
+        assert_eq!(wide, None, "{text}");
+        let page = folder.join("report.html").display().to_string();
+        assert_eq!(text.lines().last(), Some(page.as_str()), "{text}");
+        let tables = text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
+        let tables = tables.filter(|line| line.contains(" (")).count();
+        assert!(details || tables <= 5, "{tables} tables:\n{text}");
+    }
+}
+
 /// Runs a scenario; again, where the machine was too busy.
 fn run_to(scenario: &Path, out: &Path, overrides: &[(&str, &str)]) -> Came {
     let mut nth = 0;
     let run = || {
         nth += 1;
         let out = PathBuf::from(format!("{}-{nth}", out.display()));
-        let model = run_file(scenario, overrides, out).model;
+        let model = run_file(scenario, overrides, out.clone()).model;
+        assert_fits(&model, &out);
         Came {
             code: model.verdict.exit_code.number(),
             agree: model.reconciliation.as_ref().is_some_and(|books| books.is_exact()),

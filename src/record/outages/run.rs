@@ -114,7 +114,15 @@ impl OutageIn {
     /// Microseconds from the first loss until this percentage (0..100) of those who were lost were back; `None`: nobody was wanted back.
     #[must_use]
     pub fn back_us(&self, percentage: f64) -> Option<Quantile> {
-        self.recovery().percentile(percentage)
+        let time = self.recovery().percentile(percentage)?;
+        // Where some were not back by the run's end, all were not back before.
+        let longest_away_us = self.away.iter().map(|(us, _)| *us).max();
+        let some_are_missing = longest_away_us.is_some() || self.gave_up > 0;
+        Some(if percentage >= 100.0 && some_are_missing {
+            time.or_longer(longest_away_us.unwrap_or(0))
+        } else {
+            time
+        })
     }
 
     /// Attempts to come back that the service refused, wherever it said so.

@@ -22,7 +22,7 @@ pub(super) fn table() -> Table {
             "<after",
             "<group",
             "<stream",
-            "cut off",
+            "disconnected",
             "heard",
             "share",
             "still blind",

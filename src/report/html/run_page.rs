@@ -307,7 +307,7 @@ fn recovery(model: &RunModel) -> Section {
     let mut section = Section::new(
         "recovery",
         "Recovery",
-        "Which share of the clients that were cut off was back, by the time since. For a storm, the time counts from when it was due; \
+        "Which share of the disconnected clients was back, by the time since. For a storm, the time counts from when it was due; \
          clients that never came back stay in the denominator, so a curve that does not reach 100 % shows them. Who was still away when the run ended counts for as long as \
          it was seen to be (Kaplan-Meier): a time that is longer than all that was seen has a > before it.",
     );
@@ -316,7 +316,7 @@ fn recovery(model: &RunModel) -> Section {
     let mut plots = Vec::new();
     let mut table = Table::new(
         "Time until back",
-        &["<after", "<group", "cut off", "back", "share", "away", "longest", "50 %", "95 %", "100 %"],
+        &["<after", "<group", "disconnected", "back", "share", "away", "longest", "50 %", "95 %", "100 %"],
     );
     let mut blind = run_blind::table();
     for (number, storm) in storms(model).enumerate() {
@@ -340,7 +340,7 @@ fn recovery(model: &RunModel) -> Section {
     }
     if table.rows.is_empty() {
         section.absent(
-            "No client was cut off: no storm struck, and no session ended that the client did not end itself.",
+            "No client was disconnected: no storm struck, and no session ended that the client did not end itself.",
         );
         return section;
     }

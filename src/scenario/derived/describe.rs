@@ -99,12 +99,24 @@ pub fn describe(loaded: &Loaded) -> String {
 fn told(settings: &[String]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for setting in settings {
-        match lines.last_mut().filter(|line| line.chars().count() + 2 + setting.chars().count() <= WIDTH) {
+        let is_one_of_several = is_element(setting);
+        let fits = |line: &&mut String| {
+            !is_one_of_several
+                && !is_element(line.trim_start())
+                && line.chars().count() + 2 + setting.chars().count() <= WIDTH
+        };
+        match lines.last_mut().filter(fits) {
             Some(line) => line.push_str(&format!(", {setting}")),
             None => lines.push(format!("      {setting}")),
         }
     }
     lines
+}
+
+/// Whether a setting is an element of a list of tables, as `session.say.1 = …`.
+fn is_element(setting: &str) -> bool {
+    let path = setting.split(" = ").next().unwrap_or(setting);
+    path.rsplit('.').next().is_some_and(|last| last.parse::<usize>().is_ok())
 }
 
 fn describe_target(target: &Target) -> String {
@@ -167,7 +179,10 @@ fn describe_group(group: &Group) -> String {
         Start::AtOnce => "at once".to_owned(),
         Start::Over(over) => format!("over {}", format_duration(*over)),
         Start::Rate(rate) => format!("{rate:.1} a second"),
-        Start::Stages(stages) => format!("in {} stages", stages.len()),
+        Start::Stages(stages) => match stages.len() {
+            1 => "in one stage".to_owned(),
+            several => format!("in {several} stages"),
+        },
     };
     let token = group.token.as_ref().map_or_else(|| "no token".to_owned(), describe_token);
     let leaves: Vec<String> = group
@@ -351,6 +366,23 @@ fn describe_how(how: DisconnectHow) -> String {
 mod tests {
     use super::*;
     use crate::scenario::file::load::load;
+
+    #[test]
+    fn each_saying_has_a_line_and_a_stage_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("s.toml");
+        let text = "duration = \"5s\"\n[target]\nkind = \"embedded\"\n[[groups]]\nname = \"g\"\nclients = 2\n\
+                    start = { stages = [{ clients = 2, over = \"1s\" }] }\n\
+                    token = { client_id = \"a\", client_secret = \"b\" }\n\
+                    [[groups.session.say]]\ntext = \"one\"\n[[groups.session.say]]\ntext = \"two\"\n";
+        std::fs::write(&file, text).unwrap();
+        let told = describe(&load(&file, &Vec::new(), None, &|_| None).unwrap());
+        for (at, word) in ["one", "two"].iter().enumerate() {
+            let line = format!("\n      session.say.{at} = {{ text = \"{word}\" }}\n");
+            assert!(told.contains(&line), "{line}{told}");
+        }
+        assert!(told.contains("2 clients, started in one stage;"), "{told}");
+    }
 
     #[test]
     fn a_wait_is_told_as_what_is_drawn() {

@@ -42,7 +42,13 @@ fn settings(value: &Value, shapes: &[&Shape]) -> Vec<String> {
 
 fn collect(path: &str, value: &Value, shapes: &[&Shape], found: &mut Vec<String>) {
     let Some(table) = value.as_table().filter(|_| has_keys(shapes)) else {
-        found.push(format!("{path} = {value}"));
+        // What there is several of has a line each.
+        match value.as_array().filter(|list| list.len() > 1 && list.iter().all(Value::is_table)) {
+            Some(list) => {
+                found.extend(list.iter().enumerate().map(|(at, one)| format!("{path}.{at} = {one}")))
+            }
+            None => found.push(format!("{path} = {value}")),
+        }
         return;
     };
     for (key, value) in table {

@@ -15,6 +15,11 @@ use super::error::ScenarioError;
 /// The largest scenario file.
 pub(super) const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The longest part of an address's path that a name has.
+const LONGEST_PART: usize = 16;
+/// The longest name: what a scenario's may have.
+const LONGEST_NAME: usize = 64;
+
 /// A scenario's text.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -37,7 +42,7 @@ pub(super) fn read_source(path: &Path) -> Result<Source, ScenarioError> {
         return Ok(Source { origin, text: shipped.text.to_owned(), stem, folder: PathBuf::new() });
     }
     if let Some(url) = address(path) {
-        let stem = host_of(url);
+        let stem = name_of(url);
         // The address may hold a secret.
         let origin = format!("the plain case of {stem}");
         return Ok(Source { text: plain_case(url), stem, folder: PathBuf::new(), origin });
@@ -76,16 +81,20 @@ fn has_scheme(path: &Path, schemes: &[&str]) -> bool {
     schemes.iter().any(|scheme| text.starts_with(scheme))
 }
 
-/// Its host and port, as a name may have them.
-fn host_of(url: &str) -> String {
-    let host = url.parse::<url::Url>().ok().and_then(|url| {
+/// Its host, port and path, as a name may have them. A long part of the path may be an id or a secret, and is left out.
+fn name_of(url: &str) -> String {
+    let named = url.parse::<url::Url>().ok().and_then(|url| {
         let port = url.port().map(|port| format!("-{port}")).unwrap_or_default();
-        url.host_str().map(|host| format!("{host}{port}"))
+        let is_short = |part: &&str| (1..=LONGEST_PART).contains(&part.len());
+        let parts = url.path_segments().into_iter().flatten().filter(is_short);
+        let path: String = parts.map(|part| format!("-{part}")).collect();
+        url.host_str().map(|host| format!("{host}{port}{path}"))
     });
     let letter =
         |letter: char| if letter.is_ascii_alphanumeric() || "-.".contains(letter) { letter } else { '-' };
-    let host = host.unwrap_or_else(|| "service".to_owned());
-    host.chars().map(letter).collect::<String>().trim_matches(['-', '.']).to_owned()
+    let named = named.unwrap_or_else(|| "service".to_owned());
+    let named: String = named.trim_matches(['-', '.', '[']).chars().map(letter).take(LONGEST_NAME).collect();
+    named.trim_matches(['-', '.']).to_owned()
 }
 
 /// The plain case: clients without a token who hold a session and come back when it ends.
@@ -97,4 +106,25 @@ fn plain_case(url: &str) -> String {
          [[groups]]\nname = \"clients\"\nclients = 10\nstart = {{ over = \"5s\" }}\ntoken = {{ grant = \"none\" }}\n\
          [thresholds]\nhandshake_403_rate = [\"rate < 0.1%\"]\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_of_one_host_have_names_of_their_own() {
+        let long = "x".repeat(70);
+        let rows = [
+            ("ws://127.0.0.1:8080/", "127.0.0.1-8080"),
+            ("ws://127.0.0.1:8080/events?token=sesame", "127.0.0.1-8080-events"),
+            ("wss://api.example.com/v2/chat/room", "api.example.com-v2-chat-room"),
+            ("wss://h/feed/eyJhbGciOiJIUzI1NiJ9abc", "h-feed"),
+            ("ws://[::1]:1/x", "1--1-x"),
+        ];
+        for (url, expected) in rows {
+            assert_eq!(name_of(url), expected, "{url}");
+        }
+        assert_eq!(name_of(&format!("wss://{long}.com/a")).len(), LONGEST_NAME);
+    }
 }

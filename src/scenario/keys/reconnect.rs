@@ -28,7 +28,7 @@ table! {
         backoff: Backoff = Backoff::default();
         /// Whether a `Retry-After` is obeyed where it is longer than the backoff.
         honour_retry_after: bool = true;
-        /// Attempts in a row before giving up. Without it: no limit.
+        /// Attempts in a row before giving up, counted as `reset_on` says: with `"open"`, refusals after a 101 never add up. Without it: no limit.
         max_attempts: Option<u32> = None => int::<u32>(1..=1_000_000);
         /// Time after the disconnect beyond which no further attempt begins.
         give_up_after: Option<Duration> = None => or_never();

@@ -61,7 +61,7 @@ table! {
         say: Vec<Say> = Vec::new() => list(of(), "a list of tables is needed: write [[groups.session.say]]").most(MOST_RULES);
         /// Numbered or timed messages.
         streams: Vec<Stream> = Vec::new() => list(of(), "a list of tables is needed: write [[groups.session.streams]]").most(MOST_RULES);
-        /// By what messages are counted. Without it: they are not told apart.
+        /// The word of a message by which messages are counted. Without it: all count as one kind.
         kinds: Option<Kinds> = None => of::<Kinds>();
         /// MQTT 3.1.1 or 5 in binary messages. Without it: messages are what the other keys say.
         mqtt: Option<Box<MqttRules>> = None => then(of::<MqttRules>(), |rules, _: &At<'_>| Some(Box::new(rules)));

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::declare::words::AlsoAllowed;
 use crate::declare::{
     At, Hidden, Keys as _, Kind, Shape, Table, Word, above_zero, codes_or_any, http_url, int, number, of,
     read_table, table, words,
@@ -85,7 +86,11 @@ impl Kind for Tokens {
             table.finish();
             return Some(None);
         }
-        read_table(at, None).map(Some)
+        let path = format!("{}.grant", at.path);
+        at.reading.tell(AlsoAllowed { path, word: NONE.name });
+        let rules = read_table(at, None);
+        at.reading.forget::<AlsoAllowed>();
+        rules.map(Some)
     }
 }
 
