@@ -18,6 +18,7 @@ mod key_value;
 #[cfg(feature = "cluster")]
 mod launch;
 mod logging;
+mod man;
 mod mark;
 mod merge;
 mod open;
@@ -94,6 +95,9 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Print shell completions
     Completions(completions::CompletionsArgs),
+    /// Write the manual pages to a folder; packages are made with it
+    #[command(hide = true)]
+    Man(man::ManArgs),
     /// End the commands of a run's events where the run was killed; a run starts it for itself
     #[command(hide = true)]
     EventGuard,
@@ -142,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Baseline(args) => baseline::run(args, &mut out, &mut err),
         Command::Schema(args) => schema::run(args, &mut out, &mut err),
         Command::Completions(args) => completions::run(args, &mut Arguments::command(), &mut out),
+        Command::Man(args) => man::run(args, Arguments::command(), &mut err),
     };
     let (code, fault) = match (code, out.flush()) {
         (Ok(code), Ok(())) => return code,

@@ -29,6 +29,9 @@ use super::local::classify_io;
 use super::tickets::TicketBook;
 use super::wire::Wire;
 
+/// Whether this machine has no certificates of authorities, as in an image from scratch. Nobody is told before a handshake fails.
+static NO_SYSTEM_AUTHORITIES: AtomicBool = AtomicBool::new(false);
+
 /// Why there is no TLS configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -73,6 +76,7 @@ pub fn client_config(
     let mut roots = RootCertStore::empty();
     // A certificate of the system's store that does not parse is skipped, as every TLS library does.
     let system = rustls_native_certs::load_native_certs();
+    NO_SYSTEM_AUTHORITIES.store(system.certs.is_empty(), Ordering::Relaxed);
     roots.add_parsable_certificates(system.certs);
     if let Some(path) = files.authorities {
         let fault = |reason: String| TlsError::CaFile { path: path.to_owned(), reason };
@@ -278,10 +282,20 @@ fn certificate_fault(error: &io::Error) -> Option<String> {
 fn tell_once(authority: &str, why: &str) {
     static TOLD: AtomicBool = AtomicBool::new(false);
     if !TOLD.swap(true, Ordering::Relaxed) {
-        log::warn!(
-            "TLS with {authority}: {why}; name the authority that vouches for it in target.ca_file, or correct the host in the URL"
-        );
+        log::warn!("{}", refused_certificate(authority, why, NO_SYSTEM_AUTHORITIES.load(Ordering::Relaxed)));
     }
+}
+
+fn refused_certificate(authority: &str, why: &str, has_no_authorities: bool) -> String {
+    let machine = match has_no_authorities {
+        true => {
+            "; this machine has no certificates of authorities: install ca-certificates, or set SSL_CERT_FILE"
+        }
+        false => "",
+    };
+    format!(
+        "TLS with {authority}: {why}{machine}; name the authority that vouches for it in target.ca_file, or correct the host in the URL"
+    )
 }
 
 /// A TLS failure that was a connection's end is one.
@@ -321,6 +335,14 @@ mod tests {
             assert_eq!(classify_tls(&error), ConnectFailure::Tls(Some(name.into())));
         }
         assert_eq!(classify_tls(&io::Error::other("?")), ConnectFailure::Tls(None));
+    }
+
+    #[test]
+    fn a_machine_without_authorities_is_told_so() {
+        let told = |none| refused_certificate("api.example.com:443", "UnknownIssuer", none);
+        assert!(told(true).contains("install ca-certificates"), "{}", told(true));
+        assert!(!told(false).contains("this machine"), "{}", told(false));
+        assert!(told(false).contains("target.ca_file") && told(true).contains("target.ca_file"));
     }
 
     #[test]
