@@ -20,9 +20,10 @@ use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use resurge::clock::{Clock, Moment};
+use resurge::machine;
 use resurge::plan::Share;
 use resurge::record::journal_bytes;
-use resurge::run::{InMemory, host, simulation_of};
+use resurge::run::{InMemory, simulation_of};
 use resurge::scenario::load;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -227,7 +228,7 @@ fn main() {
     }
     let given: Vec<u32> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let numbers = if given.is_empty() { vec![1, 10, 100, 300, 1_000] } else { given };
-    println!("{CLIENTS_EACH} clients each, {} cores", host::cores());
+    println!("{CLIENTS_EACH} clients each, {} cores", machine::cores());
     println!(
         "| workers | to the start | messages in | messages out | bytes in | bytes out | a journal | coordinator's CPU | its memory | exit code |"
     );

@@ -9,9 +9,10 @@
 
 use std::time::Duration;
 
+use resurge::machine;
 use resurge::record::Journal;
 use resurge::report::RunModel;
-use resurge::run::{InMemory, SimulateRequest, VIRTUAL_START_UNIX_US, host, simulate, simulation_of};
+use resurge::run::{InMemory, SimulateRequest, VIRTUAL_START_UNIX_US, simulate, simulation_of};
 use resurge::sample::Outcome;
 use resurge::scenario::load;
 
@@ -68,12 +69,12 @@ fn main() {
         let clients = u64::from(loaded.scenario.clients());
         let simulation = simulation_of(loaded, None).unwrap();
         // The high-water mark only grows: the first row is the largest, and tells.
-        let before = host::max_rss_bytes();
+        let before = machine::max_rss_bytes().unwrap();
         let ((journal, events), alone) = timed(|| {
             let (journal, end) = simulation.run_audited(InMemory::Totals, None);
             (journal, end.events)
         });
-        let bytes = host::max_rss_bytes().saturating_sub(before) / clients;
+        let bytes = machine::max_rss_bytes().unwrap().saturating_sub(before) / clients;
         let bytes = if nth == 0 { bytes.to_string() } else { "-".to_owned() };
         let sessions = sessions(journal);
         let ((), whole) = timed(|| {
@@ -109,7 +110,7 @@ fn sessions(journal: Journal) -> u64 {
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
-    let before = host::cpu_time();
+    let before = machine::cpu_time().unwrap();
     let result = work();
-    (result, host::cpu_time().saturating_sub(before))
+    (result, machine::cpu_time().unwrap().saturating_sub(before))
 }

@@ -4,8 +4,8 @@
 //! back; resurge records how: the latency of each reconnect phase by phase, refusals and their causes, throughput.
 //!
 //! Data flows one way, and a module imports only from those above it and from the vocabulary
-//! ([`units`], [`clock`], [`random`], [`sample`], [`exit_code`], [`declare`], and `event_loop`, which only those use that have
-//! threads of their own):
+//! ([`units`], [`clock`], [`random`], [`sample`], [`exit_code`], [`declare`], [`machine`], and `event_loop`, which only
+//! those use that have threads of their own):
 //!
 //! ```text
 //! scenario ─▶ plan ─▶ engine ─spawns▶ clients (lifecycle, driven by drive) ─samples▶ record ─▶ run folder ─▶ report, compare
@@ -28,6 +28,7 @@ pub mod deflate;
 mod event_loop;
 pub mod exit_code;
 pub mod jose;
+pub mod machine;
 pub mod mqtt;
 pub mod random;
 pub mod same_site;

@@ -41,7 +41,8 @@ use std::io::{self, Write};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit_code::{ExitCode, exit_codes_help};
-use crate::run::{guard_commands, survive_file_size_limit};
+use crate::machine::survive_file_size_limit;
+use crate::run::guard_commands;
 
 use streams::{Unheard, UntilClosed};
 

@@ -2,17 +2,20 @@
 //!
 //! In: a run folder. Out: a report of it, made again from its journal.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use crate::exit_code::ExitCode;
+use crate::record::ATTEMPTS_FILE;
 use crate::report::{
-    JOURNAL_FILE, PAGE_FILE, Printed, RunModel, SHARDS_FOLDER, Style, WriteFault, availability_csv,
-    benchmark_entries, check_writable, closes_csv, exchanges_csv, histograms_hlog, is_stream, junit_xml,
-    kinds_csv, markdown, observed_csv, outages_csv, outcomes_csv, printed_summary, report_html, run_json,
-    steps_csv, streams_csv, summary_csv, summary_text, timeseries_csv, tokens_csv, write_all, write_named,
+    JOURNAL_FILE, PAGE_FILE, Printed, RunModel, SHARDS_FOLDER, Style, WriteFault, attempts_parquet,
+    availability_csv, benchmark_entries, check_writable, closes_csv, exchanges_csv, histograms_hlog,
+    is_stream, junit_xml, kinds_csv, markdown, observed_csv, outages_csv, outcomes_csv, printed_summary,
+    report_html, run_json, steps_csv, streams_csv, summary_csv, summary_text, timeseries_csv,
+    timeseries_parquet, tokens_csv, write_all, write_named,
 };
 
 use crate::run::{FoundRun, folders_made, read_run_folder};
@@ -24,6 +27,7 @@ const EXAMPLE: &str = "\
 Examples:
   resurge report reports/idle-reconnect-20260101T120000Z-1a2b
   resurge report RUN --format csv --table timeseries > timeseries.csv
+  resurge report RUN --format parquet --table attempts > attempts.parquet
   resurge report RUN --format junit > junit.xml
   resurge report RUN --format markdown > summary.md
   resurge report RUN --rewrite        (makes every file of the folder again, as after a crash)";
@@ -39,6 +43,8 @@ pub(super) enum Format {
     Json,
     /// A CSV table.
     Csv,
+    /// The table of the seconds, or of the attempts, as Apache Parquet: for DuckDB, pandas, Spark.
+    Parquet,
     /// JUnit XML: a test case for each threshold, and for what makes a run valid.
     Junit,
     /// The HdrHistogram interval log.
@@ -49,7 +55,7 @@ pub(super) enum Format {
     Html,
 }
 
-/// The CSV tables.
+/// The tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Table {
     /// Latencies by group and metric.
@@ -74,6 +80,8 @@ enum Table {
     Availability,
     /// A row for each second and group.
     Timeseries,
+    /// A row for each attempt, where the run was asked for them (--attempts).
+    Attempts,
     /// The service's own numbers, a row for each second and series.
     Observed,
 }
@@ -87,7 +95,7 @@ pub(super) struct ReportArgs {
     /// The form of the report, on stdout [default: text; with --table: csv]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Which CSV table [default: summary]
+    /// Which table, as CSV [default: summary] or with --format parquet (timeseries, the default, or attempts)
     #[arg(long, value_enum)]
     table: Option<Table>,
     /// Print all tables of the summary
@@ -141,14 +149,55 @@ pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -
             return Ok(ExitCode::Unexpected);
         }
     }
-    let style = Style { colour: wants_colour(&io::stdout()) };
-    // A run whose reports were not made yet has no page.
-    let folder = run.join(PAGE_FILE).is_file().then_some(run.as_path());
-    let text = match format {
-        Format::Text => printed_summary(&model, Printed { style, details: args.details, folder }),
-        _ => render(&model, format, table)?,
+    match (format, table) {
+        (Format::Parquet, Table::Timeseries) => timeseries_parquet(&model, out)?,
+        (Format::Parquet | Format::Csv, Table::Attempts) => {
+            return write_attempts(&model, &run, format, out, err);
+        }
+        (Format::Text, _) => {
+            let style = Style { colour: wants_colour(&io::stdout()) };
+            // A run whose reports were not made yet has no page.
+            let folder = run.join(PAGE_FILE).is_file().then_some(run.as_path());
+            let text = printed_summary(&model, Printed { style, details: args.details, folder });
+            out.write_all(text.as_bytes())?;
+        }
+        (format, table) => out.write_all(render(&model, format, table)?.as_bytes())?,
+    }
+    out.flush()?;
+    Ok(ExitCode::Pass)
+}
+
+/// Writes the attempts of the run in the folder `run`, as they are or as Parquet.
+fn write_attempts(
+    model: &RunModel,
+    run: &Path,
+    format: Format,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<ExitCode> {
+    let path = run.join(ATTEMPTS_FILE);
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) => {
+            let hint = "It is written where the run is asked for it: resurge run --attempts";
+            writeln!(err, "error: {}: {error}. {hint}", path.display())?;
+            return Ok(ExitCode::Unreadable);
+        }
     };
-    out.write_all(text.as_bytes())?;
+    if format == Format::Csv {
+        io::copy(&mut file, out)?;
+    } else {
+        drop(file);
+        match attempts_parquet(model, &path, out) {
+            Ok(false) => {}
+            Ok(true) => writeln!(err, "note: the last row of {} is cut off, and left out", path.display())?,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                writeln!(err, "error: {} cannot be read: {error}", path.display())?;
+                return Ok(ExitCode::Unreadable);
+            }
+            Err(error) => return Err(error),
+        }
+    }
     out.flush()?;
     Ok(ExitCode::Pass)
 }
@@ -159,13 +208,21 @@ pub(super) fn run(args: &ReportArgs, out: &mut dyn Write, err: &mut dyn Write) -
 /// A table of a form that has none, or details of one that has all: a sentence that says so.
 fn form(args: &ReportArgs) -> Result<(Format, Table), String> {
     let format = args.format.unwrap_or(if args.table.is_some() { Format::Csv } else { Format::Text });
-    if args.table.is_some() && format != Format::Csv {
-        return Err("--table is for --format csv".to_owned());
+    match (format, args.table) {
+        (Format::Csv | Format::Parquet, _) | (_, None) => {}
+        (_, Some(_)) => return Err("--table is for --format csv and --format parquet".to_owned()),
+    }
+    if format == Format::Parquet && !matches!(args.table, None | Some(Table::Timeseries | Table::Attempts)) {
+        return Err(
+            "--format parquet has the tables timeseries and attempts. The others are short: take --format csv"
+                .to_owned(),
+        );
     }
     if args.details && format != Format::Text {
         return Err("--details is for --format text: every other form has all".to_owned());
     }
-    Ok((format, args.table.unwrap_or(Table::Summary)))
+    let usual = if format == Format::Parquet { Table::Timeseries } else { Table::Summary };
+    Ok((format, args.table.unwrap_or(usual)))
 }
 
 /// What there is of a run without an end, and what is missing.
@@ -217,6 +274,8 @@ fn render(model: &RunModel, format: Format, table: Table) -> io::Result<String> 
         (Format::Csv, Table::Availability) => availability_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Timeseries) => timeseries_csv(model).map_err(io::Error::from),
         (Format::Csv, Table::Observed) => observed_csv(model).map_err(io::Error::from),
+        // These are no texts, or not made of the model: who asks for them has them written.
+        (Format::Parquet, _) | (Format::Csv, Table::Attempts) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
@@ -276,11 +335,16 @@ pub(super) fn check_exports(exports: &[Export], out: Option<&Path>) -> Result<()
     Ok(())
 }
 
-/// Writes a report to its file, whole or not at all; a CSV is the summary's.
+/// Writes a report to its file, whole or not at all; a CSV is the summary's, and Parquet that of the seconds.
 pub(super) fn export(model: &RunModel, export: &Export) -> Result<(), WriteFault> {
-    let text = render(model, export.format, Table::Summary);
-    let text = text.map_err(|source| WriteFault { path: export.path.clone(), source })?;
-    write_named(&export.path, text)
+    let bytes = if export.format == Format::Parquet {
+        let mut bytes = Vec::new();
+        timeseries_parquet(model, &mut bytes).map(|()| bytes)
+    } else {
+        render(model, export.format, Table::Summary).map(String::into_bytes)
+    };
+    let bytes = bytes.map_err(|source| WriteFault { path: export.path.clone(), source })?;
+    write_named(&export.path, bytes)
 }
 
 #[cfg(test)]

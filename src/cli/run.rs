@@ -10,14 +10,12 @@ use clap::Args;
 
 use crate::drive::network::parse_host;
 use crate::exit_code::ExitCode;
+use crate::machine::survive_mark_signals;
 use crate::plan::{MOST_SHARDS, Share};
 use crate::report::Status;
 #[cfg(feature = "cluster")]
 use crate::run::run_cluster;
-use crate::run::{
-    MetricsServer, OnProgress, RunDone, RunError, RunRequest, Split, obey_parent, run_split,
-    survive_mark_signals,
-};
+use crate::run::{MetricsServer, OnProgress, RunDone, RunError, RunRequest, Split, obey_parent, run_split};
 
 use super::ended::{tell_done, tell_refusal};
 use super::examples::named;

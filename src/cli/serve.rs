@@ -16,8 +16,8 @@ use secrecy::SecretString;
 
 use crate::clock::Clock;
 use crate::exit_code::ExitCode;
+use crate::machine::{StopSignals, raise_descriptor_limit};
 use crate::report::write_named;
-use crate::run::StopSignals;
 use crate::scenario::keys::TargetRules;
 use crate::scenario::{ScenarioError, load_target_rules, profile_names, profile_text};
 use crate::service::server::{
@@ -161,9 +161,7 @@ async fn serve_until(
         }
     };
     // How many sessions there can be should not depend on the soft limit of a shell.
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        log::warn!("the limit of descriptors stays as it is: {error}");
-    }
+    log::debug!("at most {} descriptors", raise_descriptor_limit());
     let close_timeout = rules.close_timeout;
     let setup = ServerSetup {
         listen,

@@ -105,7 +105,7 @@ pub(super) fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write)
         }
     };
     let Progress { show, finish } = progress(args.progress);
-    let cores = crate::run::host::cores().min(THREADS);
+    let cores = crate::machine::cores().min(THREADS);
     let request = SimulateRequest {
         scenario,
         overrides: args.overrides.clone(),

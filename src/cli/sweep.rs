@@ -11,9 +11,10 @@ use clap::{Args, ValueEnum};
 
 use crate::clock::Clock;
 use crate::exit_code::ExitCode;
+use crate::machine;
 use crate::report::{RunModel, Status, Style, write_file};
 use crate::run::{
-    InMemory, RunError, RunRequest, SimulateRequest, VIRTUAL_START_UNIX_US, host, load_scaled, make_folder,
+    InMemory, RunError, RunRequest, SimulateRequest, VIRTUAL_START_UNIX_US, load_scaled, make_folder,
     run as run_scenario, simulate, simulation_of,
 };
 use crate::scenario::Overrides;
@@ -246,7 +247,7 @@ fn run_points(
 
 /// How many points are simulated at a time. A million clients take a gigabyte.
 fn threads(args: &SweepArgs, clients: u32) -> usize {
-    let by_default = if clients > MOST_BESIDE { 1 } else { host::cores() };
+    let by_default = if clients > MOST_BESIDE { 1 } else { machine::cores() };
     args.threads.map_or(by_default, usize::from)
 }
 

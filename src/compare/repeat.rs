@@ -299,8 +299,8 @@ fn facts(model: &RunModel, source: &str) -> Facts {
         host: manifest.host.clone(),
         validity,
         reasons,
-        cpu_s: health.map(|health| health.cpu_s),
-        max_rss_bytes: health.map(|health| health.max_rss_bytes),
+        cpu_s: health.and_then(|health| health.cpu_s),
+        max_rss_bytes: health.and_then(|health| health.max_rss_bytes),
         precision: FULL_PRECISION,
     }
 }

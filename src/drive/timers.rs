@@ -1,24 +1,20 @@
 //! Waking up on time: a worker's sleeps, kept to within a fraction of a millisecond.
 //!
 //! In: moments. Out: futures that end then, never early. Tokio's timers have a grain of a millisecond and round up, which a reconnect of
-//! half a millisecond would show as three times as long; here one `timerfd` (timerfd_create(2)) for each worker is set to the next
-//! moment that is due.
+//! half a millisecond would show as three times as long; here one alarm of the system for each worker is set to the next moment that is
+//! due, finer than that where the system has such ([`ALARM_GRAIN`](crate::machine)).
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-};
-use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, Moment};
+use crate::machine::Alarm;
 
 /// The sleeps of one worker. Its task ends when this is dropped.
 #[derive(Debug)]
@@ -30,7 +26,7 @@ pub struct Timers {
 #[derive(Debug)]
 struct Board {
     clock: Clock,
-    timer: AsyncFd<OwnedFd>,
+    alarm: Alarm,
     queue: Mutex<Queue>,
 }
 
@@ -39,7 +35,7 @@ struct Queue {
     /// By moment; the number tells apart those of one moment.
     sleepers: BTreeMap<(Moment, u64), Waker>,
     next_number: u64,
-    /// What the timer is set to.
+    /// What the alarm is set to.
     set_to: Moment,
 }
 
@@ -56,15 +52,10 @@ impl Timers {
     ///
     /// # Errors
     /// Where the system has no timer to give.
-    #[expect(
-        deprecated,
-        reason = "its successor is unsafe, and asks for what an owned descriptor guarantees"
-    )]
     pub fn start(clock: Clock) -> io::Result<Self> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = AsyncFd::new(timerfd_create(TimerfdClockId::Monotonic, flags)?)?;
+        let alarm = Alarm::new()?;
         let queue = Queue { sleepers: BTreeMap::new(), next_number: 0, set_to: Moment::NEVER };
-        let board = Arc::new(Board { clock, timer, queue: Mutex::new(queue) });
+        let board = Arc::new(Board { clock, alarm, queue: Mutex::new(queue) });
         let task = tokio::spawn(wake_when_due(Arc::clone(&board)));
         Ok(Self { board, task })
     }
@@ -87,26 +78,19 @@ impl Board {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the timer to `due`, where it is not set to go off before.
+    /// Sets the alarm to `due`, where it is not set to go off before.
     fn set(&self, queue: &mut Queue, due: Moment, now: Moment) {
         if due >= queue.set_to {
             return;
         }
-        let after = due.since(now);
-        let value = Timespec {
-            tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
-            // Zero would switch it off.
-            tv_nsec: i64::from(after.subsec_nanos()).max(1),
-        };
-        let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        match timerfd_settime(self.timer.get_ref().as_fd(), TimerfdTimerFlags::empty(), &spec) {
-            Ok(_) => queue.set_to = due,
+        match self.alarm.set(self.clock.instant(due), due.since(now)) {
+            Ok(()) => queue.set_to = due,
             // The descriptor and the value are in order, so there is nothing that the system could refuse.
             Err(error) => log::error!("a timer could not be set: {error}"),
         }
     }
 
-    /// Takes those out whose moment has come, and sets the timer to the next.
+    /// Takes those out whose moment has come, and sets the alarm to the next.
     fn due_now(&self) -> Vec<Waker> {
         let mut queue = self.queue();
         let now = self.clock.now();
@@ -123,13 +107,7 @@ impl Board {
 }
 
 async fn wake_when_due(board: Arc<Board>) {
-    let mut spent = [0; 8];
-    while let Ok(mut ready) = board.timer.readable().await {
-        // How often it went off does not matter, nor whether it did: what is due is due.
-        if let Err(error) = rustix::io::read(board.timer.get_ref().as_fd(), &mut spent) {
-            log::debug!("a timer had not gone off: {error}");
-        }
-        ready.clear_ready();
+    while board.alarm.gone_off().await.is_ok() {
         board.due_now().into_iter().for_each(Waker::wake);
     }
 }

@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::sample::Metric;
 use crate::scenario::keys::Health;
-use crate::units::{format_count, format_duration, format_us};
+use crate::units::{format_count, format_duration, format_share, format_us};
 
 use super::histogram::Latencies;
 use super::tally::Tally;
+
+/// Of a figure that the system does not tell.
+const NOT_KNOWN: &str = "not known here";
 
 /// The generator's own figures.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -55,9 +58,9 @@ pub struct GeneratorHealth {
     /// Attempts that ended while the event loops were watched.
     #[serde(default)]
     pub attempts_watched: u64,
-    /// Those of them that ended in a second in which their event loop had no rest.
+    /// Those of them that ended in a second in which their event loop had no rest; null where the system does not tell how busy a thread is.
     #[serde(default)]
-    pub attempts_saturated: u64,
+    pub attempts_saturated: Option<u64>,
     /// Attempts that failed for want of descriptors or ports here.
     pub local_limits: u64,
     /// How often a client had to wait because the recorder could not keep up.
@@ -79,12 +82,18 @@ pub struct GeneratorHealth {
     pub descriptors_needed: u64,
     /// Descriptors that it may have had.
     pub descriptor_limit: u64,
-    /// CPU time of the process, user and system, an embedded target included.
-    pub cpu_s: f64,
-    /// CPU time over the run's time and the machine's cores, 0..1.
-    pub cpu_share: f64,
-    /// Largest resident memory of the process.
-    pub max_rss_bytes: u64,
+    /// CPU time of the process, user and system, an embedded target included; null where it is not known.
+    #[serde(default)]
+    pub cpu_s: Option<f64>,
+    /// CPU time over the run's time and the machine's cores, 0..1; null where it is not known.
+    #[serde(default)]
+    pub cpu_share: Option<f64>,
+    /// Largest resident memory of the process; null where it is not known.
+    #[serde(default)]
+    pub max_rss_bytes: Option<u64>,
+    /// The grain of the timers by which clients wake up: 0 where it is below a microsecond.
+    #[serde(default)]
+    pub timer_grain_us: u64,
 }
 
 impl GeneratorHealth {
@@ -119,9 +128,26 @@ impl GeneratorHealth {
 impl GeneratorHealth {
     /// Takes the CPU time of a process that ran for `elapsed` on a machine of that many cores.
     pub fn set_cpu(&mut self, used: Duration, elapsed: Duration, cores: usize) {
-        self.cpu_s = used.as_secs_f64();
+        let cpu_s = used.as_secs_f64();
         let available_s = elapsed.as_secs_f64() * cores as f64;
-        self.cpu_share = if available_s > 0.0 { self.cpu_s / available_s } else { 0.0 };
+        self.cpu_s = Some(cpu_s);
+        self.cpu_share = Some(if available_s > 0.0 { cpu_s / available_s } else { 0.0 });
+    }
+
+    /// The CPU time, in words.
+    #[must_use]
+    pub fn cpu_words(&self) -> String {
+        match (self.cpu_s, self.cpu_share) {
+            (Some(cpu_s), Some(share)) => format!("{cpu_s:.1} s ({} of the machine)", format_share(share)),
+            _ => NOT_KNOWN.to_owned(),
+        }
+    }
+
+    /// The memory, in words.
+    #[must_use]
+    pub fn memory_words(&self) -> String {
+        let mib = self.max_rss_bytes.map(|bytes| format!("{:.0} MiB", bytes as f64 / 1_048_576.0));
+        mib.unwrap_or_else(|| NOT_KNOWN.to_owned())
     }
 }
 
@@ -131,7 +157,7 @@ fn middle_and_tail(latencies: &Latencies) -> (u64, u64) {
 
 /// A loop without rest takes each client in its turn: what is measured then is this machine's speed.
 fn saturation_fault(health: &GeneratorHealth) -> Option<String> {
-    let (saturated, watched) = (health.attempts_saturated, health.attempts_watched);
+    let (saturated, watched) = (health.attempts_saturated?, health.attempts_watched);
     let share = saturated as f64 / watched.max(1) as f64;
     (share > health.max_saturated_share).then(|| {
         format!(
@@ -250,8 +276,8 @@ mod tests {
         }
         let kept_waiting = kept(7_000, 70_000, 8_000, 120_000);
         let saturated =
-            GeneratorHealth { attempts_watched: 1_000, attempts_saturated: 51, ..healthy.clone() };
-        let nearly = GeneratorHealth { attempts_saturated: 50, ..saturated.clone() };
+            GeneratorHealth { attempts_watched: 1_000, attempts_saturated: Some(51), ..healthy.clone() };
+        let nearly = GeneratorHealth { attempts_saturated: Some(50), ..saturated.clone() };
         assert_eq!(health_faults(&nearly), [""; 0]);
         let kept_in_the_tail = kept(100, 70_000, 21_000, 120_000);
         for (health, part) in [

@@ -68,7 +68,7 @@ const fn gravity(reason: &StopReason) -> u8 {
 
 fn merge_health(merged: &mut GeneratorHealth, other: &GeneratorHealth, machines: Machines) {
     merged.attempts_watched += other.attempts_watched;
-    merged.attempts_saturated += other.attempts_saturated;
+    merged.attempts_saturated = both(merged.attempts_saturated, other.attempts_saturated, |a, b| a + b);
     merged.local_limits += other.local_limits;
     merged.recorder_stalls += other.recorder_stalls;
     merged.token_pool_waits += other.token_pool_waits;
@@ -78,10 +78,16 @@ fn merge_health(merged: &mut GeneratorHealth, other: &GeneratorHealth, machines:
     merged.mint_wait_max_us = merged.mint_wait_max_us.max(other.mint_wait_max_us);
     merged.descriptors_needed = merged.descriptors_needed.max(other.descriptors_needed);
     merged.descriptor_limit = merged.descriptor_limit.min(other.descriptor_limit);
-    merged.cpu_s += other.cpu_s;
-    merged.cpu_share = match machines {
-        Machines::One => merged.cpu_share + other.cpu_share,
-        Machines::Several => merged.cpu_share.max(other.cpu_share),
-    };
-    merged.max_rss_bytes += other.max_rss_bytes;
+    merged.cpu_s = both(merged.cpu_s, other.cpu_s, |a, b| a + b);
+    merged.cpu_share = both(merged.cpu_share, other.cpu_share, |a, b| match machines {
+        Machines::One => a + b,
+        Machines::Several => a.max(b),
+    });
+    merged.max_rss_bytes = both(merged.max_rss_bytes, other.max_rss_bytes, |a, b| a + b);
+    merged.timer_grain_us = merged.timer_grain_us.max(other.timer_grain_us);
+}
+
+/// What is not known of one is not known of both.
+fn both<T>(one: Option<T>, other: Option<T>, merge: impl FnOnce(T, T) -> T) -> Option<T> {
+    one.zip(other).map(|(one, other)| merge(one, other))
 }

@@ -32,9 +32,9 @@ fn samples(shard: u32, second: u64) -> Vec<Sample> {
 
 fn end(seconds: u64) -> RunEnd {
     let health = GeneratorHealth {
-        cpu_s: 1.5,
-        cpu_share: 0.1,
-        max_rss_bytes: 10,
+        cpu_s: Some(1.5),
+        cpu_share: Some(0.1),
+        max_rss_bytes: Some(10),
         stall_max_us: seconds,
         ..Default::default()
     };
@@ -157,7 +157,7 @@ proptest! {
         prop_assert_eq!(end.clients_planned, 3 * u64::from(of));
         let lag = &expected.histograms[&Metric::Lag];
         prop_assert_eq!((end.health.lag_p99_us, end.health.lag_max_us), (lag.percentile_us(99.0), lag.max_us()));
-        prop_assert_eq!((end.health.max_rss_bytes, end.health.cpu_s), (10 * u64::from(of), 1.5 * f64::from(of)));
+        prop_assert_eq!((end.health.max_rss_bytes, end.health.cpu_s), (Some(10 * u64::from(of)), Some(1.5 * f64::from(of))));
     }
 }
 
@@ -271,7 +271,10 @@ fn the_gravest_reason_is_that_of_all() {
         let merged =
             merge_ends(&ends.iter().collect::<Vec<_>>(), &Tally::default(), Machines::Several).unwrap();
         assert_eq!(merged.reason, expected, "{reasons:?}");
-        assert!((merged.health.cpu_share - 0.1).abs() < 1e-9, "shares of several machines do not add up");
+        assert!(
+            merged.health.cpu_share.is_some_and(|share| (share - 0.1).abs() < 1e-9),
+            "shares of several machines do not add up"
+        );
     }
     assert_eq!(merge_ends(&[], &Tally::default(), Machines::One), None);
 }

@@ -126,51 +126,57 @@ pub fn closes_csv(model: &RunModel) -> CsvResult {
     write_rows(&["group", "initiator", "code", "count", "how", "said"], rows)
 }
 
+/// The columns of `timeseries.csv`.
+pub(super) const TIMESERIES: [&str; 23] = [
+    "second",
+    "group",
+    "connected",
+    "attempts",
+    "ok",
+    "http_401",
+    "http_403",
+    "http_429",
+    "http_5xx",
+    "other_failures",
+    "disconnects",
+    "tokens_fetched",
+    "messages_in",
+    "messages_out",
+    "bytes_in",
+    "bytes_out",
+    "reconnect_p50_us",
+    "reconnect_p99_us",
+    "reconnect_max_us",
+    "lag_max_us",
+    "clients",
+    "clients_started",
+    "arrivals_dropped",
+];
+
 /// `timeseries.csv`: a row for each second and group.
 ///
 /// # Errors
 /// Only when memory cannot be written.
 pub fn timeseries_csv(model: &RunModel) -> CsvResult {
-    let header = [
-        "second",
-        "group",
-        "connected",
-        "attempts",
-        "ok",
-        "http_401",
-        "http_403",
-        "http_429",
-        "http_5xx",
-        "other_failures",
-        "disconnects",
-        "tokens_fetched",
-        "messages_in",
-        "messages_out",
-        "bytes_in",
-        "bytes_out",
-        "reconnect_p50_us",
-        "reconnect_p99_us",
-        "reconnect_max_us",
-        "lag_max_us",
-        "clients",
-        "clients_started",
-        "arrivals_dropped",
-    ];
+    write_rows(&TIMESERIES, timeseries_rows(model).map(|(_, row)| row))
+}
+
+/// The rows of `timeseries.csv`, each with its second.
+pub(super) fn timeseries_rows(model: &RunModel) -> impl Iterator<Item = (u64, Vec<String>)> + '_ {
     let names: Vec<&str> = model.groups().map(|(name, _)| name).collect();
     let mut levels = vec![(0_i64, 0_i64); names.len()];
-    let mut rows = Vec::new();
-    for (second, groups) in model.unpacked_seconds() {
-        for ((name, tally), (open, there)) in names.iter().zip(&groups).zip(&mut levels) {
+    model.unpacked_seconds().flat_map(move |(second, groups)| {
+        let of_group = |((name, tally), (open, there)): ((&&str, &Tally), &mut (i64, i64))| {
             *open += tally.counter(Counter::Upgrades) as i64 - tally.closes_total() as i64;
             *there += tally.presence.wanted.net;
             let mut row = timeseries_row(second, name, *open, tally);
             row.push(there.to_string());
             let counters = [Counter::ClientsStarted, Counter::ArrivalsDropped];
             row.extend(counters.map(|counter| tally.counter(counter).to_string()));
-            rows.push(row);
-        }
-    }
-    write_rows(&header, rows)
+            (second, row)
+        };
+        names.iter().zip(&groups).zip(&mut levels).map(of_group).collect::<Vec<_>>()
+    })
 }
 
 fn timeseries_row(second: u64, name: &str, connected: i64, tally: &Tally) -> Vec<String> {

@@ -4,7 +4,7 @@
 
 use crate::record::{ExchangeCounts, GeneratorHealth, Reconciliation, ThresholdStatus, health_faults};
 use crate::sample::{Counter, Outcome};
-use crate::units::{format_count, format_share, format_us};
+use crate::units::{format_count, format_us};
 
 use super::marks;
 use super::model::RunModel;
@@ -117,24 +117,30 @@ fn write_generator(sheet: &mut Sheet, model: &RunModel) {
         tone,
         word,
         &format!(
-            "lag p50 {} p99 {} max {}; event loop stalls p99 {} max {}; CPU {:.1} s ({} of the machine); memory {:.0} MiB",
+            "lag p50 {} p99 {} max {}; event loop stalls p99 {} max {}; CPU {}; memory {}{}",
             format_us(health.lag_p50_us),
             format_us(health.lag_p99_us),
             format_us(health.lag_max_us),
             format_us(health.stall_p99_us),
             format_us(health.stall_max_us),
-            health.cpu_s,
-            format_share(health.cpu_share),
-            health.max_rss_bytes as f64 / 1_048_576.0,
+            health.cpu_words(),
+            health.memory_words(),
+            match health.timer_grain_us {
+                0 => String::new(),
+                grain_us => format!("; timers of {}", format_us(grain_us)),
+            },
         ),
     );
     if health.attempts_watched > 0 {
         sheet.say(&format!(
-            "of {} attempts the event loop delayed half by at most {}, 99 % by at most {}; {} ended in a second without rest",
+            "of {} attempts the event loop delayed half by at most {}, 99 % by at most {}; {}",
             format_count(health.attempts_watched),
             format_us(health.delay_p50_us),
             format_us(health.delay_p99_us),
-            format_count(health.attempts_saturated),
+            health.attempts_saturated.map_or_else(
+                || "how busy it was is not known here".to_owned(),
+                |saturated| format!("{} ended in a second without rest", format_count(saturated)),
+            ),
         ));
     }
     write_pool_waits(sheet, health);

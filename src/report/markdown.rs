@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::record::{Mark, ThresholdResult, ThresholdStatus};
 use crate::sample::Counter;
-use crate::units::{format_count, format_share, format_us};
+use crate::units::{format_count, format_us};
 
 use super::lost::clients_words;
 use super::marks;
@@ -318,11 +318,10 @@ fn books(model: &RunModel) -> String {
     let real = model.end.as_ref().filter(|_| model.manifest.simulated.is_none());
     if let Some(health) = real.map(|end| &end.health) {
         lines.push(format!(
-            "- generator: lag p99 {}, longest stall {}, CPU {:.1} s ({} of the machine)",
+            "- generator: lag p99 {}, longest stall {}, CPU {}",
             format_us(health.lag_p99_us),
             format_us(health.stall_max_us),
-            health.cpu_s,
-            format_share(health.cpu_share),
+            health.cpu_words(),
         ));
     }
     lines.push(format!(

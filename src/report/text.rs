@@ -186,7 +186,7 @@ fn write_generator(sheet: &mut Sheet, model: &RunModel) {
         "generator {word}: lag p99 {}, longest stall {}, CPU {}",
         format_us(health.lag_p99_us),
         format_us(health.stall_max_us),
-        format_share(health.cpu_share),
+        health.cpu_share.map_or_else(|| "not known here".to_owned(), format_share),
     );
     sheet.say_as(tone, sign, &words);
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Moment;
@@ -14,6 +13,7 @@ use crate::drive::network::{GroupContext, GroupSetup};
 use crate::drive::sample_channel;
 use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike, walk_plan};
 use crate::lifecycle::GroupRules;
+use crate::machine::{self, HAS_SIGNALS, MarkSignals, StopSignals};
 use crate::plan::{own_starts, target_storms};
 use crate::record::{
     AnswerTally, AttemptLog, Entry, FirstStart, GeneratorHealth, IntervalFeed, Journal, JournalWriter,
@@ -28,11 +28,10 @@ use super::crew::{Hand, Watch, Watched, crew};
 use super::display::Display;
 use super::error::RunError;
 use super::events::{Door, Marks, OnMark, OnNote, Runner};
-use super::host;
+use super::interrupt::tell_interrupt;
 use super::observe::Observers;
 use super::prepare::Prepared;
 use super::request::OnProgress;
-use super::signals::{StopSignals, mark_signals, tell_interrupt};
 use super::workers::Workers;
 
 /// How long the embedded target gets to see the last of its sessions end.
@@ -73,8 +72,9 @@ pub(super) async fn conduct(
     let Beside { on_progress, feed, attempts, control, on_ready, on_mark } = beside;
     let signals =
         StopSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
-    let marking = mark_signals().map_err(|source| RunError::Start { what: "hearing signals", source })?;
-    let cpu_before = host::cpu_time();
+    let marking =
+        MarkSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
+    let cpu_before = machine::cpu_time();
     let (sink, samples) = sample_channel();
     let stalls = sink.stalls();
     let workers = Workers::start(prepared.processes.threads())
@@ -154,7 +154,9 @@ pub(super) async fn conduct(
     health.recorder_stalls = stalls.load(Ordering::Relaxed);
     health.token_pool_wait_max_us = u64::try_from(pool_wait_max.as_micros()).unwrap_or(u64::MAX);
     health.mint_wait_max_us = u64::try_from(mint_wait_max.as_micros()).unwrap_or(u64::MAX);
-    health.set_cpu(host::cpu_time().saturating_sub(cpu_before), elapsed.since(Moment::ZERO), host::cores());
+    if let Some((before, after)) = cpu_before.zip(machine::cpu_time()) {
+        health.set_cpu(after.saturating_sub(before), elapsed.since(Moment::ZERO), machine::cores());
+    }
     // A violation right before the end may have had nobody to notice it.
     let violated = prepared.policy.was_violated();
     let end = RunEnd {
@@ -255,14 +257,16 @@ fn open_door(journal: &JournalWriter, prepared: &Prepared, marks: &Arc<Marks>) -
     let door = Door::open(folder, Arc::clone(marks));
     door.inspect_err(|error| {
         let folder = folder.display();
-        log::warn!("`resurge mark` cannot reach this run ({folder}: {error}); SIGUSR1 marks it all the same");
+        let instead = if HAS_SIGNALS { "; SIGUSR1 marks it all the same" } else { "" };
+        log::warn!("`resurge mark` cannot reach this run ({folder}: {error}){instead}");
     })
     .ok()
 }
 
 /// Marks each SIGUSR1.
-async fn listen_to_marks(mut signals: Signal, prepared: Arc<Prepared>, marks: Arc<Marks>) {
-    while signals.recv().await.is_some() {
+async fn listen_to_marks(mut signals: MarkSignals, prepared: Arc<Prepared>, marks: Arc<Marks>) {
+    loop {
+        signals.next().await;
         if !is_first(&prepared) {
             log::warn!("SIGUSR1 marks nothing here: shard 1 makes the marks of a run");
         } else if let Err(why) = marks.mark_now(MarkBy::Signal, "SIGUSR1") {
@@ -308,11 +312,12 @@ fn health(prepared: &Prepared, totals: &[Tally], watched: &Watched) -> Generator
             .map_or(0, AnswerTally::count),
         descriptors_needed: prepared.needs.descriptors,
         descriptor_limit: prepared.manifest.host.descriptor_limit,
-        max_rss_bytes: host::max_rss_bytes(),
+        max_rss_bytes: machine::max_rss_bytes(),
+        timer_grain_us: machine::ALARM_GRAIN.as_micros() as u64,
         ..GeneratorHealth::default()
     };
     health.attempts_watched = watched.attempts;
-    health.attempts_saturated = watched.saturated;
+    health.attempts_saturated = machine::thread_busy().map(|_| watched.saturated);
     health.set_limits(&prepared.scenario.health);
     health.set_distributions(&all, &watched.delays, &watched.stalls);
     health

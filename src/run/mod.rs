@@ -14,7 +14,7 @@ mod error;
 mod events;
 mod folder;
 mod found;
-pub mod host;
+mod interrupt;
 mod listed;
 mod observe;
 mod one_process;
@@ -23,7 +23,6 @@ mod request;
 mod scrape;
 mod shard_check;
 mod shards;
-mod signals;
 mod simulate;
 mod simulate_scale;
 mod simulate_taker;
@@ -46,7 +45,6 @@ pub use prepare::machine_of;
 pub use request::{OnProgress, RunRequest};
 pub use scrape::{MetricsFeed, MetricsServer};
 pub use shards::{Split, obey_parent};
-pub use signals::{StopSignals, survive_file_size_limit, survive_mark_signals};
 pub use simulate::{
     InMemory, SimulateRequest, Simulation, VIRTUAL_START_UNIX_US, load_scaled, simulate, simulation_of,
 };

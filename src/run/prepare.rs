@@ -12,6 +12,7 @@ use crate::clock::{Clock, Moment};
 use crate::declare::template::UrlText;
 use crate::declare::{Redactor, bare_url};
 use crate::drive::network::{AddressPolicy, ClientFiles, TargetAddress, client_config};
+use crate::machine;
 use crate::plan::{Machine, Needs, Share, check_budget};
 use crate::record::{
     GroupManifest, HostManifest, Manifest, ObservedSeries, SCHEMA_VERSION, StormManifest, TalkNames,
@@ -24,7 +25,6 @@ use crate::scenario::keys::{
 use crate::service::server::{Server, ServerSetup};
 
 use super::error::RunError;
-use super::host;
 
 /// Most threads of the clients, and most of the embedded target.
 const MOST_THREADS: usize = 16;
@@ -91,7 +91,8 @@ pub(crate) fn check(loaded: Loaded, consent: Consent<'_>) -> Result<(Checked, Ma
     check_sources(&scenario)?;
     let machine = machine(&scenario);
     let (descriptor_limit, local_ports) = (machine.descriptors, machine.ports);
-    let host = HostManifest { cores: host::cores(), kernel: host::kernel(), descriptor_limit, local_ports };
+    let host =
+        HostManifest { cores: machine::cores(), kernel: machine::kernel(), descriptor_limit, local_ports };
     let authorised = authorised.to_vec();
     Ok((Checked { scenario, copy, hash, redactor, authorised, policy, urls, host }, machine))
 }
@@ -125,9 +126,9 @@ pub fn machine_of(scenario: &Scenario) -> Machine {
         Target::Remote(_) => 1,
     };
     Machine {
-        descriptors: host::raise_descriptor_limit(),
-        ports: host::local_ports(),
-        cores: host::cores() as u64,
+        descriptors: machine::raise_descriptor_limit(),
+        ports: machine::local_ports(),
+        cores: machine::cores() as u64,
         target_addresses: target_addresses.max(1) as u64,
     }
 }
@@ -152,7 +153,7 @@ impl Processes {
 
     /// Threads of a process's clients: all processes together have one for each processor, and each has one.
     pub(crate) fn threads(self) -> usize {
-        host::cores().div_ceil(self.0.max(1) as usize).clamp(1, MOST_THREADS)
+        machine::cores().div_ceil(self.0.max(1) as usize).clamp(1, MOST_THREADS)
     }
 }
 

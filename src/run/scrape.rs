@@ -21,12 +21,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::clock::{Clock, Moment};
+use crate::machine::StopSignals;
 use crate::record::LiveView;
 use crate::report::{LiveRun, OPENMETRICS_TYPE, PROMETHEUS_TYPE, openmetrics_text, prometheus_text};
 use crate::same_site::sign_of_another_site;
 use crate::scenario::keys::Scenario;
-
-use super::signals::StopSignals;
 
 /// Connections at a time; more wait.
 const MOST_CONNECTIONS: u32 = 16;

@@ -14,10 +14,9 @@ use tokio::sync::watch;
 use crate::clock::{Clock, Moment};
 use crate::drive::network::RunShared;
 use crate::lifecycle::StopPhase;
+use crate::machine;
 use crate::record::Latencies;
 use crate::sample::{GroupId, Sample};
-
-use super::host;
 
 /// How often the event loop is asked while many attempts end.
 const EVERY: Duration = Duration::from_millis(20);
@@ -56,7 +55,7 @@ struct Second {
 
 impl Second {
     fn begin(now: Moment) -> Self {
-        Self { began: now, busy: host::thread_busy(), attempts: 0, late: Vec::new() }
+        Self { began: now, busy: machine::thread_busy(), attempts: 0, late: Vec::new() }
     }
 
     /// Tells the groups how late their loop was.
@@ -69,7 +68,7 @@ impl Second {
 
     /// Whether the thread ran, or would have run if it had been let, all the time.
     fn had_no_rest(&self, now: Moment) -> bool {
-        let (Some(before), Some(after)) = (self.busy, host::thread_busy()) else { return false };
+        let (Some(before), Some(after)) = (self.busy, machine::thread_busy()) else { return false };
         after.saturating_sub(before) >= now.since(self.began).mul_f64(NO_REST)
     }
 }

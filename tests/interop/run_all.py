@@ -32,6 +32,7 @@ import check_observe
 import check_outages
 import check_overlap
 import check_pages
+import check_parquet
 import check_policies
 import check_prometheus
 import check_race
@@ -117,6 +118,7 @@ def main() -> int:
         *check_prometheus.CHECKS,
         *check_observe.CHECKS,
         *check_formats.CHECKS,
+        *check_parquet.CHECKS,
         *check_foreign.CHECKS,
         *check_cases.CHECKS,
         *check_strangers.CHECKS,

@@ -121,8 +121,12 @@ fn write_run(folder: &Path, run: &Run, seed: u64) {
         return;
     }
     let mut end = run_end(if run.attempts { CLIENTS } else { 0 }, SECONDS as f64);
-    end.health =
-        GeneratorHealth { lag_p99_us: run.lag_us, cpu_s: 1.0, max_rss_bytes: 50_000_000, ..end.health };
+    end.health = GeneratorHealth {
+        lag_p99_us: run.lag_us,
+        cpu_s: Some(1.0),
+        max_rss_bytes: Some(50_000_000),
+        ..end.health
+    };
     journal.append(&Entry::End(Box::new(end))).unwrap();
 }
 

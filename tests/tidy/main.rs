@@ -9,7 +9,7 @@ mod modules;
 use std::collections::BTreeSet;
 
 use fields::written_elsewhere;
-use files::{RustFile, rust_files};
+use files::{RustFile, Token, code, rust_files};
 use imports::{circles, each_path, imports, in_words};
 use modules::{Meaning, Module, ModulePath, Modules};
 
@@ -42,6 +42,7 @@ const VOCABULARY: &[&str] = &[
     "event_loop",
     "exit_code",
     "jose",
+    "machine",
     "mqtt",
     "random",
     "same_site",
@@ -175,6 +176,74 @@ fn nothing_unfinished_is_left_in() {
         faults.extend(left.map(|word| format!("{} holds {word}", file.path)));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// What only one kind of system has: crates, types and methods of the standard library and of Tokio, and conditions.
+const OF_ONE_SYSTEM: [&str; 10] = [
+    "nix",
+    "rustix",
+    "libc",
+    "rlimit",
+    "UnixStream",
+    "UnixListener",
+    "target_os",
+    "target_family",
+    "process_group",
+    "set_reuse_address",
+];
+/// The same, where it stands in a path behind one of the modules that have such, or in a condition: else it may be anybody's name.
+const OF_ONE_SYSTEM_IN_PATHS: [&str; 4] = ["unix", "windows", "linux", "fd"];
+const PARENTS: [&str; 3] = ["os", "io", "signal"];
+
+/// The words of one system that stand in a file's code, tests left out.
+fn of_one_system(text: &str) -> BTreeSet<String> {
+    fn look(tokens: &[Token], is_condition: bool, found: &mut BTreeSet<String>) {
+        for (at, token) in tokens.iter().enumerate() {
+            let before = &tokens[..at];
+            let is_in_path = matches!(before, [.., module, first, second]
+                if first.is_sign(':') && second.is_sign(':') && module.word().is_some_and(|word| PARENTS.contains(&word)));
+            match token {
+                Token::Group(_, inner) => {
+                    let is_cfg = before.iter().rev().take(2).any(|before| before.is_word("cfg"));
+                    look(inner, is_condition || is_cfg, found);
+                }
+                Token::Word(word)
+                    if OF_ONE_SYSTEM.contains(&word.as_str())
+                        || (is_condition || is_in_path)
+                            && OF_ONE_SYSTEM_IN_PATHS.contains(&word.as_str()) =>
+                {
+                    found.insert(word.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    look(&code(text), false, &mut found);
+    found
+}
+
+#[test]
+fn only_the_machine_names_what_one_system_has() {
+    for file in rust_files(&["src"]).iter().filter(|file| !file.path.starts_with("src/machine/")) {
+        let found = of_one_system(&file.text);
+        assert!(found.is_empty(), "{} names {found:?}: src/machine is the place for it", file.path);
+    }
+}
+
+#[test]
+fn what_one_system_has_is_found_however_it_is_written() {
+    for (text, found) in [
+        ("use std::os::unix::fs::symlink;", "unix"),
+        ("fn f() { if cfg!(target_os = \"linux\") {} }", "target_os"),
+        ("fn f() { rlimit::increase_nofile_limit(1); }", "rlimit"),
+        ("fn f(c: &mut Command) { c.process_group(0); }", "process_group"),
+        ("#[cfg(windows)] fn f() {}", "windows"),
+    ] {
+        assert_eq!(of_one_system(text), BTreeSet::from([found.to_owned()]), "{text}");
+    }
+    let harmless = "// nix\n const A: &str = \"unix\"; fn unix_us(unix: u8, fd: u8) { a.windows(2); } #[cfg(test)] mod tests { use nix::x; }";
+    assert!(of_one_system(harmless).is_empty());
 }
 
 #[test]

@@ -6,15 +6,7 @@ use std::error::Error;
 use std::io;
 
 use crate::lifecycle::ConnectFailure;
-
-/// Linux error numbers that say that this machine has run out: `ENOMEM`, `ENFILE`, `EMFILE`, `EADDRINUSE`,
-/// `EADDRNOTAVAIL`, `ENOBUFS` (errno(3)).
-const LOCAL_LIMITS: [i32; 6] = [12, 23, 24, 98, 99, 105];
-
-/// Whether this machine ran out of something.
-pub(super) fn is_local_limit(error: &io::Error) -> bool {
-    error.raw_os_error().is_some_and(|number| LOCAL_LIMITS.contains(&number))
-}
+use crate::machine::is_local_limit;
 
 /// Whether an error was caused by one that says so.
 pub(super) fn is_caused_by_local_limit(error: &(dyn Error + 'static)) -> bool {
@@ -53,24 +45,19 @@ mod tests {
 
     #[test]
     fn running_out_here_is_never_the_targets_fault() {
-        for number in LOCAL_LIMITS {
-            assert_eq!(
-                classify_io(&io::Error::from_raw_os_error(number)),
-                ConnectFailure::LocalLimit,
-                "{number}"
-            );
-        }
-        // ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH
+        // EMFILE is the same number on every Unix, and ERROR_OUTOFMEMORY on Windows.
+        let lacking = || io::Error::from_raw_os_error(if cfg!(windows) { 14 } else { 24 });
         let rows = [
-            (111, ConnectFailure::Refused),
-            (104, ConnectFailure::Reset),
-            (110, ConnectFailure::Timeout),
-            (113, ConnectFailure::Refused),
+            (lacking(), ConnectFailure::LocalLimit),
+            (io::ErrorKind::ConnectionRefused.into(), ConnectFailure::Refused),
+            (io::ErrorKind::ConnectionReset.into(), ConnectFailure::Reset),
+            (io::ErrorKind::TimedOut.into(), ConnectFailure::Timeout),
+            (io::ErrorKind::HostUnreachable.into(), ConnectFailure::Refused),
         ];
-        for (number, failure) in rows {
-            assert_eq!(classify_io(&io::Error::from_raw_os_error(number)), failure, "{number}");
+        for (error, failure) in rows {
+            assert_eq!(classify_io(&error), failure, "{error}");
         }
-        let wrapped = io::Error::other(io::Error::from_raw_os_error(24));
+        let wrapped = io::Error::other(lacking());
         assert!(is_caused_by_local_limit(&wrapped));
         assert!(!is_caused_by_local_limit(&io::Error::other("closed")));
     }

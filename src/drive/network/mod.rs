@@ -60,7 +60,6 @@ pub use asker::Asker;
 pub use client::drive_client;
 pub(in crate::drive) use connect::{asks_for_nonce, both};
 pub use inquirer::{Inquirer, without_credentials};
-pub use ports::local_port_range;
 pub use probe::{NotConnected, Probe, ProbeShared, ProbeToken, TokenLook};
 pub use probe_session::{Entry, ProbeEnd, ProbeEnding, ProbeSession};
 pub(in crate::drive) use setup::header_lines;

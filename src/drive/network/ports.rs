@@ -4,41 +4,18 @@
 //! itself, connect(2) looks at every second port of the whole range before it looks at the others: with 15,000 connections to one address it met 14,000
 //! taken ports each time, a third of all CPU (measured with a profiler). `IP_LOCAL_PORT_RANGE` (ip(7), Linux 6.3) narrows its choice.
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use nix::libc;
-use nix::setsockopt_impl;
-use nix::sys::socket::sockopt::SetStruct;
-use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpSocket, TcpStream};
+
+use crate::machine::{bind_without_port, local_port_range, narrow_ports};
 
 /// Ports of a part. Half of them are looked at before the other half.
 const WIDTH: u16 = 16;
 /// How many parts are tried before the whole range.
 const TRIES: u32 = 8;
-
-/// `IP_LOCAL_PORT_RANGE` of `linux/in.h`.
-const IP_LOCAL_PORT_RANGE: libc::c_int = 51;
-
-/// The ports from which connect(2) chooses: the lowest in the lower 16 bits, the highest in the upper ones.
-#[derive(Debug, Clone, Copy)]
-struct LocalPortRange;
-
-setsockopt_impl!(LocalPortRange, libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, u32, SetStruct<u32>);
-
-/// The range of local ports of this machine (`ip_local_port_range`, ip(7)).
-#[must_use]
-pub fn local_port_range() -> RangeInclusive<u16> {
-    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let mut bounds = text.split_whitespace().filter_map(|bound| bound.parse().ok());
-    match (bounds.next(), bounds.next()) {
-        (Some(low), Some(high)) if high >= low => low..=high,
-        _ => 32_768..=60_999,
-    }
-}
 
 /// Which part of the range is next.
 #[derive(Debug)]
@@ -61,8 +38,8 @@ impl LocalPorts {
     ) -> std::io::Result<TcpStream> {
         for _ in 0..TRIES {
             let socket = socket_for(source, target)?;
-            if let Err(error) = setsockopt(&socket, LocalPortRange, &self.next_part()) {
-                log::debug!("IP_LOCAL_PORT_RANGE: {error}");
+            if let Err(error) = narrow_ports(&socket, self.next_part()) {
+                log::debug!("the choice of ports is not narrowed: {error}");
                 return socket.connect(target).await;
             }
             match socket.connect(target).await {
@@ -92,9 +69,9 @@ impl LocalPorts {
 fn socket_for(source: Option<IpAddr>, target: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(source) = source {
-        if let Err(error) = setsockopt(&socket, sockopt::IpBindAddressNoPort, &true) {
+        if let Err(error) = bind_without_port(&socket) {
             // A kernel without it takes a port for this socket alone.
-            log::debug!("IP_BIND_ADDRESS_NO_PORT: {error}");
+            log::debug!("the port is not left to connect(2): {error}");
         }
         socket.bind(SocketAddr::new(source, 0))?;
     }

@@ -187,8 +187,8 @@ fn write_health(section: &mut Section, health: &GeneratorHealth) {
                 format_us(health.max_stall_us)
             ),
         ),
-        fact("CPU", format!("{:.1} s, {} of the machine", health.cpu_s, format_share(health.cpu_share))),
-        fact("Memory", format!("{:.0} MiB at most", health.max_rss_bytes as f64 / 1_048_576.0)),
+        fact("CPU", health.cpu_words()),
+        fact("Memory", health.memory_words()),
         fact(
             "Descriptors",
             format!(

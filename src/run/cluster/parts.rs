@@ -2,18 +2,14 @@
 //!
 //! In: the worker's first share. Out: a worker for each further share, on this machine; wishes to stop that reach this process reach them too.
 
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use crate::exit_code::ExitCode;
+use crate::machine::{StopSignals, ask_process_to_end, own_group};
 use crate::plan::Share;
 
 use super::super::error::RunError;
-use super::super::signals::StopSignals;
 use super::request::WorkRequest;
 use super::spec::RunSpec;
 
@@ -92,7 +88,7 @@ fn part(request: &WorkRequest, shard: u32) -> Command {
         command.args(["--orphan-grace", &time(grace)]);
     }
     // A Ctrl-C reaches this process alone, which passes it on: twice would cut them off.
-    command.process_group(0);
+    own_group(&mut command);
     command
 }
 
@@ -109,11 +105,7 @@ fn pass_on(pids: &[u32]) {
         let Ok(mut signals) = StopSignals::listen() else { return };
         loop {
             signals.next().await;
-            for pid in pids.iter().filter_map(|pid| i32::try_from(*pid).ok()) {
-                if let Err(error) = kill(Pid::from_raw(pid), Signal::SIGTERM) {
-                    log::debug!("process {pid}: {error}");
-                }
-            }
+            pids.iter().for_each(|pid| ask_process_to_end(*pid));
         }
     });
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::machine::host_name;
+
 use super::super::shards::Order;
 
 /// Version of what is said over NATS.
@@ -111,6 +113,5 @@ pub(super) const AT: &str = "Resurge-At";
 
 /// Where this process runs, as others are told.
 pub(super) fn here() -> String {
-    let host = rustix::system::uname();
-    format!("{} (process {})", host.nodename().to_string_lossy(), std::process::id())
+    format!("{} (process {})", host_name(), std::process::id())
 }

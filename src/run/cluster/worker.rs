@@ -12,6 +12,7 @@ use async_nats::Client;
 
 use crate::clock::{Clock, Moment};
 use crate::exit_code::ExitCode;
+use crate::machine::StopSignals;
 use crate::plan::Share;
 use crate::record::Worker;
 use crate::scenario::load_text;
@@ -22,7 +23,6 @@ use super::super::prepare::{Bound, Consent, Processes};
 use super::super::shards::{
     Order, Orders as _, Report, ShareRun, Voice as _, bind_share, run_bound, simulate_share,
 };
-use super::super::signals::StopSignals;
 use super::super::simulate::{Simulation, simulation_of};
 use super::error::ClusterError;
 use super::offset::{Exchange, Offset, best_offset};

@@ -3,7 +3,6 @@
 //! In: a program and its arguments; no shell reads them. Out: how it ended, and its last lines. It has no standard input and a process group of its own; its
 //! output is drained, and kept only at its end. It ends within its time, or with the run, and its group with it.
 
-use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -14,11 +13,12 @@ use tokio::time::{sleep, timeout};
 use crate::clock::{Clock, Moment};
 use crate::declare::Redactor;
 use crate::lifecycle::StopPhase;
+use crate::machine::{own_group, signal_of};
 use crate::record::EventEnd;
 use crate::scenario::keys::{Argument, Event};
 
 use super::groups::Groups;
-use super::process_group::GRACE;
+use super::guard::GRACE;
 use super::tail::Tail;
 
 /// How long what is still in the pipe gets to come once the command has exited: a process that it left behind may keep the pipe open.
@@ -105,12 +105,13 @@ fn start(event: &Event, command: &[Argument]) -> std::io::Result<(Child, Tail)> 
     process.args(arguments.iter().map(|argument| argument.value.as_str()));
     process.envs(event.environment.iter().map(|(name, value)| (name, value.as_str())));
     process.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    let child = process.process_group(0).kill_on_drop(true).spawn()?;
+    own_group(process.as_std_mut());
+    let child = process.kill_on_drop(true).spawn()?;
     Ok((child, Tail::of(reader)?))
 }
 
 fn end_of(status: ExitStatus) -> EventEnd {
-    match status.signal() {
+    match signal_of(status) {
         Some(signal) => EventEnd::Killed { signal },
         None => EventEnd::Exited { code: status.code().unwrap_or_default() },
     }

@@ -3,29 +3,24 @@
 //! In: a connection with a mark's text. Out: the mark, and an answer. The socket is the user's alone (mode 0600), and gone with the run. A stranger's bytes
 //! cost a little time and nothing else: connections, what is read of them and how long they last are bounded.
 
-use std::fs::{self, File, Permissions};
+use std::fs;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::machine::{LocalListener, LocalStream};
 use crate::record::MarkBy;
 
 use super::marks::{LONGEST, Marks};
 
 /// The socket's name in the run folder.
 pub(super) const SOCKET: &str = "mark.sock";
-/// The longest path of a socket that every system takes (unix(7): 108 bytes with the zero at the end).
-const LONGEST_PATH: usize = 100;
 /// Connections at once.
 const MOST_CONNECTIONS: usize = 8;
 /// How long a connection may last.
@@ -47,14 +42,8 @@ impl Door {
     /// # Errors
     /// Whatever the file system says, as one that holds no sockets.
     pub(in super::super) fn open(folder: &Path, marks: Arc<Marks>) -> io::Result<Self> {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        let listener = LocalListener::bind(folder, SOCKET)?;
         let path = folder.join(SOCKET);
-        at_short_path(folder, |short| socket.bind(&SockAddr::unix(short)?))?;
-        // Before anybody can connect.
-        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-        socket.listen(16)?;
-        socket.set_nonblocking(true)?;
-        let listener = UnixListener::from_std(socket.into())?;
         Ok(Self { path, letting_in: tokio::spawn(let_in(listener, marks)) })
     }
 }
@@ -68,22 +57,12 @@ impl Drop for Door {
     }
 }
 
-/// Does something with a path to the socket in `folder` that is no longer than the system takes.
-pub(super) fn at_short_path<T>(folder: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-    let path = folder.join(SOCKET);
-    if path.as_os_str().len() <= LONGEST_PATH {
-        return act(&path);
-    }
-    let folder = File::open(folder)?;
-    act(&PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd())))
-}
-
-async fn let_in(listener: UnixListener, marks: Arc<Marks>) {
+async fn let_in(listener: LocalListener, marks: Arc<Marks>) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 let marks = Arc::clone(&marks);
                 tokio::spawn(async move {
                     // Who says nothing is not waited for.
@@ -100,7 +79,7 @@ async fn let_in(listener: UnixListener, marks: Arc<Marks>) {
 }
 
 /// Hears a text to its end, and answers.
-async fn hear(mut stream: UnixStream, marks: &Marks) -> io::Result<()> {
+async fn hear(mut stream: LocalStream, marks: &Marks) -> io::Result<()> {
     let mut text = Vec::new();
     (&mut stream).take(MOST_BYTES).read_to_end(&mut text).await?;
     let marked = match std::str::from_utf8(&text) {

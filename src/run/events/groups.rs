@@ -8,14 +8,13 @@ use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-use super::guard::{GUARD_COMMAND, begun_line, over_line};
-use super::process_group::{GRACE, is_alive};
+use crate::machine::{HAS_SIGNALS, ask_group_to_end, end_group, has_living, own_group};
+
+use super::guard::{GRACE, GUARD_COMMAND, begun_line, over_line};
 
 /// How often a group is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
@@ -47,7 +46,7 @@ impl Groups {
 
     /// Forgets a group of which nobody is left. Answers whether somebody is.
     pub(super) async fn has_left_some(&self, group: i32) -> bool {
-        let is_alive = is_alive(group);
+        let is_alive = has_living(group);
         if !is_alive {
             self.forget(group).await;
         }
@@ -61,14 +60,17 @@ impl Groups {
 
     /// Ends a group, whose leader `child` is where it is still waited for.
     pub(super) async fn end(&self, group: i32, mut child: Option<&mut Child>, grace: Duration) {
-        let mut is_gone = async |signal: Signal, patience: Duration| {
-            // Who is gone cannot be signalled.
-            let _ = killpg(Pid::from_raw(group), signal);
+        if !HAS_SIGNALS && let Some(child) = child.as_mut() {
+            // One that has exited cannot be ended.
+            let _ = child.start_kill();
+        }
+        let mut is_gone = async |end: fn(i32), patience: Duration| {
+            end(group);
             let mut waited = Duration::ZERO;
             loop {
                 // One that has exited is a process of the group until it was waited for.
                 let is_over = child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
-                if is_over && !is_alive(group) {
+                if is_over && !has_living(group) {
                     return true;
                 }
                 if waited >= patience {
@@ -78,7 +80,7 @@ impl Groups {
                 waited += LOOK_EVERY;
             }
         };
-        let is_gone = is_gone(Signal::SIGTERM, grace).await || is_gone(Signal::SIGKILL, GRACE).await;
+        let is_gone = is_gone(ask_group_to_end, grace).await || is_gone(end_group, GRACE).await;
         if !is_gone {
             log::warn!(
                 "the process group {group} of an event's command does not end, and is left to the system"
@@ -121,8 +123,13 @@ impl Groups {
 }
 
 fn start_guard() -> std::io::Result<Child> {
+    if !HAS_SIGNALS {
+        // It could end nobody.
+        return Err(std::io::ErrorKind::Unsupported.into());
+    }
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(GUARD_COMMAND).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     // The terminal's Ctrl-C is not for it.
-    command.process_group(0).kill_on_drop(true).spawn()
+    own_group(command.as_std_mut());
+    command.kill_on_drop(true).spawn()
 }

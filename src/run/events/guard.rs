@@ -7,14 +7,13 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-
-use super::process_group::{GRACE, is_alive};
+use crate::machine::{ask_group_to_end, end_group, has_living};
 
 /// The subcommand that is a guard.
 pub(super) const GUARD_COMMAND: &str = "event-guard";
 
+/// How long a group gets to end after a SIGTERM, and again after a SIGKILL.
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// How often the groups are looked at while they end.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
@@ -31,19 +30,13 @@ pub(super) fn over_line(group: i32) -> String {
 /// Hears of process groups until `input` ends, and ends those that are left.
 pub fn guard_commands(input: impl BufRead) {
     let left = groups_left(input);
-    let signal = |signal: Signal| {
-        for group in &left {
-            // Who is gone cannot be signalled.
-            let _ = killpg(Pid::from_raw(*group), signal);
-        }
-    };
-    signal(Signal::SIGTERM);
+    left.iter().for_each(|group| ask_group_to_end(*group));
     let mut waited = Duration::ZERO;
-    while left.iter().any(|group| is_alive(*group)) && waited < GRACE {
+    while left.iter().any(|group| has_living(*group)) && waited < GRACE {
         std::thread::sleep(LOOK_EVERY);
         waited += LOOK_EVERY;
     }
-    signal(Signal::SIGKILL);
+    left.iter().for_each(|group| end_group(*group));
 }
 
 /// The groups that have begun and are not over.

@@ -2,17 +2,16 @@
 //!
 //! In: the run's folder, a text. Out: the moment of the mark, or why there is none.
 
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::exit_code::ExitCode;
+use crate::machine::ask_local_socket;
 use crate::report::SHARDS_FOLDER;
 
 use super::super::found::is_run_folder;
-use super::door::{SOCKET, at_short_path};
+use super::door::SOCKET;
 use super::marks::check_text;
 
 /// How long a run gets to answer.
@@ -77,14 +76,13 @@ pub fn mark_run(run: &Path, text: &str) -> Result<Duration, KnockError> {
         return Err(if is_run { KnockError::Nobody { path } } else { KnockError::NoRun { path } });
     };
     let silent = |source| KnockError::Silent { path: run.to_owned(), source };
-    let stream =
-        at_short_path(folder, |path| UnixStream::connect(path)).map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
-                KnockError::Nobody { path: run.to_owned() }
-            }
-            _ => silent(error),
-        })?;
-    let answer = ask(stream, text).map_err(silent)?;
+    let asked = ask_local_socket(folder, SOCKET, text, (PATIENCE, MOST_BYTES));
+    let answer = asked.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+            KnockError::Nobody { path: run.to_owned() }
+        }
+        _ => silent(error),
+    })?;
     match answer.trim_end().split_once(' ') {
         Some(("ok", at_us)) => match at_us.parse() {
             Ok(at_us) => Ok(Duration::from_micros(at_us)),
@@ -93,14 +91,4 @@ pub fn mark_run(run: &Path, text: &str) -> Result<Duration, KnockError> {
         Some(("no", why)) => Err(KnockError::Refused(why.to_owned())),
         _ => Err(silent(io::Error::other("it is over, or has too much to do"))),
     }
-}
-
-fn ask(mut stream: UnixStream, text: &str) -> io::Result<String> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(text.as_bytes())?;
-    stream.shutdown(Shutdown::Write)?;
-    let mut answer = String::new();
-    stream.take(MOST_BYTES).read_to_string(&mut answer)?;
-    Ok(answer)
 }

@@ -10,7 +10,6 @@ mod guard;
 mod knock;
 mod marks;
 mod pid_file;
-mod process_group;
 mod runner;
 mod tail;
 

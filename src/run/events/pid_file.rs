@@ -2,16 +2,11 @@
 //!
 //! In: the file, the signal. Out: the process that it was sent to, or why it was not.
 
-use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use nix::libc::O_NONBLOCK;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpid};
-
-use crate::scenario::keys::{EventSignal, SignalTo};
+use crate::machine::{open_without_waiting, signal_process};
+use crate::scenario::keys::SignalTo;
 
 /// Bytes of a file with a process's number.
 const MOST_BYTES: u64 = 64;
@@ -22,42 +17,27 @@ const MOST_BYTES: u64 = 64;
 /// A sentence that says why it was not sent.
 pub(super) fn send_signal(to: &SignalTo) -> Result<i32, String> {
     let pid = read_pid(&to.pid_file)?;
-    if pid == getpid() {
+    if u32::try_from(pid) == Ok(std::process::id()) {
         return Err(format!("{} holds the number of this very run", to.pid_file.display()));
     }
-    kill(pid, number(to.signal))
-        .map_err(|error| format!("process {pid} of {}: {}", to.pid_file.display(), error.desc()))?;
-    Ok(pid.as_raw())
+    signal_process(pid, to.signal.name())
+        .map_err(|why| format!("process {pid} of {}: {why}", to.pid_file.display()))?;
+    Ok(pid)
 }
 
-fn read_pid(path: &Path) -> Result<Pid, String> {
+fn read_pid(path: &Path) -> Result<i32, String> {
     let fault = |why: String| format!("{} {why}", path.display());
     // A pipe without a writer must not hold up the run.
-    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path);
+    let file = open_without_waiting(path);
     let mut text = Vec::new();
     file.and_then(|file| file.take(MOST_BYTES).read_to_end(&mut text))
         .map_err(|error| fault(format!("cannot be read: {error}")))?;
     let pid = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse::<i32>().ok());
     match pid {
         // 0 and negative numbers are groups, and 1 is the system's own.
-        Some(pid) if pid > 1 => Ok(Pid::from_raw(pid)),
+        Some(pid) if pid > 1 => Ok(pid),
         Some(pid) => Err(fault(format!("holds {pid}, which is no process to signal"))),
         None => Err(fault("does not hold a process's number and nothing else".to_owned())),
-    }
-}
-
-const fn number(signal: EventSignal) -> Signal {
-    match signal {
-        EventSignal::Hup => Signal::SIGHUP,
-        EventSignal::Int => Signal::SIGINT,
-        EventSignal::Quit => Signal::SIGQUIT,
-        EventSignal::Usr1 => Signal::SIGUSR1,
-        EventSignal::Usr2 => Signal::SIGUSR2,
-        EventSignal::Term => Signal::SIGTERM,
-        EventSignal::Kill => Signal::SIGKILL,
-        EventSignal::Stop => Signal::SIGSTOP,
-        EventSignal::Cont => Signal::SIGCONT,
-        EventSignal::Winch => Signal::SIGWINCH,
     }
 }
 
@@ -67,6 +47,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::scenario::keys::EventSignal;
 
     #[test]
     fn only_a_number_of_a_process_is_signalled() {

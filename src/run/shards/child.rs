@@ -5,19 +5,17 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, raise};
-
 use crate::clock::{Clock, Moment};
 use crate::engine::{RunControl, StopReason};
 use crate::event_loop::single_loop;
 use crate::exit_code::ExitCode;
+use crate::machine::{mark_this_process, standard_input, standard_output};
 use crate::plan::{Share, check_budget};
 use crate::record::{JournalError, JournalWriter, Mark, PackedTally, Worker, journal_bytes};
 use crate::report::JOURNAL_FILE;
@@ -59,9 +57,9 @@ impl Voice for Output {
 /// Standard output cannot be used, or there is no thread.
 pub fn obey_parent(share: Share) -> io::Result<ExitCode> {
     // Its own handle: the command line holds the usual one.
-    let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let out = standard_output()?;
     let voice = Output(Arc::new(Mutex::new(out)));
-    let mut orders = Input(BufReader::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)));
+    let mut orders = Input(BufReader::new(standard_input()?));
     let Some(Order::Prepare(preparation)) = orders.next() else { return Ok(ENDED_EARLY) };
     match run_child(share, &preparation, orders, &voice) {
         Ok(code) => Ok(code),
@@ -266,11 +264,7 @@ fn follow_orders(mut orders: impl Orders, control: Arc<RunControl>) -> io::Resul
                     control.stop(StopReason::Interrupted);
                     control.abort();
                 }
-                Order::Mark => {
-                    if let Err(error) = raise(Signal::SIGUSR1) {
-                        log::debug!("this process cannot signal itself: {error}");
-                    }
-                }
+                Order::Mark => mark_this_process(),
                 Order::Prepare(_) | Order::Start { .. } => log::debug!("an order that comes too late"),
                 Order::Resend { .. } | Order::Seen => {
                     log::debug!("an order for those whose journals go out in pieces");

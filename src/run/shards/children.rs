@@ -4,7 +4,6 @@
 //! parent alone. Each is waited for: none is left as an orphan or a zombie.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::machine::{own_group, signal_of};
 use crate::plan::Share;
 
 use super::channel::{Channel, Heard};
@@ -126,7 +126,8 @@ fn spawn(share: Share, preparation: &Preparation) -> io::Result<(Child, ChildStd
     command.arg("run").arg(&preparation.scenario).arg("--shard").arg(share.to_string()).arg("--under-parent");
     // Where a shard fails is the parent's to say.
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    command.process_group(0).kill_on_drop(true);
+    own_group(command.as_std_mut());
+    command.kill_on_drop(true);
     let mut child = command.spawn()?;
     match (child.stdin.take(), child.stdout.take()) {
         (Some(input), Some(output)) => Ok((child, input, output)),
@@ -183,7 +184,7 @@ async fn until(killed: &mut watch::Receiver<bool>) {
 
 /// How a process ended, as the end of a sentence about it.
 fn words(status: ExitStatus) -> String {
-    match (status.signal(), status.code()) {
+    match (signal_of(status), status.code()) {
         (Some(9), _) => "it was killed (signal 9: by somebody, or for want of memory)".to_owned(),
         (Some(signal), _) => format!("it was ended by signal {signal}"),
         (None, Some(101)) => "it panicked (exit code 101)".to_owned(),
@@ -194,6 +195,8 @@ fn words(status: ExitStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
     use super::*;
 
     #[test]

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::Signal;
-
 use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
+use crate::machine::{MarkSignals, StopSignals};
 use crate::plan::Share;
 use crate::record::{ATTEMPTS_FILE, JournalError, LiveView, Machines, MergeInput, join_attempts, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, WriteFault, write_all};
@@ -20,7 +19,7 @@ use crate::scenario::keys::Scenario;
 use super::super::display::Display;
 use super::super::done::RunDone;
 use super::super::error::RunError;
-use super::super::signals::{StopSignals, mark_signals, tell_interrupt};
+use super::super::interrupt::tell_interrupt;
 use super::barrier::Barrier;
 use super::channel::{Channel, Heard};
 use super::live::Live;
@@ -249,7 +248,7 @@ impl SplitRun<'_> {
         display: Option<&Display>,
     ) -> Ended {
         let mut second = 0;
-        let mut marking = mark_signals();
+        let mut marking = MarkSignals::listen();
         while state.roll.running() > 0 {
             let show_at = Moment::ZERO + Duration::from_secs(second + 1) + SHOWN_AFTER;
             tokio::select! {
@@ -364,9 +363,9 @@ impl SplitRun<'_> {
 }
 
 /// Until the next SIGUSR1.
-async fn next_mark(marking: &mut std::io::Result<Signal>) {
+async fn next_mark(marking: &mut std::io::Result<MarkSignals>) {
     match marking {
-        Ok(marking) => drop(marking.recv().await),
+        Ok(marking) => marking.next().await,
         Err(_) => std::future::pending().await,
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Moment;
+use crate::machine::free_old_connections;
 use crate::scenario::keys::{FaultKind, FaultStage};
 
 use super::door::{Caller, Door};
@@ -36,8 +37,8 @@ const HEADER_CAP: usize = 16 * 1024;
 /// Listens on `address`.
 pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Connections of a target that has just ended linger in TIME_WAIT, and must not keep the next one from its port.
-    socket.set_reuse_address(true)?;
+    // Connections of a target that has just ended must not keep the next one from its port.
+    free_old_connections(&socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

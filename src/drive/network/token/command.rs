@@ -8,8 +8,8 @@ use std::process::Stdio;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use crate::drive::network::local::is_local_limit;
 use crate::lifecycle::TokenFailure;
+use crate::machine::is_local_limit;
 use crate::sample::RequestAnswer;
 
 use super::answer::Refusal;

@@ -1,0 +1,124 @@
+"""The Parquet tables, read by DuckDB and by pandas with pyarrow: every row and column is the CSV's. Needs RESURGE_BIN."""
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import duckdb
+import pandas
+import pyarrow
+import pyarrow.parquet
+
+from processes import LONGEST, RESURGE, UNTIMED
+
+# Two groups, refusals, a storm; long enough in virtual time for more than one row group of attempts.
+SCENARIO = f"""
+name = "parquet"
+duration = "40m"
+[target]
+idle_timeout = "2s"
+invalidation = "on-disconnect"
+[[groups]]
+name = "fresh.one"
+clients = 60
+start = {{ over = "1s" }}
+token = {{ client_id = "a", client_secret = "b", on_reconnect = "fetch" }}
+[[groups]]
+name = "stale"
+clients = 30
+start = {{ over = "2s" }}
+token = {{ client_id = "c", client_secret = "d", on_reconnect = "reuse" }}
+[[storms]]
+at = "3s"
+code = 1012
+fraction = 0.5
+{UNTIMED}
+"""
+TEXTS = {"group", "kind", "outcome", "cause", "said", "ended_by", "how"}
+
+
+def report(out, *arguments, code=0):
+    """What `resurge report` answers with, as bytes."""
+    done = subprocess.run([RESURGE, "report", str(out), *arguments], capture_output=True, timeout=LONGEST)
+    assert done.returncode == code, (done.returncode, done.stderr)
+    return done.stdout, done.stderr.decode()
+
+
+def expected_type(table, column):
+    """The type that a column must have."""
+    if column in TEXTS:
+        return pyarrow.string()
+    return pyarrow.float64() if table == "attempts" and column.endswith("_us") else pyarrow.int64()
+
+
+def compare(csv_file, parquet_file, table, started_us):
+    """Holds both readers' tables to the CSV."""
+    # As text, so that nothing is read into the CSV that does not stand in it.
+    rows = pandas.read_csv(csv_file, dtype=str, keep_default_na=False)
+    schema = pyarrow.parquet.read_schema(parquet_file)
+    assert schema.names == ["time", *rows.columns], schema.names
+    assert schema.field("time").type == pyarrow.timestamp("us", tz="UTC"), schema
+    for column in rows.columns:
+        assert schema.field(column).type == expected_type(table, column), (column, schema)
+    read = pyarrow.parquet.read_table(parquet_file)
+    read.validate(full=True)
+    relation = duckdb.connect().execute(f"SELECT *, epoch_us(time) AS at FROM read_parquet('{parquet_file}')")
+    by_duckdb = relation.fetch_arrow_table() if hasattr(relation, "fetch_arrow_table") else relation.arrow()
+    if not isinstance(by_duckdb, pyarrow.Table):
+        by_duckdb = by_duckdb.read_all()
+    by_pandas = pandas.read_parquet(parquet_file)
+    assert read.num_rows == by_duckdb.num_rows == len(by_pandas) == len(rows), (read.num_rows, len(rows))
+    for column in rows.columns:
+        kind = expected_type(table, column)
+        number = {pyarrow.int64(): int, pyarrow.float64(): float}.get(kind, str)
+        wanted = [None if cell == "" else number(cell) for cell in rows[column]]
+        assert read.column(column).to_pylist() == wanted, column
+        assert by_duckdb.column(column).to_pylist() == wanted, column
+        seen = by_pandas[column].astype(object)
+        assert seen.where(seen.notna(), None).tolist() == wanted, column
+    of_start = "second" if table == "timeseries" else "due_us"
+    scale = 1_000_000 if table == "timeseries" else 1
+    wanted = [started_us + int(cell.split(".")[0]) * scale for cell in rows[of_start]]
+    assert by_duckdb.column("at").to_pylist() == wanted
+    assert read.column("time").cast(pyarrow.int64()).to_pylist() == wanted
+    return pyarrow.parquet.ParquetFile(parquet_file).metadata.num_row_groups
+
+
+def check_parquet_is_the_csv():
+    """Both tables, of several row groups, and a table without rows; what is cut off is left out, and said."""
+    with tempfile.TemporaryDirectory() as home:
+        home = Path(home)
+        scenario, out = home / "parquet.toml", home / "run"
+        scenario.write_text(SCENARIO)
+        exported = home / "exported.parquet"
+        command = [RESURGE, "simulate", str(scenario), "--attempts", "--out", str(out), "--progress", "none"]
+        done = subprocess.run([*command, "--export", f"parquet={exported}"], capture_output=True, text=True, timeout=LONGEST)
+        assert done.returncode == 0, (done.returncode, done.stderr)
+        started = json.loads((out / "run.json").read_text())["start_unix_us"]
+        groups = {}
+        for table in ["timeseries", "attempts"]:
+            file = home / f"{table}.parquet"
+            file.write_bytes(report(out, "--format", "parquet", "--table", table)[0])
+            groups[table] = compare(out / f"{table}.csv", file, table, started)
+            assert report(out, "--format", "csv", "--table", table)[0] == (out / f"{table}.csv").read_bytes()
+        assert groups["attempts"] > 1, groups
+        assert exported.read_bytes() == (home / "timeseries.parquet").read_bytes()
+        assert report(out, "--format", "parquet", "--table", "closes", code=2)[1].count("timeseries and attempts") == 1
+
+        lines = (out / "attempts.csv").read_bytes().splitlines(keepends=True)
+        for cut, rows, note in [(b"".join(lines[:3])[:-4], 1, True), (lines[0], 0, False)]:
+            (out / "attempts.csv").write_bytes(cut)
+            bytes_, told = report(out, "--format", "parquet", "--table", "attempts")
+            file = home / "cut.parquet"
+            file.write_bytes(bytes_)
+            assert pyarrow.parquet.read_table(file).num_rows == rows
+            assert duckdb.connect().execute(f"SELECT count(*) FROM read_parquet('{file}')").fetchone() == (rows,)
+            assert ("is cut off, and left out" in told) == note, told
+        (out / "attempts.csv").write_bytes(lines[0] + b"a,b\n")
+        assert "attempts.csv cannot be read" in report(out, "--format", "parquet", "--table", "attempts", code=65)[1]
+        (out / "attempts.csv").unlink()
+        assert "resurge run --attempts" in report(out, "--format", "parquet", "--table", "attempts", code=65)[1]
+
+
+CHECKS = [check_parquet_is_the_csv]
