@@ -74,7 +74,10 @@ mod of_kernel {
 }
 
 #[cfg(any(test, not(all(target_os = "linux", not(without_linux)))))]
-#[cfg_attr(test, allow(dead_code, reason = "compiled for its tests, also where another way is taken"))]
+#[cfg_attr(
+    test,
+    allow(dead_code, unreachable_pub, reason = "compiled for its tests, also where another way is taken")
+)]
 mod of_tokio {
     use std::io;
     use std::time::{Duration, Instant};
@@ -94,7 +97,6 @@ mod of_tokio {
         ///
         /// # Errors
         /// None here.
-        #[expect(clippy::unnecessary_wraps, reason = "where the system has timers, it may have none to give")]
         pub(crate) fn new() -> io::Result<Self> {
             Ok(Self(watch::Sender::new(None)))
         }
@@ -103,7 +105,6 @@ mod of_tokio {
         ///
         /// # Errors
         /// None here.
-        #[expect(clippy::unnecessary_wraps, reason = "where the system has timers, it may refuse to set one")]
         pub(crate) fn set(&self, due: Instant, _after: Duration) -> io::Result<()> {
             self.0.send_replace(Some(due));
             Ok(())

@@ -109,7 +109,10 @@ mod of_unix {
 }
 
 #[cfg(any(test, not(all(unix, not(without_unix)))))]
-#[cfg_attr(test, allow(dead_code, reason = "compiled for its tests, also where another way is taken"))]
+#[cfg_attr(
+    test,
+    allow(dead_code, unreachable_pub, reason = "compiled for its tests, also where another way is taken")
+)]
 mod of_others {
     use std::fs::File;
     use std::io;

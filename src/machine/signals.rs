@@ -147,8 +147,10 @@ mod of_unix {
 }
 
 #[cfg(any(test, not(all(unix, not(without_unix)))))]
-#[cfg_attr(test, allow(dead_code, reason = "compiled for its tests, also where another way is taken"))]
-#[expect(clippy::unnecessary_wraps, reason = "a system with signals may refuse")]
+#[cfg_attr(
+    test,
+    allow(dead_code, unreachable_pub, reason = "compiled for its tests, also where another way is taken")
+)]
 mod of_others {
     use std::io;
 

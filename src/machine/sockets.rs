@@ -84,7 +84,10 @@ mod of_linux {
 }
 
 #[cfg(any(test, not(all(target_os = "linux", not(without_linux)))))]
-#[cfg_attr(test, allow(dead_code, reason = "compiled for its tests, also where another way is taken"))]
+#[cfg_attr(
+    test,
+    allow(dead_code, unreachable_pub, reason = "compiled for its tests, also where another way is taken")
+)]
 mod of_others {
     use std::io;
     use std::ops::RangeInclusive;

@@ -137,7 +137,14 @@ mod of_unix {
     }
 
     #[cfg(any(test, not(target_os = "linux"), without_linux))]
-    #[cfg_attr(test, allow(dead_code, reason = "compiled for its tests, also where another way is taken"))]
+    #[cfg_attr(
+        test,
+        allow(
+            dead_code,
+            unreachable_pub,
+            reason = "compiled for its tests, also where another way is taken"
+        )
+    )]
     pub(super) mod plain {
         use std::time::Duration;
 
@@ -173,7 +180,10 @@ mod of_unix {
 }
 
 #[cfg(any(test, not(all(unix, not(without_unix)))))]
-#[cfg_attr(test, allow(dead_code, reason = "compiled for its tests, also where another way is taken"))]
+#[cfg_attr(
+    test,
+    allow(dead_code, unreachable_pub, reason = "compiled for its tests, also where another way is taken")
+)]
 mod of_others {
     use std::time::Duration;
 
