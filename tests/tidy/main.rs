@@ -44,7 +44,7 @@ const VOCABULARY: &[&str] = &[
     "jose",
     "mqtt",
     "random",
-    "same_site",
+    "access",
     "sample",
     "signing",
     "units",

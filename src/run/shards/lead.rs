@@ -12,6 +12,7 @@ use tokio::signal::unix::Signal;
 
 use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
+use crate::lifecycle::StopPhase;
 use crate::plan::Share;
 use crate::record::{ATTEMPTS_FILE, JournalError, LiveView, Machines, MergeInput, join_attempts, plan_merge};
 use crate::report::{JOURNAL_FILE, RunModel, SHARDS_FOLDER, WriteFault, write_all};
@@ -20,6 +21,7 @@ use crate::scenario::keys::Scenario;
 use super::super::display::Display;
 use super::super::done::RunDone;
 use super::super::error::RunError;
+use super::super::live::{LiveCommand, LiveCommands, StormOrder, check_storm, next_command};
 use super::super::signals::{StopSignals, mark_signals, tell_interrupt};
 use super::barrier::Barrier;
 use super::channel::{Channel, Heard};
@@ -113,6 +115,8 @@ struct State {
     /// Who still runs, and when each was last heard.
     roll: Roll,
     interrupts: u32,
+    /// How many storms were asked for.
+    storms: u16,
     stopped: bool,
     /// Since when nobody can be heard, because of this end.
     deaf_since: Option<Moment>,
@@ -133,6 +137,7 @@ impl SplitRun<'_> {
         &self,
         mut channel: impl Channel,
         display: Option<&Display>,
+        live: Option<LiveCommands>,
     ) -> Result<Ended, RunError> {
         let mut signals =
             StopSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
@@ -157,6 +162,7 @@ impl SplitRun<'_> {
             roll: Roll::of(present, Moment::ZERO + self.scenario.duration, channel.patience()),
             ended: Ended { absent, ..Ended::default() },
             interrupts: 0,
+            storms: 0,
             stopped: false,
             deaf_since: None,
             stuck_at: match self.is_simulated {
@@ -164,7 +170,7 @@ impl SplitRun<'_> {
                 false => Moment::ZERO + self.scenario.duration + self.scenario.drain + STUCK_AFTER,
             },
         };
-        let ended = self.accompany(state, &mut channel, &mut signals, display).await;
+        let ended = self.accompany(state, &mut channel, (&mut signals, live), display).await;
         channel.end().await;
         Ok(ended)
     }
@@ -245,7 +251,7 @@ impl SplitRun<'_> {
         &self,
         mut state: State,
         channel: &mut impl Channel,
-        signals: &mut StopSignals,
+        (signals, mut live): (&mut StopSignals, Option<LiveCommands>),
         display: Option<&Display>,
     ) -> Ended {
         let mut second = 0;
@@ -260,6 +266,10 @@ impl SplitRun<'_> {
                 () = signals.next() => state.interrupt(channel, self.scenario.drain).await,
                 // Marks are made by the first shard.
                 () = next_mark(&mut marking) => self.mark(channel).await,
+                command = next_command(&mut live) => match command {
+                    LiveCommand::Storm(order) => state.storm(channel, order).await,
+                    LiveCommand::Stop => state.interrupt(channel, self.scenario.drain).await,
+                },
                 () = tokio::time::sleep_until(state.clock.instant(show_at).into()) => {
                     let now = state.clock.now();
                     if let Some(display) = display {
@@ -417,6 +427,18 @@ impl State {
             }
             _ => channel.kill(),
         }
+    }
+
+    /// Every share strikes its own sessions; the first marks it.
+    async fn storm(&mut self, channel: &mut impl Channel, order: StormOrder) {
+        let now = self.clock.now();
+        let phase = if self.stopped { StopPhase::Draining } else { StopPhase::Running };
+        let checked = check_storm(self.storms, phase);
+        if checked.is_ok() {
+            channel.tell_all(&Order::Storm { number: self.storms, fraction: order.fraction }).await;
+            self.storms += 1;
+        }
+        order.reply(checked.map(|()| now));
     }
 
     async fn stop(&mut self, channel: &mut impl Channel, reason: StopReason, drain: Duration) {
