@@ -133,6 +133,7 @@ fn conduct(home: &Path, name: &str, text: &str) -> RunDone {
         attempts: false,
         allow_commands: false,
         on_progress: None,
+        live: None,
     };
     run(request).unwrap()
 }

@@ -23,6 +23,7 @@
 //! Start reading at [`run`], which leads one scenario from its file to its verdict. [`diagnose`] instead sends a single client
 //! through controlled experiments.
 
+pub mod access;
 pub mod clock;
 pub mod deflate;
 mod event_loop;
@@ -31,7 +32,6 @@ pub mod jose;
 pub mod machine;
 pub mod mqtt;
 pub mod random;
-pub mod same_site;
 pub mod sample;
 pub mod signing;
 pub mod units;

@@ -67,13 +67,19 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
             body.len()
         )
     };
+    let order = |path: &str, body: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
     let upgrade = "GET /api/v2/analytics/events?access_token=t HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer t\r\nSec-WebSocket-Protocol: a, bearer.t\r\nX-Resurge-Client: 7\r\n\r\n";
     let frames = "\u{1}\u{5}\0\0\0\0hello";
     vec![
         post("/oauth/token", "grant_type=client_credentials&client_id=a&client_secret=b&scope=x").into(),
         post("/oauth/revoke", "token=x").into(),
-        post("/_resurge/close", "{\"code\":1001,\"fraction\":0.5}").into(),
-        post("/_resurge/revoke", "{\"fraction\":0.5}").into(),
+        order("/_resurge/close", "{\"code\":1001,\"fraction\":0.5}").into(),
+        order("/_resurge/revoke", "{\"fraction\":0.5}").into(),
         post("/api/v2/notifications/channels", "[]").into(),
         post("/api/v2/notifications/channels/x/subscriptions", "[{\"id\":\"t\"}]").into(),
         b"GET /_resurge/counters HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),

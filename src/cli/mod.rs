@@ -12,6 +12,7 @@ mod completions;
 mod counters_text;
 mod diagnose;
 mod ended;
+mod endpoints;
 mod examples;
 mod init;
 mod key_value;

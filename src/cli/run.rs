@@ -3,7 +3,7 @@
 //! In: arguments. Out: the summary on stdout, progress on stderr, reports in files that were asked for.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,12 +12,12 @@ use crate::drive::network::parse_host;
 use crate::exit_code::ExitCode;
 use crate::machine::survive_mark_signals;
 use crate::plan::{MOST_SHARDS, Share};
-use crate::report::Status;
 #[cfg(feature = "cluster")]
 use crate::run::run_cluster;
-use crate::run::{MetricsServer, OnProgress, RunDone, RunError, RunRequest, Split, obey_parent, run_split};
+use crate::run::{RunDone, RunError, RunRequest, Split, obey_parent, run_split};
 
 use super::ended::{tell_done, tell_refusal};
+use super::endpoints::{self, parse_addr};
 use super::examples::named;
 use super::key_value::{parse_override, parse_seed};
 use super::plain::PlainArgs;
@@ -36,6 +36,7 @@ Examples:
   resurge run scenarios/hundred-thousand.toml --shards auto
   resurge run cluster.toml --shard 2/4 --out shard-2              (the others elsewhere; then: resurge merge shard-* --out whole)
   resurge run scenarios/idle-reconnect.toml --metrics 9464    (then http://127.0.0.1:9464/metrics)
+  resurge run scenarios/idle-reconnect.toml --live 8089       (then http://127.0.0.1:8089/ in a browser)
   resurge run staging.toml --authorize api.staging.example.com --progress plain";
 
 /// Arguments of `resurge run`.
@@ -82,8 +83,11 @@ pub(super) struct RunArgs {
     #[arg(long)]
     attempts: bool,
     /// Serve live metrics for Prometheus at http://ADDR/metrics, as 127.0.0.1:9464; a port alone means loopback, port 0 a free port
-    #[arg(long, value_name = "ADDR", value_parser = parse_metrics_addr)]
+    #[arg(long, value_name = "ADDR", value_parser = parse_addr)]
     metrics: Option<SocketAddr>,
+    /// Serve the page of the run under way at http://ADDR/, with a button for a storm and one to stop, as 127.0.0.1:8089; a port alone is on loopback
+    #[arg(long, value_name = "ADDR", value_parser = parse_addr)]
+    live: Option<SocketAddr>,
     /// Allow load on a host that is neither loopback nor private; its owner must have agreed; repeatable
     #[arg(long, value_name = "HOST", value_parser = parse_host)]
     authorize: Vec<String>,
@@ -116,17 +120,10 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
             return Ok(ExitCode::Usage);
         }
     };
-    let metrics = match args.metrics.map(|addr| (addr, MetricsServer::start(addr))) {
-        None => None,
-        Some((_, Ok(server))) => {
-            writeln!(err, "metrics: http://{}/metrics", server.addr())?;
-            Some(server)
-        }
-        Some((addr, Err(error))) => {
-            writeln!(
-                err,
-                "error: --metrics {addr}: {error}. Name another address, or port 0 for a free one"
-            )?;
+    let (endpoints, live) = match endpoints::start(args.metrics, args.live, err)? {
+        Ok(started) => started,
+        Err(fault) => {
+            writeln!(err, "error: {fault}")?;
             return Ok(ExitCode::Unexpected);
         }
     };
@@ -139,7 +136,8 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         authorised: args.authorize.clone(),
         attempts: args.attempts,
         allow_commands: args.allow_commands,
-        on_progress: with_metrics(show, metrics.as_ref()),
+        on_progress: endpoints.with(show),
+        live,
     };
     let own = args.shard.map(Split::Share);
     let split = own.or(args.shards).unwrap_or(Split::Share(Share::WHOLE));
@@ -150,9 +148,7 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         Err(error) => return tell_refusal(&error, err),
     };
     let is_written = tell_done(&done, ("", args.details), &args.exports, out, err)?;
-    if let Some(server) = &metrics {
-        await_last_scrape(server, done.model.verdict.status, err)?;
-    }
+    endpoints.finish(&done.model, err)?;
     Ok(done.model.verdict.exit_code.if_written(is_written))
 }
 
@@ -185,39 +181,6 @@ fn run_as_told(
     run_split(request, split)
 }
 
-/// Shows the progress and feeds the metrics, where either is wanted.
-fn with_metrics(show: Option<OnProgress>, metrics: Option<&MetricsServer>) -> Option<OnProgress> {
-    let Some(feed) = metrics.map(MetricsServer::feed) else { return show };
-    let mut show = show;
-    Some(Box::new(move |scenario, view| {
-        feed.publish(scenario, view);
-        if let Some(show) = &mut show {
-            show(scenario, view);
-        }
-    }))
-}
-
-/// Keeps the metrics up until the last of them were scraped; not for a user who has interrupted the run.
-fn await_last_scrape(server: &MetricsServer, status: Status, err: &mut dyn Write) -> io::Result<()> {
-    let longest = server.finish();
-    if longest.is_zero() || status == Status::Interrupted {
-        return Ok(());
-    }
-    let seconds = longest.as_secs();
-    server.wait_for_reader(longest, || {
-        writeln!(err, "waiting for the last scrape of the metrics, at most {seconds} s (Ctrl-C ends it)")
-    })
-}
-
-/// An address to listen at; a port alone, with or without a colon, is on loopback.
-fn parse_metrics_addr(text: &str) -> Result<SocketAddr, String> {
-    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
-    match port {
-        Ok(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        Err(_) => text.parse().map_err(|_| "write it as 127.0.0.1:9464, [::1]:9464 or 9464".to_owned()),
-    }
-}
-
 /// How many shards.
 fn parse_shards(text: &str) -> Result<Split, String> {
     match text.parse() {
@@ -237,26 +200,6 @@ mod tests {
         assert_eq!(parse_shards("12"), Ok(Split::Into(12)));
         for text in ["0", "x", "", "-1", "10001", "1.5"] {
             assert!(parse_shards(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn metrics_are_on_loopback_unless_told() {
-        for (text, expected) in [
-            ("9464", Some("127.0.0.1:9464")),
-            (":0", Some("127.0.0.1:0")),
-            ("0.0.0.0:9464", Some("0.0.0.0:9464")),
-            ("[::1]:1", Some("[::1]:1")),
-            ("", None),
-            ("localhost", None),
-            ("65536", None),
-            ("127.0.0.1", None),
-        ] {
-            assert_eq!(
-                parse_metrics_addr(text).ok().map(|addr| addr.to_string()).as_deref(),
-                expected,
-                "{text}"
-            );
         }
     }
 }

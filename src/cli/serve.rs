@@ -12,8 +12,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
-
+use crate::access::{AccessToken, Reach, TOKEN_VARIABLE};
 use crate::clock::Clock;
 use crate::exit_code::ExitCode;
 use crate::machine::{StopSignals, raise_descriptor_limit};
@@ -26,6 +25,7 @@ use crate::service::server::{
 };
 
 use super::counters_text::write_counters;
+use super::endpoints::chosen_token;
 use super::key_value::{parse_override, parse_seed};
 
 /// The close code of sessions that are open when the target stops: going away (RFC 6455 §7.4.1).
@@ -40,13 +40,13 @@ Examples:
   resurge serve --print bearer > mine.toml && resurge serve mine.toml
   resurge serve --tls --tls-ca-out ca.pem
   resurge serve --listen 0.0.0.0:8080 --control 127.0.0.1:9090
-  resurge serve --listen 0.0.0.0:8080 --control 0.0.0.0:9090 --control-token token.txt
+  resurge serve --listen 0.0.0.0:8080 --control 0.0.0.0:9090    (prints a token; or: --control-token token.txt)
   resurge serve --set 'faults=[{kind=\"upgrade_status\",share=0.1}]'
   resurge serve --listen 127.0.0.1:0 --set idle_timeout=5s --set invalidation=never
   curl -d grant_type=client_credentials -d client_id=me -d client_secret=any http://127.0.0.1:8080/oauth/token
   curl http://127.0.0.1:8080/_resurge/counters
-  curl -d '{\"code\":1012,\"fraction\":0.5}' http://127.0.0.1:8080/_resurge/close
-  curl -d '{\"fraction\":0.5}' http://127.0.0.1:8080/_resurge/revoke";
+  curl --json '{\"code\":1012,\"fraction\":0.5}' http://127.0.0.1:8080/_resurge/close
+  curl --json '{\"fraction\":0.5}' http://127.0.0.1:8080/_resurge/revoke";
 
 /// Run the embedded target alone, for any client.
 #[derive(Debug, clap::Args)]
@@ -73,8 +73,8 @@ pub(super) struct ServeArgs {
     /// The address for counters and storms, in plain HTTP [default: the same as the service].
     #[arg(long, value_name = "ADDR")]
     control: Option<String>,
-    /// A file whose text control requests must show, as Authorization: Bearer. Where other machines can reach the control
-    /// endpoints, there are none without it.
+    /// A file whose text control requests must show, as Authorization: Bearer [default, where other machines can reach the
+    /// control endpoints: that of RESURGE_LIVE_TOKEN, else a random one, which is printed].
     #[arg(long, value_name = "FILE")]
     control_token: Option<PathBuf>,
     /// Use TLS, with a new certificate for localhost, the loopback addresses and the listen address.
@@ -146,7 +146,7 @@ async fn serve_until(
             return Ok(ExitCode::Usage);
         }
     };
-    let control_token = match control_token(args, control) {
+    let control_token = match control_token(args, control.unwrap_or(listen)) {
         Ok(token) => token,
         Err(why) => {
             writeln!(err, "error: {why}")?;
@@ -170,7 +170,7 @@ async fn serve_until(
         clock: Clock::start(),
         worker_threads: args.threads.map_or_else(cores, NonZeroUsize::get),
         control,
-        control_token,
+        control_token: control_token.as_ref().map(|shown| shown.token.clone().into_secret()),
         tls,
     };
     let server = match Server::start(setup) {
@@ -195,7 +195,7 @@ async fn serve_until(
         }
         writeln!(err, "  authority {}", path.display())?;
     }
-    announce(&server, args.control_token.is_some(), out, err)?;
+    announce(&server, control_token.as_ref(), out, err)?;
     stop.await;
     writeln!(err, "stopping: closing sessions with {GOING_AWAY}")?;
     server.storm(GOING_AWAY, 1.0).map_err(io::Error::other)?;
@@ -208,28 +208,31 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// What control requests must show. An address of its own that others can reach needs one.
-fn control_token(args: &ServeArgs, control: Option<SocketAddr>) -> Result<Option<SecretString>, String> {
+/// What control requests must show, and where the user knows it from.
+struct ControlToken {
+    token: AccessToken,
+    /// `None`: it is random, and has to be told.
+    from: Option<&'static str>,
+}
+
+/// What control requests at `place` must show: what the user has chosen; where other machines can reach it, never nothing.
+fn control_token(args: &ServeArgs, place: SocketAddr) -> Result<Option<ControlToken>, String> {
     let Some(path) = &args.control_token else {
-        return match control.filter(|own| !own.ip().to_canonical().is_loopback()) {
-            None => Ok(None),
-            Some(own) => Err(format!(
-                "--control {own}: other machines can reach it; name a file with a token for it by --control-token, or a loopback address"
-            )),
-        };
+        if Reach::of(place) == Reach::Loopback {
+            return Ok(None);
+        }
+        let token = chosen_token()?;
+        let from = token.is_chosen().then_some(TOKEN_VARIABLE);
+        return Ok(Some(ControlToken { token, from }));
     };
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| {
         format!("--control-token {shown}: {error}; name a file that holds the token and nothing else")
     })?;
-    let token = text.trim();
-    let is_token = token.len() >= 16 && token.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_token {
-        return Ok(Some(SecretString::from(token)));
-    }
-    Err(format!(
-        "--control-token {shown}: it must hold a token of at least 16 printable characters and no spaces, as `openssl rand -hex 16` prints"
-    ))
+    // An empty file is no wish for a random one.
+    let text = if text.trim().is_empty() { "-" } else { &text };
+    let token = AccessToken::new(Some(text)).map_err(|why| format!("--control-token {shown}: {why}"))?;
+    Ok(Some(ControlToken { token, from: Some("--control-token") }))
 }
 
 /// Where to listen, and where for control if not there.
@@ -277,7 +280,12 @@ fn tls(
 }
 
 /// Says where the target is: the address on the output, for programs; the rest for people.
-fn announce(server: &Server, has_token: bool, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+fn announce(
+    server: &Server,
+    token: Option<&ControlToken>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<()> {
     let addr = server.addr();
     let (http, ws) = if server.is_secure() { ("https", "wss") } else { ("http", "ws") };
     writeln!(out, "listening on {http}://{addr}")?;
@@ -288,30 +296,27 @@ fn announce(server: &Server, has_token: bool, out: &mut dyn Write, err: &mut dyn
         writeln!(err, "  route     {:<4} {http}://{addr}{}", route.method.name(), route.path)?;
     }
     writeln!(err, "  events    {ws}://{addr}{}", rules.path)?;
-    let is_open = !addr.ip().to_canonical().is_loopback();
     let own = server.control_addr();
-    if has_token || own.is_some() || !is_open {
-        let control = own.map_or_else(|| format!("{http}://{addr}"), |own| format!("http://{own}"));
-        writeln!(err, "  counters  GET  {control}{COUNTERS_PATH}")?;
-        writeln!(err, "  storm     POST {control}{CLOSE_PATH}  {{\"code\":1001,\"fraction\":1.0}}")?;
-        writeln!(err, "  revoke    POST {control}{CONTROL_REVOKE_PATH}  {{\"fraction\":1.0}}")?;
-    } else {
-        writeln!(err, "  no counters and storms: name --control 127.0.0.1:PORT, or --control-token FILE")?;
-    }
-    if is_open {
+    let control = own.map_or_else(|| format!("{http}://{addr}"), |own| format!("http://{own}"));
+    writeln!(err, "  counters  GET  {control}{COUNTERS_PATH}")?;
+    writeln!(err, "  storm     POST {control}{CLOSE_PATH}  {{\"code\":1001,\"fraction\":1.0}}")?;
+    writeln!(err, "  revoke    POST {control}{CONTROL_REVOKE_PATH}  {{\"fraction\":1.0}}")?;
+    if Reach::of(addr) == Reach::Network {
         writeln!(
             err,
             "warning: {} can be reached from other machines, and anybody there can get a token",
             addr.ip()
         )?;
     }
-    if has_token {
-        writeln!(err, "control requests must show the token of --control-token, as Authorization: Bearer")?;
-    } else if server.control_addr().is_none() && !addr.ip().is_loopback() {
-        writeln!(
-            err,
-            "no counters and storms there: name --control 127.0.0.1:PORT, or --control-token FILE"
-        )?;
+    match token {
+        None => {}
+        Some(ControlToken { from: Some(from), .. }) => {
+            writeln!(err, "control requests must show the token of {from}, as Authorization: Bearer")?;
+        }
+        Some(ControlToken { token, from: None }) => {
+            let token = token.expose();
+            writeln!(err, "control requests must show the token {token}, as Authorization: Bearer")?;
+        }
     }
     writeln!(err, "Ctrl-C ends it")
 }
@@ -398,14 +403,21 @@ mod tests {
         );
         let (code, _, err) = with(&["--tls-cert", ca, "--tls-key", ca]);
         assert_eq!((code, err.starts_with("error: --tls-key ")), (1, true), "{err}");
-        let (code, out, err) = with(&["--control", "0.0.0.0:0"]);
-        assert_eq!((code, out.as_str()), (2, ""), "never without a token");
-        assert!(err.contains("--control 0.0.0.0:0: other machines can reach it"), "{err}");
+        for open in
+            [["--listen", "127.0.0.1:0", "--control", "0.0.0.0:0"].as_slice(), &["--listen", "0.0.0.0:0"]]
+        {
+            // A random token where there is none, told once.
+            let (code, _, err) = served(&[&["--threads", "1"], open].concat());
+            let token = err.split("show the token ").nth(1).and_then(|rest| rest.split(',').next());
+            assert_eq!((code, token.map(str::len)), (0, Some(32)), "{err}");
+            assert_eq!(err.matches(token.unwrap()).count(), 1, "{err}");
+        }
         let token = folder.path().join("token");
         let named = ["--control", "0.0.0.0:0", "--control-token", token.to_str().unwrap()];
         for (text, code, said) in [
             (None, 2, "name a file that holds the token"),
             (Some("short"), 2, "at least 16 printable characters"),
+            (Some(" \n"), 2, "at least 16 printable characters"),
             (Some("0123456789 abcdef"), 2, "no spaces"),
             (Some("0123456789abcdef\n"), 0, "must show the token of --control-token"),
         ] {
@@ -414,8 +426,6 @@ mod tests {
             assert_eq!((ended, err.contains(said)), (code, true), "{text:?}: {err}");
             assert!(!err.contains("0123456789"), "a token is never shown: {err}");
         }
-        let (_, _, err) = served(&["--listen", "0.0.0.0:0"]);
-        assert!(err.contains("no counters and storms: name --control"), "{err}");
         assert_eq!(with(&["--control", "nowhere"]).0, 2);
         for bad in [
             ["--tls-cert", "x"].as_slice(),

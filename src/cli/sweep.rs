@@ -263,6 +263,7 @@ fn run_point(args: &SweepArgs, grid: &Grid, at: &[usize], folder: &Path) -> Resu
             attempts: false,
             allow_commands: args.allow_commands,
             on_progress: None,
+            live: None,
         };
         return run_scenario(request).map(|done| done.model);
     }

@@ -66,6 +66,11 @@ impl RunControl {
         self.advance(StopPhase::Draining);
     }
 
+    /// Wakes every client that holds a session: there is something new to look for.
+    pub fn call(&self) {
+        self.phase.send_modify(|_| {});
+    }
+
     /// Cuts everything off.
     pub fn abort(&self) {
         self.advance(StopPhase::Aborting);

@@ -17,7 +17,7 @@ use super::event::{Action, Ending, EndingHow, Finish};
 use super::history::Carried;
 use super::machine::{ABNORMAL_CLOSURE, State, Step, may_be_the_tokens};
 use super::recovery::{Attempt, Attribution, Explained, Recovery, Silence};
-use super::rules::StormRule;
+use super::storm::StormRule;
 use super::token::disconnect_wants_token;
 
 /// A close by the target is put down to a storm only this long after it, where the storm did not strike everyone.
@@ -73,7 +73,7 @@ impl Step<'_> {
         closed: Moment,
         code: u16,
     ) -> Option<(Moment, StormId)> {
-        self.rules.storms.iter().rev().find_map(|storm| match *storm {
+        let look = |storm: &StormRule| match *storm {
             StormRule::ByTarget { at, code: storm_code, all, id }
                 if storm_code == code
                     && upgraded < at
@@ -83,7 +83,9 @@ impl Step<'_> {
                 Some((at, id))
             }
             _ => None,
-        })
+        };
+        let planned = self.rules.storms.iter().rev().find_map(look);
+        planned.into_iter().chain(self.rules.asked.find_back(look)).max_by_key(|(at, _)| *at)
     }
 
     /// The storm by an event of the scenario that a loss at `lost` is put down to: the service did the rest itself, so the end keeps its author.

@@ -1,7 +1,7 @@
 //! Tests of the lifecycle: scripts of events.
 
 use super::*;
-use crate::lifecycle::{Ending, EndingHow, Evidence, Finish, Leave, StormRule};
+use crate::lifecycle::{AskedStorms, Ending, EndingHow, Evidence, Finish, Leave, StormRule};
 use crate::sample::{Abnormal, Cause, CloseKey, Initiator, Outcome, SessionEnd, StormId};
 use crate::scenario::keys::PrepareRules;
 use crate::scenario::keys::{
@@ -62,6 +62,7 @@ pub(in crate::lifecycle) fn rules(on_reconnect: OnReconnect) -> GroupRules {
             ..ReconnectRules::default()
         },
         storms: Vec::new(),
+        asked: AskedStorms::default(),
         first: 0,
         seed: 1,
     }

@@ -6,6 +6,7 @@
 //! the virtual-time driver run this same machine.
 
 mod admission;
+mod asked;
 mod backoff;
 mod carried;
 mod cause;
@@ -25,8 +26,10 @@ mod rules;
 mod session;
 mod shared_tokens;
 mod stop;
+mod storm;
 mod token;
 
+pub use asked::AskedStorms;
 pub use backoff::next_wait;
 pub use cause::{Attributed, Evidence, TokenKnowledge, attribute, is_attributed};
 pub use event::{
@@ -35,7 +38,8 @@ pub use event::{
 pub use machine::Client;
 pub use refused_on::refusal_by_message;
 pub use requests::oauth_code;
-pub use rules::{GroupRules, StormRule};
+pub use rules::GroupRules;
 pub use shared_tokens::{SharedTokens, TokenVerdict};
 pub use stop::StopPhase;
+pub use storm::StormRule;
 pub use token::believed_expiry;

@@ -13,9 +13,11 @@ use crate::sample::StormId;
 use crate::scenario::admission_of;
 use crate::scenario::keys::PrepareRules;
 use crate::scenario::keys::{
-    ClientDisconnect, DisconnectHow, Feeder, Group, ReconnectRules, Scenario, SessionRules, StormBy,
-    TokenRules, When,
+    ClientDisconnect, Feeder, Group, ReconnectRules, Scenario, SessionRules, StormBy, TokenRules, When,
 };
+
+use super::asked::AskedStorms;
+use super::storm::StormRule;
 
 /// The rules by which the clients of a group behave.
 #[derive(Debug, Clone)]
@@ -40,61 +42,21 @@ pub struct GroupRules {
     pub reconnect: ReconnectRules,
     /// The storms that may strike them, by time.
     pub storms: Vec<StormRule>,
+    /// Those that are asked for while the run goes on.
+    pub asked: AskedStorms,
     /// Number of its first client.
     pub first: u32,
     /// The run's seed.
     pub seed: u64,
 }
 
-/// A storm, as a client sees it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum StormRule {
-    /// The target closes sessions with this code; the client only has to know it for what it is.
-    ByTarget {
-        /// When.
-        at: Moment,
-        /// The close code.
-        code: u16,
-        /// Whether it closes every session.
-        all: bool,
-        /// Which it is in the scenario.
-        id: StormId,
-    },
-    /// An event of the scenario strikes the service, and the service loses sessions.
-    ByEvent {
-        /// When it is done first.
-        at: Moment,
-        /// It is done again so long after.
-        every: Option<Duration>,
-        /// How long after it a session that is lost was struck by it.
-        window: Duration,
-        /// Which it is in the scenario.
-        id: StormId,
-    },
-    /// The clients leave.
-    ByClient {
-        /// When.
-        at: Moment,
-        /// How.
-        how: DisconnectHow,
-        /// Which it is in the scenario: with the client's number it decides who is struck.
-        id: StormId,
-        /// Share of the clients that it strikes.
-        fraction: f64,
-    },
-}
-
-impl StormRule {
-    /// When it is due.
-    #[must_use]
-    pub const fn at(&self) -> Moment {
-        match self {
-            Self::ByTarget { at, .. } | Self::ByEvent { at, .. } | Self::ByClient { at, .. } => *at,
-        }
-    }
-}
-
 impl GroupRules {
+    /// The same, where storms may be asked for: then they are in `asked`.
+    #[must_use]
+    pub fn hearing(self, asked: &AskedStorms) -> Self {
+        Self { asked: asked.clone(), ..self }
+    }
+
     /// Whether the clients sign what they show: their own tokens, or their handshakes in the place of a token.
     #[must_use]
     pub fn mints(&self) -> bool {
@@ -127,6 +89,7 @@ impl GroupRules {
             disconnects: group.disconnects.clone(),
             reconnect: group.reconnect.clone(),
             storms: storms_of(scenario, index),
+            asked: AskedStorms::default(),
             first: first_number(scenario, index),
             seed: scenario.seed,
         }

@@ -11,7 +11,8 @@ use crate::sample::StormId;
 use crate::scenario::keys::{DisconnectHow, KeepAliveKind};
 
 use super::event::Signs;
-use super::rules::{GroupRules, StormRule};
+use super::rules::GroupRules;
+use super::storm::StormRule;
 
 /// A heartbeat is sent no more often than this, whatever the peer asks for.
 const LEAST_HEARTBEAT: Duration = Duration::from_millis(10);
@@ -88,6 +89,22 @@ impl Timetable {
             refresh: refresh.unwrap_or(Moment::NEVER),
             heartbeat: Moment::NEVER,
             heartbeat_every: Duration::MAX,
+        }
+    }
+
+    /// A storm that was asked for and strikes this client takes the place of the next one that is planned: the session ends by it.
+    pub(super) fn look_for_asked(&mut self, rules: &GroupRules, client: u32) {
+        let upgraded = self.upgraded;
+        let found = rules.asked.find_back(|storm| match *storm {
+            StormRule::ByClient { at, how, id, fraction }
+                if upgraded < at && is_struck(rules, client, id, fraction) =>
+            {
+                Some((at, id, how))
+            }
+            _ => None,
+        });
+        if let Some((at, id, how)) = found.filter(|(at, ..)| *at < self.storm) {
+            (self.storm, self.storm_id, self.storm_how) = (at, id, how);
         }
     }
 

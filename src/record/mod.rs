@@ -69,7 +69,10 @@ pub use manifest::{
 };
 pub use merge::{MergeError, MergeInput, MergePlan, plan_merge};
 pub use merge_ends::{Machines, merge_ends};
-pub use note::{EventEnd, Mark, MarkBy, MarkOutcome, Note, Observed, mark_behind, settled_marks};
+pub use note::{
+    AskedStorm, EventEnd, Mark, MarkBy, MarkOutcome, Note, Observed, add_asked_storms, mark_behind,
+    settled_marks,
+};
 pub use observed::{ObservedSpread, Unanswered, around, settled_observed, unanswered};
 pub use outage_thresholds::evaluate_outages;
 pub use packed::PackedTally;

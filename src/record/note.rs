@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::format_us;
 
+use super::manifest::StormManifest;
+
 /// A note in a journal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Note {
@@ -38,6 +40,20 @@ pub struct Mark {
     /// What came of the event; `None`: it is none, or is not over.
     #[serde(default)]
     pub outcome: Option<MarkOutcome>,
+    /// The storm that was asked for then; `None`: none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storm: Option<AskedStorm>,
+}
+
+/// A storm that somebody asked for while the run went on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AskedStorm {
+    /// Which of those that were asked for, from 0: they follow the scenario's.
+    pub number: u16,
+    /// What it is, in words.
+    pub what: String,
+    /// Share of the sessions, 0..1.
+    pub fraction: f64,
 }
 
 /// Who made a mark.
@@ -207,6 +223,25 @@ pub fn settled_marks(marks: impl IntoIterator<Item = Mark>) -> Vec<Mark> {
     settled
 }
 
+/// The storms that were asked for, behind those that were `planned`, each at its place.
+pub fn add_asked_storms(planned: &mut Vec<StormManifest>, marks: &[Mark]) {
+    let first = planned.len();
+    for mark in marks {
+        let Some(AskedStorm { number, what, fraction }) = &mark.storm else { continue };
+        let place = first + usize::from(*number);
+        while planned.len() <= place {
+            // Of one whose mark is missing, only what it did is known.
+            planned.push(StormManifest {
+                at_s: 0.0,
+                what: "by hand; its mark is missing".to_owned(),
+                fraction: 1.0,
+            });
+        }
+        planned[place] =
+            StormManifest { at_s: mark.at_us as f64 / 1e6, what: what.clone(), fraction: *fraction };
+    }
+}
+
 /// The mark that an outage is named after which begins at `at_us`: of those whose window it lies in, the last. `marks` are in the order of time.
 #[must_use]
 pub fn mark_behind(marks: &[Mark], at_us: u64) -> Option<&Mark> {
@@ -219,7 +254,7 @@ mod tests {
 
     fn mark(number: u32, at_us: u64, names_until_us: Option<u64>) -> Mark {
         let (name, by, does, outcome) = (format!("m{number}"), MarkBy::Event, None, None);
-        Mark { number, name, by, at_us, until_us: None, names_until_us, does, outcome }
+        Mark { number, name, by, at_us, until_us: None, names_until_us, does, outcome, storm: None }
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub(super) fn row(mark: &Mark) -> [String; 4] {
 
 /// Who made a mark, or what the event does.
 fn by_words(mark: &Mark) -> String {
+    if mark.storm.is_some() {
+        return "by hand".to_owned();
+    }
     match (mark.by, &mark.does) {
         (MarkBy::Event, Some(does)) if *does != mark.name => format!("event: {does}"),
         (MarkBy::Event, _) => "event".to_owned(),
@@ -85,6 +88,7 @@ mod tests {
             names_until_us: Some(50_300_000),
             does: Some("nginx -s reload".into()),
             outcome: Some(MarkOutcome { is_good, is_required, end, took_us: 300_000, last_lines }),
+            storm: None,
         }
     }
 

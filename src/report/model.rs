@@ -9,8 +9,8 @@ use crate::record::outages::{OutageIn, RunOutage, run_outages};
 use crate::record::{
     Availability, Journal, Latencies, Manifest, Mark, NamedTally, Note, Observed, PackedTally, Presence,
     Quantile, Reconciliation, ReconnectClocks, RunEnd, RunTime, Tally, ThresholdResult, Unanswered,
-    availability_of, check_accounts, check_exchanges, evaluate, evaluate_outages, evaluate_talk,
-    health_faults, merge_all, reconcile, settled_marks, settled_observed, unanswered,
+    add_asked_storms, availability_of, check_accounts, check_exchanges, evaluate, evaluate_outages,
+    evaluate_talk, health_faults, merge_all, reconcile, settled_marks, settled_observed, unanswered,
 };
 use crate::sample::Counter;
 use crate::scenario::keys::Subject;
@@ -69,11 +69,12 @@ impl RunModel {
     /// Derives everything from a journal.
     #[must_use]
     pub fn new(journal: Journal) -> Self {
-        let Journal { manifest, intervals, notes, end, torn_bytes } = journal;
+        let Journal { mut manifest, intervals, notes, end, torn_bytes } = journal;
         let marks = settled_marks(notes.iter().filter_map(|note| match note {
             Note::Mark(mark) => Some(mark.clone()),
             Note::Observed(_) => None,
         }));
+        add_asked_storms(&mut manifest.storms, &marks);
         let told = notes.iter().filter_map(|note| match note {
             Note::Observed(observed) => Some(observed),
             Note::Mark(_) => None,

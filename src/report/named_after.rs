@@ -55,7 +55,17 @@ mod tests {
     fn mark(number: u32, at_us: u64, names_until_us: u64) -> Mark {
         let (by, names_until_us) = (MarkBy::Event, Some(names_until_us));
         let name = format!("m{number}");
-        Mark { number, name, by, at_us, until_us: None, names_until_us, does: None, outcome: None }
+        Mark {
+            number,
+            name,
+            by,
+            at_us,
+            until_us: None,
+            names_until_us,
+            does: None,
+            outcome: None,
+            storm: None,
+        }
     }
 
     #[test]

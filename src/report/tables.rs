@@ -157,7 +157,14 @@ pub(super) fn recovery(model: &RunModel, groups: &[GroupTotals<'_>]) -> Option<T
 
 fn recovery_row(model: &RunModel, name: &str, curve: &RecoveryCurve) -> Vec<String> {
     let storm = curve.storm.and_then(|storm| model.manifest.storms.get(storm));
-    let from = storm.map_or_else(|| "no storm".to_owned(), |storm| format!("storm at {} s", storm.at_s));
+    // Those that were asked for stand behind the scenario's.
+    let by_hand = model.marks.iter().filter(|mark| mark.storm.is_some()).count();
+    let is_by_hand = curve.storm.is_some_and(|index| index + by_hand >= model.manifest.storms.len());
+    let from = match storm {
+        None => "no storm".to_owned(),
+        Some(storm) if is_by_hand => format!("by hand at {:.1} s", storm.at_s),
+        Some(storm) => format!("storm at {} s", storm.at_s),
+    };
     let until = |share| curve.time_to_us(share).map_or_else(|| "-".to_owned(), Quantile::words);
     vec![
         name.to_owned(),

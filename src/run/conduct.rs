@@ -12,7 +12,7 @@ use crate::clock::Moment;
 use crate::drive::network::{GroupContext, GroupSetup};
 use crate::drive::sample_channel;
 use crate::engine::{EnginePlan, Population, RunControl, StopReason, StormStrike, walk_plan};
-use crate::lifecycle::GroupRules;
+use crate::lifecycle::{AskedStorms, GroupRules};
 use crate::machine::{self, HAS_SIGNALS, MarkSignals, StopSignals};
 use crate::plan::{own_starts, target_storms};
 use crate::record::{
@@ -29,6 +29,7 @@ use super::display::Display;
 use super::error::RunError;
 use super::events::{Door, Marks, OnMark, OnNote, Runner};
 use super::interrupt::tell_interrupt;
+use super::live::{LiveCommands, Striker};
 use super::observe::Observers;
 use super::prepare::Prepared;
 use super::request::OnProgress;
@@ -61,6 +62,8 @@ pub(super) struct Beside {
     pub(super) on_ready: Option<Box<dyn FnOnce(Moment) + Send>>,
     /// Told of each mark at once.
     pub(super) on_mark: Option<OnMark>,
+    /// What is asked of the run while it goes on.
+    pub(super) live: Option<LiveCommands>,
 }
 
 pub(super) async fn conduct(
@@ -69,7 +72,7 @@ pub(super) async fn conduct(
     beside: Beside,
 ) -> Result<Conducted, RunError> {
     let clock = prepared.clock;
-    let Beside { on_progress, feed, attempts, control, on_ready, on_mark } = beside;
+    let Beside { on_progress, feed, attempts, control, on_ready, on_mark, live: commands } = beside;
     let signals =
         StopSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
     let marking =
@@ -82,7 +85,8 @@ pub(super) async fn conduct(
     let crew = crew(&prepared, &control, &sink, &workers)?;
     // The recorder ends with the workers' own ends of the channel.
     drop(sink);
-    let plan = plan_engine(&prepared, &crew)?;
+    let asked = AskedStorms::default();
+    let plan = plan_engine(&prepared, &crew, &asked)?;
     let (view, live) = watch::channel(LiveView::default());
     let (notes, noted) = mpsc::channel(NOTES_WAITING);
     let marks = Arc::new(Marks::new(clock, note_to(notes.clone()), prepared.redactor.clone(), on_mark));
@@ -97,6 +101,10 @@ pub(super) async fn conduct(
         tokio::spawn(enforce_policy(Arc::clone(&prepared), Arc::clone(&control))),
         tokio::spawn(listen_to_marks(marking, Arc::clone(&prepared), Arc::clone(&marks))),
     ];
+    let following = commands.map(|commands| {
+        let (prepared, marks, control) = (Arc::clone(&prepared), Arc::clone(&marks), Arc::clone(&control));
+        tokio::spawn(Striker { prepared, marks, control, asked }.follow(commands))
+    });
     let display = on_progress.map(|show| Display::start(prepared.scenario.clone(), show)).transpose();
     let display =
         display.map_err(|source| RunError::Start { what: "the thread that shows the progress", source })?;
@@ -111,6 +119,7 @@ pub(super) async fn conduct(
     tokio::time::sleep_until(clock.instant(Moment::ZERO).into()).await;
     let runner = Runner::start(&prepared, &marks, &control);
     let drained = walk_plan(plan, &control, clock).await;
+    following.iter().for_each(tokio::task::JoinHandle::abort);
     let elapsed = clock.now();
     drop(notes);
     // What events have begun is gone before the recorder is.
@@ -182,7 +191,11 @@ fn first_start(prepared: &Prepared, control: &RunControl) -> Option<FirstStart> 
 }
 
 /// The engine's plan: each group's clients spread evenly over the workers.
-fn plan_engine(prepared: &Arc<Prepared>, crew: &[Hand]) -> Result<EnginePlan<GroupContext>, RunError> {
+fn plan_engine(
+    prepared: &Arc<Prepared>,
+    crew: &[Hand],
+    asked: &AskedStorms,
+) -> Result<EnginePlan<GroupContext>, RunError> {
     let scenario = &prepared.scenario;
     let (done_sender, done) = mpsc::channel(1);
     let mut populations = Vec::new();
@@ -190,7 +203,7 @@ fn plan_engine(prepared: &Arc<Prepared>, crew: &[Hand]) -> Result<EnginePlan<Gro
         let setup = GroupSetup {
             id: GroupId(u16::try_from(index).unwrap_or(u16::MAX)),
             name: group.name.clone(),
-            rules: GroupRules::of(scenario, index),
+            rules: GroupRules::of(scenario, index).hearing(asked),
             connect: group.connect.clone(),
         };
         let mut first: Option<Arc<GroupContext>> = None;

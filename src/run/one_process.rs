@@ -29,8 +29,17 @@ pub(super) fn begin_attempts(folder: &Path, scenario: &Scenario) -> Result<Attem
 
 /// Runs a share of a scenario's clients in this process.
 pub(super) fn run_share(request: RunRequest, share: Share) -> Result<RunDone, RunError> {
-    let RunRequest { scenario, overrides, seed, out, authorised, attempts, allow_commands, on_progress } =
-        request;
+    let RunRequest {
+        scenario,
+        overrides,
+        seed,
+        out,
+        authorised,
+        attempts,
+        allow_commands,
+        on_progress,
+        live,
+    } = request;
     let consent = Consent { hosts: &authorised, commands: allow_commands };
     let loaded = load_for_traffic(&scenario, &overrides, seed, &|name| std::env::var(name).ok())?;
     check_shards(share.of(), &loaded.scenario)?;
@@ -42,7 +51,7 @@ pub(super) fn run_share(request: RunRequest, share: Share) -> Result<RunDone, Ru
         .map_err(|source| JournalError::Io { path: journal_path.clone(), source })?;
     let attempts = attempts.then(|| begin_attempts(&folder, &prepared.scenario)).transpose()?;
     let runtime = single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
-    let beside = Beside { on_progress, attempts, ..Beside::default() };
+    let beside = Beside { on_progress, attempts, live, ..Beside::default() };
     let conducted = runtime.block_on(conduct(Arc::new(prepared), journal, beside))?;
     runtime.shutdown_background();
     let journal = match conducted.in_memory {

@@ -6,6 +6,8 @@ use crate::record::LiveView;
 use crate::scenario::Overrides;
 use crate::scenario::keys::Scenario;
 
+use super::live::LiveCommands;
+
 /// Called once a second with how the run stands.
 pub type OnProgress = Box<dyn FnMut(&Scenario, &LiveView) + Send>;
 
@@ -27,4 +29,6 @@ pub struct RunRequest {
     pub allow_commands: bool,
     /// Told how the run stands.
     pub on_progress: Option<OnProgress>,
+    /// What somebody may ask of it while it goes on.
+    pub live: Option<LiveCommands>,
 }

@@ -4,33 +4,24 @@
 //! stays until its last numbers were scraped, where anybody scraped at all, and never for long.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use hyper::header::{ACCEPT, ALLOW, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use tokio::sync::watch;
 
+use crate::access::{AccessToken, Gate};
 use crate::clock::{Clock, Moment};
 use crate::machine::StopSignals;
 use crate::record::LiveView;
 use crate::report::{LiveRun, OPENMETRICS_TYPE, PROMETHEUS_TYPE, openmetrics_text, prometheus_text};
-use crate::same_site::sign_of_another_site;
 use crate::scenario::keys::Scenario;
 
-/// Connections at a time; more wait.
-const MOST_CONNECTIONS: u32 = 16;
-/// How long a request's head may take, also that of the next one on a connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+use super::endpoint::{Answer, Endpoint, listen, plain, refused, whole};
+
 /// How long the last numbers wait for a reader whose interval is not known, and at most for any.
 const WAIT_UNKNOWN: Duration = Duration::from_secs(15);
 const WAIT_MOST: Duration = Duration::from_secs(65);
@@ -49,8 +40,8 @@ struct Readers {
 
 #[derive(Debug)]
 struct Shared {
-    /// Whether this machine alone can read it.
-    is_loopback: bool,
+    /// Who may read it.
+    gate: Gate,
     run: watch::Sender<Option<Arc<LiveRun>>>,
     readers: watch::Sender<Readers>,
     clock: Clock,
@@ -61,9 +52,7 @@ struct Shared {
 pub struct MetricsServer {
     addr: SocketAddr,
     shared: Arc<Shared>,
-    /// Serving ends when this is dropped.
-    stop: Option<watch::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _endpoint: Endpoint,
 }
 
 /// Takes in how a run stands.
@@ -78,26 +67,25 @@ impl MetricsFeed {
 }
 
 impl MetricsServer {
-    /// Listens at `addr`; port 0 takes a free one.
+    /// Listens at `addr`; port 0 takes a free one. Where other machines can reach it, `token` is asked for.
     ///
     /// # Errors
-    /// The address cannot be had, or no thread.
-    pub fn start(addr: SocketAddr) -> io::Result<Self> {
-        let listener = StdListener::bind(addr)?;
-        listener.set_nonblocking(true)?;
-        let addr = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// The address cannot be had, or no thread, or no random numbers.
+    pub fn start(addr: SocketAddr, token: Option<&AccessToken>) -> io::Result<Self> {
+        let (listener, addr) = listen(addr)?;
         let shared = Arc::new(Shared {
-            is_loopback: addr.ip().is_loopback(),
+            gate: Gate::new(addr, token).map_err(io::Error::other)?,
             run: watch::Sender::new(None),
             readers: watch::Sender::new(Readers::default()),
             clock: Clock::start(),
         });
-        let (stop, stopped) = watch::channel(());
         let serving = Arc::clone(&shared);
-        let serve = move || runtime.block_on(serve(serving, listener, stopped));
-        let thread = std::thread::Builder::new().name("metrics".to_owned()).spawn(serve)?;
-        Ok(Self { addr, shared, stop: Some(stop), thread: Some(thread) })
+        let answering = move |request: Request<Incoming>| -> futures::future::BoxFuture<'static, Answer> {
+            let answer = answer(&serving, &request);
+            Box::pin(std::future::ready(answer))
+        };
+        let endpoint = Endpoint::start("metrics", listener, Arc::new(answering))?;
+        Ok(Self { addr, shared, _endpoint: endpoint })
     }
 
     /// Where it listens.
@@ -152,84 +140,22 @@ impl MetricsServer {
     }
 }
 
-impl Drop for MetricsServer {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has said so.
-            let _ = thread.join();
-        }
-    }
-}
-
-async fn serve(shared: Arc<Shared>, listener: StdListener, mut stop: watch::Receiver<()>) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return log::warn!("the metrics cannot be served: {error}"),
-    };
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS as usize));
-    loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.changed() => break,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let (shared, stop) = (Arc::clone(&shared), stop.clone());
-                tokio::spawn(async move {
-                    serve_connection(shared, stream, stop).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                log::debug!("the metrics' endpoint cannot accept: {error}");
-                tokio::time::sleep(GRACE).await;
-            }
-        }
-    }
-    // An answer under way is the last numbers: it is written to its end.
-    drop(listener);
-    let _ = tokio::time::timeout(GRACE, room.acquire_many(MOST_CONNECTIONS)).await;
-}
-
-/// Serves until the reader goes, or until it is to stop: then an answer under way is written to its end.
-async fn serve_connection(shared: Arc<Shared>, stream: TcpStream, mut stop: watch::Receiver<()>) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let service = service_fn(move |request| {
-        let answer = answer(&shared, &request);
-        async move { answer }
-    });
-    let served = http.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(served);
-    let result = tokio::select! {
-        result = served.as_mut() => result,
-        _ = stop.changed() => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = result {
-        log::debug!("a reader of the metrics went away: {error}");
-    }
-}
-
-fn answer(shared: &Shared, request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
-    let plain = |status, text: &'static str| {
-        let answer = Response::builder().status(status).header(CONTENT_TYPE, "text/plain; charset=utf-8");
-        answer.header(ALLOW, "GET, HEAD").body(Full::new(Bytes::from_static(text.as_bytes())))
-    };
-    if shared.is_loopback && sign_of_another_site(request.headers()).is_some() {
-        return plain(StatusCode::FORBIDDEN, "a page of another site asks for this\n");
+fn answer(shared: &Shared, request: &Request<Incoming>) -> Answer {
+    // The token may stand in the address, too; metrics are no page, and set no cookie.
+    if let Err(refusal) = shared.gate.admit(request.headers(), request.uri()) {
+        return refused(refusal);
     }
     match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => {}
-        (&Method::GET | &Method::HEAD, "/") => return plain(StatusCode::OK, "resurge: GET /metrics\n"),
+        (&Method::GET | &Method::HEAD, "/") => return plain(StatusCode::OK, "resurge: GET /metrics"),
         (&Method::GET | &Method::HEAD, _) => {
-            return plain(StatusCode::NOT_FOUND, "there is nothing here: GET /metrics\n");
+            return plain(StatusCode::NOT_FOUND, "there is nothing here: GET /metrics");
         }
-        _ => return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered\n"),
+        _ => {
+            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return answer;
+        }
     }
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let is_openmetrics = accept.contains("application/openmetrics-text");
@@ -242,12 +168,12 @@ fn answer(shared: &Shared, request: &Request<Incoming>) -> Result<Response<Full<
         Some(run) => (PROMETHEUS_TYPE, prometheus_text(run)),
     };
     let Ok(text) = text else {
-        return plain(StatusCode::INTERNAL_SERVER_ERROR, "no memory for the metrics\n");
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "no memory for the metrics");
     };
     if request.method() == Method::GET {
         note_scrape(shared, run.is_some_and(|run| run.is_final()));
     }
-    Response::builder().header(CONTENT_TYPE, content_type).body(Full::new(Bytes::from(text)))
+    whole(StatusCode::OK, content_type, text)
 }
 
 fn note_scrape(shared: &Shared, is_final: bool) {

@@ -29,6 +29,7 @@ mod diagnose_strangers;
 mod endings;
 mod events;
 mod first_minute;
+mod live;
 mod own_folder;
 mod remote_targets;
 mod runs;

@@ -91,7 +91,8 @@ def fetch_token(address):
 def close_all(address, code):
     """The target closes all sessions; how many."""
     body = json.dumps({"code": code, "fraction": 1.0}).encode()
-    with urllib.request.urlopen(f"http://{address}/_resurge/close", body, timeout=10) as answer:
+    request = urllib.request.Request(f"http://{address}/_resurge/close", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 
 

@@ -26,6 +26,7 @@ import check_foreign
 import check_formats
 import check_hlog
 import check_launchers
+import check_live
 import check_messages
 import check_mqtt
 import check_observe
@@ -107,7 +108,7 @@ def failures(results: Iterable[tuple[Callable[[], None], bool, str]]) -> list[Ca
 
 def main() -> int:
     # A browser takes all that the machine has: what is measured beside it would not be valid.
-    alone = [*check_report_html.CHECKS, *check_pages.CHECKS, *check_statistics.CHECKS]
+    alone = [*check_report_html.CHECKS, *check_live.CHECKS, *check_pages.CHECKS, *check_statistics.CHECKS]
     # Most of what the others do is to wait for a run.
     together = [
         *check_outages.CHECKS,

@@ -13,7 +13,7 @@ use resurge::drive::network::{
     drive_client,
 };
 use resurge::drive::sample_channel;
-use resurge::lifecycle::{GroupRules, StopPhase};
+use resurge::lifecycle::{AskedStorms, GroupRules, StopPhase};
 use resurge::sample::{Cause, Counter, GroupId, Outcome, Phase, Sample};
 use resurge::scenario::keys::{
     Backoff, ConnectRules, Growth, Jitter, MessageRule, Ready, ReconnectRules, ResetOn, SessionRules,
@@ -47,6 +47,7 @@ fn rules() -> GroupRules {
             ..ReconnectRules::default()
         },
         storms: Vec::new(),
+        asked: AskedStorms::default(),
         first: 0,
         seed: 1,
     }

@@ -15,6 +15,7 @@ pub(crate) fn run_file(scenario: &Path, overrides: &[(&str, &str)], out: PathBuf
         attempts: false,
         allow_commands: false,
         on_progress: None,
+        live: None,
     };
     run(request).unwrap_or_else(|error| panic!("{}: {error}", scenario.display()))
 }

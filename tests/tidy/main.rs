@@ -45,7 +45,7 @@ const VOCABULARY: &[&str] = &[
     "machine",
     "mqtt",
     "random",
-    "same_site",
+    "access",
     "sample",
     "signing",
     "units",

@@ -64,6 +64,7 @@ mod tests {
             names_until_us,
             does,
             outcome: None,
+            storm: None,
         };
         let outside = Mark { number: 2, name: "deploy".into(), by: MarkBy::Outside, ..event.clone() };
         let mut told = Told::default();

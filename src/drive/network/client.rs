@@ -398,6 +398,20 @@ async fn acquire(context: &GroupContext, wish: &Wish) -> Result<Acquired, Refusa
     }
 }
 
+/// Waits until the run's end has come to `phase`; `None`: something else was told to all clients, as that a storm was asked for.
+pub(super) async fn stopped_or_called(
+    stop: &mut watch::Receiver<StopPhase>,
+    phase: StopPhase,
+) -> Option<Event> {
+    let is_known = *stop.borrow() >= phase;
+    let is_open = is_known || stop.changed().await.is_ok();
+    match *stop.borrow_and_update() {
+        StopPhase::Aborting => Some(Event::Abort),
+        now if now >= phase => Some(Event::Stop),
+        _ => (!is_open).then_some(Event::Abort),
+    }
+}
+
 /// Waits until the run's end has come to `phase`.
 pub(super) async fn stopped(stop: &mut watch::Receiver<StopPhase>, phase: StopPhase) -> Event {
     match stop.wait_for(|now| *now >= phase).await.map(|now| *now) {

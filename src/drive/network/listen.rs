@@ -9,7 +9,7 @@ use crate::conversation::Talker;
 use crate::lifecycle::{Event, StopPhase};
 use crate::sample::Word;
 
-use super::client::{Driven, Refresh, stopped};
+use super::client::{Driven, Refresh, stopped_or_called};
 use super::kept::kept_end;
 use super::meaning::{Meaning, meaning_of};
 use super::on_session::Secrets;
@@ -81,7 +81,7 @@ impl Driven {
         } = self;
         let Some(session) = session.as_mut() else { return Told::Event(Event::Abort) };
         let mut wake = context.run.sleep_until(until.min(tally.next_say()));
-        let stopping = stopped(
+        let stopping = stopped_or_called(
             stop,
             if is_entering && *stop.borrow() >= StopPhase::Draining {
                 StopPhase::Aborting
@@ -94,7 +94,7 @@ impl Driven {
             // The clock comes before the frames: a flood of them must not keep what is due from being done.
             let frame = tokio::select! {
                 biased;
-                event = &mut stopping => return Told::Event(event),
+                told = &mut stopping => return Told::Event(told.unwrap_or(Event::Due(session.signs))),
                 () = &mut wake => {
                     if tally.talker.is_none() || until <= context.run.clock().now() {
                         return Told::Event(Event::Due(session.signs));

@@ -19,7 +19,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock::Moment;
-use crate::record::{AnswerTally, LiveView, Quantile, Reconnects, Share, TalkNames, Tally};
+use crate::record::{
+    AnswerTally, LiveView, Quantile, Reconnects, Share, StormManifest, TalkNames, Tally, add_asked_storms,
+};
 use crate::sample::{
     Abnormal, AttemptKind, Cause, Counter, Initiator, Metric, Outcome, Phase, Request, RequestAnswer,
 };
@@ -68,7 +70,7 @@ impl LiveRun {
             groups: scenario.groups.iter().map(|group| (group.name.clone(), group.clients)).collect(),
             steps: scenario.groups.iter().map(Group::step_names).collect(),
             talks: scenario.groups.iter().map(TalkNames::of).collect(),
-            storms_at_s: scenario.storms.iter().map(|storm| storm.at.as_secs_f64()).collect(),
+            storms_at_s: storm_times(scenario, &view),
             view,
             is_final: false,
         }
@@ -85,6 +87,21 @@ impl LiveRun {
     pub const fn is_final(&self) -> bool {
         self.is_final
     }
+}
+
+/// When each storm is due, in seconds: the scenario's, and behind them those that were asked for.
+fn storm_times(scenario: &Scenario, view: &LiveView) -> Vec<f64> {
+    let mut storms: Vec<StormManifest> = scenario
+        .storms
+        .iter()
+        .map(|storm| StormManifest {
+            at_s: storm.at.as_secs_f64(),
+            what: String::new(),
+            fraction: storm.fraction,
+        })
+        .collect();
+    add_asked_storms(&mut storms, &view.marks);
+    storms.iter().map(|storm| storm.at_s).collect()
 }
 
 /// The run in OpenMetrics text.

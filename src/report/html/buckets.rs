@@ -67,7 +67,7 @@ impl Spread {
 }
 
 impl Bucket {
-    fn of(tally: &Tally, before: Option<&Self>, peak_tokens: u64) -> Self {
+    pub(super) fn of(tally: &Tally, before: Option<&Self>, peak_tokens: u64) -> Self {
         let mut bucket = Self { peak_tokens, counters: tally.counters.clone(), ..Self::default() };
         let opened = tally.counter(Counter::Upgrades) as i64;
         let (connected, clients) = before.map_or((0, 0), |before| (before.connected, before.clients));

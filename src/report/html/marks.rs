@@ -24,7 +24,8 @@ pub(super) fn time_marks(model: &RunModel) -> Vec<Mark> {
         let name = if storms.len() == 1 { "storm".to_owned() } else { format!("storm {}", index + 1) };
         Mark::vertical(storm.at_s, &name)
     });
-    let told = model.marks.iter().take(MOST_LINES);
+    // A storm by hand is among the storms.
+    let told = model.marks.iter().filter(|mark| mark.storm.is_none()).take(MOST_LINES);
     let told = told.map(|mark| Mark::vertical(mark.at_us as f64 / 1e6, &clipped(&mark.name, LONGEST_LABEL)));
     storms.chain(told).chain(outage_marks(model)).collect()
 }

@@ -21,6 +21,7 @@
 //! Two lines of one plot have colours by their index; give the same thing the same index everywhere. Ids are anchors, and must be unique in a page.
 
 mod buckets;
+mod live_page;
 mod marks;
 mod messages;
 mod page;
@@ -38,9 +39,10 @@ mod run_time;
 mod table;
 mod tone;
 
+pub use live_page::LivePage;
 pub use page::{BarPart, BarRow, Bars, Block, Figure, Page, Section};
 pub use plot::{Axis, Choices, Line, Mark, Plot, PlotKind, Series, Unit};
-pub use render::{RenderError, render_page};
+pub use render::{RenderError, live_policy, render_page};
 pub use run_page::{report_html, run_page};
 pub use table::{Column, Row, Table};
 pub use tone::Tone;

@@ -356,13 +356,8 @@
 
   function build(spec) {
     const figure = document.getElementById(spec.id);
-    const chart = { spec, figure, x: places(spec.x), values: spec.series.map((one) => unpack(one.values)), shown: spec.series.map(() => true), plot: null };
-    // The last step lasts until the end of its interval, and all time plots end there.
-    if (isTime(spec) && spec.x.step !== undefined) {
-      chart.x.push(spec.x.from + spec.x.step * spec.x.count);
-      chart.values.forEach((values) => values.push(isStepped(spec) ? values[values.length - 1] : null));
-      chart.padded = true;
-    }
+    const chart = { spec, figure, x: places(spec.x), values: spec.series.map((one) => unpack(one.values)), shown: spec.series.map(() => true), plot: null, gone: new AbortController() };
+    pad(chart);
     const box = figure.querySelector(".chart");
     buildLegend(chart);
     const order = spec.series.map((_, index) => index);
@@ -381,13 +376,61 @@
         setScale: [(plot, key) => { if (chart.plot) zoomed(chart, key); }],
       },
     }, drawn(chart), box);
-    figure.querySelector(".reset").addEventListener("click", () => chart.plot.setScale("x", { min: chart.x[0], max: chart.x[chart.x.length - 1] }));
-    figure.querySelector(".data").addEventListener("toggle", () => buildTable(chart), { once: true });
-    new ResizeObserver(() => {
+    const whole = () => chart.plot.setScale("x", { min: chart.x[0], max: chart.x[chart.x.length - 1] });
+    figure.querySelector(".reset").addEventListener("click", whole, { signal: chart.gone.signal });
+    const data = figure.querySelector(".data");
+    data.addEventListener("toggle", () => { if (data.open) buildTable(chart); }, { signal: chart.gone.signal });
+    const observer = new ResizeObserver(() => {
       const width = box.clientWidth;
       if (width > 0 && width !== chart.plot.width) chart.plot.setSize({ width, height: HEIGHT[spec.kind] });
-    }).observe(box);
+    });
+    observer.observe(box);
+    chart.gone.signal.addEventListener("abort", () => observer.disconnect());
     charts.push(chart);
+    return chart;
+  }
+
+  // The last step lasts until the end of its interval, and all time plots end there.
+  function pad(chart) {
+    const { spec } = chart;
+    if (!isTime(spec) || spec.x.step === undefined) return;
+    chart.x.push(spec.x.from + spec.x.step * spec.x.count);
+    chart.values.forEach((values) => values.push(isStepped(spec) ? values[values.length - 1] : null));
+    chart.padded = true;
+  }
+
+  // The same plot with other numbers. One that is zoomed stays so.
+  function renew(spec) {
+    const place = charts.findIndex((chart) => chart.spec.id === spec.id);
+    if (place < 0) return;
+    const chart = charts[place];
+    const names = (of) => of.series.map((one) => one.name).join("\n");
+    const zoomed = !chart.figure.querySelector(".reset").hidden;
+    if (names(chart.spec) !== names(spec)) return quietly(() => rebuild(place, spec));
+    Object.assign(chart, { spec, x: places(spec.x), values: spec.series.map((one) => unpack(one.values)) });
+    pad(chart);
+    quietly(() => {
+      chart.plot.setData(drawn(chart), !zoomed);
+      if (zoomed) chart.plot.redraw(true, true);
+    });
+    if (chart.figure.querySelector(".data").open) buildTable(chart);
+  }
+
+  // A plot with other series: those that are hidden stay so.
+  function rebuild(place, spec) {
+    const old = charts[place];
+    const hidden = new Set(old.spec.series.filter((_, index) => !old.shown[index]).map((one) => one.name));
+    old.gone.abort();
+    old.plot.destroy();
+    old.figure.querySelector(".legend").replaceChildren();
+    old.figure.querySelector(".reset").hidden = true;
+    const chart = build(spec);
+    charts.splice(charts.indexOf(chart), 1);
+    charts[place] = chart;
+    chart.figure.querySelectorAll(".legend button").forEach((button, index) => {
+      if (hidden.has(spec.series[index].name)) toggle(chart, index, button);
+    });
+    if (chart.figure.querySelector(".data").open) buildTable(chart);
   }
 
   // ---- the table of a plot ------------------------------------------------------------------------------------------------
@@ -410,12 +453,14 @@
       const cells = chart.values.map((values) => (values[n] === null || values[n] === undefined ? "–" : VALUES[chart.spec.unit](values[n])));
       row(body, "td", [placeName(chart.spec, chart.x[n]), ...cells]);
     }
-    chart.figure.querySelector(".data .scroll").append(table);
+    chart.figure.querySelector(".data .scroll").replaceChildren(table);
   }
 
   // ---- begin ----------------------------------------------------------------------------------------------------------------
 
-  quietly(() => JSON.parse(document.getElementById("plots").textContent).forEach(build));
+  quietly(() => JSON.parse(document.getElementById("plots").textContent).forEach((spec) => build(spec)));
+  // For the page of a run under way, which is told new numbers.
+  window.renewPlot = renew;
   const repaint = () => charts.forEach((chart) => chart.plot.redraw(false, true));
   for (const query of ["(prefers-color-scheme: dark)", "print"]) matchMedia(query).addEventListener("change", repaint);
 })();

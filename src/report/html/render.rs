@@ -15,6 +15,7 @@ use super::plot::Plot;
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
+const LIVE: &str = include_str!("live.js");
 const UPLOT: &str = include_str!("vendor/uPlot.iife.min.js");
 const UPLOT_STYLE: &str = include_str!("vendor/uPlot.min.css");
 const UPLOT_LICENCE: &str = include_str!("vendor/uPlot-LICENSE");
@@ -29,25 +30,50 @@ pub struct RenderError(#[from] minijinja::Error);
 /// # Errors
 /// [`RenderError`] when the template does not fit the page.
 pub fn render_page(page: &Page) -> Result<String, RenderError> {
+    let policy = format!("default-src 'none'; {}", own_sources(&[UPLOT, SCRIPT]));
+    render(page, &policy, "")
+}
+
+/// The page of a run under way, which is told of the run by whoever serves it.
+///
+/// # Errors
+/// [`RenderError`] when the template does not fit the page.
+pub(super) fn render_live(page: &Page) -> Result<String, RenderError> {
+    render(page, &live_policy(), LIVE)
+}
+
+/// The policy of the page of a run under way, which may ask who served it. It fits the run's report, too, which is opened from there.
+#[must_use]
+pub fn live_policy() -> String {
+    format!("default-src 'none'; connect-src 'self'; {}", own_sources(&[UPLOT, SCRIPT, LIVE]))
+}
+
+/// What of a policy names these scripts and the style, and nothing else.
+fn own_sources(scripts: &[&str]) -> String {
+    let scripts: Vec<String> = scripts.iter().map(|script| format!("'{}'", hash_source(script))).collect();
+    let style = hash_source(&style());
+    format!("script-src {}; style-src '{style}'; base-uri 'none'; form-action 'none'", scripts.join(" "))
+}
+
+fn style() -> String {
+    [UPLOT_STYLE, STYLE].join("\n")
+}
+
+/// The file of a page, with another script where it is of a run under way.
+fn render(page: &Page, policy: &str, live: &str) -> Result<String, RenderError> {
     let mut environment = Environment::empty();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_template("page.html", TEMPLATE)?;
-    let style = [UPLOT_STYLE, STYLE].join("\n");
-    let policy = format!(
-        "default-src 'none'; script-src '{}' '{}'; style-src '{}'; base-uri 'none'; form-action 'none'",
-        hash_source(UPLOT),
-        hash_source(SCRIPT),
-        hash_source(&style)
-    );
     let template = environment.get_template("page.html")?;
     let html = template.render(context! {
         page => Value::from(Serde(page)),
         policy => policy,
-        style => Value::from_safe_string(style),
+        style => Value::from_safe_string(style()),
         uplot => Value::from_safe_string(UPLOT.to_owned()),
         licence => UPLOT_LICENCE,
         script => Value::from_safe_string(SCRIPT.to_owned()),
+        live => Value::from_safe_string(live.to_owned()),
         data => Value::from_safe_string(data_json(page)),
     })?;
     Ok(html)

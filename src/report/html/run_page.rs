@@ -79,18 +79,19 @@ fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-fn verdict(model: &RunModel) -> Section {
-    let mut section = Section::new("verdict", "Verdict", "");
+/// The verdict with all that is to be said of it.
+pub(super) fn verdict_block(model: &RunModel) -> Block {
     let tone = match model.verdict.status {
         Status::Pass => Tone::Good,
         Status::Interrupted | Status::Incomplete => Tone::Warning,
         _ => Tone::Bad,
     };
-    section.push(Block::Verdict {
-        tone,
-        title: model.verdict.status.title().to_owned(),
-        reasons: in_words(model),
-    });
+    Block::Verdict { tone, title: model.verdict.status.title().to_owned(), reasons: in_words(model) }
+}
+
+fn verdict(model: &RunModel) -> Section {
+    let mut section = Section::new("verdict", "Verdict", "");
+    section.push(verdict_block(model));
     if model.manifest.simulated.is_some() {
         let text = format!("{SIMULATED}. Assumed: {}.", assumptions(&model.manifest).join("; "));
         section.push(Block::Note { tone: Tone::Warning, text });

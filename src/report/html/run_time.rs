@@ -440,7 +440,7 @@ fn token_limit(scenario: &str) -> Option<(u64, Duration)> {
 }
 
 /// A colour for each outcome, so that it is the same in every plot.
-const fn outcome_colour(outcome: Outcome) -> usize {
+pub(super) const fn outcome_colour(outcome: Outcome) -> usize {
     match outcome {
         Outcome::Ok => 2,
         Outcome::Http403 | Outcome::RefusedClose | Outcome::RefusedMessage => 1,
@@ -454,7 +454,7 @@ const fn outcome_colour(outcome: Outcome) -> usize {
 }
 
 /// A colour for each cause.
-const fn cause_colour(cause: Cause) -> usize {
+pub(super) const fn cause_colour(cause: Cause) -> usize {
     match cause {
         Cause::StaleToken => 1,
         Cause::ExpiredToken => 5,

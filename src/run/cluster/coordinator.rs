@@ -16,6 +16,7 @@ use crate::scenario::{Loaded, load_to_lead};
 use super::super::done::RunDone;
 use super::super::error::RunError;
 use super::super::folder::make_folder;
+use super::super::live::LiveCommands;
 use super::super::prepare::machine_of;
 use super::super::request::{OnProgress, RunRequest};
 use super::super::shard_check::{check_shards, check_simulated_shares, warn_of_own_limits};
@@ -60,6 +61,7 @@ struct Led<'l> {
     attempts: bool,
     out: Option<PathBuf>,
     on_progress: Option<OnProgress>,
+    live: Option<LiveCommands>,
 }
 
 /// Leads a run to its end, and writes its run folder. `told` is told what workers have to know.
@@ -72,8 +74,12 @@ pub fn run_cluster(
     told: &mut dyn FnMut(&str),
 ) -> Result<RunDone, RunError> {
     let loaded = load_to_lead(&request.scenario, &request.overrides, request.seed)?;
-    let RunRequest { attempts, out, on_progress, .. } = request;
-    lead(Led { loaded: &loaded, virtual_start_unix_us: None, attempts, out, on_progress }, cluster, told)
+    let RunRequest { attempts, out, on_progress, live, .. } = request;
+    lead(
+        Led { loaded: &loaded, virtual_start_unix_us: None, attempts, out, on_progress, live },
+        cluster,
+        told,
+    )
 }
 
 /// Leads a run in virtual time: each worker simulates its share of the clients, with a target of its own.
@@ -90,7 +96,11 @@ pub fn simulate_cluster(
     check_simulated_shares(&loaded.scenario)?;
     let SimulateRequest { attempts, out, on_progress, start_unix_us, .. } = request;
     let virtual_start_unix_us = Some(start_unix_us);
-    lead(Led { loaded: &loaded, virtual_start_unix_us, attempts, out, on_progress }, cluster, told)
+    lead(
+        Led { loaded: &loaded, virtual_start_unix_us, attempts, out, on_progress, live: None },
+        cluster,
+        told,
+    )
 }
 
 fn lead(led: Led<'_>, cluster: &ClusterRequest, told: &mut dyn FnMut(&str)) -> Result<RunDone, RunError> {
@@ -100,6 +110,7 @@ fn lead(led: Led<'_>, cluster: &ClusterRequest, told: &mut dyn FnMut(&str)) -> R
         attempts,
         out,
         on_progress,
+        live,
     } = led;
     let workers = cluster.workers;
     check_shards(workers, scenario)?;
@@ -163,7 +174,7 @@ fn lead(led: Led<'_>, cluster: &ClusterRequest, told: &mut dyn FnMut(&str)) -> R
             let noun = if workers == 1 { "worker" } else { "workers" };
             told(&format!("run {name} waits for {workers} {noun}{each}: {}", worker_command(cluster, &name)));
             remote.tell_of_arrivals(told);
-            Box::pin(run.lead(remote, display.as_ref())).await
+            Box::pin(run.lead(remote, display.as_ref(), live)).await
         }
         .await;
         if let Some(lock) = lock {

@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::access::TOKEN_VARIABLE;
 use crate::clock::{Clock, Moment};
 use crate::declare::Redactor;
 use crate::lifecycle::StopPhase;
@@ -103,6 +104,8 @@ fn start(event: &Event, command: &[Argument]) -> std::io::Result<(Child, Tail)> 
     // Both ends of the pipe that are ours to write to are gone with this value: else it would never end.
     let mut process = Command::new(program.value.as_str());
     process.args(arguments.iter().map(|argument| argument.value.as_str()));
+    // It is for who watches the run.
+    process.env_remove(TOKEN_VARIABLE);
     process.envs(event.environment.iter().map(|(name, value)| (name, value.as_str())));
     process.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     own_group(process.as_std_mut());

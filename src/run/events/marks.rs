@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 use crate::declare::{Redactor, is_unruly};
-use crate::record::{Mark, MarkBy, Note};
+use crate::record::{AskedStorm, Mark, MarkBy, Note};
 
 /// The longest text of a mark, in characters.
 pub(super) const LONGEST: usize = 200;
@@ -61,6 +61,21 @@ impl Marks {
         (self.note)(Note::Mark(mark));
     }
 
+    /// A mark of a storm that somebody asked for at `at`. What it struck is known by the storm, so no outage is named after it.
+    pub(in super::super) fn mark_storm(&self, at: Moment, storm: AskedStorm) {
+        self.tell(Mark {
+            number: self.number(),
+            name: "storm by hand".to_owned(),
+            by: MarkBy::Outside,
+            at_us: at.as_us(),
+            until_us: None,
+            names_until_us: Some(at.as_us()),
+            does: None,
+            outcome: None,
+            storm: Some(storm),
+        });
+    }
+
     /// A mark of this moment by somebody outside. Answers with when it was.
     ///
     /// # Errors
@@ -81,6 +96,7 @@ impl Marks {
             names_until_us: Some((now + WINDOW).as_us()),
             does: None,
             outcome: None,
+            storm: None,
         });
         Ok(now)
     }

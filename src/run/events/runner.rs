@@ -116,6 +116,7 @@ impl Common {
             names_until_us: (event.wait == EventWait::Started).then(|| (at + event.window).as_us()),
             does: Some(self.marks.redactor().clean(&event.in_words())),
             outcome: None,
+            storm: None,
         }
     }
 

@@ -24,6 +24,7 @@ use crate::scenario::{Loaded, ScenarioError, load};
 use super::super::conduct::{Beside, conduct};
 use super::super::error::RunError;
 use super::super::folder::{check_real_folder, make_folder};
+use super::super::live::{LiveControl, live_commands};
 use super::super::one_process::begin_attempts;
 use super::super::prepare::{self, Bound, Consent, Processes};
 use super::super::simulate::{Simulation, simulation_of};
@@ -139,7 +140,7 @@ pub(in super::super) fn simulate_share(
     voice: &impl Voice,
 ) -> Result<(), RunError> {
     // It comes to its end by itself; where nobody wants it any more, the process goes.
-    follow_orders(orders, Arc::new(RunControl::new()))
+    follow_orders(orders, Arc::new(RunControl::new()), None)
         .map_err(|source| RunError::Start { what: "the thread that hears the parent", source })?;
     let (reason, in_memory) = simulation.write_journal(folder, 1, attempts, None)?;
     let unwritten = in_memory
@@ -178,7 +179,8 @@ pub(in super::super) fn run_bound(
     let attempts = run.attempts.then(|| begin_attempts(&run.folder, &prepared.scenario)).transpose()?;
     let runtime = single_loop().map_err(|source| RunError::Start { what: "the runtime", source })?;
     let control = Arc::new(RunControl::new());
-    follow_orders(orders, Arc::clone(&control))
+    let (asking, commands) = live_commands();
+    follow_orders(orders, Arc::clone(&control), Some(asking))
         .map_err(|source| RunError::Start { what: "the thread that hears the parent", source })?;
     let (feed, seconds) = sync_channel(SECONDS_WAITING);
     let telling = tell_seconds(seconds, voice.clone())
@@ -198,6 +200,7 @@ pub(in super::super) fn run_bound(
         control: Arc::clone(&control),
         on_ready: Some(Box::new(on_ready)),
         on_mark: Some(Box::new(on_mark)),
+        live: Some(commands),
     };
     let conducted = runtime.block_on(conduct(Arc::new(prepared), journal, beside))?;
     runtime.shutdown_background();
@@ -255,7 +258,11 @@ pub(in super::super) fn bind_share(
 }
 
 /// Does what the parent says until its input ends; then there is no parent.
-fn follow_orders(mut orders: impl Orders, control: Arc<RunControl>) -> io::Result<()> {
+fn follow_orders(
+    mut orders: impl Orders,
+    control: Arc<RunControl>,
+    asking: Option<LiveControl>,
+) -> io::Result<()> {
     let follow = move || {
         while let Some(order) = orders.next() {
             match order {
@@ -265,6 +272,10 @@ fn follow_orders(mut orders: impl Orders, control: Arc<RunControl>) -> io::Resul
                     control.abort();
                 }
                 Order::Mark => mark_this_process(),
+                Order::Storm { number, fraction } => match &asking {
+                    Some(asking) => asking.pass_on(number, fraction),
+                    None => log::debug!("a storm by hand in virtual time"),
+                },
                 Order::Prepare(_) | Order::Start { .. } => log::debug!("an order that comes too late"),
                 Order::Resend { .. } | Order::Seen => {
                     log::debug!("an order for those whose journals go out in pieces");

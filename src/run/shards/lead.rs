@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 use crate::engine::StopReason;
+use crate::lifecycle::StopPhase;
 use crate::machine::{MarkSignals, StopSignals};
 use crate::plan::Share;
 use crate::record::{ATTEMPTS_FILE, JournalError, LiveView, Machines, MergeInput, join_attempts, plan_merge};
@@ -20,6 +21,7 @@ use super::super::display::Display;
 use super::super::done::RunDone;
 use super::super::error::RunError;
 use super::super::interrupt::tell_interrupt;
+use super::super::live::{LiveCommand, LiveCommands, StormOrder, check_storm, next_command};
 use super::barrier::Barrier;
 use super::channel::{Channel, Heard};
 use super::live::Live;
@@ -112,6 +114,8 @@ struct State {
     /// Who still runs, and when each was last heard.
     roll: Roll,
     interrupts: u32,
+    /// How many storms were asked for.
+    storms: u16,
     stopped: bool,
     /// Since when nobody can be heard, because of this end.
     deaf_since: Option<Moment>,
@@ -132,6 +136,7 @@ impl SplitRun<'_> {
         &self,
         mut channel: impl Channel,
         display: Option<&Display>,
+        live: Option<LiveCommands>,
     ) -> Result<Ended, RunError> {
         let mut signals =
             StopSignals::listen().map_err(|source| RunError::Start { what: "hearing signals", source })?;
@@ -156,6 +161,7 @@ impl SplitRun<'_> {
             roll: Roll::of(present, Moment::ZERO + self.scenario.duration, channel.patience()),
             ended: Ended { absent, ..Ended::default() },
             interrupts: 0,
+            storms: 0,
             stopped: false,
             deaf_since: None,
             stuck_at: match self.is_simulated {
@@ -163,7 +169,7 @@ impl SplitRun<'_> {
                 false => Moment::ZERO + self.scenario.duration + self.scenario.drain + STUCK_AFTER,
             },
         };
-        let ended = self.accompany(state, &mut channel, &mut signals, display).await;
+        let ended = self.accompany(state, &mut channel, (&mut signals, live), display).await;
         channel.end().await;
         Ok(ended)
     }
@@ -244,7 +250,7 @@ impl SplitRun<'_> {
         &self,
         mut state: State,
         channel: &mut impl Channel,
-        signals: &mut StopSignals,
+        (signals, mut live): (&mut StopSignals, Option<LiveCommands>),
         display: Option<&Display>,
     ) -> Ended {
         let mut second = 0;
@@ -259,6 +265,10 @@ impl SplitRun<'_> {
                 () = signals.next() => state.interrupt(channel, self.scenario.drain).await,
                 // Marks are made by the first shard.
                 () = next_mark(&mut marking) => self.mark(channel).await,
+                command = next_command(&mut live) => match command {
+                    LiveCommand::Storm(order) => state.storm(channel, order).await,
+                    LiveCommand::Stop => state.interrupt(channel, self.scenario.drain).await,
+                },
                 () = tokio::time::sleep_until(state.clock.instant(show_at).into()) => {
                     let now = state.clock.now();
                     if let Some(display) = display {
@@ -416,6 +426,18 @@ impl State {
             }
             _ => channel.kill(),
         }
+    }
+
+    /// Every share strikes its own sessions; the first marks it.
+    async fn storm(&mut self, channel: &mut impl Channel, order: StormOrder) {
+        let now = self.clock.now();
+        let phase = if self.stopped { StopPhase::Draining } else { StopPhase::Running };
+        let checked = check_storm(self.storms, phase);
+        if checked.is_ok() {
+            channel.tell_all(&Order::Storm { number: self.storms, fraction: order.fraction }).await;
+            self.storms += 1;
+        }
+        order.reply(checked.map(|()| now));
     }
 
     async fn stop(&mut self, channel: &mut impl Channel, reason: StopReason, drain: Duration) {

@@ -17,6 +17,7 @@ use super::super::display::Display;
 use super::super::done::RunDone;
 use super::super::error::RunError;
 use super::super::folder::{FolderError, make_folder};
+use super::super::live::LiveCommands;
 use super::super::one_process::run_share;
 use super::super::prepare::{self, Consent};
 use super::super::request::{OnProgress, RunRequest};
@@ -66,7 +67,8 @@ pub(in super::super) fn run_shards(request: RunRequest, split: Split) -> Result<
         out: PathBuf::new(),
         simulated: None,
     };
-    lead_children(of, &checked.scenario, &preparation, request.out.as_deref(), request.on_progress)
+    let beside = (request.on_progress, request.live);
+    lead_children(of, &checked.scenario, &preparation, request.out.as_deref(), beside)
 }
 
 /// Has `of` children run what `preparation` says, which is `scenario`.
@@ -75,7 +77,7 @@ fn lead_children(
     scenario: &Scenario,
     preparation: &Preparation,
     out: Option<&Path>,
-    on_progress: Option<OnProgress>,
+    (on_progress, live): (Option<OnProgress>, Option<LiveCommands>),
 ) -> Result<RunDone, RunError> {
     warn_of_own_limits(scenario, of);
     let folder = make_folder(out, &scenario.name, Clock::start().unix_us(Moment::ZERO))?;
@@ -99,7 +101,7 @@ fn lead_children(
     let led = runtime.block_on(async {
         let start = Children::start(of, preparation, &shards);
         let children = start.await.map_err(|source| RunError::Start { what: "a shard's process", source })?;
-        run.lead(children, display.as_ref()).await
+        run.lead(children, display.as_ref(), live).await
     });
     run.end(led, display)
 }
@@ -140,7 +142,7 @@ pub(in super::super) fn simulate_in_shards(request: SimulateRequest, of: u32) ->
         out: PathBuf::new(),
         simulated: Some(Virtual { start_unix_us, calibrate }),
     };
-    lead_children(of, scenario, &preparation, out.as_deref(), on_progress)
+    lead_children(of, scenario, &preparation, out.as_deref(), (on_progress, None))
 }
 
 /// The thread that shows the progress, where anybody wants to see it.
@@ -195,7 +197,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let error = runtime.block_on(async {
             let children = Children::start(3, &preparation, home.path()).await.unwrap();
-            run.lead(children, None).await.unwrap_err()
+            run.lead(children, None, None).await.unwrap_err()
         });
         assert!(matches!(error, RunError::Shard { of: 3, exit_code: ExitCode::Unexpected, .. }), "{error}");
         assert!(error.to_string().contains("could not begin: it panicked (exit code 101)"), "{error}");

@@ -15,7 +15,7 @@ use crate::exit_code::ExitCode;
 use crate::record::{Mark, PackedTally};
 
 /// Version of the protocol.
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 
 /// What a parent tells a child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,13 @@ pub(in super::super) enum Order {
     Abort,
     /// The parent got a SIGUSR1: mark this moment.
     Mark,
+    /// Somebody asks for a storm, now.
+    Storm {
+        /// Which of those that were asked for, from 0.
+        number: u16,
+        /// Share of the sessions, above 0 and up to 1.
+        fraction: f64,
+    },
     /// Bytes of the journal's copy were lost on the way.
     Resend {
         /// From this one on.

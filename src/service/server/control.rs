@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
-use crate::same_site::sign_of_another_site;
+use crate::access::{Reach, is_json, sign_of_another_site};
 use crate::scenario::keys::TokenPlace;
 
 use crate::service::credential;
@@ -106,10 +106,15 @@ pub(super) fn is_order(body: &[u8]) -> u64 {
 
 /// The body of a POST that may be made.
 async fn posted(connection: &Connection, request: Request<Incoming>) -> Result<Vec<u8>, Answer> {
-    match refuse(connection, &request, &Method::POST) {
-        Some(refusal) => Err(refusal),
-        None => body::read(request.into_body()).await.map_err(|fault| fault.answer(&connection.shared)),
+    if let Some(refusal) = refuse(connection, &request, &Method::POST) {
+        return Err(refusal);
     }
+    if !is_json(request.headers()) {
+        let message = "a control request has a body of Content-Type: application/json";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(connection.shared.bad_request(status, "not.json", message));
+    }
+    body::read(request.into_body()).await.map_err(|fault| fault.answer(&connection.shared))
 }
 
 /// What a control request shows.
@@ -162,7 +167,7 @@ fn refuse(connection: &Connection, request: &Request<Incoming>, allowed: &Method
     }
     // Who shows the token is no page that came by chance.
     if shown == Shown::NotNeeded
-        && let Some(sign) = sign_of_another_site(request.headers())
+        && let Some(sign) = sign_of_another_site(request.headers(), Reach::Loopback)
     {
         let message = format!("a page of another site asks for this: {sign}");
         return Some(shared.bad_request(StatusCode::FORBIDDEN, "another.site", &message));

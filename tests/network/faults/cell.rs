@@ -393,6 +393,7 @@ fn conduct(what: What, stage: Stage, home: &Path, runtime: &tokio::runtime::Hand
             attempts: false,
             allow_commands: false,
             on_progress: None,
+            live: None,
         };
         run(request).map_err(|error| error.to_string())?.model
     };

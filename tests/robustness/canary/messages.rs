@@ -134,6 +134,7 @@ fn a_child_that_panics() {
         attempts: false,
         allow_commands: true,
         on_progress: Some(Box::new(|scenario, view| panic!("shown: {scenario:?} {scenario:#?} {view:?}"))),
+        live: None,
     };
     let done = run(request);
     panic!("done: {done:?}");

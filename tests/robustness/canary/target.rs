@@ -71,7 +71,7 @@ fn a_target_tells_nothing_of_what_it_is_sent() {
     }
     ask(format!("{wrong} {wrong}\r\n\r\n"));
     ask(format!(
-        "POST /_resurge/close HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{{\"{wrong}\":1}}",
+        "POST /_resurge/close HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{{\"{wrong}\":1}}",
         wrong.len() + 6
     ));
     send(served.process.id(), "INT");

@@ -107,6 +107,8 @@ pub(crate) async fn http(
 
 pub(crate) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
+
 /// Fetches a token for `client`.
 pub(crate) async fn fetch(addr: SocketAddr, client: &str) -> String {
     let form = format!("grant_type=client_credentials&client_id={client}&client_secret=s");

@@ -198,7 +198,7 @@ async fn control_can_have_a_listener_of_its_own() {
         let reply = http(place, method, path, &[], "").await;
         assert_eq!(reply.status, status, "{method} {path}: {reply:?}");
     }
-    let reply = http(control, "POST", CLOSE_PATH, &[], r#"{"code":1012}"#).await;
+    let reply = http(control, "POST", CLOSE_PATH, &[JSON], r#"{"code":1012}"#).await;
     assert_eq!((reply.status, reply.body.as_str()), (200, r#"{"closed":1}"#));
     let (close, _) = read_to_close(&mut socket).await;
     assert_eq!(close, Some((1012, "Storm".to_owned())));

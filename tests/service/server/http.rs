@@ -2,7 +2,7 @@
 
 use resurge::sample::Cause;
 use resurge::scenario::keys::{RefusalDetail, RefusalStatus, TargetClient, TargetRules};
-use resurge::service::server::{CLOSE_PATH, COUNTERS_PATH, EVENTS_PATH, TOKEN_PATH};
+use resurge::service::server::{CLOSE_PATH, CONTROL_REVOKE_PATH, COUNTERS_PATH, EVENTS_PATH, TOKEN_PATH};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -239,7 +239,7 @@ async fn the_control_endpoints_tell_and_refuse() {
         (r#"{"code":1012,"fraction":1.0}"#, 200, r#"{"closed":0}"#),
     ];
     for (body, status, says) in table {
-        let reply = http(addr, "POST", CLOSE_PATH, &[], body).await;
+        let reply = http(addr, "POST", CLOSE_PATH, &[JSON], body).await;
         assert_eq!(reply.status, status, "{reply:?}");
         assert!(reply.json().to_string().contains(says) || reply.body.contains(says), "{reply:?}");
     }
@@ -247,8 +247,16 @@ async fn the_control_endpoints_tell_and_refuse() {
     for foreign in
         [("origin", "http://evil.example"), ("host", "evil.example"), ("sec-fetch-site", "cross-site")]
     {
-        let reply = http(addr, "POST", CLOSE_PATH, &[foreign], r#"{"code":1012}"#).await;
+        let reply = http(addr, "POST", CLOSE_PATH, &[foreign, JSON], r#"{"code":1012}"#).await;
         assert_eq!((reply.status, reply.json()["code"].as_str()), (403, Some("another.site")), "{foreign:?}");
+    }
+    // What any page may send without asking.
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""] {
+        let header = ("content-type", content_type);
+        for (path, body) in [(CLOSE_PATH, r#"{"code":1012}"#), (CONTROL_REVOKE_PATH, r#"{"fraction":1.0}"#)] {
+            let reply = http(addr, "POST", path, &[header], body).await;
+            assert_eq!((reply.status, reply.json()["code"].as_str()), (415, Some("not.json")), "{header:?}");
+        }
     }
     let (close, _) = read_to_close(&mut socket).await;
     assert_eq!(close, Some((1012, "Storm".to_owned())));

@@ -251,12 +251,13 @@ async fn counters_are_for_this_machine_or_for_a_token() {
     let wrong: &[(&str, &str)] = &[("authorization", "Bearer 0123456789abcdee")];
     // (arguments, headers, status)
     type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], u16);
-    let rows: [Row<'_>; 6] = [
+    let rows: [Row<'_>; 7] = [
         (&[], &[], 200),
         (&["--control-token", file], &[], 401),
         (&["--control-token", file], wrong, 401),
         (&["--control-token", file], right, 200),
-        (&["--listen", "0.0.0.0:0"], &[], 403),
+        (&["--listen", "0.0.0.0:0"], &[], 401),
+        (&["--listen", "0.0.0.0:0"], right, 401),
         (&["--listen", "0.0.0.0:0", "--control-token", file], right, 200),
     ];
     for (arguments, headers, status) in rows {
@@ -267,7 +268,8 @@ async fn counters_are_for_this_machine_or_for_a_token() {
             ("POST", CLOSE_PATH, r#"{"code":1012}"#),
             ("POST", CONTROL_REVOKE_PATH, r#"{"fraction":1.0}"#),
         ] {
-            let reply = http(addr, method, path, headers, body).await;
+            let headers = [headers, &[JSON]].concat();
+            let reply = http(addr, method, path, &headers, body).await;
             assert_eq!(reply.status, status, "{arguments:?} {headers:?} {path}: {reply:?}");
         }
         // The service itself is not behind the token.

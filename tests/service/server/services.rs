@@ -220,12 +220,12 @@ async fn a_session_ends_with_its_token() {
     let server = serve("bearer", &[("token_end", r#"{ code = 4401 }"#), ("required_scopes", "[]")]);
     let token = fetch(server.addr(), "app").await;
     let mut socket = connect(server.addr(), &token).await.unwrap();
-    let revoked = http(server.addr(), "POST", CONTROL_REVOKE_PATH, &[], r#"{"fraction":1.0}"#).await;
+    let revoked = http(server.addr(), "POST", CONTROL_REVOKE_PATH, &[JSON], r#"{"fraction":1.0}"#).await;
     assert_eq!(revoked.json()["revoked"], 1);
     assert_eq!(read_to_close(&mut socket).await.0.unwrap(), (4401, "Token ended".to_owned()));
     assert_eq!(connect(server.addr(), &token).await.err(), Some(401));
     for bad in ["{}x", r#"{"fraction":0}"#, r#"{"share":1}"#] {
-        assert_eq!(http(server.addr(), "POST", CONTROL_REVOKE_PATH, &[], bad).await.status, 400, "{bad}");
+        assert_eq!(http(server.addr(), "POST", CONTROL_REVOKE_PATH, &[JSON], bad).await.status, 400, "{bad}");
     }
     let server =
         serve("bearer", &[("token_end", r#"{ code = 4402, grace = "100ms" }"#), ("token_life", "400ms")]);
