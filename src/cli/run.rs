@@ -15,8 +15,8 @@ use crate::report::Status;
 #[cfg(feature = "cluster")]
 use crate::run::run_cluster;
 use crate::run::{
-    MetricsServer, OnProgress, RunDone, RunError, RunRequest, Split, obey_parent, run_split,
-    survive_mark_signals,
+    MetricsServer, OnProgress, OtlpExporter, OtlpSettings, OtlpTally, RunDone, RunError, RunRequest, Split,
+    obey_parent, run_split, survive_mark_signals,
 };
 
 use super::ended::{tell_done, tell_refusal};
@@ -38,6 +38,7 @@ Examples:
   resurge run scenarios/hundred-thousand.toml --shards auto
   resurge run cluster.toml --shard 2/4 --out shard-2              (the others elsewhere; then: resurge merge shard-* --out whole)
   resurge run scenarios/idle-reconnect.toml --metrics 9464    (then http://127.0.0.1:9464/metrics)
+  resurge run scenarios/idle-reconnect.toml --otlp http://127.0.0.1:4318
   resurge run staging.toml --authorize api.staging.example.com --progress plain";
 
 /// Arguments of `resurge run`.
@@ -83,6 +84,9 @@ pub(super) struct RunArgs {
     /// Serve the live run to Prometheus at http://ADDR/metrics, as 127.0.0.1:9464; a port alone is on loopback, port 0 takes a free one
     #[arg(long, value_name = "ADDR", value_parser = parse_metrics_addr)]
     metrics: Option<SocketAddr>,
+    /// Send the live run's numbers to an OpenTelemetry receiver over OTLP/HTTP, as http://127.0.0.1:4318; the standard OTEL_* variables hold
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
     /// Allow load on a host that is neither loopback nor private; its owner must have agreed; repeatable
     #[arg(long, value_name = "HOST", value_parser = parse_host)]
     authorize: Vec<String>,
@@ -129,6 +133,10 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
             return Ok(ExitCode::Unexpected);
         }
     };
+    let otlp = match exporter(args.otlp.as_deref(), err)? {
+        Ok(exporter) => exporter,
+        Err(code) => return Ok(code),
+    };
     let Progress { show, finish } = progress(args.progress);
     let request = RunRequest {
         scenario,
@@ -138,7 +146,7 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         authorised: args.authorize.clone(),
         attempts: args.attempts,
         allow_commands: args.allow_commands,
-        on_progress: with_metrics(show, metrics.as_ref()),
+        on_progress: watched(show, metrics.as_ref(), otlp.as_ref()),
     };
     let own = args.shard.map(Split::Share);
     let split = own.or(args.shards).unwrap_or(Split::Share(Share::WHOLE));
@@ -149,6 +157,9 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         Err(error) => return tell_refusal(&error, err),
     };
     let is_written = tell_done(&done, "", &args.exports, out, err)?;
+    if let Some(exporter) = otlp {
+        tell_exports(&exporter.finish(done.model.verdict.status != Status::Interrupted), err)?;
+    }
     if let Some(server) = &metrics {
         await_last_scrape(server, done.model.verdict.status, err)?;
     }
@@ -184,16 +195,60 @@ fn run_as_told(
     run_split(request, split)
 }
 
-/// Shows the progress and feeds the metrics, where either is wanted.
-fn with_metrics(show: Option<OnProgress>, metrics: Option<&MetricsServer>) -> Option<OnProgress> {
-    let Some(feed) = metrics.map(MetricsServer::feed) else { return show };
-    let mut show = show;
+/// Shows the progress and feeds the metrics, where any of them is wanted.
+fn watched(
+    mut show: Option<OnProgress>,
+    metrics: Option<&MetricsServer>,
+    otlp: Option<&OtlpExporter>,
+) -> Option<OnProgress> {
+    let (metrics, otlp) = (metrics.map(MetricsServer::feed), otlp.map(OtlpExporter::feed));
+    if show.is_none() && metrics.is_none() && otlp.is_none() {
+        return None;
+    }
     Some(Box::new(move |scenario, view| {
-        feed.publish(scenario, view);
-        if let Some(show) = &mut show {
+        metrics.iter().for_each(|feed| feed.publish(scenario, view));
+        otlp.iter().for_each(|feed| feed.publish(scenario, view));
+        // Of nothing there is nothing to show.
+        if let Some(show) = show.as_mut().filter(|_| !view.totals.is_empty()) {
             show(scenario, view);
         }
     }))
+}
+
+/// What sends numbers to `endpoint`, where one is given. A fault is told, and is an exit code.
+fn exporter(
+    endpoint: Option<&str>,
+    err: &mut dyn Write,
+) -> io::Result<Result<Option<OtlpExporter>, ExitCode>> {
+    let Some(endpoint) = endpoint else { return Ok(Ok(None)) };
+    let settings = match OtlpSettings::read(endpoint, &|name| std::env::var(name).ok()) {
+        Ok(settings) => settings,
+        Err(fault) => {
+            writeln!(err, "error: {fault}")?;
+            return Ok(Err(ExitCode::Usage));
+        }
+    };
+    let url = settings.url().clone();
+    match OtlpExporter::start(settings) {
+        Ok(exporter) => {
+            writeln!(err, "otlp: {url}, service.instance.id {}", exporter.run_id())?;
+            Ok(Ok(Some(exporter)))
+        }
+        Err(error) => {
+            writeln!(err, "error: --otlp {url}: {error}")?;
+            Ok(Err(ExitCode::Unexpected))
+        }
+    }
+}
+
+/// What did not arrive.
+fn tell_exports(tally: &OtlpTally, err: &mut dyn Write) -> io::Result<()> {
+    let OtlpTally { accepted, dropped, rejected, why } = tally;
+    if *dropped == 0 && *rejected == 0 {
+        return Ok(());
+    }
+    let why = why.as_deref().unwrap_or("no reason given");
+    writeln!(err, "otlp: {accepted} exports taken, {dropped} not, {rejected} data points rejected ({why})")
 }
 
 /// Keeps the metrics up until the last of them were scraped; not for a user who has interrupted the run.

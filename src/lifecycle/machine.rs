@@ -34,7 +34,7 @@ pub(super) const ABNORMAL_CLOSURE: u16 = 1006;
 /// A virtual client.
 #[derive(Debug, Clone)]
 pub struct Client {
-    number: u32,
+    pub(super) number: u32,
     pub(super) draws: Draws,
     pub(super) token: TokenState,
     /// When the run, or its own time in it, was over; `NEVER`: it is not yet.

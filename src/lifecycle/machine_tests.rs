@@ -64,6 +64,7 @@ pub(in crate::lifecycle) fn rules(on_reconnect: OnReconnect) -> GroupRules {
         storms: Vec::new(),
         first: 0,
         seed: 1,
+        traces: None,
     }
 }
 

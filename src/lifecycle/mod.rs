@@ -26,6 +26,7 @@ mod session;
 mod shared_tokens;
 mod stop;
 mod token;
+mod trace;
 
 pub use backoff::next_wait;
 pub use cause::{Attributed, Evidence, TokenKnowledge, attribute, is_attributed};
@@ -39,3 +40,4 @@ pub use rules::{GroupRules, StormRule};
 pub use shared_tokens::{SharedTokens, TokenVerdict};
 pub use stop::StopPhase;
 pub use token::believed_expiry;
+pub use trace::Traces;

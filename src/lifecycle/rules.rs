@@ -17,6 +17,8 @@ use crate::scenario::keys::{
     TokenRules, When,
 };
 
+use super::trace::Traces;
+
 /// The rules by which the clients of a group behave.
 #[derive(Debug, Clone)]
 pub struct GroupRules {
@@ -44,6 +46,8 @@ pub struct GroupRules {
     pub first: u32,
     /// The run's seed.
     pub seed: u64,
+    /// The traces to which their requests belong; `None`: to none, as in virtual time, where no request is on a wire.
+    pub traces: Option<Traces>,
 }
 
 /// A storm, as a client sees it.
@@ -107,6 +111,13 @@ impl GroupRules {
         self.token.is_none() && self.signature_life.is_some()
     }
 
+    /// The same; requests belong to traces of a run that began then, in microseconds since 1970, where the group wants it.
+    #[must_use]
+    pub fn traced(self, scenario: &Scenario, index: usize, started_unix_us: u64) -> Self {
+        let traces = scenario.groups[index].trace.then(|| Traces::of(scenario.seed, started_unix_us));
+        Self { traces, ..self }
+    }
+
     /// The rules of the scenario's group `index`.
     #[must_use]
     pub fn of(scenario: &Scenario, index: usize) -> Self {
@@ -129,6 +140,7 @@ impl GroupRules {
             storms: storms_of(scenario, index),
             first: first_number(scenario, index),
             seed: scenario.seed,
+            traces: None,
         }
     }
 }

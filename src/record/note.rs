@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::format_us;
 
+use super::traces::RefusedTrace;
+
 /// A note in a journal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Note {
@@ -14,6 +16,8 @@ pub enum Note {
     Mark(Mark),
     /// The service's own numbers of a second.
     Observed(Observed),
+    /// The trace of a refused attempt.
+    Refused(RefusedTrace),
 }
 
 /// Something done to the service, or told from outside, at a moment of the run.

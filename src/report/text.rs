@@ -22,6 +22,7 @@ use super::tables::{
 };
 use super::talk::exchanges;
 use super::talk_tables::talk_tables;
+use super::traces::refused_traces;
 use super::verdict::Status;
 use super::wire_tables::{compression, resumption};
 use super::workers::worker_lines;
@@ -77,6 +78,9 @@ pub fn summary_text(model: &RunModel, style: Style) -> String {
     if let Some(table) = tokens(&groups) {
         write_table(&mut text, &table, style);
         write_loops(&mut text, model, &groups, style);
+    }
+    if let Some(table) = refused_traces(model) {
+        write_table(&mut text, &table, style);
     }
     write_requests(&mut text, model, &groups, style);
     if let Some(table) = phases(model, &groups) {

@@ -188,7 +188,7 @@ fn plan_engine(prepared: &Arc<Prepared>, crew: &[Hand]) -> Result<EnginePlan<Gro
         let setup = GroupSetup {
             id: GroupId(u16::try_from(index).unwrap_or(u16::MAX)),
             name: group.name.clone(),
-            rules: GroupRules::of(scenario, index),
+            rules: GroupRules::of(scenario, index).traced(scenario, index, prepared.manifest.started_unix_us),
             connect: group.connect.clone(),
         };
         let mut first: Option<Arc<GroupContext>> = None;

@@ -6,7 +6,7 @@ use crate::record::LiveView;
 use crate::scenario::Overrides;
 use crate::scenario::keys::Scenario;
 
-/// Called once a second with how the run stands.
+/// Called once a second with how the run stands; at its start with an empty view.
 pub type OnProgress = Box<dyn FnMut(&Scenario, &LiveView) + Send>;
 
 /// What to run, and how.

@@ -49,6 +49,7 @@ fn rules() -> GroupRules {
         storms: Vec::new(),
         first: 0,
         seed: 1,
+        traces: None,
     }
 }
 
