@@ -40,6 +40,8 @@ pub enum Purpose {
     Stays,
     /// What clients say on their sessions.
     Saying,
+    /// The traces of attempts.
+    Trace,
 }
 
 /// Something that draws uniformly from [0, 1).
@@ -102,6 +104,15 @@ impl Draws {
         generator.set_stream(self.stream);
         generator.set_word_pos((1 << 67) + u128::from(place) * 2);
         (generator.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// The 128 bits that belong to `place`, which has none of its neighbours' in it; otherwise as [`Self::unit_of`].
+    #[must_use]
+    pub fn u128_of(&self, place: u64) -> u128 {
+        let mut generator = ChaCha8Rng::seed_from_u64(self.seed);
+        generator.set_stream(self.stream);
+        generator.set_word_pos((1 << 67) + u128::from(place) * 4);
+        u128::from(generator.next_u64()) << 64 | u128::from(generator.next_u64())
     }
 
     /// The next draw, a duration uniform in [low, high); `low` when the range is empty.

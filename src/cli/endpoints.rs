@@ -105,9 +105,6 @@ impl Endpoints {
     pub(super) fn with(&self, mut show: Option<OnProgress>) -> Option<OnProgress> {
         let metrics = self.metrics.as_ref().map(MetricsServer::feed);
         let live = self.live.as_ref().map(LiveServer::feed);
-        if metrics.is_none() && live.is_none() {
-            return show;
-        }
         Some(Box::new(move |scenario, view| {
             if let Some(feed) = &metrics {
                 feed.publish(scenario, view);
@@ -115,7 +112,8 @@ impl Endpoints {
             if let Some(feed) = &live {
                 feed.publish(scenario, view);
             }
-            if let Some(show) = &mut show {
+            // Of nothing there is nothing to show.
+            if let Some(show) = show.as_mut().filter(|_| !view.totals.is_empty()) {
                 show(scenario, view);
             }
         }))

@@ -23,6 +23,7 @@ mod man;
 mod mark;
 mod merge;
 mod open;
+mod otlp;
 mod plain;
 mod progress;
 mod report;

@@ -12,6 +12,7 @@ use crate::drive::network::parse_host;
 use crate::exit_code::ExitCode;
 use crate::machine::survive_mark_signals;
 use crate::plan::{MOST_SHARDS, Share};
+use crate::report::Status;
 #[cfg(feature = "cluster")]
 use crate::run::run_cluster;
 use crate::run::{RunDone, RunError, RunRequest, Split, obey_parent, run_split};
@@ -20,6 +21,7 @@ use super::ended::{tell_done, tell_refusal};
 use super::endpoints::{self, parse_addr};
 use super::examples::named;
 use super::key_value::{parse_override, parse_seed};
+use super::otlp;
 use super::plain::PlainArgs;
 use super::progress::{Progress, ProgressKind, progress};
 use super::report::{Export, check_exports, parse_export};
@@ -37,6 +39,7 @@ Examples:
   resurge run cluster.toml --shard 2/4 --out shard-2              (the others elsewhere; then: resurge merge shard-* --out whole)
   resurge run scenarios/idle-reconnect.toml --metrics 9464    (then http://127.0.0.1:9464/metrics)
   resurge run scenarios/idle-reconnect.toml --live 8089       (then http://127.0.0.1:8089/ in a browser)
+  resurge run scenarios/idle-reconnect.toml --otlp http://127.0.0.1:4318
   resurge run staging.toml --authorize api.staging.example.com --progress plain";
 
 /// Arguments of `resurge run`.
@@ -88,6 +91,9 @@ pub(super) struct RunArgs {
     /// Serve the page of the run under way at http://ADDR/, with a button for a storm and one to stop, as 127.0.0.1:8089; a port alone is on loopback
     #[arg(long, value_name = "ADDR", value_parser = parse_addr)]
     live: Option<SocketAddr>,
+    /// Send the live run's numbers to an OpenTelemetry receiver over OTLP/HTTP, as http://127.0.0.1:4318; the standard OTEL_* variables hold
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
     /// Allow load on a host that is neither loopback nor private; its owner must have agreed; repeatable
     #[arg(long, value_name = "HOST", value_parser = parse_host)]
     authorize: Vec<String>,
@@ -127,6 +133,10 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
             return Ok(ExitCode::Unexpected);
         }
     };
+    let exporter = match otlp::exporter(args.otlp.as_deref(), err)? {
+        Ok(exporter) => exporter,
+        Err(code) => return Ok(code),
+    };
     let Progress { show, finish } = progress(args.progress);
     let request = RunRequest {
         scenario,
@@ -136,7 +146,7 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         authorised: args.authorize.clone(),
         attempts: args.attempts,
         allow_commands: args.allow_commands,
-        on_progress: endpoints.with(show),
+        on_progress: otlp::fed(exporter.as_ref(), endpoints.with(show)),
         live,
     };
     let own = args.shard.map(Split::Share);
@@ -148,6 +158,9 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         Err(error) => return tell_refusal(&error, err),
     };
     let is_written = tell_done(&done, ("", args.details), &args.exports, out, err)?;
+    if let Some(exporter) = exporter {
+        otlp::tell_exports(&exporter.finish(done.model.verdict.status != Status::Interrupted), err)?;
+    }
     endpoints.finish(&done.model, err)?;
     Ok(done.model.verdict.exit_code.if_written(is_written))
 }

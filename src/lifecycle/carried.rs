@@ -1,6 +1,6 @@
 //! What handshakes carry that may be refused: a token or a signature, with its age.
 //!
-//! In: when a handshake passed its stages, what the client holds. Out: how old that was, and whether its life was over.
+//! In: when a handshake passed its stages, what the client holds. Out: how old that was, and whether its life was over; when the attempt began that it belongs to.
 
 use std::time::Duration;
 
@@ -10,8 +10,21 @@ use crate::scenario::keys::Grant;
 
 use super::event::{Marks, TokenFacts};
 use super::history::Carried;
-use super::machine::Step;
+use super::machine::{Client, State, Step};
 use super::recovery::Recovery;
+
+impl Client {
+    /// When the attempt began whose requests are under way; `None`: none are.
+    #[must_use]
+    pub const fn attempt_began(&self) -> Option<Moment> {
+        match &self.state {
+            State::Token { attempt, .. }
+            | State::Preparing { attempt, .. }
+            | State::Connecting { attempt, .. } => Some(attempt.began),
+            _ => None,
+        }
+    }
+}
 
 impl Step<'_> {
     /// A signature is to the client what a token is to others: it has an age and a life.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::sample::{
     Abnormal, Answer, AttemptEnd, AttemptKey, AttemptKind, Bin, Cause, CloseKey, Counter, Ground, Initiator,
-    Life, NotBack, Outcome, Phase, Recount, Said, Sample, SessionEnd, StormId, WhyNotBack, Word,
+    Life, NotBack, Outcome, Phase, Recount, Said, Sample, SessionEnd, StormId, Traced, WhyNotBack, Word,
 };
 
 use crate::scenario::keys::PrepareRules;
@@ -258,15 +258,25 @@ impl Step<'_> {
     ) {
         let latency = self.now.since(attempt.due);
         let end = AttemptEnd { token_age, answer, ..AttemptEnd::plain(recovery.kind, outcome, latency) };
-        self.push_failed(recovery, end);
+        self.push_failed(recovery, attempt, end);
     }
 
     /// An attempt failed; on the way back from a loss, that is told of the loss as well.
-    fn push_failed(&mut self, recovery: &Recovery, end: AttemptEnd) {
+    fn push_failed(&mut self, recovery: &Recovery, attempt: Attempt, end: AttemptEnd) {
         if let Some(bin) = recovery.lost_in {
             self.samples.push(Life::Failed(bin, Box::new(end.key())).into());
         }
+        let (outcome, cause) = (end.outcome, end.cause);
         self.samples.push(Sample::Attempt(end));
+        self.tell_trace(attempt, outcome, cause);
+    }
+
+    /// By which trace the service knows an attempt that was told just now.
+    pub(super) fn tell_trace(&mut self, attempt: Attempt, outcome: Outcome, cause: Option<Cause>) {
+        if let Some(traces) = &self.rules.traces {
+            let id = traces.id(self.client.number, attempt.began);
+            self.samples.push(Sample::Traced(Box::new(Traced { id, outcome, cause })));
+        }
     }
 
     /// An attempt ends by an answer that is no admission.
@@ -303,7 +313,7 @@ impl Step<'_> {
         } else {
             Vec::new()
         };
-        self.push_failed(recovery, end);
+        self.push_failed(recovery, attempt, end);
         if is_refusal && may_be_the_tokens(evidence) {
             self.client.count_refused();
         }

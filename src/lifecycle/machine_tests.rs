@@ -65,6 +65,7 @@ pub(in crate::lifecycle) fn rules(on_reconnect: OnReconnect) -> GroupRules {
         asked: AskedStorms::default(),
         first: 0,
         seed: 1,
+        traces: None,
     }
 }
 

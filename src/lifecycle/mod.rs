@@ -28,6 +28,7 @@ mod shared_tokens;
 mod stop;
 mod storm;
 mod token;
+mod trace;
 
 pub use asked::AskedStorms;
 pub use backoff::next_wait;
@@ -43,3 +44,4 @@ pub use shared_tokens::{SharedTokens, TokenVerdict};
 pub use stop::StopPhase;
 pub use storm::StormRule;
 pub use token::believed_expiry;
+pub use trace::Traces;

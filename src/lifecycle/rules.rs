@@ -18,6 +18,7 @@ use crate::scenario::keys::{
 
 use super::asked::AskedStorms;
 use super::storm::StormRule;
+use super::trace::Traces;
 
 /// The rules by which the clients of a group behave.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct GroupRules {
     pub first: u32,
     /// The run's seed.
     pub seed: u64,
+    /// The traces to which their requests belong; `None`: to none, as in virtual time, where no request is on a wire.
+    pub traces: Option<Traces>,
 }
 
 impl GroupRules {
@@ -67,6 +70,13 @@ impl GroupRules {
     #[must_use]
     pub const fn shows_signature(&self) -> bool {
         self.token.is_none() && self.signature_life.is_some()
+    }
+
+    /// The same; requests belong to traces of a run that began then, in microseconds since 1970, where the group wants it.
+    #[must_use]
+    pub fn traced(self, scenario: &Scenario, index: usize, started_unix_us: u64) -> Self {
+        let traces = scenario.groups[index].trace.then(|| Traces::of(scenario.seed, started_unix_us));
+        Self { traces, ..self }
     }
 
     /// The rules of the scenario's group `index`.
@@ -92,6 +102,7 @@ impl GroupRules {
             asked: AskedStorms::default(),
             first: first_number(scenario, index),
             seed: scenario.seed,
+            traces: None,
         }
     }
 }

@@ -9,13 +9,13 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use crate::clock::Moment;
-use crate::sample::{AttemptEnd, ClientNumber, Life, Outcome, Sample, Stamped, WayIn};
+use crate::sample::{AttemptEnd, ClientNumber, Life, Outcome, Sample, Stamped, TraceId, WayIn};
 
 /// The file's name in a run folder.
 pub const ATTEMPTS_FILE: &str = "attempts.csv";
 
-/// The columns: of the attempt; when its client was in by it, and until when; since when it had been out before; until when it was wanted in, in its last row.
-pub const ATTEMPTS_HEADER: [&str; 14] = [
+/// The columns: of the attempt; when its client was in by it, and until when; since when it had been out before; until when it was wanted in, in its last row; the trace in which the service has it, where its requests say one.
+pub const ATTEMPTS_HEADER: [&str; 15] = [
     "group",
     "client",
     "kind",
@@ -30,6 +30,7 @@ pub const ATTEMPTS_HEADER: [&str; 14] = [
     "how",
     "out_from_us",
     "wanted_until_us",
+    "trace_id",
 ];
 
 /// Writes rows of attempts.
@@ -62,6 +63,7 @@ struct Row {
     in_until: Option<Moment>,
     ended_by: String,
     wanted_until: Option<Moment>,
+    trace: Option<TraceId>,
 }
 
 impl AttemptLog {
@@ -92,6 +94,7 @@ impl AttemptLog {
                     in_until: None,
                     ended_by: String::new(),
                     wanted_until: None,
+                    trace: None,
                 };
                 if let Some(before) = client.last.replace(row) {
                     self.write(number, &before);
@@ -100,6 +103,12 @@ impl AttemptLog {
             Sample::TakeBack(told) => {
                 if let (Sample::Attempt(_), Some(client)) = (&**told, self.clients.get_mut(&number)) {
                     client.last = None;
+                }
+            }
+            Sample::Traced(traced) => {
+                let last = self.clients.get_mut(&number).and_then(|client| client.last.as_mut());
+                if let Some(row) = last {
+                    row.trace = Some(traced.id);
                 }
             }
             Sample::Life(life) => self.live(number, life),
@@ -162,6 +171,7 @@ impl AttemptLog {
             how.to_owned(),
             microseconds(row.out_from),
             us(row.wanted_until),
+            row.trace.map_or_else(String::new, |trace| trace.to_string()),
         ];
         debug_assert!(row.in_from.is_none() || row.end.outcome == Outcome::Ok);
         let written = self.writer.write_record(cells).map_err(io::Error::from);
@@ -235,7 +245,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sample::{AttemptKind, CloseKey, GroupId, Initiator, Said, WayOut, Word};
+    use crate::sample::{AttemptKind, CloseKey, GroupId, Initiator, Said, Traced, WayOut, Word};
 
     fn at(ms: u64) -> Moment {
         Moment::ZERO + Duration::from_millis(ms)
@@ -259,6 +269,10 @@ mod tests {
         Sample::Attempt(AttemptEnd::plain(kind, outcome, Duration::from_millis(latency)))
     }
 
+    fn traced(outcome: Outcome, id: u128) -> Sample {
+        Sample::Traced(Box::new(Traced { id: TraceId::of(id), outcome, cause: None }))
+    }
+
     fn way_in(ms: u64) -> Sample {
         Sample::Life(Life::In(WayIn { at: at(ms), upgraded: at(ms), lost_in: None }))
     }
@@ -275,6 +289,7 @@ mod tests {
             (520, Some(1), way_in(20)),
             (5_001, Some(1), Life::Out(Box::new(out)).into()),
             (5_100, Some(1), attempt(again, Outcome::Http403, 100)),
+            (5_100, Some(1), traced(Outcome::Http403, 42)),
             (6_000, Some(1), attempt(again, Outcome::Ok, 50)),
             (6_000, Some(1), way_in(5_500)),
             // It was let in, and then it was not.
@@ -288,10 +303,10 @@ mod tests {
         assert_eq!(
             told,
             [
-                "g,1,first,ok,,,0.000,20000.000,20000.000,5000000.000,target,1001,0.000,",
-                "g,1,reconnect,http_403,,,5000000.000,5100000.000,,,,,5000000.000,",
-                "g,1,reconnect,refused_close,,,5450000.000,6500000.000,,,,,5000000.000,9000000.000",
-                "g,2,first,tcp_refused,,,3000.000,4000.000,,,,,3000.000,",
+                "g,1,first,ok,,,0.000,20000.000,20000.000,5000000.000,target,1001,0.000,,",
+                "g,1,reconnect,http_403,,,5000000.000,5100000.000,,,,,5000000.000,,0000000000000000000000000000002a",
+                "g,1,reconnect,refused_close,,,5450000.000,6500000.000,,,,,5000000.000,9000000.000,",
+                "g,2,first,tcp_refused,,,3000.000,4000.000,,,,,3000.000,,",
             ]
         );
     }

@@ -16,6 +16,7 @@ const KIND_INTERVAL: u8 = 2;
 const KIND_END: u8 = 3;
 const KIND_MARK: u8 = 4;
 const KIND_OBSERVED: u8 = 5;
+const KIND_REFUSED: u8 = 6;
 
 /// An entry of a journal.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +76,10 @@ pub(super) fn encode(entry: &Entry) -> io::Result<Vec<u8>> {
             payload.push(KIND_OBSERVED);
             serde_json::to_writer(&mut payload, observed)?;
         }
+        Entry::Note(Note::Refused(refused)) => {
+            payload.push(KIND_REFUSED);
+            serde_json::to_writer(&mut payload, refused)?;
+        }
         Entry::End(end) => {
             payload.push(KIND_END);
             serde_json::to_writer(&mut payload, end)?;
@@ -96,6 +101,7 @@ pub(super) fn decode(payload: &[u8], version: u32) -> Option<Entry> {
         }
         KIND_MARK => serde_json::from_slice(body).ok().map(|mark| Entry::Note(Note::Mark(mark))),
         KIND_OBSERVED => serde_json::from_slice(body).ok().map(|seen| Entry::Note(Note::Observed(seen))),
+        KIND_REFUSED => serde_json::from_slice(body).ok().map(|told| Entry::Note(Note::Refused(told))),
         KIND_END => serde_json::from_slice(body).ok().map(|end| Entry::End(Box::new(end))),
         _ => None,
     }

@@ -43,6 +43,8 @@ mod talk_packed;
 mod talk_thresholds;
 mod tally;
 mod thresholds;
+mod trace_book;
+mod traces;
 mod words;
 
 pub use accounting::{
@@ -87,3 +89,4 @@ pub use talk_names::{StreamName, TalkNames};
 pub use talk_thresholds::{NamedTally, evaluate_talk};
 pub use tally::{Attempts, Closes, StormTally, Tally, merge_all};
 pub use thresholds::{RunTime, ThresholdResult, ThresholdStatus, evaluate, share_of};
+pub use traces::{RefusedTrace, settled_traces};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::format_us;
 
 use super::manifest::StormManifest;
+use super::traces::RefusedTrace;
 
 /// A note in a journal.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,8 @@ pub enum Note {
     Mark(Mark),
     /// The service's own numbers of a second.
     Observed(Observed),
+    /// The trace of a refused attempt.
+    Refused(RefusedTrace),
 }
 
 /// Something done to the service, or told from outside, at a moment of the run.

@@ -26,6 +26,7 @@ use super::talk_names::TalkNames;
 use super::talk_thresholds::evaluate_talk;
 use super::tally::Tally;
 use super::thresholds::{ThresholdResult, ThresholdStatus, evaluate};
+use super::trace_book::TraceBook;
 use super::words::WordBook;
 
 /// Seconds that may wait in memory for a journal that cannot be written; then the newest are added up.
@@ -123,6 +124,7 @@ pub struct Recorder {
     current: Vec<Tally>,
     words: Vec<WordBook>,
     talks: Vec<TalkBook>,
+    traces: TraceBook,
     recorded: Recorded,
     next_second: u64,
 }
@@ -148,6 +150,7 @@ impl Recorder {
             current: vec![Tally::default(); groups],
             words,
             talks: vec![TalkBook::default(); groups],
+            traces: TraceBook::default(),
             recorded,
             next_second: 0,
         }
@@ -174,6 +177,7 @@ impl Recorder {
         if let (Some(tally), Some(words)) = (self.current.get_mut(group), self.words.get_mut(group)) {
             match (&stamped.sample, self.talks.get_mut(group)) {
                 (Sample::Talk(talk), Some(book)) => tally.apply_talk(talk, book),
+                (Sample::Traced(traced), _) => self.traces.take(stamped.group, stamped.at, traced),
                 (sample, _) => tally.apply(&words.bound(sample)),
             }
         }
@@ -205,6 +209,7 @@ impl Recorder {
         if left_out {
             log::debug!("the numbers of second {second} found no reader but the journal");
         }
+        self.traces.note(Some(second), &mut self.recorded.notes);
         self.write(second, packed);
         if let Some(attempts) = &mut self.attempts {
             attempts.flush();
@@ -240,6 +245,7 @@ impl Recorder {
     /// Ends the recording.
     #[must_use]
     pub fn finish(mut self) -> Recorded {
+        self.traces.note(None, &mut self.recorded.notes);
         self.recorded.attempts_fault = self.attempts.take().and_then(AttemptLog::finish);
         self.recorded
     }

@@ -76,6 +76,8 @@ impl Tally {
                 *self.closes.entry(end.key).or_default() += 1;
                 self.histogram(Metric::SessionLength).record(end.length);
             }
+            // The recorder keeps them.
+            Sample::Traced(_) => {}
             Sample::Lag(lag) => self.histogram(Metric::Lag).record(*lag),
             Sample::Tls { is_resumed, took } => {
                 let metric = if *is_resumed { Metric::TlsResumed } else { Metric::TlsFull };

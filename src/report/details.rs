@@ -19,6 +19,7 @@ use super::tables::{
 };
 use super::talk::exchanges;
 use super::talk_tables::talk_tables;
+use super::traces::refused_traces;
 use super::wire_tables::{compression, resumption};
 
 /// Every table.
@@ -34,6 +35,7 @@ pub(super) fn write_details(sheet: &mut Sheet, model: &RunModel, groups: &[Group
         sheet.table(&table);
         write_loops(sheet, model, groups);
     }
+    refused_traces(model).iter().for_each(|table| sheet.table(table));
     requests(model, groups).iter().for_each(|table| sheet.table(table));
     refresh_lines(model, groups).iter().for_each(|words| sheet.say_as(Tone::Bad, "refresh tokens", words));
     phases(model, groups).iter().for_each(|table| sheet.table(table));

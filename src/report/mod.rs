@@ -48,6 +48,7 @@ mod talk;
 mod talk_tables;
 mod text;
 mod token_hints;
+mod traces;
 mod verdict;
 mod wire_tables;
 mod workers;
@@ -60,7 +61,10 @@ pub use csv_observed::observed_csv;
 pub use csv_outages::{availability_csv, outages_csv};
 pub use csv_requests::{steps_csv, tokens_csv};
 pub use csv_talk::{exchanges_csv, kinds_csv, streams_csv};
-pub use exposition::{LiveRun, OPENMETRICS_TYPE, PROMETHEUS_TYPE, openmetrics_text, prometheus_text};
+pub use exposition::{
+    LiveRun, OPENMETRICS_TYPE, PROMETHEUS_TYPE, RunResource, Temporality, export_request, openmetrics_text,
+    prometheus_text, rejected_by,
+};
 pub use github::{annotations, step_summary};
 pub use hlog::histograms_hlog;
 pub use html::report_html;

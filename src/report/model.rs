@@ -8,9 +8,10 @@ use crate::clock::Moment;
 use crate::record::outages::{OutageIn, RunOutage, run_outages};
 use crate::record::{
     Availability, Journal, Latencies, Manifest, Mark, NamedTally, Note, Observed, PackedTally, Presence,
-    Quantile, Reconciliation, ReconnectClocks, RunEnd, RunTime, Tally, ThresholdResult, Unanswered,
-    add_asked_storms, availability_of, check_accounts, check_exchanges, evaluate, evaluate_outages,
-    evaluate_talk, health_faults, merge_all, reconcile, settled_marks, settled_observed, unanswered,
+    Quantile, Reconciliation, ReconnectClocks, RefusedTrace, RunEnd, RunTime, Tally, ThresholdResult,
+    Unanswered, add_asked_storms, availability_of, check_accounts, check_exchanges, evaluate,
+    evaluate_outages, evaluate_talk, health_faults, merge_all, reconcile, settled_marks, settled_observed,
+    settled_traces, unanswered,
 };
 use crate::sample::Counter;
 use crate::scenario::keys::Subject;
@@ -47,6 +48,8 @@ pub struct RunModel {
     pub availability: Vec<Availability>,
     /// What of them the run asked for without an answer.
     pub unanswered: Vec<Unanswered>,
+    /// The traces of refused attempts, the last of each group, outcome and cause.
+    pub refused_traces: Vec<RefusedTrace>,
     /// From the start to the last sample, in seconds.
     pub elapsed_s: f64,
     /// How the thresholds came out.
@@ -72,14 +75,18 @@ impl RunModel {
         let Journal { mut manifest, intervals, notes, end, torn_bytes } = journal;
         let marks = settled_marks(notes.iter().filter_map(|note| match note {
             Note::Mark(mark) => Some(mark.clone()),
-            Note::Observed(_) => None,
+            Note::Observed(_) | Note::Refused(_) => None,
         }));
         add_asked_storms(&mut manifest.storms, &marks);
         let told = notes.iter().filter_map(|note| match note {
             Note::Observed(observed) => Some(observed),
-            Note::Mark(_) => None,
+            Note::Mark(_) | Note::Refused(_) => None,
         });
         let told: Vec<&Observed> = told.collect();
+        let refused_traces = settled_traces(notes.iter().filter_map(|note| match note {
+            Note::Refused(told) => Some(told),
+            Note::Mark(_) | Note::Observed(_) => None,
+        }));
         let unanswered = unanswered(&manifest.observed, &told);
         let observed = settled_observed(manifest.observed.len(), told);
         let mut totals = vec![Tally::default(); manifest.groups.len()];
@@ -140,6 +147,7 @@ impl RunModel {
             outages,
             availability,
             unanswered,
+            refused_traces,
             elapsed_s,
             thresholds,
             account_faults,

@@ -25,6 +25,7 @@ use super::run_json_ends::{EndJson, ends};
 use super::run_json_outages::{AvailabilityJson, OutageJson, availability_json, outages_json};
 use super::run_json_shards::{ShardsJson, shards};
 use super::run_json_talk::{ExchangeJson, KindJson, StreamJson, exchanges_json, kinds_json, streams_json};
+use super::traces::{RefusedTraceJson, refused_traces_json};
 use super::verdict::Verdict;
 
 /// About so many places of the curve of those who are still away.
@@ -83,6 +84,9 @@ pub struct RunJson<'m> {
     /// Messages by their kind, group by group.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kinds: Vec<KindJson<'m>>,
+    /// By which trace the service knows refused attempts: the last of each group, outcome and cause, where requests say a trace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused_traces: Vec<RefusedTraceJson<'m>>,
     /// What was done to the service while the run went on, and what was told from outside, in the order of time.
     marks: &'m [Mark],
     /// The counts, and whether their sums agree.
@@ -313,6 +317,7 @@ pub fn run_json(model: &RunModel) -> RunJson<'_> {
         exchanges: exchanges_json(model),
         streams: streams_json(model),
         kinds: kinds_json(model),
+        refused_traces: refused_traces_json(model),
         marks: &model.marks,
         accounting: accounting(model),
         reconciliation: reconciliation(model),

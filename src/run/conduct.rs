@@ -203,7 +203,9 @@ fn plan_engine(
         let setup = GroupSetup {
             id: GroupId(u16::try_from(index).unwrap_or(u16::MAX)),
             name: group.name.clone(),
-            rules: GroupRules::of(scenario, index).hearing(asked),
+            rules: GroupRules::of(scenario, index)
+                .traced(scenario, index, prepared.manifest.started_unix_us)
+                .hearing(asked),
             connect: group.connect.clone(),
         };
         let mut first: Option<Arc<GroupContext>> = None;

@@ -55,7 +55,7 @@ impl Slot {
 }
 
 impl Display {
-    /// Begins to show by `show`.
+    /// Begins to show by `show`: at first an empty view.
     ///
     /// # Errors
     /// There is no thread.
@@ -64,6 +64,8 @@ impl Display {
         let (alive, ended) = sync_channel(1);
         let views = Arc::clone(&slot);
         let work = move || {
+            // Before the first second is over, nothing has happened yet: that is told too.
+            show(&scenario, &LiveView::default());
             while let Some(view) = views.take() {
                 show(&scenario, &view);
             }

@@ -8,7 +8,7 @@ use crate::scenario::keys::Scenario;
 
 use super::live::LiveCommands;
 
-/// Called once a second with how the run stands.
+/// Called once a second with how the run stands; at its start with an empty view.
 pub type OnProgress = Box<dyn FnMut(&Scenario, &LiveView) + Send>;
 
 /// What to run, and how.

@@ -52,6 +52,7 @@ mod request;
 mod session_end;
 mod storm;
 mod talk;
+mod trace;
 
 pub use attempt::{
     Answer, AnsweredBy, AttemptEnd, AttemptKey, AttemptKind, Cause, Ground, Outcome, Recount, Spoken,
@@ -63,6 +64,7 @@ pub use request::{ErrorWord, NoErrorWord, Request, RequestAnswer, RequestEnd};
 pub use session_end::{ABNORMAL_CLOSURE, Abnormal, CloseKey, Initiator, NO_STATUS, Said, SessionEnd, Word};
 pub use storm::StormId;
 pub use talk::{Blind, BlindEnd, ExchangeNews, StreamNews, Talk};
+pub use trace::{NoTraceId, TraceId, Traced};
 
 /// Index of a group in the scenario's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,6 +106,8 @@ pub struct Stamped {
 pub enum Sample {
     /// An attempt ended. Sent exactly once for every attempt.
     Attempt(AttemptEnd),
+    /// By which trace the service knows the attempt that was told right before; only where requests carry such.
+    Traced(Box<Traced>),
     /// A session became ready.
     Ready(Box<ReadySample>),
     /// A session ended. Sent exactly once for every handshake that was answered with 101 ([`Counter::Upgrades`]).

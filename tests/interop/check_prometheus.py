@@ -148,6 +148,20 @@ def check_final_numbers(address, value):
     print(f"        {compared} numbers of Prometheus are those of run.json")
 
 
+def check_series_are_there_from_the_start(address, value):
+    """What a storm does is born with 0, so that it has a rate; no counter of this run begins with another value."""
+    start = value["start_unix_us"] / 1e6
+    for expression in ('resurge_sessions_ended_total{initiator="storm",code="1012"}', 'resurge_storm_disconnects_total{storm="0"}'):
+        early = query(address, f"min_over_time({expression}[10s])", start + 9)
+        assert len(early) == 2 and all(float(row["value"][1]) == 0 for row in early), (expression, early)
+    panel = 'sum by (initiator, code) (rate(resurge_sessions_ended_total[5s])) > 0'
+    seen = {row["metric"]["initiator"] for at in range(5, 9) for row in query(address, panel, start + at)}
+    assert "storm" in seen, f"the storm is not in the panel of close codes: {seen}"
+    born = {tuple(sorted(row["metric"].items())) for row in query(address, '{__name__=~"resurge_.*_total"} @ %f' % (start + 2.5))}
+    late = {tuple(sorted(row["metric"].items())) for row in query(address, '{__name__=~"resurge_.*_total"} > 0', start + 8)}
+    assert born and late <= born, f"not there from the start: {sorted(late - born)}"
+
+
 def check_dashboard(address, at):
     """Every query of the dashboard is understood; those that this run must have numbers for, have them."""
     dashboard = json.loads((ROOT / "reports/grafana-dashboard.json").read_text())
@@ -172,10 +186,13 @@ def check_a_prometheus_scrapes_a_run():
         out = home / "run"
         scenario = home / "scraped.toml"
         scenario.write_text(SCENARIO + UNTIMED)
-        command = [RESURGE, "run", str(scenario), "--progress", "none", "--out", str(out), "--metrics", "0"]
-        with started(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
-            metrics = process.stderr.readline().strip().removeprefix("metrics: http://").removesuffix("/metrics")
-            with prometheus(home, metrics) as address:
+        metrics = f"127.0.0.1:{free_port()}"
+        command = [RESURGE, "run", str(scenario), "--progress", "none", "--out", str(out), "--metrics", metrics]
+        # It is there before the run, so that its first scrape is of the run's first second.
+        with prometheus(home, metrics) as address:
+            wait_until("a Prometheus", lambda: query(address, "up"))
+            with started(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
+                assert process.stderr.readline().strip() == f"metrics: http://{metrics}/metrics"
                 wait_until("a scrape", lambda: query(address, "resurge_reconnects_total > 0"))
                 check_text(metrics)
                 told = process.stderr.read()
@@ -188,6 +205,7 @@ def check_a_prometheus_scrapes_a_run():
                 check_final_numbers(address, value)
                 at = value["start_unix_us"] / 1e6 + value["elapsed_s"] - 1
                 check_dashboard(address, at)
+                check_series_are_there_from_the_start(address, value)
 
 
 def check_metrics_without_a_reader_do_not_wait():

@@ -30,6 +30,7 @@ import check_live
 import check_messages
 import check_mqtt
 import check_observe
+import check_opentelemetry
 import check_outages
 import check_overlap
 import check_pages
@@ -118,6 +119,7 @@ def main() -> int:
         *check_services.CHECKS,
         *check_prometheus.CHECKS,
         *check_observe.CHECKS,
+        *check_opentelemetry.CHECKS,
         *check_formats.CHECKS,
         *check_parquet.CHECKS,
         *check_foreign.CHECKS,

@@ -50,6 +50,7 @@ fn rules() -> GroupRules {
         asked: AskedStorms::default(),
         first: 0,
         seed: 1,
+        traces: None,
     }
 }
 

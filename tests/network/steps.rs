@@ -234,6 +234,10 @@ fn what_check_says_of_steps() {
             "cookies = true\n[groups.connect]\nheaders = { Cookie = 'a=b' }\n".to_owned(),
             "two headers `Cookie`",
         ),
+        (
+            "[groups.connect]\nheaders = { Traceparent = 'a' }\n[[groups]]\nname = \"h\"\nclients = 1\ntrace = true\ntoken = { grant = \"none\" }\nconnect = { headers = { Traceparent = 'a' } }\n".to_owned(),
+            "two headers `traceparent`",
+        ),
     ];
     for (index, (prepare, said)) in rows.iter().enumerate() {
         let path = write(folder.path(), &format!("bad-{index}"), &scenario(1, prepare));

@@ -102,6 +102,33 @@ fn names_have_their_units_and_values_are_those_of_the_run() {
 }
 
 #[test]
+fn what_can_come_about_is_there_before_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("live.toml");
+    let storms = "[[storms]]\nat = \"3s\"\nby = \"target\"\ncode = 1012\n\
+        [[storms]]\nat = \"4s\"\nby = \"client\"\ncode = 4001\n";
+    std::fs::write(&file, format!("{SCENARIO}{storms}")).unwrap();
+    let scenario = load(&file, &Vec::new(), None, &|_| None).unwrap().scenario;
+    // Before the first second is over.
+    let text = openmetrics_text(&Arc::new(LiveRun::new(&scenario, LiveView::default()))).unwrap();
+    for line in [
+        "resurge_run_elapsed_seconds 0.0",
+        r#"resurge_sessions_ended_total{group="g",initiator="storm",code="1006",how="dropped"} 0"#,
+        r#"resurge_sessions_ended_total{group="g",initiator="storm",code="1012",how=""} 0"#,
+        r#"resurge_sessions_ended_total{group="g",initiator="storm",code="4xxx",how=""} 0"#,
+        r#"resurge_sessions_ended_total{group="g",initiator="target",code="1001",how=""} 0"#,
+        r#"resurge_sessions_ended_total{group="g",initiator="client",code="1000",how=""} 0"#,
+        r#"resurge_storm_disconnects_total{group="g",storm="2"} 0"#,
+        r#"resurge_storm_reconnects_total{group="g",storm="0"} 0"#,
+        r#"resurge_step_requests_total{group="g",step="negotiate",number="1",answer="refused"} 0"#,
+        r#"resurge_attempts_total{group="g",kind="reconnect",outcome="step_refused",cause="stale_token"} 0"#,
+        r#"resurge_reconnect_latency_seconds_count{group="g"} 0"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
 fn the_last_numbers_say_that_they_are() {
     let last = Arc::new(live().as_ref().clone().into_final());
     assert!(openmetrics_text(&last).unwrap().contains("resurge_run_finished 1.0\n"));

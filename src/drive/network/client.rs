@@ -24,6 +24,7 @@ use super::session::Session;
 use super::setup::GroupContext;
 use super::speak::message_of;
 use super::token::{Acquired, Refusal, Token, Wish};
+use super::trace::Trace;
 use super::traffic::TrafficTally;
 use super::variables::{Renderer, Variables};
 
@@ -77,6 +78,7 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment, 
         if let Some(talker) = driven.tally.talker.as_deref_mut() {
             talker.take_step(&samples);
         }
+        driven.follow(&machine);
         driven.context.sink.send_all(now, Some(ClientNumber::of(number)), &mut samples).await;
         if let Action::Finish(why) = action {
             driven.drop_session(now).await;
@@ -154,7 +156,8 @@ impl Driven {
     }
 
     async fn fetch_token(&mut self, not_before: Moment, valid_until: Moment) -> Event {
-        let wish = self.wish(not_before, valid_until);
+        let trace = self.variables.as_deref().and_then(Variables::trace).cloned();
+        let wish = self.wish(not_before, valid_until).with_trace(trace);
         let Self { context, refresh, stop, kept, tally, .. } = self;
         let acquiring = async {
             // A refresh that was under way when the session ended is not asked for twice.
@@ -198,7 +201,10 @@ impl Driven {
     }
 
     fn start_refresh(&mut self, not_before: Moment, valid_until: Moment) -> Event {
-        let (context, wish) = (Arc::clone(&self.context), self.wish(not_before, valid_until));
+        // It belongs to no attempt, and has a trace of its own.
+        let trace = self.context.rules.traces.map(|own| Arc::new(Trace::new(own, self.number, self.now())));
+        let (context, wish) =
+            (Arc::clone(&self.context), self.wish(not_before, valid_until).with_trace(trace));
         self.refresh = Some(Box::pin(async move { acquire(&context, &wish).await }));
         Event::Sent
     }
@@ -215,7 +221,7 @@ impl Driven {
         let Some(rules) = &self.context.rules.prepare else { return Event::Prepared };
         let token = self.token_in_hand();
         let client = Renderer::new(&self.context.texts, self.number, token.as_ref(), None);
-        let preparing = prepare(self.context.preparer.as_ref(), rules, client, self.jar().cloned());
+        let preparing = prepare(self.context.preparer.as_ref(), rules, client, self.kept_variables());
         let prepared = tokio::select! {
             prepared = beside(&mut self.kept, (&self.context, &mut self.tally), preparing) => prepared,
             event = stopped(&mut self.stop, StopPhase::Aborting) => return event,
@@ -227,6 +233,21 @@ impl Driven {
                 Event::Prepared
             }
             Err(failure) => Event::PrepareFailed(failure),
+        }
+    }
+
+    /// What a client's variables keep while they are filled anew.
+    fn kept_variables(&self) -> Variables {
+        let trace = self.variables.as_deref().and_then(Variables::trace).cloned();
+        Variables::with_jar(self.jar().cloned()).with_trace(trace)
+    }
+
+    /// The requests that follow belong to the attempt under way.
+    fn follow(&mut self, machine: &Client) {
+        if let Some(traces) = self.context.rules.traces
+            && let Some(began) = machine.attempt_began()
+        {
+            self.variables.get_or_insert_default().follow(traces, self.number, began);
         }
     }
 
@@ -270,8 +291,8 @@ impl Driven {
                 };
             }
         };
-        let jar = self.variables.as_deref().and_then(Variables::jar);
-        let connecting = self.context.connector.connect(self.number, token, elsewhere, jar);
+        let carries = self.variables.as_deref().map(Variables::beside).unwrap_or_default();
+        let connecting = self.context.connector.connect(self.number, token, elsewhere, carries);
         let (marks, result) = tokio::select! {
             connected = beside(&mut self.kept, (&self.context, &mut self.tally), connecting) => connected,
             event = stopped(&mut self.stop, StopPhase::Aborting) => return event,

@@ -13,13 +13,13 @@ use crate::lifecycle::{ConnectFailure, Marks};
 use crate::sample::Counter;
 use crate::scenario::keys::ConnectRules;
 
-use super::cookies::Jar;
 use super::destination::{At, Destination};
 use super::dial::{Dialer, Way};
 use super::endpoint::Endpoint;
 use super::group_sink::GroupSink;
 use super::tls::TlsClient;
 use super::token::{Token, USE_NONCE};
+use super::trace::Beside;
 use super::upgrade::{Socket, Upgrader};
 use super::variables::{Renderer, Variables};
 use super::variation::Variation;
@@ -93,22 +93,24 @@ impl Connector {
         }
     }
 
-    /// Connects client `number` with `token`; to `elsewhere` instead of the group's endpoint, where it is given. Cookies come from `jar`, and go there.
+    /// Connects client `number` with `token`; to `elsewhere` instead of the group's endpoint, where it is given. Cookies come from the jar `beside`, and go there.
     pub(super) async fn connect(
         &self,
         number: u32,
         token: Option<Token>,
         elsewhere: Option<Box<Endpoint>>,
-        jar: Option<&Jar>,
+        beside: Beside<'_>,
     ) -> (Marks, Result<Socket, ConnectFailure>) {
         let signed = elsewhere.as_ref().and_then(|endpoint| endpoint.signature.as_ref()).map(|made| made.at);
         let mut marks = Marks { began: self.clock.now(), signed, ..Marks::default() };
         let shown = (number, token);
-        let mut result = self.connect_in_stages(shown.clone(), elsewhere.as_deref(), jar, &mut marks).await;
+        let mut result =
+            self.connect_in_stages(shown.clone(), elsewhere.as_deref(), beside, &mut marks).await;
         if let Some(sink) = &self.proving
             && result.as_ref().err().is_some_and(asks_for_nonce)
         {
-            result = Box::pin(self.connect_again(sink, shown, elsewhere.as_deref(), jar, &mut marks)).await;
+            result =
+                Box::pin(self.connect_again(sink, shown, elsewhere.as_deref(), beside, &mut marks)).await;
         }
         if marks.ended == Moment::default() {
             marks.ended = self.clock.now();
@@ -123,14 +125,14 @@ impl Connector {
         sink: &GroupSink,
         shown: (u32, Option<Token>),
         elsewhere: Option<&Endpoint>,
-        jar: Option<&Jar>,
+        beside: Beside<'_>,
         marks: &mut Marks,
     ) -> Result<Socket, ConnectFailure> {
         sink.count(Counter::NonceRetries).await;
         sink.count(Counter::TcpConnections).await;
         let began = self.clock.now();
         let mut again = Marks { began, ..Marks::default() };
-        let result = self.connect_in_stages(shown, elsewhere, jar, &mut again).await;
+        let result = self.connect_in_stages(shown, elsewhere, beside, &mut again).await;
         *marks = both(marks, again);
         result
     }
@@ -139,13 +141,13 @@ impl Connector {
         &self,
         (number, token): (u32, Option<Token>),
         elsewhere: Option<&Endpoint>,
-        jar: Option<&Jar>,
+        beside: Beside<'_>,
         marks: &mut Marks,
     ) -> Result<Socket, ConnectFailure> {
         let endpoint = elsewhere.unwrap_or_else(|| self.destination.endpoint());
         // A proof takes this machine's time, which is not to be told as the service's.
         let proved = self.upgrader.proves().then(|| {
-            let request = self.upgrader.request(endpoint, number, token.as_ref(), jar);
+            let request = self.upgrader.request(endpoint, number, token.as_ref(), beside);
             marks.proved = Some(self.clock.now());
             request
         });
@@ -167,8 +169,9 @@ impl Connector {
         if !is_secure {
             marks.tls = marks.tcp;
         }
-        let request = proved.unwrap_or_else(|| self.upgrader.request(endpoint, number, token.as_ref(), jar));
-        let keep = jar.map(|jar| (jar, &endpoint.url));
+        let request =
+            proved.unwrap_or_else(|| self.upgrader.request(endpoint, number, token.as_ref(), beside));
+        let keep = beside.jar.map(|jar| (jar, &endpoint.url));
         Box::pin(self.upgrader.upgrade(wire, request, keep, marks)).await
     }
 }

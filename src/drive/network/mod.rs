@@ -45,6 +45,7 @@ pub mod strangers;
 mod tickets;
 mod tls;
 mod token;
+pub(in crate::drive) mod trace;
 mod traffic;
 mod upgrade;
 mod upgrade_answer;
@@ -56,7 +57,7 @@ mod wire;
 pub(in crate::drive) mod word_book;
 
 pub use address::{AddressPolicy, Forbidden, parse_host};
-pub use asker::Asker;
+pub use asker::{Answered, Asker};
 pub use client::drive_client;
 pub(in crate::drive) use connect::{asks_for_nonce, both};
 pub use inquirer::{Inquirer, without_credentials};

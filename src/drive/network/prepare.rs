@@ -13,10 +13,10 @@ use crate::lifecycle::ConnectFailure;
 use crate::sample::{Request, RequestAnswer, RequestEnd, Sample};
 use crate::scenario::keys::{PrepareRules, Step};
 
-use super::cookies::Jar;
 use super::group_sink::GroupSink;
 use super::http::{HttpClient, HttpFailure, HttpRequest};
 use super::step::{StepFault, StepWalk, Turn, Whole, keep};
+use super::trace::Beside;
 use super::variables::{Renderer, Variables};
 use super::word_book::WordBook;
 
@@ -32,15 +32,15 @@ pub(super) struct Preparer {
     base: String,
 }
 
-/// Fills a client's variables anew: first what they hold at first, then what the steps bring; those are made by `preparer`, where there
+/// Fills a client's variables anew, beside what is `kept`: first what they hold at first, then what the steps bring; those are made by `preparer`, where there
 /// are any.
 pub(super) async fn prepare(
     preparer: Option<&Preparer>,
     rules: &PrepareRules,
     client: Renderer<'_>,
-    jar: Option<Jar>,
+    kept: Variables,
 ) -> Result<Variables, ConnectFailure> {
-    prepare_noting(preparer, rules, client, jar, &mut None).await
+    prepare_noting(preparer, rules, client, kept, &mut None).await
 }
 
 /// The same; `reached` names the step that is made, and so the one at which it ends.
@@ -48,10 +48,10 @@ pub(super) async fn prepare_noting<'r>(
     preparer: Option<&Preparer>,
     rules: &'r PrepareRules,
     client: Renderer<'_>,
-    jar: Option<Jar>,
+    kept: Variables,
     reached: &mut Option<&'r str>,
 ) -> Result<Variables, ConnectFailure> {
-    let mut variables = Variables::with_jar(jar);
+    let mut variables = kept;
     let own = client.at_once();
     for (name, template) in &rules.variables {
         let value = own.with(&variables).render(template);
@@ -91,7 +91,7 @@ impl Preparer {
     ) -> Result<(), ConnectFailure> {
         let began = self.sink.clock().now();
         let asked =
-            timeout(step.timeout, self.ask(step, client.with(variables).at_once(), variables.jar())).await;
+            timeout(step.timeout, self.ask(step, client.with(variables).at_once(), variables.beside())).await;
         let answered = match asked {
             Ok(answered) => answered.and_then(|whole| keep(step, variables, &whole)),
             Err(_) => Err(StepFault::new(ConnectFailure::Timeout, RequestAnswer::Timeout)),
@@ -107,12 +107,12 @@ impl Preparer {
         answered.map(drop).map_err(|fault| fault.failure)
     }
 
-    async fn ask(&self, step: &Step, client: Renderer<'_>, jar: Option<&Jar>) -> Answered {
+    async fn ask(&self, step: &Step, client: Renderer<'_>, beside: Beside<'_>) -> Answered {
         let mut walk = StepWalk::begin(step, &self.base, client).ok_or_else(StepFault::not_sent)?;
         loop {
-            let (head, body) = self.exchange(&mut walk, client.number(), jar).await?;
+            let (head, body) = self.exchange(&mut walk, client.number(), beside).await?;
             let answer = (head.status, head.headers, body);
-            match walk.take(step, answer, jar, self.sink.clock().unix_us_now()) {
+            match walk.take(step, answer, beside.jar, self.sink.clock().unix_us_now()) {
                 Turn::Again => {}
                 Turn::Done(whole) => return Ok(*whole),
                 Turn::Failed(fault) => return Err(fault),
@@ -125,10 +125,14 @@ impl Preparer {
         &self,
         walk: &mut StepWalk,
         number: u32,
-        jar: Option<&Jar>,
+        beside: Beside<'_>,
     ) -> Result<(Parts, Bytes), StepFault> {
         let target = self.http.target(walk.url.clone()).ok_or_else(StepFault::not_sent)?;
-        let headers = walk.headers(target.headers(), jar, self.sink.clock().unix_us_now() / 1_000_000);
+        let mut headers =
+            walk.headers(target.headers(), beside.jar, self.sink.clock().unix_us_now() / 1_000_000);
+        if let Some(trace) = beside.trace {
+            trace.put(&mut headers);
+        }
         let request = HttpRequest::new(walk.method.clone(), &headers, &walk.body, ANSWER_CAP);
         Ok(self.http.send(&target, number, request).await?)
     }

@@ -20,6 +20,7 @@ use super::probe_session::ProbeSession;
 use super::session::Session;
 use super::setup::{ContextError, GroupContext, GroupSetup, RunShared, TargetAddress};
 use super::token::{Refusal, Token, Wish};
+use super::trace::Beside;
 use super::variables::{Renderer, Variables};
 use super::variation::Variation;
 
@@ -214,9 +215,9 @@ impl Probe {
         let variables = match &self.context.rules.prepare {
             Some(rules) => {
                 let (client, mut step) = (self.renderer(token, None), None);
-                let jar = rules.cookies.then(Jar::default);
+                let kept = Variables::with_jar(rules.cookies.then(Jar::default));
                 let made =
-                    prepare_noting(self.context.preparer.as_ref(), rules, client, jar, &mut step).await;
+                    prepare_noting(self.context.preparer.as_ref(), rules, client, kept, &mut step).await;
                 Some(made.map_err(|failure| NotConnected { step: step.map(str::to_owned), failure })?)
             }
             None => None,
@@ -264,7 +265,8 @@ impl Probe {
             let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
             made.as_ref().and_then(Variables::jar).cloned()
         };
-        let connecting = self.context.connector.connect(0, token.token.clone(), elsewhere, jar.as_ref());
+        let connecting =
+            self.context.connector.connect(0, token.token.clone(), elsewhere, Beside::cookies(jar.as_ref()));
         let (marks, connected) = connecting.await;
         let socket = match connected {
             Ok(socket) => socket,

@@ -23,6 +23,7 @@ use super::endpoint::Endpoint;
 use super::group_sink::GroupSink;
 use super::retry_after::{clock_ahead, parse_retry_after};
 use super::token::{DPOP_NONCE, ShownTo, Token, USE_NONCE};
+use super::trace::Beside;
 use super::upgrade_answer::{Answer, ask, content, is_in_order, read_body};
 use super::upgrade_request::{UpgradeRequest, UpgradeWriter};
 use super::variation::Variation;
@@ -98,9 +99,9 @@ impl Upgrader {
         endpoint: &Endpoint,
         number: u32,
         token: Option<&Token>,
-        jar: Option<&Jar>,
+        beside: Beside<'_>,
     ) -> UpgradeRequest {
-        self.writer.write(endpoint, (number, token, jar), || self.clock.unix_us_now())
+        self.writer.write(endpoint, (number, token, beside), || self.clock.unix_us_now())
     }
 
     /// Asks for the upgrade, within the group's timeout. What the answer sets is kept where `keep` says, as of that URL.

@@ -11,9 +11,9 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
 use crate::scenario::keys::{Compression, TokenIn};
 
-use super::cookies::Jar;
 use super::endpoint::Endpoint;
 use super::token::{DpopBook, Prover, ShownTo, Token};
+use super::trace::Beside;
 use super::variation::Variation;
 
 /// What a request is written into at first; most fit.
@@ -84,7 +84,7 @@ impl UpgradeWriter {
     pub(in crate::drive) fn write(
         &self,
         endpoint: &Endpoint,
-        (number, token, jar): (u32, Option<&Token>, Option<&Jar>),
+        (number, token, beside): (u32, Option<&Token>, Beside<'_>),
         unix_us: impl Fn() -> u64,
     ) -> UpgradeRequest {
         let key = generate_key();
@@ -140,9 +140,12 @@ impl UpgradeWriter {
         if let Some(line) = &self.compression {
             put(&[line]);
         }
-        let cookies = jar.and_then(|jar| jar.header(&endpoint.url, unix_us() / 1_000_000));
+        let cookies = beside.jar.and_then(|jar| jar.header(&endpoint.url, unix_us() / 1_000_000));
         if let Some(cookies) = &cookies {
             put(&["Cookie: ", cookies, "\r\n"]);
+        }
+        if let Some(trace) = beside.trace {
+            put(&["traceparent: ", &trace.parent(), "\r\n"]);
         }
         if self.names_client {
             put(&["X-Resurge-Client: ", &number.to_string(), "\r\n"]);
@@ -160,7 +163,26 @@ fn can_stand_in_a_header(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::trace::Trace;
     use super::*;
+    use crate::clock::Moment;
+    use crate::lifecycle::Traces;
+
+    #[test]
+    fn a_handshake_says_its_trace_where_it_has_one() {
+        let writer = UpgradeWriter::new(Vec::new(), TokenIn::Header);
+        let endpoint = Endpoint::of("ws://127.0.0.1/x".parse().unwrap()).unwrap();
+        let trace = Trace::new(Traces::of(1, 2), 3, Moment::from_ns(4));
+        let request = |trace| {
+            let beside = Beside { jar: None, trace };
+            String::from_utf8(writer.write(&endpoint, (3, None, beside), || 0).bytes).unwrap()
+        };
+        let lines = |text: &str| text.matches("\r\ntraceparent: 00-").count();
+        let (first, again) = (request(Some(&trace)), request(Some(&trace)));
+        assert_eq!([lines(&first), lines(&again), lines(&request(None))], [1, 1, 0]);
+        let id = Traces::of(1, 2).id(3, Moment::from_ns(4)).to_string();
+        assert!(first.contains(&id) && again.contains(&id), "{first}{again}");
+    }
 
     #[test]
     fn what_would_break_a_header_is_left_out() {

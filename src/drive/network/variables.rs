@@ -11,14 +11,16 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::declare::template::{BUILT_IN, Template, time_variable};
 
+use crate::lifecycle::Traces;
 use crate::scenario::keys::Feeder;
 
 use super::cookies::Jar;
 use super::endpoint::Endpoint;
 use super::token::Token;
+use super::trace::{Beside, Trace};
 
 /// The longest value that is kept.
 pub(super) const LONGEST_VALUE: usize = 16 * 1024;
@@ -31,6 +33,8 @@ pub(in crate::drive) struct Variables {
     jar: Option<Jar>,
     /// Where its first handshake went, signed as it was, where it goes there again.
     way: Option<Box<Endpoint>>,
+    /// The trace of the attempt under way, where requests carry such.
+    trace: Option<Arc<Trace>>,
 }
 
 impl fmt::Debug for Variables {
@@ -48,6 +52,28 @@ impl Variables {
     /// The same, beside that way.
     pub(in crate::drive) fn with_way(self, way: Option<Endpoint>) -> Self {
         Self { way: way.map(Box::new), ..self }
+    }
+
+    /// The same, beside that trace.
+    pub(super) fn with_trace(self, trace: Option<Arc<Trace>>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// Client `number`'s attempt under way began then.
+    pub(super) fn follow(&mut self, traces: Traces, number: u32, began: Moment) {
+        if self.trace.as_ref().is_none_or(|trace| trace.began() != began) {
+            self.trace = Some(Arc::new(Trace::new(traces, number, began)));
+        }
+    }
+
+    /// The trace of the attempt under way.
+    pub(super) const fn trace(&self) -> Option<&Arc<Trace>> {
+        self.trace.as_ref()
+    }
+
+    /// What the client's requests carry.
+    pub(super) fn beside(&self) -> Beside<'_> {
+        Beside { jar: self.jar.as_ref(), trace: self.trace.as_deref() }
     }
 
     /// Where the client's first handshake went.

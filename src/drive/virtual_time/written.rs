@@ -14,6 +14,7 @@ use crate::clock::Moment;
 use crate::declare::template::UrlText;
 use crate::drive::network::destination::Destination;
 use crate::drive::network::endpoint::Endpoint;
+use crate::drive::network::trace::Beside;
 use crate::drive::network::upgrade_request::UpgradeWriter;
 use crate::drive::network::variables::{GroupTexts, Renderer, Variables};
 use crate::drive::network::{DpopBook, Prover, TargetAddress, Token, header_lines};
@@ -140,7 +141,7 @@ impl Writing {
         let way = self.destination.next(client, variables, (now, unix_us))?;
         let endpoint = way.as_deref().unwrap_or_else(|| self.destination.endpoint());
         let jar = variables.as_deref().and_then(Variables::jar);
-        let request = self.writer.write(endpoint, (number, token, jar), || unix_us);
+        let request = self.writer.write(endpoint, (number, token, Beside::cookies(jar)), || unix_us);
         let (uri, headers) = read(&request.bytes).ok_or(ConnectFailure::Protocol)?;
         let signed = endpoint.signature.as_ref().map(|signature| signature.at);
         Ok(Written { uri, headers, url: endpoint.url.clone(), signed, prover: request.prover })

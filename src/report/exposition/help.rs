@@ -2,21 +2,20 @@
 //!
 //! In: the vocabulary. Out: names without prefix and suffix, sentences for people.
 
-use prometheus_client::registry::Unit;
-
 use crate::sample::{Counter, Metric};
 
 use super::buckets::Bounds;
+use super::families::FamilyUnit;
 
 /// Name, unit and help of a counter. The format puts `_total` behind it.
-pub(super) fn counter_family(counter: Counter) -> (&'static str, Option<Unit>, &'static str) {
-    let bytes = Some(Unit::Bytes);
+pub(super) fn counter_family(counter: Counter) -> (&'static str, FamilyUnit, &'static str) {
+    let bytes = FamilyUnit::Bytes;
     match counter {
         Counter::BytesIn => {
             ("received", bytes, "Bytes received on WebSocket connections, as carried by TCP or TLS")
         }
         Counter::BytesOut => ("sent", bytes, "Bytes sent on WebSocket connections, as carried by TCP or TLS"),
-        named => (named.name(), None, counter_help(named)),
+        named => (named.name(), FamilyUnit::None, counter_help(named)),
     }
 }
 

@@ -3,17 +3,13 @@
 //! In: names and totals of each group. Out: families for exchanges, streams and kinds, where the scenario has such. Names are the scenario's, and kinds are as
 //! bounded as the recorder keeps them.
 
-use std::fmt;
-
-use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Unit;
+use std::borrow::Cow;
 
 use crate::record::{ExchangeTally, StreamTally, TalkNames, Tally};
 use crate::sample::ErrorWord;
 
 use super::buckets::Bounds;
-use super::families::{write_counter, write_histogram};
+use super::families::{Family, FamilyKind, FamilyUnit, Value, text};
 
 /// A group: its name, what its exchanges and streams are called, its totals.
 pub(super) type TalkingGroup<'r> = (&'r str, &'r TalkNames, &'r Tally);
@@ -50,112 +46,96 @@ const MISSED: [StreamNumber; 2] = [
     ),
 ];
 
-/// Writes the families that there are.
-pub(super) fn encode(groups: &[TalkingGroup<'_>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+/// The families that there are.
+pub(super) fn families<'r>(groups: &[TalkingGroup<'r>]) -> Vec<Family<'r>> {
+    let mut families = Vec::new();
     if groups.iter().any(|(_, names, _)| !names.exchanges.is_empty()) {
-        encode_exchanges(groups, encoder)?;
+        families.extend(exchanges(groups));
     }
     if groups.iter().any(|(_, names, _)| !names.streams.is_empty()) {
-        encode_streams(groups, encoder)?;
+        families.extend(streams(groups));
     }
     if groups.iter().any(|(_, names, _)| names.kinds_at_most.is_some()) {
-        encode_kinds(groups, encoder)?;
+        families.push(kinds(groups));
     }
-    Ok(())
+    families
 }
 
-fn encode_exchanges(groups: &[TalkingGroup<'_>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let none = ExchangeTally::default();
-    let rows: Vec<(&str, &str, &ExchangeTally)> = groups
-        .iter()
-        .flat_map(|(group, names, tally)| {
-            let own = tally.talk.as_deref().map(|talk| &talk.exchanges);
-            let none = &none;
-            names.exchanges.iter().map(move |(index, name)| {
-                (*group, name.as_str(), own.and_then(|own| own.get(index)).unwrap_or(none))
-            })
-        })
-        .collect();
-    let counter = MetricType::Counter;
+/// A family of times with a bound for each power of two and a half.
+fn latencies<'r>(name: &'static str, help: &'static str) -> Family<'r> {
+    Family::new(name, help, FamilyKind::Histogram(Bounds::Latency)).in_unit(FamilyUnit::Seconds)
+}
+
+fn exchanges<'r>(groups: &[TalkingGroup<'r>]) -> [Family<'r>; 4] {
     let help = "Messages that were sent and wait for a reply";
-    let mut family = encoder.encode_descriptor("exchange_sent", help, None, counter)?;
-    for (group, name, own) in &rows {
-        write_counter(&mut family, &[("group", *group), ("exchange", *name)], own.counts.sent)?;
-    }
+    let mut sent = Family::new("exchange_sent", help, FamilyKind::Counter);
     let help = "Messages of an exchange, by how they ended";
-    let mut family = encoder.encode_descriptor("exchange_ended", help, None, MetricType::Counter)?;
-    for (group, name, own) in &rows {
-        for (end, count) in ENDS {
-            let labels = [("group", *group), ("exchange", *name), ("end", end)];
-            write_counter(&mut family, &labels, count(own))?;
+    let mut ended = Family::new("exchange_ended", help, FamilyKind::Counter);
+    let help = "Replies that nobody waited for";
+    let mut unexpected = Family::new("exchange_unexpected", help, FamilyKind::Counter);
+    let mut latency = latencies("exchange_latency", "From when a message was due to its reply");
+    for (group, names, tally) in groups {
+        for (index, name) in &names.exchanges {
+            let own = tally.talk.as_deref().and_then(|talk| talk.exchanges.get(index));
+            let count = |of: fn(&ExchangeTally) -> u64| Value::Count(own.map_or(0, of));
+            let labels = || [("group", text(group)), ("exchange", text(name))];
+            sent.put(labels(), count(|own| own.counts.sent));
+            for (end, of) in ENDS {
+                let [group, exchange] = labels();
+                ended.put([group, exchange, ("end", text(end))], count(of));
+            }
+            unexpected.put(labels(), count(|own| own.counts.unexpected));
+            latency.put(labels(), Value::Histogram(own.map(|own| Cow::Borrowed(&own.latencies))));
         }
     }
-    let help = "Replies that nobody waited for";
-    let mut family = encoder.encode_descriptor("exchange_unexpected", help, None, MetricType::Counter)?;
-    for (group, name, own) in &rows {
-        write_counter(&mut family, &[("group", *group), ("exchange", *name)], own.counts.unexpected)?;
-    }
-    let (seconds, help) = (Some(Unit::Seconds), "From when a message was due to its reply");
-    let mut family =
-        encoder.encode_descriptor("exchange_latency", help, seconds.as_ref(), MetricType::Histogram)?;
-    for (group, name, own) in &rows {
-        let labels = [("group", *group), ("exchange", *name)];
-        write_histogram(&mut family, &labels, Bounds::Latency, Some(&own.latencies))?;
-    }
-    Ok(())
+    [sent, ended, unexpected, latency]
 }
 
-fn encode_streams(groups: &[TalkingGroup<'_>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let none = StreamTally::default();
-    let rows: Vec<(&str, &str, bool, &StreamTally)> = groups
-        .iter()
-        .flat_map(|(group, names, tally)| {
-            let own = tally.talk.as_deref().map(|talk| &talk.streams);
-            let none = &none;
-            (0_u16..).zip(&names.streams).map(move |(index, stream)| {
-                let own = own.and_then(|own| own.get(&index)).unwrap_or(none);
-                (*group, stream.name.as_str(), stream.relative, own)
-            })
-        })
-        .collect();
-    for (name, help, count) in COUNTS {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (group, stream, _, own) in &rows {
-            write_counter(&mut family, &[("group", *group), ("stream", *stream)], count(own))?;
+fn streams<'r>(groups: &[TalkingGroup<'r>]) -> Vec<Family<'r>> {
+    let mut rows: Vec<([(&'static str, Cow<'r, str>); 2], bool, Option<&'r StreamTally>)> = Vec::new();
+    for (group, names, tally) in groups {
+        for (index, stream) in (0_u16..).zip(&names.streams) {
+            let own = tally.talk.as_deref().and_then(|talk| talk.streams.get(&index));
+            rows.push(([("group", text(group)), ("stream", text(&stream.name))], stream.relative, own));
         }
     }
-    for (name, help, number) in MISSED {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (group, stream, _, own) in &rows {
-            let labels = [("group", *group), ("stream", *stream)];
-            family.encode_family(&labels)?.encode_gauge(&(number(own) as f64))?;
+    let mut families = Vec::new();
+    for (name, help, of) in COUNTS {
+        let mut family = Family::new(name, help, FamilyKind::Counter);
+        for (labels, _, own) in &rows {
+            family.put(labels.clone(), Value::Count(own.map_or(0, of)));
         }
+        families.push(family);
     }
-    let seconds = Some(Unit::Seconds);
+    for (name, help, of) in MISSED {
+        let mut family = Family::new(name, help, FamilyKind::Gauge);
+        for (labels, _, own) in &rows {
+            family.put(labels.clone(), Value::Number(own.map_or(0, of) as f64));
+        }
+        families.push(family);
+    }
     let help = "From a disconnect to the first new message of a stream after it";
-    let mut family =
-        encoder.encode_descriptor("blind_time", help, seconds.as_ref(), MetricType::Histogram)?;
-    for (group, stream, _, own) in &rows {
-        let labels = [("group", *group), ("stream", *stream)];
-        write_histogram(&mut family, &labels, Bounds::Latency, Some(&own.blind))?;
-    }
+    let mut blind = latencies("blind_time", help);
     // The least difference of a run is known when it is over: what counts from it cannot be told before.
     let help = "From when a message was sent, by its sender's clock; not of relative streams, and of none of whose differences are below zero";
-    let mut family =
-        encoder.encode_descriptor("stream_latency", help, seconds.as_ref(), MetricType::Histogram)?;
-    for (group, stream, is_relative, own) in &rows {
-        let latencies = own.latencies(false).filter(|_| !is_relative);
-        if let Some(latencies) = latencies {
-            let labels = [("group", *group), ("stream", *stream)];
-            write_histogram(&mut family, &labels, Bounds::Latency, Some(&latencies))?;
+    let mut latency = latencies("stream_latency", help);
+    for (labels, is_relative, own) in &rows {
+        blind.put(labels.clone(), Value::Histogram(own.map(|own| Cow::Borrowed(&own.blind))));
+        if *is_relative {
+            continue;
+        }
+        match own.map(|own| own.latencies(false)) {
+            Some(None) => {}
+            measured => latency.put(labels.clone(), Value::Histogram(measured.flatten().map(Cow::Owned))),
         }
     }
-    Ok(())
+    families.extend([blind, latency]);
+    families
 }
 
-fn encode_kinds(groups: &[TalkingGroup<'_>], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn kinds<'r>(groups: &[TalkingGroup<'r>]) -> Family<'r> {
     let help = "Messages by the word in them; other: those for which there was no room";
-    let mut family = encoder.encode_descriptor("messages_of_kind", help, None, MetricType::Counter)?;
+    let mut family = Family::new("messages_of_kind", help, FamilyKind::Counter);
     for (group, _, tally) in groups {
         let Some(talk) = &tally.talk else { continue };
         let mut other = talk.other_kinds;
@@ -163,14 +143,14 @@ fn encode_kinds(groups: &[TalkingGroup<'_>], encoder: &mut DescriptorEncoder<'_>
             match kind.as_ref().map(ErrorWord::text) {
                 Some(ErrorWord::OTHER) => other += count,
                 kind => {
-                    let labels = [("group", *group), ("kind", kind.unwrap_or("(none)"))];
-                    write_counter(&mut family, &labels, *count)?;
+                    let labels = [("group", text(group)), ("kind", text(kind.unwrap_or("(none)")))];
+                    family.put(labels, Value::Count(*count));
                 }
             }
         }
         if other > 0 {
-            write_counter(&mut family, &[("group", *group), ("kind", ErrorWord::OTHER)], other)?;
+            family.put([("group", text(group)), ("kind", text(ErrorWord::OTHER))], Value::Count(other));
         }
     }
-    Ok(())
+    family
 }

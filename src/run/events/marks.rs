@@ -169,7 +169,7 @@ mod tests {
             .iter()
             .map(|note| match note {
                 Note::Mark(mark) => (mark.number, mark.name.clone()),
-                Note::Observed(_) => (0, String::new()),
+                Note::Observed(_) | Note::Refused(_) => (0, String::new()),
             })
             .collect();
         assert_eq!(seen, [(1, "with …".to_owned()), (2, "the last".to_owned())]);

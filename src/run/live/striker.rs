@@ -11,8 +11,8 @@ use crate::sample::StormId;
 use crate::scenario::keys::DisconnectHow;
 
 use super::super::events::Marks;
+use super::super::interrupt::tell_interrupt;
 use super::super::prepare::Prepared;
-use super::super::signals::tell_interrupt;
 use super::commands::{LiveCommand, LiveCommands, MOST_STORMS, StormAnswer, StormOrder};
 
 /// The close code of a target's storm: service restart, which is the default of `[[storms]]`.

@@ -53,6 +53,8 @@ table! {
         policy: Option<&'static str> = None => then(shipped(POLICIES), |(name, _), _: &At<'_>| Some(name));
         /// A CSV file, a row a client, whose columns their texts may name: those of requests before a handshake, of `connect` and of `session`. Without it: none.
         feeder: Option<Arc<Feeder>> = None => feeder();
+        /// Whether their requests for tokens, steps and handshakes say to which trace of the service they belong: a header `traceparent` (W3C Trace Context), one trace an attempt.
+        trace: bool = false;
         /// Their tokens.
         token: Option<TokenRules>, needed "add [groups.token] with client_id and client_secret, or grant = \"none\"" => Tokens;
         /// What they do before a handshake. Without it: nothing.
@@ -262,6 +264,12 @@ fn check_start(group: Group, table: &Table<'_>) -> Option<Group> {
             message,
             "take Cookie out of connect.headers, or prepare.cookies away: a client that keeps cookies sends its own",
         );
+    }
+    let steps = group.prepare.iter().flat_map(|prepare| &prepare.steps);
+    let mut headers = group.connect.headers.iter().chain(steps.flat_map(|step| &step.headers));
+    if group.trace && headers.any(|(name, _)| name.eq_ignore_ascii_case("traceparent")) {
+        let message = "a request would have two headers `traceparent`";
+        table.between(Some("trace"), message, "take one of them away: `trace`, or the header");
     }
     let in_header = |sign: &SignRules| sign.place == SignaturePlace::Header;
     let signs_in_header = group.connect.sign.as_deref().is_some_and(in_header);

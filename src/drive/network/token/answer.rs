@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use crate::clock::Moment;
 use crate::drive::network::cookies::Jar;
+use crate::drive::network::trace::{Beside, Trace};
 use crate::lifecycle::{TokenFacts, TokenFailure};
 use crate::sample::{ErrorWord, Outcome, Request, RequestAnswer, RequestEnd};
 
@@ -30,6 +31,8 @@ pub(in crate::drive::network) struct Wish {
     pub(in crate::drive::network) valid_until: Moment,
     /// The client's cookies.
     pub(in crate::drive::network) jar: Option<Jar>,
+    /// The trace that its request belongs to.
+    trace: Option<Arc<Trace>>,
 }
 
 impl Wish {
@@ -40,12 +43,22 @@ impl Wish {
         not_before: Moment,
         valid_until: Moment,
     ) -> Self {
-        Self { index, refresh, not_before, valid_until, jar: None }
+        Self { index, refresh, not_before, valid_until, jar: None, trace: None }
     }
 
     /// The same of a client that keeps cookies.
     pub(in crate::drive::network) fn with_jar(self, jar: Option<Jar>) -> Self {
         Self { jar, ..self }
+    }
+
+    /// The same, whose request belongs to that trace.
+    pub(in crate::drive::network) fn with_trace(self, trace: Option<Arc<Trace>>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// What its request carries.
+    pub(super) fn beside(&self) -> Beside<'_> {
+        Beside { jar: self.jar.as_ref(), trace: self.trace.as_deref() }
     }
 }
 

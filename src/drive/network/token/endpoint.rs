@@ -17,6 +17,7 @@ use crate::drive::network::group_sink::GroupSink;
 use crate::drive::network::http::{HttpClient, HttpFailure, HttpRequest, HttpTarget};
 use crate::drive::network::retry_after::parse_retry_after;
 use crate::drive::network::saving::cookie_lines;
+use crate::drive::network::trace::Beside;
 use crate::lifecycle::{ConnectFailure, TokenFailure, oauth_code};
 use crate::sample::{Counter, Request, RequestAnswer};
 use crate::scenario::keys::{ClientCredentials, Grant, TokenConnection, TokenFill, TokenRules};
@@ -112,19 +113,19 @@ impl TokenEndpoint {
         &self,
         index: u32,
         held: Option<&Token>,
-        jar: Option<&Jar>,
+        beside: Beside<'_>,
         deadline: Moment,
     ) -> Result<TokenGrant, Refusal> {
         let refresh = held.or(self.initial.as_ref()).filter(|_| self.refreshes);
         if let Some(refresh) = refresh {
-            match Box::pin(self.watch(Request::Refresh, index, Some(refresh), jar, deadline)).await {
+            match Box::pin(self.watch(Request::Refresh, index, Some(refresh), beside, deadline)).await {
                 Err(Refusal { code: Some("invalid_grant"), .. }) => {
                     self.sink.count(Counter::RefreshTokensRefused).await;
                 }
                 answered => return answered,
             }
         }
-        Box::pin(self.watch(Request::Credentials, index, None, jar, deadline)).await
+        Box::pin(self.watch(Request::Credentials, index, None, beside, deadline)).await
     }
 
     /// Makes a request; once again where the endpoint wants its nonce in the proof (RFC 9449 §8).
@@ -133,13 +134,13 @@ impl TokenEndpoint {
         request: Request,
         index: u32,
         refresh: Option<&Token>,
-        jar: Option<&Jar>,
+        beside: Beside<'_>,
         deadline: Moment,
     ) -> Result<TokenGrant, Refusal> {
-        let asking = Box::pin(self.post(index, refresh, jar));
+        let asking = Box::pin(self.post(index, refresh, beside));
         match watched(&self.sink, request, deadline, asking).await {
             Err(Refusal { code: Some(USE_NONCE), .. }) if self.dpop.is_some() => {
-                watched(&self.sink, request, deadline, Box::pin(self.post(index, refresh, jar))).await
+                watched(&self.sink, request, deadline, Box::pin(self.post(index, refresh, beside))).await
             }
             answered => answered,
         }
@@ -149,7 +150,7 @@ impl TokenEndpoint {
         &self,
         index: u32,
         refresh: Option<&Token>,
-        jar: Option<&Jar>,
+        beside: Beside<'_>,
     ) -> Result<TokenGrant, Refusal> {
         let own;
         let (headers, body) = match &self.common {
@@ -159,15 +160,21 @@ impl TokenEndpoint {
                 &own
             }
         };
-        let with_cookies = jar.and_then(|jar| self.with_cookies(headers, jar));
+        let with_cookies = beside.jar.and_then(|jar| self.with_cookies(headers, jar));
         let headers = with_cookies.as_ref().unwrap_or(headers);
         let prover = self.dpop.as_ref().and_then(|dpop| dpop.prover(self.first.saturating_add(index)));
         let with_proof = prover.as_ref().and_then(|prover| self.with_proof(headers, index, prover));
         let headers = with_proof.as_ref().unwrap_or(headers);
+        let traced = beside.trace.map(|trace| {
+            let mut headers = headers.clone();
+            trace.put(&mut headers);
+            headers
+        });
+        let headers = traced.as_ref().unwrap_or(headers);
         let request = HttpRequest::new(Method::POST, headers, body, ANSWER_CAP).alone(!self.is_pooled);
         let sending = self.http.send(&self.target, self.first.saturating_add(index), request);
         let (head, body) = sending.await.map_err(|failure| failed(&failure))?;
-        if let Some(jar) = jar {
+        if let Some(jar) = beside.jar {
             let now_s = self.clock.unix_us_now() / 1_000_000;
             cookie_lines(&head.headers).for_each(|line| jar.take(self.target.url(), line, now_s));
         }

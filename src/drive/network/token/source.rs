@@ -175,7 +175,7 @@ impl TokenFetcher {
         let requested = self.clock.now();
         let deadline = requested + self.timeout;
         let answer = match &self.from {
-            TokenMeans::Http(http) => http.ask(wish.index, refresh, wish.jar.as_ref(), deadline).await,
+            TokenMeans::Http(http) => http.ask(wish.index, refresh, wish.beside(), deadline).await,
             TokenMeans::Command(command) => {
                 let unix_us = self.clock.unix_us_now();
                 let running = Box::pin(run_command(command, unix_us));
