@@ -114,7 +114,8 @@ impl Drop for Serving {
 fn labels_of(line: &str) -> Vec<String> {
     let Some((_, rest)) = line.split_once('{') else { return Vec::new() };
     let labels = rest.split("=\"").filter_map(|part| part.rsplit(['{', ',', '"']).next());
-    let names = labels.filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+    let names =
+        labels.filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
     names.filter(|name| *name != "le").map(str::to_owned).collect()
 }
 
@@ -123,12 +124,16 @@ fn take_families(page: &str, families: &mut BTreeMap<String, Family>) {
     for line in page.lines() {
         if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
             families.entry(name.to_owned()).or_default().help = help.trim_end_matches('.').to_owned();
-        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        {
             families.entry(name.to_owned()).or_default().kind = kind.to_owned();
         } else if line.starts_with("resurge_") {
             let name = line.split(['{', ' ']).next().unwrap_or_default();
             let ends = ["", "_total", "_info", "_bucket", "_sum", "_count"];
-            let family = ends.iter().filter_map(|end| name.strip_suffix(end)).find(|name| families.contains_key(*name));
+            let family = ends
+                .iter()
+                .filter_map(|end| name.strip_suffix(end))
+                .find(|name| families.contains_key(*name));
             let family = family.unwrap_or_else(|| panic!("{line} belongs to no family"));
             families.get_mut(family).unwrap().labels.extend(labels_of(line));
         }
@@ -139,11 +144,17 @@ fn take_families(page: &str, families: &mut BTreeMap<String, Family>) {
 fn the_page_of_series_is_what_is_served() {
     let home = tempfile::tempdir().unwrap();
     let mut families = BTreeMap::new();
-    let runs: Vec<Serving> = (0..).zip(SCENARIOS)
-        .map(|(nth, scenario)| Serving::start(scenario, &home.path().join(format!("run-{nth}"))))
-        .collect();
-    for run in &runs {
-        take_families(&run.last_page(), &mut families);
+    let pages: Vec<String> = std::thread::scope(|scope| {
+        // At the same time: a run that nobody scrapes does not wait for it at its end.
+        let runs = (0..).zip(SCENARIOS).map(|(nth, scenario)| {
+            let out = home.path().join(format!("run-{nth}"));
+            scope.spawn(move || Serving::start(scenario, &out).last_page())
+        });
+        let runs: Vec<_> = runs.collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    for page in &pages {
+        take_families(page, &mut families);
     }
     assert!(families.len() > 40, "{families:?}");
     let mut page = HEAD.to_owned();
