@@ -1,10 +1,14 @@
 //! The README and the manual are right: their links, command lines, scenarios, and the tables that the program can be asked about.
 #![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
+#[path = "docs/blocks.rs"]
+mod blocks;
 #[path = "docs/command_line.rs"]
 mod command_line;
 #[path = "docs/markdown.rs"]
 mod markdown;
+#[path = "docs/series.rs"]
+mod series;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

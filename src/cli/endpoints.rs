@@ -105,6 +105,9 @@ impl Endpoints {
     pub(super) fn with(&self, mut show: Option<OnProgress>) -> Option<OnProgress> {
         let metrics = self.metrics.as_ref().map(MetricsServer::feed);
         let live = self.live.as_ref().map(LiveServer::feed);
+        if show.is_none() && metrics.is_none() && live.is_none() {
+            return None;
+        }
         Some(Box::new(move |scenario, view| {
             if let Some(feed) = &metrics {
                 feed.publish(scenario, view);
