@@ -79,7 +79,7 @@ mod of_unix {
         /// Until the next of them.
         pub(crate) async fn next(&mut self) {
             if self.0.recv().await.is_none() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }
@@ -171,7 +171,7 @@ mod of_others {
         pub async fn next(&mut self) {
             if let Err(error) = tokio::signal::ctrl_c().await {
                 log::warn!("Ctrl-C cannot be heard: {error}");
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }
@@ -191,7 +191,7 @@ mod of_others {
 
         /// For ever.
         pub(crate) async fn next(&mut self) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -110,7 +110,7 @@ fn manifest() -> Manifest {
 fn end_of_run() -> RunEnd {
     let close = |initiator, code, abnormal, count| CloseCount { initiator, code, abnormal, count };
     let mut end = synthetic::run_end(FRESH + STALE, 10.0);
-    end.health = GeneratorHealth { lag_p99_us: 3_900, cpu_s: 0.5, ..end.health };
+    end.health = GeneratorHealth { lag_p99_us: 3_900, cpu_s: Some(0.5), ..end.health };
     end.target_counters = Some(TargetCounters {
         accepted: 2 * (FRESH + STALE),
         accepted_events: 2 * (FRESH + STALE),

@@ -82,17 +82,17 @@ pub fn export_request(
     scope.text(1, SCOPE);
     scope.text(2, env!("CARGO_PKG_VERSION"));
     let mut of_scope = Message::default();
-    of_scope.message(1, scope);
+    of_scope.message(1, &scope);
     for family in run.families() {
         if family.kind != FamilyKind::Info && !family.series.is_empty() {
-            of_scope.message(2, metric(family, &span));
+            of_scope.message(2, &metric(family, &span));
         }
     }
     let mut of_resource = Message::default();
-    of_resource.message(1, resource_of(run, resource));
-    of_resource.message(2, of_scope);
+    of_resource.message(1, &resource_of(run, resource));
+    of_resource.message(2, &of_scope);
     let mut request = Message::default();
-    request.message(1, of_resource);
+    request.message(1, &of_resource);
     request.into_bytes()
 }
 
@@ -106,15 +106,15 @@ fn resource_of(run: &LiveRun, resource: &RunResource) -> Message {
         ("resurge.scenario", run.scenario.as_str()),
     ];
     for (name, value) in own.into_iter().filter(|(name, _)| !given(name)) {
-        message.message(1, attribute(name, value));
+        message.message(1, &attribute(name, value));
     }
     let (mut seed, mut value) = (Message::default(), Message::default());
     value.integer(3, run.seed.cast_signed());
     seed.text(1, "resurge.seed");
-    seed.message(2, value);
-    message.message(1, seed);
+    seed.message(2, &value);
+    message.message(1, &seed);
     for (name, value) in &resource.attributes {
-        message.message(1, attribute(name, value));
+        message.message(1, &attribute(name, value));
     }
     message
 }
@@ -123,7 +123,7 @@ fn attribute(name: &str, value: &str) -> Message {
     let (mut pair, mut text) = (Message::default(), Message::default());
     text.text(1, value);
     pair.text(1, name);
-    pair.message(2, text);
+    pair.message(2, &text);
     pair
 }
 
@@ -152,7 +152,7 @@ fn metric<'r>(family: Family<'r>, span: &Span<'r>) -> Message {
             }
             (value, kind) => number((&value, before), kind, &key.1, span),
         };
-        data.message(1, point);
+        data.message(1, &point);
     }
     if kind != FamilyKind::Gauge {
         data.number(2, span.temporality);
@@ -164,7 +164,7 @@ fn metric<'r>(family: Family<'r>, span: &Span<'r>) -> Message {
     metric.text(1, &format!("{PREFIX}{name}"));
     metric.text(2, help);
     metric.text(3, unit_of(unit));
-    metric.message(data_field(kind), data);
+    metric.message(data_field(kind), &data);
     metric
 }
 
@@ -201,7 +201,7 @@ fn number(
         (Value::Number(number), _) => point.set_double(4, *number),
         (Value::Info | Value::Histogram(_), _) => {}
     }
-    attributes(labels).for_each(|attribute| point.message(7, attribute));
+    attributes(labels).for_each(|attribute| point.message(7, &attribute));
     point
 }
 
@@ -221,7 +221,7 @@ fn distribution(
     let Exponential { count, sum, min, max, scale, zeros, offset, buckets } =
         Exponential::of(&measured, divisor);
     let mut point = Message::default();
-    attributes(labels).for_each(|attribute| point.message(1, attribute));
+    attributes(labels).for_each(|attribute| point.message(1, &attribute));
     point.fixed(2, span.start_ns);
     point.fixed(3, span.now_ns);
     point.fixed(4, count);
@@ -231,7 +231,7 @@ fn distribution(
     let mut positive = Message::default();
     positive.signed(1, offset);
     positive.numbers(2, &buckets);
-    point.message(8, positive);
+    point.message(8, &positive);
     if count > 0 {
         point.set_double(12, min);
         point.set_double(13, max);
@@ -356,7 +356,7 @@ by = "client"
             point.fixed(2, 7);
             point.fixed(3, 9);
             point.set_integer(6, count);
-            point.message(7, attribute("group", "g"));
+            point.message(7, &attribute("group", "g"));
             point.into_bytes()
         };
         assert_eq!(point(42, "resurge.messages_in"), expected(2));
@@ -370,7 +370,7 @@ by = "client"
         let (mut partial, mut answer) = (Message::default(), Message::default());
         partial.integer(1, 12);
         partial.text(2, "too old");
-        answer.message(1, partial);
+        answer.message(1, &partial);
         assert_eq!(rejected_by(&answer.into_bytes()), (12, "too old".to_owned()));
         assert_eq!(rejected_by(b""), (0, String::new()));
         assert_eq!(rejected_by(b"<html>"), (0, String::new()));

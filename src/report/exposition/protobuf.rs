@@ -42,7 +42,7 @@ impl Message {
     }
 
     /// Another message, also where it is empty.
-    pub(super) fn message(&mut self, field: u64, message: Self) {
+    pub(super) fn message(&mut self, field: u64, message: &Self) {
         self.bytes(field, &message.0);
     }
 
@@ -97,7 +97,7 @@ impl Message {
         }
         let mut packed = Self::default();
         values.iter().for_each(|value| packed.varint(*value));
-        self.message(field, packed);
+        self.message(field, &packed);
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
         inner.text(2, "no");
         let mut message = Message::default();
         message.set_double(3, 1.0);
-        message.message(1, inner);
+        message.message(1, &inner);
         let bytes = message.into_bytes();
         let found: Vec<_> = fields(&bytes).collect();
         let [(1, Field::Bytes(inner))] = found[..] else { panic!("{found:?}") };

@@ -91,8 +91,11 @@ fn exchanges<'r>(groups: &[TalkingGroup<'r>]) -> [Family<'r>; 4] {
     [sent, ended, unexpected, latency]
 }
 
+/// Its labels, whether it is relative, and what came of it.
+type StreamRow<'r> = ([(&'static str, Cow<'r, str>); 2], bool, Option<&'r StreamTally>);
+
 fn streams<'r>(groups: &[TalkingGroup<'r>]) -> Vec<Family<'r>> {
-    let mut rows: Vec<([(&'static str, Cow<'r, str>); 2], bool, Option<&'r StreamTally>)> = Vec::new();
+    let mut rows: Vec<StreamRow<'r>> = Vec::new();
     for (group, names, tally) in groups {
         for (index, stream) in (0_u16..).zip(&names.streams) {
             let own = tally.talk.as_deref().and_then(|talk| talk.streams.get(&index));

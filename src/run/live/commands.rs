@@ -51,6 +51,7 @@ impl StormOrder {
 pub struct LiveControl(mpsc::Sender<LiveCommand>);
 
 /// Where they come out: a part of what is run.
+#[derive(Debug)]
 pub struct LiveCommands(mpsc::Receiver<LiveCommand>);
 
 impl fmt::Debug for LiveControl {
