@@ -77,9 +77,9 @@ fn write_marks(sheet: &mut Sheet, model: &RunModel) {
         let came = if came.is_empty() { came } else { format!(": {came}") };
         let words = format!("{at}  {name} ({by}){came}");
         if mark.has_failed() {
-            sheet.say_as(Tone::Bad, "✗", &words)
+            sheet.say_as(Tone::Bad, "✗", &words);
         } else {
-            sheet.say(&words)
+            sheet.say(&words);
         }
         marks::failed_lines(mark).iter().for_each(|said| sheet.say_as(Tone::Plain, "    |", said));
     }

@@ -187,7 +187,10 @@ mod tests {
             .filter(|line| line.contains('…'))
             .filter_map(|l| l.split_whitespace().next())
             .collect();
-        assert_eq!(names, ["a-very-long-…e-end-of-it", "a-very-long…-end-of-it~2", "a-very-long-…e-end-of-it"]);
+        assert_eq!(
+            names,
+            ["a-very-long-…e-end-of-it", "a-very-long…-end-of-it~2", "a-very-long-…e-end-of-it"]
+        );
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn collect(path: &str, value: &Value, shapes: &[&Shape], found: &mut Vec<String>
         // What there is several of has a line each.
         match value.as_array().filter(|list| list.len() > 1 && list.iter().all(Value::is_table)) {
             Some(list) => {
-                found.extend(list.iter().enumerate().map(|(at, one)| format!("{path}.{at} = {one}")))
+                found.extend(list.iter().enumerate().map(|(at, one)| format!("{path}.{at} = {one}")));
             }
             None => found.push(format!("{path} = {value}")),
         }
