@@ -204,10 +204,6 @@ fn each_bad_scenario_is_told_what_is_wrong() {
             SMALL.replace("{ client_id = \"a\", client_secret = \"hush\" }", "{ grant = \"non\" }"),
             "did you mean \"none\"? Allowed: \"client_credentials\",",
         ),
-        (
-            SMALL.replace("{ client_id = \"a\", client_secret = \"hush\" }", "{ grant = \"zzzzzzzz\" }"),
-            ", \"none\" is needed",
-        ),
         (with("start = { over = \"20s\" }\n"), "still starting when the run ends"),
         (with("start = { stages = [{ clients = 2 }] }\n"), "the stages start 2 clients"),
         (with("[[groups.disconnects]]\nafter = \"1s\"\nhow = \"half-open\"\n"), "would never notice"),
