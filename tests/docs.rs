@@ -88,7 +88,7 @@ fn the_readme_names_the_test_command_of_ci() {
         "a block of its own tests"
     );
     assert!(
-        read(".ci/run").lines().any(|line| line.trim() == "cargo test --locked --all-features"),
+        read(".ci/run").lines().any(|line| line.trim().ends_with(" cargo test --locked --all-features")),
         ".ci/run runs the same"
     );
 }

@@ -344,7 +344,7 @@ fn the_summary_answers_at_a_glance() {
       fresh-token     0     0.0       120        12.0      80
 
       ✗ thresholds: 2 of 3 passed; the others are above
-      ✓ generator healthy: lag p99 3.90 ms, longest stall 0 µs, CPU 0.0%
+      ✓ generator healthy: lag p99 3.90 ms, longest stall 0 µs, CPU not known here
       ✓ totals: clients and target agree exactly (100 attempts)
 
     --details prints all tables. The page with plots:
