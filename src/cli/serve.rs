@@ -465,7 +465,7 @@ mod tests {
             &["--print", "no-such-profile"],
             &["--listen", "nowhere"],
             &["--set", "idle_timeout=never-ever"],
-            &["--listen", "127.0.0.1:0", "--control", "0.0.0.0:0"],
+            &["--control-token", "/no/such/file"],
         ] {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             runtime.block_on(serve_until(&args(words), &mut out, &mut err, async {})).unwrap();

@@ -369,7 +369,7 @@ fn a_fault_reads_well() {
      --> /small.toml:5:1
       |
     5 | clents = 3
-      | ^^^^^^ did you mean `clients`? Known here: arrivals, clients, connect, disconnects, feeder, leave, name, policy, prepare, reconnect, session, start, token
+      | ^^^^^^ did you mean `clients`? Known here: arrivals, clients, connect, disconnects, feeder, leave, name, policy, prepare, reconnect, session, start, token, trace
 
     2 faults in /small.toml
     "#);

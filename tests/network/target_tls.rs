@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use crate::support::output::{said, text};
+use crate::support::output::{said, text, unwrapped};
 use crate::support::program::resurge;
 use crate::support::run_folder::json;
 use crate::support::scene::Scene;
@@ -94,7 +94,7 @@ fn a_served_target_makes_a_certificate_that_its_authority_vouches_for() {
     let stranger = run(&keys(&serving, None));
     let json = &stranger.json;
     assert_eq!(outcomes(json), ["token_error"]);
-    let said = text(&stranger.output.stdout);
+    let said = unwrapped(&stranger.output.stdout);
     assert!(said.contains("the target's certificate is not trusted"), "{said}");
     assert!(said.contains("target.ca_file"), "{said}");
     let warned = text(&stranger.output.stderr);

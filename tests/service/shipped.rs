@@ -210,7 +210,7 @@ fn the_axes_along_which_services_differ_are_settings() {
                 "refused-on-socket",
                 "refusal_manner = { message = '{code}', close = 4403 }",
                 UNKNOWN,
-                &["target 4403", "ever had a session (refused_close "],
+                &["target 4403", "session (refused_close "],
             )
         },
         Axis { code: 110, ..axis("refused-by-reset", "refusal_manner = 'reset'", UNKNOWN, &["tcp_reset"]) },

@@ -84,7 +84,10 @@ mod tests {
         for (value, expected) in [(1.0, -1), (2.0, (1 << FINEST) - 1), (0.5, -(1 << FINEST) - 1)] {
             assert_eq!(index(value), expected, "{value}");
         }
-        let one = of(&[1_000_000, 1_000_000]);
+        // A value that the histogram holds exactly.
+        let mut ones = Latencies::new();
+        (0..2).for_each(|_| ones.record_us(1));
+        let one = Exponential::of(&ones, 1.0);
         assert_eq!((one.scale, one.offset, one.buckets, one.count), (FINEST, -1, vec![2], 2));
         let nothing = of(&[]);
         assert_eq!((nothing.count, nothing.buckets.len(), nothing.zeros), (0, 0, 0));

@@ -266,6 +266,6 @@ async fn the_control_endpoints_tell_and_refuse() {
     let told: resurge::service::counters::TargetCounters =
         serde_json::from_value(http(addr, "GET", COUNTERS_PATH, &[], "").await.json()).unwrap();
     assert_eq!(told, server.counters());
-    assert_eq!((told.accepted_control, told.bad_requests), (14, 11));
+    assert_eq!((told.accepted_control, told.bad_requests), (22, 19));
     assert_eq!(closes(&told), ["storm 1012 × 1"]);
 }
