@@ -21,6 +21,7 @@ use super::simulated::{SIMULATED, assumptions, target_words};
 use super::tables::{
     GroupTotals, Table, handshakes, in_order, loop_words, never_in, phases, reconnects, recovery, traffic,
 };
+use super::traces::refused_lines;
 use super::verdict::Status;
 use super::workers::worker_lines;
 
@@ -136,6 +137,7 @@ fn write_warnings(sheet: &mut Sheet, model: &RunModel, groups: &[GroupTotals<'_>
     warnings.extend(loops.map(|(name, words)| ("refetch loop", format!("{name}: {words}"))));
     warnings.extend(failed_words(model, groups).into_iter().map(|words| ("requests", words)));
     warnings.extend(refresh_lines(model, groups).into_iter().map(|words| ("refresh tokens", words)));
+    warnings.extend(refused_lines(model).into_iter().map(|words| ("trace", words)));
     warnings.extend(observed_faults(model).into_iter().map(|words| ("not observed", words)));
     warnings.extend(marks::failed_words(&model.marks).into_iter().map(|words| ("event", words)));
     if !warnings.is_empty() {

@@ -1,6 +1,6 @@
 //! The traces of refused attempts, in `run.json` and in the summary.
 //!
-//! In: a run. Out: values for JSON; a table.
+//! In: a run. Out: values for JSON; a table; a line each.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -54,6 +54,15 @@ pub(super) fn refused_traces(model: &RunModel) -> Option<Table> {
     }));
     let note = "the last refused attempt of each cause: look it up in the service's traces";
     Some(Table { title: "Refused attempts in traces", note, rows })
+}
+
+/// The same in words, a line each: what to look for in the service's traces.
+pub(super) fn refused_lines(model: &RunModel) -> Vec<String> {
+    let words = |trace: &RefusedTrace| {
+        let cause = trace.cause.map_or(String::new(), |cause| format!(" {}", cause.name()));
+        format!("{}: last {}{cause} is {}", group_name(model, trace), trace.outcome.name(), trace.trace_id)
+    };
+    model.refused_traces.iter().map(words).collect()
 }
 
 fn group_name<'m>(model: &'m RunModel, trace: &RefusedTrace) -> &'m str {

@@ -12,7 +12,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from processes import LONGEST, RESURGE, UNTIMED, free_port, node, started
+from processes import LONGEST, RESURGE, UNTIMED, free_port, node, started, unwrapped
 
 HEAD = """
 name = "case"
@@ -65,7 +65,7 @@ class Run:
                 command = [RESURGE, "run", str(scenario), "--out", str(out), "--progress", "none"]
                 done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=False)
                 self.exit = done.returncode
-                self.text = done.stdout
+                self.text = unwrapped(done.stdout)
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts", timeout=10) as answer:
                     self.counts = json.load(answer)
             self.outcomes = table(out / "outcomes.csv")

@@ -12,7 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from processes import LONGEST, RESURGE, UNTIMED, free_port, node, started, target
+from processes import LONGEST, RESURGE, UNTIMED, free_port, node, started, target, unwrapped
 
 NONE = 'token = { grant = "none" }'
 
@@ -27,7 +27,7 @@ class Run:
         command = [RESURGE, "run", str(path), "--out", str(folder), "--progress", "none"]
         self.done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
         # Groups of which nobody is let in are no load: that, and nothing else, is said of the run.
-        faults = re.findall(r"^  ! (.*)", self.done.stdout, re.MULTILINE)
+        faults = re.findall(r"^  ! (.*)", unwrapped(self.done.stdout), re.MULTILINE)
         assert self.done.returncode == 110, (self.done.returncode, self.done.stdout, self.done.stderr)
         assert faults and all("ever had a session" in fault for fault in faults), self.done.stdout
         self.files = {file.name: list(csv.DictReader(file.open(newline=""))) for file in folder.glob("*.csv")}

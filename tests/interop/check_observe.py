@@ -17,7 +17,7 @@ import prometheus_client
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from check_prometheus import get, prometheus, query, wait_until
-from processes import LONGEST, RESURGE, UNTIMED
+from processes import LONGEST, RESURGE, UNTIMED, unwrapped
 
 SCENARIO = """
 duration = "8s"
@@ -124,7 +124,7 @@ def run(home, text):
     command = [RESURGE, "run", str(scenario), "--out", str(folder), "--progress", "none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
-    return folder, json.loads((folder / "run.json").read_text()), done.stdout + done.stderr
+    return folder, json.loads((folder / "run.json").read_text()), unwrapped(done.stdout) + done.stderr
 
 
 def check_page(name, accept, page, series):

@@ -99,6 +99,11 @@ def node(script, *arguments):
     return ["node", str(home), *map(str, arguments)]
 
 
+def unwrapped(summary):
+    """A summary, each sentence on one line."""
+    return summary.replace("\n    ", " ")
+
+
 def end_and_read(process):
     """Ends a service; answers with what it counted."""
     process.terminate()
