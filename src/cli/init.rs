@@ -11,8 +11,8 @@ use clap::Args;
 
 use crate::declare::read_capped;
 use crate::draft::{
-    Draft, DraftLoad, DraftRequest, DraftTarget, DraftToken, DraftValue, from_async_api, from_har, from_k6,
-    scenario_text,
+    Draft, DraftLoad, DraftRequest, DraftTarget, DraftToken, DraftTokenIn, DraftValue, from_async_api,
+    from_har, from_k6, scenario_text,
 };
 use crate::exit_code::ExitCode;
 use crate::scenario::{ScenarioError, load, profile_names, schema};
@@ -248,6 +248,9 @@ fn parse_clients(text: &str) -> Result<u32, String> {
 fn draft_of(name: &str, answers: Answers) -> Draft {
     let Answers { url, token_url, client_id, profile, clients } = answers;
     let request = |url| DraftRequest { client_id: client_id.clone(), ..DraftRequest::new(url) };
+    // Where the profile takes the token.
+    let token_in = (url.is_none() && ["ticket", "phoenix"].contains(&profile.as_str()))
+        .then(|| DraftTokenIn::Query("access_token".to_owned()));
     let (target, token) = match (url, token_url) {
         (None, _) => (DraftTarget::Embedded(profile), DraftToken::Request(Box::new(request(None)))),
         (Some(url), Some(token_url)) => (
@@ -256,7 +259,7 @@ fn draft_of(name: &str, answers: Answers) -> Draft {
         ),
         (Some(url), None) => (DraftTarget::Remote(DraftValue::Plain(url)), DraftToken::None),
     };
-    with_clients(Draft { target, token, ..Draft::new(name) }.without_secrets(), Some(clients))
+    with_clients(Draft { target, token, token_in, ..Draft::new(name) }.without_secrets(), Some(clients))
 }
 
 /// Writes a file that is not there yet.

@@ -53,7 +53,11 @@ pub fn scenario_text(draft: &Draft, schema: &str) -> String {
     line(load(&draft.load).trim_end());
     line("");
     line(token(&draft.token).trim_end());
-    line(connect(draft).trim_end());
+    if draft.target == DraftTarget::Embedded("genesys".to_owned()) {
+        line(CHANNEL.trim_end());
+    } else {
+        line(connect(draft).trim_end());
+    }
     line(session(draft).trim_end());
     line(
         "\n# After a disconnect: other services want other waits, see `policy` for those of known clients.\n[groups.reconnect]",
@@ -90,6 +94,24 @@ pub fn scenario_text(draft: &Draft, schema: &str) -> String {
     }
     squeezed(&text)
 }
+
+/// How a client of that service comes to its socket's address.
+const CHANNEL: &str = "
+# A channel by REST: the socket is opened on its address, without a token. A client id has 20 channels: more clients need ids of their own.
+[groups.prepare]
+when = \"once\"
+renew_on = [401, 404]
+[[groups.prepare.steps]]
+name = \"channel\"
+method = \"POST\"
+path = \"/api/v2/notifications/channels\"
+headers = { Authorization = \"Bearer {token}\" }
+save = { uri = \"/connectUri\" }
+
+[groups.connect]
+url = \"{uri}\"
+token_in = \"nowhere\"
+";
 
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()

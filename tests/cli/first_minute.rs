@@ -149,7 +149,7 @@ fn what_init_writes_runs_and_nothing_is_overwritten() {
         serde_json::from_str::<serde_json::Value>(&text_of("resurge.schema.json")).unwrap()["type"],
         "object"
     );
-    let quick = ["--set", "duration=3s", "--set", "groups.0.start.over=100ms", "--set", "storms.0.at=500ms"];
+    let quick = ["--set", "duration=5s", "--set", "groups.0.start.over=100ms", "--set", "storms.0.at=1500ms"];
     let ran = there(home, &[&["run", "scenario.toml"], &quick[..], &QUIET, &UNTIMED].concat());
     assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
     assert!(said(&ran).contains("All 3 clients were disconnected, and all came back"), "{}", said(&ran));
@@ -189,4 +189,20 @@ fn a_page_that_is_not_there_and_a_browser_that_is_not_there_are_told() {
     assert_eq!(output.status.code(), Some(65));
     assert!(text(&output.stderr).contains("--rewrite"), "{}", said(&output));
     assert_eq!(there(home, &["runs"]).status.code(), Some(65));
+}
+
+/// A profile may want another way in than a header: what is written for it comes in, and comes back after the storm.
+#[test]
+fn what_init_writes_for_a_profile_gets_in_there() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    for profile in ["forum", "bearer", "ticket", "phoenix", "genesys"] {
+        let (file, out) = (format!("{profile}.toml"), format!("out-{profile}"));
+        let made = there(home, &["init", "--profile", profile, "--out", &file]);
+        assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+        let done = there(home, &["simulate", &file, "--out", &out, "--progress", "none"]);
+        assert_eq!(done.status.code(), Some(0), "{profile}: {}", said(&done));
+        let summary = fs::read_to_string(home.join(out).join("summary.csv")).unwrap();
+        assert!(summary.contains("\nclients,reconnect_latency,10,"), "{profile}: {summary}");
+    }
 }
