@@ -1,5 +1,9 @@
 //! The README and the manual are right: their links, command lines, scenarios, and the tables that the program can be asked about.
-#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that meets what it does not expect has failed"
+)]
 
 #[path = "docs/blocks.rs"]
 mod blocks;

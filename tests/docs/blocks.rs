@@ -19,7 +19,7 @@ const LINES_NOT_RUN: usize = 42;
 /// The longest that one block may take, in seconds.
 const PATIENCE_S: &str = "120";
 /// How many pages are tried at a time: a run mostly waits.
-const PAGES_AT_A_TIME: usize = 4;
+const PAGES_AT_A_TIME: usize = 16;
 
 /// `blocks.toml`.
 #[derive(Debug, Deserialize)]

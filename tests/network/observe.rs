@@ -183,7 +183,10 @@ fn whoever_is_away_slow_huge_or_says_nonsense_costs_the_run_nothing() {
         [("csv", "second,series,value,unit"), ("markdown", "not observed"), ("json", "\"observed\"")]
     {
         let mut report = resurge();
-        report.arg("report").arg(scene.path("run")).args(["--format", format, "--table", "observed"]);
+        report.arg("report").arg(scene.path("run")).args(["--format", format]);
+        if format == "csv" {
+            report.args(["--table", "observed"]);
+        }
         assert!(said(&report.output().unwrap()).contains(part), "{format}");
     }
 }

@@ -110,7 +110,13 @@ fn manifest() -> Manifest {
 fn end_of_run() -> RunEnd {
     let close = |initiator, code, abnormal, count| CloseCount { initiator, code, abnormal, count };
     let mut end = synthetic::run_end(FRESH + STALE, 10.0);
-    end.health = GeneratorHealth { lag_p99_us: 3_900, cpu_s: Some(0.5), ..end.health };
+    end.health = GeneratorHealth {
+        lag_p99_us: 3_900,
+        cpu_s: Some(0.5),
+        cpu_share: Some(0.0),
+        max_rss_bytes: Some(0),
+        ..end.health
+    };
     end.target_counters = Some(TargetCounters {
         accepted: 2 * (FRESH + STALE),
         accepted_events: 2 * (FRESH + STALE),
@@ -344,7 +350,7 @@ fn the_summary_answers_at_a_glance() {
       fresh-token     0     0.0       120        12.0      80
 
       ✗ thresholds: 2 of 3 passed; the others are above
-      ✓ generator healthy: lag p99 3.90 ms, longest stall 0 µs, CPU not known here
+      ✓ generator healthy: lag p99 3.90 ms, longest stall 0 µs, CPU 0.0%
       ✓ totals: clients and target agree exactly (100 attempts)
 
     --details prints all tables. The page with plots:
