@@ -19,7 +19,7 @@ const LINES_NOT_RUN: usize = 42;
 /// The longest that one block may take, in seconds.
 const PATIENCE_S: &str = "120";
 /// How many pages are tried at a time: a run mostly waits.
-const PAGES_AT_A_TIME: usize = 16;
+const PAGES_AT_A_TIME: usize = 8;
 
 /// `blocks.toml`.
 #[derive(Debug, Deserialize)]
@@ -240,7 +240,8 @@ fn every_block_of_shell_runs() {
             scope.spawn(|| {
                 while let Some((scripts, page)) = pages.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let before: Vec<_> = rules.before.iter().filter(|entry| entry.page == *page).collect();
-                    faults.lock().unwrap().extend(faults_of_page(page, scripts, &before));
+                    let found = faults_of_page(page, scripts, &before);
+                    faults.lock().unwrap().extend(found);
                 }
             });
         }
