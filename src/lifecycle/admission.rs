@@ -78,7 +78,9 @@ impl Step<'_> {
         let end =
             AttemptEnd { token_age: *token_age, ..AttemptEnd::plain(recovery.kind, Outcome::Ok, latency) };
         self.samples.push(Sample::Attempt(end));
-        self.tell_trace(entering.attempt, Outcome::Ok, None);
+        if self.rules.traces.is_some() {
+            self.tell_trace(entering.attempt, Outcome::Ok, None);
+        }
         let way_in = recovery.way_in(upgraded);
         let is_late = way_in.at > self.client.over;
         if recovery.overlaps {

@@ -26,11 +26,14 @@ impl AskedStorms {
         self.0.count.store(storms.len(), Ordering::Release);
     }
 
+    /// Whether nobody has asked yet.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.count.load(Ordering::Acquire) == 0
+    }
+
     /// The first that `look` finds, from the latest back.
     pub(super) fn find_back<T>(&self, look: impl Fn(&StormRule) -> Option<T>) -> Option<T> {
-        if self.0.count.load(Ordering::Acquire) == 0 {
-            return None;
-        }
         self.0.storms.read().unwrap_or_else(PoisonError::into_inner).iter().rev().find_map(look)
     }
 }

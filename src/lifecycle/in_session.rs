@@ -82,7 +82,9 @@ impl Step<'_> {
     }
 
     pub(super) fn hold(&mut self, entering: Option<Box<Entering>>, mut timetable: Timetable) -> Action {
-        timetable.look_for_asked(self.rules, self.client.number);
+        if !self.rules.asked.is_empty() {
+            timetable.look_for_asked(self.rules, self.client.number);
+        }
         let until = timetable.next_due();
         let is_entering = entering.as_ref().is_some_and(|entering| entering.admitted.is_none());
         let until = if is_entering { until } else { self.or_leaves(until) };
