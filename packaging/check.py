@@ -233,8 +233,8 @@ def check_image() -> str:
         copy = Path(home) / "root"
         output(["cp", "-a", str(root), str(copy)])
         Path(home).chmod(0o755)
-        in_root(copy, "/usr/bin/resurge", *SMALL_RUN, "--out", "/work/run", user=IMAGE_USER)
-        assert (copy / "work/run/report.html").stat().st_uid == IMAGE_USER
+        in_root(copy, "/usr/bin/resurge", *SMALL_RUN, "--out", "/data/run", user=IMAGE_USER)
+        assert (copy / "data/run/report.html").stat().st_uid == IMAGE_USER
         said = in_root(copy, "/usr/bin/resurge", *SMALL_RUN, "--out", "/usr/run", user=IMAGE_USER, codes=(1, 2, 65))
         assert "/usr/run" in said, said
     return f"{size:.1f} MiB, {pulled:.1f} to pull"
