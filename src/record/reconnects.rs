@@ -77,15 +77,15 @@ impl Reconnects {
     }
 }
 
-/// How many of those who were away when the run ended count as not back, by how the group came back in the whole run: those who had been away for as long as
-/// the longest that came back; all of them where nobody did. Who had no time at all never counts.
+/// How many of those who were away when the run ended count as not back, by how the group came back in the whole run: those who had been away for longer
+/// than the longest that came back by more than a quarter; all of them where nobody came back. Who had no time at all never counts.
 ///
-/// A lower bound, as the p99 of those who came back, would fail `rate == 100%` by chance: a run that loses clients all the time ends with some on their way,
-/// and more where it ends in a moment when all of them wait for the same thing.
+/// A lower bound would fail `rate == 100%` by chance: a run that loses clients all the time ends with some on their way, and each of them may be the one
+/// that takes longest: of a thousand reconnects of which ten are cut off late, every hundredth run has such a one.
 #[must_use]
 pub fn count_not_back(survival: &Survival, away: &Latencies) -> u64 {
-    let longest_us = survival.steps().last().map_or(1, |step| step.time_us.max(1));
-    counts(away).filter(|(us, _)| *us >= longest_us).map(|(_, count)| count).sum()
+    let patience_us = survival.steps().last().map_or(0, |step| step.time_us + step.time_us / 4);
+    counts(away).filter(|(us, _)| *us > patience_us).map(|(_, count)| count).sum()
 }
 
 /// Numerator and denominator of the success rate of some groups: each is judged by its own reconnects.
@@ -163,10 +163,10 @@ mod tests {
             (&hundred, &[], 0, (100, 100)),
             (&hundred, &[5, 100, 900], 0, (100, 100)),
             // The longest that came back took a second.
-            (&hundred, &[900, 999, 1_000, 5_000], 0, (100, 102)),
+            (&hundred, &[900, 999, 1_000, 1_200, 1_300, 5_000], 0, (100, 102)),
             (&hundred, &[5], 25, (100, 125)),
             (&[1_000, 1_000], &[5_000; 18], 0, (2, 20)),
-            (&[1_000], &[999], 0, (1, 1)),
+            (&[1_000], &[1_100], 0, (1, 1)),
             (&[], &[1, 7], 0, (0, 2)),
             (&[], &[], 3, (0, 3)),
             // It was told to stop before it knew that its session was over.
