@@ -8,6 +8,7 @@ import asyncio
 import csv
 import gzip
 import http.server
+import io
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import threading
 import time
 from pathlib import Path
 
+import pyarrow.parquet
 from opentelemetry import trace
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest, ExportMetricsServiceResponse
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -340,6 +342,9 @@ def check_traces_are_those_of_the_requests():
         assert {trace_id for path, trace_id, _ in asked if path == "/negotiate"} == set(traces)
         rows = list(csv.DictReader((home / "run/attempts.csv").open()))
         outcome = {row["trace_id"]: row["outcome"] for row in rows}
+        command = [RESURGE, "report", str(home / "run"), "--format", "parquet", "--table", "attempts"]
+        columns = pyarrow.parquet.read_table(io.BytesIO(subprocess.run(command, capture_output=True, check=True).stdout))
+        assert columns["trace_id"].to_pylist() == [row["trace_id"] or None for row in rows], columns["trace_id"]
         assert len(outcome) == len(rows) and set(outcome) >= set(traces), (outcome, traces)
         refused = {trace_id for trace_id, _, is_refused in shaken if is_refused}
         assert refused and refused == {trace_id for trace_id, came in outcome.items() if came == "http_403"}

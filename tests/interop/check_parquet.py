@@ -35,7 +35,7 @@ code = 1012
 fraction = 0.5
 {UNTIMED}
 """
-TEXTS = {"group", "kind", "outcome", "cause", "said", "ended_by", "how"}
+TEXTS = {"group", "kind", "outcome", "cause", "said", "ended_by", "how", "trace_id"}
 
 
 def report(out, *arguments, code=0):

@@ -17,7 +17,7 @@ use file::ParquetWriter;
 /// An empty cell of the CSV is a null.
 pub(super) fn kind_of(column: &str, decimals: bool) -> Kind {
     match column {
-        "group" | "kind" | "outcome" | "cause" | "said" | "ended_by" | "how" => Kind::Text,
+        "group" | "kind" | "outcome" | "cause" | "said" | "ended_by" | "how" | "trace_id" => Kind::Text,
         name if decimals && name.ends_with("_us") => Kind::Double,
         _ => Kind::Int,
     }
