@@ -1,4 +1,4 @@
-//! The endpoints that a run under way is watched at: the live page, the metrics.
+//! What a run under way is watched by: the live page, the metrics, a receiver of OpenTelemetry.
 //!
 //! In: their addresses. Out: both started, and told of on the error stream; fed while the run goes on; ended with it.
 
@@ -7,13 +7,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::access::{AccessToken, Reach, TOKEN_VARIABLE};
 use crate::report::{RunModel, Status};
-use crate::run::{LiveCommands, LiveServer, MetricsServer, OnProgress, live_commands};
+use crate::run::{LiveCommands, LiveServer, MetricsServer, OnProgress, OtlpExporter, live_commands};
+
+use super::otlp::tell_exports;
 
 /// The endpoints of a run.
 #[derive(Debug)]
 pub(super) struct Endpoints {
     metrics: Option<MetricsServer>,
     live: Option<LiveServer>,
+    otlp: Option<OtlpExporter>,
 }
 
 /// Starts those that have an address; answers also with what they ask of the run. Told on `err`: where they are, and which token they ask for, unless the
@@ -33,7 +36,7 @@ pub(super) fn start(
     let cannot = |flag: &str, addr: SocketAddr, error: &io::Error| {
         format!("{flag} {addr}: {error}. Name another address, or port 0 for a free one")
     };
-    let mut endpoints = Endpoints { metrics: None, live: None };
+    let mut endpoints = Endpoints { metrics: None, live: None, otlp: None };
     let mut commands = None;
     if let Some(addr) = live {
         let (control, given) = live_commands();
@@ -101,11 +104,17 @@ impl Endpoints {
         }
     }
 
+    /// Sends the numbers there as well, where that is wanted.
+    pub(super) fn sending(self, otlp: Option<OtlpExporter>) -> Self {
+        Self { otlp, ..self }
+    }
+
     /// Shows the progress and feeds the endpoints, where any of them is wanted.
     pub(super) fn with(&self, mut show: Option<OnProgress>) -> Option<OnProgress> {
         let metrics = self.metrics.as_ref().map(MetricsServer::feed);
         let live = self.live.as_ref().map(LiveServer::feed);
-        if show.is_none() && metrics.is_none() && live.is_none() {
+        let otlp = self.otlp.as_ref().map(OtlpExporter::feed);
+        if show.is_none() && metrics.is_none() && live.is_none() && otlp.is_none() {
             return None;
         }
         Some(Box::new(move |scenario, view| {
@@ -115,6 +124,9 @@ impl Endpoints {
             if let Some(feed) = &live {
                 feed.publish(scenario, view);
             }
+            if let Some(feed) = &otlp {
+                feed.publish(scenario, view);
+            }
             // Of nothing there is nothing to show.
             if let Some(show) = show.as_mut().filter(|_| !view.totals.is_empty()) {
                 show(scenario, view);
@@ -122,15 +134,19 @@ impl Endpoints {
         }))
     }
 
-    /// Tells the pages that are open how the run ended, and keeps the metrics up until the last of them were scraped; not for a user who has interrupted the
-    /// run.
-    pub(super) fn finish(&self, model: &RunModel, err: &mut dyn Write) -> io::Result<()> {
+    /// Sends the last numbers, tells the pages that are open how the run ended, and keeps the metrics up until the last of them were scraped; not for a user who
+    /// has interrupted the run.
+    pub(super) fn finish(self, model: &RunModel, err: &mut dyn Write) -> io::Result<()> {
+        let is_interrupted = model.verdict.status == Status::Interrupted;
+        if let Some(exporter) = self.otlp {
+            tell_exports(&exporter.finish(!is_interrupted), err)?;
+        }
         if let Some(server) = &self.live {
             server.finish(model)?;
         }
         let Some(server) = &self.metrics else { return Ok(()) };
         let longest = server.finish();
-        if longest.is_zero() || model.verdict.status == Status::Interrupted {
+        if longest.is_zero() || is_interrupted {
             return Ok(());
         }
         let seconds = longest.as_secs();

@@ -15,7 +15,8 @@ use crate::draft::{
     from_har, from_k6, scenario_text,
 };
 use crate::exit_code::ExitCode;
-use crate::scenario::{ScenarioError, load, profile_names, schema};
+use crate::scenario::keys::TokenPlace;
+use crate::scenario::{ScenarioError, load, load_target_rules, profile_names, schema};
 
 /// The schema's file, beside the scenario.
 const SCHEMA_FILE: &str = "resurge.schema.json";
@@ -249,8 +250,7 @@ fn draft_of(name: &str, answers: Answers) -> Draft {
     let Answers { url, token_url, client_id, profile, clients } = answers;
     let request = |url| DraftRequest { client_id: client_id.clone(), ..DraftRequest::new(url) };
     // Where the profile takes the token.
-    let token_in = (url.is_none() && ["ticket", "phoenix"].contains(&profile.as_str()))
-        .then(|| DraftTokenIn::Query("access_token".to_owned()));
+    let token_in = if url.is_none() { token_in_of(&profile) } else { None };
     let (target, token) = match (url, token_url) {
         (None, _) => (DraftTarget::Embedded(profile), DraftToken::Request(Box::new(request(None)))),
         (Some(url), Some(token_url)) => (
@@ -260,6 +260,14 @@ fn draft_of(name: &str, answers: Answers) -> Draft {
         (Some(url), None) => (DraftTarget::Remote(DraftValue::Plain(url)), DraftToken::None),
     };
     with_clients(Draft { target, token, token_in, ..Draft::new(name) }.without_secrets(), Some(clients))
+}
+
+/// Where a token goes that a shipped profile does not take in the header.
+fn token_in_of(profile: &str) -> Option<DraftTokenIn> {
+    let rules = load_target_rules(profile, &[], &|_| None).ok()?;
+    let takes = |place| rules.accepts_token_in.contains(&place);
+    (takes(TokenPlace::Query) && !takes(TokenPlace::Header))
+        .then(|| DraftTokenIn::Query(rules.query_parameter.clone()))
 }
 
 /// Writes a file that is not there yet.

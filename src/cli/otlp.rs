@@ -5,18 +5,7 @@
 use std::io::{self, Write};
 
 use crate::exit_code::ExitCode;
-use crate::run::{OnProgress, OtlpExporter, OtlpSettings, OtlpTally};
-
-/// Feeds it, where there is one, and shows the progress, where that is wanted.
-pub(super) fn fed(exporter: Option<&OtlpExporter>, mut show: Option<OnProgress>) -> Option<OnProgress> {
-    let Some(feed) = exporter.map(OtlpExporter::feed) else { return show };
-    Some(Box::new(move |scenario, view| {
-        feed.publish(scenario, view);
-        if let Some(show) = &mut show {
-            show(scenario, view);
-        }
-    }))
-}
+use crate::run::{OtlpExporter, OtlpSettings, OtlpTally};
 
 /// What sends numbers to `endpoint`, where one is given. A fault is told, and is an exit code.
 pub(super) fn exporter(

@@ -12,7 +12,6 @@ use crate::drive::network::parse_host;
 use crate::exit_code::ExitCode;
 use crate::machine::survive_mark_signals;
 use crate::plan::{MOST_SHARDS, Share};
-use crate::report::Status;
 #[cfg(feature = "cluster")]
 use crate::run::run_cluster;
 use crate::run::{RunDone, RunError, RunRequest, Split, obey_parent, run_split};
@@ -133,8 +132,8 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
             return Ok(ExitCode::Unexpected);
         }
     };
-    let exporter = match otlp::exporter(args.otlp.as_deref(), err)? {
-        Ok(exporter) => exporter,
+    let endpoints = match otlp::exporter(args.otlp.as_deref(), err)? {
+        Ok(exporter) => endpoints.sending(exporter),
         Err(code) => return Ok(code),
     };
     let Progress { show, finish } = progress(args.progress);
@@ -146,7 +145,7 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         authorised: args.authorize.clone(),
         attempts: args.attempts,
         allow_commands: args.allow_commands,
-        on_progress: otlp::fed(exporter.as_ref(), endpoints.with(show)),
+        on_progress: endpoints.with(show),
         live,
     };
     let own = args.shard.map(Split::Share);
@@ -158,9 +157,6 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> i
         Err(error) => return tell_refusal(&error, err),
     };
     let is_written = tell_done(&done, ("", args.details), &args.exports, out, err)?;
-    if let Some(exporter) = exporter {
-        otlp::tell_exports(&exporter.finish(done.model.verdict.status != Status::Interrupted), err)?;
-    }
     endpoints.finish(&done.model, err)?;
     Ok(done.model.verdict.exit_code.if_written(is_written))
 }

@@ -53,7 +53,7 @@ pub fn scenario_text(draft: &Draft, schema: &str) -> String {
     line(load(&draft.load).trim_end());
     line("");
     line(token(&draft.token).trim_end());
-    if draft.target == DraftTarget::Embedded("genesys".to_owned()) {
+    if matches!(&draft.target, DraftTarget::Embedded(profile) if profile == "genesys") {
         line(CHANNEL.trim_end());
     } else {
         line(connect(draft).trim_end());

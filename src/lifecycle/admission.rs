@@ -6,12 +6,14 @@
 //! taken back.
 
 use crate::clock::Moment;
-use crate::sample::{AttemptEnd, AttemptKind, Life, Outcome, Phase, Sample, Spoken, WayIn};
+use crate::sample::{
+    ABNORMAL_CLOSURE, AttemptEnd, AttemptKind, Life, NORMAL_CLOSURE, Outcome, Phase, Sample, Spoken, WayIn,
+};
 use crate::scenario::keys::{Ready, ResetOn};
 
 use super::cause::Evidence;
 use super::event::{Action, Ending, EndingHow, Leave};
-use super::machine::{ABNORMAL_CLOSURE, NORMAL_CLOSURE, State, Step};
+use super::machine::{State, Step};
 use super::recovery::{Admitted, Attribution, Entering, Recovery, Tries};
 use super::session::Timetable;
 

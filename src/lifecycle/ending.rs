@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::sample::{
-    Abnormal, Answer, AttemptEnd, AttemptKey, AttemptKind, Bin, Cause, CloseKey, Counter, Ground, Initiator,
-    Life, NotBack, Outcome, Phase, Recount, Said, Sample, SessionEnd, StormId, Traced, WhyNotBack, Word,
+    ABNORMAL_CLOSURE, Abnormal, Answer, AttemptEnd, AttemptKey, AttemptKind, Bin, Cause, CloseKey, Counter,
+    Ground, Initiator, Life, NotBack, Outcome, Phase, Recount, Said, Sample, SessionEnd, StormId, Traced,
+    WhyNotBack, Word,
 };
 
 use crate::scenario::keys::PrepareRules;
@@ -15,7 +16,7 @@ use crate::scenario::keys::PrepareRules;
 use super::cause::{Evidence, TokenKnowledge, attribute, is_attributed};
 use super::event::{Action, Ending, EndingHow, Finish};
 use super::history::Carried;
-use super::machine::{ABNORMAL_CLOSURE, State, Step, may_be_the_tokens};
+use super::machine::{State, Step, may_be_the_tokens};
 use super::recovery::{Attempt, Attribution, Explained, Recovery, Silence};
 use super::storm::StormRule;
 use super::token::disconnect_wants_token;

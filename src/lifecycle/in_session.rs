@@ -4,11 +4,13 @@
 
 use crate::clock::Moment;
 use crate::conversation::SayKey;
-use crate::sample::{Abnormal, Counter, Initiator, Sample, Spoken, StormId};
+use crate::sample::{
+    ABNORMAL_CLOSURE, Abnormal, Counter, Initiator, NORMAL_CLOSURE, Sample, Spoken, StormId,
+};
 use crate::scenario::keys::{DisconnectHow, Ready};
 
 use super::event::{Action, Event, Leave, TokenFacts};
-use super::machine::{ABNORMAL_CLOSURE, NORMAL_CLOSURE, State, Step};
+use super::machine::{State, Step};
 use super::recovery::{Attribution, Entering, Recovery, Silence};
 use super::session::{DueThing, Timetable};
 use super::token::refresh_retry;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::random::{Draws, Purpose};
-use crate::sample::{AttemptKind, Counter, Life, Phase, Recount, Sample, Spoken};
+use crate::sample::{ABNORMAL_CLOSURE, AttemptKind, Counter, Life, Phase, Recount, Sample, Spoken};
 use crate::scenario::keys::{PrepareWhen, Ready, ResetOn};
 
 use super::backoff::next_wait;
@@ -26,10 +26,6 @@ use super::token::{TokenNeed, TokenState, disconnect_wants_token};
 const TOKEN_ASKS: u8 = 3;
 /// Longest `Retry-After` that is obeyed: a day, as long as a run may be unless its scenario raises that.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(24 * 60 * 60);
-/// The code with which a client leaves when the run ends.
-pub(super) const NORMAL_CLOSURE: u16 = 1000;
-/// The code of a session that ends without a close frame (RFC 6455 §7.1.5).
-pub(super) const ABNORMAL_CLOSURE: u16 = 1006;
 
 /// A virtual client.
 #[derive(Debug, Clone)]

@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::sample::{CloseKey, Counter, Initiator, Phase};
+use crate::sample::{CloseKey, Counter, Initiator, NORMAL_CLOSURE, Phase};
 use crate::scenario::keys::Ready;
 
 use super::event::{Action, Ending, EndingHow, Leave};
 use super::kept::{Kept, Stage};
-use super::machine::{Client, NORMAL_CLOSURE, State, Step};
+use super::machine::{Client, State, Step};
 use super::recovery::{Attribution, Explained, Recovery};
 
 impl Client {

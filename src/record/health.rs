@@ -143,6 +143,12 @@ impl GeneratorHealth {
         }
     }
 
+    /// The share of the machine's CPU time, in words.
+    #[must_use]
+    pub fn cpu_share_words(&self) -> String {
+        self.cpu_share.map_or_else(|| NOT_KNOWN.to_owned(), format_share)
+    }
+
     /// The memory, in words.
     #[must_use]
     pub fn memory_words(&self) -> String {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::StopReason;
 use crate::plan::Share;
+use crate::scenario::keys::{DisconnectHow, Scenario, Storm, StormBy};
 use crate::service::counters::TargetCounters;
 
 use super::health::GeneratorHealth;
@@ -208,6 +209,26 @@ pub struct StormManifest {
     pub what: String,
     /// Share of the sessions, 0..1.
     pub fraction: f64,
+}
+
+/// The storms of a scenario, in its order.
+#[must_use]
+pub fn planned_storms(scenario: &Scenario) -> Vec<StormManifest> {
+    scenario.storms.iter().map(|storm| planned_storm(scenario, storm)).collect()
+}
+
+fn planned_storm(scenario: &Scenario, storm: &Storm) -> StormManifest {
+    let what = match &storm.by {
+        StormBy::Target { code } => format!("the target closes with {code}"),
+        StormBy::Client { how: DisconnectHow::Close { code }, .. } => format!("clients close with {code}"),
+        StormBy::Client { how: DisconnectHow::Reset, .. } => "clients reset".to_owned(),
+        StormBy::Client { how: DisconnectHow::HalfOpen, .. } => "clients go half-open".to_owned(),
+        StormBy::Event { event } => {
+            let name = scenario.events.get(*event).map_or("", |event| event.name.as_str());
+            format!("the event {name}")
+        }
+    };
+    StormManifest { at_s: storm.at.as_secs_f64(), what, fraction: storm.fraction }
 }
 
 /// A series of the service's own numbers, as a report needs it.

@@ -67,7 +67,7 @@ pub use journal_reader::{JournalReader, open_journal};
 pub use lives::{Ends, Level, Lives, Losses, Presence};
 pub use manifest::{
     AbsentShard, Asks, FirstStart, GroupManifest, HostManifest, LostShard, Manifest, ObservedSeries, RunEnd,
-    SCHEMA_VERSION, Simulated, StormManifest, Worker,
+    SCHEMA_VERSION, Simulated, StormManifest, Worker, planned_storms,
 };
 pub use merge::{MergeError, MergeInput, MergePlan, plan_merge};
 pub use merge_ends::{Machines, merge_ends};

@@ -49,6 +49,7 @@ mod talk_tables;
 mod text;
 mod token_hints;
 mod traces;
+mod varint;
 mod verdict;
 mod wire_tables;
 mod workers;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::record::{ThresholdStatus, health_faults};
 use crate::sample::Outcome;
-use crate::units::{format_count, format_share, format_us};
+use crate::units::{format_count, format_us};
 
 use super::details::{agreement_words, write_accounts, write_details, write_pool_waits};
 use super::lost::clients_words;
@@ -188,7 +188,7 @@ fn write_generator(sheet: &mut Sheet, model: &RunModel) {
         "generator {word}: lag p99 {}, longest stall {}, CPU {}",
         format_us(health.lag_p99_us),
         format_us(health.stall_max_us),
-        health.cpu_share.map_or_else(|| "not known here".to_owned(), format_share),
+        health.cpu_share_words(),
     );
     sheet.say_as(tone, sign, &words);
 }

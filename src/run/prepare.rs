@@ -15,13 +15,11 @@ use crate::drive::network::{AddressPolicy, ClientFiles, TargetAddress, client_co
 use crate::machine;
 use crate::plan::{Machine, Needs, Share, check_budget};
 use crate::record::{
-    GroupManifest, HostManifest, Manifest, ObservedSeries, SCHEMA_VERSION, StormManifest, TalkNames,
+    GroupManifest, HostManifest, Manifest, ObservedSeries, SCHEMA_VERSION, TalkNames, planned_storms,
 };
 use crate::scenario::Loaded;
 use crate::scenario::keys::StepPlace;
-use crate::scenario::keys::{
-    DisconnectHow, Event, EventDoes, Group, Observe, Scenario, Storm, StormBy, Target,
-};
+use crate::scenario::keys::{Event, EventDoes, Group, Observe, Scenario, Target};
 use crate::service::server::{Server, ServerSetup};
 
 use super::error::RunError;
@@ -399,7 +397,7 @@ fn manifest(
         steps: scenario.groups.iter().map(Group::step_names).collect(),
         token_pointers: scenario.token_pointers(),
         talks: TalkNames::of_groups(&scenario.groups),
-        storms: scenario.storms.iter().map(|own| storm(scenario, own)).collect(),
+        storms: planned_storms(scenario),
         observed: observed_series(scenario),
         thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
         host,
@@ -423,18 +421,4 @@ fn observed_series(scenario: &Scenario) -> Vec<ObservedSeries> {
         series.collect::<Vec<_>>()
     };
     scenario.observe.iter().flat_map(of_source).collect()
-}
-
-pub(super) fn storm(scenario: &Scenario, storm: &Storm) -> StormManifest {
-    let what = match &storm.by {
-        StormBy::Target { code } => format!("the target closes with {code}"),
-        StormBy::Client { how: DisconnectHow::Close { code }, .. } => format!("clients close with {code}"),
-        StormBy::Client { how: DisconnectHow::Reset, .. } => "clients reset".to_owned(),
-        StormBy::Client { how: DisconnectHow::HalfOpen, .. } => "clients go half-open".to_owned(),
-        StormBy::Event { event } => {
-            let name = scenario.events.get(*event).map_or("", |event| event.name.as_str());
-            format!("the event {name}")
-        }
-    };
-    StormManifest { at_s: storm.at.as_secs_f64(), what, fraction: storm.fraction }
 }

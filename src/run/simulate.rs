@@ -18,7 +18,7 @@ use crate::engine::StopReason;
 use crate::plan::Share;
 use crate::record::{
     GeneratorHealth, GroupManifest, HostManifest, Journal, JournalError, JournalWriter, Manifest, Recorded,
-    Recorder, RunEnd, SCHEMA_VERSION, Simulated, Steps, TalkNames, read_journal,
+    Recorder, RunEnd, SCHEMA_VERSION, Simulated, Steps, TalkNames, planned_storms, read_journal,
 };
 use crate::report::{JOURNAL_FILE, RunModel, write_all};
 use crate::scenario::Overrides;
@@ -32,7 +32,6 @@ use super::done::RunDone;
 use super::error::RunError;
 use super::folder::make_folder;
 use super::one_process::begin_attempts;
-use super::prepare::storm;
 use super::request::OnProgress;
 use super::simulate_scale::scaled;
 use super::simulate_taker::{JournalTaker, MemoryTaker, hand_over, may_end_early};
@@ -329,7 +328,7 @@ impl Simulation {
             steps: scenario.groups.iter().map(Group::step_names).collect(),
             token_pointers: scenario.token_pointers(),
             talks: TalkNames::of_groups(&scenario.groups),
-            storms: scenario.storms.iter().map(|own| storm(scenario, own)).collect(),
+            storms: planned_storms(scenario),
             observed: Vec::new(),
             thresholds: scenario.thresholds.iter().map(|threshold| threshold.source.clone()).collect(),
             host: HostManifest {

@@ -61,7 +61,9 @@ pub use counter::Counter;
 pub use life::{Bin, Life, NotBack, WayIn, WayOut, WhyNotBack};
 pub use metric::{Metric, Phase, Phases};
 pub use request::{ErrorWord, NoErrorWord, Request, RequestAnswer, RequestEnd};
-pub use session_end::{ABNORMAL_CLOSURE, Abnormal, CloseKey, Initiator, NO_STATUS, Said, SessionEnd, Word};
+pub use session_end::{
+    ABNORMAL_CLOSURE, Abnormal, CloseKey, Initiator, NO_STATUS, NORMAL_CLOSURE, Said, SessionEnd, Word,
+};
 pub use storm::StormId;
 pub use talk::{Blind, BlindEnd, ExchangeNews, StreamNews, Talk};
 pub use trace::{NoTraceId, TraceId, Traced};

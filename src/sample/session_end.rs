@@ -89,6 +89,9 @@ impl Abnormal {
     }
 }
 
+/// The code with which a client leaves that has nothing more to do here (RFC 6455 §7.4.1).
+pub const NORMAL_CLOSURE: u16 = 1000;
+
 /// The code of a close frame that carries none, as the lifecycle and the reports tell it (RFC 6455 §7.1.5).
 pub const NO_STATUS: u16 = 1005;
 

@@ -6,14 +6,11 @@ use std::future::Future;
 
 use crate::clock::Moment;
 use crate::lifecycle::{Ending, EndingHow, Event};
-use crate::sample::{Abnormal, Said, Word};
+use crate::sample::{Abnormal, NORMAL_CLOSURE, Said, Word};
 
 use super::session::Session;
 use super::setup::GroupContext;
 use super::traffic::TrafficTally;
-
-/// The code with which it is closed.
-const NORMAL_CLOSURE: u16 = 1000;
 
 /// The kept session.
 pub(super) struct Kept {

@@ -6,16 +6,13 @@
 use crate::clock::Moment;
 use crate::lifecycle::{Action, Client, Ending, EndingHow, Event, Signs, StopPhase};
 use crate::plan::{Share, first_number};
-use crate::sample::{Abnormal, Said, Sample, Word};
+use crate::sample::{Abnormal, NORMAL_CLOSURE, Said, Sample, Word};
 use crate::scenario::keys::Scenario;
 
 use super::group::Group;
 use super::pages::Pages;
 use super::queue::{EventQueue, Kind};
 use super::slab::Key;
-
-/// The code with which a kept session is left.
-const NORMAL_CLOSURE: u16 = 1000;
 
 /// What a client is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,15 +7,12 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::lifecycle::{Ending, EndingHow, Event};
-use crate::sample::{Abnormal, Said, Word};
+use crate::sample::{Abnormal, NORMAL_CLOSURE, Said, Word};
 
 use super::frame::{ToClient, ToTarget};
 use super::queue::Kind;
 use super::slab::Key;
 use super::transit::Transit;
-
-/// The code with which they are closed.
-const NORMAL_CLOSURE: u16 = 1000;
 
 /// How a kept session stands.
 #[derive(Debug, Clone, Copy)]

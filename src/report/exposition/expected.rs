@@ -4,15 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::sample::{ABNORMAL_CLOSURE, Abnormal, Cause, Initiator, Outcome, Request, StormId};
+use crate::sample::{
+    ABNORMAL_CLOSURE, Abnormal, Cause, Initiator, NORMAL_CLOSURE, Outcome, Request, StormId,
+};
 use crate::scenario::keys::{
     AtSessionLimit, DisconnectHow, Grant, Group, RefusalManner, Scenario, StormBy, Target, TargetRules,
 };
 
 /// Codes by which services end sessions, where it is not known which this one uses (RFC 6455 §7.4.1, and IANA's registry).
 const USUAL_CODES: [u16; 4] = [1000, 1001, 1011, 1012];
-/// With which a client leaves when the run ends.
-const NORMAL_CLOSURE: u16 = 1000;
 
 /// The end of a session, as it is counted.
 pub(super) type End = (Initiator, String, Option<Abnormal>);

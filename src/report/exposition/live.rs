@@ -2,7 +2,7 @@
 //!
 //! In: a scenario, the live view. Out: [`LiveRun`].
 
-use crate::record::{LiveView, StormManifest, TalkNames, Tally, add_asked_storms};
+use crate::record::{LiveView, TalkNames, Tally, add_asked_storms, planned_storms};
 use crate::scenario::keys::{Group, Scenario};
 
 use super::expected::Expected;
@@ -75,15 +75,7 @@ impl LiveRun {
 
 /// When each storm is due, in seconds: the scenario's, and behind them those that were asked for.
 fn storm_times(scenario: &Scenario, view: &LiveView) -> Vec<f64> {
-    let mut storms: Vec<StormManifest> = scenario
-        .storms
-        .iter()
-        .map(|storm| StormManifest {
-            at_s: storm.at.as_secs_f64(),
-            what: String::new(),
-            fraction: storm.fraction,
-        })
-        .collect();
+    let mut storms = planned_storms(scenario);
     add_asked_storms(&mut storms, &view.marks);
     storms.iter().map(|storm| storm.at_s).collect()
 }

@@ -53,17 +53,12 @@ impl LiveRun {
     }
 
     fn time(&self) -> [Family<'_>; 3] {
-        let gauge = |name, help, value| {
-            let mut family = Family::new(name, help, FamilyKind::Gauge);
-            family.put([], Value::Number(value));
-            family
-        };
         let elapsed = "Time since the run's start up to which these numbers go";
         let duration = "How long the scenario holds its clients";
         [
-            gauge("run_elapsed", elapsed, self.elapsed_s).in_unit(FamilyUnit::Seconds),
-            gauge("run_duration", duration, self.duration_s).in_unit(FamilyUnit::Seconds),
-            gauge("run_finished", "1 when nothing more is to come", f64::from(u8::from(self.is_final))),
+            single("run_elapsed", elapsed, self.elapsed_s).in_unit(FamilyUnit::Seconds),
+            single("run_duration", duration, self.duration_s).in_unit(FamilyUnit::Seconds),
+            single("run_finished", "1 when nothing more is to come", f64::from(u8::from(self.is_final))),
         ]
     }
 
@@ -104,16 +99,15 @@ impl LiveRun {
     fn outages(&self) -> [Family<'_>; 3] {
         let found = self.view.recent.outages();
         let last = found.last();
-        let gauge = |name, help, value: u64| {
-            let mut family = Family::new(name, help, FamilyKind::Gauge);
-            family.put([], Value::Number(value as f64));
-            family
-        };
         let lost = "Clients that the last of them lost";
         [
-            gauge("outages_recent", "Outages that began in the last two minutes", found.len() as u64),
-            gauge("outage_lost", lost, last.map_or(0, |outage| outage.lost)),
-            gauge("outage_back", "Clients of those that are back", last.map_or(0, |outage| outage.back)),
+            single("outages_recent", "Outages that began in the last two minutes", found.len() as f64),
+            single("outage_lost", lost, last.map_or(0, |outage| outage.lost) as f64),
+            single(
+                "outage_back",
+                "Clients of those that are back",
+                last.map_or(0, |outage| outage.back) as f64,
+            ),
         ]
     }
 
@@ -258,6 +252,13 @@ impl LiveRun {
         }
         family.in_unit(FamilyUnit::Seconds)
     }
+}
+
+/// A number of the whole run.
+fn single(name: &'static str, help: &'static str, value: f64) -> Family<'static> {
+    let mut family = Family::new(name, help, FamilyKind::Gauge);
+    family.put([], Value::Number(value));
+    family
 }
 
 /// Attempts by what they are counted by.

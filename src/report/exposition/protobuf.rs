@@ -3,6 +3,8 @@
 //! In: fields by number. Out: bytes; and of an answer's bytes, its fields. The crates of OTLP's messages bring an SDK or a macro with them; what is sent here are
 //! ten messages, and `tests/interop` reads them by the official definitions.
 
+use super::super::varint::push_varint;
+
 /// A message under construction. As the wire has it, a field that is zero or empty is left out, but for those of a `oneof` or `optional`.
 #[derive(Debug, Default)]
 pub(super) struct Message(Vec<u8>);
@@ -18,12 +20,8 @@ impl Message {
         self.0
     }
 
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
+    fn varint(&mut self, value: u64) {
+        push_varint(&mut self.0, value);
     }
 
     fn key(&mut self, field: u64, wire_type: u64) {

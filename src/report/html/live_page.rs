@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::record::{LiveView, StormManifest, StormTally, Tally, add_asked_storms, merge_all};
+use crate::record::{
+    LiveView, Quantile, StormManifest, StormTally, Tally, add_asked_storms, merge_all, planned_storms,
+};
 use crate::sample::{Cause, Counter, Metric, Outcome, StormId};
 use crate::scenario::keys::Scenario;
 use crate::units::{clipped, format_count, format_duration, format_share, format_us};
 
 use super::super::model::RunModel;
+use super::super::recovery::RecoveryCurve;
 use super::buckets::Bucket;
 use super::page::{Block, Figure, Page, Section};
 use super::plot::{Axis, Line, Mark, Plot, PlotKind, Series, Unit};
@@ -123,12 +126,7 @@ impl LivePage {
         let is_over = Duration::from_secs(view.second + 1) >= self.duration;
         self.state = if is_over { State::Draining } else { State::Running };
         self.verdict = word(Tone::Plain, if is_over { "DRAINING" } else { "RUNNING" });
-        let planned = scenario.storms.iter().map(|storm| StormManifest {
-            at_s: storm.at.as_secs_f64(),
-            what: String::new(),
-            fraction: storm.fraction,
-        });
-        self.storms = planned.collect();
+        self.storms = planned_storms(scenario);
         add_asked_storms(&mut self.storms, &view.marks);
         let told = view.marks.iter().filter(|mark| mark.storm.is_none()).take(MOST_LINES);
         self.marks = storm_marks(&self.storms)
@@ -326,24 +324,24 @@ impl LivePage {
             .enumerate()
             .filter(|(_, storm)| storm.at_s <= gone && self.state != State::Waiting);
         let row = |(index, storm): (usize, &StormManifest)| {
-            let StormTally { disconnects, back, .. } =
+            let StormTally { disconnects, back, away } =
                 self.total.storms.get(&StormId::of(index)).cloned().unwrap_or_default();
-            let share = |whole: u64| {
-                if whole > 0 { format_share(back.count() as f64 / whole as f64) } else { "–".to_owned() }
+            let curve = RecoveryCurve { group: None, storm: Some(index), disconnects, back, away };
+            let until = |share: f64| match curve.time_to_us(share) {
+                Some(Quantile::At(us)) => format_us(us),
+                Some(Quantile::Beyond(_)) | None => "–".to_owned(),
             };
-            // Who is not back yet stays in the denominator.
-            let until = |wanted: f64| {
-                let reached = disconnects > 0 && back.count() as f64 >= wanted * disconnects as f64;
-                let among = 100.0 * wanted * disconnects as f64 / (back.count().max(1)) as f64;
-                if reached { format_us(back.percentile_us(among.min(100.0))) } else { "–".to_owned() }
-            };
-            let by = if storm.what.is_empty() { "planned".to_owned() } else { storm.what.clone() };
             vec![
-                format!("storm {}, {} of the sessions, {by}", index + 1, format_share(storm.fraction)),
+                format!(
+                    "storm {}, {} of the sessions, {}",
+                    index + 1,
+                    format_share(storm.fraction),
+                    storm.what
+                ),
                 format!("{:.1} s", storm.at_s),
                 format_count(disconnects),
-                format_count(back.count()),
-                share(disconnects),
+                format_count(curve.back.count()),
+                curve.share_back().map_or_else(|| "–".to_owned(), format_share),
                 until(0.5),
                 until(0.95),
             ]

@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::thrift::{Struct, push_varint};
+use super::super::varint::push_varint;
+use super::thrift::Struct;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 //!
 //! In: fields by ascending number. Out: bytes: <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
 
+use super::super::varint::push_varint;
+
 /// Types of fields and of a list's elements.
 const TRUE: u8 = 1;
 const I32: u8 = 5;
@@ -99,15 +101,6 @@ impl Struct {
             push_varint(&mut self.bytes, length as u64);
         }
     }
-}
-
-/// Seven bits at a time, the lowest first (ULEB128).
-pub(super) fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
 }
 
 /// Zig-zag: small numbers are short, whatever their sign.
