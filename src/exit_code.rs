@@ -10,7 +10,7 @@ const HEAD: &str = "\
 <!-- Generated from `src/exit_code.rs` by its test, with `RESURGE_ACCEPT=1`. Do not edit. -->
 # Exit codes
 
-Every command ends with one of these codes. `run.json` has the code of a run as `verdict.exit_code`, with the reasons next to it.
+Every command ends with one of these codes. `run.json` has a run's code (`verdict.exit_code`) and the reasons for it.
 
 ";
 
