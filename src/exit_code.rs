@@ -10,7 +10,7 @@ const HEAD: &str = "\
 <!-- Generated from `src/exit_code.rs` by its test, with `RESURGE_ACCEPT=1`. Do not edit. -->
 # Exit codes
 
-Every command ends with one of these. `run.json` holds the code of a run as `verdict.exit_code`, with the reasons beside it.
+Every command ends with one of these codes. `run.json` has a run's code (`verdict.exit_code`) and the reasons for it.
 
 ";
 
@@ -113,35 +113,35 @@ impl ExitCode {
     /// When a command ends with it, in sentences of the reference page.
     const fn detail(self) -> &'static str {
         match self {
-            Self::Pass => "`diagnose` ends so whenever it has a verdict, whatever that says.",
-            Self::Unexpected => {
-                "A run that passed ends so where one of its files, or stdout, could not be written."
-            }
-            Self::Usage => "Unknown or contradicting arguments; a folder or file that exists already.",
+            Self::Pass => "Also `diagnose` with any verdict.",
+            Self::Unexpected => "Also a run that passed, if one of its files or stdout could not be written.",
+            Self::Usage => "Unknown or contradictory arguments; a folder or file that already exists.",
             Self::Unreadable => {
-                "Run folders and baselines of `report`, `merge`, `compare`, `baseline`, `simulate --calibrate` and `--against`."
+                "The run folders and baselines that `report`, `merge`, `compare`, `baseline`, `simulate --calibrate` and `--against` read."
             }
             Self::TryAgain => {
-                "Of runs over many machines: no NATS server answers, it has no JetStream, it does not keep what it is given; no run has that name, or it has begun already; another run has the target."
+                "Runs over many machines: no NATS server answers, or it has no JetStream, or it does not keep the data that it is given; there is no run of that name, or it has already started; another run uses the target."
             }
             Self::NotAuthorised => {
-                "An address that is neither loopback nor private, and not named by `--authorize`; events that run commands or send signals, without `--allow-commands`; a NATS server that does not let us in, or a way there that others could read or use."
+                "An address that is neither loopback nor private, and not named by `--authorize`; events that run commands or send signals, without `--allow-commands`; a NATS server that rejects the login, or a connection to it that others could read or use."
             }
-            Self::ThresholdFailed => "Of `run` and `simulate`; of `sweep` where no point holds.",
+            Self::ThresholdFailed => {
+                "From `run` and `simulate`; from `sweep` if no point meets its conditions."
+            }
             Self::ScenarioInvalid => {
-                "The faults are on stderr, each with its line and what mends it. Also a profile or a rule of `serve`."
+                "The faults are on stderr, each with its line and the fix. Also an invalid profile or rule of `serve`."
             }
             Self::Interrupted => {
-                "Ctrl-C, SIGTERM or a closed terminal. The run drained and its reports are there, unless it had not begun."
+                "Ctrl-C, SIGTERM or a closed terminal. The run drained and wrote its reports, unless it had not started."
             }
             Self::NotValid => {
-                "Also where this machine cannot hold the run; a candidate of `compare --gate`, or a run for `baseline`, that is not valid; of `sweep` where no point tells anything."
+                "Also if this machine cannot hold the run; if a candidate of `compare --gate`, or a run for `baseline`, is not valid; from `sweep` if no point gives a result."
             }
             Self::Incomplete => {
-                "Also where workers or shards were not ready in time. `merge` again when the missing shard is there. `report` of a run that was cut off shows what it had measured, and ends with 0."
+                "Also if workers or shards were not ready in time. Use `merge` again when you have the missing shard. `report` of a run that was cut off shows what it measured, and ends with 0."
             }
             Self::Regression => {
-                "Of `compare --gate`; of `simulate --against` where the prediction deviates by more than is allowed."
+                "From `compare --gate`; from `simulate --against` if the prediction deviates by more than allowed."
             }
         }
     }
@@ -216,7 +216,7 @@ pub fn exit_codes_page() -> String {
     }
     let order = ExitCode::BY_GRAVITY.map(|code| code.to_string()).join(", ");
     page.push_str(&format!(
-        "\nWhere several hold, the first of these is told: {order}. An interrupted run is just that.\n"
+        "\nIf several apply, the first of this list counts: {order}. An interrupted run always ends with 105.\n"
     ));
     page
 }
