@@ -28,6 +28,13 @@ fn each_row_of_the_table_has_a_scenario_that_meets_it() {
             ),
         ),
         (
+            "session.mqtt",
+            format!(
+                "kind = \"remote\"\nurl = \"ws://127.0.0.1:1/mqtt\"\n[simulate]\nservice = \"forum\"\n\
+                 {group}token = {{ grant = \"none\" }}\n[groups.session.mqtt]\n"
+            ),
+        ),
+        (
             "target.faults",
             format!("[[target.faults]]\nkind = \"malformed_frame\"\nflaw = \"deflate\"\n{group}{token}"),
         ),

@@ -22,7 +22,7 @@ enum Asks {
 }
 
 /// Everything that is refused.
-pub const UNSUPPORTED: [Unsupported; 3] = [
+pub const UNSUPPORTED: [Unsupported; 4] = [
     Unsupported {
         key: "token.command",
         why: "gets its tokens from a program: what it answers, and when, is known to that program alone",
@@ -32,6 +32,11 @@ pub const UNSUPPORTED: [Unsupported; 3] = [
         key: "prepare.steps",
         why: "asks the target's token endpoint, or for its keys, by a step: those endpoints are here asked by [groups.token] alone",
         asks: Asks::Group(steps_to_an_endpoint),
+    },
+    Unsupported {
+        key: "session.mqtt",
+        why: "speaks MQTT: no rules of a broker are simulated",
+        asks: Asks::Group(speaks_mqtt),
     },
     Unsupported {
         key: "target.faults",
@@ -60,6 +65,10 @@ pub fn unsupported(scenario: &Scenario, rules: &TargetRules) -> Vec<String> {
 
 fn has_command(group: &Group) -> bool {
     matches!(group.token.as_ref().map(|token| &token.grant), Some(Grant::Command(_)))
+}
+
+fn speaks_mqtt(group: &Group) -> bool {
+    group.session.mqtt.is_some()
 }
 
 /// The target's endpoints beside its routes and its sessions.
