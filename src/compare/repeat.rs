@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::record::{
-    GroupManifest, HostManifest, Latencies, PackedTally, Reconnects, Survival, TalkNames, Tally,
-    count_not_back, share_of,
+    GroupManifest, HostManifest, Latencies, PackedTally, Reconnects, TalkNames, Tally, count_not_back,
+    share_of,
 };
 use crate::report::{RunModel, Status};
 use crate::sample::{Counter, Metric};
@@ -188,8 +188,8 @@ impl Repeat {
     #[must_use]
     pub fn of(model: &RunModel, source: &str) -> Self {
         let whole = model.totals.iter().enumerate();
-        let groups: Vec<(Survival, &TalkNames)> = whole
-            .map(|(place, tally)| (Reconnects::of(tally).survival, model.manifest.talk_names(place)))
+        let groups: Vec<(u64, &TalkNames)> = whole
+            .map(|(place, tally)| (Reconnects::of(tally).not_back_from_us, model.manifest.talk_names(place)))
             .collect();
         Self {
             facts: facts(model, source),
@@ -305,9 +305,9 @@ fn facts(model: &RunModel, source: &str) -> Facts {
     }
 }
 
-/// Cuts the seconds, the empty ones between them counted, into blocks of equal length. One block is unpacked at a time. Who of those that are still away
-/// counts as not back is told by how the group came back in the whole run.
-fn blocks(seconds: &[(u64, Vec<PackedTally>)], whole: &[(Survival, &TalkNames)]) -> Vec<Block> {
+/// Cuts the seconds, the empty ones between them counted, into blocks of equal length. One block is unpacked at a time. Each group has the time in
+/// microseconds from which one that is still away counts as not back, by how the group came back in the whole run.
+fn blocks(seconds: &[(u64, Vec<PackedTally>)], whole: &[(u64, &TalkNames)]) -> Vec<Block> {
     let total = seconds.last().map_or(0, |(second, _)| second + 1);
     let length = total.div_ceil(MOST_BLOCKS as u64).max(1);
     let count = total.div_ceil(length);
@@ -316,8 +316,8 @@ fn blocks(seconds: &[(u64, Vec<PackedTally>)], whole: &[(Survival, &TalkNames)])
         let end = ((index + 1) * length).min(total);
         let (own, behind) = rest.split_at(rest.partition_point(|(second, _)| *second < end));
         rest = behind;
-        let groups = whole.iter().enumerate().map(|(group, (survival, names))| {
-            group_block(own.iter().filter_map(|(_, tallies)| tallies.get(group)), survival, names)
+        let groups = whole.iter().enumerate().map(|(group, (not_back_from_us, names))| {
+            group_block(own.iter().filter_map(|(_, tallies)| tallies.get(group)), *not_back_from_us, names)
         });
         Block { seconds: end - index * length, groups: groups.collect() }
     });
@@ -326,7 +326,7 @@ fn blocks(seconds: &[(u64, Vec<PackedTally>)], whole: &[(Survival, &TalkNames)])
 
 fn group_block<'t>(
     tallies: impl Iterator<Item = &'t PackedTally>,
-    survival: &Survival,
+    not_back_from_us: u64,
     names: &TalkNames,
 ) -> GroupBlock {
     let mut exchanges: BTreeMap<String, Vec<(u64, u64)>> = BTreeMap::new();
@@ -351,7 +351,11 @@ fn group_block<'t>(
         buckets.add_to(&mut away, FULL_PRECISION);
     }
     let exchanges = exchanges.into_iter().map(|(name, counts)| (name, Buckets::new(counts))).collect();
-    GroupBlock { counts: Counts::of(&counted, count_not_back(survival, &away)), histograms, exchanges }
+    GroupBlock {
+        counts: Counts::of(&counted, count_not_back(not_back_from_us, &away)),
+        histograms,
+        exchanges,
+    }
 }
 
 #[cfg(test)]
@@ -377,7 +381,7 @@ mod tests {
 
     #[test]
     fn every_second_is_in_one_block_and_nothing_is_lost() {
-        let nobody = [0, 1].map(|_| (Survival::new([], [], 0), TalkNames::NONE));
+        let nobody = [0, 1].map(|_| (1, TalkNames::NONE));
         for total in [1_u64, 5, 12, 13, 100, 3_600] {
             let seconds: Vec<_> =
                 (0..total).filter(|n| n % 3 != 1 || *n + 1 == total).map(|n| (n, second(n + 1))).collect();

@@ -20,6 +20,8 @@ pub struct Reconnects {
     pub away: u64,
     /// Of those, how many were cut off so late that they say nothing: the success rate leaves them out.
     pub too_late_to_tell: u64,
+    /// Microseconds: from this time away on, one that was away when the run ended counts as not back.
+    pub not_back_from_us: u64,
     /// The longest time that one had been away when the run ended; `None`: none was, or how long is not known.
     pub longest_away_us: Option<u64>,
     /// How long it takes to come back, with those who are still away and those who gave up.
@@ -36,12 +38,14 @@ impl Reconnects {
         let given_up = tally.counter(Counter::ReconnectsGivenUp);
         let survival = Survival::of(back, away, given_up);
         let unknown = tally.counter(Counter::ReconnectsUnfinished).saturating_sub(away.count());
-        let too_late = away.count() - count_not_back(&survival, away);
+        let not_back_from_us = not_back_from_us(&survival, back.count(), away);
+        let too_late = away.count() - count_not_back(not_back_from_us, away);
         Self {
             back: tally.counter(Counter::Reconnects),
             given_up,
             away: away.count() + unknown,
             too_late_to_tell: too_late + unknown,
+            not_back_from_us,
             longest_away_us: (away.count() > 0).then(|| away.max_us()),
             survival,
         }
@@ -77,13 +81,23 @@ impl Reconnects {
     }
 }
 
-/// How many of those who were away when the run ended count as not back, by how the group came back in the whole run ([`Survival::not_back_from_us`]).
+/// Microseconds: those who were away for this long or longer when the run ended count as not back.
 ///
-/// A lower bound, as the p99 of those who came back, would fail `rate == 100%` by chance: a run that loses clients all the time ends with some on their way,
-/// and more where it ends in a moment when all of them wait for the same thing.
+/// It is the longest time that one took to come back. A run that loses clients all the time ends with some on their way, and each of those may be about to
+/// take the longest: so up to 1 % as many as came back may exceed it, by a quarter at most. A lower bound, as the p99 of those who came back, would fail
+/// `rate == 100%` by chance, and more so where the run ends in a moment when all of them wait for the same thing. Where nobody came back, all count but
+/// those who had no time at all.
+fn not_back_from_us(survival: &Survival, back: u64, away: &Latencies) -> u64 {
+    let Some(longest_us) = survival.steps().last().map(|step| step.time_us.max(1)) else { return 1 };
+    let patient_us = longest_us + longest_us / 4 + 1;
+    let a_little_longer = count_not_back(longest_us, away) - count_not_back(patient_us, away);
+    if a_little_longer * 100 <= back { patient_us } else { longest_us }
+}
+
+/// How many of those who were away when the run ended, or a part of it, count as not back: by [`Reconnects::not_back_from_us`] of the whole run.
 #[must_use]
-pub fn count_not_back(survival: &Survival, away: &Latencies) -> u64 {
-    counts(away).filter(|(us, _)| *us >= survival.not_back_from_us()).map(|(_, count)| count).sum()
+pub fn count_not_back(not_back_from_us: u64, away: &Latencies) -> u64 {
+    counts(away).filter(|(us, _)| *us >= not_back_from_us).map(|(_, count)| count).sum()
 }
 
 /// Numerator and denominator of the success rate of some groups: each is judged by its own reconnects.

@@ -96,15 +96,6 @@ impl SurvivalStep {
     }
 }
 
-fn not_back_from_us(back: &[(u64, u64)], away: &[(u64, u64)]) -> u64 {
-    let Some((longest_us, _)) = back.last() else { return 1 };
-    let (longest_us, patient_us) = (1.max(*longest_us), longest_us + longest_us / 4 + 1);
-    let came_back: u64 = back.iter().map(|(_, count)| count).sum();
-    let near: u64 =
-        away.iter().filter(|(us, _)| (longest_us..patient_us).contains(us)).map(|(_, count)| count).sum();
-    if near * 100 <= came_back { patient_us } else { longest_us }
-}
-
 /// The estimate: a curve that falls from 1 where somebody comes back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Survival {
@@ -113,7 +104,6 @@ pub struct Survival {
     /// How many were seen, back or away.
     seen: u64,
     longest_us: u64,
-    not_back_from_us: u64,
 }
 
 impl Survival {
@@ -128,8 +118,7 @@ impl Survival {
         let seen: u64 = back.iter().chain(&away).map(|(_, count)| count).sum();
         let longest_us = back.last().into_iter().chain(away.last()).map(|(time, _)| *time).max().unwrap_or(0);
         let steps = Walk::new(&back, &away, never).collect();
-        let not_back_from_us = not_back_from_us(&back, &away);
-        Self { steps, population: seen + never, seen, longest_us, not_back_from_us }
+        Self { steps, population: seen + never, seen, longest_us }
     }
 
     /// Of histograms.
@@ -142,15 +131,6 @@ impl Survival {
     #[must_use]
     pub const fn population(&self) -> u64 {
         self.population
-    }
-
-    /// Microseconds: those still away for this long or longer count as not back, those away for less were cut off too early to tell.
-    ///
-    /// It is the longest time that one took to come back. In a run that loses clients all the time, any that is cut off may be about to take longest; so
-    /// up to 1 % as many as came back may exceed it, by a quarter at most. Where none came back, all count but those cut off at once.
-    #[must_use]
-    pub const fn not_back_from_us(&self) -> u64 {
-        self.not_back_from_us
     }
 
     /// The times at which somebody came back, ascending.
