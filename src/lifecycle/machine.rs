@@ -14,7 +14,7 @@ use crate::scenario::keys::{PrepareWhen, Ready, ResetOn};
 
 use super::backoff::next_wait;
 use super::cause::Evidence;
-use super::event::{Action, ConnectFailure, Event, Finish, Marks, Signs, TokenFacts, TokenFailure};
+use super::event::{Action, ConnectFailure, Event, Finish, Marks, Signs};
 use super::history::History;
 use super::kept::Kept;
 use super::recovery::{Attempt, Attribution, Entering, Recovery, Silence, Tries};
@@ -206,8 +206,8 @@ impl Step<'_> {
             (State::Token { recovery, mut attempt, asked }, Event::TokenReady { facts, fetched }) => {
                 self.take_token(facts, fetched);
                 attempt.get_token(fetched);
-                if fetched && recovery.kind == AttemptKind::Reconnect {
-                    self.count(Counter::TokensForReconnects);
+                if fetched {
+                    self.count_token_for(recovery.kind);
                 }
                 self.go_on_with_token(recovery, attempt, if fetched { TOKEN_ASKS } else { asked })
             }
@@ -325,30 +325,6 @@ impl Step<'_> {
         let carried = self.carried(marks.ended);
         self.end_refused(&recovery, attempt, outcome, evidence, carried, None);
         self.after_refusal(recovery, attempt, evidence)
-    }
-
-    pub(super) fn take_token(&mut self, facts: TokenFacts, fetched: bool) {
-        if fetched {
-            self.count(Counter::TokensFetched);
-            if facts.lacks_scope {
-                self.count(Counter::ScopesWithheld);
-            }
-        }
-        self.client.token.take(facts);
-    }
-
-    pub(super) fn token_failed(
-        &mut self,
-        mut recovery: Recovery,
-        attempt: Attempt,
-        failure: TokenFailure,
-        retry_after: Option<Duration>,
-    ) -> Action {
-        self.count(Counter::TokenFailures);
-        recovery.account(Phase::Token, self.now);
-        recovery.refuse(false);
-        self.end_plainly(&recovery, attempt, failure.outcome(), None);
-        self.next_attempt(recovery, retry_after)
     }
 
     pub(super) fn connected(&mut self, mut recovery: Recovery, attempt: Attempt, marks: &Marks) -> Action {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::lifecycle::{TokenFacts, TokenFailure};
 use crate::sample::{Bin, NotBack};
 
 /// What must hold whatever happens to a client.

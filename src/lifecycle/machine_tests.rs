@@ -1,7 +1,9 @@
 //! Tests of the lifecycle: scripts of events.
 
 use super::*;
-use crate::lifecycle::{AskedStorms, Ending, EndingHow, Evidence, Finish, Leave, StormRule};
+use crate::lifecycle::{
+    AskedStorms, Ending, EndingHow, Evidence, Finish, Leave, StormRule, TokenFacts, TokenFailure,
+};
 use crate::sample::{Abnormal, Cause, CloseKey, Initiator, Outcome, SessionEnd, StormId};
 use crate::scenario::keys::PrepareRules;
 use crate::scenario::keys::{
@@ -63,6 +65,7 @@ pub(in crate::lifecycle) fn rules(on_reconnect: OnReconnect) -> GroupRules {
         },
         storms: Vec::new(),
         asked: AskedStorms::default(),
+        arrives: false,
         first: 0,
         seed: 1,
         traces: None,
@@ -141,6 +144,31 @@ fn fetch_takes_a_new_token_before_the_handshake_and_reuse_does_not() {
         let action = bench.step(ms(1_010), Event::Due(Signs::default()));
         let fetched = matches!(action, Action::FetchToken { .. });
         assert_eq!(fetched, fetches, "{policy:?} after {code}: {action:?}");
+    }
+}
+
+#[test]
+fn token_requests_of_a_fleet_that_begins_are_told_from_those_of_reconnects() {
+    for (arrives, at_start) in [(false, 2), (true, 0)] {
+        let mut bench = Bench::new(GroupRules { arrives, ..rules(OnReconnect::Fetch) });
+        bench.step(ms(0), Event::Begin { due: ms(0), leaves: Moment::NEVER });
+        let failed = Event::TokenFailed { failure: TokenFailure::Error, retry_after: None };
+        assert!(matches!(bench.step(ms(1), failed), Action::Sleep { .. }));
+        bench.step(ms(100), Event::Due(Signs::default()));
+        bench.token_at(ms(101));
+        bench.step(ms(102), Event::Connected(marks(ms(101), ms(102))));
+        bench.close_by_target(ms(1_000), 1001);
+        bench.step(ms(1_100), Event::Due(Signs::default()));
+        bench.token_at(ms(1_101));
+        let count = |counter| {
+            let own = bench
+                .samples
+                .iter()
+                .filter(|sample| matches!(sample, Sample::Count(own, 1) if *own == counter));
+            own.count()
+        };
+        assert_eq!(count(Counter::TokenRequestsAtStart), at_start, "arrives: {arrives}");
+        assert_eq!((count(Counter::TokensFetched), count(Counter::TokensForReconnects)), (2, 1));
     }
 }
 

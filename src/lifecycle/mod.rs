@@ -28,6 +28,7 @@ mod shared_tokens;
 mod stop;
 mod storm;
 mod token;
+mod token_steps;
 mod trace;
 
 pub use asked::AskedStorms;

@@ -45,6 +45,8 @@ pub struct GroupRules {
     pub storms: Vec<StormRule>,
     /// Those that are asked for while the run goes on.
     pub asked: AskedStorms,
+    /// Whether they arrive all through the run, in place of a fleet that is started.
+    pub arrives: bool,
     /// Number of its first client.
     pub first: u32,
     /// The run's seed.
@@ -100,6 +102,7 @@ impl GroupRules {
             reconnect: group.reconnect.clone(),
             storms: storms_of(scenario, index),
             asked: AskedStorms::default(),
+            arrives: group.arrivals.is_some(),
             first: first_number(scenario, index),
             seed: scenario.seed,
             traces: None,

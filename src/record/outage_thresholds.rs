@@ -35,6 +35,7 @@ fn measure_outages(of: OutageOf, aggregate: Aggregate, outages: &[&OutageIn]) ->
     match of_quantiles(values, aggregate) {
         Some(Quantile::At(value)) => Found::Value(value as f64 / scale),
         Some(Quantile::Beyond(least)) => Found::Beyond(least as f64),
+        Some(Quantile::Never(least)) => Found::Never(least as f64),
         // Nobody was lost.
         None => Found::Value(0.0),
     }
@@ -42,7 +43,7 @@ fn measure_outages(of: OutageOf, aggregate: Aggregate, outages: &[&OutageIn]) ->
 
 /// A number of some values; those that lie beyond what was seen are the largest.
 fn of_quantiles(mut values: Vec<Quantile>, aggregate: Aggregate) -> Option<Quantile> {
-    values.sort_by_key(|value| (value.beyond_us().is_some(), value.least_us()));
+    values.sort_by_key(|value| (value.rank(), value.least_us()));
     let last = values.len().checked_sub(1)?;
     match aggregate {
         Aggregate::Percentile(percentile) => {
@@ -52,8 +53,11 @@ fn of_quantiles(mut values: Vec<Quantile>, aggregate: Aggregate) -> Option<Quant
         Aggregate::Min => values.first().copied(),
         Aggregate::Mean => {
             let mean = values.iter().map(|value| value.least_us()).sum::<u64>() / values.len() as u64;
-            let is_beyond = values[last].beyond_us().is_some();
-            Some(if is_beyond { Quantile::Beyond(mean) } else { Quantile::At(mean) })
+            Some(match values[last] {
+                Quantile::At(_) => Quantile::At(mean),
+                Quantile::Beyond(_) => Quantile::Beyond(mean),
+                Quantile::Never(_) => Quantile::Never(mean),
+            })
         }
         Aggregate::Max | Aggregate::Count | Aggregate::Rate => values.last().copied(),
     }

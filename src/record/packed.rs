@@ -12,7 +12,7 @@ use super::histogram::Latencies;
 use super::lives::Lives;
 use super::requests::{self, PackedRequest};
 use super::talk_packed::PackedTalk;
-use super::tally::{StormTally, Tally};
+use super::tally::{StormTally, Tally, after_start};
 
 /// A tally as the journal holds it: what [`PackedTally::of`] made, or what was read and checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,6 +181,12 @@ impl PackedTally {
     pub fn token_requests(&self) -> u64 {
         let wanted = self.requests.iter().filter(|(request, ..)| request.token_name().is_some());
         wanted.flat_map(|(_, _, said, _)| said).map(|(_, _, n)| n).sum()
+    }
+
+    /// Those without the requests with which the clients of a fleet began: what clients that are cut off do to the token endpoint.
+    #[must_use]
+    pub fn token_requests_after_start(&self) -> u64 {
+        after_start(self.token_requests(), |counter| self.counter(counter))
     }
 }
 

@@ -22,17 +22,20 @@ const ROUNDING: f64 = 1e-12;
 pub enum Quantile {
     /// It was seen.
     At(u64),
-    /// It is longer than the longest time that was seen, which is this: too many are still away, or gave up.
+    /// It is longer than the longest time that was seen, which is this: too many are still away.
     Beyond(u64),
+    /// So many gave up that it never comes, however long one waits. The longest time that was seen is this.
+    Never(u64),
 }
 
 impl Quantile {
-    /// For people: `1.02 s`, `> 5.00 s`.
+    /// For people: `1.02 s`, `> 5.00 s`, `never`.
     #[must_use]
     pub fn words(self) -> String {
         match self {
             Self::At(us) => format_us(us),
             Self::Beyond(us) => format!("> {}", format_us(us)),
+            Self::Never(_) => "never".to_owned(),
         }
     }
 
@@ -41,7 +44,16 @@ impl Quantile {
     pub const fn seen_us(self) -> Option<u64> {
         match self {
             Self::At(us) => Some(us),
-            Self::Beyond(_) => None,
+            Self::Beyond(_) | Self::Never(_) => None,
+        }
+    }
+
+    /// Its place beside others: what was seen, what is longer, what never comes.
+    pub(super) const fn rank(self) -> u8 {
+        match self {
+            Self::At(_) => 0,
+            Self::Beyond(_) => 1,
+            Self::Never(_) => 2,
         }
     }
 
@@ -50,7 +62,7 @@ impl Quantile {
     pub const fn beyond_us(self) -> Option<u64> {
         match self {
             Self::At(_) => None,
-            Self::Beyond(us) => Some(us),
+            Self::Beyond(us) | Self::Never(us) => Some(us),
         }
     }
 
@@ -58,14 +70,18 @@ impl Quantile {
     #[must_use]
     pub const fn or_longer(self, seen_us: u64) -> Self {
         let least_us = self.least_us();
-        Self::Beyond(if seen_us > least_us { seen_us } else { least_us })
+        let longer_us = if seen_us > least_us { seen_us } else { least_us };
+        match self {
+            Self::Never(_) => Self::Never(longer_us),
+            Self::At(_) | Self::Beyond(_) => Self::Beyond(longer_us),
+        }
     }
 
     /// The value; where it was not seen, what it is at least.
     #[must_use]
     pub const fn least_us(self) -> u64 {
         match self {
-            Self::At(us) | Self::Beyond(us) => us,
+            Self::At(us) | Self::Beyond(us) | Self::Never(us) => us,
         }
     }
 }
@@ -143,7 +159,8 @@ impl Survival {
     #[must_use]
     pub fn percentile(&self, percentile: f64) -> Option<Quantile> {
         let still_away = 1.0 - percentile / 100.0 + ROUNDING;
-        self.first(|step| step.away <= still_away)
+        let found = self.first(|step| step.away <= still_away)?;
+        Some(or_never(found, still_away, self.population - self.seen, self.population))
     }
 
     /// Bounds between which that percentile lies in 95 of 100 cases.
@@ -171,7 +188,9 @@ impl Survival {
             (from, away) = (step.time_us, step.away);
         }
         let rest = away * (self.longest_us - from) as f64;
-        Some(if away > 0.0 {
+        Some(if self.population > self.seen {
+            Quantile::Never((area + rest).round() as u64)
+        } else if away > 0.0 {
             Quantile::Beyond((area + rest).round() as u64)
         } else {
             Quantile::At(area.round() as u64)
@@ -202,7 +221,17 @@ pub fn percentile_of_ascending(
     let longest = back.last().into_iter().chain(away.last()).map(|(time, _)| *time).max()?;
     let still_away = 1.0 - percentile / 100.0 + ROUNDING;
     let step = Walk::new(back, away, never).find(|step| step.away <= still_away);
-    Some(step.map_or(Quantile::Beyond(longest), |step| Quantile::At(step.time_us)))
+    let found = step.map_or(Quantile::Beyond(longest), |step| Quantile::At(step.time_us));
+    let seen: u64 = back.iter().chain(away).map(|(_, count)| count).sum();
+    Some(or_never(found, still_away, never, seen + never))
+}
+
+/// Where so many gave up that the share of those away cannot fall to `still_away`, that time never comes.
+fn or_never(found: Quantile, still_away: f64, never: u64, population: u64) -> Quantile {
+    match found {
+        Quantile::Beyond(us) if never as f64 > still_away * population as f64 => Quantile::Never(us),
+        found => found,
+    }
 }
 
 /// Walks along the curve, from one time at which somebody came back to the next. Between two times at which somebody was last seen away the factors of the

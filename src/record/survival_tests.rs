@@ -54,8 +54,10 @@ fn who_gave_up_is_away_for_ever_and_nobody_has_no_percentile() {
         (&[], &[5], 0, 50.0, Some(Quantile::Beyond(5))),
         (&[], &[0], 0, 50.0, Some(Quantile::Beyond(0))),
         (&[3], &[], 1, 50.0, Some(Quantile::At(3))),
-        (&[3], &[], 1, 51.0, Some(Quantile::Beyond(3))),
+        (&[3], &[], 1, 51.0, Some(Quantile::Never(3))),
         (&[3], &[9], 1, 51.0, Some(Quantile::Beyond(9))),
+        // Were the one that is away back at once: of three, two are back, and no more.
+        (&[3], &[9], 1, 67.0, Some(Quantile::Never(9))),
         // The last one to come back came later than the other was last seen.
         (&[8], &[5], 0, 100.0, Some(Quantile::At(8))),
         (&[5], &[5], 0, 50.0, Some(Quantile::At(5))),
@@ -78,7 +80,7 @@ fn the_mean_is_the_area_under_the_curve_as_far_as_it_was_seen() {
     assert_eq!(mean(&[10, 20, 60], &[], 0), Some(Quantile::At(30)));
     assert_eq!(mean(&[10, 30], &[20], 0), Some(Quantile::At(23)), "a third at 10, the rest at 30");
     assert_eq!(mean(&[10], &[30], 0), Some(Quantile::Beyond(20)), "half of them were away up to 30");
-    assert_eq!(mean(&[10, 10], &[], 2), Some(Quantile::Beyond(10)));
+    assert_eq!(mean(&[10, 10], &[], 2), Some(Quantile::Never(10)));
     assert_eq!(mean(&[], &[], 2), None);
 }
 

@@ -222,6 +222,14 @@ impl Tally {
         self.counters.get(&counter).copied().unwrap_or(0)
     }
 
+    /// Requests for tokens that ended, without those with which the clients of a fleet began.
+    #[must_use]
+    pub fn token_requests_after_start(&self) -> u64 {
+        let wanted = self.requests.iter().filter(|((request, _), _)| request.token_name().is_some());
+        let requests: u64 = wanted.map(|(_, answers)| answers.count()).sum();
+        after_start(requests, |counter| self.counter(counter))
+    }
+
     /// All attempts that ended.
     #[must_use]
     pub fn attempts_total(&self) -> u64 {
@@ -340,6 +348,11 @@ pub fn merge_all<'t>(tallies: impl IntoIterator<Item = &'t Tally>) -> Tally {
     let mut all = Tally::default();
     tallies.into_iter().for_each(|tally| all.merge(tally));
     all
+}
+
+/// Of so many token requests, those that are not of a fleet's start. Journals of before requests were recorded have only the tokens.
+pub(super) fn after_start(requests: u64, counter: impl Fn(Counter) -> u64) -> u64 {
+    requests.max(counter(Counter::TokensFetched)).saturating_sub(counter(Counter::TokenRequestsAtStart))
 }
 
 #[cfg(test)]

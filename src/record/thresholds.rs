@@ -57,6 +57,8 @@ pub(super) enum Found {
     Value(f64),
     /// Longer than this.
     Beyond(f64),
+    /// It never comes: too many gave up; it is longer than this.
+    Never(f64),
     /// Clients were cut off, and none came back to be measured: how long they had been away at least, and the words for it.
     NobodyBack(Option<f64>, String),
     Nothing,
@@ -89,7 +91,7 @@ pub fn evaluate(threshold: &Threshold, groups: &[&Tally], time: impl Into<RunTim
 pub(super) fn result(threshold: &Threshold, found: &Found) -> ThresholdResult {
     let holds = match found {
         Found::Value(value) => holds(*value, threshold.comparison, threshold.limit),
-        Found::Beyond(least) | Found::NobodyBack(Some(least), _) => {
+        Found::Beyond(least) | Found::Never(least) | Found::NobodyBack(Some(least), _) => {
             holds_beyond(*least, threshold.comparison, threshold.limit)
         }
         Found::NobodyBack(None, _) | Found::Nothing => false,
@@ -102,12 +104,13 @@ pub(super) fn result(threshold: &Threshold, found: &Found) -> ThresholdResult {
     let measured_text = match found {
         Found::Value(value) => for_people(threshold, *value),
         Found::Beyond(least) => Quantile::Beyond(*least as u64).words(),
+        Found::Never(least) => Quantile::Never(*least as u64).words(),
         Found::NobodyBack(_, words) => words.clone(),
         Found::Nothing => "no samples".to_owned(),
     };
     let (measured, beyond) = match found {
         Found::Value(value) => (Some(*value), None),
-        Found::Beyond(least) => (None, Some(*least)),
+        Found::Beyond(least) | Found::Never(least) => (None, Some(*least)),
         Found::NobodyBack(least, _) => (None, *least),
         Found::Nothing => (None, None),
     };
@@ -223,6 +226,7 @@ fn measure_reconnects(metric: Metric, aggregate: Aggregate, tally: &Tally) -> Fo
     };
     match estimate {
         Some(Quantile::Beyond(least)) => Found::Beyond(least as f64),
+        Some(Quantile::Never(least)) => Found::Never(least as f64),
         Some(Quantile::At(us)) => Found::Value(us as f64),
         None => Found::Value(of_histogram(histogram, aggregate)),
     }

@@ -79,8 +79,9 @@ fn latency_rows(tally: &Tally) -> Vec<Row> {
                 Quantile::At(_) => of.clone(),
                 // The longest that was seen: what is not there would look like nothing to worry about.
                 Quantile::Beyond(_) => {
-                    format!("{of}, and longer than this: clients are still away, or gave up")
+                    format!("{of}, and longer than this: clients are still away")
                 }
+                Quantile::Never(_) => format!("{of}, and never: too many clients gave up"),
             };
             rows.push(Row::new(&format!("{metric} {label}"), "ms", ms(time.least_us()), &of));
         }

@@ -69,6 +69,17 @@ pub struct RunModel {
 }
 
 impl RunModel {
+    /// The most token requests in a second of one group, or of all; those with which a fleet begins are left out.
+    #[must_use]
+    pub fn token_requests_peak(&self, group: Option<usize>) -> u64 {
+        let in_second = |tallies: &[PackedTally]| -> u64 {
+            let own = tallies.iter().enumerate();
+            let own = own.filter(|(index, _)| group.is_none_or(|group| group == *index));
+            own.map(|(_, tally)| tally.token_requests_after_start()).sum()
+        };
+        self.seconds.iter().map(|(_, tallies)| in_second(tallies)).max().unwrap_or(0)
+    }
+
     /// Derives everything from a journal.
     #[must_use]
     pub fn new(journal: Journal) -> Self {

@@ -113,9 +113,16 @@ pub(super) fn sentence(outage: &OutageIn) -> String {
         Some(Quantile::At(us)) => {
             said.push_str(&format!("; 95 % were back {} after the first loss", format_us(us)));
         }
+        Some(Quantile::Never(_)) => {
+            said.push_str(&format!(
+                "; 95 % were never back ({} of {} gave up)",
+                format_count(outage.gave_up),
+                format_count(outage.lost)
+            ));
+        }
         Some(Quantile::Beyond(us)) => {
             said.push_str(&format!(
-                "; 95 % were never back ({} of {} after {})",
+                "; 95 % were not back yet ({} of {} after {})",
                 format_count(outage.back_count()),
                 format_count(outage.lost),
                 format_us(us)

@@ -353,7 +353,7 @@ pub(super) fn throughput(model: &RunModel, groups: &[GroupTotals<'_>]) -> Table 
         "reconnects/s",
         "tokens/s",
         "messages/s",
-        "peak tokens/s",
+        "token peak/s",
         "missed messages",
         "per outage",
     ])];
@@ -361,8 +361,7 @@ pub(super) fn throughput(model: &RunModel, groups: &[GroupTotals<'_>]) -> Table 
     let rate = |count: u64| format!("{:.1}", count as f64 / seconds);
     for group in groups {
         let tally = group.tally;
-        let peak = model.seconds.iter().filter_map(|(_, groups)| groups.get(group.index));
-        let peak = peak.map(|tally| tally.counter(Counter::TokensFetched)).max().unwrap_or(0);
+        let peak = model.token_requests_peak(Some(group.index));
         let (missed, outages) =
             (tally.counter(Counter::MessagesMissed), tally.counter(Counter::OutagesMeasured));
         rows.push(vec![
@@ -375,7 +374,11 @@ pub(super) fn throughput(model: &RunModel, groups: &[GroupTotals<'_>]) -> Table 
             if outages > 0 { format!("{:.2}", missed as f64 / outages as f64) } else { "-".to_owned() },
         ]);
     }
-    Table { title: "Throughput and what outages cost", note: "rates are means over the run", rows }
+    Table {
+        title: "Throughput and what outages cost",
+        note: "rates are means over the run; token peak: requests in the busiest second, but for those at the start",
+        rows,
+    }
 }
 
 /// How many messages there were, those without a reply among them; `None` where there was none.

@@ -80,5 +80,7 @@ named_enum! {
         ArrivalsDropped = "arrivals_dropped",
         /// Next sessions that were ready while the session before was still being kept: the client was never away.
         ResumesOverlapped = "resumes_overlapped",
+        /// Token requests of clients that had not been in yet; without clients that arrive during the run, whose first requests are the load.
+        TokenRequestsAtStart = "token_requests_at_start",
     }
 }

@@ -7,7 +7,7 @@
 //! | `recovery.pN` | until N % of all clients that were cut off were back: by storms where there are any, else by anything |
 //! | a time's name with `.pN`, `.min`, `.mean`, `.max`, `.count` | as a threshold has it |
 //! | a share's name | 0..1 |
-//! | a count's name with `.count`, `.rate`, `.peak` | in all, per second of the run, and in its busiest second; also of `attempts` and `token_requests` |
+//! | a count's name with `.count`, `.rate`, `.peak` | in all, per second of the run, and in its busiest second; also of `attempts` and `token_requests`, whose busiest second leaves out the requests with which a fleet begins |
 //! | `availability` | client-seconds in over client-seconds wanted |
 //! | `outages`, `outage_cost` | how many there were, and the client-seconds that all of them cost |
 //! | `outage_recovery.pN` | until N % of those who were lost were back, of the outage that took the longest; 0 where there was none |
@@ -389,6 +389,9 @@ fn outages_value(run: &RunModel, group: Option<usize>, of: OfOutages) -> Option<
 
 /// The largest count in a second.
 fn peak(run: &RunModel, group: Option<usize>, counted: Counted) -> f64 {
+    if counted == Counted::TokenRequests {
+        return run.token_requests_peak(group) as f64;
+    }
     let in_second = |tallies: &[PackedTally]| -> u64 {
         let own = tallies.iter().enumerate().filter(|(index, _)| group.is_none_or(|group| group == *index));
         own.map(|(_, tally)| count(counted, &tally.unpack_counts())).sum()

@@ -96,6 +96,13 @@ fn second(ms: u64, tokens: u64, storm: Option<StormId>) -> PackedTally {
     let ready = ReadySample { kind, storm, latency, service_time: latency, phases };
     tally.apply(&Sample::Ready(Box::new(ready)));
     tally.apply(&Sample::Count(Counter::TokensFetched, tokens));
+    // In the run's first second 4 of 5 are those of clients that begin, in the last one 90 more.
+    let at_start = if tokens == 5 { 4 } else { 0 };
+    tally.apply(&Sample::Count(Counter::TokenRequestsAtStart, at_start));
+    if tokens == 1 {
+        tally.apply(&Sample::Count(Counter::TokensFetched, 90));
+        tally.apply(&Sample::Count(Counter::TokenRequestsAtStart, 90));
+    }
     PackedTally::of(&tally)
 }
 
@@ -110,9 +117,10 @@ fn each_measure_is_taken_of_its_group_and_peaks_of_the_busiest_second() {
     let run = RunModel::new(Journal { manifest, intervals, notes: Vec::new(), end: None, torn_bytes: 0 });
     let value = |text: &str| parse_goal(text).unwrap().measure.value(&run)?.seen();
     assert_eq!(value("token_requests.peak"), Some(9.0));
-    assert_eq!(value("tokens_fetched.count"), Some(15.0));
-    assert_eq!(value("tokens_fetched.rate"), Some(5.0));
-    assert_eq!(value("tokens_fetched{group:g}.peak"), Some(9.0));
+    assert_eq!(value("token_requests.count"), Some(105.0), "all of them");
+    assert_eq!(value("tokens_fetched.count"), Some(105.0));
+    assert_eq!(value("tokens_fetched.rate"), Some(35.0));
+    assert_eq!(value("tokens_fetched{group:g}.peak"), Some(91.0));
     assert_eq!(value("tokens_fetched{group:x}.peak"), None);
     assert_eq!(value("reconnect_latency.p1"), Some(10_007.0));
     assert_eq!(value("recovery.p50"), Some(20_015.0), "by storms where there are any");

@@ -37,7 +37,7 @@ impl From<Quantile> for Measured {
     fn from(quantile: Quantile) -> Self {
         match quantile {
             Quantile::At(us) => Self::Value(us as f64),
-            Quantile::Beyond(us) => Self::Beyond(us as f64),
+            Quantile::Beyond(us) | Quantile::Never(us) => Self::Beyond(us as f64),
         }
     }
 }

@@ -48,6 +48,7 @@ fn rules() -> GroupRules {
         },
         storms: Vec::new(),
         asked: AskedStorms::default(),
+        arrives: false,
         first: 0,
         seed: 1,
         traces: None,

@@ -328,7 +328,7 @@ fn count_beside(own: &mut OutageIn, seconds: &[(u64, Vec<PackedTally>)]) {
             groups.iter().enumerate().filter(|(index, _)| own.group.is_none_or(|group| group == *index));
         let mut requests = 0;
         for (_, packed) in wanted {
-            requests += packed.token_requests();
+            requests += packed.token_requests_after_start();
             own.messages_missed += packed.counter(Counter::MessagesMissed);
         }
         own.token_requests_peak = own.token_requests_peak.max(requests);

@@ -68,6 +68,9 @@ fn counter_help(counter: Counter) -> &'static str {
         Counter::ConnectionsOvertaken => {
             "TCP connections given up because another address of the name had answered"
         }
+        Counter::TokenRequestsAtStart => {
+            "Token requests of clients that had not been in yet, without clients that arrive during the run"
+        }
         Counter::CertificatesNotTrusted => "TLS handshakes broken off because of the server's certificate",
     }
 }

@@ -243,7 +243,7 @@ impl LiveRun {
             for (label, percentile) in PERCENTILES {
                 let value_s = match reconnects.percentile(percentile) {
                     Some(Quantile::At(us)) => us as f64 / 1e6,
-                    Some(Quantile::Beyond(_)) => f64::INFINITY,
+                    Some(Quantile::Beyond(_) | Quantile::Never(_)) => f64::INFINITY,
                     None => continue,
                 };
                 let labels = [("group", text(group)), ("percentile", text(label))];

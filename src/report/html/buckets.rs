@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::record::{Latencies, Tally, merge_all};
+use crate::record::{Latencies, PackedTally, Tally, merge_all};
 use crate::sample::{Cause, Counter, Metric, Outcome, Phase};
 
 use super::super::model::RunModel;
@@ -39,7 +39,7 @@ pub(super) struct Bucket {
     /// Ends of sessions by close code.
     pub(super) codes: BTreeMap<u16, u64>,
     pub(super) counters: BTreeMap<Counter, u64>,
-    /// Most tokens fetched in one of its seconds.
+    /// Most token requests in one of its seconds, without those with which clients began.
     pub(super) peak_tokens: u64,
     pub(super) reconnect: Option<Spread>,
     pub(super) lag: Option<Spread>,
@@ -130,7 +130,7 @@ impl Buckets {
             let mut tallies = vec![Tally::default(); groups];
             let (mut peaks, mut peak) = (vec![0; groups], 0);
             for (_, packed) in here {
-                let tokens = packed.iter().map(|tally| tally.counter(Counter::TokensFetched));
+                let tokens = packed.iter().map(PackedTally::token_requests_after_start);
                 peak = peak.max(tokens.clone().sum());
                 peaks.iter_mut().zip(tokens).for_each(|(peak, tokens)| *peak = tokens.max(*peak));
                 packed.iter().zip(&mut tallies).for_each(|(packed, tally)| packed.add_to(tally));

@@ -151,7 +151,7 @@ impl LivePage {
         let missing = usize::try_from(missing).unwrap_or(usize::MAX).min(MOST_SECONDS);
         self.points.extend(std::iter::repeat_n(None, missing));
         let connected = view.totals.iter().take(MOST_GROUPS).map(Tally::connected).collect();
-        let peak = self.last.counter(Counter::TokensFetched);
+        let peak = self.last.token_requests_after_start();
         self.points.push_back(Some(Point { all: Bucket::of(&self.last, None, peak), connected }));
         while self.points.len() > MOST_SECONDS {
             self.points.pop_front();
@@ -329,7 +329,7 @@ impl LivePage {
             let curve = RecoveryCurve { group: None, storm: Some(index), disconnects, back, away };
             let until = |share: f64| match curve.time_to_us(share) {
                 Some(Quantile::At(us)) => format_us(us),
-                Some(Quantile::Beyond(_)) | None => "–".to_owned(),
+                Some(Quantile::Beyond(_) | Quantile::Never(_)) | None => "–".to_owned(),
             };
             vec![
                 format!(

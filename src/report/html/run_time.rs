@@ -218,8 +218,7 @@ impl<'a> TimePlots<'a> {
     }
 
     fn stampede(&self) -> Section {
-        let lead =
-            "What the reconnects do to the token endpoint: tokens fetched in the worst second of each point.";
+        let lead = "What the reconnects do to the token endpoint: token requests in the worst second of each point. The first requests of a fleet that starts are left out.";
         let mut section = Section::new("stampede", "The stampede on the token endpoint", lead);
         if self.model.all.counter(Counter::TokensFetched) == 0 {
             section.absent("No token was fetched.");
@@ -227,9 +226,9 @@ impl<'a> TimePlots<'a> {
         }
         let mut plot = self.plot(
             "token-fetches",
-            "Token fetches",
+            "Token requests after the start",
             PlotKind::Time,
-            "tokens in the worst second",
+            "requests in the worst second",
             Unit::Count,
         );
         let groups = plotted_groups(self.model);
@@ -241,20 +240,13 @@ impl<'a> TimePlots<'a> {
             let values = self.buckets.groups[index].iter().map(|bucket| Some(bucket.peak_tokens as f64));
             plot.series.push(Series::new(name, index, values.collect()));
         }
-        let fetched = self.model.all.counter(Counter::TokensFetched);
-        let mean = fetched as f64 / self.model.elapsed_s.max(0.001);
-        plot.marks.push(Mark::horizontal(mean, "mean"));
-        let peak = self.buckets.all.iter().map(|bucket| bucket.peak_tokens).max().unwrap_or(0);
+        let peak = self.model.token_requests_peak(None);
         plot.series.extend(self.failed_tokens());
         let limit = token_limit(&self.model.manifest.scenario_text);
         if let Some((count, per)) = limit {
             plot.marks.push(Mark::horizontal(count as f64 / per.as_secs_f64(), "limit of a client id"));
         }
-        plot.note = format!(
-            "The worst second had {} fetches, {:.1} times the mean of {mean:.1}/s (marked).",
-            format_count(peak),
-            peak as f64 / mean.max(f64::MIN_POSITIVE)
-        );
+        plot.note = format!("The worst second had {} token requests.", format_count(peak));
         section.plots_or(vec![plot], "");
         section.absent(&self.capacity_words(limit));
         section
