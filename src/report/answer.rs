@@ -105,7 +105,7 @@ fn sentences<'a>(
 }
 
 /// With a full stop, and a capital letter where it begins with a word.
-fn capitalised(text: &str) -> String {
+pub(super) fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(letters).chain(['.']).collect()

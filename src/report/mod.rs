@@ -20,6 +20,7 @@ mod fitted;
 mod github;
 mod hlog;
 pub mod html;
+mod idle_storms;
 mod junit;
 mod lost;
 mod markdown;

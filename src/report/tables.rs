@@ -151,7 +151,7 @@ pub(super) fn recovery(model: &RunModel, groups: &[GroupTotals<'_>]) -> Option<T
         return None;
     }
     rows.insert(0, header(["group", "from", "disconnected", "back", "50%", "95%", "100%", "curve"]));
-    let note = "until so many of those disconnected were back; >: not by the run's end; curve: share back over log time";
+    let note = "until so many of those disconnected were back; >: not by the run's end, never: too many gave up; curve: share back over log time";
     Some(Table { title: "Recovery", note, rows })
 }
 

@@ -9,6 +9,7 @@ use crate::sample::Outcome;
 use crate::units::{format_count, format_us};
 
 use super::details::{agreement_words, write_accounts, write_details, write_pool_waits};
+use super::idle_storms::idle_storms;
 use super::lost::clients_words;
 use super::marks;
 use super::model::RunModel;
@@ -139,6 +140,7 @@ fn write_warnings(sheet: &mut Sheet, model: &RunModel, groups: &[GroupTotals<'_>
     warnings.extend(refresh_lines(model, groups).into_iter().map(|words| ("refresh tokens", words)));
     warnings.extend(refused_lines(model).into_iter().map(|words| ("trace", words)));
     warnings.extend(observed_faults(model).into_iter().map(|words| ("not observed", words)));
+    warnings.extend(idle_storms(model).into_iter().map(|words| ("storm", words)));
     warnings.extend(marks::failed_words(&model.marks).into_iter().map(|words| ("event", words)));
     if !warnings.is_empty() {
         sheet.heading("WARNINGS");

@@ -14,11 +14,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::record::LiveView;
 use crate::run::OnProgress;
 use crate::scenario::keys::Scenario;
-use crate::units::format_duration;
 
 use super::streams::wants_colour;
 use marks::Told;
-use view::{History, Paint, live_lines, plain_line};
+use view::{History, Paint, gone_s, live_lines, plain_line};
 
 /// Seconds between plain lines.
 const PLAIN_EVERY: u64 = 5;
@@ -83,10 +82,9 @@ fn plain() -> Progress {
         for news in told.news(&view.marks) {
             let _ = writeln!(io::stderr(), "{news}");
         }
-        if view.second.is_multiple_of(PLAIN_EVERY) {
-            let time = format!("{}/{}", view.second, format_duration(scenario.duration));
+        if gone_s(view).is_multiple_of(PLAIN_EVERY) {
             // Where nobody reads it, there is nobody to tell.
-            let _ = writeln!(io::stderr(), "{time}  {}", plain_line(scenario, view));
+            let _ = writeln!(io::stderr(), "{}", plain_line(scenario, view));
         }
     };
     Progress { show: Some(Box::new(show)), finish: Box::new(|| {}) }

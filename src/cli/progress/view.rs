@@ -100,11 +100,17 @@ pub(super) fn live_lines(
     lines
 }
 
+/// Up to the end of which second a view goes, in seconds since the start; before the first, nothing has happened.
+pub(super) fn gone_s(view: &LiveView) -> u64 {
+    if view.totals.is_empty() { 0 } else { view.second + 1 }
+}
+
 /// The same on one line of any width.
 pub(super) fn plain_line(scenario: &Scenario, view: &LiveView) -> String {
     let paint = Paint { colour: false };
     let (total, last) = (merge_all(view.totals.iter()), merge_all(view.last.iter()));
-    let mut parts = connected(scenario, &total, &last);
+    let mut parts = vec![Part::plain(time_words(scenario, view))];
+    parts.extend(connected(scenario, &total, &last));
     parts.extend(each_second(&last, paint));
     parts.extend(percentiles(&total));
     parts.extend(generator(scenario, &total, paint));
@@ -134,8 +140,7 @@ fn fit(label: &str, parts: Vec<Part>, width: usize, paint: Paint) -> String {
 /// How far it is: a bar as long as there is room for, and the time left.
 fn time_line(scenario: &Scenario, view: &LiveView, width: usize) -> String {
     let whole = scenario.duration.as_secs().max(1);
-    // The numbers go up to the end of this second.
-    let gone = view.second + 1;
+    let gone = gone_s(view);
     let left = match whole.checked_sub(gone) {
         Some(left) if left > 0 => format!("{} left", format_duration(Duration::from_secs(left))),
         _ => "draining".to_owned(),
@@ -150,6 +155,13 @@ fn time_line(scenario: &Scenario, view: &LiveView, width: usize) -> String {
     }
     let full = (room as u64 * gone.min(whole) / whole) as usize;
     format!("{name:<LABEL$}  {}{}  {text}", "█".repeat(full), "░".repeat(room - full))
+}
+
+/// How far it is, as `5s/30s`; after the run's duration, `31s/30s, draining`.
+fn time_words(scenario: &Scenario, view: &LiveView) -> String {
+    let gone = Duration::from_secs(gone_s(view));
+    let draining = if gone > scenario.duration { ", draining" } else { "" };
+    format!("{}/{}{draining}", format_duration(gone), format_duration(scenario.duration))
 }
 
 fn connected(scenario: &Scenario, total: &Tally, last: &Tally) -> Vec<Part> {
@@ -199,12 +211,12 @@ fn mark(count: u64, most: u64) -> char {
     BLOCKS[((count * top as u64).div_ceil(most.max(1)) as usize).min(top)]
 }
 
-/// The last outage, while some of those who were lost are not back.
+/// The last outage, while some of those who were lost are not back. Whether it was one is known only when it is over.
 fn outage(view: &LiveView, paint: Paint) -> Vec<Part> {
     let last = view.recent.outages().pop().filter(LiveOutage::is_open);
     let told = last.map(|outage| {
         let text = format!(
-            "outage at {:.1} s: {} of {} lost, {} back",
+            "possible outage at {:.1} s: {} of {} lost, {} back",
             f64::from(outage.first) / 10.0,
             format_count(outage.lost),
             format_count(outage.at_risk),
@@ -337,6 +349,8 @@ mod tests {
         assert!(at(61, 79).starts_with("deploy-stor"), "{}", at(61, 79));
         assert!(at(61, 79).contains("1m2s/1m  draining"), "{}", at(61, 79));
         assert!(at(0, 79).contains("59s left"), "{}", at(0, 79));
+        assert!(plain_line(&scenario(), &view(61, 1)).starts_with("1m2s/1m, draining  1/5,000"));
+        assert!(plain_line(&scenario(), &LiveView::default()).starts_with("0s/1m  0/5,000 connected"));
     }
 
     #[test]
@@ -369,7 +383,7 @@ mod tests {
     #[test]
     fn one_line_has_it_all() {
         insta::assert_snapshot!(plain_line(&scenario(), &view(11, 121)), @r"
-        121/5,000 connected  0 disconnects/s  121 reconnects/s  1 403/s  1,234 tokens/s  0 other failures/s  p50 7.00 ms  p99 12.0 ms  lag p99 300 ms  next storm at 30s
+        12s/1m  121/5,000 connected  0 disconnects/s  121 reconnects/s  1 403/s  1,234 tokens/s  0 other failures/s  p50 7.00 ms  p99 12.0 ms  lag p99 300 ms  next storm at 30s
         ");
     }
 }

@@ -138,7 +138,7 @@ impl LivePage {
             let at = f64::from(outage.first) / 10.0;
             let (lost, back) = (format_count(outage.lost), format_count(outage.back));
             format!(
-                "An outage since {at:.1} s: {lost} of {} lost, {back} back.",
+                "A possible outage since {at:.1} s: {lost} of {} lost, {back} back.",
                 format_count(outage.at_risk)
             )
         });

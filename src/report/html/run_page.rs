@@ -7,7 +7,9 @@ use crate::record::{Reconnects, Tally, ThresholdStatus};
 use crate::sample::{Counter, Outcome};
 use crate::units::{format_count, format_share, format_us};
 
+use super::super::answer::capitalised;
 use super::super::blind::storms;
+use super::super::idle_storms::idle_storms;
 use super::super::lost::clients_words;
 use super::super::model::RunModel;
 use super::super::outages::lines;
@@ -343,11 +345,15 @@ fn recovery(model: &RunModel) -> Section {
         section.absent(
             "No client was disconnected: no storm struck, and no session ended that the client did not end itself.",
         );
+        idle_storms(model).iter().for_each(|text| section.absent(&capitalised(text)));
         return section;
     }
     section.plots_or(plots, "");
     left_out(&mut section, model);
     section.push(Block::Table(table));
+    for text in idle_storms(model) {
+        section.push(Block::Note { tone: Tone::Bad, text: capitalised(&text) });
+    }
     if !blind.rows.is_empty() {
         section.push(Block::Note { tone: Tone::Plain, text: BLIND_WORDS.to_owned() });
         section.push(Block::Table(blind));
