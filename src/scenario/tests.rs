@@ -86,6 +86,7 @@ fn the_hashes_of_the_shipped_scenarios_stay() {
         ("keycloak.toml", "98434e47cbb3fd3a"),
         ("livekit.toml", "852afb3345d79545"),
         ("million-deploy.toml", "37224d51f2b13e44"),
+        ("million.toml", "8e3aeb6563561ab6"),
         ("missing-scope.toml", "e467878f15c693d2"),
         ("okta.toml", "e86c0ba9241c7c9f"),
         ("own-jwt.toml", "ce9e89261eec624a"),

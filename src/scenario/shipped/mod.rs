@@ -43,6 +43,7 @@ pub const SHIPPED: &[ShippedScenario] = shipped![
     "browser-fleet",
     "arrivals",
     "hundred-thousand",
+    "million",
     "services/ably",
     "services/auth0",
     "services/aws-api-gateway",
