@@ -63,6 +63,7 @@ def peers(arguments):
     node, python, k6 = shutil.which("node"), arguments.python, shutil.which(arguments.k6)
     modules = pathlib.Path(arguments.node_modules)
     artillery = modules / "artillery" / "bin" / "run"
+    tsung = shutil.which("tsung")
     has_locust = python and subprocess.run([python, "-c", "import locust, websocket"], capture_output=True).returncode == 0
 
     def package(name):
@@ -78,6 +79,7 @@ def peers(arguments):
                       f"artillery {package('artillery')}" if node and artillery.exists() else None),
         "locust": (lambda folder: [python, "-m", "locust", "-f", str(HERE / "locustfile.py"), "--headless",
                                    "--only-summary", "--skip-log-setup"], python if has_locust else None),
+        "tsung": (lambda folder: [tsung, "-f", str(folder / "tsung.xml"), "-l", str(folder / "log"), "start"], tsung),
     }
 
 
@@ -167,11 +169,18 @@ def measure(tool, command, arguments):
             script = (HERE / "artillery.yml").read_text().replace("PORT", str(port))
             script = script.replace("CLIENTS", str(clients)).replace("RAMP", str(ramp_s))
             (folder / "artillery.yml").write_text(script.replace("PROCESSOR", str(HERE / "artillery.js")))
+            if shutil.which("tsung"):
+                dtd = pathlib.Path(shutil.which("tsung")).resolve().parents[1] / "share" / "tsung" / "tsung-1.0.dtd"
+                script = (HERE / "tsung.xml").read_text().replace("DTD", str(dtd)).replace("PORT", str(port))
+                (folder / "tsung.xml").write_text(script.replace("RAMP", str(2 * ramp_s)).replace("CLIENTS", str(clients)))
             mark = f"{tool}-{port}"
             environment = dict(
                 os.environ, **{MARK: mark}, PEERS_PORT=str(port), PEERS_CLIENTS=str(clients), PEERS_RAMP_S=str(ramp_s),
                 PEERS_HOLD_S=str(hold_s), NODE_PATH=str(pathlib.Path(arguments.node_modules).resolve()),
                 ARTILLERY_DISABLE_TELEMETRY="true", K6_NO_USAGE_REPORT="true", NO_COLOR="1")
+            if tool == "tsung":
+                # It keeps a folder of its own there.
+                environment["HOME"] = str(folder)
             usage = Usage(mark)
             log = open(folder / "output", "w+")
             process = subprocess.Popen(command(folder), env=environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT,
@@ -190,7 +199,11 @@ def measure(tool, command, arguments):
                 moments[share] = None if moment is None else (moment - began) * 1000
             # Everybody is back, or will not be: the tool ends, and reports what it has.
             time.sleep(2)
-            process.terminate()
+            if tool == "tsung":
+                # Its command is a shell that starts what does the work.
+                os.killpg(process.pid, signal.SIGTERM)
+            else:
+                process.terminate()
             try:
                 process.wait(timeout=60)
             except subprocess.TimeoutExpired:
