@@ -379,7 +379,79 @@ fn the_summary_answers_at_a_glance() {
       stale-token        -        -        -        -
 
     RECOVERY (until so many of those disconnected were back; >: not by the run's
-      end; curve: share back over log time)
+      end, never: too many gave up; curve: share back over log time)
+      group            from  disconnected  back      50%      95%     100%
+      fresh-token  no storm            40    40  24.0 ms  42.0 ms  44.0 ms
+          curve: ▁▁▁▁▁▁▁▂▂▂▂▃▃▄▄▅▅▆▇█
+      stale-token  no storm            10     0        -        -        -
+
+    HANDSHAKES (an attempt has one outcome; refused by status, close or message;
+      causes as far as evidence goes)
+      group             kind  attempts  ok  refused    rate  403  403 rate  other
+      fresh-token      first        40  40        0    0.0%    0      0.0%      0
+      fresh-token  reconnect        40  40        0    0.0%    0      0.0%      0
+      stale-token      first        10  10        0    0.0%    0      0.0%      0
+      stale-token  reconnect        10   0       10  100.0%   10    100.0%      0
+          not ok: 403 stale_token 10
+
+    TOKENS (age at the handshake; fetched per reconnect; handshakes wasted on a dead
+      one; refusals in a row)
+      group        fetched  per reconnect  age p50  age p99  dead-token handshakes
+      fresh-token       80           0.00        -        -                      0
+      stale-token       10              -        -        -                      0
+      group        refusals in a row p50  max
+      fresh-token                      -    -
+      stale-token                      -    -
+
+    WHERE THE TIME WENT (of those who came back: share of their time / p99 of the
+      phase)
+      group              detect          token        upgrade
+      fresh-token  4% / 1.00 ms  80% / 39.0 ms  16% / 4.00 ms
+
+    THROUGHPUT AND WHAT OUTAGES COST (rates are means over the run; token peak:
+      requests in the busiest second, but for those at the start)
+      group        reconnects/s  tokens/s  messages/s  token peak/s  missed messages
+      fresh-token           4.0       8.0        12.0            40               80
+      stale-token           0.0       1.0         0.0            10                -
+      group        per outage
+      fresh-token        2.00
+      stale-token           -
+
+    MESSAGES (with and without a reply; missed: while a client was away)
+      group        sent  sent/s  received  received/s  missed
+      fresh-token     0     0.0       120        12.0      80
+
+      ✗ thresholds: 2 of 3 passed; the others are above
+      ✓ generator healthy: lag p99 3.90 ms, longest stall 0 µs, CPU 0.0%
+      ✓ totals: clients and target agree exactly (100 attempts)
+
+    --details prints all tables. The page with plots:
+    reports/synthetic-1/report.html
+    "#);
+    insta::assert_snapshot!(text, @r#"
+    THRESHOLD FAILED  synthetic: 50 clients, 10.0 s, seed 7, embedded target
+        ws://127.0.0.1:1234
+      fresh-token: All 40 clients were disconnected, and all came back: half within
+        24.0 ms, 99 % within 44.0 ms. Most sessions that were lost ended by target
+        1001 (40).
+      stale-token: All 10 clients were disconnected, and none came back (10 gave
+        up). Every attempt to come back (10) was refused with 403 because the token
+        had been invalidated.
+      next: let the clients fetch a token before they come back (token.on_reconnect
+        = "fetch", or reconnect.refetch_on), and compare the two runs
+      ! handshake_403_rate{group:stale-token}: rate < 0.1% (measured 50.0%)
+
+    RECONNECT LATENCY (disconnect to next ready session, with those still away when
+      the run ended; >: beyond what was seen)
+      group        clients  disconnects  back  given up  away  longest      p50
+      fresh-token       40           40    40         0     0        -  24.0 ms
+      stale-token       10           10     0        10     0        -        -
+      group            p95      p99    p99.9      max
+      fresh-token  42.0 ms  44.0 ms  44.0 ms  44.0 ms
+      stale-token        -        -        -        -
+
+    RECOVERY (until so many of those disconnected were back; >: not by the run's
+      end, never: too many gave up; curve: share back over log time)
       group            from  disconnected  back      50%      95%     100%
       fresh-token  no storm            40    40  24.0 ms  42.0 ms  44.0 ms
           curve: ▁▁▁▁▁▁▁▂▂▂▂▃▃▄▄▅▅▆▇█

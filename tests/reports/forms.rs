@@ -122,7 +122,7 @@ fn markdown_answers_worst_first() {
     | stale | no storm | 1 | 0 | \- | \- | \- |  |
     | fresh | no storm | 1 | 1 | 12.0 ms | 12.0 ms | 12.0 ms | ████████████████████ |
 
-    <sub>until so many of those disconnected were back; &gt;: not by the run's end; curve: share back over log time</sub>
+    <sub>until so many of those disconnected were back; &gt;: not by the run's end, never: too many gave up; curve: share back over log time</sub>
 
     ### Handshakes
 
@@ -137,12 +137,12 @@ fn markdown_answers_worst_first() {
 
     ### Throughput and what outages cost
 
-    | group | reconnects/s | tokens/s | messages/s | peak tokens/s | missed messages | per outage |
+    | group | reconnects/s | tokens/s | messages/s | token peak/s | missed messages | per outage |
     | --- | ---: | ---: | ---: | ---: | ---: | ---: |
     | stale | 0.0 | 0.0 | 0.0 | 0 | \- | \- |
     | fresh | 0.5 | 0.0 | 0.0 | 0 | \- | \- |
 
-    <sub>rates are means over the run</sub>
+    <sub>rates are means over the run; token peak: requests in the busiest second, but for those at the start</sub>
 
     ### Close codes
 
