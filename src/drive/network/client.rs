@@ -92,13 +92,15 @@ pub async fn drive_client(context: Arc<GroupContext>, number: u32, due: Moment, 
             }
             return;
         }
-        event = driven.perform(action).await;
+        let happened = driven.perform(action).await;
         if driven.kept.is_some()
-            && let Some(told) = driven.take_kept_end(&event).await
+            && let Some(told) = driven.take_kept_end(&happened).await
         {
             // It changes nothing of what the client does.
             machine.step(&driven.context.rules, driven.now(), told, &mut samples);
         }
+        // Not before: what is borrowed across a wait has its room in the client's state through all of them.
+        event = happened;
     }
 }
 

@@ -11,7 +11,7 @@ use crate::sample::Word;
 
 use super::client::{Driven, Refresh, stopped_or_called};
 use super::kept::kept_end;
-use super::meaning::{Meaning, meaning_of};
+use super::meaning::meaning_of;
 use super::on_session::Secrets;
 use super::session::{Heard, payload_of};
 use super::setup::GroupContext;
@@ -38,25 +38,32 @@ impl Driven {
         {
             talker.begin(rules, self.context.run.clock().now());
         }
-        match self.listen(until, is_entering).await {
-            Told::Event(mut event @ (Event::Ended(_) | Event::Closed { .. })) => {
-                let line = self.tally.talker.as_deref_mut().and_then(Talker::line);
-                let reason = line.and_then(|line| line.last_reason());
-                let at = match &mut event {
-                    Event::Ended(ending) | Event::Closed { ending, .. } => {
-                        if let Some(code) = reason {
-                            ending.said.target = Word::Reason(code);
-                        }
-                        ending.at
-                    }
-                    _ => self.now(),
-                };
-                self.drop_session(at).await;
-                event
-            }
+        let event = match self.listen(until, is_entering).await {
             Told::Event(event) => event,
-            Told::Refreshed(acquired) => self.end_refresh(acquired),
+            Told::Refreshed(acquired) => return self.end_refresh(acquired),
+        };
+        if matches!(event, Event::Ended(_) | Event::Closed { .. }) {
+            // Boxed, as all that is done once in a session: a client's state has to have room for it while it listens.
+            return Box::pin(self.end(event)).await;
         }
+        event
+    }
+
+    /// The session has ended, as `event` says: what its line gave as the reason belongs to that.
+    async fn end(&mut self, mut event: Event) -> Event {
+        let line = self.tally.talker.as_deref_mut().and_then(Talker::line);
+        let reason = line.and_then(|line| line.last_reason());
+        let at = match &mut event {
+            Event::Ended(ending) | Event::Closed { ending, .. } => {
+                if let Some(code) = reason {
+                    ending.said.target = Word::Reason(code);
+                }
+                ending.at
+            }
+            _ => self.now(),
+        };
+        self.drop_session(at).await;
+        event
     }
 
     /// Reads the session until there is something to tell. A client that `is_entering` goes on while the run drains.
@@ -95,48 +102,61 @@ impl Driven {
             let frame = tokio::select! {
                 biased;
                 told = &mut stopping => return Told::Event(told.unwrap_or(Event::Due(session.signs))),
-                () = &mut wake => {
-                    if tally.talker.is_none() || until <= context.run.clock().now() {
-                        return Told::Event(Event::Due(session.signs));
-                    }
-                    let variables = variables.as_deref();
-                    let speaker = Speaker { context, number: *number, token: token.as_ref(), variables };
-                    // Boxed, as below: most clients have nothing to say.
-                    if let Some(ending) = Box::pin(speaker.say_due(session, tally)).await {
-                        return Told::Event(Event::Ended(ending));
-                    }
-                    wake = context.run.sleep_until(until.min(tally.next_say()));
-                    continue;
-                }
+                () = &mut wake => None,
                 acquired = finished(refresh) => return Told::Refreshed(acquired),
-                frame = session.next() => frame,
+                frame = session.next() => Some(frame),
                 // Behind the frames: a service that welcomes the new session and closes the old one has let the client in first.
                 told = kept_end(kept, context, tally), if kept.is_some() => return Told::Event(told),
             };
-            // Frames that are there already are taken at once, for waiting for all of the above costs more than a frame.
-            let (mut next, mut taken) = (Some(frame), 0);
-            while let Some(frame) = next {
-                let payload =
-                    frame.as_ref().filter(|_| reads).and_then(|frame| payload_of(frame.as_ref().ok()?));
-                let meaning = payload.and_then(|payload| {
-                    let talker = tally.talker.as_deref_mut();
-                    meaning_of(context, payload, (*number, token.as_ref()), variables, talker)
-                });
-                let before = session.signs.heard;
-                let heard = session.hear(&context.session, tally, frame).await;
-                if let Some(meaning) = meaning {
-                    let variables = variables.as_deref();
-                    let speaker = Speaker { context, number: *number, token: token.as_ref(), variables };
-                    let Meaning { refused, reaction } = *meaning;
-                    if let Some(evidence) = refused {
-                        untold.clear();
-                        return Told::Event(Event::Refused { evidence, heard: before });
-                    }
-                    // Boxed: most messages mean nothing.
-                    if let Some(ending) = Box::pin(speaker.follow(session, tally, reaction, untold)).await {
-                        return Told::Event(Event::Ended(ending));
-                    }
+            let Some(mut frame) = frame else {
+                if tally.talker.is_none() || until <= context.run.clock().now() {
+                    return Told::Event(Event::Due(session.signs));
                 }
+                let variables = variables.as_deref();
+                let speaker = Speaker { context, number: *number, token: token.as_ref(), variables };
+                // Boxed, as below: most clients have nothing to say.
+                if let Some(ending) = Box::pin(speaker.say_due(session, tally)).await {
+                    return Told::Event(Event::Ended(ending));
+                }
+                wake = context.run.sleep_until(until.min(tally.next_say()));
+                continue;
+            };
+            // Frames that are there already are taken at once, for waiting for all of the above costs more than a frame.
+            let mut taken = 0;
+            loop {
+                let before = session.signs.heard;
+                // What a frame is rarely followed by is a future of its own. It is made here, so that nothing of the frame is left while it is waited for.
+                let heard = {
+                    let (heard, rare) = {
+                        let frame = frame;
+                        let payload = frame
+                            .as_ref()
+                            .filter(|_| reads)
+                            .and_then(|frame| payload_of(frame.as_ref().ok()?));
+                        let meaning = payload.and_then(|payload| {
+                            let talker = tally.talker.as_deref_mut();
+                            meaning_of(context, payload, (*number, token.as_ref()), variables, talker)
+                        });
+                        match (session.take_in(&context.session, tally, frame), meaning) {
+                            (Ok(heard), None) => (heard, None),
+                            (taken_in, meaning) => {
+                                let variables = variables.as_deref();
+                                let speaker =
+                                    Speaker { context, number: *number, token: token.as_ref(), variables };
+                                let meaning = meaning.map(|meaning| (meaning, before));
+                                let going_on = speaker.go_on(session, tally, (taken_in, meaning), untold);
+                                (Heard::Nothing, Some(Box::pin(going_on)))
+                            }
+                        }
+                    };
+                    match rare {
+                        None => heard,
+                        Some(rare) => match rare.await {
+                            Ok(heard) => heard,
+                            Err(event) => return Told::Event(event),
+                        },
+                    }
+                };
                 match heard {
                     Heard::Ready => return Told::Event(Event::BecameReady),
                     Heard::Ended(ending) => return Told::Event(Event::Ended(ending)),
@@ -152,8 +172,13 @@ impl Driven {
                     Heard::Nothing => {}
                 }
                 taken += 1;
-                let goes_on = taken < FRAMES_AT_ONCE && session.signs.heard < until;
-                next = if goes_on { session.next().now_or_never() } else { None };
+                if taken == FRAMES_AT_ONCE || session.signs.heard >= until {
+                    break;
+                }
+                match session.next().now_or_never() {
+                    Some(next) => frame = next,
+                    None => break,
+                }
             }
             if taken == FRAMES_AT_ONCE {
                 // The other clients' turn.

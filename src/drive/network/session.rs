@@ -76,6 +76,16 @@ pub(super) enum Heard {
     Closed(Ending, Option<Box<str>>),
 }
 
+/// What is rarely left to do of a frame, and takes its time.
+pub(super) enum Left {
+    /// The peer's close frame was answered: it is to end TCP.
+    Drain(Ending, Option<Box<str>>),
+    /// The peer broke the protocol, and may be told so.
+    Fail(WsError, Moment),
+    /// There is something to report: these samples, and the session's traffic where that is due.
+    Report { samples: Vec<Sample>, traffic: bool, now: Moment, heard: Heard },
+}
+
 impl Session {
     pub(super) fn new(terms: &SessionTerms, socket: Socket, upgraded: Moment) -> Self {
         Self { socket, signs: Signs::from(upgraded), awaits_message: terms.looks.awaits_message() }
@@ -86,30 +96,71 @@ impl Session {
         self.socket.next().await
     }
 
-    /// Takes in a frame.
+    /// Takes in a frame, and does what is left to do.
     pub(super) async fn hear(
         &mut self,
         terms: &SessionTerms,
         tally: &mut TrafficTally,
         frame: Option<Result<Message, WsError>>,
     ) -> Heard {
+        match self.take_in(terms, tally, frame) {
+            Ok(heard) => heard,
+            Err(left) => self.do_left(terms, tally, left).await,
+        }
+    }
+
+    /// Takes in a frame.
+    ///
+    /// # Errors
+    /// Something is left to do, by [`Self::do_left`]. It is apart, so that a client that listens needs no room for it.
+    pub(super) fn take_in(
+        &mut self,
+        terms: &SessionTerms,
+        tally: &mut TrafficTally,
+        frame: Option<Result<Message, WsError>>,
+    ) -> Result<Heard, Left> {
         let now = terms.clock.now();
         match frame {
             Some(Ok(Message::Close(frame))) => {
                 let (how, said) = self.peer_closed(frame.as_ref());
                 let reason = frame.map(|frame| frame.reason).filter(|reason| !reason.is_empty());
-                Box::pin(self.drain(terms, tally)).await;
-                Heard::Closed(Ending { at: now, how, said }, reason.map(|reason| Box::from(reason.as_str())))
+                let reason = reason.map(|reason| Box::from(reason.as_str()));
+                Err(Left::Drain(Ending { at: now, how, said }, reason))
             }
             Some(Ok(message)) => {
                 self.signs.heard = now;
-                self.take_message(terms, tally, &message, now).await
+                self.take_message(terms, tally, &message, now)
             }
-            Some(Err(error)) => {
-                let said = Box::pin(self.fail(&error)).await;
-                Heard::Ended(Ending { at: now, how: EndingHow::Abnormal(classify(&error)), said })
+            Some(Err(error)) => Err(Left::Fail(error, now)),
+            None => Ok(Heard::Ended(Ending::new(now, EndingHow::Abnormal(Abnormal::Fin)))),
+        }
+    }
+
+    /// Does what is left of a frame that was taken in.
+    pub(super) async fn do_left(
+        &mut self,
+        terms: &SessionTerms,
+        tally: &mut TrafficTally,
+        left: Left,
+    ) -> Heard {
+        match left {
+            Left::Drain(ending, reason) => {
+                self.drain(terms, tally).await;
+                Heard::Closed(ending, reason)
             }
-            None => Heard::Ended(Ending::new(now, EndingHow::Abnormal(Abnormal::Fin))),
+            Left::Fail(error, at) => {
+                let said = self.fail(&error).await;
+                Heard::Ended(Ending { at, how: EndingHow::Abnormal(classify(&error)), said })
+            }
+            Left::Report { mut samples, traffic, now, heard } => {
+                if !samples.is_empty() {
+                    terms.sink.send_all(now, None, &mut samples).await;
+                }
+                if traffic {
+                    self.report(terms, tally, now).await;
+                }
+                heard
+            }
         }
     }
 
@@ -179,17 +230,18 @@ impl Session {
         let _ = self.socket.send(Message::Close(Some(frame))).now_or_never();
     }
 
-    async fn take_message(
+    fn take_message(
         &mut self,
         terms: &SessionTerms,
         tally: &mut TrafficTally,
         message: &Message,
         now: Moment,
-    ) -> Heard {
+    ) -> Result<Heard, Left> {
         if matches!(message, Message::Pong(_)) {
             self.signs.pong = now;
         }
-        let Some(payload) = payload_of(message) else { return Heard::Nothing };
+        let Some(payload) = payload_of(message) else { return Ok(Heard::Nothing) };
+        let mut samples = Vec::new();
         let text = payload.text().filter(|_| terms.is_numbered);
         if text.is_none() {
             tally.received_unread();
@@ -199,18 +251,18 @@ impl Session {
         {
             let missed = (gap.missed > 0).then_some(Sample::Count(Counter::MessagesMissed, gap.missed));
             let outage = gap.is_outage.then_some(Sample::Count(Counter::OutagesMeasured, 1));
-            let mut samples = missed.into_iter().chain(outage).collect();
-            // Boxed, as below: it is rare, and every client's state would have to have room for it.
-            Box::pin(terms.sink.send_all(now, None, &mut samples)).await;
+            samples.extend(missed.into_iter().chain(outage));
         }
-        if tally.is_due(now) {
-            Box::pin(self.report(terms, tally, now)).await;
-        }
+        let traffic = tally.is_due(now);
+        let mut heard = Heard::Nothing;
         if self.awaits_message && terms.looks.makes_ready(payload) {
             self.awaits_message = false;
-            return Heard::Ready;
+            heard = Heard::Ready;
         }
-        Heard::Nothing
+        if traffic || !samples.is_empty() {
+            return Err(Left::Report { samples, traffic, now, heard });
+        }
+        Ok(heard)
     }
 
     /// Sends what has gone over the session to the recorder.
