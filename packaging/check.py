@@ -247,6 +247,7 @@ def check_archive() -> str:
         (top,) = Path(home).iterdir()
         assert output([top / "bin/resurge", "--version"]).startswith("resurge ")
         assert top.name == one("*.tar.gz").name.removesuffix(".tar.gz")
+        assert (top / "share/resurge/resurge-ci").read_bytes() == SCRIPT.read_bytes()
     return top.name
 
 
@@ -327,13 +328,13 @@ def check_manual_of_the_action() -> str:
     """docs/src/run/ci.md has every input of action.yml with its default, every variable of gitlab.yml, and no others."""
     page = (ROOT / "docs/src/run/ci.md").read_text()
     inputs = yaml.safe_load((ROOT / "action.yml").read_text())["inputs"]
-    rows = re.findall(r"^\| `([a-z]+)` \|([^|]*)\|", page, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z-]+)` \|([^|]*)\|", page, re.MULTILINE)
     told = {name: default.strip().strip("`") for name, default in rows}
     stated = {name: "needed" if entry.get("required") else str(entry["default"]) for name, entry in inputs.items()}
     stated["token"] = "the job's"
     assert told == stated, (told, stated)
     variables = yaml.safe_load((ROOT / "packaging/ci/gitlab.yml").read_text())[".resurge"]["variables"]
-    named = set(re.findall(r"^\| `(RESURGE_[A-Z]+)` \|", page, re.MULTILINE))
+    named = set(re.findall(r"^\| `(RESURGE_[A-Z_]+)` \|", page, re.MULTILINE))
     assert named == {*variables, "RESURGE_TOKEN"} - {"RESURGE_HOME"}, named
     return f"{len(inputs)} inputs, {len(named)} variables"
 
@@ -427,10 +428,13 @@ def check_gate_script() -> str:
             step("comment", **more)
             assert list(kind.comments) == [1] and kind.comments[1].endswith(first), kind.comments
         # The second push: the comparison takes the comment's place.
-        output([PROGRAM, "baseline", "save", f"{home}/out/runs", "--name", "own", "--folder", f"{home}/base"], cwd=ROOT)
-        step("compare", RESURGE_BASELINE=f"{home}/base/own.baseline", GITHUB_STEP_SUMMARY=str(summary))
-        compared = (work / "out/compare.md").read_text()
-        assert compared != first and compared in summary.read_text()
+        own = {"RESURGE_BASELINE": f"{home}/base/own.baseline"}
+        step("compare", **own)
+        assert "saved" in step("baseline", **own)
+        step("compare", **own, GITHUB_STEP_SUMMARY=str(summary))
+        compared = (work / "out/comment.md").read_text()
+        assert compared != first and (work / "out/compare.md").read_text() in compared and compared in summary.read_text()
+        assert "<testsuite" in (work / "out/junit-compare.xml").read_text()
         for more, kind, method in ((on_github, asked, "PATCH"), (on_gitlab, noted, "PUT")):
             step("comment", **more)
             assert list(kind.comments) == [1] and kind.comments[1].endswith(compared), kind.comments
@@ -442,11 +446,35 @@ def check_gate_script() -> str:
         (work / "out/comment.md").write_text("é" * 90_000)
         step("comment", **on_github)
         assert 60_000 < len(asked.comments[1]) < 65_536
-        # A threshold that fails fails the gate, after the comparison.
+        # A baseline that is not there yet is no failure, whether it is named as a file or by name, unless it must be there.
+        for missing in ("reports/baselines/no-such.baseline", "no-such"):
+            assert "not there yet" in step("compare", RESURGE_BASELINE=missing)
+            step("compare", RESURGE_BASELINE=missing, RESURGE_BASELINE_REQUIRED="true")
+            assert "ended with 65" in step("verdict", codes=(65,))
+            assert "not there yet" in (work / "out/comment.md").read_text()
+        # A threshold that fails fails the gate, after the comparison, and never becomes the baseline.
         failing = {"RESURGE_OUT": f"{home}/failing", "RESURGE_REPEATS": "1"}
         step("run", **failing, RESURGE_ARGS=base["RESURGE_ARGS"] + " --set 'thresholds.reconnect_latency.0=p(99) < 1us'")
-        step("compare", **failing)
+        before = (work / "base/own.baseline").read_bytes()
+        step("compare", **failing, **own)
+        assert "❌ a threshold failed" in (work / "failing/comment.md").read_text()
+        assert "stays as it is" in step("baseline", **failing, **own)
         assert "ended with 99" in step("verdict", codes=(99,), **failing)
+        # Nor does a regression, unless somebody takes it; nor what cannot be compared.
+        slow = {"RESURGE_OUT": f"{home}/slow", "RESURGE_COMPARE_ARGS": "--allow target.upgrade_delay"}
+        step("run", **slow, RESURGE_ARGS=base["RESURGE_ARGS"] + " --set target.upgrade_delay=50ms")
+        step("compare", **{**slow, "RESURGE_COMPARE_ARGS": ""}, **own)
+        assert "not comparable" in (work / "slow/comment.md").read_text()
+        assert "<error" in (work / "slow/junit-compare.xml").read_text()
+        assert "ended with 65" in step("verdict", codes=(65,), **slow)
+        step("compare", **slow, **own)
+        assert "❌ regression" in (work / "slow/comment.md").read_text()
+        assert "<failure" in (work / "slow/junit-compare.xml").read_text()
+        assert "stays as it is" in step("baseline", **slow, **own)
+        assert (work / "base/own.baseline").read_bytes() == before
+        assert "ended with 112" in step("verdict", codes=(112,), **slow)
+        step("baseline", **slow, **own, RESURGE_ACCEPT="true")
+        assert (work / "base/own.baseline").read_bytes() != before
         step("run", codes=(104,), **{**failing, "RESURGE_OUT": f"{home}/bad"}, RESURGE_ARGS="--set no.such=1")
         # What is not what the sums say is not installed.
         altered = work / "altered"

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::compare::{
     BASELINES, Repeat, Validity, baseline_file, incomparable, pack_baseline, read_baseline,
@@ -50,6 +50,16 @@ struct SaveArgs {
     /// Replace a baseline of that name
     #[arg(long)]
     force: bool,
+    /// Save runs all the same in which a threshold failed; repeatable
+    #[arg(long, value_enum, value_name = "WHAT")]
+    allow: Vec<Allowed>,
+}
+
+/// What a baseline may have all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Allowed {
+    /// Runs in which a threshold failed.
+    Thresholds,
 }
 
 pub(super) fn run(args: &BaselineArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
@@ -72,6 +82,16 @@ fn save(args: &SaveArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result
         }
         let is_invalid = set.repeats.iter().any(|run| run.facts.validity == Validity::NotValid);
         return Ok(if is_invalid { ExitCode::NotValid } else { ExitCode::Unreadable });
+    }
+    // A valid run has reasons only where a threshold failed: what fails today is no measure for tomorrow.
+    let failed: Vec<&Repeat> = set.repeats.iter().filter(|run| !run.facts.reasons.is_empty()).collect();
+    if !failed.is_empty() && !args.allow.contains(&Allowed::Thresholds) {
+        for run in &failed {
+            let why = run.facts.reasons.join("; ");
+            writeln!(err, "error: {} failed its thresholds ({why})", run.facts.source)?;
+        }
+        writeln!(err, "no baseline is made of a run that failed: --allow thresholds makes one all the same")?;
+        return Ok(ExitCode::ThresholdFailed);
     }
     // Where they lay on this machine is nobody's business.
     for run in &mut set.repeats {
