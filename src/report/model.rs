@@ -69,6 +69,17 @@ pub struct RunModel {
 }
 
 impl RunModel {
+    /// The most token requests in a second of one group, or of all.
+    #[must_use]
+    pub fn token_requests_peak(&self, group: Option<usize>) -> u64 {
+        let in_second = |tallies: &[PackedTally]| -> u64 {
+            let own = tallies.iter().enumerate();
+            let own = own.filter(|(index, _)| group.is_none_or(|group| group == *index));
+            own.map(|(_, tally)| tally.token_requests().max(tally.counter(Counter::TokensFetched))).sum()
+        };
+        self.seconds.iter().map(|(_, tallies)| in_second(tallies)).max().unwrap_or(0)
+    }
+
     /// Derives everything from a journal.
     #[must_use]
     pub fn new(journal: Journal) -> Self {
@@ -201,6 +212,15 @@ impl RunModel {
             all.disconnects += curve.disconnects;
         }
         if all.disconnects == 0 { None } else { all.time_to_us(share) }
+    }
+
+    /// Why this machine's numbers are not to be believed: the generator was late, or its latencies are not those that the target saw.
+    #[must_use]
+    pub fn generator_faults(&self) -> Vec<String> {
+        let late = self.end.as_ref().map(|end| health_faults(&end.health)).unwrap_or_default();
+        let clocks =
+            self.reconciliation.as_ref().and_then(|reconciliation| reconciliation.reconnects.as_ref());
+        late.into_iter().chain(clocks.map(ReconnectClocks::faults).unwrap_or_default()).collect()
     }
 
     /// Name and totals of each group, in the scenario's order.

@@ -34,7 +34,7 @@ pub(super) fn next_in(folder: Option<&Path>, next: &[String]) -> Vec<Next> {
 }
 
 /// `text` as one word of a shell's command line.
-fn quoted_for_shell(text: &str) -> String {
+pub(crate) fn quoted_for_shell(text: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+:@%,=".contains(letter);
     if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
