@@ -161,6 +161,7 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
     }
     if !args.force && tell(&reasons, err)? {
         tell_remedy(args, pairs, &settings.measures, err)?;
+        tell_force(err)?;
         return Ok(ExitCode::Unreadable);
     }
     write_comparisons(args, &comparisons, (&baseline, &candidates), &settings, out)?;
@@ -295,13 +296,15 @@ fn read_all(inputs: &[&[String]], err: &mut dyn Write) -> io::Result<Option<Vec<
     Ok(is_whole.then_some(sets))
 }
 
+/// What else there is.
+fn tell_force(err: &mut dyn Write) -> io::Result<()> {
+    writeln!(err, "--force compares them all the same, --allow KEY lets a key of the scenario differ")
+}
+
 /// Tells why what is not comparable is not. Answers with whether anything was told.
 fn tell(reasons: &[String], err: &mut dyn Write) -> io::Result<bool> {
     for reason in reasons {
         writeln!(err, "error: not comparable: {reason}")?;
-    }
-    if !reasons.is_empty() {
-        writeln!(err, "--force compares them all the same, --allow KEY lets a key of the scenario differ")?;
     }
     Ok(!reasons.is_empty())
 }
@@ -330,6 +333,7 @@ fn run_trend(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) -> io
         if !allow.is_empty() {
             writeln!(err, "with what differs allowed:\n    {}", command_that_allows(&typed(), &allow))?;
         }
+        tell_force(err)?;
         return Ok(ExitCode::Unreadable);
     }
     let trend = trend(&sets, settings);

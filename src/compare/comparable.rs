@@ -201,18 +201,22 @@ pub(super) fn keys_to_allow(runs: &[&Facts], allowed: &[String]) -> Vec<String> 
     gathered(keys.into_iter().collect())
 }
 
-/// Where there are many, those below one table become that table.
+/// Several keys of one table of a group become that table, as `groups.0.reconnect.backoff`; where there are many keys, those of any table.
 fn gathered(keys: Vec<String>) -> Vec<String> {
-    if keys.len() <= MOST_ALLOWED {
-        return keys;
-    }
-    let table =
-        |key: &str| key.rsplit_once('.').map_or_else(|| key.to_owned(), |(table, _)| table.to_owned());
-    let has_others = |key: &String| keys.iter().filter(|other| table(other) == table(key)).count() > 1;
-    let mut tables: Vec<String> =
-        keys.iter().map(|key| if has_others(key) { table(key) } else { key.clone() }).collect();
-    tables.dedup();
-    tables
+    let by_table = |keys: Vec<String>, least_parts: usize| {
+        let table = |key: &str| {
+            let (table, _) = key.rsplit_once('.')?;
+            (table.split('.').count() >= least_parts).then(|| table.to_owned())
+        };
+        let is_shared =
+            |wanted: &String| keys.iter().filter(|key| table(key).as_ref() == Some(wanted)).count() > 1;
+        let mut gathered: Vec<String> =
+            keys.iter().map(|key| table(key).filter(is_shared).unwrap_or_else(|| key.clone())).collect();
+        gathered.dedup();
+        gathered
+    };
+    let keys = by_table(keys, 3);
+    if keys.len() > MOST_ALLOWED { by_table(keys, 1) } else { keys }
 }
 
 /// How long a run was under load, in seconds: the scenario's duration, or less where it ended before. What the drain took is what clients made of it.

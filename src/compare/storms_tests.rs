@@ -34,7 +34,7 @@ impl Run {
                 let after_ms = (client + 1) * self.every_ms;
                 let is_away = group == 1 && client + self.away >= CLIENTS;
                 let at = if is_away { SECONDS - 1 } else { STORM_S + after_ms / 1_000 };
-                let tally = &mut seconds[at as usize][group];
+                let tally = seconds.get_mut(at as usize).and_then(|groups| groups.get_mut(group)).unwrap();
                 tally.apply(&Sample::Count(Counter::Disconnects, 1));
                 tally.apply(&Sample::StormDisconnect(StormId::of(0)));
                 if is_away {
