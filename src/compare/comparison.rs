@@ -102,16 +102,27 @@ impl Comparison {
         self.rows.iter().filter(|row| row.measure.decides)
     }
 
-    /// A sentence for each measure that was to decide and is not judged: which, of which group, why.
+    /// What was to decide and is not judged: which measures, of which group, why. Those of a group that share a reason are one sentence.
     #[must_use]
     pub fn missed(&self) -> Vec<String> {
-        let rows = self.rows.iter().filter(|row| row.is_missed());
-        let told = rows.filter_map(|row| {
-            let why = row.not_judged.as_ref()?.words();
-            Some(format!("{} of {}: {why}", row.measure.name, row.group))
-        });
+        let mut told: Vec<(&str, String, Vec<&str>)> = Vec::new();
+        for row in self.rows.iter().filter(|row| row.is_missed()) {
+            let Some(why) = row.not_judged.as_ref().map(NotJudged::words) else { continue };
+            match told.iter_mut().find(|(group, known, _)| *group == row.group && *known == why) {
+                Some((.., names)) => names.push(&row.measure.name),
+                None => told.push((&row.group, why, vec![&row.measure.name])),
+            }
+        }
+        let rows =
+            told.into_iter().map(|(group, why, names)| format!("{} of {group}: {why}", names.join(", ")));
         let absent = self.absent.iter().map(|name| format!("{name}: no group has a sample of it"));
-        told.chain(absent).collect()
+        rows.chain(absent).collect()
+    }
+
+    /// How many measures that is.
+    #[must_use]
+    pub fn missed_count(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_missed()).count() + self.absent.len()
     }
 
     /// Whether a gate must not pass because something could not be judged: what the user named, and where it is `strict` what more values would judge.

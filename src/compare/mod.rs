@@ -83,7 +83,7 @@ pub use measure::{
     Measure, MinEffect, MinEffectChoice, OfAllOutages, OfOutage, Quantity, RunNumber, ShareKind, Unit,
     apply_min_effects, compared_metrics, decide_by, measures, parse_min_effect,
 };
-pub use not_judged::NotJudged;
+pub use not_judged::{NotJudged, values_needed};
 pub use outages::{GroupOutage, GroupOutages, MOST_OUTAGES, OutageBegin, RunOutages};
 pub use page::{Compared, comparison_html, trend_html};
 pub use prediction::{PredictionRow, check_prediction, prediction_markdown, prediction_text};

@@ -100,8 +100,9 @@ const fn percentile_of(measure: &Measure) -> Option<f64> {
     }
 }
 
-/// How many values a percentile needs; `None`: no number will do.
-fn values_needed(percentile: f64) -> Option<u64> {
+/// How many values a percentile (0..100) needs to be more than what a few of them met; `None`: no number will do.
+#[must_use]
+pub fn values_needed(percentile: f64) -> Option<u64> {
     let beyond = (percentile / 100.0).min(1.0 - percentile / 100.0);
     // 1 - 0.99 is not quite 0.01.
     (beyond > 0.0).then(|| (LEAST_BEYOND / beyond - 1e-6).ceil() as u64)

@@ -156,7 +156,7 @@ pub(super) fn sentence(row: &Row) -> String {
 pub(super) fn counts(comparison: &Comparison) -> String {
     let of = |finding: Finding| format!("{} {}", comparison.count(finding), finding.name());
     let all = [Finding::Regressed, Finding::Improved, Finding::Unchanged, Finding::Inconclusive];
-    let missed = match comparison.missed().len() {
+    let missed = match comparison.missed_count() {
         0 => String::new(),
         missed => format!("; {missed} not judged"),
     };

@@ -248,7 +248,7 @@ fn failed_thresholds(thresholds: &[ThresholdResult]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{GeneratorHealth, ReconciliationRow, Steps};
+    use crate::record::{ClockRow, GeneratorHealth, ReconciliationRow, Steps};
 
     fn end(reason: StopReason) -> RunEnd {
         RunEnd {
@@ -286,6 +286,35 @@ mod tests {
             agreement: Agreement::Mismatch,
         };
         Reconciliation { unsettled: 0, rows: vec![row], reconnects: None }
+    }
+
+    #[test]
+    fn a_machine_that_bent_the_latencies_did_not_keep_up() {
+        let row = ClockRow { percentile: 50, clients_us: 145_000, target_us: 136_000, agrees: false };
+        let clocks = ReconnectClocks { clients: 400, target: 400, percentiles: vec![row] };
+        let reconciliation = Reconciliation { unsettled: 0, rows: Vec::new(), reconnects: Some(clocks) };
+        let (end, nothing) = (end(StopReason::Completed), Tally::default());
+        let findings = Findings {
+            lost: &[],
+            breaks_off: false,
+            end: Some(&end),
+            recorded_s: 3,
+            planned_s: 3.0,
+            thresholds: &[],
+            account_faults: &[],
+            reconciliation: Some(&reconciliation),
+            health_faults: Vec::new(),
+            no_generator: None,
+            clients_started: 10,
+            has_required_events: false,
+            event_faults: Vec::new(),
+            kept_out: &[],
+            groups: &[],
+            all: &nothing,
+        };
+        let checks = check_validity(&findings);
+        let failed = checks.iter().filter(|check| !check.faults.is_empty()).map(|check| check.what);
+        assert_eq!(failed.collect::<Vec<_>>(), ["the generator kept up"], "one statement on one machine");
     }
 
     #[test]
