@@ -172,7 +172,7 @@ fn file_repeat(repeat: &Repeat) -> FileRepeat<Counts, FileLater> {
     let exchanges = if repeat.blocks.iter().any(has_any) { of_blocks.collect() } else { Vec::new() };
     let storms = repeat.storms.clone();
     let storms = storms.and_then(|storms| storms.map(&|times| Some(pack_buckets(&times, precision))));
-    let outages = FileLater { outages: FileOutages(outages), exchanges, storms };
+    let outages = FileLater::new(FileOutages(outages), exchanges, storms);
     FileRepeat { facts: repeat.facts.clone(), blocks: blocks.collect(), outages }
 }
 

@@ -21,3 +21,13 @@ pub(super) struct FileLater {
 
 /// The latencies of a group's exchanges, packed.
 pub(super) type NamedTimes = Vec<(String, Vec<u64>)>;
+
+impl FileLater {
+    pub(super) const fn new(
+        outages: FileOutages,
+        exchanges: Vec<Vec<NamedTimes>>,
+        storms: Option<RunStorms<Vec<u64>>>,
+    ) -> Self {
+        Self { outages, exchanges, storms }
+    }
+}

@@ -53,7 +53,14 @@ pub(super) struct FileV4 {
 
 impl From<FileV4> for FileLater {
     fn from(old: FileV4) -> Self {
-        Self { outages: old.outages, exchanges: old.exchanges, storms: None }
+        Self::new(old.outages, old.exchanges, None)
+    }
+}
+
+#[cfg(test)]
+impl FileV4 {
+    pub(super) fn of(later: FileLater) -> Self {
+        Self { outages: later.outages, exchanges: later.exchanges }
     }
 }
 

@@ -20,9 +20,10 @@ fn exchanges_are_kept_by_name_and_those_of_before_have_none() {
     let fourth: Vec<FileRepeat<Counts, FileV4>> = repeats
         .iter()
         .map(file_repeat)
-        .map(|FileRepeat { facts, blocks, outages }| {
-            let FileLater { outages, exchanges, .. } = outages;
-            FileRepeat { facts, blocks, outages: FileV4 { outages, exchanges } }
+        .map(|FileRepeat { facts, blocks, outages }| FileRepeat {
+            facts,
+            blocks,
+            outages: FileV4::of(outages),
         })
         .collect();
     assert_eq!(read_baseline(&framed(&fourth, 4).unwrap(), "old").unwrap(), repeats);
