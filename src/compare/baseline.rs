@@ -264,7 +264,7 @@ fn repeat_of<C: Into<Counts>, O: Into<FileLater>>(file: FileRepeat<C, O>) -> Opt
             Some(Block { seconds: block.seconds, groups: groups? })
         })
         .collect();
-    let FileLater { outages, exchanges, storms } = file.outages.into();
+    let (outages, exchanges, storms) = file.outages.into().into_parts();
     let outages = match outages.0 {
         None => None,
         Some(packed) => Some(outages_of(packed, &file.facts)?),

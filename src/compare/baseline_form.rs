@@ -14,9 +14,9 @@ pub(super) struct FileOutages(pub(super) Option<RunOutages<Vec<u64>>>);
 /// From version 5 on: the latencies of exchanges too, block by block and group by group, by name; and the storms.
 #[derive(Serialize, Deserialize)]
 pub(super) struct FileLater {
-    pub(super) outages: FileOutages,
-    pub(super) exchanges: Vec<Vec<NamedTimes>>,
-    pub(super) storms: Option<RunStorms<Vec<u64>>>,
+    outages: FileOutages,
+    exchanges: Vec<Vec<NamedTimes>>,
+    storms: Option<RunStorms<Vec<u64>>>,
 }
 
 /// The latencies of a group's exchanges, packed.
@@ -29,5 +29,10 @@ impl FileLater {
         storms: Option<RunStorms<Vec<u64>>>,
     ) -> Self {
         Self { outages, exchanges, storms }
+    }
+
+    /// Outages, exchanges, storms.
+    pub(super) fn into_parts(self) -> (FileOutages, Vec<Vec<NamedTimes>>, Option<RunStorms<Vec<u64>>>) {
+        (self.outages, self.exchanges, self.storms)
     }
 }

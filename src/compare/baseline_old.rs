@@ -47,8 +47,8 @@ impl From<CountsV1> for Counts {
 /// What version 4 held beside counts: nothing of storms.
 #[derive(Serialize, Deserialize)]
 pub(super) struct FileV4 {
-    pub(super) outages: FileOutages,
-    pub(super) exchanges: Vec<Vec<NamedTimes>>,
+    outages: FileOutages,
+    exchanges: Vec<Vec<NamedTimes>>,
 }
 
 impl From<FileV4> for FileLater {
@@ -60,7 +60,8 @@ impl From<FileV4> for FileLater {
 #[cfg(test)]
 impl FileV4 {
     pub(super) fn of(later: FileLater) -> Self {
-        Self { outages: later.outages, exchanges: later.exchanges }
+        let (outages, exchanges, _) = later.into_parts();
+        Self { outages, exchanges }
     }
 }
 

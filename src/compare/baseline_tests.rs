@@ -30,7 +30,11 @@ fn exchanges_are_kept_by_name_and_those_of_before_have_none() {
     let third: Vec<FileRepeat<Counts, FileOutages>> = repeats
         .iter()
         .map(file_repeat)
-        .map(|FileRepeat { facts, blocks, outages }| FileRepeat { facts, blocks, outages: outages.outages })
+        .map(|FileRepeat { facts, blocks, outages }| FileRepeat {
+            facts,
+            blocks,
+            outages: outages.into_parts().0,
+        })
         .collect();
     let read = read_baseline(&framed(&third, 3).unwrap(), "old").unwrap();
     assert!(read.iter().flat_map(|repeat| &repeat.blocks).all(|block| block.groups[0].exchanges.is_empty()));
