@@ -15,24 +15,26 @@ pub(super) struct FileOutages(pub(super) Option<RunOutages<Vec<u64>>>);
 #[derive(Serialize, Deserialize)]
 pub(super) struct FileLater {
     outages: FileOutages,
-    exchanges: Vec<Vec<NamedTimes>>,
-    storms: Option<RunStorms<Vec<u64>>>,
+    exchanges: NamedByBlock,
+    storms: PackedStorms,
 }
 
 /// The latencies of a group's exchanges, packed.
 pub(super) type NamedTimes = Vec<(String, Vec<u64>)>;
 
+/// Block by block, and group by group.
+pub(super) type NamedByBlock = Vec<Vec<NamedTimes>>;
+
+/// The storms, their times packed; `None` where nothing is known of them.
+pub(super) type PackedStorms = Option<RunStorms<Vec<u64>>>;
+
 impl FileLater {
-    pub(super) const fn new(
-        outages: FileOutages,
-        exchanges: Vec<Vec<NamedTimes>>,
-        storms: Option<RunStorms<Vec<u64>>>,
-    ) -> Self {
+    pub(super) const fn new(outages: FileOutages, exchanges: NamedByBlock, storms: PackedStorms) -> Self {
         Self { outages, exchanges, storms }
     }
 
     /// Outages, exchanges, storms.
-    pub(super) fn into_parts(self) -> (FileOutages, Vec<Vec<NamedTimes>>, Option<RunStorms<Vec<u64>>>) {
+    pub(super) fn into_parts(self) -> (FileOutages, NamedByBlock, PackedStorms) {
         (self.outages, self.exchanges, self.storms)
     }
 }
