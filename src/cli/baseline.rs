@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::compare::{
-    BASELINES, Repeat, Validity, baseline_file, incomparable, pack_baseline, read_baseline,
+    BASELINE_ENDING, BASELINES, Remedy, Repeat, Validity, baseline_file, incomparable, pack_baseline,
+    read_baseline, remedy,
 };
 use crate::exit_code::ExitCode;
-use crate::report::write_file;
+use crate::report::{quoted_for_shell, write_file};
 use crate::units::format_count;
 
 use super::run_sets::{read_set, short_name};
@@ -80,6 +81,12 @@ fn save(args: &SaveArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result
         for reason in &reasons {
             writeln!(err, "error: no baseline can be made of these: {reason}")?;
         }
+        let remedy = remedy(&set.repeats, &set.repeats, &[], &[]).filter(|remedy| remedy.allow.is_empty());
+        if let Some(Remedy { leave_out, .. }) = remedy {
+            let kept = set.repeats.iter().map(|run| &run.facts.source);
+            let kept: Vec<String> = kept.filter(|source| !leave_out.contains(source)).cloned().collect();
+            writeln!(err, "without {}:\n    {}", leave_out.join(", "), command(args, &kept))?;
+        }
         let is_invalid = set.repeats.iter().any(|run| run.facts.validity == Validity::NotValid);
         return Ok(if is_invalid { ExitCode::NotValid } else { ExitCode::Unreadable });
     }
@@ -119,6 +126,19 @@ fn save(args: &SaveArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result
             Ok(ExitCode::Unexpected)
         }
     }
+}
+
+/// The same command with these runs.
+fn command(args: &SaveArgs, runs: &[String]) -> String {
+    let name = args.name.strip_suffix(BASELINE_ENDING).and_then(|name| name.strip_suffix('.'));
+    let mut words = ["resurge", "baseline", "save"].map(str::to_owned).to_vec();
+    words.extend_from_slice(runs);
+    words.extend(["--name".to_owned(), name.unwrap_or(&args.name).to_owned()]);
+    if args.folder != std::path::Path::new(BASELINES) {
+        words.extend(["--folder".to_owned(), args.folder.display().to_string()]);
+    }
+    words.extend(args.force.then(|| "--force".to_owned()));
+    words.iter().map(|word| quoted_for_shell(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes the file, whole or not at all. Answers with its size and the binary digits that it keeps.

@@ -10,12 +10,13 @@ use crate::compare::{
     Compared, Comparison, EXCHANGE_LATENCY, Finding, Measure, MinEffectChoice, Rows, RunSet, Settings,
     apply_min_effects, compare, comparison_csv, comparison_html, comparison_json, comparison_markdown,
     comparison_text, decide_by, exchange_measures, incomparable, invalid_runs, order_releases,
-    parse_min_effect, trend, trend_csv, trend_html, trend_json, trend_markdown, trend_text,
+    parse_min_effect, remedy, trend, trend_csv, trend_html, trend_json, trend_markdown, trend_text,
 };
 use crate::exit_code::ExitCode;
 use crate::report::Style;
 use crate::units::parse_share;
 
+use super::compare_command::{Named, command, command_that_allows, typed};
 use super::run_sets::read_set;
 use super::runs::{LAST, last_two};
 use super::streams::wants_colour;
@@ -26,6 +27,7 @@ Several candidates are each compared with the baseline; five repeats on each sid
 
 Examples:
   resurge compare last                   (the last run in reports/, with the one before it of the same scenario)
+  resurge compare last --allow groups    (the same, where a setting of a group was changed between)
   resurge compare v1.2 reports/smoke-20260101T120000Z-1a2b
   resurge compare --baseline v1.2 --candidate reports/r1 reports/r2 reports/r3 --gate
   resurge compare v1.2 new/ --gate --strict --min-effect reconnect_latency.p99=10%,2ms --format markdown
@@ -70,7 +72,7 @@ pub(super) struct CompareArgs {
     /// Exit with 112 when the candidate regressed, with 110 when it is not valid
     #[arg(long)]
     gate: bool,
-    /// With --gate: exit with 112 too when a deciding measure is inconclusive
+    /// With --gate: exit with 112 too when a deciding measure is inconclusive, or has too few values to be judged
     #[arg(long, requires = "gate")]
     strict: bool,
     /// Compare runs that are not comparable; the reasons become notes
@@ -82,7 +84,7 @@ pub(super) struct CompareArgs {
     /// The least difference that matters [default: 5%,1ms for times, 5% for rates, 0.5% (points) for shares, 0.1% of the availability]; repeatable
     #[arg(long, value_name = "MEASURE=RELATIVE[,ABSOLUTE]", value_parser = parse_min_effect)]
     min_effect: Vec<MinEffectChoice>,
-    /// Only these measures decide, as reconnect_latency.p99, availability, outage_cost or outage_1.recovery_p95; repeatable
+    /// Only these measures decide, as reconnect_latency.p99, token_requests.peak, recovery.p95, availability or outage_cost; with --gate, one that cannot be judged exits with 112; repeatable
     #[arg(long, value_name = "MEASURE")]
     decide_by: Vec<String>,
     /// The chance of a false alarm: that any measure is called changed when none is; half of it for worse
@@ -118,16 +120,22 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
     if !args.trend.is_empty() {
         return run_trend(args, out, err);
     }
-    let runs = match sides(&args.runs) {
+    let runs = match sides(args) {
         Ok(runs) => runs,
         Err((code, fault)) => {
             writeln!(err, "error: {fault}")?;
             return Ok(code);
         }
     };
-    let Some((baseline, candidates)) = read_sides(args, &runs, err)? else {
+    let inputs: Vec<&[String]> = if args.baseline.is_empty() {
+        runs.chunks(1).collect()
+    } else {
+        vec![&args.baseline, &args.candidate]
+    };
+    let Some((baseline, candidates)) = read_sides(&inputs, err)? else {
         return Ok(ExitCode::Unreadable);
     };
+    let pairs = Pairs { inputs: &inputs, baseline: &baseline, candidates: &candidates };
     let exchanges = exchange_measures([&baseline].into_iter().chain(&candidates));
     let Some(settings) = settings(args, Some(exchanges), err)? else { return Ok(ExitCode::Usage) };
     if args.gate {
@@ -136,6 +144,7 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
             writeln!(err, "error: the candidate {fault}")?;
         }
         if !invalid.is_empty() {
+            tell_remedy(args, pairs, &settings.measures, err)?;
             return Ok(ExitCode::NotValid);
         }
     }
@@ -151,17 +160,74 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
         reasons.extend(own);
     }
     if !args.force && tell(&reasons, err)? {
+        tell_remedy(args, pairs, &settings.measures, err)?;
+        tell_force(err)?;
         return Ok(ExitCode::Unreadable);
     }
     write_comparisons(args, &comparisons, (&baseline, &candidates), &settings, out)?;
-    if args.gate && comparisons.iter().any(|comparison| comparison.deciding().count() == 0) {
+    if !args.gate {
+        return Ok(ExitCode::Pass);
+    }
+    let is_open = comparisons.iter().any(|comparison| comparison.is_left_open(args.strict));
+    for missed in comparisons.iter().filter(|_| is_open).flat_map(Comparison::missed) {
+        writeln!(err, "error: not judged: {missed}")?;
+    }
+    if comparisons.iter().any(|comparison| comparison.deciding().count() == 0) {
         writeln!(
             err,
             "error: not comparable: no measure that decides has enough values on both sides, so there is nothing to gate by"
         )?;
         return Ok(ExitCode::Unreadable);
     }
-    Ok(if args.gate { gate_code(&comparisons, args.strict) } else { ExitCode::Pass })
+    Ok(gate_code(&comparisons, args.strict))
+}
+
+/// What is compared with what, and how the user named it.
+#[derive(Clone, Copy)]
+struct Pairs<'a> {
+    inputs: &'a [&'a [String]],
+    baseline: &'a RunSet,
+    candidates: &'a [RunSet],
+}
+
+/// The command that would compare them all the same, without the runs that cannot be used; nothing where there is none.
+fn tell_remedy(
+    args: &CompareArgs,
+    pairs: Pairs<'_>,
+    measures: &[Measure],
+    err: &mut dyn Write,
+) -> io::Result<()> {
+    let Some((of_baseline, of_candidates)) = pairs.inputs.split_first() else { return Ok(()) };
+    let found = pairs
+        .candidates
+        .iter()
+        .map(|candidate| remedy(&pairs.baseline.repeats, &candidate.repeats, &args.allow, measures));
+    let Some(remedies) = found.collect::<Option<Vec<_>>>() else { return Ok(()) };
+    let mut out: Vec<&str> =
+        remedies.iter().flat_map(|remedy| &remedy.leave_out).map(String::as_str).collect();
+    out.dedup();
+    let mut allow: Vec<String> = remedies.iter().flat_map(|remedy| remedy.allow.clone()).collect();
+    allow.sort();
+    allow.dedup();
+    if out.is_empty() && allow.is_empty() {
+        return Ok(());
+    }
+    match out.as_slice() {
+        [] => writeln!(err, "with what differs allowed:")?,
+        out => writeln!(err, "without {}:", out.join(", "))?,
+    }
+    // Several candidates are told one by one where runs of one are to be listed.
+    if out.is_empty() && pairs.candidates.len() > 1 {
+        return writeln!(err, "    {}", command_that_allows(&typed(), &allow));
+    }
+    let is_last = args.runs.len() == 1;
+    let named = if is_last { args.runs.clone() } else { pairs.inputs.concat() };
+    let baseline = Named { inputs: of_baseline, set: pairs.baseline };
+    for ((inputs, candidate), remedy) in of_candidates.iter().zip(pairs.candidates).zip(&remedies) {
+        let sides = [baseline, Named { inputs, set: candidate }];
+        writeln!(err, "    {}", command(&typed(), &named, sides, remedy))?;
+    }
+    Ok(())
 }
 
 /// What was asked for; `exchanges`: once the runs have said which there are. `None` once what is wrong was told.
@@ -174,6 +240,7 @@ fn settings(
         alpha: args.alpha,
         assumed_spread: args.assumed_spread,
         seed: args.seed,
+        named: args.decide_by.clone(),
         ..Settings::default()
     };
     let are_known = exchanges.is_some();
@@ -191,32 +258,24 @@ fn settings(
 }
 
 /// What was named, with the runs that `last` stands for.
-fn sides(runs: &[String]) -> Result<Vec<String>, (ExitCode, String)> {
-    match runs {
+fn sides(args: &CompareArgs) -> Result<Vec<String>, (ExitCode, String)> {
+    match args.runs.as_slice() {
         [last] if last == LAST => {
-            let both = last_two().map_err(|fault| (ExitCode::Unreadable, fault))?;
+            let both = last_two(!args.allow.is_empty() || args.force)
+                .map_err(|fault| (ExitCode::Unreadable, fault))?;
             Ok(both.iter().map(|folder| folder.display().to_string()).collect())
         }
         [alone] => {
             let fault = format!("{alone} is to be compared with another run: name both, the baseline first");
             Err((ExitCode::Usage, fault))
         }
-        _ => Ok(runs.to_vec()),
+        runs => Ok(runs.to_vec()),
     }
 }
 
 /// The baseline and the candidates; `None` once what cannot be read was told.
-fn read_sides(
-    args: &CompareArgs,
-    runs: &[String],
-    err: &mut dyn Write,
-) -> io::Result<Option<(RunSet, Vec<RunSet>)>> {
-    let inputs: Vec<&[String]> = if args.baseline.is_empty() {
-        runs.chunks(1).collect()
-    } else {
-        vec![&args.baseline, &args.candidate]
-    };
-    let Some(mut sets) = read_all(&inputs, err)? else { return Ok(None) };
+fn read_sides(inputs: &[&[String]], err: &mut dyn Write) -> io::Result<Option<(RunSet, Vec<RunSet>)>> {
+    let Some(mut sets) = read_all(inputs, err)? else { return Ok(None) };
     let candidates = sets.split_off(sets.len().min(1));
     Ok(sets.pop().map(|baseline| (baseline, candidates)))
 }
@@ -237,13 +296,15 @@ fn read_all(inputs: &[&[String]], err: &mut dyn Write) -> io::Result<Option<Vec<
     Ok(is_whole.then_some(sets))
 }
 
+/// What else there is.
+fn tell_force(err: &mut dyn Write) -> io::Result<()> {
+    writeln!(err, "--force compares them all the same, --allow KEY lets a key of the scenario differ")
+}
+
 /// Tells why what is not comparable is not. Answers with whether anything was told.
 fn tell(reasons: &[String], err: &mut dyn Write) -> io::Result<bool> {
     for reason in reasons {
         writeln!(err, "error: not comparable: {reason}")?;
-    }
-    if !reasons.is_empty() {
-        writeln!(err, "--force compares them all the same, --allow KEY lets a key of the scenario differ")?;
     }
     Ok(!reasons.is_empty())
 }
@@ -261,6 +322,18 @@ fn run_trend(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) -> io
         .flat_map(|pair| incomparable(&pair[0].repeats, &pair[1].repeats, &args.allow, &settings.measures))
         .collect();
     if !args.force && tell(&reasons, err)? {
+        let remedies: Option<Vec<_>> = sets
+            .windows(2)
+            .map(|pair| remedy(&pair[0].repeats, &pair[1].repeats, &args.allow, &settings.measures))
+            .collect();
+        let remedies = remedies.filter(|all| all.iter().all(|remedy| remedy.leave_out.is_empty()));
+        let mut allow: Vec<String> = remedies.into_iter().flatten().flat_map(|remedy| remedy.allow).collect();
+        allow.sort();
+        allow.dedup();
+        if !allow.is_empty() {
+            writeln!(err, "with what differs allowed:\n    {}", command_that_allows(&typed(), &allow))?;
+        }
+        tell_force(err)?;
         return Ok(ExitCode::Unreadable);
     }
     let trend = trend(&sets, settings);
@@ -308,8 +381,7 @@ fn write_comparisons(
 }
 
 fn gate_code(comparisons: &[Comparison], strict: bool) -> ExitCode {
-    let fails = |comparison: &Comparison| {
-        comparison.finding == Finding::Regressed || strict && comparison.count(Finding::Inconclusive) > 0
-    };
+    let fails =
+        |comparison: &Comparison| comparison.finding == Finding::Regressed || comparison.is_left_open(strict);
     if comparisons.iter().any(fails) { ExitCode::Regression } else { ExitCode::Pass }
 }

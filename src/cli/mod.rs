@@ -8,6 +8,7 @@ mod ci;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod compare;
+mod compare_command;
 mod completions;
 mod counters_text;
 mod diagnose;

@@ -132,34 +132,35 @@ pub(super) fn run_named(name: &Path) -> Result<PathBuf, String> {
         return Ok(name.to_owned());
     }
     let runs = list_runs(Path::new(REPORTS)).unwrap_or_default();
-    runs.into_iter().next().map(|run| run.folder).ok_or_else(none)
+    runs.into_iter().find(|run| !run.is_sample()).map(|run| run.folder).ok_or_else(none)
 }
 
-/// The last run, and before it the last that was of the same scenario before.
+/// The last run, and before it the last of the same scenario; where there is none such, or keys may differ, the last of a scenario of that name. Runs that
+/// were made here, and not the shipped sample.
 ///
 /// # Errors
 /// There are no two: a sentence that says so.
-pub(super) fn last_two() -> Result<[PathBuf; 2], String> {
-    let mut runs = list_runs(Path::new(REPORTS)).unwrap_or_default().into_iter().filter_map(|run| {
-        let told = run.told?;
-        Some((run.folder, (told.hash, told.is_simulated), told.name))
-    });
-    let (last, what, name) = runs.next().ok_or_else(none)?;
-    let before: Vec<_> = runs.collect();
-    if let Some((before, ..)) = before.iter().find(|(_, other, _)| *other == what) {
-        return Ok([before.clone(), last]);
+pub(super) fn last_two(may_differ: bool) -> Result<[PathBuf; 2], String> {
+    let runs = list_runs(Path::new(REPORTS)).unwrap_or_default();
+    two_of(runs.into_iter().filter(|run| !run.is_sample()), may_differ)
+}
+
+/// Two of these runs, the last of which comes first.
+fn two_of(runs: impl Iterator<Item = ListedRun>, may_differ: bool) -> Result<[PathBuf; 2], String> {
+    let mut runs = runs.filter_map(|run| Some((run.folder, run.told?)));
+    let (last, what) = runs.next().ok_or_else(none)?;
+    let before: Vec<(PathBuf, Told)> = runs
+        .filter(|(_, other)| other.name == what.name && other.is_simulated == what.is_simulated)
+        .collect();
+    let same = before.iter().find(|(_, other)| other.hash == what.hash).filter(|_| !may_differ);
+    match same.or_else(|| before.first()) {
+        Some((before, _)) => Ok([before.clone(), last]),
+        None => Err(format!(
+            "there is no earlier run in {REPORTS} of the scenario of {} ({})",
+            last.display(),
+            what.name
+        )),
     }
-    let hint = match before
-        .iter()
-        .find(|(_, (_, is_simulated), other)| *other == name && *is_simulated == what.1)
-    {
-        None => String::new(),
-        Some((before, ..)) => format!(
-            ". The last one of that name has other keys: resurge compare {} last says which; --allow KEY lets one differ",
-            before.display()
-        ),
-    };
-    Err(format!("there is no earlier run in {REPORTS} of the scenario of {}{hint}", last.display()))
 }
 
 fn none() -> String {
@@ -170,6 +171,42 @@ fn none() -> String {
 mod tests {
     use super::*;
     use crate::report::Status;
+
+    #[test]
+    fn the_last_is_compared_with_the_one_before_it_of_its_scenario() {
+        let told = |name: &str, hash: &str, is_simulated| Told {
+            hash: hash.to_owned(),
+            name: name.to_owned(),
+            status: Status::Pass,
+            clients: 1,
+            attempts: 1,
+            reconnect_p99_us: None,
+            refused_403: (0, 1),
+            is_simulated,
+            started_unix_us: 1,
+        };
+        let of = |runs: &[(&str, &str, &str, bool)], may_differ| {
+            let listed = runs.iter().map(|(folder, name, hash, is_simulated)| ListedRun {
+                folder: PathBuf::from(folder),
+                written: SystemTime::UNIX_EPOCH,
+                told: Some(told(name, hash, *is_simulated)),
+            });
+            two_of(listed, may_differ).map(|two| two.map(|folder| folder.display().to_string()))
+        };
+        let runs = [
+            ("d", "storm", "1", false),
+            ("c", "storm", "2", false),
+            ("e", "storm", "1", true),
+            ("b", "other", "1", false),
+            ("a", "storm", "1", false),
+        ];
+        let two = |before: &str, last: &str| Ok([before.to_owned(), last.to_owned()]);
+        assert_eq!(of(&runs, false), two("a", "d"), "the same keys, whatever was run between");
+        assert_eq!(of(&runs, true), two("c", "d"), "keys may differ");
+        assert_eq!(of(&runs[..2], false), two("c", "d"), "what differs is told by the comparison");
+        let alone = of(&[runs[0], runs[2], runs[3]], false).unwrap_err();
+        assert_eq!(alone, "there is no earlier run in reports of the scenario of d (storm)");
+    }
 
     #[test]
     fn each_run_has_a_line() {
@@ -183,6 +220,7 @@ mod tests {
             reconnect_p99_us: Some(3_540),
             refused_403: (4_000, 36_992),
             is_simulated: false,
+            started_unix_us: 1,
         };
         let quiet = Told {
             reconnect_p99_us: None,

@@ -1,7 +1,7 @@
 //! Baselines: small files that live in git, to compare later runs with.
 //!
 //! In: repeats. Out: a file's bytes, and the repeats again. A file is [`MAGIC`], its version (u32 LE), a CRC-32C (RFC 3720 §B.4, u32 LE) of the rest, and the rest: deflated
-//! (RFC 1951), each repeat's facts, counts and histograms by block, and its outages. Where that were too large, blocks are joined and histograms lose binary digits, never counts: the finest
+//! (RFC 1951), each repeat's facts, counts and histograms by block, its outages and its storms. Where that were too large, blocks are joined and histograms lose binary digits, never counts: the finest
 //! form that fits is taken, and comparisons say how fine it is.
 
 use std::collections::BTreeMap;
@@ -15,13 +15,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::sample::Metric;
 
-use super::baseline_old::CountsV1;
+use super::baseline_form::{FileLater, FileOutages, NamedTimes};
+use super::baseline_old::{CountsV1, FileV4};
 use super::buckets::{Buckets, FULL_PRECISION};
 use super::measure::compared_metrics;
 use super::outages::RunOutages;
 use super::packed_buckets::{pack_buckets, unpack_buckets};
 use super::repeat::{Block, Counts, Facts, GroupBlock, MOST_BLOCKS, Repeat};
 use super::side::ENOUGH_REPEATS;
+use super::storms::RunStorms;
 
 /// Where baselines are looked for and saved.
 pub const BASELINES: &str = "reports/baselines";
@@ -30,7 +32,7 @@ pub const BASELINE_ENDING: &str = "baseline";
 /// The first bytes of every baseline.
 const MAGIC: &[u8; 8] = b"RSRGBASE";
 /// Version of its contents.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// Bytes before the deflated rest.
 const HEAD: usize = 16;
 /// A baseline of up to four groups stays below 200 kB; each further group may take a quarter of it more.
@@ -90,32 +92,6 @@ struct FileRepeat<C, O> {
     facts: Facts,
     blocks: Vec<FileBlock<C>>,
     outages: O,
-}
-
-/// From version 3 on: what is known of outages, their times packed. Before, there was nothing: no byte.
-#[derive(Serialize, Deserialize)]
-struct FileOutages(Option<RunOutages<Vec<u64>>>);
-
-/// From version 4 on: the latencies of exchanges too, block by block and group by group, by name.
-#[derive(Serialize, Deserialize)]
-struct FileLater {
-    outages: FileOutages,
-    exchanges: Vec<Vec<NamedTimes>>,
-}
-
-/// The latencies of a group's exchanges, packed.
-type NamedTimes = Vec<(String, Vec<u64>)>;
-
-impl From<()> for FileLater {
-    fn from((): ()) -> Self {
-        FileOutages(None).into()
-    }
-}
-
-impl From<FileOutages> for FileLater {
-    fn from(outages: FileOutages) -> Self {
-        Self { outages, exchanges: Vec::new() }
-    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -194,7 +170,9 @@ fn file_repeat(repeat: &Repeat) -> FileRepeat<Counts, FileLater> {
     let of_blocks = repeat.blocks.iter().map(|block| block.groups.iter().map(times).collect());
     let has_any = |block: &Block| block.groups.iter().any(|group| !group.exchanges.is_empty());
     let exchanges = if repeat.blocks.iter().any(has_any) { of_blocks.collect() } else { Vec::new() };
-    let outages = FileLater { outages: FileOutages(outages), exchanges };
+    let storms = repeat.storms.clone();
+    let storms = storms.and_then(|storms| storms.map(&|times| Some(pack_buckets(&times, precision))));
+    let outages = FileLater::new(FileOutages(outages), exchanges, storms);
     FileRepeat { facts: repeat.facts.clone(), blocks: blocks.collect(), outages }
 }
 
@@ -231,6 +209,7 @@ pub fn read_baseline(bytes: &[u8], name: &str) -> Result<Vec<Repeat>, BaselineEr
         1 => unpack::<CountsV1, ()>(&plain),
         2 => unpack::<Counts, ()>(&plain),
         3 => unpack::<Counts, FileOutages>(&plain),
+        4 => unpack::<Counts, FileV4>(&plain),
         _ => unpack::<Counts, FileLater>(&plain),
     }
     .map_err(|_| damaged("it cannot be read"))?;
@@ -241,8 +220,9 @@ pub fn read_baseline(bytes: &[u8], name: &str) -> Result<Vec<Repeat>, BaselineEr
 /// The sum of everything that was counted.
 fn total(repeats: &[Repeat]) -> u64 {
     let outages = repeats.iter().flat_map(|repeat| &repeat.outages).flat_map(RunOutages::counted);
+    let storms = repeats.iter().flat_map(|repeat| &repeat.storms).flat_map(RunStorms::counted);
     let blocks = repeats.iter().flat_map(|repeat| &repeat.blocks);
-    blocks.fold(outages.fold(0, u64::saturating_add), |sum: u64, block| {
+    blocks.fold(outages.chain(storms).fold(0, u64::saturating_add), |sum: u64, block| {
         let groups = block.groups.iter().flat_map(|group| {
             let times = group.histograms.values().chain(group.exchanges.values());
             let cells = times.flat_map(Buckets::cells).map(|(_, count)| *count);
@@ -284,10 +264,17 @@ fn repeat_of<C: Into<Counts>, O: Into<FileLater>>(file: FileRepeat<C, O>) -> Opt
             Some(Block { seconds: block.seconds, groups: groups? })
         })
         .collect();
-    let FileLater { outages, exchanges } = file.outages.into();
+    let (outages, exchanges, storms) = file.outages.into().into_parts();
     let outages = match outages.0 {
         None => None,
         Some(packed) => Some(outages_of(packed, &file.facts)?),
+    };
+    let storms = match storms {
+        None => None,
+        Some(packed) => {
+            let storms = packed.map(&|times| unpack_buckets(&times, precision))?;
+            Some(storms).filter(|storms| storms.can_be(file.facts.groups.len())).map(Some)?
+        }
     };
     let mut blocks = blocks?;
     for (block, packed) in blocks.iter_mut().zip(exchanges) {
@@ -296,7 +283,7 @@ fn repeat_of<C: Into<Counts>, O: Into<FileLater>>(file: FileRepeat<C, O>) -> Opt
             group.exchanges = times.collect::<Option<_>>()?;
         }
     }
-    Some(Repeat { facts: file.facts, blocks, outages })
+    Some(Repeat { facts: file.facts, blocks, outages, storms })
 }
 
 fn outages_of(packed: RunOutages<Vec<u64>>, facts: &Facts) -> Option<RunOutages> {
@@ -318,153 +305,5 @@ pub fn baseline_file(name: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::synthetic::{Behaviour, synthetic_run};
-    use super::*;
-
-    fn repeats(n: u64) -> Vec<Repeat> {
-        (0..n).map(|seed| synthetic_run(&Behaviour::default(), seed)).collect()
-    }
-
-    #[test]
-    fn exchanges_are_kept_by_name_and_those_of_before_have_none() {
-        let mut repeats = repeats(3);
-        for (number, block) in (1..).zip(repeats.iter_mut().flat_map(|repeat| &mut repeat.blocks)) {
-            let times = Buckets::new([(1_000, number), (2_048, 3)]);
-            block.groups[0].exchanges = BTreeMap::from([("sub".to_owned(), times)]);
-        }
-        assert_eq!(read_baseline(&pack_baseline(&repeats).unwrap(), "b").unwrap(), repeats);
-        let third: Vec<FileRepeat<Counts, FileOutages>> = repeats
-            .iter()
-            .map(file_repeat)
-            .map(|FileRepeat { facts, blocks, outages }| FileRepeat {
-                facts,
-                blocks,
-                outages: outages.outages,
-            })
-            .collect();
-        let read = read_baseline(&framed(&third, 3).unwrap(), "old").unwrap();
-        assert!(
-            read.iter().flat_map(|repeat| &repeat.blocks).all(|block| block.groups[0].exchanges.is_empty())
-        );
-        assert_eq!(read[0].outages, repeats[0].outages);
-    }
-
-    #[test]
-    fn what_fits_is_kept_without_loss() {
-        let repeats = repeats(3);
-        let bytes = pack_baseline(&repeats).unwrap();
-        assert!(bytes.len() < 200_000, "{}", bytes.len());
-        assert_eq!(read_baseline(&bytes, "b").unwrap(), repeats);
-    }
-
-    #[test]
-    fn four_groups_with_repeats_of_an_hour_stay_small_and_true() {
-        let behaviour =
-            Behaviour { groups: 4, metrics: 14, seconds: 3_600, per_second: 3.0, ..Behaviour::default() };
-        let repeats: Vec<Repeat> = (0..5).map(|seed| synthetic_run(&behaviour, seed)).collect();
-        let bytes = pack_baseline(&repeats).unwrap();
-        assert!(bytes.len() < 200_000, "{}", bytes.len());
-        let read = read_baseline(&bytes, "b").unwrap();
-        assert_eq!(read.len(), 5);
-        for (read, repeat) in read.iter().zip(&repeats) {
-            let stack = |of: &Repeat| {
-                super::super::buckets::Stack::new(
-                    [&of.histogram(3, Metric::ReconnectLatency)],
-                    of.facts.precision,
-                )
-            };
-            let (ours, theirs) = (stack(read).percentile(&[1], 99.0), stack(repeat).percentile(&[1], 99.0));
-            let ratio = ours.unwrap() / theirs.unwrap();
-            assert!((ratio - 1.0).abs() < 0.01, "{ratio}");
-            assert_eq!(read.counts(2), repeat.counts(2));
-        }
-    }
-
-    #[test]
-    fn what_is_no_baseline_is_refused_with_a_reason() {
-        let bytes = pack_baseline(&repeats(1)).unwrap();
-        let mut newer = bytes.clone();
-        newer[8] = 9;
-        let mut older = bytes.clone();
-        older[8] = 0;
-        let mut changed = bytes.clone();
-        changed[60] ^= 1;
-        let rows: [(&[u8], &str); 6] = [
-            (&older, "version cannot be"),
-            (b"", "does not begin as one"),
-            (b"RSRGJRNL etc", "does not begin as one"),
-            (&bytes[..12], "ends early"),
-            (&newer, "has version 9"),
-            (&changed, "checksum"),
-        ];
-        for (bytes, part) in rows {
-            let error = read_baseline(bytes, "v1").unwrap_err().to_string();
-            assert!(error.starts_with("v1 ") && error.contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn baselines_of_before_are_read_and_what_was_not_known_then_is_not_in_them() {
-        let mut repeats = repeats(2);
-        for block in repeats.iter_mut().flat_map(|repeat| &mut repeat.blocks) {
-            for group in &mut block.groups {
-                group.counts.given_up = 3;
-                group.counts.reconnects_ended = group.counts.back + 3;
-            }
-        }
-        let of_version_1 = |counts: Counts| CountsV1 {
-            answered: counts.answered,
-            refused_403: counts.refused_403,
-            attempts: counts.attempts,
-            failed: counts.failed,
-            back: counts.back,
-            reconnects_ended: counts.reconnects_ended,
-            tokens_for_reconnects: counts.tokens_for_reconnects,
-        };
-        let first: Vec<FileRepeat<CountsV1, ()>> = repeats
-            .iter()
-            .map(file_repeat)
-            .map(|repeat| {
-                let blocks = repeat.blocks.into_iter().map(|block| {
-                    let groups = block.groups.into_iter().map(|group| FileGroup {
-                        counts: of_version_1(group.counts),
-                        histograms: group.histograms,
-                    });
-                    FileBlock { seconds: block.seconds, groups: groups.collect() }
-                });
-                FileRepeat { facts: repeat.facts, blocks: blocks.collect(), outages: () }
-            })
-            .collect();
-        assert_eq!(read_baseline(&framed(&first, 1).unwrap(), "old").unwrap(), repeats);
-        let of_version_2 = |repeat: &Repeat| {
-            let FileRepeat { facts, blocks, .. } = file_repeat(repeat);
-            FileRepeat { facts, blocks, outages: () }
-        };
-        let second: Vec<FileRepeat<Counts, ()>> = repeats.iter().map(of_version_2).collect();
-        let read = read_baseline(&framed(&second, 2).unwrap(), "old").unwrap();
-        assert_eq!(read, repeats);
-        assert!(read.iter().all(|repeat| repeat.outages.is_none()));
-    }
-
-    #[test]
-    fn names_become_files_and_never_paths() {
-        assert_eq!(baseline_file("v1.2_rc-3").unwrap(), "v1.2_rc-3.baseline");
-        for name in ["", "../x", "a/b", ".hidden", "a b", "ä"] {
-            assert!(baseline_file(name).is_err(), "{name}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(rest in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut bytes = MAGIC.to_vec();
-            bytes.extend_from_slice(&VERSION.to_le_bytes());
-            bytes.extend_from_slice(&crc32c::crc32c(&rest).to_le_bytes());
-            bytes.extend_from_slice(&rest);
-            prop_assert!(read_baseline(&bytes, "b").is_err());
-        }
-    }
-}
+#[path = "baseline_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use toml::Value;
 use crate::units::format_count;
 
 use super::measure::Measure;
-use super::repeat::{Facts, Repeat, Validity};
+use super::repeat::{Facts, Repeat, RunSet, Validity};
 
 /// Keys of a scenario that change nothing of what is run: who draws, what it is called, what is asked of the result.
 const WITHOUT_EFFECT: &[&str] = &["seed", "name", "description", "thresholds"];
@@ -20,6 +20,12 @@ const LENGTH_TOLERANCE: f64 = 0.1;
 const MOST_LISTED: usize = 12;
 /// What allows another machine, beside keys of the scenario.
 const HOST: &str = "host";
+/// What allows other lengths.
+const DURATION: &str = "duration";
+/// What allows another kind of target.
+const TARGET_KIND: &str = "target.kind";
+/// So many keys to allow are named one by one.
+const MOST_ALLOWED: usize = 4;
 
 /// Whether a candidate's numbers are worth something; a sentence for each run whose are not.
 #[must_use]
@@ -62,7 +68,8 @@ pub fn incomparable(
     reasons
 }
 
-fn unusable(facts: &Facts) -> Option<String> {
+/// Why a run cannot be compared with any.
+pub(super) fn unusable(facts: &Facts) -> Option<String> {
     match facts.validity {
         Validity::Valid => None,
         Validity::NotValid => Some(format!("{} is not valid: {}", facts.source, facts.reasons.join("; "))),
@@ -80,8 +87,7 @@ fn unusable(facts: &Facts) -> Option<String> {
 fn empty_groups(baseline: &[Repeat], candidate: &[Repeat], needs_reconnects: bool) -> Vec<String> {
     let mut reasons = Vec::new();
     for run in baseline.iter().chain(candidate) {
-        let attempts: u64 = (0..run.facts.groups.len()).map(|group| run.counts(group).attempts).sum();
-        if attempts == 0 {
+        if is_empty(run) {
             reasons.push(format!("{} is empty: no client made an attempt", run.facts.source));
         }
     }
@@ -105,6 +111,11 @@ fn empty_groups(baseline: &[Repeat], candidate: &[Repeat], needs_reconnects: boo
     reasons
 }
 
+/// Whether nothing happened in a run.
+pub(super) fn is_empty(run: &Repeat) -> bool {
+    (0..run.facts.groups.len()).all(|group| run.counts(group).attempts == 0)
+}
+
 fn without_reconnects(runs: &[Repeat], side: &str, group: &str, other: u64) -> String {
     let sources: Vec<&str> = runs.iter().map(|run| run.facts.source.as_str()).collect();
     format!(
@@ -118,31 +129,94 @@ fn without_reconnects(runs: &[Repeat], side: &str, group: &str, other: u64) -> S
 fn unlike(first: &Facts, other: &Facts, allowed: &[String]) -> Vec<String> {
     let mut reasons = Vec::new();
     let (a, b) = (&first.source, &other.source);
-    if first.scenario_hash != other.scenario_hash {
-        let differing = differing_keys(&first.scenario_text, &other.scenario_text, allowed);
-        if !differing.is_empty() {
-            reasons.push(format!("{a} and {b} are of different scenarios: {}", listed(&differing)));
+    let differing = differing_keys(first, other);
+    match &differing {
+        None => {
+            let unread = "one of their texts cannot be read";
+            reasons.push(format!("{a} and {b} are of different scenarios: {unread}"));
+        }
+        Some(differing) => {
+            let not_allowed = differing.iter().filter(|own| !is_allowed(&own.key, allowed));
+            let told: Vec<String> = not_allowed.map(DifferingKey::words).collect();
+            if !told.is_empty() {
+                reasons.push(format!("{a} and {b} are of different scenarios: {}", listed(&told)));
+            }
         }
     }
-    if first.target_kind != other.target_kind && !is_allowed("target.kind", allowed) {
+    if first.target_kind != other.target_kind && !is_allowed(TARGET_KIND, allowed) {
         let kind = |facts: &Facts| {
             let article = if facts.target_kind.starts_with('e') { "an" } else { "a" };
             format!("{article} {}", facts.target_kind)
         };
         reasons.push(format!("{a} has {} target, {b} {} one", kind(first), kind(other)));
     }
-    let (first_s, other_s) = (under_load_s(first), under_load_s(other));
-    if (first_s - other_s).abs() > LENGTH_TOLERANCE * first_s.max(other_s).max(1.0)
-        && !is_allowed("duration", allowed)
-    {
-        reasons.push(format!(
-            "{a} was under load for {first_s:.1} s, {b} for {other_s:.1} s; --allow duration compares them all the same"
-        ));
+    // How long clients go on is what a setting does to them. The planned duration is a key like any other.
+    let is_explained = differing.is_some_and(|differing| !differing.is_empty());
+    if !is_explained && !is_allowed(DURATION, allowed) {
+        reasons.extend(
+            unlike_lengths(first, other)
+                .map(|told| format!("{told}; --allow {DURATION} compares them all the same")),
+        );
     }
     if !is_allowed(HOST, allowed) {
         reasons.extend(unlike_hosts(first, other));
     }
     reasons
+}
+
+/// That two runs were not under load for as long as each other.
+fn unlike_lengths(first: &Facts, other: &Facts) -> Option<String> {
+    let (first_s, other_s) = (under_load_s(first), under_load_s(other));
+    let is_alike = (first_s - other_s).abs() <= LENGTH_TOLERANCE * first_s.max(other_s).max(1.0);
+    (!is_alike).then(|| {
+        let (a, b) = (&first.source, &other.source);
+        format!("{a} was under load for {first_s:.1} s, {b} for {other_s:.1} s")
+    })
+}
+
+/// What a reader should know of how long the sides were under load, where they are compared all the same.
+pub(super) fn length_note(baseline: &RunSet, candidate: &RunSet) -> Option<String> {
+    let first = &baseline.repeats.first()?.facts;
+    candidate.repeats.iter().find_map(|run| unlike_lengths(first, &run.facts))
+}
+
+/// What to allow for these runs to be comparable: keys of the scenario, the kind of target, the duration, another machine.
+pub(super) fn keys_to_allow(runs: &[&Facts], allowed: &[String]) -> Vec<String> {
+    let mut keys = std::collections::BTreeSet::new();
+    let Some((first, others)) = runs.split_first() else { return Vec::new() };
+    for other in others {
+        let differing = differing_keys(first, other).unwrap_or_default();
+        if differing.is_empty() && unlike_lengths(first, other).is_some() {
+            keys.insert(DURATION.to_owned());
+        }
+        keys.extend(differing.into_iter().map(|own| own.key));
+        if first.target_kind != other.target_kind {
+            keys.insert(TARGET_KIND.to_owned());
+        }
+        if unlike_hosts(first, other).is_some() {
+            keys.insert(HOST.to_owned());
+        }
+    }
+    keys.retain(|key| !is_allowed(key, allowed));
+    gathered(keys.into_iter().collect())
+}
+
+/// Several keys of one table of a group become that table, as `groups.0.reconnect.backoff`; where there are many keys, those of any table.
+fn gathered(keys: Vec<String>) -> Vec<String> {
+    let by_table = |keys: Vec<String>, least_parts: usize| {
+        let table = |key: &str| {
+            let (table, _) = key.rsplit_once('.')?;
+            (table.split('.').count() >= least_parts).then(|| table.to_owned())
+        };
+        let is_shared =
+            |wanted: &String| keys.iter().filter(|key| table(key).as_ref() == Some(wanted)).count() > 1;
+        let mut gathered: Vec<String> =
+            keys.iter().map(|key| table(key).filter(is_shared).unwrap_or_else(|| key.clone())).collect();
+        gathered.dedup();
+        gathered
+    };
+    let keys = by_table(keys, 3);
+    if keys.len() > MOST_ALLOWED { by_table(keys, 1) } else { keys }
 }
 
 /// How long a run was under load, in seconds: the scenario's duration, or less where it ended before. What the drain took is what clients made of it.
@@ -184,23 +258,35 @@ fn listed(differing: &[String]) -> String {
     text
 }
 
-/// The keys whose values differ between two scenarios, each with both values, but for those without effect and those allowed.
-fn differing_keys(first: &str, other: &str, allowed: &[String]) -> Vec<String> {
-    let (Some(first), Some(other)) = (flattened(first), flattened(other)) else {
-        return vec!["one of their texts cannot be read".to_owned()];
-    };
+/// A key of the scenario that differs, with both values.
+struct DifferingKey {
+    key: String,
+    first: String,
+    other: String,
+}
+
+impl DifferingKey {
+    fn words(&self) -> String {
+        format!("{} is {} and {}", self.key, self.first, self.other)
+    }
+}
+
+/// The keys whose values differ between two runs' scenarios, but for those without effect; `None` where one cannot be read.
+fn differing_keys(first: &Facts, other: &Facts) -> Option<Vec<DifferingKey>> {
+    if first.scenario_hash == other.scenario_hash {
+        return Some(Vec::new());
+    }
+    let (first, other) = (flattened(&first.scenario_text)?, flattened(&other.scenario_text)?);
     let keys: std::collections::BTreeSet<&String> = first.keys().chain(other.keys()).collect();
     let value =
         |of: &BTreeMap<String, String>, key: &str| of.get(key).map_or("(not set)", String::as_str).to_owned();
-    keys.into_iter()
-        .filter(|key| {
-            let root = key.split('.').next().unwrap_or_default();
-            !WITHOUT_EFFECT.contains(&root) && !is_allowed(key, allowed)
-        })
-        .map(|key| (key, value(&first, key), value(&other, key)))
-        .filter(|(_, a, b)| a != b)
-        .map(|(key, a, b)| format!("{key} is {a} and {b}"))
-        .collect()
+    let has_effect = |key: &&&String| !WITHOUT_EFFECT.contains(&key.split('.').next().unwrap_or_default());
+    let all = keys.iter().filter(has_effect).map(|key| DifferingKey {
+        key: (*key).clone(),
+        first: value(&first, key),
+        other: value(&other, key),
+    });
+    Some(all.filter(|own| own.first != own.other).collect())
 }
 
 /// Every value of a TOML text by its dotted path, as TOML.
@@ -230,123 +316,5 @@ fn flatten(value: &Value, path: String, flat: &mut BTreeMap<String, String>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::measure::{decide_by, measures};
-    use super::*;
-    use crate::compare::repeat::{Block, Counts, GroupBlock};
-    use crate::record::{GroupManifest, HostManifest};
-
-    fn run(source: &str, scenario: &str) -> Repeat {
-        let counts = Counts { attempts: 9, back: 5, reconnects_ended: 5, ..Counts::default() };
-        let facts = Facts {
-            source: source.into(),
-            scenario: "s".into(),
-            scenario_hash: scenario.len().to_string(),
-            scenario_text: scenario.into(),
-            seed: 1,
-            tool_version: "0".into(),
-            started_unix_us: 0,
-            duration_s: 10.0,
-            elapsed_s: 10.0,
-            target_kind: "embedded".into(),
-            groups: vec![GroupManifest { name: "g".into(), clients: 5 }],
-            host: HostManifest { cores: 2, kernel: "6.1.7".into(), descriptor_limit: 1, local_ports: 1 },
-            validity: Validity::Valid,
-            reasons: Vec::new(),
-            cpu_s: None,
-            max_rss_bytes: None,
-            precision: 10,
-        };
-        let group = GroupBlock { counts, ..GroupBlock::default() };
-        Repeat { facts, blocks: vec![Block { seconds: 10, groups: vec![group] }], outages: None }
-    }
-
-    /// Of what is compared by default.
-    fn incomparable(baseline: &[Repeat], candidate: &[Repeat], allowed: &[String]) -> Vec<String> {
-        super::incomparable(baseline, candidate, allowed, &measures())
-    }
-
-    const TEXT: &str = "duration = \"10s\"\n[target]\nidle = 1\n[[groups]]\nname = \"g\"\n";
-
-    #[test]
-    fn like_runs_are_comparable_whatever_draws_them() {
-        let other = format!("seed = 9\ndescription = \"another\"\n{TEXT}");
-        assert_eq!(incomparable(&[run("a", TEXT)], &[run("b", &other)], &[]), [""; 0]);
-        let mut patched = run("b", TEXT);
-        patched.facts.host.kernel = "6.1.99-generic".into();
-        assert_eq!(incomparable(&[run("a", TEXT)], &[patched], &[]), [""; 0]);
-        let mut longer_drain = run("b", TEXT);
-        longer_drain.facts.elapsed_s = 25.0;
-        assert_eq!(
-            incomparable(&[run("a", TEXT)], &[longer_drain], &[]),
-            [""; 0],
-            "backoffs drain as they do"
-        );
-    }
-
-    #[test]
-    fn each_difference_is_named() {
-        let with = |change: &dyn Fn(&mut Repeat)| {
-            let mut run = run("b", TEXT);
-            change(&mut run);
-            run
-        };
-        let other_text = TEXT.replace("idle = 1", "idle = 22").replace("\"g\"", "\"h\"");
-        let rows: Vec<(Repeat, &str, &[&str])> = vec![
-            (
-                run("b", &other_text),
-                "groups.0.name is \"g\" and \"h\"; target.idle is 1 and 22",
-                &["target", "groups"],
-            ),
-            (
-                with(&|r| r.facts.elapsed_s = 8.0),
-                "a was under load for 10.0 s, b for 8.0 s; --allow duration",
-                &["duration"],
-            ),
-            (with(&|r| r.facts.target_kind = "remote".into()), "a has an embedded target", &["target.kind"]),
-            (
-                with(&|r| r.facts.host.cores = 8),
-                "b ran on another machine (8 cores, kernel 6.1.7)",
-                &["host"],
-            ),
-            (with(&|r| r.facts.host.kernel = "6.2.1".into()), "another machine", &["host"]),
-        ];
-        for (other, part, allowed) in rows {
-            let reasons = incomparable(&[run("a", TEXT)], std::slice::from_ref(&other), &[]);
-            assert!(reasons.len() == 1 && reasons[0].contains(part), "{part}: {reasons:?}");
-            let allowed: Vec<String> = allowed.iter().map(|key| (*key).to_owned()).collect();
-            assert_eq!(incomparable(&[run("a", TEXT)], &[other], &allowed), [""; 0], "{part}");
-        }
-    }
-
-    #[test]
-    fn runs_without_what_is_compared_are_told_apart() {
-        let change = |change: &dyn Fn(&mut Repeat)| {
-            let mut run = run("b", TEXT);
-            change(&mut run);
-            incomparable(&[self::run("a", TEXT)], &[run], &[]).join("\n")
-        };
-        assert!(change(&|r| r.blocks[0].groups[0].counts = Counts::default()).contains("b is empty"));
-        let silent = change(&|r| r.blocks[0].groups[0].counts.reconnects_ended = 0);
-        assert!(silent.contains("candidate (b) has no reconnect in group g, the other side 5"), "{silent}");
-        let mut by_outages = measures();
-        decide_by(&mut by_outages, &["outage_cost".into()]).unwrap();
-        let mut silent = run("b", TEXT);
-        silent.blocks[0].groups[0].counts.reconnects_ended = 0;
-        assert_eq!(super::incomparable(&[run("a", TEXT)], &[silent], &[], &by_outages), [""; 0]);
-        let invalid = change(&|r| {
-            r.facts.validity = Validity::NotValid;
-            r.facts.reasons = vec!["the generator was late".into()];
-        });
-        assert_eq!(invalid, "b is not valid: the generator was late");
-        assert!(change(&|r| r.facts.validity = Validity::CutOff).contains("b is not whole"));
-    }
-
-    #[test]
-    fn what_all_repeats_have_is_told_once() {
-        let other = TEXT.replace("idle = 1", "idle = 22");
-        let candidate = ["b1", "b2", "b3"].map(|source| run(source, &other));
-        let reasons = incomparable(&[run("a", TEXT)], &candidate, &[]);
-        assert_eq!(reasons.len(), 1, "{reasons:?}");
-    }
-}
+#[path = "comparable_tests.rs"]
+mod tests;

@@ -3,12 +3,15 @@
 //! In: the repeats of both sides, settings. Out: a row for each group and measure, and one verdict.
 
 use super::buckets::FULL_PRECISION;
+use super::comparable::length_note;
 use super::estimate::{Basis, Difference, SideEstimate, difference, estimate_side};
 use super::judge::{Finding, Judged, judge, overall};
-use super::measure::{Measure, OfOutage, Quantity, measures};
+use super::measure::{Measure, OfOutage, Quantity, is_named, measures};
+use super::not_judged::NotJudged;
 use super::outage_notes::{knows_outages, outage_notes};
 use super::repeat::{Facts, Repeat, RunSet};
 use super::side::Side;
+use super::storm_notes::{knows_storms, storm_note};
 
 /// The group that numbers of the run as a whole belong to; where there are several groups, those of outages of all together, too.
 pub const WHOLE_RUN: &str = "(run)";
@@ -24,11 +27,13 @@ pub struct Settings {
     pub assumed_spread: f64,
     /// What resamples are drawn by.
     pub seed: u64,
+    /// The measures that were asked to decide, as the user named them: each must be judged.
+    pub named: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { measures: measures(), alpha: 0.02, assumed_spread: 0.1, seed: 1 }
+        Self { measures: measures(), alpha: 0.02, assumed_spread: 0.1, seed: 1, named: Vec::new() }
     }
 }
 
@@ -45,8 +50,29 @@ pub struct Row {
     pub candidate: Option<SideEstimate>,
     /// The difference and what it is judged by; `None` where there was nothing to test.
     pub tested: Option<(Difference, Judged)>,
-    /// The verdict.
+    /// The verdict; inconclusive where it is not judged.
     pub finding: Finding,
+    /// Whether it was to decide: by default, or because it was asked for.
+    pub asked: bool,
+    /// Whether the user named this very measure, and not only what it is of.
+    pub is_named: bool,
+    /// Why it is not judged; `None` where it is.
+    pub not_judged: Option<NotJudged>,
+}
+
+impl Row {
+    /// What was to be judged and is not. A maximum that came with its percentiles never was.
+    #[must_use]
+    pub fn is_missed(&self) -> bool {
+        let is_by_itself = self.not_judged == Some(NotJudged::Maximum) && !self.is_named;
+        self.asked && self.not_judged.is_some() && !is_by_itself
+    }
+
+    /// Whether the user named it and it is not judged. That a side had no such outage is an answer.
+    fn is_owed(&self) -> bool {
+        let is_one_sided = self.baseline.is_none() || self.candidate.is_none();
+        self.is_named && self.is_missed() && !(self.measure.is_of_outages() && is_one_sided)
+    }
 }
 
 /// A comparison.
@@ -64,6 +90,8 @@ pub struct Comparison {
     pub notes: Vec<String>,
     /// The rows: group by group, those that decide first.
     pub rows: Vec<Row>,
+    /// Measures that the user named and that no group has on either side.
+    pub absent: Vec<String>,
     /// The overall verdict.
     pub finding: Finding,
 }
@@ -72,6 +100,45 @@ impl Comparison {
     /// The rows that decide.
     pub fn deciding(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.measure.decides)
+    }
+
+    /// What was to decide and is not judged: which measures, of which group, why. Those of a group that share a reason are one sentence.
+    #[must_use]
+    pub fn missed(&self) -> Vec<String> {
+        let mut told: Vec<(&str, String, Vec<&str>)> = Vec::new();
+        for row in self.rows.iter().filter(|row| row.is_missed()) {
+            let Some(why) = row.not_judged.as_ref().map(NotJudged::words) else { continue };
+            match told.iter_mut().find(|(group, known, _)| *group == row.group && *known == why) {
+                Some((.., names)) => names.push(&row.measure.name),
+                None => told.push((&row.group, why, vec![&row.measure.name])),
+            }
+        }
+        let rows =
+            told.into_iter().map(|(group, why, names)| format!("{} of {group}: {why}", names.join(", ")));
+        let absent = self.absent.iter().map(|name| format!("{name}: no group has a sample of it"));
+        rows.chain(absent).collect()
+    }
+
+    /// How many measures that is.
+    #[must_use]
+    pub fn missed_count(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_missed()).count() + self.absent.len()
+    }
+
+    /// Whether a gate must not pass because something could not be judged: what the user named, and where it is `strict` what more values would judge.
+    #[must_use]
+    pub fn is_left_open(&self, strict: bool) -> bool {
+        let could_be = |row: &Row| row.not_judged.as_ref().is_some_and(NotJudged::is_open);
+        self.owed() > 0
+            || strict
+                && (self.count(Finding::Inconclusive) > 0
+                    || self.rows.iter().any(|row| row.is_missed() && could_be(row)))
+    }
+
+    /// How many measures the user named in vain.
+    fn owed(&self) -> usize {
+        let absent = self.absent.iter().filter(|name| !name.starts_with("outage_"));
+        self.rows.iter().filter(|row| row.is_owed()).count() + absent.count()
     }
 
     /// The number of measures that decide and came out so.
@@ -88,7 +155,11 @@ pub fn compare(baseline_set: &RunSet, candidate_set: &RunSet, settings: &Setting
     let of_runs = |measure: &&Measure| matches!(measure.quantity, Quantity::Run(_));
     // What one side alone knows of is left out.
     let knows = knows_outages(baseline_set) && knows_outages(candidate_set);
-    let known = settings.measures.iter().filter(|measure| knows || !measure.is_of_outages());
+    let knows_storms = knows_storms(baseline_set) && knows_storms(candidate_set);
+    let known = settings
+        .measures
+        .iter()
+        .filter(|measure| (knows || !measure.is_of_outages()) && (knows_storms || !measure.is_of_storms()));
     let (run_measures, group_measures): (Vec<&Measure>, Vec<&Measure>) = known.partition(of_runs);
     let sides = |of_baseline, of_candidate| {
         let seed = settings.seed;
@@ -105,8 +176,8 @@ pub fn compare(baseline_set: &RunSet, candidate_set: &RunSet, settings: &Setting
     }
     let names = groups(candidate);
     if names.len() > 1 && is_the_same(&names, &groups(baseline)) {
-        let of_all: Vec<&Measure> =
-            group_measures.iter().filter(|measure| measure.is_of_outages()).copied().collect();
+        let is_of_all = |measure: &&&Measure| measure.is_of_outages() || measure.is_of_storms();
+        let of_all: Vec<&Measure> = group_measures.iter().filter(is_of_all).copied().collect();
         rows.extend(estimates(WHOLE_RUN, &of_all, sides(names.len(), names.len())));
     }
     rows.extend(estimates(WHOLE_RUN, &run_measures, sides(0, 0)));
@@ -114,16 +185,41 @@ pub fn compare(baseline_set: &RunSet, candidate_set: &RunSet, settings: &Setting
     for decides in [true, false] {
         judge_family(&mut rows, decides, settings);
     }
-    let finding = overall(rows.iter().filter(|row| row.measure.decides).map(|row| row.finding));
-    Comparison {
+    for row in &mut rows {
+        row.is_named = settings.named.contains(&row.measure.name);
+        row.not_judged = why_not(row, settings);
+    }
+    let has_row = |name: &String| rows.iter().any(|row| is_named(&row.measure, name));
+    let absent: Vec<String> = settings.named.iter().filter(|name| !has_row(name)).cloned().collect();
+    let found: Vec<Finding> = rows.iter().filter(|row| row.measure.decides).map(|row| row.finding).collect();
+    let mut comparison = Comparison {
         baseline_name: baseline_set.name.clone(),
         candidate_name: candidate_set.name.clone(),
         baseline: baseline.iter().map(|repeat| repeat.facts.clone()).collect(),
         candidate: candidate.iter().map(|repeat| repeat.facts.clone()).collect(),
         notes: notes(baseline_set, candidate_set, &rows, settings),
         rows,
-        finding,
+        absent,
+        finding: Finding::Inconclusive,
+    };
+    // What was named in vain leaves the verdict open.
+    let open = std::iter::repeat_n(Finding::Inconclusive, comparison.owed());
+    comparison.finding = overall(found.into_iter().chain(open));
+    comparison
+}
+
+/// Why a row was not judged. The same number throughout needs no test.
+fn why_not(row: &Row, settings: &Settings) -> Option<NotJudged> {
+    if row.tested.is_some() || row.finding == Finding::Unchanged {
+        return None;
     }
+    let (baseline, candidate) = (row.baseline.as_ref(), row.candidate.as_ref());
+    let why = NotJudged::of(&row.measure, baseline, candidate);
+    why.or_else(|| {
+        let told = difference(&row.measure, baseline?, candidate?, settings.assumed_spread);
+        let is_beyond = baseline?.is_beyond || candidate?.is_beyond;
+        told.is_none().then_some(if is_beyond { NotJudged::Beyond } else { NotJudged::Zero })
+    })
 }
 
 /// What a reader should know of a comparison.
@@ -144,7 +240,9 @@ fn notes(baseline: &RunSet, candidate: &RunSet, rows: &[Row], settings: &Setting
             notes.push(format!("{} keeps times to ±{percent:.1} %", set.name));
         }
     }
+    notes.extend(storm_note(baseline, candidate));
     notes.extend(outage_notes(baseline, candidate));
+    notes.extend(length_note(baseline, candidate));
     for group in groups(&candidate.repeats) {
         let counts = |set: &RunSet| -> u64 {
             let index = groups(&set.repeats).iter().position(|name| *name == group);
@@ -196,9 +294,8 @@ fn estimates(group: &str, measures: &[&Measure], sides: [Side<'_>; 2]) -> Vec<Ro
         .map(|(measure, (baseline, candidate))| {
             let mut measure = (*measure).clone();
             // What only one side has cannot decide: that there are refusals at all is told by their share. Nor can the percentile of a few.
-            let decides =
-                |side: &Option<SideEstimate>| side.as_ref().is_some_and(|side| !is_thin(&measure, side));
-            measure.decides &= decides(&baseline) && decides(&candidate);
+            let asked = measure.decides;
+            measure.decides &= NotJudged::of(&measure, baseline.as_ref(), candidate.as_ref()).is_none();
             Row {
                 group: group.to_owned(),
                 measure,
@@ -206,10 +303,13 @@ fn estimates(group: &str, measures: &[&Measure], sides: [Side<'_>; 2]) -> Vec<Ro
                 candidate,
                 tested: None,
                 finding: Finding::Inconclusive,
+                asked,
+                is_named: false,
+                not_judged: None,
             }
         })
         .collect();
-    rows.sort_by_key(|row| !row.measure.decides);
+    rows.sort_by_key(|row| (!row.measure.decides, !row.asked));
     rows
 }
 
@@ -223,7 +323,7 @@ fn judge_family(rows: &mut [Row], decides: bool, settings: &Settings) {
             continue;
         }
         let (Some(baseline), Some(candidate)) = (&row.baseline, &row.candidate) else { continue };
-        if is_thin(&row.measure, baseline) || is_thin(&row.measure, candidate) {
+        if NotJudged::of(&row.measure, Some(baseline), Some(candidate)).is_some() {
             continue;
         }
         if is_same_throughout(&row.measure, baseline, candidate) {
@@ -241,22 +341,6 @@ fn judge_family(rows: &mut [Row], decides: bool, settings: &Settings) {
     for (index, test) in tests {
         rows[index].finding = judged[test].finding;
         rows[index].tested = Some((asked[test].1, judged[test]));
-    }
-}
-
-/// This many values must lie beyond a percentile: the 99th of twenty is but the largest, and says what one of them met.
-const LEAST_BEYOND: f64 = 10.0;
-
-/// Whether a percentile rests on too few values to be compared.
-fn is_thin(measure: &Measure, side: &SideEstimate) -> bool {
-    match measure.quantity {
-        Quantity::Percentile(_, percentile)
-        | Quantity::Exchange(percentile)
-        | Quantity::Outage(_, OfOutage::Recovery(percentile)) => {
-            let beyond = (percentile / 100.0).min(1.0 - percentile / 100.0);
-            beyond * (side.samples as f64) < LEAST_BEYOND
-        }
-        _ => false,
     }
 }
 

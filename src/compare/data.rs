@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 use super::comparison::{Comparison, Row, Settings};
 use super::estimate::SideEstimate;
 use super::judge::Finding;
+use super::not_judged::NotJudged;
 use super::repeat::Facts;
+use super::words::is_from_nothing;
 
 /// Version of the JSON's shape.
-pub const COMPARISON_SCHEMA_VERSION: u32 = 1;
+pub const COMPARISON_SCHEMA_VERSION: u32 = 2;
 
 /// Comparisons as JSON.
 #[must_use]
@@ -41,6 +43,7 @@ fn comparison(comparison: &Comparison) -> Value {
             "unchanged": count(Finding::Unchanged),
             "inconclusive": count(Finding::Inconclusive),
         },
+        "not_judged": comparison.missed(),
         "notes": comparison.notes,
         "measures": comparison.rows.iter().map(measure).collect::<Vec<Value>>(),
     })
@@ -84,22 +87,38 @@ fn measure(row: &Row) -> Value {
             "p_adjusted": judged.p_adjusted,
             "interval_low": judged.interval.0,
             "interval_high": judged.interval.1,
-            "change": natural(row, difference.estimate),
-            "change_low": natural(row, judged.interval.0),
-            "change_high": natural(row, judged.interval.1),
+            "change": natural(row, judged.change),
+            "change_low": natural(row, judged.bounds.0),
+            "change_high": natural(row, judged.bounds.1),
             "repeats_needed": judged.repeats_needed,
         })),
-        "verdict": row.finding,
+        "verdict": verdict(row),
+        "not_judged": row.not_judged.as_ref().map(NotJudged::name),
+        "was_to_decide": row.asked,
+        "whole": row.measure.whole(),
     })
 }
 
 const fn scale(row: &Row) -> &'static str {
-    if row.measure.is_ratio() { "log" } else { "linear" }
+    if row.measure.is_ratio() {
+        "log"
+    } else if row.measure.is_share() {
+        "arcsine"
+    } else {
+        "linear"
+    }
 }
 
-/// A difference as a share of the baseline; of shares, as it is.
-fn natural(row: &Row, difference: f64) -> f64 {
-    if row.measure.is_ratio() { difference.exp_m1() } else { difference }
+const fn verdict(row: &Row) -> &'static str {
+    if row.not_judged.is_some() { "not_judged" } else { row.finding.name() }
+}
+
+/// A change as a share of the baseline; of shares, as it is. `None` where the baseline is nothing.
+fn natural(row: &Row, change: f64) -> Option<f64> {
+    if is_from_nothing(row) {
+        return None;
+    }
+    Some(if row.measure.is_ratio() { change.exp_m1() } else { change })
 }
 
 fn side(side: &SideEstimate) -> Value {
@@ -114,7 +133,7 @@ fn side(side: &SideEstimate) -> Value {
     })
 }
 
-const HEADER: [&str; 26] = [
+const HEADER: [&str; 29] = [
     "baseline",
     "candidate",
     "group",
@@ -141,6 +160,9 @@ const HEADER: [&str; 26] = [
     "repeats_needed",
     "baseline_is_beyond",
     "candidate_is_beyond",
+    "not_judged",
+    "was_to_decide",
+    "whole",
 ];
 
 /// Comparisons as CSV, a row for each measure. Changes are relative to the baseline; of shares they are differences.
@@ -159,12 +181,12 @@ pub fn comparison_csv(comparisons: &[Comparison]) -> Result<String, csv::Error> 
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn record(comparison: &Comparison, row: &Row) -> [String; 26] {
+fn record(comparison: &Comparison, row: &Row) -> [String; 29] {
     let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     let tested = row.tested.as_ref();
     let found = |of: fn(&(super::estimate::Difference, super::judge::Judged)) -> f64| number(tested.map(of));
     let change = |of: fn(&(super::estimate::Difference, super::judge::Judged)) -> f64| {
-        number(tested.map(of).map(|difference| natural(row, difference)))
+        number(tested.map(of).and_then(|change| natural(row, change)))
     };
     [
         comparison.baseline_name.clone(),
@@ -177,9 +199,9 @@ fn record(comparison: &Comparison, row: &Row) -> [String; 26] {
         number(row.candidate.as_ref().map(|side| side.value)),
         comparison.baseline.len().to_string(),
         comparison.candidate.len().to_string(),
-        change(|(difference, _)| difference.estimate),
-        change(|(_, judged)| judged.interval.0),
-        change(|(_, judged)| judged.interval.1),
+        change(|(_, judged)| judged.change),
+        change(|(_, judged)| judged.bounds.0),
+        change(|(_, judged)| judged.bounds.1),
         if row.measure.is_ratio() { "relative" } else { "absolute" }.to_owned(),
         found(|(difference, _)| difference.standard_error),
         found(|(difference, _)| difference.df),
@@ -189,9 +211,12 @@ fn record(comparison: &Comparison, row: &Row) -> [String; 26] {
         row.measure.min_effect.relative.to_string(),
         row.measure.min_effect.absolute.to_string(),
         tested.map_or_else(String::new, |(difference, _)| difference.basis.name().to_owned()),
-        row.finding.name().to_owned(),
+        verdict(row).to_owned(),
         tested.and_then(|(_, judged)| judged.repeats_needed).map_or_else(String::new, |n| n.to_string()),
         row.baseline.as_ref().map_or_else(String::new, |side| side.is_beyond.to_string()),
         row.candidate.as_ref().map_or_else(String::new, |side| side.is_beyond.to_string()),
+        row.not_judged.as_ref().map_or_else(String::new, |why| why.name().to_owned()),
+        row.asked.to_string(),
+        row.measure.whole().unwrap_or_default().to_owned(),
     ]
 }

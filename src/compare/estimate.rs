@@ -10,12 +10,15 @@ use crate::sample::Metric;
 use super::measure::{Measure, OfAllOutages, OfOutage, Quantity, RunNumber, ShareKind};
 use super::repeat::Counts;
 use super::resample::Resamples;
+use super::shares::{SharePair, angle, chance_variance};
 use super::side::{ENOUGH_REPEATS, Histograms, Side, Stacks};
 
 /// Degrees of freedom that an assumed spread counts for.
 const ASSUMED_DF: f64 = 8.0;
 /// Below it, a variance is no variance: what rounding leaves.
 const LEAST_VARIANCE: f64 = 1e-18;
+/// What stands for a time of nothing where its logarithm is taken: one microsecond.
+pub(super) const LEAST_US: f64 = 1.0;
 
 /// A quantity on one side.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +31,7 @@ pub struct SideEstimate {
     pub repeats: Vec<Option<f64>>,
     /// On how many samples it rests.
     pub samples: u64,
-    /// Variance of the value (of its logarithm, where differences are ratios) if the repeats were had again; `None` below two.
+    /// Variance of the value (of its logarithm, where differences are ratios; of its angle, where it is a share) if the repeats were had again; `None` below two.
     pub variance_repeats: Option<f64>,
     /// The same if the blocks of seconds within them were had again; only below three repeats.
     pub variance_blocks: Option<f64>,
@@ -75,7 +78,7 @@ impl Basis {
 /// The difference of a quantity between the sides.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Difference {
-    /// Candidate less baseline: of the logarithms, or as they are.
+    /// Candidate less baseline: of the logarithms, of the angles of shares, or as they are.
     pub estimate: f64,
     /// Variance of one run on either side: how far repeats lie apart.
     pub per_run: (f64, f64),
@@ -85,6 +88,36 @@ pub struct Difference {
     pub df: f64,
     /// On what they rest.
     pub basis: Basis,
+    /// Both sides, where it is of shares.
+    pub shares: Option<SharePair>,
+}
+
+impl Difference {
+    /// What a reader sees of it: of shares as they are, else [`Self::estimate`].
+    #[must_use]
+    pub fn change(&self) -> f64 {
+        self.shares.map_or(self.estimate, |pair| pair.difference())
+    }
+
+    /// Bounds around [`Self::change`] at `t` standard errors.
+    #[must_use]
+    pub fn bounds(&self, t: f64) -> (f64, f64) {
+        let reach = t * self.standard_error;
+        self.shares.map_or((self.estimate - reach, self.estimate + reach), |pair| pair.bounds(t))
+    }
+
+    /// The same difference, had each side so many runs.
+    #[must_use]
+    pub fn of_repeats(&self, repeats: u32) -> Self {
+        let n = f64::from(repeats);
+        let variances = (self.per_run.0 / n, self.per_run.1 / n);
+        Self {
+            standard_error: (variances.0 + variances.1).sqrt(),
+            df: 2.0 * n - 2.0,
+            shares: self.shares.map(|pair| SharePair { variances, ..pair }),
+            ..*self
+        }
+    }
 }
 
 /// Sums in which every unit (a run, or a block) has a part.
@@ -128,6 +161,7 @@ pub fn estimate_side(side: Side<'_>, measures: &[&Measure]) -> Vec<Option<SideEs
     let mut stacks: BTreeMap<Metric, Stacks> = BTreeMap::new();
     let mut outages: BTreeMap<usize, Stacks> = BTreeMap::new();
     let mut exchanges: BTreeMap<&str, Stacks> = BTreeMap::new();
+    let mut storms: Option<Stacks> = None;
     let estimates = measures.iter().map(|measure| {
         let stacks = match measure.quantity {
             Quantity::Percentile(metric, _) => {
@@ -140,6 +174,7 @@ pub fn estimate_side(side: Side<'_>, measures: &[&Measure]) -> Vec<Option<SideEs
             Quantity::Outage(index, OfOutage::Recovery(_)) => {
                 Some(&*outages.entry(index).or_insert_with(|| Stacks::of_outage(side, index)))
             }
+            Quantity::StormRecovery(_) => Some(&*storms.get_or_insert_with(|| Stacks::of_storms(side))),
             _ => None,
         };
         estimate(side, measure, stacks, &drawn)
@@ -162,7 +197,8 @@ fn estimate(
         weights[index] = 1;
         units.value(stack, &weights).map(|(value, _)| value)
     };
-    let scaled = |value: Option<(f64, bool)>| value.and_then(|(value, _)| on_scale(measure, value));
+    let samples = stacks.map_or_else(|| samples_of(&units), |stacks| stacks.samples);
+    let scaled = |value: Option<(f64, bool)>| value.and_then(|(value, _)| on_scale(measure, value, samples));
     let repeats: Vec<Option<f64>> = (0..runs).map(one).collect();
     let variance_repeats =
         variance_over_runs(side, drawn, &repeats, &|weights| scaled(units.value(stack, weights)));
@@ -170,7 +206,12 @@ fn estimate(
         let stack = stacks.and_then(|stacks| stacks.blocks.as_ref());
         drawn.variance(&|weights| scaled(units.value(stack, weights)))
     });
-    let samples = stacks.map_or_else(|| samples_of(&units), |stacks| stacks.samples);
+    let variance_floor = match measure.quantity {
+        Quantity::Outages(of) => outages_floor(side, of),
+        Quantity::Share(_) => chance_variance(independent(side, samples)),
+        Quantity::TokenRequestsPeak => peak_floor(&repeats),
+        _ => floor(stacks.map(|stacks| stacks.precision)),
+    };
     Some(SideEstimate {
         value,
         is_beyond,
@@ -178,10 +219,7 @@ fn estimate(
         samples,
         variance_repeats,
         variance_blocks,
-        variance_floor: match measure.quantity {
-            Quantity::Outages(of) => outages_floor(side, of),
-            _ => floor(measure, value, samples, stacks.map(|stacks| stacks.precision)),
-        },
+        variance_floor,
     })
 }
 
@@ -205,10 +243,13 @@ fn variance_over_runs(
 }
 
 /// A value on the scale on which differences are taken; `None` where it has no logarithm.
-fn on_scale(measure: &Measure, value: f64) -> Option<f64> {
+fn on_scale(measure: &Measure, value: f64, samples: u64) -> Option<f64> {
     match measure.quantity {
         // A time below a microsecond is recorded as none.
-        Quantity::Percentile(..) | Quantity::Exchange(_) => Some(value.max(1.0).ln()),
+        Quantity::Percentile(..) | Quantity::Exchange(_) => Some(value.max(LEAST_US).ln()),
+        Quantity::Share(_) => Some(angle(value, Some(samples))),
+        // Client-seconds are no trials.
+        Quantity::Availability => Some(angle(value, None)),
         _ if !measure.is_ratio() => Some(value),
         _ => (value > 0.0).then(|| value.ln()),
     }
@@ -219,7 +260,12 @@ fn over_runs(side: Side<'_>, measure: &Measure) -> Units {
     match measure.quantity {
         Quantity::Percentile(_, percentile)
         | Quantity::Exchange(percentile)
+        | Quantity::StormRecovery(percentile)
         | Quantity::Outage(_, OfOutage::Recovery(percentile)) => Units::Percentile(percentile),
+        Quantity::TokenRequestsPeak => each(side.repeats.iter().map(|repeat| {
+            let own = repeat.group_storms(side.group)?;
+            Some(own.token_requests_peak as f64)
+        })),
         Quantity::Run(number) => each(side.repeats.iter().map(|repeat| match number {
             RunNumber::CpuSeconds => repeat.facts.cpu_s,
             RunNumber::MaxRssBytes => repeat.facts.max_rss_bytes.map(|bytes| bytes as f64),
@@ -261,6 +307,10 @@ fn over_blocks(side: Side<'_>, measure: &Measure) -> Option<Units> {
         }
         // How many come back in which second is the scenario's doing: it says nothing of another run.
         Quantity::Run(_) | Quantity::ReconnectsPerSecond => None,
+        // Nor does in which second attempts fail: where all refusals follow one storm, most seconds have none.
+        Quantity::Share(_) => None,
+        // The busiest second is one, and a storm strikes once.
+        Quantity::TokenRequestsPeak | Quantity::StormRecovery(_) => None,
         // An outage lies in whichever block it does: to draw blocks would draw whether it was.
         _ if measure.is_of_outages() => None,
         _ => Some(ratios(
@@ -292,18 +342,24 @@ fn samples_of(units: &Units) -> u64 {
     }
 }
 
-/// Half a bucket's width as a standard deviation for percentiles; for shares that of so many independent attempts (Agresti and Coull 1998), for
-/// twenty of twenty is not a share without doubt.
-fn floor(measure: &Measure, value: f64, samples: u64, precision: Option<u8>) -> f64 {
-    match (measure.quantity, precision) {
-        (Quantity::Share(_), _) => {
-            let samples = samples as f64;
-            let share = (value * samples + 1.0) / (samples + 2.0);
-            share * (1.0 - share) / samples.max(1.0)
-        }
-        (_, Some(precision)) => 0.25_f64.powi(i32::from(precision)) / 12.0,
-        _ => LEAST_VARIANCE,
-    }
+/// Half a bucket's width as a standard deviation for percentiles.
+fn floor(precision: Option<u8>) -> f64 {
+    precision.map_or(LEAST_VARIANCE, |precision| 0.25_f64.powi(i32::from(precision)) / 12.0)
+}
+
+/// Of how many trials a share is at most: the attempts of one way in, or back, share their fate.
+fn independent(side: Side<'_>, samples: u64) -> u64 {
+    let ways = side.repeats.iter().map(|repeat| {
+        let clients = repeat.facts.groups.get(side.group).map_or(0, |group| u64::from(group.clients));
+        clients + repeat.counts(side.group).reconnects_ended
+    });
+    samples.min(ways.sum::<u64>().max(1))
+}
+
+/// Where a side has too few repeats, the requests of its busiest second vary as chance events do (Poisson), on the logarithmic scale.
+fn peak_floor(peaks: &[Option<f64>]) -> f64 {
+    let sum: f64 = peaks.iter().flatten().sum();
+    if peaks.iter().flatten().count() >= ENOUGH_REPEATS || sum <= 0.0 { LEAST_VARIANCE } else { 1.0 / sum }
 }
 
 /// Where a side has too few repeats to tell how often there are outages, their number varies as that of chance events does (Poisson): one run with an outage
@@ -337,10 +393,21 @@ pub fn difference(
         (false, true) if baseline.value >= candidate.value => return None,
         _ => {}
     }
-    let estimate = on_scale(measure, candidate.value)? - on_scale(measure, baseline.value)?;
+    let scaled = |side: &SideEstimate| on_scale(measure, side.value, side.samples);
+    let on_scale = (scaled(baseline)?, scaled(candidate)?);
     let (variances, df, basis) = uncertainty(measure, baseline, candidate, spread);
-    let per_run = (variances.0 * baseline.runs() as f64, variances.1 * candidate.runs() as f64);
-    Some(Difference { estimate, per_run, standard_error: (variances.0 + variances.1).sqrt(), df, basis })
+    Some(Difference {
+        estimate: on_scale.1 - on_scale.0,
+        per_run: (variances.0 * baseline.runs() as f64, variances.1 * candidate.runs() as f64),
+        standard_error: (variances.0 + variances.1).sqrt(),
+        df,
+        basis,
+        shares: measure.is_share().then_some(SharePair {
+            shares: (baseline.value, candidate.value),
+            angles: on_scale,
+            variances,
+        }),
+    })
 }
 
 fn uncertainty(
@@ -373,10 +440,10 @@ fn uncertainty(
     }
 }
 
-/// A spread relative to the value, on the scale of differences; of a share, relative to its odds, so that none and all do not spread.
+/// A spread relative to the value, on the scale of differences; of a share, relative to its odds, so that none and all do not spread (d asin √p is dp / 2√(p(1−p))).
 fn assumed_variance(measure: &Measure, value: f64, spread: f64) -> f64 {
     match measure.quantity {
-        Quantity::Share(_) | Quantity::Availability => (spread * value * (1.0 - value)).powi(2),
+        Quantity::Share(_) | Quantity::Availability => (spread / 2.0).powi(2) * value * (1.0 - value),
         Quantity::Outages(_) => (spread * value).powi(2),
         _ => spread.powi(2),
     }
@@ -388,107 +455,5 @@ fn welch_df(a: f64, df_a: f64, b: f64, df_b: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::buckets::Buckets;
-    use super::super::repeat::{GroupBlock, Repeat};
-    use super::*;
-
-    fn side(n: usize, value: f64, variance: Option<f64>, blocks: Option<f64>) -> SideEstimate {
-        SideEstimate {
-            value,
-            is_beyond: false,
-            repeats: vec![Some(value); n],
-            samples: 100,
-            variance_repeats: variance,
-            variance_blocks: blocks,
-            variance_floor: 1e-12,
-        }
-    }
-
-    fn time() -> Measure {
-        super::super::measure::measures().into_iter().find(|m| m.name == "reconnect_latency.p99").unwrap()
-    }
-
-    #[test]
-    fn the_standard_error_rests_on_what_there_is() {
-        let five = side(5, 100.0, Some(0.0004), None);
-        let two = side(2, 110.0, Some(0.5), Some(0.0001));
-        let one = side(1, 110.0, None, Some(0.0001));
-        let of = |a: &SideEstimate, b: &SideEstimate| difference(&time(), a, b, 0.1).unwrap();
-
-        let both = of(&five, &five);
-        assert_eq!((both.basis, both.df), (Basis::Repeats, 8.0));
-        assert!((both.standard_error - 0.0008_f64.sqrt()).abs() < 1e-12);
-
-        let borrowed = of(&five, &one);
-        assert_eq!((borrowed.basis, borrowed.df), (Basis::OtherSide, 4.0));
-        // A run spreads by 5 × 0.0004.
-        assert!((borrowed.standard_error - (0.0004 + 0.002_f64).sqrt()).abs() < 1e-12);
-        assert!((borrowed.estimate - 1.1_f64.ln()).abs() < 1e-12);
-        assert_eq!(of(&one, &five).df, 4.0);
-
-        let assumed = of(&one, &two);
-        assert_eq!((assumed.basis, assumed.df), (Basis::Assumed, ASSUMED_DF));
-        let expected = 0.01 + 0.0001 + 0.005 + 0.0001;
-        assert!((assumed.standard_error - f64::sqrt(expected)).abs() < 1e-12);
-    }
-
-    #[test]
-    fn a_side_that_varies_alone_has_its_own_degrees_of_freedom() {
-        assert_eq!(welch_df(1.0, 4.0, 1.0, 4.0), 8.0);
-        assert!((welch_df(1.0, 4.0, 1e-9, 4.0) - 4.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn a_share_of_none_is_not_without_doubt() {
-        let share =
-            super::super::measure::measures().into_iter().find(|m| m.name == "handshake_403_rate").unwrap();
-        assert!(floor(&share, 0.0, 20, None).sqrt() > 0.04);
-        assert!(floor(&share, 0.0, 20_000, None).sqrt() < 0.000_1);
-    }
-
-    #[test]
-    fn what_lies_beyond_what_was_seen_is_told_only_from_what_is_shorter() {
-        let seen = |value| side(5, value, Some(0.0004), None);
-        let beyond = |value| SideEstimate { is_beyond: true, ..seen(value) };
-        let is_told = |a: &SideEstimate, b: &SideEstimate| difference(&time(), a, b, 0.1).is_some();
-        assert!(is_told(&seen(100.0), &beyond(500.0)) && is_told(&beyond(500.0), &seen(100.0)));
-        assert!(!is_told(&seen(600.0), &beyond(500.0)) && !is_told(&beyond(500.0), &seen(600.0)));
-        assert!(!is_told(&beyond(500.0), &beyond(900.0)), "nobody knows which");
-    }
-
-    /// A run in which clients came back after a millisecond, some were away for five seconds when it ended, some had given up.
-    fn run(back: u64, away: u64, given_up: u64) -> Repeat {
-        let behaviour = super::super::synthetic::Behaviour::default();
-        let mut repeat = super::super::synthetic::synthetic_run(&behaviour, 1);
-        let counts = Counts { back, given_up, reconnects_ended: back + given_up + away, ..Counts::default() };
-        let times = [(Metric::ReconnectLatency, 1_000, back), (Metric::ReconnectAway, 4_997_120, away)];
-        let histograms = times.map(|(metric, us, count)| (metric, Buckets::new([(us, count)])));
-        let group = GroupBlock { counts, histograms: histograms.into(), ..GroupBlock::default() };
-        repeat.blocks = vec![super::super::repeat::Block { seconds: 5, groups: vec![group] }];
-        repeat
-    }
-
-    #[test]
-    fn a_percentile_knows_of_those_who_are_away_and_of_those_who_gave_up() {
-        // (runs: back, away, given up; the p99, whether it lies beyond, on how many it rests)
-        type Row<'a> = (&'a [(u64, u64, u64)], Option<(f64, bool, u64)>);
-        let rows: &[Row<'_>] = &[
-            (&[(1_000, 0, 0)], Some((1_000.0, false, 1_000))),
-            (&[(1_000, 10, 0)], Some((1_000.0, false, 1_010))),
-            (&[(1_000, 11, 0)], Some((5_001_215.0, true, 1_011))),
-            (&[(1_000, 0, 11)], Some((1_000.0, true, 1_011))),
-            (&[(1_000, 0, 0), (1_000, 22, 0)], Some((5_001_215.0, true, 2_022))),
-            (&[(0, 9, 0)], Some((5_001_215.0, true, 9))),
-            (&[(0, 0, 9)], None),
-        ];
-        for (runs, expected) in rows {
-            let repeats: Vec<Repeat> =
-                runs.iter().map(|(back, away, given_up)| run(*back, *away, *given_up)).collect();
-            let side = Side { repeats: &repeats, group: 0, seed: 1 };
-            let found = estimate_side(side, &[&time()]).remove(0);
-            let found = found.map(|side| (side.value, side.is_beyond, side.samples));
-            assert_eq!(found, *expected, "{runs:?}");
-        }
-    }
-}
+#[path = "estimate_tests.rs"]
+mod tests;

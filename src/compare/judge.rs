@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 
-use super::estimate::Difference;
-use super::measure::Measure;
+use super::estimate::{Difference, LEAST_US};
+use super::measure::{Measure, Unit};
 use super::student::{two_sided_p, two_sided_t};
 
 /// Confidence of the intervals that are shown, and within which nothing may matter for `unchanged`: 95 %.
@@ -52,7 +52,11 @@ pub struct Judged {
     pub p_adjusted: f64,
     /// Bounds of the interval around the difference, on its scale, at 95 % confidence.
     pub interval: (f64, f64),
-    /// The differences between which nothing matters, on its scale.
+    /// What a reader sees of the difference: of shares as they are, else on its scale.
+    pub change: f64,
+    /// Bounds around it, at 95 % confidence.
+    pub bounds: (f64, f64),
+    /// The changes between which nothing matters.
     pub margin: (f64, f64),
     /// The verdict.
     pub finding: Finding,
@@ -71,10 +75,11 @@ pub fn judge(rows: &[(&Measure, Difference, f64)], alpha: f64) -> Vec<Judged> {
     let judged = rows.iter().zip(ps.iter().zip(&adjusted));
     judged
         .map(|((measure, difference, baseline), (p, p_adjusted))| {
-            let half = two_sided_t(INTERVAL_P, difference.df) * difference.standard_error;
-            let interval = (difference.estimate - half, difference.estimate + half);
+            let t = two_sided_t(INTERVAL_P, difference.df);
+            let half = t * difference.standard_error;
+            let (change, bounds) = (difference.change(), difference.bounds(t));
             let margin = margin(measure, *baseline);
-            let finding = finding(measure, difference.estimate, *p_adjusted <= alpha, interval, margin);
+            let finding = finding(measure, change, *p_adjusted <= alpha, bounds, margin);
             let repeats_needed = (finding == Finding::Inconclusive)
                 .then(|| repeats_needed(difference, margin, alpha, rows.len()))
                 .flatten();
@@ -82,7 +87,9 @@ pub fn judge(rows: &[(&Measure, Difference, f64)], alpha: f64) -> Vec<Judged> {
                 t: difference.estimate / difference.standard_error,
                 p: *p,
                 p_adjusted: *p_adjusted,
-                interval,
+                interval: (difference.estimate - half, difference.estimate + half),
+                change,
+                bounds,
                 margin,
                 finding,
                 repeats_needed,
@@ -105,12 +112,14 @@ pub fn holm(ps: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// The least effect from `baseline` on, downwards and upwards, on the scale of differences.
+/// The least effect from `baseline` on, downwards and upwards, as changes are.
 fn margin(measure: &Measure, baseline: f64) -> (f64, f64) {
     let least = measure.least_effect(baseline);
     if !measure.is_ratio() {
         return (-least, least);
     }
+    // A time of nothing stands for a microsecond, here as in the difference.
+    let baseline = if measure.unit() == Unit::Us { baseline.max(LEAST_US) } else { baseline };
     let relative = if baseline > 0.0 { least / baseline } else { f64::INFINITY };
     // A fall by all of it and more does not happen: any fall is less.
     ((1.0 - relative).max(0.0).ln(), relative.ln_1p())
@@ -133,17 +142,15 @@ fn finding(
 /// With how many repeats on each side the same difference would be decided: as a change where it is one, else as none. The strictest of `tests`
 /// adjustments is taken. A difference just at the least effect is decided by no number.
 fn repeats_needed(difference: &Difference, margin: (f64, f64), alpha: f64, tests: usize) -> Option<u32> {
-    let estimate = difference.estimate;
-    let is_change = estimate >= margin.1 || estimate <= margin.0;
+    let change = difference.change();
+    let is_change = change >= margin.1 || change <= margin.0;
     (3..=MOST_REPEATS).find(|repeats| {
-        let n = f64::from(*repeats);
-        let error = ((difference.per_run.0 + difference.per_run.1) / n).sqrt();
-        let df = 2.0 * n - 2.0;
+        let then = difference.of_repeats(*repeats);
         if is_change {
-            two_sided_p(estimate / error, df) * tests as f64 <= alpha
+            two_sided_p(then.estimate / then.standard_error, then.df) * tests as f64 <= alpha
         } else {
-            let half = two_sided_t(INTERVAL_P, df) * error;
-            estimate - half > margin.0 && estimate + half < margin.1
+            let bounds = then.bounds(two_sided_t(INTERVAL_P, then.df));
+            bounds.0 > margin.0 && bounds.1 < margin.1
         }
     })
 }
@@ -170,6 +177,7 @@ mod tests {
 
     use super::super::estimate::Basis;
     use super::super::measure::{MinEffect, measures};
+    use super::super::shares::SharePair;
     use super::*;
 
     fn measure(name: &str) -> Measure {
@@ -178,12 +186,29 @@ mod tests {
 
     fn difference(estimate: f64, standard_error: f64) -> Difference {
         let per_run = 5.0 * standard_error.powi(2) / 2.0;
-        Difference { estimate, per_run: (per_run, per_run), standard_error, df: 8.0, basis: Basis::Repeats }
+        let (df, basis) = (8.0, Basis::Repeats);
+        Difference { estimate, per_run: (per_run, per_run), standard_error, df, basis, shares: None }
+    }
+
+    /// The same of shares: the error is that of the candidate's, in points, and the baseline's is known.
+    fn of_shares(baseline: f64, change: f64, error: f64) -> Difference {
+        let angle = |share: f64| share.sqrt().asin();
+        let candidate = baseline + change;
+        let slope = 2.0 * (candidate * (1.0 - candidate)).max(1e-6).sqrt();
+        let angles = (angle(baseline), angle(candidate));
+        let pair =
+            SharePair { shares: (baseline, candidate), angles, variances: (1e-18, (error / slope).powi(2)) };
+        Difference { shares: Some(pair), ..difference(angles.1 - angles.0, error / slope) }
     }
 
     fn finding_of(name: &str, baseline: f64, estimate: f64, error: f64) -> Judged {
         let measure = measure(name);
-        judge(&[(&measure, difference(estimate, error), baseline)], 0.01)[0]
+        let difference = if measure.is_share() {
+            of_shares(baseline, estimate, error)
+        } else {
+            difference(estimate, error)
+        };
+        judge(&[(&measure, difference, baseline)], 0.01)[0]
     }
 
     #[test]
@@ -201,6 +226,10 @@ mod tests {
             // Of 2 ms, half is less than the millisecond that a change must have.
             ("reconnect_latency.p99", 2_000.0, up(30.0), 0.001, Finding::Unchanged),
             ("reconnect_latency.p99", 900.0, up(-90.0), 0.001, Finding::Unchanged),
+            // From nothing to two seconds and a half, and to less than a millisecond.
+            ("phase_backoff.p50", 0.0, 2.46e6_f64.ln(), 0.1, Finding::Regressed),
+            ("phase_backoff.p50", 0.0, 600.0_f64.ln(), 0.01, Finding::Unchanged),
+            ("phase_backoff.p50", 2.46e6, -(2.46e6_f64.ln()), 0.1, Finding::Improved),
             ("handshake_403_rate", 0.0, 0.02, 0.001, Finding::Regressed),
             ("handshake_403_rate", 0.0, 0.002, 0.0001, Finding::Unchanged),
             ("reconnect_success_rate", 1.0, -0.02, 0.001, Finding::Regressed),

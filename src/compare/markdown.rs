@@ -32,14 +32,22 @@ fn write_comparison(text: &mut String, comparison: &Comparison) {
         words::runs(comparison.baseline.len()),
         words::counts(comparison),
     );
+    for missed in comparison.missed() {
+        let _ = writeln!(text, "> **not judged:** {}\n", escape_markdown(&missed));
+    }
     for note in &comparison.notes {
         let _ = writeln!(text, "> {}\n", escape_markdown(note));
     }
-    let (mut deciding, mut explaining): (Vec<&Row>, Vec<&Row>) =
-        comparison.rows.iter().partition(|row| row.measure.decides);
-    deciding.sort_by_key(|row| row.finding);
+    let is_telling = |row: &&Row| {
+        row.measure.decides || row.is_missed() || row.measure.is_of_storms() && row.not_judged.is_none()
+    };
+    let (mut deciding, mut explaining): (Vec<&Row>, Vec<&Row>) = comparison.rows.iter().partition(is_telling);
+    deciding.sort_by_key(|row| (!row.measure.decides, row.finding));
     explaining.sort_by_key(|row| row.finding);
     write_table(text, &deciding);
+    if let Some(wholes) = words::wholes(deciding.iter().copied()) {
+        let _ = writeln!(text, "\n{}", escape_markdown(&wholes));
+    }
     if !explaining.is_empty() {
         let changed =
             explaining.iter().filter(|row| matches!(row.finding, Finding::Regressed | Finding::Improved));

@@ -70,6 +70,10 @@ pub enum Quantity {
     Exchange(f64),
     /// A number of an outage, by its order in the run, from 0.
     Outage(usize, OfOutage),
+    /// The most token requests in a second of a run.
+    TokenRequestsPeak,
+    /// Microseconds until this percentage (0..100) of those whom storms cut off was back.
+    StormRecovery(f64),
 }
 
 /// In what a value is given.
@@ -147,11 +151,12 @@ impl Measure {
     #[must_use]
     pub const fn unit(&self) -> Unit {
         match self.quantity {
-            Quantity::Percentile(..) | Quantity::Exchange(_) | Quantity::Outage(_, OfOutage::Recovery(_)) => {
-                Unit::Us
-            }
+            Quantity::Percentile(..)
+            | Quantity::Exchange(_)
+            | Quantity::StormRecovery(_)
+            | Quantity::Outage(_, OfOutage::Recovery(_)) => Unit::Us,
             Quantity::Share(_) | Quantity::Availability => Unit::Share,
-            Quantity::ReconnectsPerSecond => Unit::PerSecond,
+            Quantity::ReconnectsPerSecond | Quantity::TokenRequestsPeak => Unit::PerSecond,
             Quantity::TokensPerReconnect
             | Quantity::Outages(OfAllOutages::Number)
             | Quantity::Outage(_, OfOutage::Lost) => Unit::Number,
@@ -166,7 +171,31 @@ impl Measure {
     /// Whether differences are looked at as ratios, on the logarithmic scale; else as they are.
     #[must_use]
     pub const fn is_ratio(&self) -> bool {
-        !matches!(self.quantity, Quantity::Share(_) | Quantity::Availability | Quantity::Outages(_))
+        !self.is_share() && !matches!(self.quantity, Quantity::Outages(_))
+    }
+
+    /// Whether it is a part of a whole: differences are told in points, and judged as angles.
+    #[must_use]
+    pub const fn is_share(&self) -> bool {
+        matches!(self.quantity, Quantity::Share(_) | Quantity::Availability)
+    }
+
+    /// Of what it is a share.
+    #[must_use]
+    pub const fn whole(&self) -> Option<&'static str> {
+        match self.quantity {
+            Quantity::Share(ShareKind::Refused403) => Some("answered handshakes"),
+            Quantity::Share(ShareKind::AttemptFailure) => Some("attempts"),
+            Quantity::Share(ShareKind::ReconnectSuccess) => Some("reconnects that ended"),
+            Quantity::Availability => Some("client-seconds wanted"),
+            _ => None,
+        }
+    }
+
+    /// Whether it is of storms or of the busiest second: what a setting that spreads reconnects buys. A comparison always shows it.
+    #[must_use]
+    pub const fn is_of_storms(&self) -> bool {
+        matches!(self.quantity, Quantity::TokenRequestsPeak | Quantity::StormRecovery(_))
     }
 
     /// Whether it is of outages or of the availability: of runs of before, nothing of it is known.
@@ -268,7 +297,24 @@ pub fn measures() -> Vec<Measure> {
         ratio("generator_cpu_s", Quantity::Run(RunNumber::CpuSeconds), true, false),
         ratio("generator_max_rss_bytes", Quantity::Run(RunNumber::MaxRssBytes), true, false),
     ];
-    times.chain(others).chain(of_outages()).collect()
+    times.chain(others).chain(of_storms()).chain(of_outages()).collect()
+}
+
+/// What storms and their reconnects come to, called as in a sweep. It explains, unless it is asked to decide: most scenarios strike one storm, and its latencies decide.
+fn of_storms() -> impl Iterator<Item = Measure> {
+    let explains = |name: String, quantity, absolute| Measure {
+        name,
+        quantity,
+        exchange: None,
+        less_is_better: true,
+        decides: false,
+        min_effect: MinEffect { relative: MIN_RELATIVE, absolute },
+    };
+    let recovery = [50.0, 95.0, 99.0, 100.0].map(|percentile| {
+        let name = format!("recovery.{}", percentile_name(percentile));
+        explains(name, Quantity::StormRecovery(percentile), MIN_US)
+    });
+    [explains("token_requests.peak".to_owned(), Quantity::TokenRequestsPeak, 0.0)].into_iter().chain(recovery)
 }
 
 /// What is compared of outages. It explains, unless it is asked to decide: whether a run meets an outage may be chance.
@@ -364,7 +410,7 @@ fn unknown(name: &str) -> String {
 }
 
 /// A name with or without the percentile; of exchanges, also without the exchange.
-fn is_named(measure: &Measure, name: &str) -> bool {
+pub(super) fn is_named(measure: &Measure, name: &str) -> bool {
     measure.name == name || measure.name.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '{']))
 }
 
@@ -396,6 +442,15 @@ pub fn decide_by(measures: &mut [Measure], names: &[String]) -> Result<(), Strin
             return Err(unknown(name) + &exchanges.collect::<String>());
         }
     }
+    let is_maximum = |measure: &Measure| measure.name.ends_with(".max") || measure.name.ends_with("_max");
+    if let Some(name) =
+        names.iter().find(|name| measures.iter().any(|own| own.name == **name && is_maximum(own)))
+    {
+        let percentiles = name.trim_end_matches("max");
+        return Err(format!(
+            "{name} cannot decide: a maximum is one value, and is never judged. A percentile can, as {percentiles}p95"
+        ));
+    }
     for measure in measures.iter_mut() {
         measure.decides = names.iter().any(|name| is_named(measure, name));
     }
@@ -403,69 +458,5 @@ pub fn decide_by(measures: &mut [Measure], names: &[String]) -> Result<(), Strin
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(name: &str, choices: &[&str]) -> MinEffect {
-        let mut all = measures();
-        let choices: Vec<_> = choices.iter().map(|text| parse_min_effect(text).unwrap()).collect();
-        apply_min_effects(&mut all, &choices);
-        all.iter().find(|measure| measure.name == name).unwrap().min_effect
-    }
-
-    #[test]
-    fn least_effects_are_settable_by_measure_and_by_metric() {
-        let rows: [(&str, &[&str], f64, f64); 12] = [
-            ("reconnect_latency.p99", &[], 0.05, 1_000.0),
-            ("reconnect_latency.p99", &["reconnect_latency.p99=10%,2ms"], 0.10, 2_000.0),
-            ("reconnect_latency.p50", &["reconnect_latency=500us"], 0.05, 500.0),
-            ("reconnect_latency.p99", &["reconnect_latency=1%", "reconnect_latency.p99=20%"], 0.20, 1_000.0),
-            ("handshake_403_rate", &["handshake_403_rate=2%"], 0.0, 0.02),
-            ("reconnects_per_s", &["reconnects_per_s=3%"], 0.03, 0.0),
-            ("availability", &[], 0.05, 0.001),
-            ("availability", &["availability=0.2%"], 0.0, 0.002),
-            ("outage_cost", &["outage_cost=10%,50"], 0.10, 50.0),
-            ("outages", &["outages=2"], 0.05, 2.0),
-            ("outage_2.recovery_p95", &["outage_2=20%,3s"], 0.20, 3e6),
-            // What is a time is no cost.
-            ("outage_2.cost", &["outage_2=20%,3s"], 0.20, 1.0),
-        ];
-        for (name, choices, relative, absolute) in rows {
-            assert_eq!(of(name, choices), MinEffect { relative, absolute }, "{name} {choices:?}");
-        }
-        let wrong = [
-            "x",
-            "nothing=5%",
-            "reconnect_latency.p99=fast",
-            "reconnects_per_s=2ms",
-            "reconnect=5%",
-            "outage_cost=-1",
-            "outage_cost=3s",
-            "outage_9=5%",
-        ];
-        for wrong in wrong {
-            assert!(parse_min_effect(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn both_parts_of_a_least_effect_must_be_reached() {
-        let effect = MinEffect { relative: 0.05, absolute: 1_000.0 };
-        assert_eq!([2_000.0, 20_000.0, 100_000.0].map(|base| effect.from(base)), [1_000.0, 1_000.0, 5_000.0]);
-    }
-
-    #[test]
-    fn what_decides_can_be_chosen() {
-        let mut all = measures();
-        decide_by(&mut all, &["reconnect_latency.p99".into(), "handshake_403_rate".into()]).unwrap();
-        assert_eq!(all.iter().filter(|measure| measure.decides).count(), 2);
-        assert!(decide_by(&mut all, &["p99".into()]).is_err());
-        decide_by(&mut all, &["outage_1".into(), "availability".into()]).unwrap();
-        let deciding = all.iter().filter(|measure| measure.decides).map(|measure| measure.name.as_str());
-        let expected =
-            ["availability", "outage_1.recovery_p50", "outage_1.recovery_p95", "outage_1.recovery_max"];
-        assert_eq!(deciding.take(4).collect::<Vec<_>>(), expected);
-        let names: Vec<String> = measures().into_iter().map(|measure| measure.name).collect();
-        assert!(names.contains(&"reconnect_latency.p99_9".to_owned()), "{names:?}");
-    }
-}
+#[path = "measure_tests.rs"]
+mod tests;

@@ -84,14 +84,15 @@ fn verdict(index: usize, one: Compared<'_>) -> Section {
     let mut reasons = vec![words::counts(comparison)];
     let changed =
         comparison.deciding().filter(|row| matches!(row.finding, Finding::Regressed | Finding::Improved));
-    reasons.extend(changed.map(|row| {
-        let [change, interval, p] = words::tested(row);
-        format!("{} {} {}: {change} ({interval}, p {p})", row.group, row.measure.name, row.finding.name())
-    }));
+    reasons.extend(changed.map(words::sentence));
+    reasons.extend(comparison.missed().into_iter().map(|missed| format!("not judged: {missed}")));
     let title = comparison.finding.name().to_uppercase();
     section.push(Block::Verdict { tone: tone(comparison.finding), title, reasons });
     for note in &comparison.notes {
         section.push(Block::Note { tone: Tone::Warning, text: note.clone() });
+    }
+    if let Some(text) = words::wholes(&comparison.rows) {
+        section.push(Block::Note { tone: Tone::Plain, text });
     }
     section
 }

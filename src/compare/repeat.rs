@@ -17,6 +17,7 @@ use crate::scenario::keys::ShareOf;
 
 use super::buckets::{Buckets, FULL_PRECISION};
 use super::outages::{GroupOutage, GroupOutages, RunOutages};
+use super::storms::{GroupStorms, RunStorms};
 
 /// Into how many blocks a run is cut. Long blocks keep what hangs together together: neighbouring seconds resemble each other.
 pub const MOST_BLOCKS: usize = 12;
@@ -170,6 +171,8 @@ pub struct Repeat {
     pub blocks: Vec<Block>,
     /// Its outages and its availability; `None` where it was recorded before these were.
     pub outages: Option<RunOutages>,
+    /// Its storms and the busiest second of the token endpoint; `None` where a baseline of before does not have them.
+    pub storms: Option<RunStorms>,
 }
 
 /// One side of a comparison: one run, or several repeats of it.
@@ -195,6 +198,7 @@ impl Repeat {
             facts: facts(model, source),
             blocks: blocks(&model.seconds, &groups),
             outages: RunOutages::of(model),
+            storms: Some(RunStorms::of(model)),
         }
     }
 
@@ -228,6 +232,12 @@ impl Repeat {
         self.group_outages(group)?.each.get(index)?.as_ref()
     }
 
+    /// The storms of a group, by its index, or of all together, whose index is behind the last group's.
+    #[must_use]
+    pub fn group_storms(&self, group: usize) -> Option<&GroupStorms> {
+        self.storms.as_ref()?.groups.get(group)
+    }
+
     /// A group over the whole run.
     #[must_use]
     pub fn whole(&self, group: usize) -> GroupBlock {
@@ -241,7 +251,8 @@ impl Repeat {
         let merged = self.blocks.chunks(each).map(|chunk| merge_blocks(chunk, precision));
         let facts = Facts { precision: self.facts.precision.min(precision), ..self.facts.clone() };
         let outages = self.outages.as_ref().map(|outages| outages.coarsened(facts.precision));
-        Self { facts, blocks: merged.collect(), outages }
+        let storms = self.storms.as_ref().map(|storms| storms.coarsened(facts.precision));
+        Self { facts, blocks: merged.collect(), outages, storms }
     }
 }
 

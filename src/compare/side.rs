@@ -9,6 +9,7 @@ use crate::sample::Metric;
 use super::buckets::{Buckets, FULL_PRECISION, Stack};
 use super::outages::GroupOutage;
 use super::repeat::{GroupBlock, Repeat};
+use super::storms::GroupStorms;
 
 /// From so many repeats on, a side's spread from run to run is measured on itself.
 pub(super) const ENOUGH_REPEATS: usize = 3;
@@ -82,6 +83,20 @@ impl Histograms {
         }
     }
 
+    /// Of storms, how those came back whom they cut off.
+    fn of_storms(storms: &[Option<&GroupStorms>], precision: u8) -> Self {
+        let of = |times: fn(&GroupStorms) -> &Buckets| {
+            let fit = |storms: &&GroupStorms| times(storms).coarsened(precision);
+            storms.iter().map(|storms| storms.as_ref().map(fit).unwrap_or_default()).collect::<Vec<_>>()
+        };
+        let given_up = storms.iter().map(|storms| storms.map_or(0, |storms| storms.gave_up)).collect();
+        let away = Stack::new(&of(|storms| &storms.away), precision);
+        Self {
+            values: Stack::new(&of(|storms| &storms.back), precision),
+            not_back: Some(NotBack { away, given_up }),
+        }
+    }
+
     /// A percentile (0..100) in which unit *i* counts `weights[i]` times; and whether it is only what the value is longer than.
     pub(super) fn percentile(&self, weights: &[u32], percentile: f64) -> Option<(f64, bool)> {
         let Some(not_back) = &self.not_back else {
@@ -129,6 +144,14 @@ impl Stacks {
     pub(super) fn of_outage(side: Side<'_>, index: usize) -> Self {
         let precision = side.precision();
         let runs = Histograms::of_outage(&side.outage(index), precision);
+        Self { samples: runs.samples(side.repeats.len()), runs, blocks: None, precision }
+    }
+
+    /// Of the storms of a run together: they have no blocks.
+    pub(super) fn of_storms(side: Side<'_>) -> Self {
+        let precision = side.precision();
+        let storms: Vec<_> = side.repeats.iter().map(|repeat| repeat.group_storms(side.group)).collect();
+        let runs = Histograms::of_storms(&storms, precision);
         Self { samples: runs.samples(side.repeats.len()), runs, blocks: None, precision }
     }
 

@@ -121,7 +121,7 @@ pub fn synthetic_run(behaviour: &Behaviour, seed: u64) -> Repeat {
         max_rss_bytes: Some(50_000_000),
         precision: FULL_PRECISION,
     };
-    let run = Repeat { facts, blocks: blocks.collect(), outages: None };
+    let run = Repeat { facts, blocks: blocks.collect(), outages: None, storms: None };
     run.reduced(super::repeat::MOST_BLOCKS, FULL_PRECISION)
 }
 

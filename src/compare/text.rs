@@ -13,7 +13,7 @@ use super::words;
 /// Which rows are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
-    /// Those that decide, and of those that explain the changed ones.
+    /// Those that decide or were to, the token peak and the recovery, and of the others those that changed.
     Telling,
     /// All.
     All,
@@ -59,8 +59,15 @@ fn write_comparison(text: &mut String, comparison: &Comparison, rows: Rows, styl
         ),
     );
     line(text, &format!("  {}", words::counts(comparison)));
+    for missed in comparison.missed() {
+        line(text, &format!("  not judged: {missed}"));
+    }
     for note in &comparison.notes {
         line(text, &format!("  note: {note}"));
+    }
+    let shown = comparison.rows.iter().filter(|row| is_shown(row, rows));
+    if let Some(wholes) = words::wholes(shown) {
+        line(text, &format!("  {wholes}"));
     }
     let mut groups: Vec<&str> = comparison.rows.iter().map(|row| row.group.as_str()).collect();
     groups.dedup();
@@ -79,9 +86,12 @@ fn write_comparison(text: &mut String, comparison: &Comparison, rows: Rows, styl
 fn is_shown(row: &Row, rows: Rows) -> bool {
     let is_changed = matches!(row.finding, Finding::Regressed | Finding::Improved);
     let is_one_sided = row.baseline.is_none() || row.candidate.is_none();
+    let is_price = row.measure.is_of_storms() && row.not_judged.is_none();
     rows == Rows::All
         || row.measure.decides
+        || row.is_missed()
         || is_changed
+        || is_price
         || is_one_sided && row.measure.name.ends_with("p50")
 }
 

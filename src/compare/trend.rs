@@ -19,7 +19,7 @@ pub struct TrendRow {
     pub measure: Measure,
     /// Its value in each release; `None` where there is no sample, and where it lies beyond what was seen.
     pub values: Vec<Option<f64>>,
-    /// What each step was, from the second release on, against the one before; `None` where one of them has no sample.
+    /// What each step was, from the second release on, against the one before; `None` where it was not judged.
     pub steps: Vec<Option<Finding>>,
 }
 
@@ -89,7 +89,7 @@ pub fn trend(sets: &[RunSet], settings: &Settings) -> Trend {
             known.values[index] = row.baseline.as_ref().and_then(SideEstimate::seen);
             known.values[index + 1] = row.candidate.as_ref().and_then(SideEstimate::seen);
             let is_whole = row.baseline.is_some() && row.candidate.is_some();
-            known.steps[index] = is_whole.then_some(row.finding);
+            known.steps[index] = (is_whole && row.not_judged.is_none()).then_some(row.finding);
         }
     }
     Trend {

@@ -78,7 +78,7 @@ pub use note::{
 pub use observed::{ObservedSpread, Unanswered, around, settled_observed, unanswered};
 pub use outage_thresholds::evaluate_outages;
 pub use packed::PackedTally;
-pub use reconnect_clocks::ReconnectClocks;
+pub use reconnect_clocks::{ClockRow, ReconnectClocks};
 pub use reconnects::{Reconnects, Times, count_not_back, success_of};
 pub use recorder::{IntervalFeed, LiveView, Recorded, Recorder, failing_threshold, run_recorder};
 pub use requests::{AnswerTally, Requests};

@@ -14,7 +14,7 @@ use crate::units::{format_count, format_us};
 
 use super::arrivals::come_and_go;
 use super::ends_in_words::what_ended_sessions;
-use super::next::{COMMAND, EXPLAINED};
+use super::next::{COMMAND, COMPARE, EXPLAINED};
 use super::requests::{keeps_out, not_ok};
 use super::token_hints::token_hint;
 use super::verdict::Status;
@@ -436,7 +436,9 @@ fn next_steps(totals: &[Tally], status: Status, scenario: &str, names: &[&str]) 
     );
     say(
         dead_signatures > unknown,
-        "let the clients sign each handshake anew (connect.sign, on_reconnect = \"sign\"), and compare the two runs",
+        &format!(
+            "let the clients sign each handshake anew (connect.sign, on_reconnect = \"sign\"), and compare the two runs: {COMPARE}"
+        ),
     );
     let dead = dead - dead_signatures;
     // Who is let in with a fresh token after the refusal does fetch one then.
@@ -448,7 +450,9 @@ fn next_steps(totals: &[Tally], status: Status, scenario: &str, names: &[&str]) 
     );
     say(
         dead > unknown && dead > 0 && !fetch_late,
-        "let the clients fetch a token before they come back (token.on_reconnect = \"fetch\", or reconnect.refetch_on), and compare the two runs",
+        &format!(
+            "let the clients fetch a token before they come back (token.on_reconnect = \"fetch\", or reconnect.refetch_on), and compare the two runs: {COMPARE}"
+        ),
     );
     let lacks_scope = |tally: &&Tally| refused_of(tally, |cause| cause == Cause::MissingScope) > 0;
     let mints = |tally: &Tally| tally.requests.keys().any(|(request, _)| *request == Request::Mint);

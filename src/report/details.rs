@@ -2,7 +2,7 @@
 //!
 //! In: a run. Out: what a summary has with `--details`. Nothing of a run is left out but the rows beyond a table's bounds, which the files have.
 
-use crate::record::{ExchangeCounts, GeneratorHealth, Reconciliation, ThresholdStatus, health_faults};
+use crate::record::{ExchangeCounts, GeneratorHealth, Reconciliation, ThresholdStatus};
 use crate::sample::{Counter, Outcome};
 use crate::units::{format_count, format_us};
 
@@ -113,7 +113,7 @@ fn write_generator(sheet: &mut Sheet, model: &RunModel) {
         sheet.say(&format!("none: {NO_GENERATOR}"));
         return write_pool_waits(sheet, health);
     }
-    let is_healthy = health_faults(health).is_empty();
+    let is_healthy = model.generator_faults().is_empty();
     let (tone, word) = if is_healthy { (Tone::Good, "healthy:") } else { (Tone::Bad, "NOT HEALTHY:") };
     sheet.say_as(
         tone,

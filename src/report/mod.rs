@@ -74,6 +74,7 @@ pub use junit::junit_xml;
 pub(crate) use markdown::escape as escape_markdown;
 pub use markdown::markdown;
 pub use model::RunModel;
+pub(crate) use next::quoted_for_shell;
 pub use outages::outage_name;
 pub use parquet_files::{attempts_parquet, timeseries_parquet};
 pub use recovery::{RecoveryCurve, RecoveryStep};

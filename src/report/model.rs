@@ -214,6 +214,15 @@ impl RunModel {
         if all.disconnects == 0 { None } else { all.time_to_us(share) }
     }
 
+    /// Why this machine's numbers are not to be believed: the generator was late, or its latencies are not those that the target saw.
+    #[must_use]
+    pub fn generator_faults(&self) -> Vec<String> {
+        let late = self.end.as_ref().map(|end| health_faults(&end.health)).unwrap_or_default();
+        let clocks =
+            self.reconciliation.as_ref().and_then(|reconciliation| reconciliation.reconnects.as_ref());
+        late.into_iter().chain(clocks.map(ReconnectClocks::faults).unwrap_or_default()).collect()
+    }
+
     /// Name and totals of each group, in the scenario's order.
     pub fn groups(&self) -> impl Iterator<Item = (&str, &Tally)> {
         self.manifest.groups.iter().map(|group| group.name.as_str()).zip(&self.totals)

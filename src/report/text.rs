@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::record::{ThresholdStatus, health_faults};
+use crate::record::ThresholdStatus;
 use crate::sample::Outcome;
 use crate::units::{format_count, format_us};
 
@@ -181,7 +181,7 @@ fn write_generator(sheet: &mut Sheet, model: &RunModel) {
     else {
         return;
     };
-    let (tone, sign, word) = if health_faults(health).is_empty() {
+    let (tone, sign, word) = if model.generator_faults().is_empty() {
         (Tone::Good, "✓", "healthy")
     } else {
         (Tone::Bad, "✗", "NOT HEALTHY")

@@ -165,7 +165,7 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
     let undrained = stuck.then(|| "some clients did not end even when they were cut off".to_owned());
     let check = |what, skipped, faults| ValidityCheck { what, skipped, faults };
     let mut checks = vec![
-        check("the generator kept up", cut_off.or(findings.no_generator), findings.health_faults.clone()),
+        check("the generator kept up", cut_off.or(findings.no_generator), generator_faults(findings)),
         check("the counts balance", None, accounts),
         check("clients and target agree", lost.or(no_counters), mismatches(findings.reconciliation)),
         check("every threshold has samples", None, silent),
@@ -179,6 +179,13 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
     checks
 }
 
+/// That the generator was late by its own measure, or that its latencies are not those that the target saw: one verdict on one machine.
+fn generator_faults(findings: &Findings<'_>) -> Vec<String> {
+    let clocks = findings.reconciliation.and_then(|reconciliation| reconciliation.reconnects.as_ref());
+    let clocks = clocks.map(ReconnectClocks::faults).unwrap_or_default();
+    findings.health_faults.iter().cloned().chain(clocks).collect()
+}
+
 fn mismatches(reconciliation: Option<&Reconciliation>) -> Vec<String> {
     let rows = reconciliation.iter().flat_map(|reconciliation| &reconciliation.rows);
     let wrong = rows.filter(|row| row.agreement == Agreement::Mismatch);
@@ -186,8 +193,7 @@ fn mismatches(reconciliation: Option<&Reconciliation>) -> Vec<String> {
         let (clients, target) = (format_count(row.clients), format_count(row.target));
         format!("{}: the clients counted {clients}, the target {target}", row.what)
     });
-    let clocks = reconciliation.and_then(|reconciliation| reconciliation.reconnects.as_ref());
-    told.chain(clocks.map(ReconnectClocks::faults).unwrap_or_default()).collect()
+    told.collect()
 }
 
 /// A run that was ended early could not start everyone, and neither could a lost shard. A load is sessions, not starts: but where no handshake was answered
@@ -242,7 +248,7 @@ fn failed_thresholds(thresholds: &[ThresholdResult]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{GeneratorHealth, ReconciliationRow, Steps};
+    use crate::record::{ClockRow, GeneratorHealth, ReconciliationRow, Steps};
 
     fn end(reason: StopReason) -> RunEnd {
         RunEnd {
@@ -280,6 +286,35 @@ mod tests {
             agreement: Agreement::Mismatch,
         };
         Reconciliation { unsettled: 0, rows: vec![row], reconnects: None }
+    }
+
+    #[test]
+    fn a_machine_that_bent_the_latencies_did_not_keep_up() {
+        let row = ClockRow { percentile: 50, clients_us: 145_000, target_us: 136_000, agrees: false };
+        let clocks = ReconnectClocks { clients: 400, target: 400, percentiles: vec![row] };
+        let reconciliation = Reconciliation { unsettled: 0, rows: Vec::new(), reconnects: Some(clocks) };
+        let (end, nothing) = (end(StopReason::Completed), Tally::default());
+        let findings = Findings {
+            lost: &[],
+            breaks_off: false,
+            end: Some(&end),
+            recorded_s: 3,
+            planned_s: 3.0,
+            thresholds: &[],
+            account_faults: &[],
+            reconciliation: Some(&reconciliation),
+            health_faults: Vec::new(),
+            no_generator: None,
+            clients_started: 10,
+            has_required_events: false,
+            event_faults: Vec::new(),
+            kept_out: &[],
+            groups: &[],
+            all: &nothing,
+        };
+        let checks = check_validity(&findings);
+        let failed = checks.iter().filter(|check| !check.faults.is_empty()).map(|check| check.what);
+        assert_eq!(failed.collect::<Vec<_>>(), ["the generator kept up"], "one statement on one machine");
     }
 
     #[test]

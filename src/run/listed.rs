@@ -49,6 +49,19 @@ pub struct Told {
     pub refused_403: (u64, u64),
     /// Whether it ran in virtual time.
     pub is_simulated: bool,
+    /// When it began, microseconds since 1970.
+    pub started_unix_us: u64,
+}
+
+/// When the run began that is shipped as `reports/sample`.
+const SAMPLE_STARTED_UNIX_US: u64 = 1_796_003_974_147_634;
+
+impl ListedRun {
+    /// Whether it is the sample that comes with the program's source: it was not made here.
+    #[must_use]
+    pub fn is_sample(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| told.started_unix_us == SAMPLE_STARTED_UNIX_US)
+    }
 }
 
 #[derive(Deserialize)]
@@ -57,6 +70,8 @@ struct Head {
     verdict: HeadVerdict,
     accounting: HeadAccounting,
     simulated: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    start_unix_us: u64,
 }
 
 #[derive(Deserialize)]
@@ -112,7 +127,7 @@ fn listed(folder: PathBuf) -> ListedRun {
 }
 
 fn told(text: &str) -> Option<Told> {
-    let Head { scenario, verdict, accounting, simulated } = serde_json::from_str(text).ok()?;
+    let Head { scenario, verdict, accounting, simulated, start_unix_us } = serde_json::from_str(text).ok()?;
     let HeadGroup { clients, attempts, outcomes, latencies } = accounting.all;
     let answered = outcomes.iter().filter(|(outcome, _)| outcome.is_answered()).map(|(_, count)| count).sum();
     Some(Told {
@@ -124,6 +139,7 @@ fn told(text: &str) -> Option<Told> {
         reconnect_p99_us: latencies.get(&Metric::ReconnectLatency).and_then(|latency| latency.p99_us),
         refused_403: (outcomes.get(&Outcome::Http403).copied().unwrap_or(0), answered),
         is_simulated: simulated.is_some(),
+        started_unix_us: start_unix_us,
     })
 }
 
@@ -138,6 +154,7 @@ mod tests {
         let told = sample.told.as_ref().unwrap();
         assert_eq!((told.status, told.clients, told.attempts), (Status::Pass, 2_000, 4_000));
         assert_eq!(told.refused_403, (0, 4_000));
+        assert!(sample.is_sample(), "{}", told.started_unix_us);
         assert!(told.reconnect_p99_us.is_some_and(|us| us > 1_000_000) && !told.is_simulated);
         assert!(!runs.iter().any(|run| run.folder.ends_with("baselines")));
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::report::html::Unit;
 use crate::report::{Style, aligned, escape_markdown};
+use crate::units::format_count;
 
 use super::measure::Measure;
 use super::measured::Measured;
@@ -48,6 +49,15 @@ impl Sweep {
         format!("{} of {of} {way} points: {value} with {}{cut}", self.goal.words(), settings.join(", "))
     }
 
+    /// That points are ranked by a percentile of too few values; `None` where they are not.
+    #[must_use]
+    pub fn caution(&self) -> Option<String> {
+        let (has, needs) = self.points.iter().filter_map(|point| point.too_few).min()?;
+        let name = &self.goal.measure.name;
+        let (has, needs) = (format_count(has), format_count(needs));
+        Some(format!("{name} rests on as few as {has} values: below {needs} it is what a few of them met"))
+    }
+
     fn conditions_line(&self) -> Option<String> {
         let sources: Vec<&str> = self.conditions.iter().map(|condition| condition.source.as_str()).collect();
         (!sources.is_empty()).then(|| format!("subject to {}", sources.join(", ")))
@@ -60,6 +70,9 @@ pub fn sweep_text(sweep: &Sweep, style: Style) -> String {
     let mut text = format!("{}  {}\n", style.bold("SWEEP"), sweep.headline());
     if let Some(line) = sweep.conditions_line() {
         let _ = writeln!(text, "  {line}");
+    }
+    if let Some(caution) = sweep.caution() {
+        let _ = writeln!(text, "  note: {caution}");
     }
     text.push('\n');
     let mut rows = vec![sweep.headings()];
@@ -84,6 +97,9 @@ pub fn sweep_markdown(sweep: &Sweep) -> String {
         let _ = write!(text, ", {}", escape_markdown(&line));
     }
     text.push_str("\n\n");
+    if let Some(caution) = sweep.caution() {
+        let _ = writeln!(text, "> {}\n", escape_markdown(&caution));
+    }
     let headings: Vec<String> = sweep.headings().iter().map(|heading| escape_markdown(heading)).collect();
     let _ = writeln!(text, "| {} |", headings.join(" | "));
     let _ = writeln!(text, "|{}", "---|".repeat(headings.len()));
@@ -155,6 +171,7 @@ pub fn sweep_json(sweep: &Sweep) -> Value {
         "scenario": sweep.scenario,
         "seed": sweep.seed,
         "simulated": sweep.is_simulated,
+        "caution": sweep.caution(),
         "goal": {
             "measure": sweep.goal.measure.name,
             "unit": unit_name(&sweep.goal.measure),

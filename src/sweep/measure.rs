@@ -14,6 +14,7 @@
 //!
 //! `{group:NAME}` before the point limits it to a group.
 
+use crate::compare::values_needed;
 use crate::record::{PackedTally, Quantile, Reconnects, Tally, share_of, success_of};
 use crate::report::RunModel;
 use crate::report::html::Unit;
@@ -349,6 +350,25 @@ impl Measure {
             }
             Subject::Count(counted, Rate::Peak) => Some(peak(run, group, counted)),
         }
+    }
+
+    /// That a percentile rests on too few values of a run: how many there are, and how many it needs.
+    #[must_use]
+    pub fn too_few(&self, run: &RunModel) -> Option<(u64, u64)> {
+        let group = self.group.as_deref();
+        let tally = match group {
+            None => &run.all,
+            Some(name) => run.groups().find(|(own, _)| *own == name)?.1,
+        };
+        let (percentile, has) = match self.subject {
+            Subject::Recovery(share) => (100.0 * share, tally.counter(Counter::Disconnects)),
+            Subject::Metric(metric, Number::Percentile(percentile)) if metric.is_time() => {
+                (percentile, tally.histograms.get(&metric).map_or(0, |histogram| histogram.count()))
+            }
+            _ => return None,
+        };
+        let needs = values_needed(percentile)?;
+        (has > 0 && has < needs).then_some((has, needs))
     }
 
     /// Whether the group that it names is there.

@@ -128,6 +128,22 @@ fn each_measure_is_taken_of_its_group_and_peaks_of_the_busiest_second() {
     assert_eq!((value("handshake_403_rate"), value("connect_latency.p50")), (None, None));
 }
 
+#[test]
+fn a_percentile_of_few_values_says_so() {
+    let intervals = (0..30).map(|n| (n, vec![second(10, 1, None)])).collect();
+    let manifest = manifest_of_a_test();
+    let run = RunModel::new(Journal { manifest, intervals, notes: Vec::new(), end: None, torn_bytes: 0 });
+    let of = |text: &str| parse_goal(text).unwrap().measure.too_few(&run);
+    assert_eq!(of("reconnect_latency.p99"), Some((30, 1_000)));
+    assert_eq!(of("reconnect_latency{group:g}.p95"), Some((30, 200)));
+    assert_eq!(of("recovery.p99"), Some((30, 1_000)));
+    for enough in
+        ["reconnect_latency.p50", "connect_latency.p99", "reconnect_latency.mean", "tokens_fetched.peak"]
+    {
+        assert_eq!(of(enough), None, "{enough}");
+    }
+}
+
 fn ms(ms: u64) -> Moment {
     Moment::ZERO + Duration::from_millis(ms)
 }

@@ -50,6 +50,8 @@ pub struct Point {
     pub standing: Standing,
     /// Why it does not stand higher, a sentence each.
     pub reasons: Vec<String>,
+    /// How many values the goal rests on and how many it needs, where these are too few to tell points apart.
+    pub too_few: Option<(u64, u64)>,
 }
 
 /// A sweep's outcome.
@@ -111,7 +113,8 @@ impl Point {
             (true, true) => Standing::Holds,
             (true, false) => Standing::Breaks,
         };
-        Self { at, value, measured, status, standing, reasons }
+        let too_few = goal.measure.too_few(run);
+        Self { at, value, measured, status, standing, reasons, too_few }
     }
 }
 
@@ -203,6 +206,7 @@ pub(super) mod tests {
             status: if *standing == Standing::Unknown { Status::NotValid } else { Status::Pass },
             standing: *standing,
             reasons: if *standing == Standing::Holds { vec![] } else { vec!["why | not".into()] },
+            too_few: None,
         });
         Sweep {
             scenario: "deploy".into(),

@@ -116,6 +116,43 @@ def check_test(measure: dict) -> None:
     close(test["interval_high"], float(high), f"{name} interval")
 
 
+def angle(share: float, trials: float | None) -> float:
+    """Anscombe's angle of a share of so many trials; the angle itself where it is of none."""
+    corrected = share if trials is None else (share * trials + 0.375) / (trials + 0.75)
+    return math.asin(math.sqrt(min(max(corrected, 0.0), 1.0)))
+
+
+def check_share(measure: dict) -> None:
+    """The difference of the angles, and bounds in points by recovering variances (Zou and Donner); of no spread they are near Newcombe's."""
+    test, sides = measure["test"], [measure["baseline"], measure["candidate"]]
+    is_trials = measure["measure"] != "availability"
+    angles = [angle(side["value"], side["samples"] if is_trials else None) for side in sides]
+    close(test["difference"], angles[1] - angles[0], f"{measure['measure']} angle")
+    runs = [sum(value is not None for value in side["repeats"]) for side in sides]
+    t = float(stats.t.ppf(0.975, test["df"]))
+    reach = [
+        t * math.sqrt(test[f"variance_per_run_{name}"] / n) for name, n in zip(("baseline", "candidate"), runs)
+    ]
+    low = [math.sin(max(own - by, 0.0)) ** 2 for own, by in zip(angles, reach)]
+    high = [math.sin(min(own + by, math.pi / 2)) ** 2 for own, by in zip(angles, reach)]
+    shares = [side["value"] for side in sides]
+    change = shares[1] - shares[0]
+    close(test["change"], change, f"{measure['measure']} points")
+    close(test["change_low"], change - math.hypot(shares[1] - low[1], high[0] - shares[0]), f"{measure['measure']} low")
+    close(test["change_high"], change + math.hypot(high[1] - shares[1], shares[0] - low[0]), f"{measure['measure']} high")
+    assert -1.0 <= test["change_low"] <= test["change_high"] <= 1.0, test
+
+
+def check_newcombe() -> None:
+    """The example of Newcombe 1998, 56 of 70 against 48 of 80: bounds of angles are near those of score intervals, as SciPy has these."""
+    (a, n), (b, m) = (48, 80), (56, 70)
+    scores = [stats.binomtest(k, trials).proportion_ci(0.95, method="wilson") for k, trials in ((a, n), (b, m))]
+    z = float(stats.norm.ppf(0.975))
+    for (k, trials), score in zip(((a, n), (b, m)), scores):
+        reach, own = z / math.sqrt(4 * trials + 2), angle(k / trials, trials)
+        assert abs(math.sin(own - reach) ** 2 - score.low) < 0.01 and abs(math.sin(own + reach) ** 2 - score.high) < 0.01
+
+
 def check_percentiles(measure: dict, runs: dict[str, list[Path]]) -> bool:
     name, _, part = measure["measure"].partition(".")
     if measure["unit"] != "us" or part == "max":
@@ -158,6 +195,9 @@ def check_statistics() -> None:
     assert len(tested) >= 15, len(tested)
     for measure in tested:
         check_test(measure)
+        if measure["test"]["scale"] == "arcsine":
+            check_share(measure)
+    check_newcombe()
     for decides in (True, False):
         family = [measure["test"] for measure in tested if measure["decides"] == decides]
         for test, adjusted in zip(family, holm([test["p"] for test in family])):

@@ -252,7 +252,7 @@ fn an_outage_that_one_side_alone_had_is_told_and_costs() {
     });
     assert_eq!(changed, ["regressed", "unchanged"], "{told}");
     let second = told.lines().find(|line| line.contains("outage_2.recovery_p50"));
-    assert!(second.is_some_and(|line| line.ends_with("one side has no sample")), "{told}");
+    assert!(second.is_some_and(|line| line.ends_with("not judged (the baseline has no sample)")), "{told}");
     // Nobody was cut off on one side: there are no latencies, but there is a cost.
     let cost = ["--decide-by", "outage_cost", "--gate"];
     for (baseline, candidate, code) in [("none", "one", 112), ("one", "none", 0), ("none", "none", 0)] {

@@ -325,7 +325,8 @@ fn the_summary_answers_at_a_glance() {
         up). Every attempt to come back (10) was refused with 403 because the token
         had been invalidated.
       next: let the clients fetch a token before they come back (token.on_reconnect
-        = "fetch", or reconnect.refetch_on), and compare the two runs
+        = "fetch", or reconnect.refetch_on), and compare the two runs:
+        resurge compare last --allow groups
       ! handshake_403_rate{group:stale-token}: rate < 0.1% (measured 50.0%)
 
     RECONNECT LATENCY (disconnect to ready session; >: beyond what was seen)
@@ -366,7 +367,8 @@ fn the_summary_answers_at_a_glance() {
         up). Every attempt to come back (10) was refused with 403 because the token
         had been invalidated.
       next: let the clients fetch a token before they come back (token.on_reconnect
-        = "fetch", or reconnect.refetch_on), and compare the two runs
+        = "fetch", or reconnect.refetch_on), and compare the two runs: resurge
+        compare last --allow groups
       ! handshake_403_rate{group:stale-token}: rate < 0.1% (measured 50.0%)
 
     RECONNECT LATENCY (disconnect to next ready session, with those still away when

@@ -95,7 +95,7 @@ fn markdown_answers_worst_first() {
 
     - fresh: The one client was disconnected, and the client came back in 12.0 ms. The session that was lost ended by target 1001 (1).
     - stale: The one client was disconnected, and none came back (1 gave up). Every attempt to come back (1) was refused with 403 because the token had been invalidated.
-    - **Next:** let the clients fetch a token before they come back (token.on\_reconnect = "fetch", or reconnect.refetch\_on), and compare the two runs
+    - **Next:** let the clients fetch a token before they come back (token.on\_reconnect = "fetch", or reconnect.refetch\_on), and compare the two runs: resurge compare last --allow groups
 
     - handshake\_403\_rate{group:stale}: rate == 0% (measured 50.0%)
 

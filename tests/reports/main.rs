@@ -11,6 +11,7 @@ mod support {
 
 mod columns;
 mod compare;
+mod compare_open;
 mod compare_outages;
 mod exposition;
 mod folder;

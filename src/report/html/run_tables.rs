@@ -2,7 +2,7 @@
 //!
 //! In: a run and its points. Out: sections of tables, and the generator's plots.
 
-use crate::record::{Agreement, GeneratorHealth, Latencies, Quantile, Tally, Times, health_faults};
+use crate::record::{Agreement, GeneratorHealth, Latencies, Quantile, Tally, Times};
 use crate::sample::{Answer, AttemptKind, Counter, Metric, Outcome, RequestAnswer};
 use crate::units::{format_count, format_share, format_us};
 
@@ -148,7 +148,7 @@ fn generator(model: &RunModel, buckets: &Buckets) -> Section {
     match &model.end {
         None => section.absent("The generator's own figures were lost with the run's end."),
         Some(_) if model.manifest.simulated.is_some() => section.absent(NO_GENERATOR),
-        Some(end) => write_health(&mut section, &end.health),
+        Some(end) => write_health(&mut section, &end.health, model.generator_faults()),
     }
     let time = TimePlots { model, buckets, marks: time_marks(model) };
     let mut lag = time.plot("lag", "Lag of all clients", PlotKind::Time, "due to done", Unit::Us);
@@ -158,8 +158,7 @@ fn generator(model: &RunModel, buckets: &Buckets) -> Section {
     section
 }
 
-fn write_health(section: &mut Section, health: &GeneratorHealth) {
-    let found = health_faults(health);
+fn write_health(section: &mut Section, health: &GeneratorHealth, found: Vec<String>) {
     if found.is_empty() {
         section.push(Block::Note { tone: Tone::Good, text: "Healthy: within every limit.".to_owned() });
     }
