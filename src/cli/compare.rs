@@ -3,17 +3,19 @@
 //! In: runs or baselines. Out: what differs between them, and as a gate an exit code.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use crate::compare::{
     Compared, Comparison, EXCHANGE_LATENCY, Finding, Measure, MinEffectChoice, Rows, RunSet, Settings,
-    apply_min_effects, compare, comparison_csv, comparison_html, comparison_json, comparison_markdown,
-    comparison_text, decide_by, exchange_measures, incomparable, invalid_runs, order_releases,
-    parse_min_effect, remedy, trend, trend_csv, trend_html, trend_json, trend_markdown, trend_text,
+    apply_min_effects, compare, comparison_csv, comparison_html, comparison_json, comparison_junit,
+    comparison_markdown, comparison_text, decide_by, exchange_measures, incomparable, invalid_runs,
+    order_releases, parse_min_effect, refusal_junit, refusal_markdown, remedy, trend, trend_csv, trend_html,
+    trend_json, trend_markdown, trend_text,
 };
 use crate::exit_code::ExitCode;
-use crate::report::Style;
+use crate::report::{Style, write_named};
 use crate::units::parse_share;
 
 use super::compare_command::{Named, command, command_that_allows, typed};
@@ -48,6 +50,26 @@ enum Format {
     Csv,
     /// A page with both sides' curves over each other.
     Html,
+    /// For a CI server: a regression is a failure.
+    Junit,
+}
+
+/// A comparison to write beside what is printed: `FORMAT=PATH`.
+#[derive(Debug, Clone)]
+struct Export {
+    format: Format,
+    path: PathBuf,
+}
+
+fn parse_export(text: &str) -> Result<Export, String> {
+    let (name, path) = text.split_once('=').unwrap_or((text, ""));
+    match Format::from_str(name, false) {
+        Ok(format) if !path.is_empty() => Ok(Export { format, path: PathBuf::from(path) }),
+        Ok(_) => Err(format!("write it with a file, as {name}=compare.{name}")),
+        Err(_) => {
+            Err("write it as FORMAT=PATH, with one of text, markdown, json, csv, html, junit".to_owned())
+        }
+    }
 }
 
 /// Arguments of `resurge compare`.
@@ -69,6 +91,9 @@ pub(super) struct CompareArgs {
     /// The form of the comparison, on stdout
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    /// Also write it to a file, as junit=compare.xml; Markdown and JUnit say why, where the runs cannot be compared; repeatable
+    #[arg(long = "export", value_name = "FORMAT=PATH", value_parser = parse_export, conflicts_with = "trend")]
+    exports: Vec<Export>,
     /// Exit with 112 when the candidate regressed, with 110 when it is not valid
     #[arg(long)]
     gate: bool,
@@ -113,6 +138,33 @@ fn parse_spread(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
+    if args.exports.is_empty() {
+        return decide(args, out, err);
+    }
+    // What was written before is no answer of today.
+    let old = args.exports.iter().map(|export| &export.path).filter(|path| path.is_file());
+    old.for_each(|path| drop(std::fs::remove_file(path)));
+    let mut told = Vec::new();
+    let code = decide(args, out, &mut told);
+    err.write_all(&told)?;
+    let code = code?;
+    let why = String::from_utf8_lossy(&told);
+    for export in args.exports.iter().filter(|export| !export.path.exists()) {
+        let text = match export.format {
+            Format::Junit => refusal_junit(&why).map_err(io::Error::other)?,
+            Format::Markdown => refusal_markdown(&why),
+            Format::Text | Format::Json | Format::Csv | Format::Html => continue,
+        };
+        if let Err(fault) = write_named(&export.path, text.into_bytes()) {
+            writeln!(err, "error: {fault}")?;
+            return Ok(ExitCode::Unexpected);
+        }
+    }
+    Ok(code)
+}
+
+/// Compares, and tells what came of it.
+fn decide(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     // Before anything is read: what is wrong whatever the runs are.
     if settings(args, None, err)?.is_none() {
         return Ok(ExitCode::Usage);
@@ -164,7 +216,18 @@ pub(super) fn run(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) 
         tell_force(err)?;
         return Ok(ExitCode::Unreadable);
     }
-    write_comparisons(args, &comparisons, (&baseline, &candidates), &settings, out)?;
+    let made =
+        Made { comparisons: &comparisons, baseline: &baseline, candidates: &candidates, settings: &settings };
+    for export in &args.exports {
+        let text = made.written(args, export.format, Style { colour: false })?;
+        if let Err(fault) = write_named(&export.path, text.into_bytes()) {
+            writeln!(err, "error: {fault}")?;
+            return Ok(ExitCode::Unexpected);
+        }
+    }
+    let style = Style { colour: wants_colour(&io::stdout()) };
+    out.write_all(made.written(args, args.format, style)?.as_bytes())?;
+    out.flush()?;
     if !args.gate {
         return Ok(ExitCode::Pass);
     }
@@ -343,6 +406,10 @@ fn run_trend(args: &CompareArgs, out: &mut dyn Write, err: &mut dyn Write) -> io
         Format::Json => serde_json::to_string_pretty(&trend_json(&trend))? + "\n",
         Format::Csv => trend_csv(&trend).map_err(io::Error::from)?,
         Format::Html => trend_html(&trend).map_err(io::Error::other)?,
+        Format::Junit => {
+            writeln!(err, "error: a trend has no JUnit: nothing in it passes or fails")?;
+            return Ok(ExitCode::Usage);
+        }
     };
     out.write_all(text.as_bytes())?;
     out.flush()?;
@@ -354,30 +421,36 @@ fn worst(comparisons: &[Comparison]) -> Finding {
     comparisons.iter().map(|comparison| comparison.finding).min().unwrap_or(Finding::Inconclusive)
 }
 
-fn write_comparisons(
-    args: &CompareArgs,
-    comparisons: &[Comparison],
-    (baseline, candidates): (&RunSet, &[RunSet]),
-    settings: &Settings,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let rows = if args.details { Rows::All } else { Rows::Telling };
-    let text = match args.format {
-        Format::Text => comparison_text(comparisons, rows, Style { colour: wants_colour(&io::stdout()) }),
-        Format::Markdown => comparison_markdown(comparisons),
-        Format::Json => {
-            serde_json::to_string_pretty(&comparison_json(comparisons, worst(comparisons), settings))? + "\n"
-        }
-        Format::Csv => comparison_csv(comparisons).map_err(io::Error::from)?,
-        Format::Html => {
-            let pairs = candidates.iter().zip(comparisons);
-            let all: Vec<Compared<'_>> =
-                pairs.map(|(candidate, comparison)| Compared { baseline, candidate, comparison }).collect();
-            comparison_html(&all).map_err(io::Error::other)?
-        }
-    };
-    out.write_all(text.as_bytes())?;
-    out.flush()
+/// Comparisons, and what they were made of.
+struct Made<'a> {
+    comparisons: &'a [Comparison],
+    baseline: &'a RunSet,
+    candidates: &'a [RunSet],
+    settings: &'a Settings,
+}
+
+impl Made<'_> {
+    fn written(&self, args: &CompareArgs, format: Format, style: Style) -> io::Result<String> {
+        let rows = if args.details { Rows::All } else { Rows::Telling };
+        let Self { comparisons, baseline, .. } = *self;
+        Ok(match format {
+            Format::Text => comparison_text(comparisons, rows, style),
+            Format::Markdown => comparison_markdown(comparisons),
+            Format::Json => {
+                let json = comparison_json(comparisons, worst(comparisons), self.settings);
+                serde_json::to_string_pretty(&json)? + "\n"
+            }
+            Format::Csv => comparison_csv(comparisons).map_err(io::Error::from)?,
+            Format::Html => {
+                let pairs = self.candidates.iter().zip(comparisons);
+                let all: Vec<Compared<'_>> = pairs
+                    .map(|(candidate, comparison)| Compared { baseline, candidate, comparison })
+                    .collect();
+                comparison_html(&all).map_err(io::Error::other)?
+            }
+            Format::Junit => comparison_junit(comparisons).map_err(io::Error::other)?,
+        })
+    }
 }
 
 fn gate_code(comparisons: &[Comparison], strict: bool) -> ExitCode {

@@ -20,6 +20,14 @@ pub fn comparison_markdown(comparisons: &[Comparison]) -> String {
     text
 }
 
+/// Why runs were not compared, as Markdown.
+#[must_use]
+pub fn refusal_markdown(why: &str) -> String {
+    let lines = why.lines().filter(|line| !line.trim().is_empty());
+    let told: String = lines.map(|line| format!("> {}\n>\n", escape_markdown(line.trim()))).collect();
+    format!("## resurge compare: not compared\n\n{}\n", told.trim_end_matches(">\n"))
+}
+
 /// Writing to a String does not fail.
 fn write_comparison(text: &mut String, comparison: &Comparison) {
     let _ = writeln!(

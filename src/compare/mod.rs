@@ -41,6 +41,7 @@ mod data;
 mod estimate;
 mod exchanges;
 mod judge;
+mod junit;
 mod markdown;
 mod measure;
 mod not_judged;
@@ -78,7 +79,8 @@ pub use data::{COMPARISON_SCHEMA_VERSION, comparison_csv, comparison_json};
 pub use estimate::{Basis, Difference, SideEstimate, difference, estimate_side};
 pub use exchanges::{EXCHANGE_LATENCY, exchange_measures};
 pub use judge::{Finding, Judged, holm, judge, overall};
-pub use markdown::comparison_markdown;
+pub use junit::{comparison_junit, refusal_junit};
+pub use markdown::{comparison_markdown, refusal_markdown};
 pub use measure::{
     Measure, MinEffect, MinEffectChoice, OfAllOutages, OfOutage, Quantity, RunNumber, ShareKind, Unit,
     apply_min_effects, compared_metrics, decide_by, measures, parse_min_effect,

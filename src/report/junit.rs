@@ -19,7 +19,7 @@ use super::verdict::{Status, ValidityCheck};
 /// Only when memory cannot be written.
 pub fn junit_xml(model: &RunModel) -> Result<String, SerializeError> {
     let elapsed = Duration::try_from_secs_f64(model.elapsed_s).unwrap_or_default();
-    let scenario = &one_line(&model.manifest.scenario);
+    let scenario = &junit_one_line(&model.manifest.scenario);
     let mut report = Report::new(format!("resurge {scenario}"));
     report.set_time(elapsed);
     let mut thresholds = suite(model, "thresholds");
@@ -38,13 +38,13 @@ pub fn junit_xml(model: &RunModel) -> Result<String, SerializeError> {
 }
 
 /// An attribute is one line: a parser reads its line breaks as spaces anyway (XML 1.0 §3.3.3).
-fn one_line(text: &str) -> String {
+pub(crate) fn junit_one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
 fn suite(model: &RunModel, part: &str) -> TestSuite {
     let manifest = &model.manifest;
-    let mut suite = TestSuite::new(format!("{} {part}", one_line(&manifest.scenario)));
+    let mut suite = TestSuite::new(format!("{} {part}", junit_one_line(&manifest.scenario)));
     let properties = [
         ("verdict", model.verdict.status.title().to_owned()),
         ("exit_code", model.verdict.exit_code.to_string()),
@@ -53,24 +53,30 @@ fn suite(model: &RunModel, part: &str) -> TestSuite {
         ("target", format!("{} {}", manifest.target_kind, manifest.target_url)),
         ("resurge_version", manifest.tool_version.clone()),
     ];
-    suite.add_properties(properties.map(|(name, value)| Property::new(name, one_line(&value))));
+    suite.add_properties(properties.map(|(name, value)| Property::new(name, junit_one_line(&value))));
     if manifest.simulated.is_some() {
         let assumed = format!("{SIMULATED}. Assumed: {}", assumptions(manifest).join("; "));
-        suite.add_property(Property::new("simulated", one_line(&assumed)));
+        suite.add_property(Property::new("simulated", junit_one_line(&assumed)));
     }
     suite
 }
 
 fn case(scenario: &str, part: &str, name: &str, status: TestCaseStatus) -> TestCase {
-    let mut case = TestCase::new(one_line(name), status);
+    let mut case = TestCase::new(junit_one_line(name), status);
     case.set_classname(format!("{scenario}.{part}"));
     case.set_time(Duration::ZERO);
     case
 }
 
-fn non_success(kind: NonSuccessKind, of: &str, message: String) -> TestCaseStatus {
+/// A case that did not go well: of that kind, with what is said of it.
+pub(crate) fn junit_non_success(
+    kind: NonSuccessKind,
+    of: &str,
+    message: impl Into<String>,
+) -> TestCaseStatus {
+    let message = message.into();
     let mut status = TestCaseStatus::non_success(kind);
-    status.set_type(of).set_message(one_line(&message)).set_description(message);
+    status.set_type(of).set_message(junit_one_line(&message)).set_description(message);
     status
 }
 
@@ -78,14 +84,16 @@ fn threshold_case(scenario: &str, result: &ThresholdResult) -> TestCase {
     let measured = &result.measured_text;
     let status = match result.status {
         ThresholdStatus::Passed => TestCaseStatus::success(),
-        ThresholdStatus::Failed => non_success(
+        ThresholdStatus::Failed => junit_non_success(
             NonSuccessKind::Failure,
             "threshold_failed",
             format!("measured {measured}, wanted {}", result.threshold),
         ),
-        ThresholdStatus::NoSamples => {
-            non_success(NonSuccessKind::Error, "no_samples", format!("nothing was measured: {measured}"))
-        }
+        ThresholdStatus::NoSamples => junit_non_success(
+            NonSuccessKind::Error,
+            "no_samples",
+            format!("nothing was measured: {measured}"),
+        ),
     };
     let mut case = case(scenario, "thresholds", &result.threshold, status);
     if let Some(value) = result.measured {
@@ -107,17 +115,17 @@ fn end_case(model: &RunModel) -> TestCase {
         matches!(model.verdict.status, Status::Interrupted | Status::NotAuthorised | Status::Incomplete);
     let status = if broken {
         let why = model.verdict.reasons.first().cloned().unwrap_or_default();
-        non_success(NonSuccessKind::Error, "run_not_ended", why)
+        junit_non_success(NonSuccessKind::Error, "run_not_ended", why)
     } else {
         TestCaseStatus::success()
     };
-    case(&one_line(&model.manifest.scenario), "validity", "the run came to its end", status)
+    case(&junit_one_line(&model.manifest.scenario), "validity", "the run came to its end", status)
 }
 
 fn validity_case(scenario: &str, check: &ValidityCheck) -> TestCase {
     let status = match check.skipped {
         _ if !check.faults.is_empty() => {
-            non_success(NonSuccessKind::Error, "run_not_valid", check.faults.join("\n"))
+            junit_non_success(NonSuccessKind::Error, "run_not_valid", check.faults.join("\n"))
         }
         Some(why) => {
             let mut skipped = TestCaseStatus::skipped();

@@ -71,6 +71,7 @@ pub use github::{annotations, step_summary};
 pub use hlog::histograms_hlog;
 pub use html::report_html;
 pub use junit::junit_xml;
+pub(crate) use junit::{junit_non_success, junit_one_line};
 pub(crate) use markdown::escape as escape_markdown;
 pub use markdown::markdown;
 pub use model::RunModel;
