@@ -25,6 +25,9 @@ const MOST_TRIES: u32 = 3;
 /// The largest file of another tool.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
 
+/// Where questions would have to be asked, and there is no terminal.
+const NOBODY_ANSWERS: &str = "there is nobody to answer questions: name the service with --url, or --profile for the one inside resurge";
+
 const EXAMPLE: &str = "\
 Examples:
   resurge init                                (asks three questions)
@@ -150,9 +153,17 @@ fn draft(args: &InitArgs, err: &mut dyn Write) -> io::Result<Result<Draft, Strin
             .map(|draft| with_clients(Draft { name, ..draft }, args.clients))
             .map_err(|fault| format!("{}: {fault}", path.display())));
     }
-    let is_asked =
-        args.url.is_none() && args.profile.is_none() && args.clients.is_none() && io::stdin().is_terminal();
-    let answers = if is_asked { ask(&mut io::stdin().lock(), err)? } else { Ok(answers_of(args)) };
+    let is_asked = args.url.is_none() && args.profile.is_none() && args.clients.is_none();
+    let answers = if is_asked {
+        let mut input = io::stdin().lock();
+        // Answers may be piped. Where nobody is there to answer, nothing is guessed.
+        if !io::stdin().is_terminal() && input.fill_buf()?.is_empty() {
+            return Ok(Err(NOBODY_ANSWERS.to_owned()));
+        }
+        ask(&mut input, err)?
+    } else {
+        Ok(answers_of(args))
+    };
     Ok(answers.map(|answers| draft_of(&name, answers)))
 }
 

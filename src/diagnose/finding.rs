@@ -121,7 +121,31 @@ pub(super) fn finding(kind: Kind, sentence: impl Into<String>, change: impl Into
     Finding { kind, sentence: sentence.into(), change: change.into(), fresh_token_needed: Some(false) }
 }
 
+/// The tables of a group's keys that a change may name.
+const OF_A_GROUP: [&str; 4] = ["token.", "connect.", "reconnect.", "session."];
+
+/// The keys of a group that a text names, by their whole path, as `--set` takes them.
+fn with_paths(text: &str, group: usize) -> String {
+    let words = text.split_inclusive([' ', '(']);
+    let whole = |word: &str| {
+        let is_key = |table: &str| {
+            word.strip_prefix(table).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+        };
+        if OF_A_GROUP.iter().any(|table| is_key(table)) {
+            format!("groups.{group}.{word}")
+        } else {
+            word.to_owned()
+        }
+    };
+    words.map(whole).collect()
+}
+
 impl Finding {
+    /// The same; the keys that its change names are those of this group.
+    pub(super) fn in_group(self, group: usize) -> Self {
+        Self { change: with_paths(&self.change, group), ..self }
+    }
+
     pub(super) const fn needing_fresh_tokens(mut self) -> Self {
         self.fresh_token_needed = Some(true);
         self
@@ -248,4 +272,26 @@ pub(super) fn session_limit(refused: &Refused) -> Finding {
         sentence,
         "Close sessions before opening others, or use a client id of its own for each client.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_names_keys_as_they_are_set() {
+        // (change, of the second group)
+        let rows = [
+            (
+                "Fetch a token (token.on_reconnect = \"fetch\").",
+                "Fetch a token (groups.1.token.on_reconnect = \"fetch\").",
+            ),
+            ("or connect.path, and target.token_url", "or groups.1.connect.path, and target.token_url"),
+            ("the old token. Then", "the old token. Then"),
+            ("groups.0.token.scopes", "groups.0.token.scopes"),
+        ];
+        for (change, whole) in rows {
+            assert_eq!(with_paths(change, 1), whole);
+        }
+    }
 }

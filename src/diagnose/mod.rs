@@ -288,7 +288,7 @@ fn conclude(prepared: &Prepared, index: usize, clients: u32, results: Results) -
         reuses_signature: reused_for(group),
     };
     let was_let_in = case.was_let_in();
-    let mut findings = judge(&case).into_iter();
+    let mut findings = judge(&case).into_iter().map(|finding| finding.in_group(index));
     let verdict = findings.next().unwrap_or_else(verdict::nothing_tried);
     let also = findings.collect();
     let token_cost = token_cost(results.fetch_times, clients, verdict.fresh_token_needed);

@@ -378,6 +378,9 @@ mod tests {
     # What must hold; where it does not, the exit code is 99.
     [thresholds]
     handshake_403_rate = ["rate < 0.1%"]
+    # Any attempt that failed: refused by whatever status, or not answered.
+    attempt_failure_rate = ["rate < 1%"]
+    # reconnect_success_rate = ["rate > 99%"]
     "##);
         assert_loads(&text);
     }

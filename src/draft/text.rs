@@ -91,6 +91,11 @@ pub fn scenario_text(draft: &Draft, schema: &str) -> String {
     }
     if draft.thresholds.is_empty() {
         line("handshake_403_rate = [\"rate < 0.1%\"]");
+        line("# Any attempt that failed: refused by whatever status, or not answered.");
+        line("attempt_failure_rate = [\"rate < 1%\"]");
+        // Without a disconnect there is no reconnect to judge by.
+        let sign = if draft.origin_of_draft.is_none() { "" } else { "# " };
+        line(&format!("{sign}reconnect_success_rate = [\"rate > 99%\"]"));
     }
     squeezed(&text)
 }
@@ -228,6 +233,7 @@ fn token_request(request: &DraftRequest) -> String {
     if *is_shared {
         text.push_str("sharing = \"group\"\n");
     }
+    text.push_str("# \"reuse\" comes back with the old token instead: so you see whether the service refuses that, with 403.\n");
     text.push_str("on_reconnect = \"fetch\"\n");
     text
 }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::record::ThresholdStatus;
+use crate::record::{ThresholdStatus, success_of};
 use crate::sample::Outcome;
 use crate::units::{format_count, format_us};
 
@@ -130,6 +130,9 @@ fn short_tables(model: &RunModel, groups: &[GroupTotals<'_>]) -> Vec<Table> {
         .collect()
 }
 
+/// A smaller share of reconnects that succeeded must not be overlooked.
+const LEAST_BACK: f64 = 0.99;
+
 /// What must not be overlooked.
 fn write_warnings(sheet: &mut Sheet, model: &RunModel, groups: &[GroupTotals<'_>]) {
     let mut warnings: Vec<(&str, String)> = Vec::new();
@@ -140,12 +143,37 @@ fn write_warnings(sheet: &mut Sheet, model: &RunModel, groups: &[GroupTotals<'_>
     warnings.extend(refresh_lines(model, groups).into_iter().map(|words| ("refresh tokens", words)));
     warnings.extend(refused_lines(model).into_iter().map(|words| ("trace", words)));
     warnings.extend(observed_faults(model).into_iter().map(|words| ("not observed", words)));
+    warnings.extend(unwatched(model).map(|words| ("not watched", words)));
     warnings.extend(idle_storms(model).into_iter().map(|words| ("storm", words)));
     warnings.extend(marks::failed_words(&model.marks).into_iter().map(|words| ("event", words)));
     if !warnings.is_empty() {
         sheet.heading("WARNINGS");
         warnings.iter().for_each(|(word, words)| sheet.say_as(Tone::Bad, word, words));
     }
+}
+
+/// That clients did not come back, where no threshold looks at that.
+fn unwatched(model: &RunModel) -> Option<String> {
+    const WATCH: [&str; 8] = [
+        "reconnect_success_rate",
+        "attempt_failure_rate",
+        "refusal_rate",
+        "reconnects_given_up",
+        "reconnects_unfinished",
+        "availability",
+        "outage",
+        "reconnects",
+    ];
+    let (back, of) = success_of(&model.totals);
+    let is_watched = |threshold: &String| WATCH.iter().any(|name| threshold.starts_with(name));
+    let is_bad = of > 0 && (back as f64) < LEAST_BACK * of as f64;
+    (is_bad && !model.manifest.thresholds.iter().any(is_watched)).then(|| {
+        format!(
+            "{} of {} reconnects succeeded, and no threshold looks at that: add reconnect_success_rate = [\"rate > 99%\"]",
+            format_count(back),
+            format_count(of)
+        )
+    })
 }
 
 /// A line each: thresholds, the generator, the totals. What does not hold is told in full.

@@ -10,7 +10,7 @@ use crate::exit_code::ExitCode;
 use crate::record::{
     Agreement, Reconciliation, ReconnectClocks, RunEnd, Tally, ThresholdResult, ThresholdStatus,
 };
-use crate::sample::Counter;
+use crate::sample::{Counter, Outcome};
 use crate::units::format_count;
 
 use super::empty::{empty_groups, outcomes_met};
@@ -101,8 +101,15 @@ pub(super) struct Findings<'a> {
     pub(super) all: &'a Tally,
 }
 
+/// What must hold before all else.
+const ANSWERED: &str = "handshakes were answered";
+
 pub(super) fn judge(findings: &Findings<'_>, validity: &[ValidityCheck]) -> Verdict {
-    let invalid: Vec<String> = validity.iter().flat_map(|check| check.faults.iter().cloned()).collect();
+    // That nothing was ever answered explains whatever else is wrong.
+    let (first, others): (Vec<&ValidityCheck>, Vec<_>) =
+        validity.iter().partition(|check| check.what == ANSWERED);
+    let faults = first.into_iter().chain(others).flat_map(|check| check.faults.iter().cloned());
+    let invalid: Vec<String> = faults.collect();
     let failed = failed_thresholds(findings.thresholds);
     let reason = findings.end.map(|end| &end.reason);
     let status = match reason {
@@ -170,7 +177,7 @@ pub(super) fn check_validity(findings: &Findings<'_>) -> Vec<ValidityCheck> {
         check("clients and target agree", lost.or(no_counters), mismatches(findings.reconciliation)),
         check("every threshold has samples", None, silent),
         check("the load was achieved", cut_off.or(load_lost), load_faults(findings)),
-        check("handshakes were answered", None, never_answered(findings).into_iter().collect()),
+        check(ANSWERED, None, never_answered(findings).into_iter().collect()),
         check("every client came to its end", cut_off, undrained.into_iter().collect()),
     ];
     if findings.has_required_events {
@@ -235,9 +242,13 @@ fn never_answered(findings: &Findings<'_>) -> Option<String> {
     if !kept_out.is_empty() {
         return Some(format!("no handshake was ever answered ({list}): {}", kept_out.join("; ")));
     }
-    Some(format!(
-        "no handshake was ever answered ({list}): check the target's URLs, and whether it is up and speaks WebSocket"
-    ))
+    let only = |wanted| all.attempts_where(|_, outcome, _| outcome == wanted) == all.attempts_total();
+    let check = if only(Outcome::TcpRefused) {
+        "nothing listens there: check the host and the port in the target's URLs, and whether the service is up"
+    } else {
+        "check the target's URLs, and whether it is up and speaks WebSocket"
+    };
+    Some(format!("no handshake was ever answered ({list}): {check}"))
 }
 
 fn failed_thresholds(thresholds: &[ThresholdResult]) -> Vec<String> {

@@ -17,7 +17,7 @@ use crate::scenario::keys::Scenario;
 
 use super::streams::wants_colour;
 use marks::Told;
-use view::{History, Paint, gone_s, live_lines, plain_line};
+use view::{History, Paint, gone_s, live_lines, plain_line, token_trouble};
 
 /// Seconds between plain lines.
 const PLAIN_EVERY: u64 = 5;
@@ -78,9 +78,14 @@ fn live() -> Progress {
 
 fn plain() -> Progress {
     let mut told = Told::default();
+    let mut is_troubled = false;
     let show = move |scenario: &Scenario, view: &LiveView| {
         for news in told.news(&view.marks) {
             let _ = writeln!(io::stderr(), "{news}");
+        }
+        if !is_troubled && let Some(trouble) = token_trouble(view) {
+            is_troubled = true;
+            let _ = writeln!(io::stderr(), "warning: {trouble}");
         }
         if gone_s(view).is_multiple_of(PLAIN_EVERY) {
             // Where nobody reads it, there is nobody to tell.

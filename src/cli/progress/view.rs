@@ -93,6 +93,12 @@ pub(super) fn live_lines(
     if !outage.is_empty() {
         lines.push(line("outage", outage));
     }
+    if let Some(trouble) = token_trouble(view) {
+        lines.push(line(
+            "tokens",
+            vec![Part::marked(trouble.chars().take(width.saturating_sub(LABEL + 2)).collect(), true, paint)],
+        ));
+    }
     if let Some(mark) = view.marks.last() {
         lines.push(line("events", vec![Part::plain(mark_words(mark))]));
     }
@@ -171,6 +177,32 @@ fn connected(scenario: &Scenario, total: &Tally, last: &Tally) -> Vec<Part> {
         Part::plain(format!("{}/{} connected", format_count(total.connected()), format_count(clients))),
         Part::plain(format!("{} disconnects/s", format_count(lost))),
     ]
+}
+
+/// That the token endpoint knows nothing of the clients: it has issued no token, and calls their credentials wrong.
+pub(super) fn token_trouble(view: &LiveView) -> Option<String> {
+    let total = merge_all(view.totals.iter());
+    if total.counter(Counter::TokensFetched) > 0 {
+        return None;
+    }
+    let said = total.requests.iter().filter(|((request, _), _)| request.token_name().is_some());
+    let said = said.flat_map(|(_, answers)| &answers.said);
+    let wrong = said.filter(|((_, word), _)| {
+        let word = word.as_ref().map(ToString::to_string);
+        matches!(word.as_deref(), Some("invalid_client" | "unauthorized_client" | "invalid_grant"))
+    });
+    let mut told: Option<(String, u64)> = None;
+    for ((status, word), n) in wrong {
+        let name = word.as_ref().map(ToString::to_string).unwrap_or_default();
+        let status = status.map(|status| format!("{status} ")).unwrap_or_default();
+        let before = told.take().map_or(0, |(_, before)| before);
+        told = Some((format!("{status}{name}"), before + n));
+    }
+    let (answer, count) = told?;
+    Some(format!(
+        "no token yet: the token endpoint answered {} requests with {answer}: check client_id and client_secret",
+        format_count(count)
+    ))
 }
 
 /// What the last second brought.
@@ -270,7 +302,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::sample::{AttemptEnd, AttemptKind, Phases, ReadySample, Sample};
+    use crate::sample::{
+        AttemptEnd, AttemptKind, ErrorWord, Phases, ReadySample, Request, RequestAnswer, RequestEnd, Sample,
+    };
     use crate::scenario::load;
 
     fn scenario() -> Scenario {
@@ -378,6 +412,29 @@ mod tests {
             .filter_map(|red| red.split('\u{1b}').next())
             .collect();
         assert_eq!(red, ["1 403/s", "lag p99 300 ms"]);
+    }
+
+    #[test]
+    fn credentials_that_are_refused_are_told_at_once() {
+        let refused = |error: &str| {
+            let end = RequestEnd {
+                request: Request::Credentials,
+                answer: RequestAnswer::Refused,
+                status: Some(401),
+                error: ErrorWord::new(error),
+                latency: Duration::from_millis(1),
+            };
+            let mut tally = Tally::default();
+            (0..3).for_each(|_| tally.apply(&Sample::Request(Box::new(end.clone()))));
+            tally
+        };
+        let view = |tally: Tally| LiveView { totals: Arc::new(vec![tally]), ..LiveView::default() };
+        let told = "no token yet: the token endpoint answered 3 requests with 401 invalid_client: check client_id and client_secret";
+        assert_eq!(token_trouble(&view(refused("invalid_client"))).as_deref(), Some(told));
+        assert_eq!(token_trouble(&view(refused("invalid_scope"))), None);
+        let mut some_got_one = refused("invalid_client");
+        some_got_one.apply(&Sample::Count(Counter::TokensFetched, 1));
+        assert_eq!(token_trouble(&view(some_got_one)), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::scenario::profiles::profile_names;
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// The file cannot be read.
-    #[error("cannot read the scenario {path}: {source}")]
+    #[error("cannot read the scenario {path}: {source}{}", missing_hint(source))]
     Unreadable {
         /// The file.
         path: String,
@@ -33,4 +33,13 @@ pub enum ScenarioError {
     /// The text has faults.
     #[error("{0}")]
     Faults(Faults),
+}
+
+/// What to do where there is no such file.
+fn missing_hint(error: &std::io::Error) -> &'static str {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        ". `resurge examples` lists the scenarios in the program (--example NAME runs one), `resurge init` writes one"
+    } else {
+        ""
+    }
 }
