@@ -346,6 +346,7 @@ mod tests {
     [groups.token]
     client_id = "web app"
     client_secret = { env = "RESURGE_CLIENT_SECRET" }
+    # "reuse" comes back with the old token instead: so you see whether the service refuses that, with 403.
     on_reconnect = "fetch"
 
     [groups.connect]

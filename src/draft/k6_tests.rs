@@ -70,6 +70,7 @@ fn a_whole_script_becomes_a_scenario_without_its_secrets() {
     client_secret = { env = "RESURGE_CLIENT_SECRET" }
     scopes = ["a", "b"]
     params = { audience = "https://api" }
+    # "reuse" comes back with the old token instead: so you see whether the service refuses that, with 403.
     on_reconnect = "fetch"
 
     [groups.connect]
