@@ -88,6 +88,9 @@ pub struct Finding {
     pub sentence: String,
     /// The change to make.
     pub change: String,
+    /// The same for `--set`, where it is a key's value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<String>,
     /// Whether a token has to be fetched for each reconnect; `None`: not known.
     pub fresh_token_needed: Option<bool>,
 }
@@ -118,32 +121,45 @@ pub struct Case<'a> {
 }
 
 pub(super) fn finding(kind: Kind, sentence: impl Into<String>, change: impl Into<String>) -> Finding {
-    Finding { kind, sentence: sentence.into(), change: change.into(), fresh_token_needed: Some(false) }
+    let (sentence, change) = (sentence.into(), change.into());
+    Finding { kind, sentence, change, set: Vec::new(), fresh_token_needed: Some(false) }
 }
 
 /// The tables of a group's keys that a change may name.
 const OF_A_GROUP: [&str; 4] = ["token.", "connect.", "reconnect.", "session."];
 
-/// The keys of a group that a text names, by their whole path, as `--set` takes them.
-fn with_paths(text: &str, group: usize) -> String {
-    let words = text.split_inclusive([' ', '(']);
-    let whole = |word: &str| {
-        let is_key = |table: &str| {
-            word.strip_prefix(table).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
-        };
-        if OF_A_GROUP.iter().any(|table| is_key(table)) {
-            format!("groups.{group}.{word}")
-        } else {
-            word.to_owned()
-        }
+/// What a change sets, as `--set` takes it: each key with a value that a text names, by its whole path.
+fn settings_of(text: &str, group: usize) -> Vec<String> {
+    let starts = OF_A_GROUP.iter().flat_map(|table| text.match_indices(table).map(|(at, _)| at));
+    let mut starts: Vec<usize> = starts.filter(|at| *at == 0 || text[..*at].ends_with([' ', '('])).collect();
+    starts.sort_unstable();
+    let set = |at: usize| {
+        let (key, rest) = text[at..].split_once(" = ")?;
+        let is_key = key.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '.' | '_'));
+        let value = value_at(rest).filter(|value| is_key && !value.contains('…'))?;
+        Some(format!("groups.{group}.{key}={value}"))
     };
-    words.map(whole).collect()
+    starts.into_iter().filter_map(set).collect()
+}
+
+/// The string or list of strings that a text begins with.
+fn value_at(text: &str) -> Option<&str> {
+    let end = match text.chars().next()? {
+        '"' => text[1..].find('"')? + 2,
+        '[' => text.find(']')? + 1,
+        _ => return None,
+    };
+    text.get(..end)
 }
 
 impl Finding {
-    /// The same; the keys that its change names are those of this group.
+    /// The same, with what its change sets in this group.
     pub(super) fn in_group(self, group: usize) -> Self {
-        Self { change: with_paths(&self.change, group), ..self }
+        // What is so already, or is not needed, is not to be set.
+        let is_none =
+            ["The scenario does it already", "None "].iter().any(|none| self.change.starts_with(none));
+        let set = if is_none { Vec::new() } else { settings_of(&self.change, group) };
+        Self { set, ..self }
     }
 
     pub(super) const fn needing_fresh_tokens(mut self) -> Self {
@@ -279,19 +295,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_names_keys_as_they_are_set() {
-        // (change, of the second group)
-        let rows = [
-            (
-                "Fetch a token (token.on_reconnect = \"fetch\").",
-                "Fetch a token (groups.1.token.on_reconnect = \"fetch\").",
-            ),
-            ("or connect.path, and target.token_url", "or groups.1.connect.path, and target.token_url"),
-            ("the old token. Then", "the old token. Then"),
-            ("groups.0.token.scopes", "groups.0.token.scopes"),
+    fn a_change_can_be_pasted() {
+        // (change, what it sets in the second group)
+        let rows: [(&str, &[&str]); 6] = [
+            ("Fetch a token (token.on_reconnect = \"fetch\").", &["groups.1.token.on_reconnect=\"fetch\""]),
+            ("Set connect.subprotocols = [\"a\", \"b\"].", &["groups.1.connect.subprotocols=[\"a\", \"b\"]"]),
+            ("Not at each (token.on_reconnect = { fetch_if_older_than = \"…\" }).", &[]),
+            ("Correct target.token_url = \"x\", or connect.path.", &[]),
+            ("The scenario does it already (token.on_reconnect = \"fetch\").", &[]),
+            ("None is needed (token.on_reconnect = \"reuse\").", &[]),
         ];
-        for (change, whole) in rows {
-            assert_eq!(with_paths(change, 1), whole);
+        for (change, set) in rows {
+            assert_eq!(finding(Kind::Unreachable, "", change).in_group(1).set, set, "{change}");
         }
     }
 }

@@ -45,6 +45,10 @@ pub fn diagnosis_text(diagnosis: &Diagnosis) -> String {
 fn write_finding(text: &mut String, label: &str, finding: &Finding) {
     write_wrapped(text, label, &finding.sentence);
     write_wrapped(text, "change", &finding.change);
+    for set in &finding.set {
+        // On one line, however long: it is there to be pasted.
+        let _ = writeln!(text, "        --set '{set}'");
+    }
 }
 
 fn cost_words(cost: &TokenCost) -> String {

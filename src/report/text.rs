@@ -166,7 +166,7 @@ fn unwatched(model: &RunModel) -> Option<String> {
     ];
     let (back, of) = success_of(&model.totals);
     let is_watched = |threshold: &String| WATCH.iter().any(|name| threshold.starts_with(name));
-    let is_bad = of > 0 && (back as f64) < LEAST_BACK * of as f64;
+    let is_bad = model.verdict.status == Status::Pass && of > 0 && (back as f64) < LEAST_BACK * of as f64;
     (is_bad && !model.manifest.thresholds.iter().any(is_watched)).then(|| {
         format!(
             "{} of {} reconnects succeeded, and no threshold looks at that: add reconnect_success_rate = [\"rate > 99%\"]",
