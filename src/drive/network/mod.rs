@@ -14,6 +14,7 @@ pub(in crate::drive) mod destination;
 mod dial;
 mod echo;
 pub(in crate::drive) mod endpoint;
+mod go_on;
 mod group_sink;
 mod http;
 mod inquirer;

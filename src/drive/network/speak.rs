@@ -14,10 +14,9 @@ use crate::mqtt;
 use crate::sample::{Abnormal, Sample};
 use crate::scenario::keys::{Binary, MqttRules};
 
-use super::meaning::Meaning;
 use super::packets::said_packet;
 use super::react::Reaction;
-use super::session::{Heard, Left, Session};
+use super::session::Session;
 use super::setup::GroupContext;
 use super::token::Token;
 use super::traffic::TrafficTally;
@@ -68,35 +67,8 @@ impl Speaker<'_> {
         }
     }
 
-    /// Does what a frame is rarely followed by: what is left of taking it in, and what its messages mean, with when the session had been heard of before.
-    ///
-    /// # Errors
-    /// What the lifecycle has to know of the messages: a refusal, or that the session is over.
-    pub(super) async fn go_on(
-        self,
-        session: &mut Session,
-        tally: &mut TrafficTally,
-        (taken_in, meaning): (Result<Heard, Left>, Option<(Box<Meaning>, Moment)>),
-        untold: &mut Vec<Event>,
-    ) -> Result<Heard, Event> {
-        let heard = match taken_in {
-            Ok(heard) => heard,
-            Err(left) => session.do_left(&self.context.session, tally, left).await,
-        };
-        let Some((meaning, before)) = meaning else { return Ok(heard) };
-        let Meaning { refused, reaction } = *meaning;
-        if let Some(evidence) = refused {
-            untold.clear();
-            return Err(Event::Refused { evidence, heard: before });
-        }
-        match self.follow(session, tally, reaction, untold).await {
-            Some(ending) => Err(Event::Ended(ending)),
-            None => Ok(heard),
-        }
-    }
-
     /// Does what a message makes the client do; what the lifecycle has to know is added to `untold`. `Some`: as above.
-    async fn follow(
+    pub(super) async fn follow(
         self,
         session: &mut Session,
         tally: &mut TrafficTally,
