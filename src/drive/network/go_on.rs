@@ -11,6 +11,16 @@ use super::session::{Heard, Left, Session};
 use super::speak::Speaker;
 use super::traffic::TrafficTally;
 
+/// A frame of which something is left to do.
+pub(super) struct Rare {
+    /// What was heard, or what is left of taking it in.
+    pub(super) taken_in: Result<Heard, Left>,
+    /// What its messages mean.
+    pub(super) meaning: Option<Box<Meaning>>,
+    /// When the session had been heard of before.
+    pub(super) before: Moment,
+}
+
 impl Speaker<'_> {
     /// Does what a frame is rarely followed by: what is left of taking it in, and what its messages mean, with when the session had been heard of before.
     ///
@@ -20,14 +30,15 @@ impl Speaker<'_> {
         self,
         session: &mut Session,
         tally: &mut TrafficTally,
-        (taken_in, meaning): (Result<Heard, Left>, Option<(Box<Meaning>, Moment)>),
+        frame: Rare,
         untold: &mut Vec<Event>,
     ) -> Result<Heard, Event> {
+        let Rare { taken_in, meaning, before } = frame;
         let heard = match taken_in {
             Ok(heard) => heard,
             Err(left) => session.do_left(&self.context.session, tally, left).await,
         };
-        let Some((meaning, before)) = meaning else { return Ok(heard) };
+        let Some(meaning) = meaning else { return Ok(heard) };
         let Meaning { refused, reaction } = *meaning;
         if let Some(evidence) = refused {
             untold.clear();

@@ -10,6 +10,7 @@ use crate::lifecycle::{Event, StopPhase};
 use crate::sample::Word;
 
 use super::client::{Driven, Refresh, stopped_or_called};
+use super::go_on::Rare;
 use super::kept::kept_end;
 use super::meaning::meaning_of;
 use super::on_session::Secrets;
@@ -143,8 +144,8 @@ impl Driven {
                                 let variables = variables.as_deref();
                                 let speaker =
                                     Speaker { context, number: *number, token: token.as_ref(), variables };
-                                let meaning = meaning.map(|meaning| (meaning, before));
-                                let going_on = speaker.go_on(session, tally, (taken_in, meaning), untold);
+                                let rare = Rare { taken_in, meaning, before };
+                                let going_on = speaker.go_on(session, tally, rare, untold);
                                 (Heard::Nothing, Some(Box::pin(going_on)))
                             }
                         }
